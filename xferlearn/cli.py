@@ -1,0 +1,230 @@
+"""The command line: the table of commands, and flags made from `config`. No machine learning."""
+
+import dataclasses
+import importlib
+import os
+import sys
+import textwrap
+import types
+import typing
+from collections.abc import Sequence
+from typing import Any
+
+from absl import flags
+
+from xferlearn import config
+from xferlearn.errors import UserError, XferlearnError, did_you_mean
+from xferlearn.version import __version__
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """One row of the table of commands.
+
+    Attributes:
+        module: module with `run(config) -> int`; imported only when the command runs.
+        settings: config class that its flags are made from.
+        summary: one line for `xferlearn --help`.
+        usage: what stands behind the command's name in its usage line.
+        example: a command to start from.
+    """
+
+    module: str
+    settings: type[config.Config]
+    summary: str
+    usage: str
+    example: str
+
+
+COMMANDS: dict[str, Command] = {
+    "train": Command(
+        "xferlearn.commands.train",
+        config.TrainConfig,
+        "Teach a pretrained network the classes of your photos.",
+        "--image_dir=DIR --model_dir=DIR [flags]",
+        "xferlearn train --image_dir=photos --model_dir=out/photos",
+    ),
+    "label": Command(
+        "xferlearn.commands.label",
+        config.LabelConfig,
+        "Label photos with a trained model.",
+        "--model=DIR PHOTO|DIR|GLOB ... [flags]",
+        "xferlearn label --model=out/photos new/*.jpg",
+    ),
+    "evaluate": Command(
+        "xferlearn.commands.evaluate",
+        config.EvaluateConfig,
+        "Measure a trained model on photos with known classes.",
+        "--model=DIR --image_dir=DIR [flags]",
+        "xferlearn evaluate --model=out/photos --image_dir=more_photos",
+    ),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command and returns the exit code.
+
+    Args:
+        argv: the words after the program's name; None takes sys.argv.
+
+    Returns:
+        0 when all went well; 1 when something failed outside the user's control, or some photo
+        could not be read; 2 for the user's mistakes; 130 when interrupted.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        code = _run(words)
+        sys.stdout.flush()
+        return code
+    except XferlearnError as error:
+        print(f"xferlearn: {error}", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:
+        # The reader (such as `head`) went away; point stdout elsewhere so that the interpreter's
+        # own flush at exit stays quiet.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        print("xferlearn: interrupted; what was cached so far is kept.", file=sys.stderr)
+        return 130
+
+
+def _run(words: list[str]) -> int:
+    if not words or words[0] in ("--help", "-h", "--helpfull", "help"):
+        if len(words) > 1 and words[1] in COMMANDS:
+            print(_command_help(words[1]))
+        else:
+            print(_help())
+        return 0
+    name = words[0]
+    if name == "--version":
+        print(f"xferlearn {__version__}")
+        return 0
+    if name not in COMMANDS:
+        raise UserError(
+            f"There is no command `{name}`.{did_you_mean(name, COMMANDS)}"
+            f" The commands are {', '.join(COMMANDS)}."
+        )
+    if any(word in ("--help", "-h", "-help", "--helpfull") for word in words[1:]):
+        print(_command_help(name))
+        return 0
+    command = COMMANDS[name]
+    settings = parse_settings(name, words[1:])
+    return importlib.import_module(command.module).run(settings)
+
+
+def parse_settings(name: str, words: Sequence[str]) -> config.Config:
+    """Returns the settings that the words after a command's name ask for.
+
+    Args:
+        name: a key of `COMMANDS`.
+        words: flags and positional words.
+
+    Raises:
+        UserError: on an unknown flag, a value of the wrong type, or a word too many.
+    """
+    command = COMMANDS[name]
+    values = _flag_values(command.settings)
+    try:
+        rest = values([name, *words])[1:]
+    except flags.UnrecognizedFlagError as error:
+        near = did_you_mean(error.flagname, values)
+        raise UserError(f"`{name}` has no flag --{error.flagname}.{near}") from None
+    except flags.Error as error:
+        raise UserError(_one_line(str(error))) from None
+    settings = {setting: values[setting].value for setting in config.settings_of(command.settings)}
+    return command.settings(**_with_positionals(name, settings, rest))
+
+
+def _with_positionals(name: str, settings: dict[str, Any], words: list[str]) -> dict[str, Any]:
+    for setting, (field, rules) in config.settings_of(COMMANDS[name].settings).items():
+        several = _flag_type(field)[1]
+        if several:
+            settings[setting] = tuple(settings[setting] or ())
+        if rules.positional and words:
+            if several:
+                settings[setting] += tuple(words)
+                words = []
+            elif settings[setting] is None:
+                settings[setting], words = words[0], words[1:]
+    if words:
+        raise UserError(
+            f"`{name}` takes no word `{words[0]}`; settings are written --name=value. "
+            f"`xferlearn {name} --help` lists them."
+        )
+    return settings
+
+
+def _flag_type(field: dataclasses.Field) -> tuple[type, bool]:
+    """Returns the type of a setting's values, and whether it takes several."""
+    options = [
+        option
+        for option in typing.get_args(field.type) or (field.type,)
+        if option not in (types.NoneType, Ellipsis)
+    ]
+    return options[0], typing.get_origin(field.type) is tuple
+
+
+def _flag_values(settings: type[config.Config]) -> flags.FlagValues:
+    values = flags.FlagValues()
+    values.set_gnu_getopt(True)
+    for name, (field, rules) in config.settings_of(settings).items():
+        kind, several = _flag_type(field)
+        define: Any = {
+            bool: flags.DEFINE_boolean,
+            int: flags.DEFINE_integer,
+            float: flags.DEFINE_float,
+            str: flags.DEFINE_multi_string if several else flags.DEFINE_string,
+        }[kind]
+        default = None if several else field.default
+        define(name, default, rules.help, flag_values=values)
+        for alias in rules.aliases:
+            flags.DEFINE_alias(alias, name, flag_values=values)
+    return values
+
+
+def _help() -> str:
+    width = max(map(len, COMMANDS))
+    commands = "\n".join(f"  {name:<{width}}  {row.summary}" for name, row in COMMANDS.items())
+    return (
+        "Teach a pretrained network your own image classes.\n\n"
+        "usage: xferlearn COMMAND [flags]\n\n"
+        f"{commands}\n\n"
+        "`xferlearn COMMAND --help` shows a command's flags. To begin:\n"
+        f"  {COMMANDS['train'].example}"
+    )
+
+
+def _command_help(name: str) -> str:
+    command = COMMANDS[name]
+    lines = [
+        command.summary,
+        "",
+        f"usage: xferlearn {name} {command.usage}",
+        f"such as: {command.example}",
+    ]
+    sections: dict[str, list[str]] = {}
+    for setting, (field, rules) in config.settings_of(command.settings).items():
+        sections.setdefault(rules.section, []).extend(_setting_help(setting, field, rules))
+    for section, entries in sections.items():
+        lines += ["", f"{section}:", *entries]
+    return "\n".join(lines)
+
+
+def _setting_help(name: str, field: dataclasses.Field, rules: config.Setting) -> list[str]:
+    kind = _flag_type(field)[0]
+    form = "|".join(rules.choices) if rules.choices else kind.__name__.upper()
+    flag = f"--[no]{name}" if kind is bool else f"--{name}={form}"
+    told = field.default not in (None, ()) and kind is not bool
+    default = f" Default: {field.default}." if told else ""
+    alias = f" Also: {', '.join('--' + alias for alias in rules.aliases)}." if rules.aliases else ""
+    return [
+        f"  {flag}",
+        textwrap.fill(
+            rules.help + default + alias, 92, initial_indent=" " * 6, subsequent_indent=" " * 6
+        ),
+    ]
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,345 @@
+"""Every setting of every command: name, default, range and meaning, in one place.
+
+The command line makes its flags from these classes, the Python API its keyword arguments, the
+metadata and the run card their entries. A default that was chosen by measurement says so in its
+help; the command that measured it is `tools/bench_train.py`.
+"""
+
+import dataclasses
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from xferlearn.errors import UserError, did_you_mean
+
+ConfigT = TypeVar("ConfigT", bound="Config")
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """What is known of one setting besides its name, type and default.
+
+    Attributes:
+        help: one or two sentences for `--help`.
+        choices: the values there are; None admits any.
+        minimum: smallest value admitted, None for no bound.
+        maximum: largest value admitted, None for no bound.
+        above: the value must be larger than this, None for no bound.
+        aliases: other flag names for the same setting.
+        positional: True where the command line's words without `--` are this setting.
+        section: heading under which `--help` shows it.
+    """
+
+    help: str
+    choices: tuple[str, ...] | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+    above: float | None = None
+    aliases: tuple[str, ...] = ()
+    positional: bool = False
+    section: str = "Settings"
+
+
+def setting(default: Any, help: str, **rest: Any) -> Any:
+    """Returns a dataclass field with its `Setting` attached; see there for `rest`."""
+    return dataclasses.field(default=default, metadata={"setting": Setting(help, **rest)})
+
+
+def settings_of(config: "Config | type[Config]") -> dict[str, tuple[dataclasses.Field, Setting]]:
+    """Returns the fields and `Setting`s of a config class by name, in order of declaration."""
+    return {
+        field.name: (field, field.metadata["setting"])
+        for field in dataclasses.fields(config)
+        if "setting" in field.metadata
+    }
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """Base of the commands' settings: checks every value when it is made.
+
+    Raises:
+        UserError: on a value outside of its range or choices.
+    """
+
+    def __post_init__(self) -> None:
+        for name, (_, rules) in settings_of(self).items():
+            value = getattr(self, name)
+            if value is not None:
+                _check(name, value, rules)
+
+    @classmethod
+    def of(cls: type[ConfigT], settings: Mapping[str, Any]) -> ConfigT:
+        """Returns a config from keyword arguments.
+
+        Raises:
+            UserError: on a name that is no setting, with the nearest one.
+        """
+        known = settings_of(cls)
+        for name in settings:
+            if name not in known:
+                near = did_you_mean(name, known)
+                raise UserError(f"There is no setting `{name}`.{near}")
+        return cls(**settings)
+
+    def changed(self) -> dict[str, Any]:
+        """Returns the settings that differ from their defaults, by name."""
+        return {
+            name: getattr(self, name)
+            for name, (field, _) in settings_of(self).items()
+            if getattr(self, name) != field.default
+        }
+
+
+def _check(name: str, value: Any, rules: Setting) -> None:
+    if rules.choices is not None and value not in rules.choices:
+        near = did_you_mean(str(value), rules.choices)
+        choices = ", ".join(rules.choices)
+        raise UserError(f"Expected `{name}` to be one of {choices}. Received: {name}={value}.{near}")
+    numbers = value if isinstance(value, tuple) else (value,)
+    for number in numbers:
+        if not isinstance(number, (int, float)) or isinstance(number, bool):
+            continue
+        if not math.isfinite(number):
+            raise UserError(f"Expected `{name}` to be a finite number. Received: {name}={number}.")
+        for bound, fails, words in (
+            (rules.minimum, lambda n, b: n < b, "at least"),
+            (rules.maximum, lambda n, b: n > b, "at most"),
+            (rules.above, lambda n, b: n <= b, "above"),
+        ):
+            if bound is not None and fails(number, bound):
+                raise UserError(
+                    f"Expected `{name}` to be {words} {bound:g}. Received: {name}={number:g}."
+                )
+
+
+def default_bottleneck_dir() -> Path:
+    """Returns the folder for bottlenecks: `$XDG_CACHE_HOME/xferlearn/bottlenecks`.
+
+    Where XDG_CACHE_HOME is unset or not absolute it is ~/.cache, as the XDG Base Directory
+    Specification asks.
+    """
+    cache = os.environ.get("XDG_CACHE_HOME", "")
+    root = Path(cache) if os.path.isabs(cache) else Path.home() / ".cache"
+    return root / "xferlearn" / "bottlenecks"
+
+
+DEFAULT_BACKBONE = "efficientnet_lite0"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ImageConfig(Config):
+    """What is done with photos, the same for every command that reads them."""
+
+    on_bad_image: str = setting(
+        "skip",
+        "What a photo that can't be read does: `skip` leaves it out, lists it with its reason and"
+        " goes on; `fail` stops the command.",
+        choices=("skip", "fail"),
+        section="Photos",
+    )
+    max_image_pixels: int = setting(
+        200_000_000,
+        "Photos with more pixels than this are not decoded (a small file can claim billions).",
+        minimum=1,
+        section="Photos",
+    )
+    max_image_bytes: int = setting(
+        200_000_000,
+        "Files larger than this many bytes are not read.",
+        minimum=1,
+        section="Photos",
+    )
+    bottleneck_dir: str | None = setting(
+        None,
+        "Folder of the cached bottlenecks. Default: xferlearn/bottlenecks in $XDG_CACHE_HOME or"
+        " ~/.cache. Several runs may share it at the same time.",
+        section="Photos",
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainConfig(ImageConfig):
+    """Settings of `xferlearn train` and of `xferlearn.train(...)`."""
+
+    image_dir: str | None = setting(
+        None,
+        "Folder with one sub-folder of photos a class (jpg, jpeg, png, bmp, gif, webp; nested"
+        " folders below a class are read too).",
+        section="Data",
+    )
+    dataset: str | None = setting(
+        None,
+        "Name of a TensorFlow Datasets image classification dataset, or `elpv`, instead of"
+        " --image_dir.",
+        section="Data",
+    )
+    data_dir: str | None = setting(
+        None,
+        "Folder where TensorFlow Datasets keeps its data. Default: its own, ~/tensorflow_datasets.",
+        section="Data",
+    )
+    testing_percentage: float = setting(
+        10.0,
+        "Percent of the photos that are kept for the test at the end.",
+        minimum=0,
+        maximum=90,
+        section="Data",
+    )
+    validation_percentage: float = setting(
+        10.0,
+        "Percent of the photos that decide when training stops.",
+        minimum=0,
+        maximum=90,
+        section="Data",
+    )
+    split_seed: int = setting(
+        0,
+        "Salt of the split. A photo's content and this number decide where the photo goes.",
+        minimum=0,
+        section="Data",
+    )
+    model_dir: str | None = setting(
+        None, "Folder that the trained model is written to. Required.", section="Output"
+    )
+    overwrite: bool = setting(False, "Replace the model in --model_dir.", section="Output")
+    logs_dir: str = setting(
+        "logs",
+        "Folder for TensorBoard; each run makes a folder of its own in it.",
+        aliases=("summaries_dir",),
+        section="Output",
+    )
+    print_misclassified_test_images: bool = setting(
+        False, "List the test photos that the model gets wrong.", section="Output"
+    )
+    backbone: str = setting(
+        DEFAULT_BACKBONE,
+        "The pretrained network, a Keras Applications name or one of the lab's, such as"
+        " mobilenet_0.50_224. The default needs no download.",
+        aliases=("architecture",),
+        section="Network",
+    )
+    weights: str = setting(
+        "imagenet",
+        "The backbone's weights: `imagenet`, `none` (random), or a file.",
+        section="Network",
+    )
+    image_size: int | None = setting(
+        None,
+        "Side in pixels of the square that the backbone sees. Default: the backbone's own.",
+        minimum=32,
+        maximum=2048,
+        section="Network",
+    )
+    hidden_units: int = setting(
+        0,
+        "Units of a hidden layer before the last one; 0 for none.",
+        minimum=0,
+        section="Head",
+    )
+    dropout: float = setting(
+        0.0,
+        "Share of the bottleneck's values dropped in training.",
+        minimum=0,
+        maximum=0.95,
+        section="Head",
+    )
+    learning_rate: float = setting(
+        0.001,
+        "Peak step size of the Adam optimizer.",
+        above=0,
+        section="Head",
+    )
+    how_many_training_steps: int = setting(
+        1000,
+        "Most steps to train; training ends earlier when the validation loss has stopped"
+        " falling, and the best weights are kept.",
+        minimum=1,
+        section="Head",
+    )
+    train_batch_size: int = setting(100, "Photos a training step.", minimum=1, section="Head")
+    weight_decay: float = setting(
+        0.0,
+        "Decoupled weight decay of the head's kernels (AdamW).",
+        minimum=0,
+        section="Head",
+    )
+    class_weight: str = setting(
+        "none",
+        "`balanced` weighs each class by the inverse of its number of photos.",
+        choices=("none", "balanced"),
+        section="Head",
+    )
+    seed: int = setting(0, "Seed of the training: weights, shuffling, dropout.", section="Head")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if (self.image_dir is None) == (self.dataset is None):
+            came = "neither" if self.image_dir is None else "both"
+            raise UserError(f"Expected either --image_dir or --dataset. Received: {came}.")
+        if not self.model_dir:
+            raise UserError("Expected --model_dir, the folder to write the model to. None came.")
+        if self.testing_percentage + self.validation_percentage >= 100:
+            raise UserError(
+                "Expected --testing_percentage and --validation_percentage to leave something to"
+                f" train on. Received: {self.testing_percentage:g} + {self.validation_percentage:g}"
+                " percent."
+            )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LabelConfig(ImageConfig):
+    """Settings of `xferlearn label`."""
+
+    photos: tuple[str, ...] = setting(
+        (), "Photos, folders or globs.", positional=True, aliases=("image",)
+    )
+    model: str | None = setting(None, "Folder of a trained model.", aliases=("graph",))
+    top_k: int = setting(5, "How many labels a photo gets at most.", minimum=1)
+    format: str = setting(
+        "text", "Form of the output.", choices=("text", "json", "csv"), section="Output"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.model:
+            raise UserError("Expected --model, the folder of a trained model. None came.")
+        if not self.photos:
+            raise UserError("Expected photos, folders or globs to label. None came.")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvaluateConfig(ImageConfig):
+    """Settings of `xferlearn evaluate`."""
+
+    model: str | None = setting(None, "Folder of a trained model.", aliases=("graph",))
+    image_dir: str | None = setting(
+        None, "Folder with one sub-folder of photos a class, named as the model's labels."
+    )
+    format: str = setting("text", "Form of the output.", choices=("text", "json"), section="Output")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("model", "image_dir"):
+            if not getattr(self, name):
+                raise UserError(f"Expected --{name}. None came.")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class InspectConfig(Config):
+    """Settings of `xferlearn inspect`."""
+
+    model: str | None = setting(
+        None, "Model file or folder, or a TensorBoard folder.", positional=True, aliases=("graph",)
+    )
+    format: str = setting("text", "Form of the output.", choices=("text", "json"))
+    logs_dir: str | None = setting(
+        None, "Write the model's graph for TensorBoard into a new folder in this one."
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.model:
+            raise UserError("Expected the path of a model to inspect. None came.")
