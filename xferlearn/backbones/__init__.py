@@ -1,0 +1,37 @@
+"""Frozen backbones: which network, which weights, which preprocessing, which size.
+
+Names and the table load at once; what needs Keras loads when it is first asked for.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from xferlearn.backbones.names import resolve_backbone
+from xferlearn.backbones.table import BACKBONES, PREPROCESSING, BackboneSpec, Preprocessing
+
+if TYPE_CHECKING:
+    from xferlearn.backbones.digest import weights_digest
+    from xferlearn.backbones.loading import load_backbone, load_imagenet_classifier
+
+__all__ = [
+    "BACKBONES",
+    "PREPROCESSING",
+    "BackboneSpec",
+    "Preprocessing",
+    "load_backbone",
+    "load_imagenet_classifier",
+    "resolve_backbone",
+    "weights_digest",
+]
+
+_LAZY = {
+    "load_backbone": "xferlearn.backbones.loading",
+    "load_imagenet_classifier": "xferlearn.backbones.loading",
+    "weights_digest": "xferlearn.backbones.digest",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

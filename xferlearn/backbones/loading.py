@@ -1,0 +1,166 @@
+"""Frozen backbones and ImageNet classifiers as ordinary Keras models."""
+
+import contextlib
+import importlib
+import random
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from xferlearn.backbones.names import resolve_backbone
+from xferlearn.backbones.table import PREPROCESSING, BackboneSpec
+from xferlearn.backbones.weights import downloading, read_weights_file
+from xferlearn.errors import UserError, XferlearnError, did_you_mean
+
+if TYPE_CHECKING:
+    import keras
+
+
+def load_backbone(
+    name: str,
+    *,
+    weights: str | Path | None = "imagenet",
+    image_size: int | None = None,
+    seed: int = 0,
+) -> "keras.Model":
+    """Loads a frozen backbone: raw pixels in, bottlenecks out.
+
+    Its layers are `image`, `preprocessing`, the network under the backbone's name, `pooling`.
+    All of it is built-in Keras, so a saved model loads without this package.
+
+    Args:
+        name: anything that `resolve_backbone` understands.
+        weights: "imagenet"; "none" or None for random ones; or a weights file: .weights.h5,
+            .h5, .keras, for efficientnet_lite0 also .pth. At sizes for which there are no
+            separately trained ImageNet weights, the ones for the backbone's own size are taken.
+        image_size: side of the input in px, or None for the one in the name or the backbone's.
+        seed: makes random weights repeatable. The global random state stays as it is.
+
+    Returns:
+        A functional model: float32 [batch, size, size, 3], RGB, range [0, 255], to float32
+        [batch, width]. Nothing in it is trainable, and BatchNorm always uses its statistics.
+
+    Raises:
+        UserError: the name, size or weights file is wrong.
+        XferlearnError: the ImageNet weights can't be had.
+
+    Example:
+        >>> load_backbone("efficientnet_lite0").output_shape
+        (None, 1280)
+    """
+    import keras
+
+    spec, size = resolve_backbone(name, image_size)
+    network, file = _build(spec, size, weights, include_top=False, seed=seed)
+    image = keras.Input((size, size, 3), dtype="float32", name="image")
+    x = network(_preprocess(image, spec), training=False)
+    x = keras.layers.GlobalAveragePooling2D(name="pooling", dtype="float32")(x)
+    model = keras.Model(image, x, name=spec.name)
+    if file is not None:
+
+        def with_top() -> "keras.Model":
+            return _build(spec, spec.image_size, None, include_top=True, seed=seed)[0]
+
+        read_weights_file(file, spec, network, model, with_top)
+    model.trainable = False
+    return model
+
+
+def load_imagenet_classifier(
+    name: str, *, weights: str | Path | None = "imagenet", image_size: int | None = None
+) -> "keras.Model":
+    """Loads a backbone with the top it was trained with, for ImageNet's own 1000 classes.
+
+    Args:
+        name: anything that `resolve_backbone` understands.
+        weights: as in `load_backbone`, but a file must include the top.
+        image_size: side of the input in px, or None for the one in the name or the backbone's.
+
+    Returns:
+        A functional model: float32 [batch, size, size, 3], RGB, range [0, 255], to float32
+        [batch, 1000], range [0, 1], from a softmax layer named `predictions`; the order of the
+        classes is that of `synsets.imagenet_labels`. Nothing in it is trainable.
+
+    Raises:
+        UserError: the name, size or weights file is wrong.
+        XferlearnError: the ImageNet weights can't be had.
+    """
+    import keras
+
+    spec, size = resolve_backbone(name, image_size)
+    keras_top = spec.builder.startswith("keras.")
+    if weights == "imagenet" and keras_top and size not in spec.imagenet_sizes:
+        raise UserError(
+            f"The ImageNet classifier of {spec.name} exists for "
+            f"{', '.join(map(str, spec.imagenet_sizes))} px. Received: {size} px."
+        )
+    network, file = _build(spec, size, weights, include_top=True, seed=0)
+    image = keras.Input((size, size, 3), dtype="float32", name="image")
+    x = network(_preprocess(image, spec), training=False)
+    x = keras.layers.Softmax(name="predictions", dtype="float32")(x)
+    model = keras.Model(image, x, name=spec.name)
+    if file is not None:
+        read_weights_file(file, spec, network, model)
+    model.trainable = False
+    return model
+
+
+def _build(
+    spec: BackboneSpec, size: int, weights: str | Path | None, *, include_top: bool, seed: int
+) -> tuple["keras.Model", Path | None]:
+    """Builds the bare network; returns it with the weights file that is still to be read."""
+    import keras
+
+    if keras.config.image_data_format() != "channels_last":
+        raise XferlearnError(
+            "Expected Keras' image_data_format to be channels_last. Received: "
+            f"{keras.config.image_data_format()}; change it in keras.json."
+        )
+    choice = str(weights).lower() if weights is not None else "none"
+    file = None if choice in ("imagenet", "none") else _weights_path(weights)
+    module, _, function = spec.builder.rpartition(".")
+    builder = getattr(importlib.import_module(module), function)
+    arguments = dict(spec.arguments)
+    arguments.update(include_top=include_top, input_shape=(size, size, 3))
+    arguments.update(weights="imagenet" if choice == "imagenet" else None)
+    if include_top:
+        arguments.update(classifier_activation=None)
+    # Keras seeds every initialiser without a seed from Python's global generator.
+    state = random.getstate()
+    random.seed(seed)
+    try:
+        with downloading(spec) if choice == "imagenet" else contextlib.nullcontext():
+            built = builder(**arguments)
+    finally:
+        random.setstate(state)
+    # Keras derives a download's name from the model's, so the name is given afterwards.
+    network = keras.Model(built.input, built.output, name=spec.name)
+    network.trainable = False
+    return network, file
+
+
+def _weights_path(weights: str | Path | None) -> Path:
+    path = Path(str(weights)).expanduser()
+    if not path.is_file():
+        hint = did_you_mean(str(weights), ("imagenet", "none"))
+        raise UserError(
+            f"Expected weights to be imagenet, none or a file. Received: {str(weights)!r}, "
+            f"which is no file.{hint}"
+        )
+    return path
+
+
+def _preprocess(image: "keras.KerasTensor", spec: BackboneSpec) -> "keras.KerasTensor":
+    """Applies the row's preprocessing with layers that any Keras can load."""
+    import keras
+
+    preprocessing = PREPROCESSING[spec.preprocessing]
+    scale, offset = preprocessing.scale, preprocessing.offset
+    same = len(set(scale)) == len(set(offset)) == 1
+    x = keras.layers.Rescaling(
+        scale[0] if same else list(scale),
+        offset[0] if same else list(offset),
+        name="preprocessing",
+        dtype="float32",
+    )(image)
+    # A gather, not a reversed slice: every export format has one.
+    return keras.ops.take(x, [2, 1, 0], axis=-1) if preprocessing.bgr else x

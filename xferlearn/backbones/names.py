@@ -1,0 +1,88 @@
+"""From a name as people write it to a row of the table and an image size."""
+
+import re
+from collections.abc import Mapping
+
+from xferlearn.backbones.table import BACKBONES, BackboneSpec
+from xferlearn.errors import UserError, did_you_mean
+
+# The lab's form: mobilenet_0.50_224, with an optional "_quantized" behind.
+_LAB_FORM = re.compile(r"(?P<base>.+?)(_(?P<alpha>\d\.\d+))?(_(?P<size>\d{2,4}))?(_quantized)?")
+_ALIASES: Mapping[str, str] = {"mobilenetv1": "mobilenet", "resnet50v1": "resnet50"}
+
+
+def resolve_backbone(name: str, image_size: int | None = None) -> tuple[BackboneSpec, int]:
+    """Returns the backbone that a name means, and the image size to run it at.
+
+    Upper and lower case, hyphens and underscores don't matter, so Keras' class names work.
+    The lab's form may carry the width multiplier and the size.
+
+    Args:
+        name: e.g. "mobilenet", "mobilenet_0.50_224", "InceptionV3", "efficientnet-b0".
+        image_size: side of the square input in px, or None for the size in the name, else
+            the backbone's own.
+
+    Returns:
+        The row of BACKBONES and the side of the input in px.
+
+    Raises:
+        UserError: the name is unknown or quantised, or the size contradicts the name's or is
+            below the backbone's minimum.
+
+    Example:
+        >>> spec, size = resolve_backbone("MobileNet_0.50_192")
+        >>> spec.name, size
+        ('mobilenet_0.50', 192)
+    """
+    key = name.strip().lower().replace("-", "_")
+    by_squashed = {_squash(known): spec for known, spec in BACKBONES.items()}
+    spec = by_squashed.get(_alias(_squash(key)))
+    named_size = None
+    if spec is None:
+        match = _LAB_FORM.fullmatch(key)
+        base = by_squashed.get(_alias(_squash(match["base"]))) if match else None
+        if match is None or base is None:
+            raise UserError(
+                f"Expected a known backbone. Received: {name!r}.{did_you_mean(key, BACKBONES)} "
+                f"There are: {', '.join(BACKBONES)}."
+            )
+        spec = _variant(base, match["alpha"], name)
+        named_size = int(match["size"]) if match["size"] else None
+        if key.endswith("_quantized"):
+            raise UserError(
+                f"{name!r} is a quantised graph, which can't be trained from; use "
+                f"{'_'.join([spec.name, *([match['size']] if match['size'] else [])])} "
+                "and quantise on export."
+            )
+    if named_size and image_size and named_size != image_size:
+        raise UserError(
+            f"The backbone name {name!r} says {named_size} px, but the image size given is "
+            f"{image_size} px; leave one of them out."
+        )
+    size = named_size or (spec.image_size if image_size is None else image_size)
+    if size < spec.min_size:
+        raise UserError(
+            f"{spec.name} takes images of at least {spec.min_size} px. Received: {size} px."
+        )
+    return spec, size
+
+
+def _variant(base: BackboneSpec, alpha: str | None, name: str) -> BackboneSpec:
+    """Returns the row of the same family with the width multiplier that the name carries."""
+    if alpha is None:
+        return base
+    family = {s.alpha: s for s in BACKBONES.values() if s.family == base.family}
+    if float(alpha) not in family:
+        raise UserError(
+            f"{name!r} asks for width multiplier {alpha}; {base.family} has "
+            f"{', '.join(f'{known:g}' for known in sorted(family))}."
+        )
+    return family[float(alpha)]
+
+
+def _squash(name: str) -> str:
+    return name.replace("_", "")
+
+
+def _alias(squashed: str) -> str:
+    return _ALIASES.get(squashed, squashed)

@@ -1,0 +1,216 @@
+"""Weights of a backbone: Keras' downloads and users' files, with errors people can act on."""
+
+import contextlib
+import os
+import re
+import sys
+import tempfile
+import warnings
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from xferlearn.backbones.table import BackboneSpec
+from xferlearn.errors import UserError, XferlearnError
+
+if TYPE_CHECKING:
+    import keras
+
+# The standard deviations that Keras' EfficientNet weights hold in the place of variances.
+_EFFICIENTNET_STDDEV = (0.229, 0.224, 0.225)
+_SUFFIXES = (".weights.h5", ".h5", ".hdf5", ".keras")
+
+
+@contextlib.contextmanager
+def downloading(spec: BackboneSpec) -> Iterator[None]:
+    """Lets Keras fetch ImageNet weights inside; its progress goes to stderr.
+
+    Raises:
+        XferlearnError: the download failed, or the file in Keras' cache is damaged.
+    """
+    progress = _Progress()
+    with warnings.catch_warnings(), contextlib.redirect_stdout(progress):
+        # Keras warns that it takes the weights for the default size; the docstring says so.
+        warnings.filterwarnings("ignore", message=r"`input_shape` is undefined or non-square")
+        try:
+            yield
+        except XferlearnError:
+            raise
+        # Keras raises a bare Exception when a download fails.
+        except Exception as error:
+            raise _explained(error, spec) from error
+        finally:
+            progress.end_line()
+
+
+class _Progress:
+    """Passes what is printed on to stderr and can finish a line that was left open."""
+
+    encoding = "utf-8"
+
+    def __init__(self) -> None:
+        self._open_line = False
+
+    def write(self, text: str) -> int:
+        if text:
+            self._open_line = not text.endswith("\n")
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+    def isatty(self) -> bool:
+        return sys.stderr.isatty()
+
+    def end_line(self) -> None:
+        if self._open_line:
+            self.write("\n")
+
+
+def keras_cache() -> Path:
+    """Returns the folder where Keras keeps downloaded weights, as Keras itself chooses it."""
+    # As in keras.utils.get_file, its fallback for a folder that can't be written included.
+    home = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
+    if not os.access(home, os.W_OK):
+        shared = Path("/tmp")
+        home = (shared if shared.is_dir() else Path(tempfile.gettempdir())) / ".keras"
+    return home / "models"
+
+
+def _explained(error: Exception, spec: BackboneSpec) -> Exception:
+    """Returns the error to raise in place of one that Keras raised."""
+    text = " ".join(str(error).split())
+    folder = keras_cache()
+    fetched = re.search(r"URL fetch failure on (\S+):", text)
+    damaged = [] if fetched else _damaged_files(folder)
+    if damaged:
+        return XferlearnError(
+            f"Keras can't read the ImageNet weights of {spec.name}: "
+            f"{', '.join(map(str, damaged))} is damaged; delete it and run again."
+        )
+    if fetched or isinstance(error, OSError) or "corrupted file detected" in text:
+        target = folder / _cached_name(fetched[1]) if fetched else folder
+        return XferlearnError(
+            f"Can't download the ImageNet weights of {spec.name} ({text[:300]}); Keras looks for "
+            f"{target} (set KERAS_HOME to move it). efficientnet_lite0 needs no download."
+        )
+    if isinstance(error, ValueError):
+        return XferlearnError(
+            f"Keras can't build {spec.name} with the ImageNet weights in {folder}: {text[:300]}"
+        )
+    return error
+
+
+def _cached_name(url: str) -> str:
+    name = url.rpartition("/")[2]
+    # The one family whose files Keras renames.
+    return name.lower().replace("-", "_") if name.startswith("NASNet") else name
+
+
+def _damaged_files(folder: Path) -> list[Path]:
+    import h5py
+
+    damaged = []
+    for path in sorted(folder.glob("*.h5")):
+        try:
+            h5py.File(path, "r").close()
+        except OSError:
+            damaged.append(path)
+    return damaged
+
+
+def read_weights_file(
+    path: Path,
+    spec: BackboneSpec,
+    network: "keras.Model",
+    model: "keras.Model",
+    with_top: "Callable[[], keras.Model] | None" = None,
+) -> None:
+    """Fills a network from a file of its own, the whole model's or the classifier's weights.
+
+    Only weights are read: no configuration, no code.
+
+    Args:
+        path: a .weights.h5, .h5, .hdf5 or .keras file; for EfficientNet-Lite0 also .pth.
+        spec: the backbone, for messages.
+        network: the bare network to fill.
+        model: the model around it with preprocessing and pooling, as this package saves it.
+        with_top: builds the same network with its classifier, for files that include one.
+
+    Raises:
+        UserError: the file can't be read or holds something else.
+    """
+    if path.suffix == ".pth" and spec.family == "efficientnet_lite0":
+        from xferlearn.backbones.efficientnet_lite import assign_checkpoint
+
+        return assign_checkpoint(network, path)
+    if not path.name.endswith(_SUFFIXES):
+        raise UserError(
+            f"Expected a weights file that ends in {', '.join(_SUFFIXES)} (or .pth for "
+            f"efficientnet_lite0). Received: {path} for {spec.name}."
+        )
+    _check_readable(path)
+    reasons = []
+    for target in (lambda: network, lambda: model, with_top):
+        if target is None:
+            continue
+        loaded = target()
+        try:
+            loaded.load_weights(path)
+        # What Keras raises on a mismatch depends on the file's format.
+        except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+            reasons.append(" ".join(str(error).split()))
+            continue
+        if loaded is not network and loaded is not model:
+            _copy_prefix(loaded, network)
+        fold_deviation(network)
+        return None
+    raise UserError(
+        f"{path} does not hold the weights of {spec.name}: {reasons[0][:200]} Use the file with "
+        "the backbone that it was saved from."
+    )
+
+
+def _check_readable(path: Path) -> None:
+    import h5py
+
+    try:
+        if path.suffix == ".keras":
+            with zipfile.ZipFile(path) as archive:
+                archive.getinfo("model.weights.h5")
+        else:
+            h5py.File(path, "r").close()
+    except (OSError, KeyError, zipfile.BadZipFile) as error:
+        raise UserError(
+            f"Can't read the weights file {path}: {' '.join(str(error).split())[:200]}"
+        ) from None
+
+
+def _copy_prefix(source: "keras.Model", target: "keras.Model") -> None:
+    """Copies weights layer by layer; the source has further layers behind the target's."""
+    weighted = [layer for layer in source.layers if layer.weights]
+    for taken, layer in zip(weighted, [layer for layer in target.layers if layer.weights]):  # noqa: B905
+        layer.set_weights(taken.get_weights())
+        # Normalization computes with copies of its weights.
+        if hasattr(layer, "finalize_state"):
+            layer.finalize_state()
+
+
+def fold_deviation(network: "keras.Model") -> None:
+    """Corrects the input normalisation of EfficientNet B0-B7 after reading Keras' weights.
+
+    Those files hold standard deviations where the Normalization layer expects variances. Keras
+    makes up for it with one more layer, but only for weights="imagenet" (tensorflow issue
+    49930); here the variance is put right, which comes to the same.
+    """
+    import keras
+
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.Normalization) and layer.weights:
+            mean, variance, *count = layer.get_weights()
+            if np.allclose(variance, _EFFICIENTNET_STDDEV, atol=1e-3):
+                layer.set_weights([mean, np.square(variance), *count])
+                layer.finalize_state()
