@@ -97,7 +97,9 @@ def _check(name: str, value: Any, rules: Setting) -> None:
     if rules.choices is not None and value not in rules.choices:
         near = did_you_mean(str(value), rules.choices)
         choices = ", ".join(rules.choices)
-        raise UserError(f"Expected `{name}` to be one of {choices}. Received: {name}={value}.{near}")
+        raise UserError(
+            f"Expected `{name}` to be one of {choices}. Received: {name}={value}.{near}"
+        )
     numbers = value if isinstance(value, tuple) else (value,)
     for number in numbers:
         if not isinstance(number, (int, float)) or isinstance(number, bool):
@@ -121,8 +123,9 @@ def default_bottleneck_dir() -> Path:
     Where XDG_CACHE_HOME is unset or not absolute it is ~/.cache, as the XDG Base Directory
     Specification asks.
     """
-    cache = os.environ.get("XDG_CACHE_HOME", "")
-    root = Path(cache) if os.path.isabs(cache) else Path.home() / ".cache"
+    root = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if not root.is_absolute():
+        root = Path.home() / ".cache"
     return root / "xferlearn" / "bottlenecks"
 
 

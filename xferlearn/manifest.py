@@ -140,7 +140,7 @@ def build_manifest(
         duplicates=sum(files.values()) - len(unique),
         warnings=(
             *_few_photos_warnings(labels, distinct),
-            *_conflict_warnings(labels, unique),
+            *_conflict_warnings(unique),
         ),
     )
 
@@ -218,26 +218,28 @@ def assign_splits(
         labels = {photos[index].label for index in indices}
         if len(labels) == 1:
             movable[labels.pop()].append(unit)
-    wanted = [name for name, (low, high) in bounds.items() if high > low]
+    present: dict[int, set[str]] = collections.defaultdict(set)
+    for photo, unit in zip(photos, unit_of, strict=True):
+        present[photo.label].add(split_of[unit])
     for label in sorted(movable):
-        present = {split_of[unit_of[i]] for i, photo in enumerate(photos) if photo.label == label}
-        for name in wanted:
-            if name not in present:
-                _move_nearest(name, bounds[name], movable[label], split_of, position)
+        for name in (TRAIN, TEST, VALIDATION):
+            low, high = bounds[name]
+            if high > low and name not in present[label]:
+                _move_nearest(name, (low + high) / 2, movable[label], split_of, position)
     return tuple(split_of[unit] for unit in unit_of)
 
 
 def _move_nearest(
     name: str,
-    bound: tuple[float, float],
+    middle: float,
     units: list[str],
     split_of: dict[str, str],
     position: Mapping[str, float],
 ) -> None:
     sizes = collections.Counter(split_of[unit] for unit in units)
-    spare = [unit for unit in units if sizes[split_of[unit]] > 1]
+    # A class that is one unit can't be tested, but it must be learned.
+    spare = [unit for unit in units if name == TRAIN or sizes[split_of[unit]] > 1]
     if spare:
-        middle = sum(bound) / 2
         split_of[min(spare, key=lambda unit: (abs(position[unit] - middle), unit))] = name
 
 
@@ -278,7 +280,7 @@ def _few_photos_warnings(labels: Sequence[str], counts: Mapping[int, int]) -> li
     ]
 
 
-def _conflict_warnings(labels: Sequence[str], photos: Sequence[Photo]) -> list[str]:
+def _conflict_warnings(photos: Sequence[Photo]) -> list[str]:
     by_digest: dict[bytes, list[Photo]] = {}
     for photo in photos:
         by_digest.setdefault(photo.digest, []).append(photo)

@@ -1,0 +1,272 @@
+"""The store of bottlenecks: a folder of immutable shards, addressed by photo and feature space.
+
+A shard is one Arrow IPC file with the columns key, vector and crc32. It is written under a
+temporary name and renamed, so whoever reads sees whole shards only; writers never share a name,
+so they need no locks. A shard that a disk or a kill damaged is found, named and computed again.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import time
+import uuid
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from xferlearn.errors import UserError, XferlearnError
+
+# A kill loses at most this much work; a million photos still make only hundreds of shards.
+ROWS_A_SHARD = 4096
+SECONDS_A_SHARD = 15.0
+
+_STALE_SECONDS = 86_400
+
+
+@dataclasses.dataclass(frozen=True)
+class FeatureSpace:
+    """Everything that a bottleneck depends on besides the photo.
+
+    Two bottlenecks may be compared, and one used in place of the other, only within one space.
+
+    Attributes:
+        backbone: name of the network, as in `backbones.BACKBONES`.
+        weights_sha256: digest of its weights, `backbones.weights_digest`.
+        image_size: side in px of the square that it sees.
+        resize: how a photo becomes that square.
+        preprocessing: how pixels become its input.
+        pooling: how its last feature map becomes one vector.
+        precision: number format that it computes in.
+        width: values a bottleneck.
+    """
+
+    backbone: str
+    weights_sha256: str
+    image_size: int
+    resize: str
+    preprocessing: str
+    pooling: str
+    precision: str
+    width: int
+
+    @property
+    def folder(self) -> str:
+        """Name of the space's folder: readable first, then the digest of all fields."""
+        digest = hashlib.sha256(self._json().encode()).hexdigest()[:16]
+        return f"{self.backbone}-{self.image_size}-{digest}"
+
+    def _json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), indent=2, sort_keys=True) + "\n"
+
+
+class BottleneckStore:
+    """The bottlenecks of one feature space on disk.
+
+    Attributes:
+        folder: where the shards are.
+        problems: what was damaged when the store was opened, a line each.
+
+    Example:
+        >>> store = BottleneckStore("/tmp/bottlenecks", space)
+        >>> with store.writer() as writer:
+        ...     writer.add(digest, vector)
+        >>> store.read([digest]).shape
+        (1, 1280)
+    """
+
+    def __init__(self, root: str | Path, space: FeatureSpace) -> None:
+        """Opens the store, and makes its folder where there is none.
+
+        Args:
+            root: folder of all spaces, `--bottleneck_dir`.
+            space: the space to read and write.
+
+        Raises:
+            UserError: when the folder can't be made or written to.
+        """
+        self.space = space
+        self.folder = Path(root) / space.folder
+        self.problems: list[str] = []
+        self._schema = pa.schema(
+            [
+                ("key", pa.binary(32)),
+                ("vector", pa.list_(pa.float32(), space.width)),
+                ("crc32", pa.uint32()),
+            ]
+        )
+        self._place: dict[bytes, tuple[Path, int]] = {}
+        self._read_shards: set[Path] = set()
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            if not (self.folder / "space.json").exists():
+                _write_atomically(self.folder / "space.json", space._json().encode())
+        except OSError as error:
+            raise UserError(
+                f"Can't write bottlenecks to {self.folder}: {error.strerror}. Choose another folder"
+                " with --bottleneck_dir."
+            ) from None
+        self._remove_stale()
+        self.refresh()
+
+    def __contains__(self, digest: bytes) -> bool:
+        return digest in self._place
+
+    def __len__(self) -> int:
+        return len(self._place)
+
+    def refresh(self) -> None:
+        """Takes in the shards that were committed since, by this process or by others."""
+        damaged: dict[bytes, Path] = {}
+        for path in sorted(self.folder.glob("*.arrow")):
+            if path in self._read_shards:
+                continue
+            self._read_shards.add(path)
+            try:
+                keys, vectors, checksums = self._load(path)
+            except (OSError, pa.ArrowException, ValueError) as error:
+                if path.exists():
+                    path.rename(path.with_suffix(".damaged"))
+                    reason = " ".join(str(error).split())[:100]
+                    self.problems.append(
+                        f"Shard {path} is damaged ({reason}); its photos are computed again."
+                    )
+                continue
+            for row, key in enumerate(keys):
+                if zlib.crc32(vectors[row].tobytes()) == checksums[row]:
+                    self._place[key] = (path, row)
+                else:
+                    damaged[key] = path
+        for path in sorted({path for key, path in damaged.items() if key not in self._place}):
+            count = sum(p == path and key not in self._place for key, p in damaged.items())
+            self.problems.append(
+                f"Shard {path} has {count} damaged rows; these photos are computed again."
+            )
+
+    def read(self, digests: Sequence[bytes]) -> np.ndarray:
+        """Returns the bottlenecks of photos, float32, [len(digests), width], in their order.
+
+        Raises:
+            KeyError: for a digest that is not in the store.
+        """
+        result = np.empty((len(digests), self.space.width), np.float32)
+        wanted: dict[Path, tuple[list[int], list[int]]] = {}
+        for position, digest in enumerate(digests):
+            path, row = self._place[digest]
+            positions, rows = wanted.setdefault(path, ([], []))
+            positions.append(position)
+            rows.append(row)
+        for path, (positions, rows) in wanted.items():
+            result[positions] = self._load(path)[1][rows]
+        return result
+
+    @contextlib.contextmanager
+    def writer(self) -> Iterator["ShardWriter"]:
+        """Returns a writer whose last rows are committed when the block ends, however it ends."""
+        writer = ShardWriter(self.folder, self._schema)
+        try:
+            yield writer
+        finally:
+            writer.flush()
+            self.refresh()
+
+    def _load(self, path: Path) -> tuple[list[bytes], np.ndarray, np.ndarray]:
+        with pa.memory_map(str(path)) as file:
+            table = pa.ipc.open_file(file).read_all()
+        if table.schema != self._schema:
+            raise ValueError("its columns are not those of the feature space")
+        table = table.combine_chunks()
+        if not table.num_rows:
+            return [], np.empty((0, self.space.width), np.float32), np.empty(0, np.uint32)
+        vectors = table["vector"].chunk(0).flatten().to_numpy(zero_copy_only=True)
+        return (
+            table["key"].to_pylist(),
+            vectors.reshape(table.num_rows, self.space.width),
+            table["crc32"].to_numpy(),
+        )
+
+    def _remove_stale(self) -> None:
+        for path in self.folder.glob(".*.tmp"):
+            with contextlib.suppress(OSError):
+                if time.time() - path.stat().st_mtime > _STALE_SECONDS:
+                    path.unlink()
+
+
+class ShardWriter:
+    """Collects rows and commits them as shards; made by `BottleneckStore.writer`."""
+
+    def __init__(self, folder: Path, schema: pa.Schema) -> None:
+        self._folder = folder
+        self._schema = schema
+        self._keys: list[bytes] = []
+        self._vectors: list[np.ndarray] = []
+        self._since = time.monotonic()
+
+    def add(self, digest: bytes, vector: np.ndarray) -> None:
+        """Adds a row, and commits a shard when enough rows or seconds have gathered.
+
+        Args:
+            digest: SHA-256 of the photo, 32 bytes.
+            vector: its bottleneck, float32, [width].
+
+        Raises:
+            XferlearnError: when the shard can't be written, such as on a full disk.
+        """
+        self._keys.append(digest)
+        self._vectors.append(np.asarray(vector, np.float32))
+        age = time.monotonic() - self._since
+        if len(self._keys) >= ROWS_A_SHARD or age >= SECONDS_A_SHARD:
+            self.flush()
+
+    def flush(self) -> None:
+        """Commits the rows added so far."""
+        keys, self._keys = self._keys, []
+        vectors, self._vectors = self._vectors, []
+        self._since = time.monotonic()
+        if not keys:
+            return
+        values = pa.array(np.concatenate(vectors))
+        table = pa.Table.from_arrays(
+            [
+                pa.array(keys, pa.binary(32)),
+                pa.FixedSizeListArray.from_arrays(values, len(vectors[0])),
+                pa.array([zlib.crc32(vector.tobytes()) for vector in vectors], pa.uint32()),
+            ],
+            schema=self._schema,
+        )
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_file(sink, self._schema) as file:
+            file.write_table(table)
+        try:
+            _write_atomically(self._folder / f"{uuid.uuid4().hex}.arrow", sink.getvalue())
+        except OSError as error:
+            raise XferlearnError(
+                f"Can't write {len(keys)} bottlenecks to {self._folder}: {error.strerror}. Shards"
+                " written before are kept; make room or choose another --bottleneck_dir, and run"
+                " again."
+            ) from None
+
+
+def _write_atomically(path: Path, data: bytes) -> None:
+    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.rename(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    # The rename itself must reach the disk too. Windows can't open a folder, and needs no fsync.
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,294 @@
+"""Photos -> bottlenecks, each photo once: read, hash, look up, decode, network, store.
+
+The steps overlap: threads read and hash ahead, tf.data decodes in parallel, the engine computes
+on whole batches, and finished rows go to the store. What is in flight is bounded in bytes.
+"""
+
+import collections
+import dataclasses
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+
+from xferlearn.bottlenecks import BottleneckStore
+from xferlearn.config import ImageConfig
+from xferlearn.engines import BATCH_SIZE, Engine
+from xferlearn.errors import UserError
+from xferlearn.images import BadImage, PreparedImage, decode_pixels, prepare
+from xferlearn.manifest import BadPhoto, Photo
+from xferlearn.progress import progress_bar
+from xferlearn.sources import Entry, PhotoSource
+
+READ_AHEAD_PHOTOS = 256
+READ_AHEAD_BYTES = 64 * 2**20
+
+
+@dataclasses.dataclass(frozen=True)
+class Loaded:
+    """A photo's bytes, read and checked.
+
+    Attributes:
+        entry: where it came from.
+        digest: SHA-256 of its bytes; empty where it can't be read.
+        image: ready to decode; None where it needs no decoding or can't be read.
+        problem: why it can't be used; None where it can.
+    """
+
+    entry: Entry
+    digest: bytes = b""
+    image: PreparedImage | None = None
+    problem: str | None = None
+
+    @property
+    def photo(self) -> Photo:
+        """The photo as the manifest knows it."""
+        return Photo(self.digest, self.entry.label, self.entry.name, self.entry.fixed_split)
+
+    @property
+    def bad(self) -> BadPhoto:
+        """The photo as the list of those left out knows it."""
+        return BadPhoto(self.entry.name, self.entry.label, self.problem or "")
+
+
+@dataclasses.dataclass(frozen=True)
+class Extraction:
+    """What `extract` found.
+
+    Attributes:
+        photos: readable photos in the source's order; all have a bottleneck in the store.
+        bad: photos that were left out, in the source's order.
+        computed: how many bottlenecks went through the network.
+        cached: how many photos needed no network pass.
+        seconds: wall time of the whole stage.
+    """
+
+    photos: tuple[Photo, ...]
+    bad: tuple[BadPhoto, ...]
+    computed: int
+    cached: int
+    seconds: float
+
+    @property
+    def photos_per_second(self) -> float:
+        """Photos of any kind a second of this stage."""
+        return (len(self.photos) + len(self.bad)) / max(self.seconds, 1e-9)
+
+
+def load_photos(
+    source: PhotoSource,
+    image_size: int,
+    limits: ImageConfig,
+    known: Callable[[bytes], bool] = lambda digest: False,
+) -> Iterator[Loaded]:
+    """Yields the photos of a source, read and checked by threads ahead of the reader.
+
+    Args:
+        source: where they come from.
+        image_size: side in px of the square that the network sees.
+        limits: caps on bytes and pixels.
+        known: tells whether a digest needs no decoding.
+    """
+
+    def load(entry: Entry) -> Loaded:
+        try:
+            if entry.size > limits.max_image_bytes:
+                raise BadImage(
+                    f"{entry.size} bytes, more than max_image_bytes={limits.max_image_bytes}"
+                )
+            data = entry.read()
+            digest = hashlib.sha256(data).digest()
+            if known(digest):
+                return Loaded(entry, digest)
+            image = prepare(data, image_size, limits.max_image_pixels)
+            return Loaded(entry, digest, image)
+        except OSError as error:
+            return Loaded(entry, problem=error.strerror or str(error))
+        except BadImage as error:
+            return Loaded(entry, problem=str(error))
+
+    waiting: collections.deque[tuple[Future[Loaded], int]] = collections.deque()
+    in_flight = 0
+    with ThreadPoolExecutor(max(2, os.cpu_count() or 1)) as pool:
+        try:
+            for entry in source.entries():
+                while waiting and (
+                    len(waiting) >= READ_AHEAD_PHOTOS or in_flight + entry.size > READ_AHEAD_BYTES
+                ):
+                    future, size = waiting.popleft()
+                    in_flight -= size
+                    yield future.result()
+                waiting.append((pool.submit(load, entry), entry.size))
+                in_flight += entry.size
+            while waiting:
+                yield waiting.popleft()[0].result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def decoded_batches(
+    loaded: Iterator[Loaded], image_size: int, batch_size: int = BATCH_SIZE
+) -> Iterator[tuple[list[Loaded], np.ndarray]]:
+    """Decodes photos in parallel, and yields those that could be decoded in batches.
+
+    A photo that fails to decode is missing from the batches; see `decode_problem`.
+
+    Args:
+        loaded: photos with `image` set.
+        image_size: side in px.
+        batch_size: photos a batch; the last one may be smaller.
+
+    Yields:
+        The photos of a batch, and their pixels: uint8, [batch, image_size, image_size, 3],
+        range [0, 255].
+    """
+    import tensorflow as tf
+
+    waiting: dict[int, Loaded] = {}
+    failure: list[BaseException] = []
+
+    def images() -> Iterator[tuple[int, bytes, int, int]]:
+        try:
+            for number, item in enumerate(loaded):
+                image = item.image
+                if image is None:
+                    raise ValueError(f"{item.entry.name} was not prepared for decoding")
+                waiting[number] = dataclasses.replace(item, image=None)
+                yield number, image.data, image.kind, image.orientation
+        except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
+            # ignore_errors below would swallow it and go on.
+            failure.append(error)
+
+    scalar = tf.TensorSpec([], tf.int32)
+    batches = (
+        tf.data.Dataset.from_generator(
+            images,
+            output_signature=(
+                tf.TensorSpec([], tf.int64),
+                tf.TensorSpec([], tf.string),
+                scalar,
+                scalar,
+            ),
+        )
+        .map(
+            lambda number, *image: (number, decode_pixels(*image, image_size)),
+            num_parallel_calls=max(2, os.cpu_count() or 1),
+        )
+        .ignore_errors(log_warning=False)
+        .batch(batch_size)
+        .prefetch(2)
+    )
+    for numbers, pixels in batches:
+        yield [waiting.pop(int(number)) for number in numbers], pixels.numpy()
+        if failure:
+            break
+    if failure:
+        raise failure[0]
+
+
+def decode_problem(item: Loaded, image_size: int, limits: ImageConfig) -> str | None:
+    """Returns why a photo can't be decoded, reading it once more; None where it can."""
+    import tensorflow as tf
+
+    try:
+        image = prepare(item.entry.read(), image_size, limits.max_image_pixels)
+        decode_pixels(
+            tf.constant(image.data),
+            tf.constant(image.kind),
+            tf.constant(image.orientation),
+            image_size,
+        )
+    except (OSError, BadImage) as error:
+        return str(error)
+    except tf.errors.OpError as error:
+        return f"can't be decoded ({_decoder_reason(error.message or '')})"
+    return None
+
+
+def _decoder_reason(message: str) -> str:
+    # "{{function_node __wrapped__DecodeJpeg_...}} Invalid JPEG data or crop window, ... [Op:...]"
+    reason = message.split("}}")[-1].split("[Op:")[0].split(";")[0].strip()
+    return " ".join(reason.split())[:120] or "broken data"
+
+
+def extract(
+    source: PhotoSource,
+    store: BottleneckStore,
+    engine: Callable[[], Engine],
+    limits: ImageConfig,
+) -> Extraction:
+    """Makes sure that every readable photo of a source has its bottleneck in the store.
+
+    Args:
+        source: the photos.
+        store: where bottlenecks are looked up and written.
+        engine: returns the network; called only when some photo needs it.
+        limits: what to do with bad photos, and caps.
+
+    Raises:
+        UserError: on the first bad photo where `limits.on_bad_image` is "fail".
+        XferlearnError: when the store can't be written.
+    """
+    started = time.perf_counter()
+    image_size = store.space.image_size
+    done: list[tuple[int, Photo | BadPhoto]] = []
+    pending: dict[bytes, list[tuple[int, Loaded]]] = {}
+    computed = cached = 0
+
+    def finish(position: int, result: Photo | BadPhoto) -> None:
+        if isinstance(result, BadPhoto) and limits.on_bad_image == "fail":
+            raise UserError(
+                f"{result.name} can't be used: {result.reason}. Take it out, or leave out bad"
+                " photos with --on_bad_image=skip."
+            )
+        done.append((position, result))
+        bar.update()
+
+    def missing() -> Iterator[Loaded]:
+        nonlocal cached
+        photos = load_photos(source, image_size, limits, lambda d: d in store or d in pending)
+        for position, item in enumerate(photos):
+            if item.problem is not None:
+                finish(position, item.bad)
+            elif item.digest in store:
+                cached += 1
+                finish(position, item.photo)
+            elif item.digest in pending:
+                pending[item.digest].append((position, dataclasses.replace(item, image=None)))
+            elif item.image is not None:
+                pending[item.digest] = [(position, dataclasses.replace(item, image=None))]
+                yield item
+
+    with progress_bar("bottlenecks", source.count) as bar:
+        todo = missing()
+        first = next(todo, None)
+        if first is not None:
+            run = engine().run
+            with store.writer() as writer:
+                for batch, pixels in decoded_batches(_chain(first, todo), image_size):
+                    for item, vector in zip(batch, run(pixels), strict=True):
+                        writer.add(item.digest, vector)
+                        same = pending.pop(item.digest)
+                        computed += 1
+                        cached += len(same) - 1
+                        for position, photo in same:
+                            finish(position, photo.photo)
+            for position, item in [pair for same in pending.values() for pair in same]:
+                reason = decode_problem(item, image_size, limits) or "it changed while being read"
+                finish(position, dataclasses.replace(item, problem=reason).bad)
+    done.sort(key=lambda pair: pair[0])
+    return Extraction(
+        photos=tuple(result for _, result in done if isinstance(result, Photo)),
+        bad=tuple(result for _, result in done if isinstance(result, BadPhoto)),
+        computed=computed,
+        cached=cached,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _chain(first: Loaded, rest: Iterator[Loaded]) -> Iterator[Loaded]:
+    yield first
+    yield from rest
