@@ -8,8 +8,6 @@ import functools
 import gzip
 import importlib.resources
 import importlib.util
-import json
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +16,6 @@ from xferlearn.errors import XferlearnError
 
 _ID = re.compile(r"n(\d{8})")
 _LABELS = "datasets/imagenet2012/labels.txt"
-_CLASS_INDEX = "imagenet_class_index.json"
 
 
 def synset_name(synset: str) -> str | None:
@@ -68,27 +65,13 @@ def imagenet_synsets() -> tuple[str, ...]:
 def imagenet_labels() -> tuple[tuple[str, str], ...]:
     """Returns synset id and name of ImageNet's 1000 classes, in the order of the outputs.
 
-    The names are those of Keras' imagenet_class_index.json where an application has already
-    put that file into Keras' cache, with spaces for underscores; else WordNet's, which differ
-    for some classes. Neither set is free of duplicates, the ids are.
+    The names are WordNet's, which are also those of Keras' imagenet_class_index.json but for
+    its underscores. Two of them, crane and maillot, stand for two classes each; ids are unique.
 
     Raises:
-        XferlearnError: the list of classes is missing, or Keras' file is damaged.
+        XferlearnError: the package tensorflow_datasets has no list of the classes.
     """
-    synsets = imagenet_synsets()
-    path = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser() / "models" / _CLASS_INDEX
-    if not path.is_file():
-        return tuple((synset, synset_name(synset) or synset) for synset in synsets)
-    try:
-        index = json.loads(path.read_text(encoding="utf-8"))
-        pairs = tuple((str(index[str(i)][0]), str(index[str(i)][1])) for i in range(len(synsets)))
-    except (OSError, ValueError, LookupError, TypeError):
-        pairs = ()
-    if tuple(synset for synset, _ in pairs) != synsets:
-        raise XferlearnError(
-            f"Expected ImageNet's 1000 classes in {path}. Received something else; delete it."
-        )
-    return tuple((synset, name.replace("_", " ")) for synset, name in pairs)
+    return tuple((synset, synset_name(synset) or synset) for synset in imagenet_synsets())
 
 
 @functools.cache
