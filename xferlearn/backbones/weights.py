@@ -159,17 +159,23 @@ def read_weights_file(
             continue
         loaded = target()
         try:
-            loaded.load_weights(path)
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                loaded.load_weights(path)
         # What Keras raises on a mismatch depends on the file's format.
         except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
-            reasons.append(" ".join(str(error).split()))
+            reasons.append(" ".join(str(error).split()).split(". ")[0])
+            continue
+        # Keras only warns about layers inside containers that keep their random values.
+        if any("Skipping nested container" in str(warning.message) for warning in caught):
+            reasons.append("some of its layers are not in the file")
             continue
         if loaded is not network and loaded is not model:
             _copy_prefix(loaded, network)
         fold_deviation(network)
         return None
     raise UserError(
-        f"{path} does not hold the weights of {spec.name}: {reasons[0][:200]} Use the file with "
+        f"{path} does not hold the weights of {spec.name}: {reasons[0][:200]}; use the file with "
         "the backbone that it was saved from."
     )
 
