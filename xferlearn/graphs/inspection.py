@@ -1,0 +1,176 @@
+"""Looks at a model file of any format and reports what a user of it needs to know."""
+
+import json
+import struct
+import zipfile
+import zlib
+from collections import Counter
+from pathlib import Path
+from typing import Any, Literal
+
+from xferlearn.backbones.table import BACKBONES
+from xferlearn.errors import UserError
+from xferlearn.graphs.analysis import ValueFacts, find_bottleneck, find_classifier, value_facts
+from xferlearn.graphs.bundle_metadata import with_metadata
+from xferlearn.graphs.formats import ModelFile, read_model_file
+from xferlearn.graphs.layers import Graph, Node, Shape, constant_names, reachable
+from xferlearn.graphs.report import BackboneReport, GraphReport, InputReport, OutputReport
+from xferlearn.graphs.signatures import recognise_backbone
+
+# All that parsing hostile bytes may raise; anything else is a bug and shall be seen.
+_DAMAGE = (
+    ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError, EOFError,
+    NotImplementedError, struct.error, zlib.error, zipfile.BadZipFile,
+)  # fmt: skip
+_MOST_ENDS = 16
+Layout = Literal["NHWC", "NCHW", "unknown"]
+
+
+def inspect_model(path: str | Path) -> GraphReport:
+    """Reports what a model file takes and gives, without running any of it.
+
+    Args:
+        path: a model folder of this package, a `.keras` or `.h5` file, a SavedModel folder or its
+            saved_model.pb, a TF1 frozen graph, a `.tflite` or `.onnx` file, a TensorBoard folder
+            or an event file. The type is told from the content.
+
+    Returns:
+        The report. Example: inspect_model("retrained_graph.pb").inputs[0].resolution
+
+    Raises:
+        UserError: the path doesn't exist, or holds no model or a damaged one.
+    """
+    held, report = open_model(path)
+    del held
+    return report
+
+
+def open_model(path: str | Path) -> tuple[ModelFile, GraphReport]:
+    """As `inspect_model`; returns the graph itself too.
+
+    Raises:
+        UserError: as `inspect_model`.
+    """
+    path = Path(path)
+    try:
+        held = read_model_file(path)
+        report = build_report(str(path), held)
+    except UserError:
+        raise
+    except OSError as error:
+        raise UserError(f"{path} can't be read: {error.strerror or error}.") from None
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path} is damaged: its JSON breaks off at {error.pos}.") from None
+    except _DAMAGE as error:
+        reason = str(error).partition("\n")[0][:200] or type(error).__name__
+        raise UserError(f"{path} is no model that can be read: {reason}.") from None
+    return held, report
+
+
+def build_report(path: str, held: ModelFile) -> GraphReport:
+    """Works out a report from a graph and, for a model folder, its metadata."""
+    graph = held.graph
+    constants = constant_names(graph)
+    signature = recognise_backbone(graph)
+    spec = BACKBONES.get(signature.name) if signature else None
+    backbone = None
+    if signature:
+        size = spec.image_size if spec else None
+        backbone = BackboneReport(signature.name, signature.title, size)
+    classifier = find_classifier(graph, constants)
+    inputs = [_input(graph, name, constants, backbone) for name in graph.inputs[:_MOST_ENDS]]
+    inputs.sort(key=lambda one: ("image", "encoded image", "values").index(one.kind))
+    outputs = tuple(_output(graph, name) for name in graph.outputs[:_MOST_ENDS])
+    notes = list(graph.notes)
+    for ends, word in ((graph.inputs, "inputs"), (graph.outputs, "outputs")):
+        if len(ends) > _MOST_ENDS:
+            notes.append(f"{_MOST_ENDS} of {len(ends)} {word} are shown.")
+    if graph.unsafe_layers:
+        notes.append(
+            "Layers with code in them: loading this file runs it. Load it only if you trust it."
+        )
+    counts = Counter(node.op for node in graph.nodes.values() if node.op)
+    report = GraphReport(
+        path=path,
+        format=held.format,
+        file_size=held.size,
+        producer=graph.producer,
+        inputs=tuple(inputs),
+        outputs=outputs,
+        classes=_classes(graph, classifier),
+        labels=(),
+        backbone=backbone,
+        bottleneck=find_bottleneck(graph, classifier, constants),
+        parameters=_parameters(graph),
+        operations=sum(counts.values()),
+        op_counts=dict(sorted(counts.items(), key=lambda item: (-item[1], item[0]))),
+        unsafe_layers=graph.unsafe_layers,
+        notes=tuple(notes),
+    )
+    return with_metadata(report, held.metadata) if held.metadata else report
+
+
+def _parameters(graph: Graph) -> int | None:
+    """Returns the number of weights that the outputs depend on."""
+    if graph.parameters is not None:
+        return graph.parameters
+    needed = reachable(graph, graph.outputs) if graph.outputs else set(graph.nodes)
+    return sum(graph.nodes[name].elements for name in needed) or None
+
+
+def _classes(graph: Graph, classifier: Node | None) -> int | None:
+    if classifier is None:
+        return None
+    shape = graph.nodes[graph.outputs[0]].shape
+    return (shape[-1] if shape and len(shape) == 2 else None) or classifier.units
+
+
+def _input(
+    graph: Graph, name: str, constants: frozenset[str], backbone: BackboneReport | None
+) -> InputReport:
+    node = graph.nodes[name]
+    layout, height, width, channels = _image_axes(node.shape)
+    kind: Literal["image", "encoded image", "values"] = "image"
+    if node.dtype == "string":
+        kind, facts = "encoded image", ValueFacts(source="not needed", detail="JPEG or PNG bytes")
+    elif layout == "unknown" and node.shape is not None:
+        kind, facts = "values", ValueFacts(order="")
+    else:
+        facts = value_facts(graph, node, constants, backbone.name if backbone else None)
+    return InputReport(
+        name=graph.input_names.get(name, name),
+        tensor_name=node.tensor or name,
+        shape=node.shape,
+        dtype=node.dtype,
+        kind=kind,
+        layout=layout,
+        height=height,
+        width=width,
+        channels=channels,
+        channel_order=facts.order if kind == "image" and channels != 1 else "",
+        value_range=facts.value_range,
+        mean=facts.mean,
+        std=facts.std,
+        range_source=facts.source,
+        range_detail=facts.detail,
+        quantization=node.quantization,
+    )
+
+
+def _image_axes(shape: Shape | None) -> tuple[Layout, int | None, int | None, int | None]:
+    """Returns layout, height, width and channels of a batch of images."""
+    if shape is None or len(shape) != 4:
+        return "unknown", None, None, None
+    if shape[3] in (1, 3, 4) or shape[1] not in (1, 3, 4):
+        return ("NHWC" if shape[3] in (1, 3, 4) else "unknown"), shape[1], shape[2], shape[3]
+    return "NCHW", shape[2], shape[3], shape[1]
+
+
+def _output(graph: Graph, name: str) -> OutputReport:
+    node: Any = graph.nodes[name]
+    shape = node.shape
+    if shape is None and node.role in ("score", "activation", "arithmetic", "same"):
+        # Scores have the shape of the layer that makes them, and TF1 files state no shapes.
+        only = find_classifier(graph, constant_names(graph))
+        shape = (None, only.units) if only is not None and only.role == "dense" else None
+    return OutputReport(graph.output_names.get(name, name), node.tensor or name, shape, node.dtype)

@@ -1,0 +1,181 @@
+"""One small picture of a network, whatever the file it came from: nodes, roles and constants.
+
+Every reader in this package ends in a `Graph`. What is then said about a model (its value range,
+its bottleneck, its backbone) is worked out here and in `analysis`, once for all formats.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+Shape = tuple[int | None, ...]
+
+_ROLE_OPS = {
+    "input": "placeholder inputlayer",
+    "constant": "const constant varhandleop variablev2 variable",
+    "conv": "conv conv2d fusedconv2d qlinearconv convinteger",
+    "depthwise": "depthwiseconv2d depthwiseconv2dnative fuseddepthwiseconv2dnative",
+    "separable": "separableconv2d",
+    "dense": "dense matmul fusedmatmul batchmatmul batchmatmulv2 fullyconnected gemm",
+    "score": "softmax logsoftmax sigmoid logistic",
+    "activation": "activation relu relu6 relun1to1 clip hardsigmoid hardswish swish silu gelu elu"
+    " leakyrelu prelu tanh",
+    "pool": "globalaveragepooling2d globalmaxpooling2d globalaveragepool globalmaxpool averagepool"
+    " avgpool averagepool2d averagepooling2d mean reducemean",
+    "flat": "flatten reshape",
+    "norm": "batchnormalization batchnorm fusedbatchnorm fusedbatchnormv2 fusedbatchnormv3",
+    "arithmetic": "add addv2 addn biasadd sub subtract mul multiply div realdiv divide truedivide"
+    " rescaling normalization",
+    "same": "identity identityn dropout placeholderwithdefault cast squeeze expanddims unsqueeze"
+    " checknumerics stopgradient quantize dequantize quantizelinear dequantizelinear readvariableop"
+    " transpose fakequant fakequantwithminmaxvars spatialdropout2d ensureshape",
+    "resize": "resizing resizebilinear resizebicubic resizenearestneighbor resize centercrop"
+    " zeropadding2d pad",
+    "decode": "decodejpeg decodepng decodeimage decodebmp decodegif",
+    "shape": "shape size rank",
+}
+ROLES = {op: role for role, ops in _ROLE_OPS.items() for op in ops.split()}
+
+
+def role_of(op: str) -> str:
+    """Returns what an operation of any format does, such as "conv", or "" for none of interest."""
+    return ROLES.get(op.replace("_", "").lower(), "")
+
+
+@dataclass(frozen=True)
+class Affine:
+    """y = x * scale + offset; one value each, or one per channel."""
+
+    scale: tuple[float, ...] = (1.0,)
+    offset: tuple[float, ...] = (0.0,)
+
+    def then(self, after: "Affine") -> "Affine | None":
+        """Returns `after` applied to this one's result; None where their channels differ."""
+        parts = (self.scale, self.offset, after.scale, after.offset)
+        width = max(map(len, parts))
+        if any(len(part) not in (1, width) for part in parts):
+            return None
+        a, b, c, d = (part * width if len(part) == 1 else part for part in parts)
+        scale = tuple(x * z for x, z in zip(a, c, strict=True))
+        offset = tuple(y * z + w for y, z, w in zip(b, c, d, strict=True))
+        return Affine(scale, offset)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One operation or layer.
+
+    Attributes:
+        name: unique in its graph; nested models are name scopes (`mobilenet/conv1`).
+        op: the file's own word for what it does, such as "Conv2D" or "FULLY_CONNECTED"; "" for
+            inputs and weights of formats in which these are no operations.
+        inputs: names of the nodes whose values it takes.
+        shape: shape of its first result, None for an unknown axis; None where not known at all.
+        dtype: of its first result, as in NumPy; "" where not known.
+        role: format-neutral, see `role_of`.
+        units: output channels, where it has weights.
+        fan_in: input channels, where it has weights.
+        affine: what it does to values, where that is arithmetic with constants.
+        elements: number of values, for a constant or variable.
+        tensor: the name by which the file's own runtime calls its result.
+        quantization: (scale, zero point) of an integer tensor.
+        stated: mean and standard deviation that the file itself states for this input.
+    """
+
+    name: str
+    op: str
+    inputs: tuple[str, ...] = ()
+    shape: Shape | None = None
+    dtype: str = ""
+    role: str = ""
+    units: int | None = None
+    fan_in: int | None = None
+    affine: Affine | None = None
+    elements: int = 0
+    tensor: str = ""
+    quantization: tuple[float, int] | None = None
+    stated: Affine | None = None
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A network as its file tells it.
+
+    Attributes:
+        nodes: by name, in the file's order.
+        inputs: names of the nodes that a caller feeds.
+        outputs: names of the nodes that a caller reads.
+        producer: who wrote the file, "" where it doesn't say.
+        parameters: number of weights, None where the file doesn't say.
+        input_names: what a caller calls an input, where that isn't the node's name.
+        output_names: what a caller calls an output, where that isn't the node's name.
+        unsafe_layers: layers that hold code (Lambda), which loading the file would run.
+        notes: sentences for the reader of the report.
+    """
+
+    nodes: dict[str, Node]
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    producer: str = ""
+    parameters: int | None = None
+    input_names: dict[str, str] = field(default_factory=dict)
+    output_names: dict[str, str] = field(default_factory=dict)
+    unsafe_layers: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def data_inputs(self, node: Node, constants: frozenset[str]) -> list[Node]:
+        """Returns the nodes it takes values from that are neither constants nor missing."""
+        named = (name for name in node.inputs if name not in constants)
+        return [self.nodes[name] for name in named if name in self.nodes]
+
+
+def consumers(graph: Graph) -> dict[str, list[str]]:
+    """Returns for every node the names of those that take its value."""
+    table: dict[str, list[str]] = {name: [] for name in graph.nodes}
+    for node in graph.nodes.values():
+        for name in dict.fromkeys(node.inputs):
+            if name in table:
+                table[name].append(node.name)
+    return table
+
+
+def constant_names(graph: Graph) -> frozenset[str]:
+    """Returns the nodes whose value no input changes: constants and what is computed from them."""
+    readers = consumers(graph)
+    waiting = {name: len(set(node.inputs)) for name, node in graph.nodes.items()}
+    ready = deque(name for name, node in graph.nodes.items() if node.role == "constant")
+    found: set[str] = set(ready)
+    while ready:
+        for reader in readers[ready.popleft()]:
+            waiting[reader] -= 1
+            if waiting[reader] == 0 and reader not in found and reader not in graph.inputs:
+                found.add(reader)
+                ready.append(reader)
+    return frozenset(found)
+
+
+def reachable(graph: Graph, starts: Iterable[str]) -> set[str]:
+    """Returns `starts` and every node that they depend on."""
+    seen = {name for name in starts if name in graph.nodes}
+    queue = deque(seen)
+    while queue:
+        for name in graph.nodes[queue.popleft()].inputs:
+            if name in graph.nodes and name not in seen:
+                seen.add(name)
+                queue.append(name)
+    return seen
+
+
+def walk_back(graph: Graph, start: Node, constants: frozenset[str]) -> Iterator[Node]:
+    """Yields `start` and then, step by step, the one node each takes data from.
+
+    Ends where data comes from several nodes or none, and in a cycle.
+    """
+    seen: set[str] = set()
+    node: Node | None = start
+    while node is not None and node.name not in seen:
+        seen.add(node.name)
+        yield node
+        sources = graph.data_inputs(node, constants)
+        # A shape computed at run time is a second input of Reshape, but not where data comes from.
+        node = sources[0] if len(sources) == 1 or (sources and node.role == "flat") else None
