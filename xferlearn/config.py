@@ -250,22 +250,25 @@ class TrainConfig(ImageConfig):
         section="Head",
     )
     learning_rate: float = setting(
-        0.001,
-        "Peak step size of the Adam optimizer.",
+        0.003,
+        "Peak step size of the AdamW optimizer; it falls to zero along a cosine. From 0.001 to"
+        " 0.003 validation accuracy hardly differs, and 0.003 needs half the steps.",
         above=0,
         section="Head",
     )
-    how_many_training_steps: int = setting(
-        1000,
+    how_many_training_steps: int | None = setting(
+        None,
         "Most steps to train; training ends earlier when the validation loss has stopped"
-        " falling, and the best weights are kept.",
+        " falling, and the best weights are kept. Default: 1000, or 10 passes over the photos"
+        " where that is more.",
         minimum=1,
         section="Head",
     )
     train_batch_size: int = setting(100, "Photos a training step.", minimum=1, section="Head")
     weight_decay: float = setting(
-        0.0,
-        "Decoupled weight decay of the head's kernels (AdamW).",
+        1.0,
+        "Decoupled weight decay of the head's kernels (AdamW). 0.1 and 1.0 are equally accurate"
+        " in validation; 1.0 has the lower loss.",
         minimum=0,
         section="Head",
     )

@@ -7,6 +7,7 @@ on whole batches, and finished rows go to the store. What is in flight is bounde
 import collections
 import dataclasses
 import hashlib
+import itertools
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -129,21 +130,31 @@ def load_photos(
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def decoded_batches(
-    loaded: Iterator[Loaded], image_size: int, batch_size: int = BATCH_SIZE
-) -> Iterator[tuple[list[Loaded], np.ndarray]]:
-    """Decodes photos in parallel, and yields those that could be decoded in batches.
+@dataclasses.dataclass(frozen=True)
+class DecodedBatch:
+    """Photos that `decoded_batches` has decoded, and those that it could not.
 
-    A photo that fails to decode is missing from the batches; see `decode_problem`.
+    Attributes:
+        photos: the decoded ones, `image` taken off to free its bytes.
+        pixels: uint8, [len(photos), image_size, image_size, 3], range [0, 255].
+        failed: photos between and before them whose data is broken, `problem` set.
+    """
+
+    photos: list[Loaded]
+    pixels: np.ndarray
+    failed: list[Loaded]
+
+
+def decoded_batches(
+    loaded: Iterator[Loaded], image_size: int, limits: ImageConfig, batch_size: int = BATCH_SIZE
+) -> Iterator[DecodedBatch]:
+    """Decodes photos in parallel, in their order.
 
     Args:
         loaded: photos with `image` set.
         image_size: side in px.
-        batch_size: photos a batch; the last one may be smaller.
-
-    Yields:
-        The photos of a batch, and their pixels: uint8, [batch, image_size, image_size, 3],
-        range [0, 255].
+        limits: caps on bytes and pixels.
+        batch_size: photos a batch; the last one may be smaller or empty.
     """
     import tensorflow as tf
 
@@ -158,9 +169,15 @@ def decoded_batches(
                     raise ValueError(f"{item.entry.name} was not prepared for decoding")
                 waiting[number] = dataclasses.replace(item, image=None)
                 yield number, image.data, image.kind, image.orientation
-        except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
+        except BaseException as error:
             # ignore_errors below would swallow it and go on.
             failure.append(error)
+
+    def failed_before(number: int) -> list[Loaded]:
+        # Order is kept, so whatever is still waiting here has failed. It is read once more to
+        # learn why, because ignore_errors does not tell.
+        numbers = sorted(n for n in waiting if n < number)
+        return [_with_reason(waiting.pop(n), image_size, limits) for n in numbers]
 
     scalar = tf.TensorSpec([], tf.int32)
     batches = (
@@ -174,7 +191,10 @@ def decoded_batches(
             ),
         )
         .map(
-            lambda number, *image: (number, decode_pixels(*image, image_size)),
+            lambda number, data, kind, orientation: (
+                number,
+                decode_pixels(data, kind, orientation, image_size),
+            ),
             num_parallel_calls=max(2, os.cpu_count() or 1),
         )
         .ignore_errors(log_warning=False)
@@ -182,17 +202,21 @@ def decoded_batches(
         .prefetch(2)
     )
     for numbers, pixels in batches:
-        yield [waiting.pop(int(number)) for number in numbers], pixels.numpy()
+        photos = [waiting.pop(int(number)) for number in numbers]
+        yield DecodedBatch(photos, pixels.numpy(), failed_before(int(numbers[-1])))
         if failure:
             break
     if failure:
         raise failure[0]
+    if waiting:
+        empty = np.zeros((0, image_size, image_size, 3), np.uint8)
+        yield DecodedBatch([], empty, failed_before(max(waiting) + 1))
 
 
-def decode_problem(item: Loaded, image_size: int, limits: ImageConfig) -> str | None:
-    """Returns why a photo can't be decoded, reading it once more; None where it can."""
+def _with_reason(item: Loaded, image_size: int, limits: ImageConfig) -> Loaded:
     import tensorflow as tf
 
+    reason = "it changed while it was being read"
     try:
         image = prepare(item.entry.read(), image_size, limits.max_image_pixels)
         decode_pixels(
@@ -202,10 +226,10 @@ def decode_problem(item: Loaded, image_size: int, limits: ImageConfig) -> str | 
             image_size,
         )
     except (OSError, BadImage) as error:
-        return str(error)
+        reason = str(error)
     except tf.errors.OpError as error:
-        return f"can't be decoded ({_decoder_reason(error.message or '')})"
-    return None
+        reason = f"can't be decoded ({_decoder_reason(error.message or '')})"
+    return dataclasses.replace(item, problem=reason)
 
 
 def _decoder_reason(message: str) -> str:
@@ -238,13 +262,13 @@ def extract(
     pending: dict[bytes, list[tuple[int, Loaded]]] = {}
     computed = cached = 0
 
-    def finish(position: int, result: Photo | BadPhoto) -> None:
-        if isinstance(result, BadPhoto) and limits.on_bad_image == "fail":
+    def finish(position: int, item: Loaded) -> None:
+        if item.problem is not None and limits.on_bad_image == "fail":
             raise UserError(
-                f"{result.name} can't be used: {result.reason}. Take it out, or leave out bad"
+                f"{item.entry.name} can't be used: {item.problem}. Take it out, or leave out bad"
                 " photos with --on_bad_image=skip."
             )
-        done.append((position, result))
+        done.append((position, item.photo if item.problem is None else item.bad))
         bar.update()
 
     def missing() -> Iterator[Loaded]:
@@ -252,10 +276,10 @@ def extract(
         photos = load_photos(source, image_size, limits, lambda d: d in store or d in pending)
         for position, item in enumerate(photos):
             if item.problem is not None:
-                finish(position, item.bad)
+                finish(position, item)
             elif item.digest in store:
                 cached += 1
-                finish(position, item.photo)
+                finish(position, item)
             elif item.digest in pending:
                 pending[item.digest].append((position, dataclasses.replace(item, image=None)))
             elif item.image is not None:
@@ -268,17 +292,19 @@ def extract(
         if first is not None:
             run = engine().run
             with store.writer() as writer:
-                for batch, pixels in decoded_batches(_chain(first, todo), image_size):
-                    for item, vector in zip(batch, run(pixels), strict=True):
+                for batch in decoded_batches(itertools.chain([first], todo), image_size, limits):
+                    vectors = run(batch.pixels) if batch.photos else ()
+                    for item, vector in zip(batch.photos, vectors, strict=True):
                         writer.add(item.digest, vector)
                         same = pending.pop(item.digest)
                         computed += 1
                         cached += len(same) - 1
                         for position, photo in same:
-                            finish(position, photo.photo)
-            for position, item in [pair for same in pending.values() for pair in same]:
-                reason = decode_problem(item, image_size, limits) or "it changed while being read"
-                finish(position, dataclasses.replace(item, problem=reason).bad)
+                            finish(position, photo)
+                    for item in batch.failed:
+                        for position, photo in pending.pop(item.digest):
+                            problem = dataclasses.replace(photo, problem=item.problem)
+                            finish(position, problem)
     done.sort(key=lambda pair: pair[0])
     return Extraction(
         photos=tuple(result for _, result in done if isinstance(result, Photo)),
@@ -287,8 +313,3 @@ def extract(
         cached=cached,
         seconds=time.perf_counter() - started,
     )
-
-
-def _chain(first: Loaded, rest: Iterator[Loaded]) -> Iterator[Loaded]:
-    yield first
-    yield from rest

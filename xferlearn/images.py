@@ -53,7 +53,7 @@ _FOREIGN = (
 _PLAIN = {"JPEG": ("L", "RGB", "CMYK"), "PNG": ("L", "RGB"), "BMP": ("RGB",)}
 
 
-class BadImage(ValueError):  # noqa: N818 - a reason, not a failure of the program
+class BadImage(ValueError):
     """A photo can't be used; the message is the reason, in a few words."""
 
 

@@ -1,6 +1,9 @@
 """What a person sees while work goes on: a bar on a terminal, nothing in a pipe or a log."""
 
+import contextlib
 import sys
+import time
+from collections.abc import Iterator
 
 from tqdm import tqdm
 
@@ -22,3 +25,31 @@ def progress_bar(stage: str, total: int | None, unit: str = "photo") -> tqdm:
         leave=False,
         smoothing=0.1,
     )
+
+
+class StageClock:
+    """Measures the stages of a command.
+
+    Attributes:
+        seconds: wall time of each stage so far, in order.
+
+    Example:
+        >>> clock = StageClock()
+        >>> with clock.stage("train"):
+        ...     work()
+        >>> clock.seconds
+        {"train": 1.2}
+    """
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextlib.contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Adds the block's wall time to stage `name`."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            elapsed = time.perf_counter() - started
+            self.seconds[name] = self.seconds.get(name, 0.0) + elapsed

@@ -37,7 +37,8 @@ def load_backbone(
 
     Returns:
         A functional model: float32 [batch, size, size, 3], RGB, range [0, 255], to float32
-        [batch, width]. Nothing in it is trainable, and BatchNorm always uses its statistics.
+        [batch, width]. Nothing in it is trainable, and it answers the same during training.
+        Whoever unfreezes layers must leave the BatchNormalization layers frozen.
 
     Raises:
         UserError: the name, size or weights file is wrong.
@@ -134,7 +135,12 @@ def _build(
         random.setstate(state)
     # Keras derives a download's name from the model's, so the name is given afterwards.
     network = keras.Model(built.input, built.output, name=spec.name)
+    # A functional model hands its own training flag down, whatever the inner call said: what
+    # keeps a network still during fit is trainable=False for BatchNorm and rate 0 for dropout.
     network.trainable = False
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.Dropout):
+            layer.rate = 0.0
     return network, file
 
 

@@ -1,0 +1,174 @@
+"""The model folder: model.keras, labels.txt, metadata.json and photos.csv.
+
+The folder says everything about itself; nobody has to know sizes, means or layer names.
+"""
+
+import csv
+import dataclasses
+import json
+import shutil
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from xferlearn.errors import UserError, XferlearnError
+from xferlearn.manifest import Manifest
+
+if TYPE_CHECKING:
+    import keras
+
+FORMAT_VERSION = 1
+MODEL_FILE = "model.keras"
+LABELS_FILE = "labels.txt"
+METADATA_FILE = "metadata.json"
+PHOTOS_FILE = "photos.csv"
+
+
+@dataclasses.dataclass(frozen=True)
+class Bundle:
+    """A model folder that has been read.
+
+    Attributes:
+        path: the folder.
+        labels: class names in output order.
+        metadata: content of metadata.json; README.md lists its keys.
+    """
+
+    path: Path
+    labels: tuple[str, ...]
+    metadata: dict[str, Any]
+
+    @property
+    def image_size(self) -> int:
+        """Side in px of the square that the model sees."""
+        return int(self.metadata["input"]["height"])
+
+    def load_model(self) -> "keras.Model":
+        """Returns the Keras model: raw pixels in, probabilities out.
+
+        Raises:
+            UserError: when the file is missing or damaged.
+        """
+        import keras
+
+        path = self.path / MODEL_FILE
+        try:
+            return keras.saving.load_model(path, compile=False)
+        except Exception as error:  # Keras raises many types on damaged files
+            reason = " ".join(str(error).split())[:200]
+            raise UserError(f"Can't load {path}: {reason}") from error
+
+    def photo_splits(self) -> dict[bytes, str]:
+        """Returns the split of each photo that the model was made from, by SHA-256 digest."""
+        with (self.path / PHOTOS_FILE).open(encoding="utf-8", newline="") as file:
+            return {bytes.fromhex(row["sha256"]): row["split"] for row in csv.DictReader(file)}
+
+
+def check_model_dir(model_dir: str | Path, overwrite: bool) -> None:
+    """Checks, before any work, that a model may be written to a folder.
+
+    Raises:
+        UserError: when there is something that must not be replaced.
+    """
+    path = Path(model_dir)
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return
+    if not (path / METADATA_FILE).is_file():
+        raise UserError(f"{path} exists and is not a model folder. Choose another --model_dir.")
+    if not overwrite:
+        raise UserError(
+            f"{path} holds a model already. Choose another --model_dir, or replace it with"
+            " --overwrite."
+        )
+
+
+def write_bundle(
+    model_dir: str | Path,
+    model: "keras.Model",
+    manifest: Manifest,
+    metadata: dict[str, Any],
+    *,
+    overwrite: bool = False,
+) -> Bundle:
+    """Writes a model folder: under a temporary name, then renamed, so it is whole or not there.
+
+    Args:
+        model_dir: the folder.
+        model: as `build_classifier` returns it.
+        manifest: the photos that it was made from.
+        metadata: goes to metadata.json, after format_version and labels.
+        overwrite: replace a model that is there.
+
+    Raises:
+        UserError: as `check_model_dir`.
+        XferlearnError: when the folder can't be written.
+    """
+    path = Path(model_dir).absolute()
+    check_model_dir(path, overwrite)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    content = {"format_version": FORMAT_VERSION, "labels": list(manifest.labels), **metadata}
+    try:
+        temporary.mkdir(parents=True)
+        model.save(temporary / MODEL_FILE)
+        labels = "".join(f"{label}\n" for label in manifest.labels)
+        (temporary / LABELS_FILE).write_text(labels, encoding="utf-8")
+        text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+        (temporary / METADATA_FILE).write_text(text, encoding="utf-8")
+        _write_photos(temporary / PHOTOS_FILE, manifest)
+        _replace(path, temporary)
+    except OSError as error:
+        raise XferlearnError(
+            f"Can't write the model to {path}: {error.strerror or error}. The bottlenecks are"
+            " cached, so a second run with another --model_dir takes seconds."
+        ) from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return Bundle(path, manifest.labels, content)
+
+
+def _replace(path: Path, temporary: Path) -> None:
+    if path.exists():
+        old = temporary.with_suffix(".old")
+        path.rename(old)
+        temporary.rename(path)
+        shutil.rmtree(old, ignore_errors=True)
+    else:
+        temporary.rename(path)
+
+
+def _write_photos(path: Path, manifest: Manifest) -> None:
+    with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["sha256", "label", "split", "file"])
+        for photo, split in zip(manifest.photos, manifest.splits, strict=True):
+            writer.writerow([photo.digest.hex(), manifest.labels[photo.label], split, photo.name])
+
+
+def read_bundle(model_dir: str | Path) -> Bundle:
+    """Reads a model folder; loads no model and needs no TensorFlow.
+
+    Raises:
+        UserError: when it is none, or was written by a newer version.
+    """
+    path = Path(model_dir)
+    if not path.is_dir():
+        came = "a file" if path.exists() else "nothing"
+        raise UserError(f"Expected a model folder, as `train` writes it. Found {came} at {path}.")
+    try:
+        metadata = json.loads((path / METADATA_FILE).read_text(encoding="utf-8"))
+        version = metadata["format_version"]
+        labels = tuple(str(label) for label in metadata["labels"])
+        int(metadata["input"]["height"])
+    except FileNotFoundError:
+        raise UserError(
+            f"Expected a model folder, as `train` writes it. {path} has no {METADATA_FILE}."
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path / METADATA_FILE} is damaged ({error}).") from None
+    if version != FORMAT_VERSION:
+        raise UserError(
+            f"{path} has format_version {version}; this version of xferlearn reads"
+            f" {FORMAT_VERSION}. Install the xferlearn that wrote it"
+            f" ({metadata.get('versions', {}).get('xferlearn', 'unknown')})."
+        )
+    return Bundle(path, labels, metadata)

@@ -1,0 +1,148 @@
+"""How good a classifier is, with how sure that is."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+_Z95 = 1.959963984540054
+
+
+def wilson_interval(correct: int, total: int) -> tuple[float, float]:
+    """Returns the 95% interval of an accuracy, in 0 to 1.
+
+    Wilson's score interval (E. B. Wilson, JASA 22, 1927), which stays honest for few photos and
+    near 0 and 1: 3 right of 3 gives 0.44 to 1.
+
+    Args:
+        correct: photos labelled right.
+        total: photos; 0 gives the whole range.
+    """
+    if total == 0:
+        return 0.0, 1.0
+    share, z2 = correct / total, _Z95**2
+    centre = (share + z2 / (2 * total)) / (1 + z2 / total)
+    half = _Z95 * math.sqrt(share * (1 - share) / total + z2 / (4 * total**2)) / (1 + z2 / total)
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassMetrics:
+    """One class of an evaluation.
+
+    Attributes:
+        label: class name.
+        photos: photos that are of this class.
+        predicted: photos that were labelled so.
+        correct: photos of which both hold.
+    """
+
+    label: str
+    photos: int
+    predicted: int
+    correct: int
+
+    @property
+    def precision(self) -> float | None:
+        """Share of the photos labelled so that are, 0 to 1; None where none was labelled so."""
+        return self.correct / self.predicted if self.predicted else None
+
+    @property
+    def recall(self) -> float | None:
+        """Share of this class's photos that were found, 0 to 1; None where there were none."""
+        return self.correct / self.photos if self.photos else None
+
+    @property
+    def f1(self) -> float | None:
+        """Harmonic mean of precision and recall, 0 to 1; None where the class never came up."""
+        total = self.photos + self.predicted
+        return 2 * self.correct / total if total else None
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """Predictions compared with the truth.
+
+    Attributes:
+        labels: class names, in output order.
+        confusion: photos by true (row) and predicted (column) class, int64, [classes, classes].
+    """
+
+    labels: tuple[str, ...]
+    confusion: np.ndarray
+
+    @property
+    def total(self) -> int:
+        """Photos evaluated."""
+        return int(self.confusion.sum())
+
+    @property
+    def correct(self) -> int:
+        """Photos labelled right."""
+        return int(np.trace(self.confusion))
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share labelled right, 0 to 1; None without photos."""
+        return self.correct / self.total if self.total else None
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95% interval of the accuracy, 0 to 1."""
+        return wilson_interval(self.correct, self.total)
+
+    @property
+    def classes(self) -> tuple[ClassMetrics, ...]:
+        """The same by class."""
+        return tuple(
+            ClassMetrics(
+                label,
+                photos=int(self.confusion[i].sum()),
+                predicted=int(self.confusion[:, i].sum()),
+                correct=int(self.confusion[i, i]),
+            )
+            for i, label in enumerate(self.labels)
+        )
+
+    def summary(self) -> str:
+        """Returns such as "91.8% (N=98, 95% interval 84.7% to 95.8%)"."""
+        if self.accuracy is None:
+            return "not measured (N=0)"
+        low, high = self.interval
+        return f"{self.accuracy:.1%} (N={self.total}, 95% interval {low:.1%} to {high:.1%})"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns everything for JSON; shares in 0 to 1, None where undefined."""
+        return {
+            "accuracy": self.accuracy,
+            "n": self.total,
+            "correct": self.correct,
+            "interval_95": list(self.interval),
+            "classes": {
+                row.label: {
+                    "n": row.photos,
+                    "precision": row.precision,
+                    "recall": row.recall,
+                    "f1": row.f1,
+                }
+                for row in self.classes
+            },
+            "confusion": self.confusion.tolist(),
+        }
+
+
+def evaluate_predictions(
+    labels: Sequence[str], truth: Sequence[int] | np.ndarray, predicted: Sequence[int] | np.ndarray
+) -> Evaluation:
+    """Compares predictions with the truth.
+
+    Args:
+        labels: class names, in output order.
+        truth: true class index of each photo.
+        predicted: predicted class index of each photo, in the same order.
+    """
+    confusion = np.zeros((len(labels), len(labels)), np.int64)
+    np.add.at(confusion, (np.asarray(truth, int), np.asarray(predicted, int)), 1)
+    return Evaluation(tuple(labels), confusion)

@@ -1,0 +1,55 @@
+"""Imports TensorFlow once, late, and without its messages on the user's terminal."""
+
+import contextlib
+import os
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+
+from xferlearn.errors import XferlearnError
+
+
+@contextlib.contextmanager
+def _captured_stderr() -> Iterator[None]:
+    """Holds back what native code writes to stderr; shows it only if the block fails."""
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as file:
+        saved = os.dup(2)
+        os.dup2(file.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            os.dup2(saved, 2)
+            file.seek(0)
+            os.write(2, file.read())
+            raise
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+
+
+def start_tensorflow() -> None:
+    """Imports TensorFlow and Keras quietly, with TensorFlow as Keras' backend.
+
+    Commands call this before their work; a library's user, whose own code may want the messages,
+    need not.
+
+    Raises:
+        XferlearnError: when Keras was set to another backend.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # ~/.keras/keras.json may name another backend; tf.data and TensorBoard need this one.
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    warnings.filterwarnings("ignore", message=".*np.object.*", category=FutureWarning)
+    with _captured_stderr():
+        import keras
+        import tensorflow as tf
+
+        # The first operation makes the runtime announce itself.
+        tf.constant(0)
+    if keras.backend.backend() != "tensorflow":
+        raise XferlearnError(
+            f"Expected Keras to run on TensorFlow. It was started with {keras.backend.backend()};"
+            " set KERAS_BACKEND=tensorflow."
+        )
