@@ -89,7 +89,7 @@ def load_imagenet_classifier(
 
     spec, size = resolve_backbone(name, image_size)
     keras_top = spec.builder.startswith("keras.")
-    if weights == "imagenet" and keras_top and size not in spec.imagenet_sizes:
+    if str(weights).lower() == "imagenet" and keras_top and size not in spec.imagenet_sizes:
         raise UserError(
             f"The ImageNet classifier of {spec.name} exists for "
             f"{', '.join(map(str, spec.imagenet_sizes))} px. Received: {size} px."

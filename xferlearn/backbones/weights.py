@@ -197,8 +197,9 @@ def _check_readable(path: Path) -> None:
 
 def _copy_prefix(source: "keras.Model", target: "keras.Model") -> None:
     """Copies weights layer by layer; the source has further layers behind the target's."""
-    weighted = [layer for layer in source.layers if layer.weights]
-    for taken, layer in zip(weighted, [layer for layer in target.layers if layer.weights]):  # noqa: B905
+    from_layers = [layer for layer in source.layers if layer.weights]
+    to_layers = [layer for layer in target.layers if layer.weights]
+    for taken, layer in zip(from_layers, to_layers, strict=False):
         layer.set_weights(taken.get_weights())
         # Normalization computes with copies of its weights.
         if hasattr(layer, "finalize_state"):
