@@ -98,13 +98,15 @@ def read_model_file(path: Path) -> ModelFile:
 def _read_protobuf(path: Path, data: View) -> ModelFile:
     """Tells GraphDef, SavedModel and ONNX apart by their outermost fields."""
     seen: set[tuple[int, bool]] = set()
+    count = 0
     try:
         for number, value in fields(data, Budget(len(data))):
+            count += 1
             seen.add((number, isinstance(value, int)))
             if not seen & {(1, True), (1, False)} or number > 100:
                 raise MalformedError("no model starts like this")
     except MalformedError as error:
-        if len(seen) < 2:
+        if count < 2:
             raise UserError(f"{path} is of no known format. Expected {_KNOWN}.") from None
         raise MalformedError(f"{error}; is it cut off?") from None
     if (1, False) in seen:

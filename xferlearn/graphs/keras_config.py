@@ -213,6 +213,10 @@ class _Reader:
             role = "depthwise"
         units = settings.get("filters", settings.get("units"))
         inputs = tuple(dict.fromkeys(end for source in sources for end in self.resolve(source)))
+        fed = self.nodes.get(inputs[0]) if len(inputs) == 1 else None
+        before = self.shapes.get(fed.name, fed.shape) if fed else None
+        if kind.startswith("Global") and before and not settings.get("keepdims"):
+            self.shapes[name] = (before[0], before[-1])
         self.nodes[name] = Node(
             name,
             op,
