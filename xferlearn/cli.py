@@ -58,6 +58,13 @@ COMMANDS: dict[str, Command] = {
         "--model=DIR --image_dir=DIR [flags]",
         "xferlearn evaluate --model=out/photos --image_dir=more_photos",
     ),
+    "inspect": Command(
+        "xferlearn.commands.inspect_model",
+        config.InspectConfig,
+        "Tell a model's input layer, resolution, value range, outputs and backbone.",
+        "PATH [flags]",
+        "xferlearn inspect retrained_graph.pb",
+    ),
 }
 
 

@@ -50,6 +50,7 @@ def build_head(
     *,
     hidden_units: int = 0,
     dropout: float = 0.0,
+    weight_decay: float = 0.0,
     scale: FeatureScale | None = None,
     seed: int = 0,
 ) -> "keras.Model":
@@ -60,6 +61,7 @@ def build_head(
         classes: number of labels.
         hidden_units: units of a ReLU layer in between; 0 for none.
         dropout: share of values dropped before the last layer in training, 0 to 1.
+        weight_decay: penalty on the kernels: the loss grows by half of it times their squares.
         scale: how bottlenecks are scaled first; None leaves them as they are.
         seed: of the initial weights and of dropout.
 
@@ -75,6 +77,7 @@ def build_head(
 
     bottleneck = keras.Input((width,), name="bottleneck")
     x = bottleneck
+    penalty = keras.regularizers.L2(weight_decay / 2) if weight_decay else None
     if scale is not None:
         x = keras.layers.Normalization(
             mean=scale.mean, variance=np.full(width, scale.deviation**2), name="normalization"
@@ -82,13 +85,21 @@ def build_head(
     if hidden_units:
         initializer = keras.initializers.HeNormal(seed=seed)
         x = keras.layers.Dense(
-            hidden_units, activation="relu", kernel_initializer=initializer, name="hidden"
+            hidden_units,
+            activation="relu",
+            kernel_initializer=initializer,
+            kernel_regularizer=penalty,
+            name="hidden",
         )(x)
     if dropout:
         x = keras.layers.Dropout(dropout, seed=seed, name="dropout")(x)
     # From zero every class starts equal, and small sets end nearer to the simplest solution.
     predictions = keras.layers.Dense(
-        classes, activation="softmax", kernel_initializer="zeros", name="predictions"
+        classes,
+        activation="softmax",
+        kernel_initializer="zeros",
+        kernel_regularizer=penalty,
+        name="predictions",
     )(x)
     return keras.Model(bottleneck, predictions, name="head")
 
@@ -157,15 +168,14 @@ def train_head(
     learning_rate: float,
     steps: int,
     batch_size: int,
-    weight_decay: float = 0.0,
     class_weight: str = "none",
     seed: int = 0,
     callbacks: Sequence["keras.callbacks.Callback"] = (),
 ) -> Training:
     """Trains a head in place, and leaves it with the weights of the best validation loss.
 
-    AdamW with a learning rate that falls to zero along a cosine (Loshchilov and Hutter 2017 and
-    2019). Several steps run in one call into TensorFlow; `callbacks` see them together.
+    Adam with a learning rate that falls to zero along a cosine (Kingma and Ba 2015, Loshchilov
+    and Hutter 2017). Several steps run in one call into TensorFlow; `callbacks` see them together.
 
     Args:
         head: compiled by this function.
@@ -174,7 +184,6 @@ def train_head(
         learning_rate: the largest one.
         steps: most steps.
         batch_size: photos a step.
-        weight_decay: decoupled decay of the kernels.
         class_weight: "balanced" weighs classes by the inverse of their photos, "none" does not.
         seed: of the shuffling.
         callbacks: Keras callbacks for `fit`; an epoch of theirs is one look of this training.
@@ -184,15 +193,16 @@ def train_head(
     per_look = max(STEPS_A_LOOK, steps // LOOKS)
     looks = math.ceil(steps / per_look)
     per_look = math.ceil(steps / looks)
-    optimizer = keras.optimizers.AdamW(
-        keras.optimizers.schedules.CosineDecay(learning_rate, looks * per_look),
-        weight_decay=weight_decay,
-    )
-    optimizer.exclude_from_weight_decay(var_names=["bias"])
     head.compile(
-        optimizer,
+        keras.optimizers.Adam(
+            keras.optimizers.schedules.CosineDecay(learning_rate, looks * per_look)
+        ),
         loss="sparse_categorical_crossentropy",
-        metrics=["accuracy"],
+        # The loss includes the penalty; what is watched is the cross-entropy alone.
+        metrics=[
+            "accuracy",
+            keras.metrics.SparseCategoricalCrossentropy(name="cross_entropy"),
+        ],
         steps_per_execution=per_look,
         # XLA takes longer to compile than a small head takes to train.
         jit_compile=False,
@@ -285,7 +295,7 @@ def _best_keeper(patience: int) -> "keras.callbacks.Callback":
         def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
             logs = logs or {}
             self.looks = epoch + 1
-            loss = logs.get("val_loss")
+            loss = logs.get("val_cross_entropy")
             if loss is None:
                 self.best_look = self.looks
             elif loss < self.best:

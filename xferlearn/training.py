@@ -202,6 +202,7 @@ def _fit(
         len(manifest.labels),
         hidden_units=config.hidden_units,
         dropout=config.dropout,
+        weight_decay=config.weight_decay,
         scale=heads.measure_scale(x[train]),
         seed=config.seed,
     )
@@ -214,7 +215,6 @@ def _fit(
             config.how_many_training_steps, len(train), config.train_batch_size
         ),
         batch_size=config.train_batch_size,
-        weight_decay=config.weight_decay,
         class_weight=config.class_weight,
         seed=config.seed,
         callbacks=[summaries.scalars_callback(run_dir)],
