@@ -81,7 +81,7 @@ class Extraction:
 
 def load_photos(
     source: PhotoSource,
-    image_size: int,
+    image_size: int | tuple[int, int],
     limits: ImageConfig,
     known: Callable[[bytes], bool] = lambda digest: False,
 ) -> Iterator[Loaded]:
@@ -136,7 +136,7 @@ class DecodedBatch:
 
     Attributes:
         photos: the decoded ones, `image` taken off to free its bytes.
-        pixels: uint8, [len(photos), image_size, image_size, 3], range [0, 255].
+        pixels: uint8, [len(photos), height, width, 3], range [0, 255]; no photos, no pixels.
         failed: photos between and before them whose data is broken, `problem` set.
     """
 
@@ -146,14 +146,20 @@ class DecodedBatch:
 
 
 def decoded_batches(
-    loaded: Iterator[Loaded], image_size: int, limits: ImageConfig, batch_size: int = BATCH_SIZE
+    loaded: Iterator[Loaded],
+    image_size: int | tuple[int, int],
+    limits: ImageConfig,
+    *,
+    resize: str = "crop",
+    batch_size: int = BATCH_SIZE,
 ) -> Iterator[DecodedBatch]:
     """Decodes photos in parallel, in their order.
 
     Args:
         loaded: photos with `image` set.
-        image_size: side in px.
+        image_size: side in px, or height and width.
         limits: caps on bytes and pixels.
+        resize: "crop" or "squash", see `images.resize_pixels`.
         batch_size: photos a batch; the last one may be smaller or empty.
     """
     import tensorflow as tf
@@ -193,7 +199,7 @@ def decoded_batches(
         .map(
             lambda number, data, kind, orientation: (
                 number,
-                decode_pixels(data, kind, orientation, image_size),
+                decode_pixels(data, kind, orientation, image_size, resize),
             ),
             num_parallel_calls=max(2, os.cpu_count() or 1),
         )
@@ -209,11 +215,11 @@ def decoded_batches(
     if failure:
         raise failure[0]
     if waiting:
-        empty = np.zeros((0, image_size, image_size, 3), np.uint8)
+        empty = np.zeros((0, 0, 0, 3), np.uint8)
         yield DecodedBatch([], empty, failed_before(max(waiting) + 1))
 
 
-def _with_reason(item: Loaded, image_size: int, limits: ImageConfig) -> Loaded:
+def _with_reason(item: Loaded, image_size: int | tuple[int, int], limits: ImageConfig) -> Loaded:
     import tensorflow as tf
 
     reason = "it changed while it was being read"

@@ -76,7 +76,7 @@ class PreparedImage:
     height: int
 
 
-def prepare(data: bytes, image_size: int, max_pixels: int) -> PreparedImage:
+def prepare(data: bytes, image_size: int | tuple[int, int], max_pixels: int) -> PreparedImage:
     """Reads a photo's header, and brings rare forms to plain ones.
 
     Transparent pixels are put on white, of an animation the first frame is taken, 16 bits become
@@ -85,7 +85,7 @@ def prepare(data: bytes, image_size: int, max_pixels: int) -> PreparedImage:
 
     Args:
         data: the file's bytes.
-        image_size: side in px of the square that the network sees.
+        image_size: side in px of the square that the network sees, or its height and width.
         max_pixels: photos with more pixels than this are refused before decoding.
 
     Raises:
@@ -100,7 +100,7 @@ def prepare(data: bytes, image_size: int, max_pixels: int) -> PreparedImage:
     # TensorFlow reads 16-bit gray rightly too, but Pillow's modes tell only that it is not 8.
     if image.mode in _PLAIN.get(name, ()) and not transparent:
         if name == "JPEG":
-            kind = _JPEG + _halvings(min(width, height), image_size)
+            kind = _JPEG + _halvings(min(width, height), max(_height_and_width(image_size)))
         else:
             kind = _PNG if name == "PNG" else _BMP
         return PreparedImage(data, kind, orientation, width, height)
@@ -164,7 +164,11 @@ def _short(error: Exception) -> str:
 
 
 def decode_pixels(
-    data: "tf.Tensor", kind: "tf.Tensor", orientation: "tf.Tensor", image_size: int
+    data: "tf.Tensor",
+    kind: "tf.Tensor",
+    orientation: "tf.Tensor",
+    image_size: int | tuple[int, int],
+    resize: str = "crop",
 ) -> "tf.Tensor":
     """Decodes a prepared photo to what the network sees; for use in tf.data or eagerly.
 
@@ -172,10 +176,11 @@ def decode_pixels(
         data: string, []: `PreparedImage.data`.
         kind: int32, []: `PreparedImage.kind`.
         orientation: int32, []: `PreparedImage.orientation`.
-        image_size: side in px of the result.
+        image_size: side in px of the result, or its height and width.
+        resize: "crop" or "squash", see `resize_pixels`.
 
     Returns:
-        uint8, [image_size, image_size, 3], RGB, range [0, 255].
+        uint8, [height, width, 3], RGB, range [0, 255].
 
     Raises:
         tf.errors.InvalidArgumentError: on broken data.
@@ -196,31 +201,44 @@ def decode_pixels(
             lambda: tf.io.decode_bmp(data, channels=3),
         ],
     )
-    return _oriented(centre_crop(pixels, image_size), orientation)
+    height, width = _height_and_width(image_size)
+    if height == width:
+        resized = resize_pixels(pixels, tf.constant([height, width]), resize)
+    else:
+        # Orientations 5 to 8 swap the sides, and are applied last, on fewer pixels.
+        size = tf.where(orientation > 4, [width, height], [height, width])
+        resized = resize_pixels(pixels, size, resize)
+    return tf.ensure_shape(_oriented(resized, orientation), [height, width, 3])
 
 
-def centre_crop(pixels: "tf.Tensor", image_size: int) -> "tf.Tensor":
-    """Resizes the shorter side to 8/7 of `image_size` and crops the centre, in one step.
+def _height_and_width(image_size: int | tuple[int, int]) -> tuple[int, int]:
+    return (image_size, image_size) if isinstance(image_size, int) else image_size
+
+
+def resize_pixels(pixels: "tf.Tensor", size: "tf.Tensor", resize: str = "crop") -> "tf.Tensor":
+    """Resizes pixels to a size, bilinear with antialias.
 
     Args:
         pixels: uint8 or float32, [height, width, 3], range [0, 255].
-        image_size: side in px of the result.
+        size: int32, [2], height and width of the result in px.
+        resize: "crop" keeps the aspect ratio: the largest box of the result's shape, and of it
+            the central `CROP_FRACTION`. "squash" takes the whole photo, as the lab's tools did.
 
     Returns:
-        uint8, [image_size, image_size, 3], range [0, 255].
+        uint8, [*size, 3], range [0, 255].
     """
     import tensorflow as tf
 
-    height, width = tf.unstack(tf.shape(pixels)[:2])
-    shorter = tf.cast(tf.minimum(height, width), tf.float32)
-    # Cropping first gives the same pixels and resizes only those that are seen.
-    side = tf.maximum(tf.cast(tf.round(shorter * CROP_FRACTION), tf.int32), 1)
-    top, left = (height - side) // 2, (width - side) // 2
-    square = pixels[top : top + side, left : left + side]
-    resized = tf.image.resize(square, [image_size, image_size], antialias=True)
-    return tf.ensure_shape(
-        tf.saturate_cast(tf.round(resized), tf.uint8), [image_size, image_size, 3]
-    )
+    if resize == "crop":
+        sides = tf.cast(tf.shape(pixels)[:2], tf.float32)
+        wanted = tf.cast(size, tf.float32)
+        scale = tf.reduce_min(sides / wanted) * CROP_FRACTION
+        # Cropping first gives the same pixels and resizes only those that are seen.
+        box = tf.maximum(tf.cast(tf.round(wanted * scale), tf.int32), 1)
+        top, left = tf.unstack((tf.shape(pixels)[:2] - box) // 2)
+        pixels = pixels[top : top + box[0], left : left + box[1]]
+    resized = tf.image.resize(pixels, size, antialias=True)
+    return tf.saturate_cast(tf.round(resized), tf.uint8)
 
 
 def _oriented(pixels: "tf.Tensor", orientation: "tf.Tensor") -> "tf.Tensor":

@@ -1,0 +1,84 @@
+"""`xferlearn label`: labels photos, best label first, as text, JSON or CSV."""
+
+import csv
+import json
+import sys
+from collections.abc import Callable, Sequence
+
+from xferlearn.bundles import read_bundle
+from xferlearn.config import LabelConfig
+from xferlearn.errors import UserError
+from xferlearn.labelling import Labelled, label_photos
+from xferlearn.predictors import bundle_predictor
+from xferlearn.progress import progress_bar
+from xferlearn.runtime import start_tensorflow
+from xferlearn.sources import read_files
+
+
+def run(config: LabelConfig) -> int:
+    """Labels all photos; returns 1 where some could not be read, after labelling the others."""
+    source = read_files(config.photos)
+    bundle = read_bundle(config.model or "")
+    start_tensorflow()
+    predictor = bundle_predictor(bundle)
+    for note in predictor.notes:
+        print(f"note: {note}", file=sys.stderr)
+    write = _WRITERS[config.format](predictor.labels, config.top_k)
+    unreadable = 0
+    with progress_bar("labels", source.count) as bar:
+        for photo in label_photos(source, predictor, config):
+            bar.update()
+            if photo.problem is None:
+                write(photo)
+                continue
+            unreadable += 1
+            if config.on_bad_image == "fail":
+                raise UserError(f"{photo.name} can't be used: {photo.problem}.")
+            write(photo)
+            print(f"{photo.name}: {photo.problem}", file=sys.stderr)
+    if unreadable:
+        print(f"{unreadable} of {source.count} photos could not be read.", file=sys.stderr)
+    return 1 if unreadable else 0
+
+
+Writer = Callable[[Labelled], None]
+
+
+def _text(labels: Sequence[str], top_k: int) -> Writer:
+    width = max(map(len, labels))
+
+    def write(photo: Labelled) -> None:
+        if photo.problem is None:
+            print(photo.name)
+            for label, score in photo.top(labels, top_k):
+                print(f"  {label:<{width}}  {score:.4f}")
+
+    return write
+
+
+def _json_lines(labels: Sequence[str], top_k: int) -> Writer:
+    def write(photo: Labelled) -> None:
+        top = [{"label": name, "score": score} for name, score in photo.top(labels, top_k)]
+        row = {"image": photo.name, "labels": top}
+        if photo.problem is not None:
+            row["error"] = photo.problem
+        print(json.dumps(row, ensure_ascii=False))
+
+    return write
+
+
+def _csv(labels: Sequence[str], top_k: int) -> Writer:
+    columns = min(top_k, len(labels))
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    pairs = [f"{name}_{rank + 1}" for rank in range(columns) for name in ("label", "score")]
+    writer.writerow(["image", *pairs, "error"])
+
+    def write(photo: Labelled) -> None:
+        top = [cell for name, score in photo.top(labels, top_k) for cell in (name, f"{score:.6f}")]
+        writer.writerow([photo.name, *top, *[""] * (2 * columns - len(top)), photo.problem or ""])
+
+    return write
+
+
+# JSON is one object a line, so that a million photos can be written and read as a stream.
+_WRITERS = {"text": _text, "json": _json_lines, "csv": _csv}

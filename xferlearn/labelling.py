@@ -1,0 +1,202 @@
+"""Photos -> labels: streams any number of photos through a model, in batches and in their order."""
+
+import collections
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xferlearn.bundles import read_bundle
+from xferlearn.config import ImageConfig
+from xferlearn.errors import UserError
+from xferlearn.extraction import Loaded, decoded_batches, load_photos
+from xferlearn.predictors import Predictor, bundle_predictor
+from xferlearn.runtime import start_tensorflow
+from xferlearn.sources import Entry, FileSource, PhotoSource
+
+
+@dataclasses.dataclass(frozen=True)
+class Labelled:
+    """One photo and what the model says of it.
+
+    Attributes:
+        name: the photo, as given.
+        label: index of its true class; -1 where it is not known.
+        digest: SHA-256 of its bytes; empty where it can't be read.
+        scores: float32, [classes], range [0, 1]; None where the photo can't be used.
+        problem: why not, one line.
+    """
+
+    name: str
+    label: int = -1
+    digest: bytes = b""
+    scores: np.ndarray | None = None
+    problem: str | None = None
+
+    def top(self, labels: Sequence[str], k: int) -> list[tuple[str, float]]:
+        """Returns the `k` best labels with their scores, best first; [] for an unusable photo."""
+        if self.scores is None:
+            return []
+        order = np.argsort(-self.scores, kind="stable")[:k]
+        return [(labels[index], float(self.scores[index])) for index in order]
+
+
+def label_photos(
+    source: PhotoSource, predictor: Predictor, limits: ImageConfig
+) -> Iterator[Labelled]:
+    """Labels photos, one result each, in the source's order and in flat memory.
+
+    Args:
+        source: the photos.
+        predictor: the model.
+        limits: caps on bytes and pixels.
+    """
+    loaded = load_photos(source, predictor.image_size, limits)
+    unreadable: collections.deque[tuple[int, Labelled]] = collections.deque()
+    order: dict[int, int] = {}
+
+    def readable() -> Iterator[Loaded]:
+        for position, item in enumerate(loaded):
+            if item.problem is None:
+                order[id(item.entry)] = position
+                yield item
+            else:
+                unreadable.append((position, _labelled(item)))
+
+    results: dict[int, Labelled] = {}
+    following = 0
+    for batch in decoded_batches(readable(), predictor.image_size, limits, resize=predictor.resize):
+        scores: Any = predictor.run(batch.pixels) if batch.photos else ()
+        for item, row in zip(batch.photos, scores, strict=True):
+            results[order.pop(id(item.entry))] = _labelled(item, row)
+        for item in batch.failed:
+            results[order.pop(id(item.entry))] = _labelled(item)
+        while unreadable and unreadable[0][0] <= max(results, default=-1):
+            position, result = unreadable.popleft()
+            results[position] = result
+        while following in results:
+            yield results.pop(following)
+            following += 1
+    for _, result in sorted([*results.items(), *unreadable], key=lambda pair: pair[0]):
+        yield result
+
+
+def _labelled(item: Loaded, scores: np.ndarray | None = None) -> Labelled:
+    return Labelled(item.entry.name, item.entry.label, item.digest, scores, item.problem)
+
+
+class Classifier:
+    """A trained model in Python: photos in, labels out.
+
+    Attributes:
+        labels: class names in output order.
+        metadata: content of the model folder's metadata.json.
+
+    Example:
+        >>> classifier = load_classifier("out/flowers")
+        >>> classifier.label("rose.jpg")
+        [('roses', 0.98), ('tulips', 0.01), ...]
+    """
+
+    def __init__(
+        self, predictor: Predictor, metadata: dict[str, Any], limits: ImageConfig | None = None
+    ) -> None:
+        self.labels = predictor.labels
+        self.metadata = metadata
+        self._predictor = predictor
+        self._limits = limits or ImageConfig()
+
+    def predict(self, photos: Sequence[str | Path | bytes | np.ndarray]) -> np.ndarray:
+        """Returns the probability of each label for each photo.
+
+        Args:
+            photos: paths, encoded bytes, or pixels (uint8 or float, [height, width, 3] of any
+                size, RGB, range [0, 255]); they may be mixed.
+
+        Returns:
+            float32, [len(photos), len(labels)], range [0, 1].
+
+        Raises:
+            UserError: for a photo that can't be used, with the reason.
+        """
+        result = np.zeros((len(photos), len(self.labels)), np.float32)
+        files: list[tuple[int, Entry]] = []
+        arrays: list[int] = []
+        for index, photo in enumerate(photos):
+            if isinstance(photo, np.ndarray):
+                arrays.append(index)
+            else:
+                files.append((index, _entry(index, photo)))
+        source = _Entries(tuple(entry for _, entry in files))
+        for (index, _), labelled in zip(
+            files, label_photos(source, self._predictor, self._limits), strict=True
+        ):
+            if labelled.scores is None:
+                raise UserError(f"{labelled.name} can't be used: {labelled.problem}.")
+            result[index] = labelled.scores
+        for index in arrays:
+            pixels = _resized(np.asarray(photos[index]), index, self._predictor)
+            result[index] = self._predictor.run(pixels[None])[0]
+        return result
+
+    def label(
+        self, photo: str | Path | bytes | np.ndarray, top_k: int = 5
+    ) -> list[tuple[str, float]]:
+        """Returns the best labels of one photo with their probabilities, best first."""
+        labelled = Labelled("", scores=self.predict([photo])[0])
+        return labelled.top(self.labels, top_k)
+
+
+def load_classifier(model_dir: str | Path) -> Classifier:
+    """Loads a model folder that `train` wrote.
+
+    Raises:
+        UserError: when it is none, or is damaged.
+    """
+    bundle = read_bundle(model_dir)
+    start_tensorflow()
+    return Classifier(bundle_predictor(bundle), bundle.metadata)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Entries:
+    items: tuple[Entry, ...]
+    labels: tuple[str, ...] = ()
+
+    @property
+    def count(self) -> int:
+        return len(self.items)
+
+    def entries(self) -> Iterator[Entry]:
+        return iter(self.items)
+
+
+def _entry(index: int, photo: str | Path | bytes) -> Entry:
+    if isinstance(photo, bytes):
+        return Entry(f"photo {index}", -1, lambda: photo, len(photo))
+    return next(FileSource((), ((str(photo), -1),)).entries())
+
+
+def _resized(pixels: np.ndarray, index: int, predictor: Predictor) -> np.ndarray:
+    import tensorflow as tf
+
+    from xferlearn.images import resize_pixels
+
+    if pixels.ndim != 3 or pixels.shape[-1] != 3 or 0 in pixels.shape:
+        raise UserError(
+            f"Expected pixels of shape [height, width, 3]. Received {list(pixels.shape)} for photo"
+            f" {index}."
+        )
+    if pixels.dtype != np.uint8:
+        pixels = pixels.astype(np.float32)
+        if not np.isfinite(pixels).all() or pixels.min() < 0 or pixels.max() > 255:
+            raise UserError(
+                f"Expected pixels in the range [0, 255]. Received {pixels.min():g} to"
+                f" {pixels.max():g} for photo {index}."
+            )
+    if pixels.shape[:2] == predictor.image_size:
+        return np.round(pixels).astype(np.uint8)
+    size = tf.constant(predictor.image_size)
+    return resize_pixels(tf.constant(pixels), size, predictor.resize).numpy()
