@@ -1,5 +1,55 @@
-"""Teach a pretrained network your own image classes."""
+"""Teach a pretrained network your own image classes, and see all of it in TensorBoard.
 
+Example:
+    >>> import xferlearn
+    >>> result = xferlearn.train(image_dir="flower_photos", model_dir="out/flowers")
+    >>> print(result.test.summary())
+    >>> classifier = xferlearn.load_classifier("out/flowers")
+    >>> classifier.label("rose.jpg")
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from xferlearn.errors import UserError, XferlearnError
 from xferlearn.version import __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from xferlearn.backbones import load_backbone
+    from xferlearn.evaluation import evaluate
+    from xferlearn.graphs import inspect_model
+    from xferlearn.heads import build_classifier, build_head
+    from xferlearn.labelling import Classifier, load_classifier
+    from xferlearn.training import train
+
+# Imported on first use, so that `xferlearn --help` and `import xferlearn` stay quick.
+_HOMES = {
+    "Classifier": "xferlearn.labelling",
+    "build_classifier": "xferlearn.heads",
+    "build_head": "xferlearn.heads",
+    "evaluate": "xferlearn.evaluation",
+    "inspect_model": "xferlearn.graphs",
+    "load_backbone": "xferlearn.backbones",
+    "load_classifier": "xferlearn.labelling",
+    "train": "xferlearn.training",
+}
+
+__all__ = [
+    "Classifier",
+    "UserError",
+    "XferlearnError",
+    "__version__",
+    "build_classifier",
+    "build_head",
+    "evaluate",
+    "inspect_model",
+    "load_backbone",
+    "load_classifier",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'xferlearn' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

@@ -59,9 +59,19 @@ class Bundle:
             raise UserError(f"Can't load {path}: {reason}") from error
 
     def photo_splits(self) -> dict[bytes, str]:
-        """Returns the split of each photo that the model was made from, by SHA-256 digest."""
-        with (self.path / PHOTOS_FILE).open(encoding="utf-8", newline="") as file:
-            return {bytes.fromhex(row["sha256"]): row["split"] for row in csv.DictReader(file)}
+        """Returns the split of each photo that the model was made from, by SHA-256 digest.
+
+        Raises:
+            UserError: when the list is missing or damaged.
+        """
+        path = self.path / PHOTOS_FILE
+        try:
+            with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+                return {bytes.fromhex(row["sha256"]): row["split"] for row in csv.DictReader(file)}
+        except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+            raise UserError(
+                f"Can't read {path}, the list of photos that the model was made from ({error})."
+            ) from None
 
 
 def check_model_dir(model_dir: str | Path, overwrite: bool) -> None:

@@ -133,6 +133,23 @@ class Evaluation:
         }
 
 
+@dataclasses.dataclass(frozen=True)
+class Misclassified:
+    """A photo that the model labels wrongly.
+
+    Attributes:
+        name: the photo.
+        truth: its class.
+        predicted: the model's first label.
+        score: probability of that label, 0 to 1.
+    """
+
+    name: str
+    truth: str
+    predicted: str
+    score: float
+
+
 def evaluate_predictions(
     labels: Sequence[str], truth: Sequence[int] | np.ndarray, predicted: Sequence[int] | np.ndarray
 ) -> Evaluation:

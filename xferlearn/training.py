@@ -18,7 +18,7 @@ from xferlearn.errors import UserError
 from xferlearn.extraction import Extraction, extract
 from xferlearn.images import RESIZE_POLICY
 from xferlearn.manifest import SPLITS, TEST, TRAIN, VALIDATION, Manifest, build_manifest
-from xferlearn.metrics import Evaluation, evaluate_predictions
+from xferlearn.metrics import Evaluation, Misclassified, evaluate_predictions
 from xferlearn.progress import StageClock
 from xferlearn.runtime import start_tensorflow
 from xferlearn.sources import PhotoSource, read_image_dir
@@ -29,23 +29,6 @@ if TYPE_CHECKING:
 
 PRECISION = "float32"
 _VERSIONED = ("tensorflow", "keras", "tensorboard", "tensorflow-datasets", "numpy", "pillow")
-
-
-@dataclasses.dataclass(frozen=True)
-class Misclassified:
-    """A photo that the model labels wrongly.
-
-    Attributes:
-        name: the photo.
-        truth: its class.
-        predicted: the model's first label.
-        score: probability of that label, 0 to 1.
-    """
-
-    name: str
-    truth: str
-    predicted: str
-    score: float
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,8 +3,10 @@
 import shlex
 import sys
 
+from xferlearn.commands.evaluate import misclassified_lines
 from xferlearn.config import TrainConfig
 from xferlearn.manifest import SPLITS
+from xferlearn.tables import format_facts, format_table
 from xferlearn.training import TrainResult, train_with
 
 
@@ -22,7 +24,7 @@ def run(config: TrainConfig) -> int:
 
 def summary(result: TrainResult) -> str:
     """Returns the table that a run ends with."""
-    lines = [*_split_table(result), ""]
+    lines = [_split_table(result), ""]
     extraction = result.extraction
     manifest = result.manifest
     if manifest.bad:
@@ -43,38 +45,26 @@ def summary(result: TrainResult) -> str:
         "model": str(result.bundle.path),
         "logs": str(result.run_dir),
     }
-    width = max(map(len, rows))
-    lines += [f"{name:<{width}}  {value}" for name, value in rows.items()]
+    lines.append(format_facts(rows))
     return "\n".join(lines)
 
 
-def _split_table(result: TrainResult) -> list[str]:
+def _split_table(result: TrainResult) -> str:
     recall = {row.label: row for row in result.test.classes}
-    rows = [["class", *SPLITS, "test recall"]]
+    rows = [["class", *SPLITS, "right in test"]]
     for label, counts in result.manifest.counts().items():
         found = recall[label]
-        share = "" if found.recall is None else f"{found.correct}/{found.photos}"
+        share = f"{found.correct}/{found.photos}" if found.photos else ""
         rows.append([label, *(str(counts[split]) for split in SPLITS), share])
     totals = [str(len(result.manifest.indices(split))) for split in SPLITS]
     rows.append(["all", *totals, f"{result.test.correct}/{result.test.total}"])
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [
-        "  ".join(
-            cell.ljust(width) if column == 0 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
+    return format_table(rows)
 
 
 def misclassified_list(result: TrainResult) -> str:
     """Returns the test photos that the model labels wrongly, a line each."""
-    lines = ["", f"{len(result.misclassified)} of {result.test.total} test photos are mislabelled:"]
-    lines += [
-        f"  {photo.name}: {photo.truth}, taken for {photo.predicted} ({photo.score:.2f})"
-        for photo in result.misclassified
-    ]
-    return "\n".join(lines)
+    count = f"{len(result.misclassified)} of {result.test.total} test photos are mislabelled:"
+    return "\n".join(["", count, *misclassified_lines(result.misclassified)])
 
 
 def next_commands(config: TrainConfig, result: TrainResult) -> str:

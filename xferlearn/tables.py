@@ -1,0 +1,21 @@
+"""Plain-text tables for the terminal."""
+
+from collections.abc import Sequence
+
+
+def format_table(rows: Sequence[Sequence[str]]) -> str:
+    """Returns rows as aligned columns, the first to the left, the others to the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if column == 0 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )
+
+
+def format_facts(facts: dict[str, str]) -> str:
+    """Returns names and values, one pair a line, the values aligned."""
+    width = max(map(len, facts))
+    return "\n".join(f"{name:<{width}}  {value}".rstrip() for name, value in facts.items())
