@@ -1,11 +1,29 @@
 """Fixtures: the real photos, weights and graphs, and small photo folders made on the spot."""
 
+import hashlib
+import io
 import os
+import zlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+COLOURS = {
+    "blue": (30, 60, 210),
+    "green": (40, 180, 50),
+    "red": (210, 40, 30),
+    "yellow": (220, 210, 40),
+    "black": (20, 20, 20),
+    "white": (235, 235, 235),
+}
+
+PhotoBytes = Callable[..., bytes]
+MakePhotoDir = Callable[..., Path]
 
 
 @pytest.fixture(scope="session")
@@ -16,3 +34,54 @@ def shared_data() -> Path:
     if not (root / "flower_photos").is_dir():
         pytest.skip(f"needs the real photos: {root} has no flower_photos; set XFERLEARN_TEST_DATA")
     return root
+
+
+def _photo_bytes(
+    colour: str = "red",
+    number: int = 0,
+    *,
+    form: str = "JPEG",
+    size: tuple[int, int] = (64, 48),
+    mode: str = "RGB",
+    **save: object,
+) -> bytes:
+    """A noisy photo of one colour; the same arguments give the same bytes."""
+    centre = COLOURS.get(colour)
+    if centre is None:  # any other class name has a colour of its own
+        centre = tuple(hashlib.sha256(colour.encode()).digest()[:3])
+    seed = zlib.crc32(f"{colour}/{number}".encode())
+    generator = np.random.default_rng(seed)
+    shift = generator.normal(0, 12, 3)
+    noise = generator.normal(0, 8, (size[1], size[0], 3))
+    pixels = np.clip(np.asarray(centre) + shift + noise, 0, 255).astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).convert(mode).save(buffer, form, **save)
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="session")
+def photo_bytes() -> PhotoBytes:
+    """`photo_bytes(colour, number, form=, size=, mode=)`: an encoded photo of one colour."""
+    return _photo_bytes
+
+
+@pytest.fixture(scope="session")
+def make_photo_dir(tmp_path_factory: pytest.TempPathFactory) -> MakePhotoDir:
+    """`make_photo_dir({"red": 12, "blue": 9})`: a new folder of classes with that many JPEGs."""
+
+    def make(counts: Mapping[str, int], size: tuple[int, int] = (64, 48)) -> Path:
+        root = tmp_path_factory.mktemp("photos")
+        for label, count in counts.items():
+            (root / label).mkdir()
+            for number in range(count):
+                data = _photo_bytes(label, number, size=size)
+                (root / label / f"{number:04d}.jpg").write_bytes(data)
+        return root
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def photo_dir(make_photo_dir: MakePhotoDir) -> Path:
+    """Thirty photos each of red, green and blue. Shared: do not change it."""
+    return make_photo_dir({"red": 30, "green": 30, "blue": 30})
