@@ -205,8 +205,12 @@ def assign_splits(
         TRAIN: (testing_percentage + validation_percentage, 100.0),
     }
     split_of: dict[str, str] = {}
+    held: dict[int, list[str]] = collections.defaultdict(list)
     movable: dict[int, list[str]] = collections.defaultdict(list)
     for unit, indices in members.items():
+        labels = {photos[index].label for index in indices}
+        for label in labels:
+            held[label].append(unit)
         fixed = {photos[index].fixed_split for index in indices} - {None}
         if fixed:
             # Test wins over train: the same photo must not be learned and then tested.
@@ -215,32 +219,22 @@ def assign_splits(
         split_of[unit] = next(
             (name for name, (low, high) in bounds.items() if low <= position[unit] < high), TRAIN
         )
-        labels = {photos[index].label for index in indices}
         if len(labels) == 1:
             movable[labels.pop()].append(unit)
-    present: dict[int, set[str]] = collections.defaultdict(set)
-    for photo, unit in zip(photos, unit_of, strict=True):
-        present[photo.label].add(split_of[unit])
     for label in sorted(movable):
         for name in (TRAIN, TEST, VALIDATION):
             low, high = bounds[name]
-            if high > low and name not in present[label]:
-                _move_nearest(name, (low + high) / 2, movable[label], split_of, position)
+            sizes = collections.Counter(split_of[unit] for unit in held[label])
+            if high > low and not sizes[name]:
+                spare = [unit for unit in movable[label] if sizes[split_of[unit]] > 1]
+                # A class that is one unit can't be tested, but it must be learned.
+                if name == TRAIN and not spare:
+                    spare = movable[label]
+                if spare:
+                    middle = (low + high) / 2
+                    nearest = min(spare, key=lambda unit: (abs(position[unit] - middle), unit))
+                    split_of[nearest] = name
     return tuple(split_of[unit] for unit in unit_of)
-
-
-def _move_nearest(
-    name: str,
-    middle: float,
-    units: list[str],
-    split_of: dict[str, str],
-    position: Mapping[str, float],
-) -> None:
-    sizes = collections.Counter(split_of[unit] for unit in units)
-    # A class that is one unit can't be tested, but it must be learned.
-    spare = [unit for unit in units if name == TRAIN or sizes[split_of[unit]] > 1]
-    if spare:
-        split_of[min(spare, key=lambda unit: (abs(position[unit] - middle), unit))] = name
 
 
 def _percent(unit: str, split_seed: int) -> float:
@@ -249,7 +243,7 @@ def _percent(unit: str, split_seed: int) -> float:
 
 
 def _units(photos: Sequence[Photo]) -> list[str]:
-    """Returns a name for each photo's unit: the smallest of all that its photos go by."""
+    """Returns a name for each photo's unit: the last in order of all that its photos go by."""
     parent: dict[str, str] = {}
 
     def find(name: str) -> str:

@@ -1,0 +1,307 @@
+"""The split: decided by content alone, stable, honest, and never empty for a class."""
+
+import collections
+import dataclasses
+import hashlib
+import random
+import time
+
+import pytest
+
+from xferlearn.errors import UserError
+from xferlearn.manifest import (
+    SPLITS,
+    TEST,
+    TRAIN,
+    VALIDATION,
+    BadPhoto,
+    Manifest,
+    Photo,
+    assign_splits,
+    build_manifest,
+    check_counts,
+)
+
+
+def photo(content: object, label: int = 0, name: str = "", fixed_split: str | None = None) -> Photo:
+    digest = hashlib.sha256(str(content).encode()).digest()
+    return Photo(digest, label, name or f"class{label}/{content}.jpg", fixed_split)
+
+
+def photos_of(count: int, label: int = 0, first: int = 0) -> list[Photo]:
+    return [photo(f"{label}-{number}", label) for number in range(first, first + count)]
+
+
+def split_by_digest(photos: list[Photo], **settings: float) -> dict[bytes, str]:
+    splits = assign_splits(photos, **settings)
+    return {p.digest: split for p, split in zip(photos, splits, strict=True)}
+
+
+def test_split_of_named_photos_is_pinned() -> None:
+    # A golden: whoever changes these moves every user's photos between training and test.
+    photos = [photo(number, number % 3) for number in range(12)]
+    short = "".join(split[:2] for split in assign_splits(photos))
+    assert short == "trtrtrtrtevatetrtevavatr"
+    salted = "".join(split[:2] for split in assign_splits(photos, split_seed=1))
+    assert salted == "vatrtetrtrtrtetevatrvatr"
+
+
+def test_split_of_groups_is_pinned() -> None:
+    photos = [
+        photo(number, 0, f"daisy/plant{number // 4}_nohash_{number}.jpg") for number in range(80)
+    ]
+    whole = "".join(split[0] + split[1] for split in assign_splits(photos)[::4])
+    assert whole == "vatrtrtrtrtrtrtrtrtrtrtrtrtrtrtrtrtrtetr"
+
+
+def test_split_is_stable_when_photos_are_added_renamed_and_moved() -> None:
+    photos = photos_of(300) + photos_of(300, label=1)
+    before = split_by_digest(photos)
+    assert set(before.values()) == set(SPLITS)
+
+    shuffled = photos.copy()
+    random.Random(1).shuffle(shuffled)
+    assert split_by_digest(shuffled) == before
+
+    renamed = [dataclasses.replace(p, name=f"elsewhere/deep/{i}.PNG") for i, p in enumerate(photos)]
+    assert split_by_digest(renamed) == before
+
+    more = photos_of(700) + photos_of(400, label=1) + photos_of(500, label=2)
+    after = split_by_digest(more)
+    assert {digest: after[digest] for digest in before} == before
+
+    fewer = photos_of(200) + photos_of(200, label=1)
+    assert split_by_digest(fewer) == {p.digest: before[p.digest] for p in fewer}
+
+
+def test_moving_a_photo_to_another_class_keeps_its_split() -> None:
+    photos = photos_of(300) + photos_of(300, label=1)
+    moved = [dataclasses.replace(p, label=1) if i < 50 else p for i, p in enumerate(photos)]
+    assert split_by_digest(moved) == split_by_digest(photos)
+
+
+def test_split_seed_changes_the_split_and_repeats() -> None:
+    photos = photos_of(500)
+    first, second = assign_splits(photos, split_seed=0), assign_splits(photos, split_seed=1)
+    assert first == assign_splits(photos, split_seed=0)
+    differing = sum(a != b for a, b in zip(first, second, strict=True))
+    # 1 - (0.8^2 + 0.1^2 + 0.1^2) = 34% of the photos are expected to move.
+    assert 110 < differing < 230
+
+
+@pytest.mark.parametrize(("testing", "validation"), [(10, 10), (20, 5), (1, 50), (33.3, 33.3)])
+def test_percentages_are_about_right(testing: float, validation: float) -> None:
+    splits = collections.Counter(
+        assign_splits(
+            photos_of(10_000), testing_percentage=testing, validation_percentage=validation
+        )
+    )
+    expected = {TEST: testing, VALIDATION: validation, TRAIN: 100 - testing - validation}
+    for split, percent in expected.items():
+        deviation = (percent * (100 - percent) / 10_000) ** 0.5
+        assert abs(splits[split] / 100 - percent) < 4 * deviation, split
+
+
+def test_every_class_of_three_photos_is_in_every_split() -> None:
+    generator = random.Random(0)
+    for trial in range(4000):
+        count = generator.choice([3, 3, 4, 5, 6, 8, 13])
+        testing, validation = generator.choice([(10, 10), (5, 20), (30, 30), (1, 1), (45, 45)])
+        photos = photos_of(count, first=trial * 20)
+        splits = assign_splits(
+            photos,
+            testing_percentage=testing,
+            validation_percentage=validation,
+            split_seed=trial % 7,
+        )
+        assert set(splits) == set(SPLITS), (trial, count, testing, validation, splits)
+
+
+def test_every_class_is_in_every_split_though_it_shares_a_photo_with_another() -> None:
+    for trial in range(500):
+        first = [photo(f"{trial}/{n}", 0) for n in range(3)]
+        # The last photo is in both classes: it may not be moved for the sake of one of them.
+        second = [photo(f"{trial}/{n}", 1) for n in range(2, 5)]
+        photos = first + second
+        splits = assign_splits(photos)
+        found = collections.defaultdict(set)
+        for p, split in zip(photos, splits, strict=True):
+            found[p.label].add(split)
+        assert found == {0: set(SPLITS), 1: set(SPLITS)}, (trial, splits)
+
+
+@pytest.mark.parametrize("zero", ["testing_percentage", "validation_percentage"])
+def test_a_percentage_of_zero_takes_no_photo(zero: str) -> None:
+    photos = photos_of(3) + photos_of(2000, label=1)
+    splits = set(assign_splits(photos, **{zero: 0}))
+    assert splits == set(SPLITS) - {TEST if zero == "testing_percentage" else VALIDATION}
+    assert set(assign_splits(photos, testing_percentage=0, validation_percentage=0)) == {TRAIN}
+
+
+def test_same_bytes_are_never_on_two_sides() -> None:
+    generator = random.Random(2)
+    for seed in range(20):
+        photos = [photo(generator.randrange(40), generator.randrange(3)) for _ in range(150)]
+        for group in (photos, photos[:60]):
+            sides = collections.defaultdict(set)
+            for p, split in zip(group, assign_splits(group, split_seed=seed), strict=True):
+                sides[p.digest].add(split)
+            assert all(len(found) == 1 for found in sides.values())
+
+
+def test_same_bytes_in_two_classes_are_warned_about_by_name() -> None:
+    photos = [*photos_of(30), *photos_of(30, label=1), photo("0-7", 1, "tulips/copy.jpg")]
+    manifest = build_manifest(("daisy", "tulips"), photos)
+    assert [w for w in manifest.warnings if "class0/0-7.jpg = tulips/copy.jpg" in w], (
+        manifest.warnings
+    )
+    assert len(manifest.photos) == 61
+    sides = {s for p, s in zip(manifest.photos, manifest.splits, strict=True) if "0-7" in p.name}
+    assert len(sides) == 1
+
+
+def test_photos_of_one_object_stay_together() -> None:
+    for seed in range(30):
+        photos = [
+            photo(f"{plant} {shot}", 0, f"daisy/site/plant{plant}_nohash_{shot}.jpg")
+            for plant in range(25)
+            for shot in range(4)
+        ]
+        sides = collections.defaultdict(set)
+        for p, split in zip(photos, assign_splits(photos, split_seed=seed), strict=True):
+            sides[p.name.split("_nohash_")[0]].add(split)
+        assert all(len(found) == 1 for found in sides.values())
+        assert {split for found in sides.values() for split in found} == set(SPLITS)
+
+
+def test_a_copy_joins_two_groups_and_classes_do_not_share_groups() -> None:
+    names = [f"daisy/a{i // 3}_nohash_{i}.jpg" for i in range(30)]
+    photos = [photo(i, 0, name) for i, name in enumerate(names)]
+    # The same bytes as the first photo, filed under another object: all of both must agree.
+    photos.append(photo(0, 0, "daisy/a5_nohash_copy.jpg"))
+    for seed in range(40):
+        splits = assign_splits(photos, split_seed=seed)
+        assert len({splits[0], splits[1], splits[2], splits[15], splits[16], splits[30]}) == 1
+    same_name = [photo((label, i), label, "x_nohash_1.jpg") for label in range(2) for i in range(5)]
+    more = photos_of(30) + photos_of(30, label=1)
+    splits = [assign_splits(same_name + more, split_seed=seed) for seed in range(60)]
+    assert sum(found[0] != found[5] for found in splits) > 3
+
+
+def test_a_group_keeps_its_split_when_a_photo_joins_it() -> None:
+    for trial in range(100):
+        group = [photo(f"{trial}/{i}", 0, f"d/cup{trial}_nohash_{i}.jpg") for i in range(6)]
+        others = photos_of(60)
+        splits = [assign_splits(group[:size] + others)[0] for size in range(1, 7)]
+        assert len(set(splits)) == 1, trial
+
+
+def test_the_authors_split_is_kept() -> None:
+    photos = [photo(i, i % 2, fixed_split=TEST if i < 40 else None) for i in range(400)]
+    manifest = build_manifest(("a", "b"), photos, testing_percentage=0)
+    assert {manifest.photos[i].name for i in manifest.indices(TEST)} == {
+        p.name for p in photos if p.fixed_split == TEST
+    }
+    assert manifest.indices(VALIDATION)
+
+
+def test_the_authors_test_photo_is_never_learned_though_a_copy_is_for_training() -> None:
+    photos = [
+        *photos_of(100),
+        photo("twice", 0, "train/1", TRAIN),
+        photo("twice", 1, "test/1", TEST),
+        *photos_of(100, label=1),
+    ]
+    splits = assign_splits(photos)
+    assert splits[100] == splits[101] == TEST
+
+
+def test_counts_duplicates_and_keeps_the_first() -> None:
+    copies = [photo("0-3", 0, "class0/zz copy.jpg"), photo("0-3", 0, "class0/zzz copy.jpg")]
+    manifest = build_manifest(("a", "b"), [*photos_of(25), *copies, *photos_of(25, label=1)])
+    assert manifest.duplicates == 2
+    assert len(manifest.photos) == len(manifest.splits) == 50
+    assert not [p for p in manifest.photos if "copy" in p.name]
+    counts = manifest.counts()
+    assert list(counts) == ["a", "b"]
+    assert {label: sum(row.values()) for label, row in counts.items()} == {"a": 25, "b": 25}
+    for split in SPLITS:
+        assert len(manifest.indices(split)) == sum(row[split] for row in counts.values())
+
+
+def test_three_and_six_photos_of_two_classes_are_enough() -> None:
+    manifest = build_manifest(("a", "b"), photos_of(3) + photos_of(3, label=1))
+    assert manifest.counts() == {label: dict.fromkeys(SPLITS, 1) for label in "ab"}
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        ({}, "Expected at least two classes.*Found 0: none"),
+        ({"daisy": 30}, "Expected at least two classes.*Found 1: 'daisy'"),
+        ({"daisy": 30, "rose": 0}, "Class 'rose' has no photos.*at least 3.*Add photos"),
+        ({"daisy": 1, "rose": 30}, "Class 'daisy' has 1 photo. Expected at least 3"),
+        ({"daisy": 30, "rose": 2}, "Class 'rose' has 2 photos. Expected at least 3"),
+    ],
+)
+def test_too_few_photos_are_named(counts: dict[str, int], expected: str) -> None:
+    with pytest.raises(UserError, match=expected) as caught:
+        check_counts(counts)
+    assert "\n" not in str(caught.value)
+    photos = [p for i, count in enumerate(counts.values()) for p in photos_of(count, label=i)]
+    with pytest.raises(UserError, match="at least"):
+        build_manifest(tuple(counts), photos)
+
+
+def test_three_copies_of_one_photo_are_one_photo() -> None:
+    copies = [photo("same", 0, f"a/{i}.jpg") for i in range(3)]
+    with pytest.raises(UserError, match="Class 'a' has 1 different readable photo. Expected"):
+        build_manifest(("a", "b"), [*copies, *photos_of(30, label=1)])
+
+
+def test_more_than_half_unreadable_stops_and_names_one() -> None:
+    bad = [BadPhoto(f"b/{i}.jpg", 1, "the file is empty") for i in range(31)]
+    photos = photos_of(30) + photos_of(30, label=1)
+    with pytest.raises(
+        UserError,
+        match=r"More than half of class 'b' can't be read: 31 of 61 photos, such as b/0.jpg"
+        r" \(the file is empty\)",
+    ):
+        build_manifest(("a", "b"), photos, bad)
+    manifest = build_manifest(("a", "b"), photos, bad[:30])
+    assert manifest.bad == tuple(bad[:30])
+
+
+@pytest.mark.parametrize(("count", "warned"), [(19, True), (20, False)])
+def test_few_photos_are_warned_about(count: int, warned: bool) -> None:
+    manifest = build_manifest(("few", "many"), photos_of(count) + photos_of(30, label=1))
+    few = [w for w in manifest.warnings if "Fewer than 20 photos in few (19)" in w]
+    assert bool(few) == warned
+    assert len(manifest.warnings) == warned
+
+
+def test_many_warned_classes_make_one_short_line() -> None:
+    labels = tuple(f"class{i:03d}" for i in range(200))
+    photos = [p for i in range(200) for p in photos_of(4, label=i)]
+    (warning,) = build_manifest(labels, photos).warnings
+    assert "and 195 more" in warning
+    assert len(warning) < 250
+
+
+def test_names_that_are_no_unicode_are_split_all_the_same() -> None:
+    broken = b"caf\xe9_nohash_".decode("utf-8", "surrogateescape")
+    photos = [photo(i, 0, f"a/{broken}{i}.jpg") for i in range(3)] + photos_of(30)
+    assert len(set(assign_splits(photos)[:3])) == 1
+
+
+def test_a_hundred_thousand_photos_of_a_thousand_classes_take_seconds() -> None:
+    photos = [
+        Photo(hashlib.sha256(b"%d" % i).digest(), i % 1000, f"{i % 1000}/p{i}_nohash_{i % 7}.jpg")
+        for i in range(100_000)
+    ]
+    started = time.process_time()
+    manifest = build_manifest(tuple(map(str, range(1000))), photos)
+    # It takes about 1.5 s; something quadratic takes minutes.
+    assert time.process_time() - started < 20
+    assert isinstance(manifest, Manifest)
+    assert not any(0 in row.values() for row in manifest.counts().values())
