@@ -255,7 +255,7 @@ def test_too_few_photos_are_named(counts: dict[str, int], expected: str) -> None
 
 def test_three_copies_of_one_photo_are_one_photo() -> None:
     copies = [photo("same", 0, f"a/{i}.jpg") for i in range(3)]
-    with pytest.raises(UserError, match="Class 'a' has 1 different readable photo. Expected"):
+    with pytest.raises(UserError, match=r"Class 'a' has 1 different readable photo\. Expected"):
         build_manifest(("a", "b"), [*copies, *photos_of(30, label=1)])
 
 
