@@ -41,7 +41,7 @@ def measure_scale(bottlenecks: np.ndarray) -> FeatureScale:
     """Returns the scale of training bottlenecks, float32, [photos, width]."""
     mean = bottlenecks.mean(axis=0, dtype=np.float64)
     square = np.mean(np.square(bottlenecks).mean(axis=0, dtype=np.float64) - np.square(mean))
-    return FeatureScale(mean.astype(np.float32), max(math.sqrt(max(square, 0.0)), 1e-6))
+    return FeatureScale(mean.astype(np.float32), max(math.sqrt(max(square, 0.0)), 1e-30))
 
 
 def build_head(
@@ -79,8 +79,11 @@ def build_head(
     x = bottleneck
     penalty = keras.regularizers.L2(weight_decay / 2) if weight_decay else None
     if scale is not None:
-        x = keras.layers.Normalization(
-            mean=scale.mean, variance=np.full(width, scale.deviation**2), name="normalization"
+        # Not Normalization, whose epsilon of 1e-7 swallows the tiny outputs of untrained networks.
+        x = keras.layers.Rescaling(
+            1 / scale.deviation,
+            offset=(-scale.mean / scale.deviation).tolist(),
+            name="normalization",
         )(x)
     if hidden_units:
         initializer = keras.initializers.HeNormal(seed=seed)

@@ -35,6 +35,17 @@ def synset_name(synset: str) -> str | None:
     return _names().get(int(match[1])) if match else None
 
 
+def readable_label(label: str) -> str:
+    """Returns a class name for a person: a synset id with its name, anything else unchanged.
+
+    Example:
+        >>> readable_label("n11939491"), readable_label("roses")
+        ('n11939491 daisy', 'roses')
+    """
+    name = synset_name(label)
+    return f"{label} {name}" if name else label
+
+
 @functools.cache
 def imagenet_synsets() -> tuple[str, ...]:
     """Returns the 1000 synset ids of ILSVRC2012 in the order of the classifiers' outputs.

@@ -22,6 +22,7 @@ from xferlearn.metrics import Evaluation, Misclassified, evaluate_predictions
 from xferlearn.progress import StageClock
 from xferlearn.runtime import start_tensorflow
 from xferlearn.sources import PhotoSource, read_image_dir
+from xferlearn.synsets import synset_name
 from xferlearn.version import __version__
 
 if TYPE_CHECKING:
@@ -246,7 +247,9 @@ def _metadata(
     test: Evaluation,
 ) -> dict[str, Any]:
     counts = manifest.counts()
+    names = {label: synset_name(label) for label in manifest.labels}
     return {
+        "label_names": {label: name for label, name in names.items() if name},
         "input": {
             "name": "image",
             "height": space.image_size,

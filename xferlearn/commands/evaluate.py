@@ -6,6 +6,7 @@ import sys
 from xferlearn.config import EvaluateConfig
 from xferlearn.evaluation import EvaluationResult, evaluate_with
 from xferlearn.metrics import Evaluation, Misclassified
+from xferlearn.synsets import readable_label
 from xferlearn.tables import format_table
 
 
@@ -53,7 +54,7 @@ def class_table(evaluation: Evaluation) -> str:
         shares = (row.precision, row.recall, row.f1)
         rows.append(
             [
-                row.label,
+                readable_label(row.label),
                 str(row.photos),
                 *("-" if share is None else f"{share:.3f}" for share in shares),
             ]
@@ -63,7 +64,7 @@ def class_table(evaluation: Evaluation) -> str:
 
 def confusion_table(evaluation: Evaluation) -> str:
     """Returns the confusion matrix; with many classes only the pairs that were confused."""
-    labels = evaluation.labels
+    labels = [readable_label(label) for label in evaluation.labels]
     if len(labels) <= 12:
         rows = [["", *labels]]
         rows += [

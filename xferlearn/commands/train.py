@@ -6,6 +6,7 @@ import sys
 from xferlearn.commands.evaluate import misclassified_lines
 from xferlearn.config import TrainConfig
 from xferlearn.manifest import SPLITS
+from xferlearn.synsets import readable_label
 from xferlearn.tables import format_facts, format_table
 from xferlearn.training import TrainResult, train_with
 
@@ -55,7 +56,7 @@ def _split_table(result: TrainResult) -> str:
     for label, counts in result.manifest.counts().items():
         found = recall[label]
         share = f"{found.correct}/{found.photos}" if found.photos else ""
-        rows.append([label, *(str(counts[split]) for split in SPLITS), share])
+        rows.append([readable_label(label), *(str(counts[split]) for split in SPLITS), share])
     totals = [str(len(result.manifest.indices(split))) for split in SPLITS]
     rows.append(["all", *totals, f"{result.test.correct}/{result.test.total}"])
     return format_table(rows)

@@ -1,0 +1,516 @@
+"""The main job through its public surface: `xferlearn train` and `evaluate`, and their files."""
+
+import csv
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import xferlearn
+from xferlearn import engines
+from xferlearn.cli import main
+from xferlearn.errors import UserError
+
+pytestmark = pytest.mark.filterwarnings(
+    # Keras 3.15 saves variables through NumPy's older __array__ protocol.
+    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
+)
+
+# A random network sees colours well enough, and is small and needs no file.
+TINY = ("--backbone=mobilenet_0.25", "--weights=none", "--image_size=32")
+
+
+@pytest.fixture
+def train(tmp_path, capsys):
+    """Runs `xferlearn train` with a tiny network; returns exit code, stdout and stderr."""
+
+    def run(*flags):
+        defaults = {
+            "--model_dir": tmp_path / "model",
+            "--logs_dir": tmp_path / "logs",
+            "--bottleneck_dir": tmp_path / "bottlenecks",
+            "--how_many_training_steps": 200,
+        }
+        given = {flag.split("=")[0] for flag in flags}
+        words = [f"{name}={value}" for name, value in defaults.items() if name not in given]
+        code = main(["train", *TINY, *words, *flags])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def model_dir(photo_dir, tmp_path_factory):
+    """A model that tells red, green and blue. Shared: do not change it."""
+    root = tmp_path_factory.mktemp("trained")
+    xferlearn.train(
+        image_dir=str(photo_dir),
+        model_dir=str(root / "model"),
+        logs_dir=str(root / "logs"),
+        bottleneck_dir=str(root / "bottlenecks"),
+        backbone="mobilenet_0.25",
+        weights="none",
+        image_size=32,
+    )
+    return root / "model"
+
+
+def read_metadata(path):
+    return json.loads((path / "metadata.json").read_text())
+
+
+def test_learns_colours_and_writes_a_model_that_describes_itself(model_dir, photo_dir):
+    metadata = read_metadata(model_dir)
+    assert metadata["format_version"] == 1
+    assert metadata["labels"] == ["blue", "green", "red"]
+    assert (model_dir / "labels.txt").read_text() == "blue\ngreen\nred\n"
+    assert metadata["input"] == {
+        "name": "image",
+        "height": 32,
+        "width": 32,
+        "channels": 3,
+        "dtype": "float32",
+        "value_range": [0, 255],
+        "resize": metadata["feature_space"]["resize"],
+    }
+    assert metadata["backbone"]["name"] == "mobilenet_0.25"
+    assert len(metadata["backbone"]["weights_sha256"]) == 64
+    assert metadata["bottleneck"] == {"layer": "pooling", "width": 256}
+    assert metadata["training"]["learning_rate"] == 0.001
+    assert 0 < metadata["training"]["best_step"] <= metadata["training"]["steps_run"]
+    totals = metadata["split"]["totals"]
+    assert sum(totals.values()) == 90
+    test = metadata["metrics"]["test"]
+    assert test["n"] == totals["test"] == sum(row["n"] for row in test["classes"].values())
+    assert test["accuracy"] >= 0.9
+    low, high = test["interval_95"]
+    assert low < test["accuracy"] <= high <= 1
+    assert metadata["timings"]["computed"] == 90
+    assert metadata["timings"]["cached"] == 0
+    assert {"import", "bottlenecks", "training"} <= set(metadata["timings"]["seconds"])
+    assert metadata["versions"]["xferlearn"] == xferlearn.__version__
+    with (model_dir / "photos.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {row["file"] for row in rows} == {
+        str(path.relative_to(photo_dir)) for path in photo_dir.glob("*/*.jpg")
+    }
+
+
+def test_model_takes_raw_pixels_without_this_package(model_dir):
+    """model.keras loads where xferlearn can't be imported, and knows its own preprocessing."""
+    code = (
+        "import sys; sys.modules['xferlearn'] = None\n"
+        "import keras, numpy as np\n"
+        "model = keras.saving.load_model(sys.argv[1])\n"
+        "red = np.zeros((1, 32, 32, 3), 'float32'); red[..., 0] = 210; red[..., 1:] = 35\n"
+        "scores = model.predict(red, verbose=0)[0]\n"
+        "names = [layer.name for layer in model.layers]\n"
+        "print(scores.argmax(), round(float(scores.sum()), 3), *names)\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code, str(model_dir / "model.keras")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert result.stdout.split() == [
+        *("2", "1.0"),
+        *("image", "preprocessing", "mobilenet_0.25", "pooling", "normalization", "predictions"),
+    ]
+
+
+def test_random_labels_are_not_learned(train, photo_bytes, tmp_path):
+    """Guards against leaks: with labels that mean nothing, accuracy must stay near one half."""
+    for number in range(160):
+        folder = tmp_path / "photos" / ("a" if number % 2 else "b")
+        folder.mkdir(parents=True, exist_ok=True)
+        data = photo_bytes(("red", "green")[number // 2 % 2], number)
+        (folder / f"{number}.jpg").write_bytes(data)
+    code, _, _ = train(f"--image_dir={tmp_path / 'photos'}", "--testing_percentage=40")
+    assert code == 0
+    assert read_metadata(tmp_path / "model")["metrics"]["test"]["accuracy"] < 0.8
+
+
+def test_second_run_computes_nothing(train, photo_dir, tmp_path, monkeypatch):
+    code, out, _ = train(f"--image_dir={photo_dir}")
+    assert code == 0
+    assert "0 cached, 90 computed" in out
+
+    def no_network(*args):
+        raise AssertionError("the backbone was called")
+
+    monkeypatch.setattr("xferlearn.training.build_engine", no_network)
+    code, out, _ = train(f"--image_dir={photo_dir}", "--overwrite")
+    assert code == 0
+    assert "90 cached, 0 computed" in out
+    assert len(list((tmp_path / "logs").iterdir())) == 2
+
+
+def test_a_changed_photo_alone_is_computed_again(train, photo_dir, photo_bytes, tmp_path):
+    copy = shutil.copytree(photo_dir, tmp_path / "photos")
+    train(f"--image_dir={copy}")
+    (copy / "red" / "0003.jpg").write_bytes(photo_bytes("red", 999))
+    (copy / "red" / "0004.jpg").rename(copy / "red" / "renamed.JPG")
+    _, out, _ = train(f"--image_dir={copy}", "--overwrite")
+    assert "89 cached, 1 computed" in out
+
+
+def test_summary_names_everything_to_do_next(train, photo_dir, tmp_path):
+    _, out, err = train(f"--image_dir={photo_dir}", "--print_misclassified_test_images")
+    assert "95% interval" in out
+    assert f"xferlearn label --model={tmp_path / 'model'} PHOTO" in out
+    assert f"tensorboard --logdir {tmp_path / 'logs'}" in out
+    assert "test photos are mislabelled" in out
+    assert "Traceback" not in err
+
+
+def test_three_and_six_photos(train, make_photo_dir, tmp_path):
+    folder = make_photo_dir({"red": 3, "blue": 6})
+    code, out, err = train(f"--image_dir={folder}")
+    assert code == 0
+    assert "Fewer than 20 photos in blue (6), red (3)" in err
+    counts = read_metadata(tmp_path / "model")["split"]["counts"]
+    assert all(count >= 1 for row in counts.values() for count in row.values())
+    test = read_metadata(tmp_path / "model")["metrics"]["test"]
+    low, high = test["interval_95"]
+    assert high - low > 0.3
+    assert f"N={test['n']}" in out
+
+
+@pytest.mark.parametrize(
+    ("counts", "message"),
+    [
+        ({}, "Expected at least two classes"),
+        ({"red": 5}, "Expected at least two classes"),
+        ({"red": 5, "blue": 0}, "Class 'blue' has no photos"),
+        ({"red": 5, "blue": 1}, "Class 'blue' has 1 photo"),
+        ({"red": 2, "blue": 5}, "Class 'red' has 2 photos"),
+    ],
+)
+def test_too_few_photos_are_told_before_any_work(train, make_photo_dir, tmp_path, counts, message):
+    code, _, err = train(f"--image_dir={make_photo_dir(counts)}")
+    assert code == 2
+    assert message in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "bottlenecks").exists()
+
+
+def test_an_existing_folder_is_never_replaced_unasked(train, photo_dir, tmp_path):
+    model = tmp_path / "model"
+    train(f"--image_dir={photo_dir}")
+    before = (model / "metadata.json").read_bytes()
+    code, _, err = train(f"--image_dir={photo_dir}")
+    assert code == 2
+    assert "--overwrite" in err
+    assert (model / "metadata.json").read_bytes() == before
+    diary = tmp_path / "diary"
+    diary.mkdir()
+    (diary / "monday.txt").write_text("rain")
+    code, _, err = train(f"--image_dir={photo_dir}", f"--model_dir={diary}", "--overwrite")
+    assert code == 2
+    assert "not a model folder" in err
+    assert (diary / "monday.txt").read_text() == "rain"
+
+
+def png_claiming(width, height):
+    """A PNG of a few kilobytes that decodes to width x height gray pixels."""
+    buffer = io.BytesIO()
+    Image.new("L", (1, 1)).save(buffer, "PNG")
+    data = bytearray(buffer.getvalue())
+    data[16:24] = width.to_bytes(4, "big") + height.to_bytes(4, "big")
+    data[29:33] = zlib.crc32(bytes(data[12:29])).to_bytes(4, "big")
+    return bytes(data)
+
+
+def test_bad_photos_are_left_out_and_listed(train, photo_dir, photo_bytes, tmp_path):
+    """Exactly the unreadable ones are listed; rare but whole photos are learned from."""
+    copy = shutil.copytree(photo_dir, tmp_path / "photos")
+    red = copy / "red"
+    frames = [Image.new("RGB", (40, 30), colour) for colour in ("red", "blue")]
+    bad = {
+        "text.jpg": b"these are words, not pixels",
+        "empty.png": b"",
+        "truncated.jpg": photo_bytes("red", 1, size=(200, 200))[:2000],
+        "bomb.png": png_claiming(30_000, 30_000),
+    }
+    for name, data in bad.items():
+        (red / name).write_bytes(data)
+    Image.open(io.BytesIO(photo_bytes("red", 500))).convert("CMYK").save(red / "cmyk.jpg")
+    frames[0].save(red / "moving.webp", save_all=True, append_images=frames[1:])
+    frames[0].save(red / "moving.GIF", save_all=True, append_images=frames[1:])
+    Image.fromarray(np.full((30, 40), 40_000, np.uint16)).save(red / "deep.png")
+    code, out, _ = train(f"--image_dir={copy}")
+    assert code == 0
+    listed = read_metadata(tmp_path / "model")["bad_photos"]
+    assert {row["file"] for row in listed} == {f"red/{name}" for name in bad}
+    assert all(row["label"] == "red" and row["reason"] for row in listed)
+    assert "4 photos were left out" in out
+    assert "30000 x 30000 pixels" in out
+    assert read_metadata(tmp_path / "model")["timings"]["computed"] == 94
+    code, _, err = train(f"--image_dir={copy}", "--overwrite", "--on_bad_image=fail")
+    assert code == 2
+    assert "--on_bad_image=skip" in err
+
+
+def test_mostly_unreadable_class_stops(train, photo_dir, tmp_path):
+    copy = shutil.copytree(photo_dir, tmp_path / "photos")
+    for path in sorted((copy / "blue").iterdir())[:16]:
+        path.write_bytes(b"gone")
+    code, _, err = train(f"--image_dir={copy}")
+    assert code == 2
+    assert "More than half of class 'blue' can't be read: 16 of 30" in err
+
+
+def test_synset_folders_get_readable_names(train, make_photo_dir, tmp_path):
+    folder = make_photo_dir({"n11939491": 6, "n02124075": 6})
+    _, out, _ = train(f"--image_dir={folder}")
+    metadata = read_metadata(tmp_path / "model")
+    assert metadata["labels"] == ["n02124075", "n11939491"]
+    assert metadata["label_names"] == {"n02124075": "Egyptian cat", "n11939491": "daisy"}
+    assert "n11939491 daisy" in out
+
+
+def test_killed_run_keeps_its_shards(make_photo_dir, tmp_path):
+    """SIGKILL in the middle of extraction: what was committed is not computed again."""
+    folder = make_photo_dir({"red": 100, "blue": 100})
+    store = tmp_path / "bottlenecks"
+    flags = [
+        f"--image_dir={folder}",
+        f"--model_dir={tmp_path / 'model'}",
+        f"--logs_dir={tmp_path / 'logs'}",
+        f"--bottleneck_dir={store}",
+        *TINY,
+    ]
+    # Small shards and a slow network, so that there is a middle to be killed in.
+    code = (
+        "import sys, time\n"
+        "from xferlearn import bottlenecks, engines, training\n"
+        "from xferlearn.cli import main\n"
+        "bottlenecks.ROWS_A_SHARD = 32\n"
+        "build = training.build_engine\n"
+        "def slow(*args):\n"
+        "    engine = build(*args)\n"
+        "    def run(pixels):\n"
+        "        time.sleep(0.4)\n"
+        "        return engine.run(pixels)\n"
+        "    return type(engine)(engine.name, engine.precision, run)\n"
+        "training.build_engine = slow\n"
+        "main(['train', *sys.argv[1:]])\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, *flags], stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while len(list(store.glob("*/*.arrow"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "model").exists()
+    result = subprocess.run(
+        [sys.executable, "-m", "xferlearn", "train", *flags],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    timings = read_metadata(tmp_path / "model")["timings"]
+    assert timings["cached"] >= 64
+    assert timings["cached"] + timings["computed"] == 200
+    assert f"{timings['cached']} cached" in result.stdout
+    assert result.stderr == ""
+
+
+def test_two_runs_at_once(make_photo_dir, tmp_path):
+    folder = make_photo_dir({"red": 40, "blue": 40})
+    shared = [f"--image_dir={folder}", f"--logs_dir={tmp_path / 'logs'}", *TINY]
+    shared.append(f"--bottleneck_dir={tmp_path / 'bottlenecks'}")
+    runs = [
+        subprocess.Popen(
+            [sys.executable, "-m", "xferlearn", "train", f"--model_dir={tmp_path / name}", *shared],
+            stdout=subprocess.DEVNULL,
+        )
+        for name in ("one", "two")
+    ]
+    assert [run.wait() for run in runs] == [0, 0]
+    one, two = (read_metadata(tmp_path / name) for name in ("one", "two"))
+    assert one["metrics"]["test"]["n"] == two["metrics"]["test"]["n"]
+    assert len(list((tmp_path / "logs").iterdir())) == 2
+
+
+def test_full_disk_while_saving_loses_nothing_else(train, photo_dir, tmp_path, monkeypatch):
+    def full(self, *args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    import keras
+
+    monkeypatch.setattr(keras.Model, "save", full)
+    code, _, err = train(f"--image_dir={photo_dir}")
+    assert code == 1
+    assert "No space left on device" in err
+    assert not list(tmp_path.glob("*.tmp"))
+    assert not (tmp_path / "model").exists()
+    monkeypatch.undo()
+    _, out, _ = train(f"--image_dir={photo_dir}")
+    assert "90 cached, 0 computed" in out
+
+
+def test_too_large_a_learning_rate_is_named(train, photo_dir):
+    code, _, err = train(f"--image_dir={photo_dir}", "--learning_rate=1e38")
+    assert code == 2
+    assert "learning_rate=1e+38 is too large" in err
+
+
+def test_python_settings_are_checked():
+    with pytest.raises(UserError, match=r"no setting `learning_rat`. Did you mean learning_rate"):
+        xferlearn.train(image_dir="x", model_dir="y", learning_rat=1)
+
+
+def test_same_seed_same_model(train, photo_dir, tmp_path):
+    for name in ("one", "two"):
+        train(f"--image_dir={photo_dir}", f"--model_dir={tmp_path / name}", "--dropout=0.3")
+    first, second = (read_metadata(tmp_path / name) for name in ("one", "two"))
+    assert first["training"]["validation_loss"] == pytest.approx(
+        second["training"]["validation_loss"], rel=1e-5
+    )
+    assert first["metrics"] == second["metrics"]
+
+
+def test_evaluate_warns_of_photos_that_were_trained_on(model_dir, photo_dir, capsys):
+    code = main(["evaluate", f"--model={model_dir}", f"--image_dir={photo_dir}"])
+    out, err = capsys.readouterr()
+    assert code == 0
+    train_count = read_metadata(model_dir)["split"]["totals"]["train"]
+    assert f"{train_count} of 90 photos were in the model's train split" in err
+    assert "N=90" in out
+    assert "Confusion matrix" in out
+
+
+def test_evaluate_new_photos_as_json(model_dir, photo_bytes, tmp_path, capsys):
+    for label in ("red", "blue"):
+        (tmp_path / "new" / label).mkdir(parents=True)
+        for number in range(1000, 1004):
+            data = photo_bytes(label, number)
+            (tmp_path / "new" / label / f"{number}.jpg").write_bytes(data)
+    (tmp_path / "new" / "red" / "actually_blue.jpg").write_bytes(photo_bytes("blue", 2000))
+    (tmp_path / "new" / "red" / "broken.jpg").write_bytes(b"?")
+    flags = [f"--model={model_dir}", f"--image_dir={tmp_path / 'new'}", "--format=json"]
+    code = main(["evaluate", *flags])
+    out, err = capsys.readouterr()
+    report = json.loads(out)
+    assert (code, err) == (0, "")
+    assert report["n"] == 9
+    assert report["correct"] == 8
+    assert report["classes"]["red"]["recall"] == pytest.approx(0.8)
+    assert report["classes"]["blue"]["precision"] == pytest.approx(0.8)
+    assert report["confusion"] == [[4, 0, 0], [0, 0, 0], [1, 0, 4]]
+    assert [row["name"] for row in report["misclassified"]] == ["red/actually_blue.jpg"]
+    assert [row["file"] for row in report["bad_photos"]] == ["red/broken.jpg"]
+    assert report["seen_in_training"] == {"train": 0, "validation": 0}
+
+
+def test_evaluate_bad_input(model_dir, make_photo_dir, tmp_path, capsys):
+    cases = [
+        (tmp_path / "nothing", make_photo_dir({"red": 1}), "Found nothing"),
+        (model_dir, make_photo_dir({"crimson": 1}), "The model has no class 'crimson'"),
+        (model_dir, tmp_path / "nowhere", "Expected --image_dir to be a folder"),
+    ]
+    for model, images, message in cases:
+        code = main(["evaluate", f"--model={model}", f"--image_dir={images}"])
+        err = capsys.readouterr().err
+        assert code == 2
+        assert message in err
+        assert err.count("\n") == 1
+
+
+def test_damaged_model_folders(model_dir, photo_dir, tmp_path, capsys):
+    damage = {
+        "metadata.json": (b"{", "metadata.json is damaged"),
+        "model.keras": (b"PK", "Can't load"),
+        "photos.csv": (b"sha256,split\nxyz,train\n", "photos.csv"),
+    }
+    for name, (data, message) in damage.items():
+        copy = shutil.copytree(model_dir, tmp_path / name)
+        (copy / name).write_bytes(data)
+        code = main(["evaluate", f"--model={copy}", f"--image_dir={photo_dir}"])
+        err = capsys.readouterr().err
+        assert (code, err.count("\n")) == (2, 1), err
+        assert message in err
+
+
+def test_newer_format_is_refused_by_number(model_dir, photo_dir, tmp_path, capsys):
+    copy = shutil.copytree(model_dir, tmp_path / "model")
+    text = (copy / "metadata.json").read_text()
+    (copy / "metadata.json").write_text(text.replace('"format_version": 1', '"format_version": 9'))
+    assert main(["evaluate", f"--model={copy}", f"--image_dir={photo_dir}"]) == 2
+    assert "format_version 9" in capsys.readouterr().err
+
+
+def test_keras_model_builders_compose(photo_dir):
+    backbone = xferlearn.load_backbone("mobilenet_0.25", weights="none", image_size=32)
+    head = xferlearn.build_head(256, 3, hidden_units=8, dropout=0.1)
+    model = xferlearn.build_classifier(backbone, head)
+    assert [layer.name for layer in model.layers] == [
+        *("image", "preprocessing", "mobilenet_0.25", "pooling", "hidden", "dropout"),
+        "predictions",
+    ]
+    pixels = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype(np.float32)
+    engine = engines.build_engine(backbone)
+    whole = np.asarray(model(pixels.astype(np.uint8).astype(np.float32)))
+    split = np.asarray(head(engine.run(pixels.astype(np.uint8))))
+    np.testing.assert_allclose(whole, split, atol=1e-5)
+
+
+def test_real_flowers_with_the_default_network(shared_data, tmp_path, train):
+    """A hundred real photos a class of two: far above chance, and the real weights are used."""
+    photos = tmp_path / "photos"
+    for label in ("daisy", "roses"):
+        (photos / label).mkdir(parents=True)
+        for path in sorted((shared_data / "flower_photos" / label).iterdir())[:60]:
+            shutil.copy(path, photos / label)
+    code, _, _ = train(
+        f"--image_dir={photos}",
+        "--backbone=efficientnet_lite0",
+        "--weights=imagenet",
+        "--image_size=224",
+        "--testing_percentage=30",
+    )
+    assert code == 0
+    test = read_metadata(tmp_path / "model")["metrics"]["test"]
+    assert test["n"] > 20
+    assert test["accuracy"] > 0.85
+
+
+def test_lab_name_and_shared_weights(shared_data, tmp_path):
+    """`--architecture=mobilenet_0.25_128` with Keras' own weights from KERAS_HOME."""
+    photos = tmp_path / "photos"
+    for label in ("daisy", "roses"):
+        (photos / label).mkdir(parents=True)
+        for path in sorted((shared_data / "flower_photos" / label).iterdir())[:25]:
+            shutil.copy(path, photos / label)
+    home = tmp_path / "keras"
+    (home / "models").mkdir(parents=True)
+    for path in (shared_data / "keras" / "models").iterdir():
+        shutil.copyfile(path, home / "models" / path.name)
+    result = subprocess.run(
+        [
+            *(sys.executable, "-m", "xferlearn", "train", f"--image_dir={photos}"),
+            *("--architecture=mobilenet_0.25_128", f"--model_dir={tmp_path / 'model'}"),
+            *(f"--logs_dir={tmp_path / 'logs'}", f"--bottleneck_dir={tmp_path / 'bottlenecks'}"),
+        ],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "KERAS_HOME": str(home)},
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    metadata = read_metadata(tmp_path / "model")
+    assert metadata["input"]["height"] == 128
+    assert metadata["backbone"]["name"] == "mobilenet_0.25"
+    assert metadata["metrics"]["validation"]["accuracy"] > 0.6
