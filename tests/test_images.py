@@ -1,0 +1,538 @@
+"""Every kind of photo: decoded like Pillow would, or refused by name; never a crash."""
+
+import io
+import random
+import struct
+import warnings
+import zlib
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image, ImageFile, ImageOps
+
+from xferlearn.images import (
+    SUFFIXES,
+    BadImage,
+    PreparedImage,
+    decode_pixels,
+    prepare,
+    resize_pixels,
+)
+
+SIZE = 64
+MAX_PIXELS = 10_000_000
+
+
+def picture(width: int = 120, height: int = 90) -> Image.Image:
+    """A smooth picture without any symmetry."""
+    y, x = np.mgrid[0:height, 0:width] / max(width, height)
+    pixels = np.stack([255 * x, 255 * y, 120 + 100 * np.sin(3 * x + 5 * y * y)], -1)
+    return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+
+
+def encode(image: Image.Image, form: str, **settings: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, form, **settings)
+    return buffer.getvalue()
+
+
+def half_transparent(colour: int = 0) -> Image.Image:
+    image = picture().convert("RGBA")
+    alpha = np.zeros((90, 120), np.uint8)
+    alpha[:, 60:] = 255
+    image.putalpha(Image.fromarray(alpha))
+    pixels = np.array(image)
+    pixels[:, :60, :3] = colour  # what is under full transparency must not be seen
+    return Image.fromarray(pixels)
+
+
+def decode_prepared(
+    image: PreparedImage, size: int | tuple[int, int] = SIZE, resize: str = "crop"
+) -> np.ndarray:
+    return decode_pixels(
+        tf.constant(image.data),
+        tf.constant(image.kind),
+        tf.constant(image.orientation),
+        size,
+        resize,
+    ).numpy()
+
+
+def decode(data: bytes, size: int | tuple[int, int] = SIZE, resize: str = "crop") -> np.ndarray:
+    return decode_prepared(prepare(data, size, MAX_PIXELS), size, resize)
+
+
+def reference(
+    image: Image.Image, size: int | tuple[int, int] = SIZE, resize: str = "crop"
+) -> np.ndarray:
+    """The same policy by Pillow alone: the largest box, 7/8 of it, the centre, bilinear."""
+    image = image.convert("RGB")
+    height, width = (size, size) if isinstance(size, int) else size
+    if resize == "crop":
+        scale = min(image.width / width, image.height / height) * 7 / 8
+        across, down = max(1, round(width * scale)), max(1, round(height * scale))
+        left, top = (image.width - across) // 2, (image.height - down) // 2
+        image = image.crop((left, top, left + across, top + down))
+    return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
+
+
+def difference(found: np.ndarray, expected: np.ndarray) -> float:
+    assert found.shape == expected.shape
+    assert found.dtype == np.uint8
+    return float(np.abs(found.astype(int) - expected.astype(int)).mean())
+
+
+def on_white(image: Image.Image) -> Image.Image:
+    rgba = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), rgba).convert("RGB")
+
+
+def gray16() -> Image.Image:
+    y, x = np.mgrid[0:90, 0:120]
+    return Image.fromarray((x * 400 + y * 100).astype(np.uint16))
+
+
+def rgb16_png() -> bytes:
+    """A PNG with 16 bits a channel, which Pillow can't write."""
+    pixels = np.asarray(picture()).astype(">u2") * 257
+    rows = b"".join(b"\0" + row.tobytes() for row in pixels)
+    return png_of(120, 90, 16, 2, zlib.compress(rows))
+
+
+def png_of(width: int, height: int, bits: int, colour_type: int, compressed: bytes) -> bytes:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    header = struct.pack(">IIBBBBB", width, height, bits, colour_type, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", compressed)
+        + chunk(b"IEND", b"")
+    )
+
+
+def palette(image: Image.Image) -> Image.Image:
+    return image.convert("P", palette=Image.Palette.ADAPTIVE)
+
+
+def animated(form: str, **settings: object) -> bytes:
+    frames = [picture(), Image.new("RGB", (120, 90), "red"), Image.new("RGB", (120, 90), "blue")]
+    return encode(frames[0], form, save_all=True, append_images=frames[1:], duration=50, **settings)
+
+
+def palette_with_transparency() -> bytes:
+    image = Image.new("P", (120, 90), 0)
+    image.putpalette([200, 0, 0, 0, 200, 0, 0, 0, 200])
+    image.paste(1, (60, 0, 120, 90))
+    return encode(image, "PNG", transparency=0)
+
+
+def white_left_green_right() -> Image.Image:
+    image = Image.new("RGB", (120, 90), "white")
+    image.paste((0, 200, 0), (60, 0, 120, 90))
+    return image
+
+
+# name: encoded photo, what Pillow makes of it, tolerated mean difference (of 255)
+FORMS: dict[str, tuple[Callable[[], bytes], Callable[[], Image.Image], float]] = {
+    "jpeg": (lambda: encode(picture(), "JPEG", quality=95), picture, 1.5),
+    "progressive jpeg": (
+        lambda: encode(picture(), "JPEG", quality=95, progressive=True),
+        picture,
+        1.5,
+    ),
+    "gray jpeg": (
+        lambda: encode(picture().convert("L"), "JPEG", quality=95),
+        lambda: picture().convert("L"),
+        1.5,
+    ),
+    "cmyk jpeg": (
+        lambda: encode(picture().convert("CMYK"), "JPEG", quality=95),
+        lambda: Image.open(io.BytesIO(encode(picture().convert("CMYK"), "JPEG", quality=95))),
+        1.5,
+    ),
+    "png": (lambda: encode(picture(), "PNG"), picture, 0.6),
+    "gray png": (
+        lambda: encode(picture().convert("L"), "PNG"),
+        lambda: picture().convert("L"),
+        0.6,
+    ),
+    "black and white png": (
+        lambda: encode(picture().convert("1"), "PNG"),
+        lambda: picture().convert("1"),
+        0.6,
+    ),
+    "palette png": (
+        lambda: encode(palette(picture()), "PNG"),
+        lambda: palette(picture()),
+        0.6,
+    ),
+    "palette png with transparency": (palette_with_transparency, white_left_green_right, 0.6),
+    "rgba png": (
+        lambda: encode(half_transparent(), "PNG"),
+        lambda: on_white(half_transparent()),
+        1,
+    ),
+    "gray png with alpha": (
+        lambda: encode(half_transparent().convert("LA"), "PNG"),
+        lambda: on_white(half_transparent().convert("LA")),
+        1,
+    ),
+    "16-bit gray png": (
+        lambda: encode(gray16(), "PNG"),
+        lambda: Image.fromarray((np.asarray(gray16()) >> 8).astype(np.uint8)),
+        0.8,
+    ),
+    "16-bit rgb png": (rgb16_png, picture, 0.8),
+    "bmp": (lambda: encode(picture(), "BMP"), picture, 0.6),
+    "gray bmp": (
+        lambda: encode(picture().convert("L"), "BMP"),
+        lambda: picture().convert("L"),
+        0.6,
+    ),
+    "palette bmp": (lambda: encode(palette(picture()), "BMP"), lambda: palette(picture()), 0.6),
+    "gif": (
+        lambda: encode(picture(), "GIF"),
+        lambda: Image.open(io.BytesIO(encode(picture(), "GIF"))),
+        0.6,
+    ),
+    "animated gif": (
+        lambda: animated("GIF"),
+        lambda: Image.open(io.BytesIO(animated("GIF"))),
+        0.6,
+    ),
+    "transparent gif": (
+        lambda: encode(half_transparent(), "GIF"),
+        lambda: on_white(Image.open(io.BytesIO(encode(half_transparent(), "GIF")))),
+        0.6,
+    ),
+    "webp": (lambda: encode(picture(), "WEBP", lossless=True), picture, 0.6),
+    "animated webp": (lambda: animated("WEBP", lossless=True), picture, 0.6),
+    "transparent webp": (
+        lambda: encode(half_transparent(), "WEBP", lossless=True),
+        lambda: on_white(half_transparent()),
+        1,
+    ),
+    "animated transparent webp": (
+        lambda: encode(
+            half_transparent(),
+            "WEBP",
+            save_all=True,
+            append_images=[half_transparent(99).rotate(180)],
+            lossless=True,
+        ),
+        lambda: on_white(half_transparent()),
+        1,
+    ),
+    "animated png": (lambda: animated("PNG"), picture, 0.6),
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_decodes_as_pillow_does(name: str) -> None:
+    data, expected, tolerance = FORMS[name]
+    assert difference(decode(data()), reference(expected())) < tolerance
+
+
+def test_decodes_inside_tf_data_as_it_does_eagerly() -> None:
+    prepared = [prepare(data(), SIZE, MAX_PIXELS) for data, _, _ in FORMS.values()]
+    columns = (
+        [image.data for image in prepared],
+        [image.kind for image in prepared],
+        [image.orientation for image in prepared],
+    )
+    pipeline = tf.data.Dataset.from_tensor_slices(columns).map(
+        lambda data, kind, orientation: decode_pixels(data, kind, orientation, SIZE)
+    )
+    assert pipeline.element_spec == tf.TensorSpec((SIZE, SIZE, 3), tf.uint8)
+    for name, image, found in zip(FORMS, prepared, pipeline.as_numpy_iterator(), strict=True):
+        np.testing.assert_array_equal(found, decode_prepared(image), err_msg=name)
+
+
+def test_transparent_pixels_are_white_whatever_is_under_them() -> None:
+    for form in ("PNG", "WEBP"):
+        black, red = (encode(half_transparent(c), form, lossless=True) for c in (0, 200))
+        found = decode(black)
+        np.testing.assert_array_equal(found, decode(red))
+        assert (found[:, :28] == 255).all()
+        assert found[:, 40:].mean() < 230
+
+
+def test_half_transparency_is_half_white() -> None:
+    image = Image.new("RGBA", (40, 40), (0, 100, 200, 128))
+    np.testing.assert_allclose(decode(encode(image, "PNG"))[5, 5], [127, 177, 227], atol=1)
+
+
+INVERSE = {
+    1: None,
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("orientation", INVERSE)
+def test_exif_orientation_is_applied(orientation: int, form: str) -> None:
+    # 121 x 90: an odd border is cut off, so a crop before turning may be off by a pixel.
+    upright = picture(121, 90)
+    stored = upright
+    if (method := INVERSE[orientation]) is not None:
+        stored = upright.transpose(method)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encode(stored, form, exif=exif, quality=95, lossless=True)
+    shown = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
+    assert shown.size == upright.size, "the test's own picture is wrong"
+    expected = reference(upright)
+    assert difference(decode(data), expected) < 2.5
+    if orientation != 1:
+        assert difference(reference(stored), expected) > 8, "this test could not fail"
+
+
+@pytest.mark.parametrize("value", [0, 9, 300])
+def test_an_impossible_orientation_is_upright(value: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = value
+    data = encode(picture(), "JPEG", exif=exif, quality=95)
+    assert difference(decode(data), reference(picture())) < 1.5
+
+
+def test_corrupt_exif_does_not_make_a_photo_unusable() -> None:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010E] = 1, "a description" * 3
+    data = encode(picture(), "JPEG", exif=exif, quality=95)
+    start = data.index(b"Exif")
+    generator = random.Random(0)
+    expected = prepare(data, SIZE, MAX_PIXELS)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's, about the EXIF block that we broke
+        for _ in range(600):
+            broken = bytearray(data)
+            for _ in range(generator.choice([1, 2, 8])):
+                broken[start + generator.randrange(80)] = generator.randrange(256)
+            found = prepare(bytes(broken), SIZE, MAX_PIXELS)
+            assert (found.width, found.height, found.kind) == (120, 90, expected.kind)
+            assert 1 <= found.orientation <= 8
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"", "the file is empty"),
+        (b"just a text file, renamed", "not a JPEG.*begins with b'just a t'"),
+        (b"<!DOCTYPE html><html></html>", "but an HTML or XML page"),
+        (b"\n\n   <html><body>404</body>", "but an HTML or XML page"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "but an HTML or XML page"),
+        (encode(picture(), "TIFF"), "but a TIFF file"),
+        (b"MM\x00*\x00\x00\x00\x08", "but a TIFF file"),
+        (b"%PDF-1.7\n", "but a PDF file"),
+        (b"\0\0\0\x20ftypavif\0\0\0\0avifmif1", "but HEIC, AVIF or a video"),
+        (b"\0\0\0\x20ftypheic\0\0\0\0", "but HEIC, AVIF or a video"),
+        (b"\0" * 4096, r"not a JPEG.*begins with b'\\x00"),
+        (b"\xff\xd8\xff", "broken JPEG header"),
+        (b"\x89PNG\r\n\x1a\n", "broken PNG header"),
+        (b"GIF89a", "broken GIF header"),
+        (b"BM", "broken BMP header"),
+        (b"RIFF\x24\x00\x00\x00WAVEfmt ", "broken WebP header"),
+    ],
+)
+def test_what_is_no_photo_is_refused_by_name(data: bytes, expected: str) -> None:
+    with pytest.raises(BadImage, match=expected) as caught:
+        prepare(data, SIZE, MAX_PIXELS)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "BMP", "GIF", "WEBP"])
+@pytest.mark.parametrize("share", [0.3, 0.7, 0.95])
+def test_truncated_photos_are_refused(form: str, share: float) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (90, 120, 3)).astype(np.uint8)
+    data = encode(Image.fromarray(noise), form)
+    with pytest.raises((BadImage, tf.errors.InvalidArgumentError)):
+        decode(data[: int(len(data) * share)])
+
+
+def png_bomb(side: int) -> bytes:
+    """A valid black RGB PNG, side x side, made without ever holding its pixels."""
+    rows = 100
+    assert side % rows == 0
+    block = bytes((1 + 3 * side) * rows)
+    compressor = zlib.compressobj(9, zlib.DEFLATED, -15)
+    first = compressor.compress(block) + compressor.flush(zlib.Z_FULL_FLUSH)
+    body = first * (side // rows) + zlib.compressobj(9, zlib.DEFLATED, -15).flush()
+    length = len(block) * (side // rows)
+    adler = struct.pack(">I", (length % 65521) << 16 | 1)  # Adler-32 of that many zeros
+    return png_of(side, side, 8, 2, b"\x78\xda" + body + adler)
+
+
+def test_a_png_bomb_is_refused_without_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (decode(png_bomb(200)) == 0).all(), "the bomb is no valid PNG"
+    bomb = png_bomb(30_000)
+    assert len(bomb) < 5_000_000
+
+    def load(self: ImageFile.ImageFile) -> None:
+        raise AssertionError("the pixels were decoded")
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", load)
+    with pytest.raises(
+        BadImage, match="30000 x 30000 pixels, more than max_image_pixels=200000000"
+    ):
+        prepare(bomb, SIZE, 200_000_000)
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "BMP", "GIF", "WEBP"])
+def test_the_cap_on_pixels_holds_for_every_form(form: str) -> None:
+    data = encode(picture(100, 80), form)
+    prepare(data, SIZE, 8000)
+    with pytest.raises(BadImage, match="100 x 80 pixels, more than max_image_pixels=7999"):
+        prepare(data, SIZE, 7999)
+
+
+def test_a_gif_frame_beyond_its_screen_counts_against_the_cap() -> None:
+    data = bytearray(encode(picture(100, 80).convert("L"), "GIF"))
+    data[6:10] = struct.pack("<HH", 4, 4)  # the screen; the frame stays 100 x 80
+    with pytest.raises(BadImage, match="100 x 80 pixels, more than"):
+        prepare(bytes(data), SIZE, 7999)
+
+
+# 64 / 0.875 = 73.14: from 146.3, 292.6 and 585.1 px on 1/2, 1/4 and 1/8 are enough.
+@pytest.mark.parametrize(
+    ("shorter", "ratio"),
+    [(73, 1), (145, 1), (146, 1), (147, 2), (292, 2), (293, 4), (585, 4), (586, 8), (2000, 8)],
+)
+def test_jpegs_are_never_decoded_below_the_needed_size(shorter: int, ratio: int) -> None:
+    for size in ((shorter, shorter + 100), (shorter + 33, shorter)):
+        image = prepare(encode(picture(*size), "JPEG"), SIZE, MAX_PIXELS)
+        decoded = tf.io.decode_jpeg(image.data, ratio=2**image.kind)
+        assert 2**image.kind == ratio
+        assert min(decoded.shape[:2]) >= SIZE / 0.875 or ratio == 1
+
+
+@pytest.mark.parametrize("shorter", [146, 147, 300, 590])
+def test_a_reduced_jpeg_looks_like_the_whole_one(shorter: int) -> None:
+    image = picture(shorter + 80, shorter)
+    found = decode(encode(image, "JPEG", quality=95))
+    assert difference(found, reference(image)) < 2
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 1), (1, 2000), (2000, 1), (3, 5000), (5, 5)])
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "BMP", "GIF", "WEBP"])
+def test_tiny_and_extreme_photos(size: tuple[int, int], form: str) -> None:
+    image = picture(*size)
+    found = decode(encode(image, form, lossless=True, quality=95))
+    shown = Image.open(io.BytesIO(encode(image, form, lossless=True, quality=95)))
+    # TensorFlow upsamples a JPEG's chroma more simply, which a few pixels show.
+    assert difference(found, reference(shown)) < (8 if form == "JPEG" else 4)
+
+
+@pytest.mark.parametrize("size", [32, 224, 299])
+def test_result_has_the_size_that_was_asked_for(size: int) -> None:
+    assert decode(encode(picture(), "JPEG"), size).shape == (size, size, 3)
+
+
+def test_crop_takes_the_centre_and_squash_the_whole_of_uint8_or_float() -> None:
+    pixels = np.zeros((40, 100, 3), np.uint8)
+    pixels[:, 33:67] = 255  # 7/8 of 40 is 35: columns 32 to 66
+    size = tf.constant([35, 35])
+    found = resize_pixels(tf.constant(pixels), size).numpy()
+    assert (found[:, 1:34] == 255).all()
+    assert found[:, 0].mean() < 30
+    as_float = resize_pixels(tf.constant(pixels, tf.float32), size).numpy()
+    np.testing.assert_array_equal(as_float, found)
+    squashed = resize_pixels(tf.constant(pixels), size, "squash").numpy()
+    np.testing.assert_allclose(squashed.mean(), pixels.mean(), atol=1)
+
+
+@pytest.mark.parametrize("orientation", INVERSE)
+@pytest.mark.parametrize("resize", ["crop", "squash"])
+@pytest.mark.parametrize("size", [(48, 96), (96, 48), SIZE])
+def test_rectangles_and_squashing_follow_orientation(
+    size: int | tuple[int, int], resize: str, orientation: int
+) -> None:
+    upright = picture(301, 200)
+    stored = upright
+    if (method := INVERSE[orientation]) is not None:
+        stored = upright.transpose(method)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    found = decode(encode(stored, "JPEG", exif=exif, quality=95), size, resize)
+    assert difference(found, reference(upright, size, resize)) < 2.5
+    other = "squash" if resize == "crop" else "crop"
+    assert difference(found, reference(upright, size, other)) > 3
+
+
+def bmp(bits: int, *, top_down: bool = False, os2_header: bool = False) -> bytes:
+    """Uncompressed BMPs of the kinds that Pillow does not write."""
+    pixels = np.asarray(picture())
+    rows = pixels if top_down else pixels[::-1]
+    if bits == 16:
+        red, green, blue = np.moveaxis(rows.astype(np.uint16) >> 3, -1, 0)
+        body = (red << 10 | green << 5 | blue).astype("<u2").tobytes()
+    else:
+        body = np.pad(rows[..., ::-1], ((0, 0), (0, 0), (0, bits // 8 - 3))).tobytes()
+    if os2_header:
+        header = struct.pack("<IHHHH", 12, 120, 90, 1, bits)
+    else:
+        height = -90 if top_down else 90
+        header = struct.pack("<IiiHHIIiiII", 40, 120, height, 1, bits, 0, len(body), 0, 0, 0, 0)
+    offset = 14 + len(header)
+    return b"BM" + struct.pack("<IHHI", offset + len(body), 0, 0, offset) + header + body
+
+
+@pytest.mark.parametrize("bits", [24, 32])
+@pytest.mark.parametrize("top_down", [False, True])
+def test_bmps_of_windows(bits: int, top_down: bool) -> None:
+    assert difference(decode(bmp(bits, top_down=top_down)), reference(picture())) < 0.6
+
+
+@pytest.mark.xfail(
+    reason="BMPs that TensorFlow can't decode but Pillow can are refused", strict=True
+)
+@pytest.mark.parametrize("data", [bmp(16), bmp(24, os2_header=True)], ids=["16-bit", "OS/2"])
+def test_rare_bmps(data: bytes) -> None:
+    assert difference(decode(data), reference(picture())) < 5
+
+
+@pytest.mark.xfail(
+    reason="256 photos wait at a time, and a 12-megapixel PNG with alpha waits as 36 MB",
+    strict=True,
+)
+def test_a_large_rare_photo_does_not_wait_at_full_size() -> None:
+    image = Image.new("RGBA", (2000, 1500), (200, 10, 10, 128))
+    assert len(prepare(encode(image, "PNG"), SIZE, MAX_PIXELS).data) < 1_000_000
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_damaged_photos_are_refused_or_decoded_never_anything_else(name: str) -> None:
+    data = FORMS[name][0]()
+    generator = random.Random(name)
+    outcomes = set()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's, about what we broke
+        for trial in range(60):
+            broken = bytearray(data)
+            # The header decides most; the first copies are hit there.
+            reach = 64 if trial < 30 else len(broken)
+            for _ in range(generator.choice([1, 1, 3])):
+                broken[generator.randrange(min(reach, len(broken)))] = generator.randrange(256)
+            try:
+                found = decode(bytes(broken))
+                assert found.shape == (SIZE, SIZE, 3)
+                outcomes.add("decoded")
+            except (BadImage, tf.errors.InvalidArgumentError):
+                outcomes.add("refused")
+    assert "refused" in outcomes
+
+
+def test_suffixes_are_those_of_the_documentation() -> None:
+    assert set(SUFFIXES) == {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp"}
