@@ -1,0 +1,18 @@
+"""Tab "Transfer" of TensorBoard: what a run is, how good it is, and the photos behind each number.
+
+`write_transfer_summary` (summary.py) writes what the tab shows into the run's event file;
+TensorBoard finds `TransferPlugin` (plugin.py) by its entry point, and it serves that to the page
+in static/. Importing this package imports neither TensorFlow nor TensorBoard.
+"""
+
+PLUGIN_NAME = "xferlearn"
+"""Owner of the data in event files, and the tab's part of TensorBoard's addresses."""
+
+REPORT_TAG = "transfer/report"
+"""One blob: the report as JSON, see `report.build_report`."""
+
+PHOTOS_TAG = "transfer/photos"
+"""One blob a thumbnail, JPEG, in the order of the report's `photos`."""
+
+REPORT_FORMAT = 1
+"""Raised when an older page could not show a newer report."""

@@ -1,0 +1,167 @@
+"""The server's side of tab "Transfer": reports and thumbnails, read through the data provider."""
+
+import functools
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tensorboard import errors, plugin_util
+from tensorboard.backend import http_util
+from tensorboard.data import provider
+from tensorboard.plugins import base_plugin
+from werkzeug import Request, Response
+
+from xferlearn.dashboard import PHOTOS_TAG, PLUGIN_NAME, REPORT_FORMAT, REPORT_TAG
+
+STATIC_DIR = Path(__file__).parent / "static"
+
+# Each is a route of its own, so no request can name any other file.
+_STATIC_FILES = {
+    "index.js": "text/javascript",
+    "compare.js": "text/javascript",
+    "dom.js": "text/javascript",
+    "facts.js": "text/javascript",
+    "host.js": "text/javascript",
+    "matrix.js": "text/javascript",
+    "numbers.js": "text/javascript",
+    "photos.js": "text/javascript",
+    "tables.js": "text/javascript",
+    "style.css": "text/css",
+}
+_SHORT = ("backbone", "input", "settings", "timings", "training")
+
+
+class TransferPlugin(base_plugin.TBPlugin):
+    """Tab "Transfer"; TensorBoard makes it when xferlearn is installed beside it."""
+
+    plugin_name = PLUGIN_NAME
+
+    def __init__(self, context: base_plugin.TBContext) -> None:
+        self._provider: provider.DataProvider = context.data_provider
+
+    def get_plugin_apps(self) -> dict[str, Callable]:
+        """Returns the routes below `data/plugin/xferlearn`.
+
+        `/runs` is the list of runs in short; `/report?run=` one run's report, JSON; and
+        `/photo?run=&index=` the thumbnail at an index of the report's `photos`, JPEG. What is not
+        there answers 404 and `{"error": reason}`.
+        """
+        apps = {
+            f"/{name}": _application(functools.partial(_serve_file, name=name))
+            for name in _STATIC_FILES
+        }
+        apps["/runs"] = _application(self._serve_runs)
+        apps["/report"] = _application(self._serve_report)
+        apps["/photo"] = _application(self._serve_photo)
+        return apps
+
+    def is_active(self) -> bool:
+        """Returns whether any run has data for this tab."""
+        # TensorBoard asks the data provider first, which knows; see its list_plugins.
+        return False
+
+    def frontend_metadata(self) -> base_plugin.FrontendMetadata:
+        """Returns the tab's name and its page."""
+        return base_plugin.FrontendMetadata(es_module_path="/index.js", tab_name="Transfer")
+
+    def _serve_runs(self, request: Request) -> Response:
+        runs = []
+        for run, references in sorted(self._blobs(request, REPORT_TAG).items()):
+            try:
+                runs.append(_in_short(run, self._report(request, references)))
+            except errors.PublicError as error:
+                runs.append({"run": run, "problem": str(error)})
+        return _json(request, {"runs": runs})
+
+    def _serve_report(self, request: Request) -> Response:
+        run = _argument(request, "run")
+        references = self._blobs(request, REPORT_TAG, run).get(run, ())
+        if not references:
+            raise errors.NotFoundError(f"There is no run {run!r} with data for this tab.")
+        return _json(request, {"run": run, **self._report(request, references)})
+
+    def _serve_photo(self, request: Request) -> Response:
+        run, index = _argument(request, "run"), _argument(request, "index")
+        references = self._blobs(request, PHOTOS_TAG, run).get(run, ())
+        if not index.isdecimal() or not index.isascii():
+            raise errors.InvalidArgumentError(
+                f"Expected index to be a number. Received: {index!r}."
+            )
+        # Compared by length first: int() of a number of thousands of digits is slow, then fails.
+        if len(index) > 9 or int(index) >= len(references):
+            raise errors.NotFoundError(f"Run {run!r} has {len(references)} photos, no {index}.")
+        jpeg = self._provider.read_blob(
+            plugin_util.context(request.environ), blob_key=references[int(index)].blob_key
+        )
+        return http_util.Respond(request, jpeg, "image/jpeg", expires=3600)
+
+    def _blobs(
+        self, request: Request, tag: str, run: str | None = None
+    ) -> dict[str, tuple[provider.BlobReference, ...]]:
+        series = self._provider.read_blob_sequences(
+            plugin_util.context(request.environ),
+            experiment_id=plugin_util.experiment_id(request.environ),
+            plugin_name=PLUGIN_NAME,
+            downsample=1,
+            run_tag_filter=provider.RunTagFilter(runs=None if run is None else [run], tags=[tag]),
+        )
+        return {name: tags[tag][-1].values for name, tags in series.items() if tags.get(tag)}
+
+    def _report(
+        self, request: Request, references: tuple[provider.BlobReference, ...]
+    ) -> dict[str, Any]:
+        context = plugin_util.context(request.environ)
+        try:
+            blob = self._provider.read_blob(context, blob_key=references[0].blob_key)
+            report = json.loads(blob)
+            version = report["format"]
+        except (IndexError, ValueError, KeyError, TypeError):
+            raise errors.NotFoundError("The run's report is damaged.") from None
+        if version != REPORT_FORMAT:
+            raise errors.NotFoundError(
+                f"The run's report has format {version}; this version of xferlearn shows"
+                f" {REPORT_FORMAT}. Install the xferlearn that wrote it."
+            )
+        return report
+
+
+def _in_short(run: str, report: dict[str, Any]) -> dict[str, Any]:
+    evaluations = {
+        split: {key: evaluation[key] for key in ("accuracy", "n", "interval_95")}
+        for split, evaluation in report["evaluations"].items()
+    }
+    classes = len(report["labels"])
+    return {
+        "run": run,
+        "classes": classes,
+        "evaluations": evaluations,
+        **{key: report[key] for key in _SHORT},
+    }
+
+
+def _application(serve: Callable[[Request], Response]) -> Callable:
+    @Request.application
+    def application(request: Request) -> Response:
+        try:
+            return serve(request)
+        except errors.PublicError as error:
+            return _json(request, {"error": str(error)}, error.http_code)
+
+    return application
+
+
+def _argument(request: Request, name: str) -> str:
+    value = request.args.get(name, "")
+    if not value:
+        raise errors.InvalidArgumentError(f"Expected the argument {name!r}. None came.")
+    return value
+
+
+def _serve_file(request: Request, name: str) -> Response:
+    content = (STATIC_DIR / name).read_bytes()
+    return http_util.Respond(request, content, _STATIC_FILES[name])
+
+
+def _json(request: Request, content: dict[str, Any], code: int = 200) -> Response:
+    return http_util.Respond(request, content, "application/json", code=code)

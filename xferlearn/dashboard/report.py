@@ -1,0 +1,115 @@
+"""A run as tab "Transfer" tells it: one JSON document."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from xferlearn.backbones import PREPROCESSING
+from xferlearn.config import TrainConfig, settings_of
+from xferlearn.dashboard import REPORT_FORMAT
+from xferlearn.dashboard.thumbnails import Thumbnail
+from xferlearn.manifest import SPLITS
+from xferlearn.metrics import Evaluation, wilson_interval
+from xferlearn.summaries.record import RunRecord
+
+_FROM_METADATA = ("input", "output", "bottleneck", "versions", "command")
+
+
+def build_report(record: RunRecord, thumbnails: Sequence[Thumbnail] = ()) -> dict[str, Any]:
+    """Returns everything that the page shows but the thumbnails' pixels, for JSON.
+
+    Classes are given by their index into `labels`, shares in 0 to 1, None where undefined.
+
+    Args:
+        record: the run.
+        thumbnails: the photos whose pixels are written beside the report, in that order.
+    """
+    manifest, metadata = record.manifest, record.metadata
+    counts = {split: [0] * len(manifest.labels) for split in SPLITS}
+    for photo, split in zip(manifest.photos, manifest.splits, strict=True):
+        counts[split][photo.label] += 1
+    training = metadata["training"]
+    return {
+        "format": REPORT_FORMAT,
+        "labels": list(manifest.labels),
+        **{key: metadata[key] for key in _FROM_METADATA},
+        "backbone": {
+            **metadata["backbone"],
+            "preprocessing": _preprocessing(metadata["backbone"]["preprocessing"]),
+        },
+        "counts": counts,
+        "left_out": {"bad": len(manifest.bad), "duplicates": manifest.duplicates},
+        "warnings": list(manifest.warnings),
+        "evaluations": {split: _evaluation(result) for split, result in record.evaluations.items()},
+        "timings": {
+            **metadata["timings"],
+            "seconds": {stage: round(value, 3) for stage, value in record.seconds.items()},
+        },
+        "settings": _settings(record.config),
+        "training": {key: training[key] for key in ("steps_run", "best_step", "validation_loss")},
+        "photos": [
+            {
+                "split": thumbnail.choice.split,
+                "truth": thumbnail.choice.truth,
+                "predicted": thumbnail.choice.predicted,
+                "score": round(thumbnail.choice.score, 4),
+                "name": thumbnail.choice.photo.name,
+            }
+            for thumbnail in thumbnails
+        ],
+    }
+
+
+def _evaluation(evaluation: Evaluation) -> dict[str, Any]:
+    # Only the cells that hold photos: at a thousand classes a million others are zero.
+    rows, columns = np.nonzero(evaluation.confusion)
+    return {
+        "accuracy": evaluation.accuracy,
+        "n": evaluation.total,
+        "correct": evaluation.correct,
+        "interval_95": list(evaluation.interval),
+        "cells": [
+            [int(row), int(column), int(evaluation.confusion[row, column])]
+            for row, column in zip(rows, columns, strict=True)
+        ],
+        "classes": [
+            {
+                "n": row.photos,
+                "predicted": row.predicted,
+                "correct": row.correct,
+                "precision": row.precision,
+                "recall": row.recall,
+                "recall_interval_95": list(wilson_interval(row.correct, row.photos)),
+                "f1": row.f1,
+            }
+            for row in evaluation.classes
+        ],
+    }
+
+
+def _preprocessing(name: str) -> dict[str, Any]:
+    rule = PREPROCESSING[name]
+    # The lab's form: input_mean and input_std of (x - mean) / std.
+    return {
+        "name": name,
+        "mean": [-offset / scale for scale, offset in zip(rule.scale, rule.offset, strict=True)],
+        "std": [1 / scale for scale in rule.scale],
+        "bgr": rule.bgr,
+    }
+
+
+def _settings(config: TrainConfig) -> list[dict[str, Any]]:
+    changed = config.changed()
+    return [
+        {
+            "name": name,
+            "value": getattr(config, name),
+            "default": None if field.default is dataclasses.MISSING else field.default,
+            "changed": name in changed,
+            "section": rules.section,
+            "help": rules.help,
+        }
+        for name, (field, rules) in settings_of(config).items()
+    ]

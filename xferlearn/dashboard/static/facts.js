@@ -1,0 +1,108 @@
+// The head of a run: how good, and what goes in and comes out.
+
+import { copyButton, h, section } from "./dom.js";
+import { count, interval, percent, rate, seconds, sum, total } from "./numbers.js";
+
+export function headline(report) {
+  const { test, validation } = report.evaluations;
+  const photos = sum(Object.values(report.counts).flat());
+  const tiles = [
+    ["Test accuracy", percent(test?.accuracy), measured(test), "main"],
+    ["Validation accuracy", percent(validation?.accuracy), measured(validation)],
+    ["Photos", photos.toLocaleString("en"), `${report.labels.length} classes; ${splitText(report)}`],
+    ["Time", seconds(total(report.timings)), `${rate(report.timings.photos_per_second)} photos/s, ${report.timings.cached} cached`],
+  ];
+  return h(
+    "dl",
+    { class: "tiles" },
+    tiles.map(([term, value, detail, kind]) =>
+      h("div", { class: kind }, h("dt", {}, term), h("dd", {}, h("b", {}, value), h("span", {}, detail))),
+    ),
+  );
+}
+
+function measured(evaluation) {
+  if (!evaluation || evaluation.n === 0) return "not measured, N = 0";
+  return `${interval(evaluation.interval_95)} (95%), N = ${evaluation.n}`;
+}
+
+function splitText(report) {
+  return ["train", "validation", "test"].map((split) => sum(report.counts[split])).join(" / ");
+}
+
+export function notices(report) {
+  const { bad, duplicates } = report.left_out;
+  const lines = [...report.warnings];
+  if (bad) lines.push(`${count(bad, "photo")} left out because they can't be read.`);
+  if (duplicates) lines.push(`${duplicates} copies of photos left out.`);
+  return lines.length ? h("ul", { class: "notices" }, lines.map((line) => h("li", {}, line))) : null;
+}
+
+export function inputSection(report) {
+  const { input, output, backbone, bottleneck } = report;
+  const range = `${input.value_range[0]} to ${input.value_range[1]}`;
+  const steps = [
+    ["Input layer", input.name, [`${input.height} × ${input.width} px, ${channels(input)}`, `${input.dtype}, ${range}`], "input"],
+    ["Preprocessing", "preprocessing", [formula(backbone), "inside the model"]],
+    ["Backbone", backbone.name, [`weights: ${backbone.weights}`, `sha256 ${backbone.weights_sha256.slice(0, 12)}…`]],
+    ["Bottleneck", bottleneck.layer, [`${count(bottleneck.width, "value")} a photo`, "average over the feature map"], "bottleneck"],
+    ["Output", output.name, [`${report.labels.length} labels`, output.activation]],
+  ];
+  return section(
+    "What goes in, what comes out",
+    copyButton(facts(report), "Copy as text"),
+    h(
+      "ol",
+      { class: "pipeline" },
+      steps.map(([role, name, lines, kind]) =>
+        h(
+          "li",
+          { class: kind },
+          h("span", { class: "role" }, role),
+          h("code", {}, name),
+          lines.map((line) => h("span", { class: "detail" }, line)),
+        ),
+      ),
+    ),
+    h(
+      "p",
+      { class: "note" },
+      "Feed raw pixels; decoding aside, the model does the rest. Photos are resized by: ",
+      h("em", {}, input.resize),
+      ".",
+    ),
+  );
+}
+
+function channels(input) {
+  return input.channels === 3 ? "RGB" : count(input.channels, "channel");
+}
+
+function formula({ preprocessing }) {
+  if (!preprocessing.mean) return preprocessing.name;
+  const text = (values) => {
+    const short = values.map((value) => String(Number(value.toFixed(3))));
+    return new Set(short).size === 1 ? short[0] : `[${short.join(", ")}]`;
+  };
+  const [mean, std] = [text(preprocessing.mean), text(preprocessing.std)];
+  if (mean === "0" && std === "1") return "part of the backbone";
+  const shifted = mean === "0" ? "x" : `(x − ${mean})`;
+  return `${std === "1" ? shifted : `${shifted} / ${std}`}${preprocessing.bgr ? ", then RGB to BGR" : ""}`;
+}
+
+function facts(report) {
+  const { input, output, backbone, bottleneck } = report;
+  return [
+    `run: ${report.run}`,
+    `input layer: ${input.name}`,
+    `resolution: ${input.height} x ${input.width} px, ${channels(input)}`,
+    `dtype: ${input.dtype}`,
+    `value range: ${input.value_range[0]} to ${input.value_range[1]}`,
+    `resize: ${input.resize}`,
+    `preprocessing (inside the model): ${formula(backbone).replace("−", "-")}`,
+    `backbone: ${backbone.name}, weights ${backbone.weights}, sha256 ${backbone.weights_sha256}`,
+    `bottleneck layer: ${bottleneck.layer}, ${bottleneck.width} values`,
+    `output layer: ${output.name}, ${output.activation}, ${report.labels.length} labels`,
+    "",
+  ].join("\n");
+}

@@ -1,0 +1,195 @@
+// Tab "Transfer": a list of runs, and beside it one run or several compared.
+
+import { compareSection } from "./compare.js";
+import { h, segmented } from "./dom.js";
+import { headline, inputSection, notices } from "./facts.js";
+import { followTheme, onReload } from "./host.js";
+import { matrixSection } from "./matrix.js";
+import { interval, percent } from "./numbers.js";
+import { classesSection, originSection, settingsSection, timeSection } from "./tables.js";
+
+const MOST_COMPARED = 20;
+
+const state = {
+  runs: [],
+  run: null,
+  report: null,
+  compared: null,
+  page: "run",
+  order: "newest",
+  filter: "",
+  problem: null,
+  view: {
+    split: "test",
+    cells: "count",
+    onlyChanged: false,
+    classSort: { column: 0, descending: false },
+    compareSort: { column: 1, descending: true },
+  },
+};
+
+let list;
+let main;
+
+export async function render() {
+  followTheme();
+  document.documentElement.lang = "en";
+  const styles = h("link", { rel: "stylesheet", href: new URL("./style.css", import.meta.url).href });
+  // Until the rules are there the page would jump.
+  const styled = new Promise((resolve) => {
+    styles.addEventListener("load", resolve);
+    styles.addEventListener("error", resolve);
+  });
+  document.head.append(styles);
+  await styled;
+  list = h("nav", { class: "runs", "aria-label": "Runs" });
+  main = h("main", {}, h("p", { class: "note" }, "Loading …"));
+  document.body.append(list, main);
+  onReload(load);
+  await load();
+}
+
+async function fetchJson(address) {
+  const response = await fetch(address, { headers: { Accept: "application/json" } });
+  const content = await response.json().catch(() => ({}));
+  if (!response.ok) throw new Error(content.error ?? `The server answered ${response.status}.`);
+  return content;
+}
+
+async function load() {
+  try {
+    state.runs = (await fetchJson("runs")).runs;
+    state.problem = null;
+  } catch (error) {
+    state.problem = error.message;
+  }
+  const good = sortedRuns().filter((run) => !run.problem);
+  state.compared ??= new Set(good.slice(0, MOST_COMPARED).map((run) => run.run));
+  if (!good.some((run) => run.run === state.run)) state.run = good[0]?.run ?? null;
+  drawList();
+  await loadReport();
+}
+
+async function loadReport() {
+  const { run } = state;
+  if (run !== null && !(state.report?.run === run)) {
+    try {
+      const report = await fetchJson(`report?${new URLSearchParams({ run })}`);
+      // Meanwhile another run may have been chosen.
+      if (state.run !== run) return;
+      state.report = report;
+      state.problem = null;
+    } catch (error) {
+      if (state.run !== run) return;
+      state.report = null;
+      state.problem = error.message;
+    }
+  }
+  drawMain();
+}
+
+function choose(run) {
+  state.run = run;
+  state.page = "run";
+  drawList();
+  loadReport();
+}
+
+function sortedRuns() {
+  const accuracy = (run) => run.evaluations?.test?.accuracy ?? -1;
+  const runs = [...state.runs].sort((a, b) => b.run.localeCompare(a.run, "en", { numeric: true }));
+  if (state.order === "best") runs.sort((a, b) => accuracy(b) - accuracy(a));
+  return runs;
+}
+
+function drawList() {
+  const items = h("ul");
+  function drawItems() {
+    const words = state.filter.toLowerCase();
+    items.replaceChildren(...sortedRuns().filter((run) => run.run.toLowerCase().includes(words)).map(runItem));
+  }
+  drawItems();
+  const search = h("input", {
+    type: "search",
+    placeholder: "Filter runs",
+    "aria-label": "Filter runs",
+    value: state.filter,
+    oninput: () => {
+      state.filter = search.value;
+      drawItems();
+    },
+  });
+  const order = segmented("Order", [["newest", "Newest"], ["best", "Best"]], state.order, (value) => {
+    state.order = value;
+    drawItems();
+  });
+  list.replaceChildren(h("header", {}, h("h2", {}, `Runs (${state.runs.length})`), order), state.runs.length > 6 ? search : "", items);
+}
+
+function runItem(run) {
+  if (run.problem) {
+    return h("li", { class: "problem" }, h("span", { class: "name" }, run.run), h("span", { class: "faint" }, run.problem));
+  }
+  const test = run.evaluations.test;
+  const check = h("input", {
+    type: "checkbox",
+    "aria-label": `Compare ${run.run}`,
+    title: "Compare this run",
+    checked: state.compared.has(run.run),
+    onchange: () => {
+      if (check.checked) state.compared.add(run.run);
+      else state.compared.delete(run.run);
+      drawMain();
+    },
+  });
+  return h(
+    "li",
+    { class: run.run === state.run ? "current" : null },
+    check,
+    h(
+      "button",
+      { type: "button", "aria-current": run.run === state.run ? "true" : null, onclick: () => choose(run.run) },
+      h("span", { class: "name" }, run.run),
+      h("b", {}, percent(test?.accuracy)),
+      h("span", { class: "faint" }, test?.n ? `${interval(test.interval_95)}, N = ${test.n}` : "not tested"),
+    ),
+  );
+}
+
+function drawMain() {
+  const compared = sortedRuns().filter((run) => !run.problem && state.compared.has(run.run));
+  const pages = segmented("Page", [["run", "One run"], ["compare", `Compare ${compared.length}`]], state.page, (page) => {
+    state.page = page;
+    drawMain();
+    main.querySelector(`input[value="${page}"]`)?.focus();
+  });
+  let content;
+  try {
+    content = state.page === "compare" ? [compareSection(compared, state.view, choose)] : runPage();
+  } catch (error) {
+    console.error(error);
+    content = [message(`This run can't be shown: ${error.message}`)];
+  }
+  const title = state.page === "compare" ? "Compare runs" : (state.run ?? "Transfer");
+  main.replaceChildren(h("header", { class: "page" }, h("h1", {}, title), pages), ...content);
+}
+
+function runPage() {
+  if (state.problem) return [message(state.problem)];
+  if (!state.report) return [message("No runs yet. `xferlearn train --logs_dir=…` writes them; TensorBoard must be started on that folder.")];
+  const { report, view } = state;
+  const classes = h("div", {}, classesSection(report, view));
+  const matrix = matrixSection(report, view, () => classes.replaceChildren(classesSection(report, view)));
+  return [
+    headline(report),
+    notices(report),
+    inputSection(report),
+    matrix,
+    h("div", { class: "columns" }, classes, h("div", {}, timeSection(report), originSection(report))),
+    settingsSection(report, view),
+  ].filter(Boolean);
+}
+
+function message(text) {
+  return h("p", { class: "message", role: "status" }, text);
+}

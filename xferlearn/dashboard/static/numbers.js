@@ -1,0 +1,39 @@
+// Numbers as people read them.
+
+export const NONE = "–";
+
+export function percent(share, digits = 1) {
+  return share === null || share === undefined ? NONE : `${(share * 100).toFixed(digits)}%`;
+}
+
+export function interval([low, high]) {
+  return `${(low * 100).toFixed(1)}–${(high * 100).toFixed(1)}%`;
+}
+
+export function count(number, noun) {
+  return `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
+}
+
+export function seconds(value) {
+  if (value >= 120) return `${Math.floor(value / 60)} min ${Math.round(value % 60)} s`;
+  return `${value.toFixed(value < 10 ? 2 : 1)} s`;
+}
+
+export function rate(value) {
+  return value >= 100 ? Math.round(value).toLocaleString("en") : value.toFixed(1);
+}
+
+export function total(timings) {
+  return Object.values(timings.seconds ?? {}).reduce((sum, value) => sum + value, 0);
+}
+
+export function sum(values) {
+  return values.reduce((all, value) => all + value, 0);
+}
+
+// A setting's value as it would be typed.
+export function settingText(value) {
+  if (value === null || value === undefined || value === "") return "not set";
+  if (Array.isArray(value)) return value.join(", ");
+  return String(value);
+}

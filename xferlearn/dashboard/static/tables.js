@@ -1,0 +1,195 @@
+// Tables: one that sorts by any column, and those of a run.
+
+import { copyButton, h, section } from "./dom.js";
+import { count, interval, NONE, percent, seconds, settingText, sum } from "./numbers.js";
+
+// Columns: { title, value(row) to sort by, cell(row) to show, number, help }.
+export function sortableTable(label, columns, rows, sort) {
+  const body = h("tbody");
+  const heads = columns.map((column, index) =>
+    h(
+      "th",
+      { scope: "col", class: column.number ? "number" : null, title: column.help },
+      h("button", { type: "button", onclick: () => choose(index) }, column.title),
+    ),
+  );
+  const lines = rows.map((row) => ({
+    row,
+    line: h(
+      "tr",
+      {},
+      columns.map((column, index) =>
+        h(index ? "td" : "th", { scope: index ? null : "row", class: column.number ? "number" : null }, column.cell(row)),
+      ),
+    ),
+  }));
+
+  function choose(index) {
+    const descending = sort.column === index ? !sort.descending : Boolean(columns[index].number);
+    Object.assign(sort, { column: index, descending });
+    update();
+  }
+  function update() {
+    const { value } = columns[sort.column];
+    const sign = sort.descending ? -1 : 1;
+    lines.sort(({ row: a }, { row: b }) => {
+      const [x, y] = [value(a), value(b)];
+      // What was not measured stays at the end, whichever way.
+      if (x === null || y === null) return (x === null) - (y === null);
+      return sign * (typeof x === "string" ? x.localeCompare(y, "en", { numeric: true }) : x - y);
+    });
+    body.replaceChildren(...lines.map(({ line }) => line));
+    heads.forEach((head, index) => {
+      if (index !== sort.column) head.removeAttribute("aria-sort");
+      else head.setAttribute("aria-sort", sort.descending ? "descending" : "ascending");
+    });
+  }
+  update();
+  return h(
+    "div",
+    { class: "scroll" },
+    h("table", { class: "data", "aria-label": label }, h("thead", {}, h("tr", {}, heads)), body),
+  );
+}
+
+export function classesSection(report, view) {
+  const evaluation = report.evaluations[view.split] ?? report.evaluations.test;
+  const rows = report.labels.map((label, index) => ({ label, index, ...evaluation.classes[index] }));
+  const photos = (split) => ({
+    title: split === "validation" ? "Val." : split[0].toUpperCase() + split.slice(1),
+    help: `Photos in the ${split} split`,
+    number: true,
+    value: (row) => report.counts[split][row.index],
+    cell: (row) => String(report.counts[split][row.index]),
+  });
+  const share = (key, help) => ({
+    title: key === "f1" ? "F1" : key[0].toUpperCase() + key.slice(1),
+    help,
+    number: true,
+    value: (row) => row[key],
+    cell: (row) => meter(row[key]),
+  });
+  const columns = [
+    { title: "Class", value: (row) => row.label, cell: (row) => row.label },
+    photos("train"),
+    photos("validation"),
+    photos("test"),
+    share("precision", "Of the photos labelled so, the share that are"),
+    share("recall", "Of the photos of this class, the share that were found"),
+    {
+      title: "95% interval",
+      help: "Wilson's interval of the recall",
+      number: true,
+      value: (row) => (row.n ? row.recall_interval_95[0] : null),
+      cell: (row) => (row.n ? interval(row.recall_interval_95) : NONE),
+    },
+    share("f1", "Harmonic mean of precision and recall"),
+    { title: "N", help: "Photos evaluated", number: true, value: (row) => row.n, cell: (row) => String(row.n) },
+  ];
+  return section(
+    `Classes (${view.split} split)`,
+    null,
+    sortableTable("Classes", columns, rows, view.classSort),
+  );
+}
+
+function meter(share) {
+  if (share === null) return NONE;
+  return h("span", { class: "meter", vars: { "--share": share } }, percent(share));
+}
+
+export function settingsSection(report, view) {
+  const changed = report.settings.filter((setting) => setting.changed);
+  const body = h("tbody");
+  function update() {
+    const shown = view.onlyChanged ? changed : report.settings;
+    let last = null;
+    body.replaceChildren(
+      ...shown.flatMap((setting) => {
+        const head = setting.section === last ? [] : [h("tr", { class: "group" }, h("th", { colspan: 3, scope: "colgroup" }, setting.section))];
+        last = setting.section;
+        return [...head, settingRow(setting)];
+      }),
+    );
+  }
+  update();
+  const toggle = h("input", {
+    type: "checkbox",
+    checked: view.onlyChanged,
+    onchange: () => {
+      view.onlyChanged = toggle.checked;
+      update();
+    },
+  });
+  const heads = ["Setting", "Value", "Default"].map((title) => h("th", { scope: "col" }, title));
+  return section(
+    "Training settings",
+    h("label", { class: "check" }, toggle, ` only changed (${changed.length})`),
+    h("div", { class: "scroll" }, h("table", { class: "data settings" }, h("thead", {}, h("tr", {}, heads)), body)),
+  );
+}
+
+function settingRow({ name, value, default: usual, changed, help }) {
+  return h(
+    "tr",
+    { class: changed ? "changed" : null },
+    h("th", { scope: "row", title: help }, h("code", {}, name)),
+    h("td", {}, settingText(value), changed ? h("span", { class: "badge" }, "changed") : null),
+    h("td", { class: "faint" }, settingText(usual)),
+  );
+}
+
+export function timeSection(report) {
+  const stages = Object.entries(report.timings.seconds ?? {});
+  const all = sum(stages.map(([, value]) => value));
+  const { steps_run: steps, best_step: best, validation_loss: loss } = report.training;
+  const { computed, cached } = report.timings;
+  return section(
+    "Time",
+    null,
+    h(
+      "table",
+      { class: "data stages", "aria-label": "Seconds of each stage" },
+      h(
+        "tbody",
+        {},
+        stages.map(([stage, value]) =>
+          h(
+            "tr",
+            {},
+            h("th", { scope: "row" }, stage),
+            h("td", { class: "number" }, seconds(value)),
+            h("td", { "aria-hidden": "true" }, h("span", { class: "bar", vars: { "--share": all ? value / all : 0 } })),
+          ),
+        ),
+      ),
+    ),
+    h(
+      "p",
+      { class: "note" },
+      `${count(steps, "training step")}, best at step ${best}`,
+      typeof loss === "number" ? ` (validation loss ${loss.toFixed(3)})` : "",
+      `. Bottlenecks: ${computed} computed, ${cached} cached.`,
+    ),
+  );
+}
+
+export function originSection(report) {
+  const command = report.command.map(shellQuoted).join(" ");
+  return section(
+    "Made with",
+    copyButton(command, "Copy command"),
+    h("pre", { class: "command", tabIndex: 0 }, command),
+    h(
+      "dl",
+      { class: "versions" },
+      Object.entries(report.versions).map(([name, version]) => h("div", {}, h("dt", {}, name), h("dd", {}, version))),
+    ),
+  );
+}
+
+function shellQuoted(word, position) {
+  // The first word is a path to the program, which is elsewhere on other machines.
+  const text = position === 0 ? word.split("/").pop() : word;
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}

@@ -1,0 +1,78 @@
+"""Writes what tab "Transfer" shows into a run's event file."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from xferlearn.dashboard import PHOTOS_TAG, PLUGIN_NAME, REPORT_TAG
+from xferlearn.dashboard.report import build_report
+from xferlearn.dashboard.thumbnails import choose_photos, read_thumbnails
+from xferlearn.summaries.events import EventWriter
+from xferlearn.summaries.record import RunRecord
+
+
+def write_transfer_summary(
+    run_dir: str | Path, record: RunRecord, *, photos: bool = True
+) -> tuple[str, ...]:
+    """Writes a finished run for tab "Transfer", into an event file of its own in the run's folder.
+
+    Args:
+        run_dir: folder of the run.
+        record: the run.
+        photos: whether thumbnails are written too; they are 2 to 4 kB each.
+
+    Returns:
+        What could not be written, a line each: a full disk must not cost a finished training.
+    """
+    import tensorflow as tf
+
+    try:
+        choices = choose_photos(record.manifest, record.probabilities) if photos else []
+        thumbnails = read_thumbnails(record.source, choices, record.config)
+        report = build_report(record, thumbnails)
+        write_report(run_dir, report, [thumbnail.jpeg for thumbnail in thumbnails])
+    except (OSError, tf.errors.OpError) as error:
+        return (f"The data of tab Transfer in {run_dir} is not complete: {error}.",)
+    return ()
+
+
+def write_report(run_dir: str | Path, report: Mapping[str, Any], jpegs: Sequence[bytes]) -> None:
+    """Writes a report and its thumbnails.
+
+    Both are blob sequences with a single step: TensorBoard thins out steps, never the blobs of
+    one step, and streams a blob of any size, where it caps tensors.
+
+    Args:
+        run_dir: folder of the run.
+        report: as `report.build_report` returns it.
+        jpegs: one for each of the report's `photos`.
+
+    Raises:
+        OSError, tf.errors.OpError: when the file can't be written.
+    """
+    # The default ensure_ascii escapes what file names may hold that is not valid UTF-8.
+    series = {REPORT_TAG: [json.dumps(report).encode()], PHOTOS_TAG: list(jpegs)}
+    with EventWriter(run_dir) as events:
+        for tag, blobs in series.items():
+            if blobs:
+                events.summary(_blob_sequence(tag, blobs))
+
+
+def _blob_sequence(tag: str, blobs: Sequence[bytes]) -> Any:
+    from tensorboard.compat.proto import summary_pb2, tensor_pb2, tensor_shape_pb2, types_pb2
+
+    tensor = tensor_pb2.TensorProto(dtype=types_pb2.DT_STRING, string_val=blobs)
+    tensor.tensor_shape.CopyFrom(
+        tensor_shape_pb2.TensorShapeProto(
+            dim=[tensor_shape_pb2.TensorShapeProto.Dim(size=len(blobs))]
+        )
+    )
+    metadata = summary_pb2.SummaryMetadata(
+        plugin_data=summary_pb2.SummaryMetadata.PluginData(plugin_name=PLUGIN_NAME),
+        # Without a data class TensorBoard drops the tag.
+        data_class=summary_pb2.DATA_CLASS_BLOB_SEQUENCE,
+    )
+    summary = summary_pb2.Summary()
+    summary.value.add(tag=tag, tensor=tensor, metadata=metadata)
+    return summary
