@@ -47,8 +47,8 @@ COMMANDS: dict[str, Command] = {
     "label": Command(
         "xferlearn.commands.label",
         config.LabelConfig,
-        "Label photos with a trained model.",
-        "--model=DIR PHOTO|DIR|GLOB ... [flags]",
+        "Label photos with a model of any format, or with ImageNet's own classes.",
+        "--model=DIR|FILE | --backbone=NAME PHOTO|DIR|GLOB ... [flags]",
         "xferlearn label --model=out/photos new/*.jpg",
     ),
     "evaluate": Command(

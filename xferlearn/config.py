@@ -295,13 +295,96 @@ class TrainConfig(ImageConfig):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class LabelConfig(ImageConfig):
+class ModelConfig(Config):
+    """Which model labels photos, and what its file does not say of itself."""
+
+    model: str | None = setting(
+        None,
+        "A model of any format: our model folder, .keras, .h5, SavedModel, frozen .pb, .tflite or"
+        " .onnx. A SavedModel or .pb is a program, and labelling runs it: take it only from"
+        " someone you trust, or look at it with `xferlearn inspect`, which runs nothing.",
+        aliases=("graph",),
+        section="Model",
+    )
+    backbone: str | None = setting(
+        None,
+        "Instead of --model: a pretrained network, to label with ImageNet's 1000 classes and no"
+        " training. efficientnet_lite0 needs no download.",
+        aliases=("architecture",),
+        section="Model",
+    )
+    weights: str | None = setting(
+        None,
+        "Weights of --backbone: `imagenet`, `none` (random), or a file that includes the top."
+        " Default: imagenet.",
+        section="Model",
+    )
+    labels: str | None = setting(
+        None,
+        "File with a label a line, in the order of the model's outputs. Default: what the model"
+        " holds, else retrained_labels.txt, output_labels.txt or labels.txt beside it.",
+        section="Model",
+    )
+    input_layer: str | None = setting(
+        None, "Layer or operation that takes the pixels. Default: found.", section="Model"
+    )
+    output_layer: str | None = setting(
+        None, "Layer or operation that gives the scores. Default: found.", section="Model"
+    )
+    input_height: int | None = setting(
+        None,
+        "Height in pixels that the model sees. Default: found.",
+        minimum=1,
+        maximum=4096,
+        section="Model",
+    )
+    input_width: int | None = setting(
+        None,
+        "Width in pixels that the model sees. Default: found.",
+        minimum=1,
+        maximum=4096,
+        section="Model",
+    )
+    input_mean: float | None = setting(
+        None,
+        "The model takes (pixel - input_mean) / input_std, pixels being 0 to 255. Default: found.",
+        section="Model",
+    )
+    input_std: float | None = setting(
+        None, "See --input_mean. Default: found.", above=0, section="Model"
+    )
+    resize: str | None = setting(
+        None,
+        "`crop` shows the model the centre of a photo, `squash` the whole photo, distorted, as"
+        " the lab's tools did. Default: as the model was trained, where that is known.",
+        choices=("crop", "squash"),
+        section="Model",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if bool(self.model) == bool(self.backbone):
+            came = "both" if self.model else "neither"
+            raise UserError(f"Expected either --model or --backbone. Received: {came}.")
+        if self.model and self.weights is not None:
+            raise UserError("--weights belongs to --backbone; a --model holds its own weights.")
+        if not self.backbone:
+            return
+        for name in self.changed():
+            if name == "labels" or name.startswith(("input_", "output_")):
+                raise UserError(
+                    f"--{name} belongs to --model; a --backbone has its own, and its size may be"
+                    " part of its name, such as mobilenet_0.50_192."
+                )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LabelConfig(ImageConfig, ModelConfig):
     """Settings of `xferlearn label`."""
 
     photos: tuple[str, ...] = setting(
         (), "Photos, folders or globs.", positional=True, aliases=("image",)
     )
-    model: str | None = setting(None, "Folder of a trained model.", aliases=("graph",))
     top_k: int = setting(5, "How many labels a photo gets at most.", minimum=1)
     format: str = setting(
         "text", "Form of the output.", choices=("text", "json", "csv"), section="Output"
@@ -309,8 +392,6 @@ class LabelConfig(ImageConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.model:
-            raise UserError("Expected --model, the folder of a trained model. None came.")
         if not self.photos:
             raise UserError("Expected photos, folders or globs to label. None came.")
 

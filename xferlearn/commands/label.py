@@ -5,22 +5,18 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 
-from xferlearn.bundles import read_bundle
 from xferlearn.config import LabelConfig
 from xferlearn.errors import UserError
 from xferlearn.labelling import Labelled, label_photos
-from xferlearn.predictors import bundle_predictor
+from xferlearn.predictors import open_predictor
 from xferlearn.progress import progress_bar
-from xferlearn.runtime import start_tensorflow
 from xferlearn.sources import read_files
 
 
 def run(config: LabelConfig) -> int:
     """Labels all photos; returns 1 where some could not be read, after labelling the others."""
     source = read_files(config.photos)
-    bundle = read_bundle(config.model or "")
-    start_tensorflow()
-    predictor = bundle_predictor(bundle)
+    predictor = open_predictor(config)
     for note in predictor.notes:
         print(f"note: {note}", file=sys.stderr)
     write = _WRITERS[config.format](predictor.labels, config.top_k)
@@ -45,12 +41,12 @@ Writer = Callable[[Labelled], None]
 
 
 def _text(labels: Sequence[str], top_k: int) -> Writer:
-    width = max(map(len, labels))
-
     def write(photo: Labelled) -> None:
         if photo.problem is None:
             print(photo.name)
-            for label, score in photo.top(labels, top_k):
+            top = photo.top(labels, top_k)
+            width = max(len(label) for label, _ in top)
+            for label, score in top:
                 print(f"  {label:<{width}}  {score:.4f}")
 
     return write

@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from xferlearn.predictors.scores import Ending
+
 
 @dataclasses.dataclass(frozen=True)
 class Predictor:
@@ -31,3 +33,17 @@ class Predictor:
     def image_size(self) -> tuple[int, int]:
         """Height and width, px."""
         return self.height, self.width
+
+
+@dataclasses.dataclass(frozen=True)
+class Runtime:
+    """A model file that its own runtime has loaded.
+
+    Attributes:
+        run: uint8 pixels, [batch, height, width, 3], RGB, range [0, 255], to what the model
+            answers, [batch, ...].
+        ending: what the model does last, where the runtime knows more than the graph tells.
+    """
+
+    run: Callable[[np.ndarray], np.ndarray]
+    ending: Ending | None = None

@@ -1,0 +1,191 @@
+"""Which input of a model is fed and which output is read: what was asked for, or what is found."""
+
+import dataclasses
+import difflib
+from collections.abc import Iterable, Sequence
+
+from xferlearn.config import ModelConfig
+from xferlearn.errors import UserError
+from xferlearn.graphs import GraphReport, InputReport, OutputReport
+from xferlearn.graphs.layers import Graph, Node
+from xferlearn.graphs.text_report import format_shape, printable
+
+
+@dataclasses.dataclass(frozen=True)
+class Ends:
+    """Where a model is fed and read.
+
+    Attributes:
+        input: of the report, or made up for an operation inside of a frozen graph.
+        output: likewise.
+        notes: what was chosen among several.
+    """
+
+    input: InputReport
+    output: OutputReport
+    notes: tuple[str, ...] = ()
+
+
+def find_ends(graph: Graph, report: GraphReport, config: ModelConfig) -> Ends:
+    """Returns the input and the output that `config` asks for, or the report's first.
+
+    Args:
+        graph: of the model; in a frozen graph every operation of it can be asked for.
+        report: on the model.
+        config: with `input_layer` and `output_layer`.
+
+    Raises:
+        UserError: when the model has no such layer, or none that takes pixels.
+    """
+    if config.input_layer is not None:
+        fed = _named_input(graph, report, config.input_layer)
+    else:
+        found = report.image_input
+        if found is None:
+            raise UserError(
+                f"{report.path} has no input that takes pixels, but {_described(report.inputs)}."
+                + _hint(report)
+            )
+        fed = found
+    if fed.kind == "encoded image":
+        other = report.image_input
+        instead = f" Leave it out: `{other.name}` takes pixels." if other else _hint(report)
+        raise UserError(
+            f"--input_layer={config.input_layer} takes encoded photos, and `label` feeds pixels."
+            + instead
+        )
+    if fed.kind == "values" or fed.channels not in (1, 3, None):
+        raise UserError(
+            "Expected an input for gray or RGB pixels, four axes with 1 or 3 channels."
+            f" `{fed.name}` of {report.path} is {format_shape(fed.shape)}."
+        )
+    if report.format != "frozen_graph":
+        needed = [one.name for one in report.inputs if one.kind != "encoded image"]
+        if len(needed) > 1:
+            raise UserError(
+                f"{report.path} takes {len(needed)} inputs ({_names(needed)}), and `label` has"
+                " only photos to feed."
+            )
+    if config.output_layer is not None:
+        return Ends(fed, _named_output(graph, report, config.output_layer))
+    if not report.outputs:
+        raise UserError(
+            f"{report.path} names no output. Name the operation to read with --output_layer."
+        )
+    notes: tuple[str, ...] = ()
+    if len(report.outputs) > 1:
+        others = [one.name for one in report.outputs]
+        notes = (
+            f"of the outputs {_names(others)} the first is read; choose another with"
+            " --output_layer.",
+        )
+    return Ends(fed, report.outputs[0], notes)
+
+
+def _named_input(graph: Graph, report: GraphReport, given: str) -> InputReport:
+    for one in report.inputs:
+        if _bare(given) in (_bare(one.name), _bare(one.tensor_name)):
+            return one
+    node = _operation(graph, report, given)
+    if node is None:
+        kind = "operation" if report.format == "frozen_graph" else "input"
+        raise UserError(
+            f"--input_layer={given}: {report.path} has no {kind} {given}; its input is"
+            f" {_described(report.inputs)}." + _nearest(given, graph, report, report.inputs)
+        )
+    if node.role == "constant":
+        raise UserError(
+            f"--input_layer={given}: in {report.path} that is a constant, its input is"
+            f" {_described(report.inputs)}."
+        )
+    return _inner_input(node, report, given)
+
+
+def _inner_input(node: Node, report: GraphReport, given: str) -> InputReport:
+    """Returns an operation inside of a graph as an input; what it lacks is the image input's."""
+    shape = node.shape if node.shape is not None and len(node.shape) == 4 else None
+    model = report.image_input
+    sides = (model.height, model.width) if model else (None, None)
+    sides = shape[1:3] if shape else sides
+    return InputReport(
+        name=node.name,
+        tensor_name=_tensor(given),
+        shape=shape,
+        dtype=node.dtype if node.dtype not in ("", "string") else "float32",
+        kind="image" if shape is not None or node.shape is None else "values",
+        layout="NHWC",
+        height=sides[0],
+        width=sides[1],
+        channels=shape[3] if shape else 3,
+        channel_order="RGB",
+        value_range=None,
+        mean=None,
+        std=None,
+        range_source="unknown",
+        range_detail="an operation inside of the graph",
+        quantization=None,
+    )
+
+
+def _named_output(graph: Graph, report: GraphReport, given: str) -> OutputReport:
+    for one in report.outputs:
+        if _bare(given) in (_bare(one.name), _bare(one.tensor_name)):
+            return one
+    node = _operation(graph, report, given)
+    if node is not None:
+        return OutputReport(node.name, _tensor(given), node.shape, node.dtype)
+    kind = "operation" if report.format == "frozen_graph" else "output"
+    whole = ", ".join(
+        f"`{printable(one.name)}`, {format_shape(one.shape)} {one.dtype}".rstrip()
+        for one in report.outputs[:3]
+    )
+    raise UserError(
+        f"--output_layer={given}: {report.path} has no {kind} {given}; its output is"
+        f" {whole or 'not named'}." + _nearest(given, graph, report, report.outputs)
+    )
+
+
+def _operation(graph: Graph, report: GraphReport, given: str) -> Node | None:
+    if report.format != "frozen_graph":
+        return None
+    return graph.nodes.get(_tensor(given).partition(":")[0])
+
+
+def _tensor(given: str) -> str:
+    """Returns the tensor's name: as given, without the `import/` that TF1's importer added."""
+    name = given.removeprefix("import/")
+    return name if ":" in name else f"{name}:0"
+
+
+def _bare(name: str) -> str:
+    return name.removeprefix("import/").removesuffix(":0")
+
+
+def _nearest(
+    given: str, graph: Graph, report: GraphReport, ends: Sequence[InputReport | OutputReport]
+) -> str:
+    known = [one.name for one in ends]
+    if report.format == "frozen_graph":
+        known += [node.name for node in graph.nodes.values() if node.role != "constant"]
+    by_lower = {name.lower(): name for name in reversed(known)}
+    near = difflib.get_close_matches(given.lower(), by_lower, n=3, cutoff=0.5)
+    return f" Did you mean {_names(by_lower[name] for name in near)}?" if near else ""
+
+
+def _described(inputs: Sequence[InputReport]) -> str:
+    whole = ", ".join(
+        f"`{printable(one.name)}`, {one.dtype}, "
+        + (one.resolution if one.kind == "image" else one.kind)
+        for one in inputs[:3]
+    )
+    return whole or "none"
+
+
+def _hint(report: GraphReport) -> str:
+    if report.format == "frozen_graph":
+        return " Name the operation that takes pixels with --input_layer."
+    return ""
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(f"`{printable(name)}`" for name in names)

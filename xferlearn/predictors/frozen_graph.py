@@ -1,0 +1,181 @@
+"""TF1 frozen graphs as runtimes. A graph is a program: take it only from whom you trust."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from xferlearn.errors import UserError
+from xferlearn.predictors.base import Runtime
+from xferlearn.predictors.feeding import Feed
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+_PLACEHOLDERS = ("Placeholder", "PlaceholderV2")
+# Batches this long are tried with graphs that were made for one photo a call.
+_TRIAL = 2
+
+
+def open_frozen_graph(path: Path, feed: Feed, output: str) -> Runtime:
+    """Imports what lies between an input and an output of a frozen graph.
+
+    A graph that was made for one photo a call takes whole batches after a small change of its
+    reshapes; it is made only where the answers stay the same.
+
+    Args:
+        path: the `.pb` file.
+        feed: its input; any operation's result can be fed.
+        output: name of the tensor that is read.
+
+    Raises:
+        UserError: when the graph needs other inputs too, or has operations that this TensorFlow
+            does not know.
+    """
+    import tensorflow as tf
+
+    whole = tf.compat.v1.GraphDef()
+    whole.ParseFromString(path.read_bytes())
+    needed = _between(whole, feed.tensor, output, path)
+    single = _importer(needed, feed, output, feed.batch, path)
+    if feed.batch is None:
+        return Runtime(feed.batched(single))
+    if feed.batch == 1:
+        try:
+            many = _importer(_for_batches(needed), feed, output, None, path)
+            if _agree(single, many, feed):
+                return Runtime(lambda pixels: many(feed.values(pixels)))
+        except (UserError, tf.errors.OpError, ValueError):
+            # It works for one photo a call only; that is how it is run then.
+            pass
+    return Runtime(feed.batched(single))
+
+
+def _between(whole: Any, source: str, output: str, path: Path) -> Any:
+    """Returns the operations that the output needs once the source is fed."""
+    import tensorflow as tf
+
+    nodes = {node.name: node for node in whole.node}
+    fed = _node_name(source)
+    wanted, queue = set(), [_node_name(output)]
+    while queue:
+        name = queue.pop()
+        if name in wanted or name not in nodes:
+            continue
+        wanted.add(name)
+        if name != fed:
+            queue.extend(_node_name(one) for one in nodes[name].input)
+    if fed not in wanted:
+        raise UserError(
+            f"In {path} the output `{output}` does not depend on the input `{source}`. Choose"
+            " others with --input_layer and --output_layer."
+        )
+    other = [n for n in wanted if n != fed and nodes[n].op in _PLACEHOLDERS]
+    if other:
+        raise UserError(
+            f"{path} needs values for `{'`, `'.join(sorted(other)[:3])}` besides the photos, and"
+            " `label` has none. Freeze the graph without it, or choose another --output_layer."
+        )
+    part = tf.compat.v1.GraphDef(versions=whole.versions, library=whole.library)
+    for node in whole.node:
+        if node.name not in wanted:
+            continue
+        if node.op == "BatchNormWithGlobalNormalization":
+            part.node.extend(_modern_batch_norm(node))
+            continue
+        kept = part.node.add()
+        kept.CopyFrom(node)
+        # Devices are those of the machine that wrote it.
+        kept.device = ""
+        if node.name == fed:
+            del kept.input[:]
+            # Stands for the input's place only: importing puts the fed tensor there.
+            kept.op = "Placeholder"
+            kept.attr.clear()
+            kept.attr["dtype"].type = tf.as_dtype(_dtype_of(node, "float32")).as_datatype_enum
+    return part
+
+
+def _node_name(tensor: str) -> str:
+    return tensor.lstrip("^").partition(":")[0]
+
+
+def _dtype_of(node: Any, default: str) -> Any:
+    for key in ("dtype", "T", "DstT"):
+        if node.attr[key].type:
+            return node.attr[key].type
+    return default
+
+
+def _modern_batch_norm(node: Any) -> list[Any]:
+    """Returns the operations that replace one that TensorFlow dropped in GraphDef version 9.
+
+    The Inception graph of 2015, which the lab retrained first, is full of it.
+    """
+    import tensorflow as tf
+
+    values, mean, variance, beta, gamma = node.input[:5]
+    new = tf.compat.v1.NodeDef(name=node.name, op="FusedBatchNorm")
+    extra = []
+    if not node.attr["scale_after_normalization"].b:
+        ones = tf.compat.v1.NodeDef(name=f"{node.name}/ones", op="OnesLike", input=[gamma])
+        ones.attr["T"].type = tf.float32.as_datatype_enum
+        gamma = ones.name
+        extra = [ones]
+    new.input.extend([values, gamma, beta, mean, variance])
+    new.attr["T"].type = tf.float32.as_datatype_enum
+    new.attr["epsilon"].f = node.attr["variance_epsilon"].f
+    new.attr["is_training"].b = False
+    return [*extra, new]
+
+
+def _for_batches(part: Any) -> Any:
+    """Returns the graph with every reshape to [1, n] made one to [-1, n]."""
+    import tensorflow as tf
+
+    constants = {node.name: node for node in part.node if node.op == "Const"}
+    changed = tf.compat.v1.GraphDef()
+    changed.CopyFrom(part)
+    for node in changed.node:
+        shape = constants.get(_node_name(node.input[1])) if node.op == "Reshape" else None
+        if shape is None:
+            continue
+        sizes = tf.make_ndarray(shape.attr["value"].tensor)
+        if sizes.ndim == 1 and len(sizes) > 1 and sizes[0] == 1 and (sizes > 0).all():
+            sizes = np.concatenate([[-1], sizes[1:]]).astype(sizes.dtype)
+            constant = changed.node.add(name=f"{node.name}/any_batch", op="Const")
+            constant.attr["dtype"].CopyFrom(shape.attr["dtype"])
+            constant.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(sizes))
+            node.input[1] = constant.name
+    return changed
+
+
+def _importer(part: Any, feed: Feed, output: str, batch: int | None, path: Path) -> Any:
+    """Returns a function from values to answers, both arrays."""
+    import tensorflow as tf
+
+    def between(values: "tf.Tensor") -> "tf.Tensor":
+        return tf.graph_util.import_graph_def(
+            part, input_map={feed.tensor: values}, return_elements=[output], name="label"
+        )[0]
+
+    spec = tf.TensorSpec((batch, *feed.shape[1:]), feed.dtype)
+    try:
+        call = tf.function(between, autograph=False).get_concrete_function(spec)
+    except Exception as error:  # the importer raises many types on graphs it doesn't know
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"TensorFlow can't import {path}: {reason}") from error
+
+    def run(values: np.ndarray) -> np.ndarray:
+        return call(tf.convert_to_tensor(values)).numpy()
+
+    return run
+
+
+def _agree(single: Any, many: Any, feed: Feed) -> bool:
+    shape = (_TRIAL, feed.height, feed.width, 3)
+    pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    values = feed.values(pixels)
+    one_by_one = np.concatenate([single(values[i : i + 1]) for i in range(_TRIAL)])
+    together = many(values)
+    return together.shape == one_by_one.shape and np.allclose(together, one_by_one, atol=1e-4)

@@ -1,0 +1,140 @@
+"""Where a model's labels are: given, in our metadata around it, beside it, inside, or nowhere."""
+
+import dataclasses
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from xferlearn.bundles import METADATA_FILE, Bundle, read_bundle
+from xferlearn.errors import UserError
+from xferlearn.graphs import GraphReport
+from xferlearn.graphs.text_report import printable
+from xferlearn.synsets import imagenet_labels
+
+LABEL_FILES = ("retrained_labels.txt", "output_labels.txt", "labels.txt")
+_MOST_BYTES = 16 * 2**20
+# retrain.py's name for its new last layer: such a model's classes are not ImageNet's.
+_RETRAINED = "final_result"
+
+
+@dataclasses.dataclass(frozen=True)
+class Labels:
+    """Class names in output order, and what was assumed about them."""
+
+    names: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+def find_bundle_around(path: Path) -> Bundle | None:
+    """Returns the model folder of this package that a model file lies in, or in its exports/.
+
+    Raises:
+        UserError: when there is one, and its metadata is damaged.
+    """
+    path = path.absolute()
+    folders = [path, path.parent] if path.is_dir() else [path.parent]
+    folders += [folder.parent for folder in path.parents if folder.name == "exports"]
+    return next((read_bundle(folder) for folder in folders if _is_bundle(folder)), None)
+
+
+def _is_bundle(folder: Path) -> bool:
+    file = folder / METADATA_FILE
+    try:
+        # A .keras file that was unpacked has a metadata.json too, a small one.
+        if not file.is_file() or file.stat().st_size > _MOST_BYTES:
+            return False
+        held: Any = json.loads(file.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(held, dict) and {"format_version", "labels", "input"} <= held.keys()
+
+
+def find_labels(
+    path: Path, given: str | None, report: GraphReport, classes: int, bundle: Bundle | None
+) -> Labels:
+    """Returns the labels of a model.
+
+    Args:
+        path: of the model.
+        given: file that the user names, None for none.
+        report: on the model.
+        classes: number of scores that the model gives.
+        bundle: our model folder around it.
+
+    Raises:
+        UserError: when there are labels, and not as many as classes.
+    """
+    if given is not None:
+        return _checked(read_label_file(Path(given)), classes, given, path)
+    if bundle is not None:
+        return _checked(bundle.labels, classes, str(bundle.path / METADATA_FILE), path)
+    folders = (path, path.parent) if path.is_dir() else (path.parent,)
+    for file in (folder / name for folder in folders for name in LABEL_FILES):
+        if file.is_file():
+            return _checked(read_label_file(file), classes, str(file), path)
+    inside = _labels_inside(path) if report.format == "tflite" else ()
+    if inside:
+        return _checked(inside, classes, "a label file inside of it", path)
+    retrained = any(one.name == _RETRAINED for one in report.outputs)
+    if report.backbone is not None and classes in (1000, 1001) and not retrained:
+        return _imagenet(classes)
+    note = f"no labels were found: #0 to #{classes - 1} count the outputs. Give --labels=FILE."
+    return Labels(tuple(f"#{index}" for index in range(classes)), (note,))
+
+
+def _imagenet(classes: int) -> Labels:
+    names = ["background"] if classes == 1001 else []
+    names += [f"{synset} {name}" for synset, name in imagenet_labels()]
+    first = ", #0 being the background" if classes == 1001 else ""
+    note = f"no labels were found: with {classes} outputs ImageNet's were assumed{first}."
+    return Labels(tuple(f"#{index} {name}" for index, name in enumerate(names)), (note,))
+
+
+def read_label_file(file: Path) -> tuple[str, ...]:
+    """Returns the labels of a text file, one a line; blank lines at its end don't count.
+
+    Raises:
+        UserError: when it can't be read or holds no labels.
+    """
+    try:
+        if file.stat().st_size > _MOST_BYTES:
+            raise UserError(f"{file} is over {_MOST_BYTES // 2**20} MiB: no list of labels.")
+        labels = _lines(file.read_bytes())
+    except OSError as error:
+        raise UserError(f"The labels {file} can't be read: {error.strerror}.") from None
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"Expected {file} to be text in UTF-8, a label a line. Byte {error.start} is not."
+        ) from None
+    if not labels:
+        raise UserError(f"Expected {file} to hold labels, one a line. It is empty.")
+    return labels
+
+
+def _lines(data: bytes) -> tuple[str, ...]:
+    text = data.decode("utf-8-sig").rstrip()
+    # Only line ends: str.splitlines would also split at signs that labels may hold.
+    return tuple(printable(line.strip()) for line in text.split("\n")) if text else ()
+
+
+def _labels_inside(path: Path) -> tuple[str, ...]:
+    """Returns the labels that TFLite's metadata tools append to the file as a zip archive."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            name = next(name for name in archive.namelist() if name.endswith(".txt"))
+            with archive.open(name) as member:
+                return _lines(member.read(_MOST_BYTES))
+    except (zipfile.BadZipFile, StopIteration, OSError, ValueError, NotImplementedError):
+        return ()
+
+
+def _checked(labels: tuple[str, ...], classes: int, source: str, path: Path) -> Labels:
+    if len(labels) != classes:
+        background = " The model counts a background class first: is it missing in the list?"
+        raise UserError(
+            f"{source} has {len(labels)} labels, but {path} gives {classes} scores."
+            f"{background if (len(labels), classes) == (1000, 1001) else ''}"
+            " Give the right list with --labels=FILE."
+        )
+    return Labels(labels)

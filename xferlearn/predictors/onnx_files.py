@@ -1,0 +1,43 @@
+"""ONNX files as runtimes, by way of ONNX Runtime."""
+
+from pathlib import Path
+
+import numpy as np
+
+from xferlearn.errors import UserError
+from xferlearn.predictors.base import Runtime
+from xferlearn.predictors.feeding import Feed
+
+
+def open_onnx(path: Path, feed: Feed, output: str) -> Runtime:
+    """Loads an `.onnx` file.
+
+    Args:
+        path: the file.
+        feed: its input.
+        output: name of the value that is read.
+
+    Raises:
+        UserError: when ONNX Runtime is not installed, or can't load the file.
+    """
+    try:
+        import onnxruntime
+    except ImportError:
+        raise UserError(
+            f'{path} is an ONNX file; to run it: pip install "xferlearn[onnx]"'
+        ) from None
+    options = onnxruntime.SessionOptions()
+    # Errors are raised; what it would print besides is for its developers.
+    options.log_severity_level = 4
+    try:
+        session = onnxruntime.InferenceSession(
+            str(path), options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # each of its failures has a class of its own
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"ONNX Runtime can't load {path}: {reason}") from error
+
+    def run(values: np.ndarray) -> np.ndarray:
+        return session.run([output], {feed.tensor: values})[0]
+
+    return Runtime(feed.batched(run))

@@ -1,0 +1,246 @@
+"""Opens a model of any format for labelling: what its file does not tell is found or assumed."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from xferlearn.bundles import METADATA_FILE, MODEL_FILE, Bundle, read_bundle
+from xferlearn.config import ModelConfig
+from xferlearn.errors import UserError, XferlearnError
+from xferlearn.graphs import GraphReport, InputReport, OutputReport
+from xferlearn.graphs.inspection import open_model
+from xferlearn.graphs.layers import Graph
+from xferlearn.predictors.base import Predictor, Runtime
+from xferlearn.predictors.bundle import bundle_predictor, bundle_resize
+from xferlearn.predictors.ends import Ends, find_ends
+from xferlearn.predictors.feeding import Feed, settle_values
+from xferlearn.predictors.frozen_graph import open_frozen_graph
+from xferlearn.predictors.imagenet import imagenet_predictor
+from xferlearn.predictors.keras_files import open_keras
+from xferlearn.predictors.labels import find_bundle_around, find_labels
+from xferlearn.predictors.onnx_files import open_onnx
+from xferlearn.predictors.saved_model import open_saved_model
+from xferlearn.predictors.scores import Ending, find_ending, read_scores
+from xferlearn.predictors.tflite import open_tflite
+from xferlearn.runtime import start_tensorflow
+
+_DEFAULT_SIZE = 224
+# Only the lab's retrain.py, and the two networks it took, give these names.
+_LAB_ENDS = ("final_result", "Mul")
+_LAB_SCOPES = ("MobilenetV1/", "pool_3/_reshape")
+# What the user may say about a model, to be compared with what its file says.
+_TOLD = {
+    "labels", "resize", "input_layer", "output_layer", "input_height", "input_width", "input_mean",
+    "input_std",
+}  # fmt: skip
+_NOT_RUN = {
+    "keras_weights": "holds weights and no network; for a backbone's own weights give --backbone"
+    " and --weights",
+    "tensorboard": "is a TensorBoard log, which holds the graph but no weights; give the model",
+}
+
+
+def open_predictor(config: ModelConfig) -> Predictor:
+    """Opens the model that the settings name, ready to label.
+
+    A SavedModel or frozen graph is a program: opening it runs it. Keras files with code in them
+    are refused; nothing else of a file is run before it has been inspected.
+
+    Args:
+        config: the model or backbone, and what the user says about it.
+
+    Returns:
+        The predictor; its notes say what was assumed.
+
+    Raises:
+        UserError: when there is no such model, it can't be run, or contradicts the settings.
+        XferlearnError: when something needed is missing, such as a backbone's weights.
+
+    Example:
+        >>> open_predictor(ModelConfig(model="retrained_graph.pb")).labels
+        ('daisy', 'roses')
+    """
+    if config.backbone:
+        start_tensorflow()
+        return imagenet_predictor(config.backbone, weights=config.weights, resize=config.resize)
+    path = Path(config.model or "")
+    if (path / METADATA_FILE).is_file() and (path / MODEL_FILE).is_file():
+        bundle = read_bundle(path)
+        if not _TOLD & config.changed().keys():
+            start_tensorflow()
+            return bundle_predictor(bundle)
+    held, report = open_model(path)
+    if report.format in _NOT_RUN:
+        raise UserError(f"{path} {_NOT_RUN[report.format]}.")
+    return _opened(path, held.graph, report, config)
+
+
+def _opened(path: Path, graph: Graph, report: GraphReport, config: ModelConfig) -> Predictor:
+    bundle = find_bundle_around(path)
+    ends = find_ends(graph, report, config)
+    feed, notes = _settle_feed(report, ends.input, config, bundle)
+    resize, resize_notes = _settle_resize(graph, report, config, bundle)
+    notes = (*ends.notes, *notes, *resize_notes)
+    start_tensorflow()
+    if report.format == "bundle" and bundle is not None:
+        ours = bundle_predictor(bundle)
+        labels = find_labels(path, config.labels, report, len(ours.labels), bundle)
+        return dataclasses.replace(ours, labels=labels.names, resize=resize, notes=notes)
+    run, ending, trial = _start(path, report, feed, ends)
+    if ending is None:
+        ending = find_ending(graph, _node_name(graph, ends.output))
+    scores = read_scores(ending, trial, ends.output.name)
+    labels = find_labels(path, config.labels, report, scores.classes, bundle)
+    return Predictor(
+        labels.names,
+        feed.height,
+        feed.width,
+        resize,
+        lambda pixels: scores.read(run(pixels)),
+        (*notes, *scores.notes, *labels.notes),
+    )
+
+
+def _settle_feed(
+    report: GraphReport, one: InputReport, config: ModelConfig, bundle: Bundle | None
+) -> tuple[Feed, tuple[str, ...]]:
+    """Decides what the input is fed; returns what had to be assumed too."""
+    height, width, notes = _settle_size(report, one, config, bundle)
+    values = settle_values(report, one, config.input_mean, config.input_std)
+    layout = one.layout
+    if layout == "unknown":
+        layout = "NCHW" if report.format == "onnx" else "NHWC"
+    feed = Feed(
+        tensor=one.tensor_name,
+        name=one.name,
+        height=height,
+        width=width,
+        channels=one.channels or 3,
+        batch=one.shape[0] if one.shape else None,
+        dtype=one.dtype,
+        layout=layout,
+        bgr=one.channel_order == "BGR",
+        mean=values.mean,
+        std=values.std,
+        # What the report says of 8-bit inputs is in their own integers.
+        quantization=None if one.dtype in ("uint8", "int8") else one.quantization,
+    )
+    return feed, (*notes, *values.notes)
+
+
+def _settle_size(
+    report: GraphReport, one: InputReport, config: ModelConfig, bundle: Bundle | None
+) -> tuple[int, int, tuple[str, ...]]:
+    asked = {"height": config.input_height, "width": config.input_width}
+    known = {"height": one.height, "width": one.width}
+    for side, value in asked.items():
+        if value is not None and known[side] not in (None, value):
+            raise UserError(
+                f"--input_{side}={value}, but `{one.name}` of {report.path} is {one.resolution} px."
+                " Leave it out."
+            )
+    height, width = (asked[side] or known[side] for side in ("height", "width"))
+    if height or width:
+        return height or width or 0, width or height or 0, ()
+    if bundle is not None:
+        return bundle.image_size, bundle.image_size, ()
+    backbone = report.backbone
+    size = backbone.image_size if backbone and backbone.image_size else _DEFAULT_SIZE
+    note = (
+        f"the model takes photos of any size; {size} x {size} px was assumed: override it with"
+        " --input_height and --input_width."
+    )
+    return size, size, (note,)
+
+
+def _settle_resize(
+    graph: Graph, report: GraphReport, config: ModelConfig, bundle: Bundle | None
+) -> tuple[str, tuple[str, ...]]:
+    stated = bundle_resize(bundle) if bundle is not None else None
+    if config.resize is not None:
+        differs = stated not in (None, config.resize)
+        note = f"--resize={config.resize}, but the model was trained with {stated}."
+        return config.resize, (note,) if differs else ()
+    if stated is not None:
+        return stated, ()
+    if _is_from_the_lab(graph, report):
+        note = (
+            "photos are squashed to the model's size, as the lab's tools did in training:"
+            " --resize=crop takes the centre instead."
+        )
+        return "squash", (note,)
+    note = (
+        "the file does not tell how photos were fitted in training; the centre crop was assumed:"
+        " --resize=squash takes the whole photo instead."
+    )
+    return "crop", (note,)
+
+
+def _is_from_the_lab(graph: Graph, report: GraphReport) -> bool:
+    if report.format != "frozen_graph":
+        return False
+    ends = {one.name for one in report.inputs} | {one.name for one in report.outputs}
+    return not ends.isdisjoint(_LAB_ENDS) or any(n.startswith(_LAB_SCOPES) for n in graph.nodes)
+
+
+def _start(
+    path: Path, report: GraphReport, feed: Feed, ends: Ends
+) -> tuple[Callable[[np.ndarray], np.ndarray], Ending | None, np.ndarray]:
+    """Loads a model and tries it; returns how to run it, its ending, and its answers."""
+    # Two photos, so that a graph that mixes or drops photos of a batch is noticed.
+    shape = (2, feed.height, feed.width, 3)
+    pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    runtime = _load(path, report, feed, ends)
+    run = _explained(runtime.run, path)
+    try:
+        answer = run(pixels)
+        if answer.ndim and len(answer) == len(pixels):
+            return run, runtime.ending, answer
+        problem = UserError(
+            f"{path} answers {list(answer.shape)} for {len(pixels)} photos, where one row a photo"
+            " was expected. Choose another output with --output_layer."
+        )
+    except UserError as error:
+        problem = error
+    if feed.batch is not None:
+        raise problem
+    # Files don't always say that they take one photo a call.
+    try:
+        return _start(path, report, dataclasses.replace(feed, batch=1), ends)
+    except UserError:
+        raise problem from None
+
+
+def _load(path: Path, report: GraphReport, feed: Feed, ends: Ends) -> Runtime:
+    output = ends.output
+    if report.format == "saved_model":
+        return open_saved_model(path, feed, output.name)
+    if report.format == "tflite":
+        return open_tflite(path, feed, output.tensor_name)
+    if report.format == "onnx":
+        return open_onnx(path, feed, output.tensor_name)
+    if report.format == "frozen_graph":
+        return open_frozen_graph(path, feed, output.tensor_name)
+    return open_keras(path, feed, report.outputs.index(output))
+
+
+def _explained(
+    run: Callable[[np.ndarray], np.ndarray], path: Path
+) -> Callable[[np.ndarray], np.ndarray]:
+    def explained(pixels: np.ndarray) -> np.ndarray:
+        try:
+            return run(pixels)
+        except XferlearnError:
+            raise
+        except Exception as error:  # every runtime has errors of its own
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            raise UserError(f"{path} can't be run: {reason}") from error
+
+    return explained
+
+
+def _node_name(graph: Graph, output: OutputReport) -> str:
+    names = (name for name in graph.outputs if graph.output_names.get(name, name) == output.name)
+    return next(names, output.name)

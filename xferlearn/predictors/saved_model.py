@@ -1,0 +1,53 @@
+"""SavedModels as runtimes. Loading one runs what is in it: take it only from whom you trust."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xferlearn.errors import UserError
+from xferlearn.predictors.base import Runtime
+from xferlearn.predictors.feeding import Feed
+
+
+def open_saved_model(path: Path, feed: Feed, output: str) -> Runtime:
+    """Loads the signature of a SavedModel that has a given input and output.
+
+    Args:
+        path: the folder, or the saved_model.pb in it.
+        feed: the input, `name` being the signature's word for it.
+        output: the signature's word for what is read.
+
+    Raises:
+        UserError: when there is no such signature, or the variables are missing.
+    """
+    import tensorflow as tf
+
+    folder = path if path.is_dir() else path.parent
+    try:
+        loaded = tf.saved_model.load(str(folder))
+    except Exception as error:  # the loader raises many types on damaged files
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"TensorFlow can't load the SavedModel {folder}: {reason}") from error
+    call = _signature(loaded.signatures, feed.name, output)
+    if call is None:
+        raise UserError(
+            f"{folder} has no signature from `{feed.name}` to `{output}`, which `label` needs."
+        )
+    # TensorFlow frees a loaded model's variables with the model, also those its calls use.
+    call.keep = loaded
+
+    def run(values: np.ndarray) -> np.ndarray:
+        return call(**{feed.name: tf.convert_to_tensor(values)})[output].numpy()
+
+    return Runtime(feed.batched(run))
+
+
+def _signature(signatures: Any, name: str, output: str) -> Any:
+    # The order in which the report, too, looks at them.
+    preferred = [key for key in ("serving_default", "serve") if key in signatures]
+    for key in [*preferred, *signatures]:
+        call = signatures[key]
+        if name in call.structured_input_signature[1] and output in call.structured_outputs:
+            return call
+    return None

@@ -1,0 +1,128 @@
+"""What a model answers -> scores, one a class: logits become shares, one value two classes."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+
+from xferlearn.errors import UserError
+from xferlearn.graphs.layers import Graph, constant_names, walk_back
+
+Ending = Literal["softmax", "log_softmax", "sigmoid", "logits", "unknown"]
+_ENDINGS: dict[str, Ending] = {
+    "softmax": "softmax",
+    "logsoftmax": "log_softmax",
+    "sigmoid": "sigmoid",
+    "logistic": "sigmoid",
+}
+
+
+def find_ending(graph: Graph, output: str) -> Ending:
+    """Returns what a graph does last, told from its operations.
+
+    Args:
+        graph: of the model; not of a Keras one, whose layers hold their activations inside.
+        output: name of the node that is read.
+    """
+    node = graph.nodes.get(output)
+    if node is None:
+        return "unknown"
+    arithmetic = False
+    for one in walk_back(graph, node, constant_names(graph)):
+        ending = _ENDINGS.get(one.op.replace("_", "").lower())
+        if ending is not None:
+            return "unknown" if arithmetic else ending
+        if one.role in ("dense", "conv"):
+            return "logits"
+        if one.role not in ("same", "flat", "arithmetic"):
+            return "unknown"
+        arithmetic = arithmetic or one.role == "arithmetic"
+    return "unknown"
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoreReader:
+    """Turns answers into scores.
+
+    Attributes:
+        classes: number of scores a photo.
+        read: float32, [photos, ...], as the model answers, to float32, [photos, classes].
+        notes: what was assumed.
+    """
+
+    classes: int
+    read: Callable[[np.ndarray], np.ndarray]
+    notes: tuple[str, ...] = ()
+
+
+def read_scores(ending: Ending, trial: np.ndarray, name: str) -> ScoreReader:
+    """Decides, from one answer, how all are read.
+
+    Args:
+        ending: what the model does last.
+        trial: its answer for some photos, [photos, ...].
+        name: of the output, for messages.
+
+    Raises:
+        UserError: when there is not one score a class.
+    """
+    axes = [size for size in trial.shape[1:] if size != 1]
+    if trial.ndim < 1 or len(axes) > 1 or 0 in trial.shape:
+        shape = ", ".join(["any", *map(str, trial.shape[1:])])
+        raise UserError(
+            f"Expected one score a class from output `{name}`. Its values are [{shape}]; choose"
+            " another with --output_layer."
+        )
+    classes = axes[0] if axes else 1
+    step: Callable[[np.ndarray], np.ndarray]
+    notes: tuple[str, ...] = ()
+    if ending == "unknown":
+        ending = _guess(trial.reshape(len(trial), classes))
+        if ending == "logits":
+            notes = (f"the values of `{name}` are no shares, so softmax was applied to them.",)
+    elif ending == "logits" and classes > 1:
+        notes = (f"the model ends before its softmax, at `{name}`: it was applied here.",)
+    if classes == 1:
+        step = _pair_of_logit if ending == "logits" else _pair
+        notes = ("the model gives one score, that of the second of two classes.",)
+    elif ending == "sigmoid":
+        step = _same
+        notes = ("each label has a score of its own (sigmoid); they don't sum to 1.",)
+    else:
+        step = {"log_softmax": _powers, "logits": _softmax}.get(ending, _same)
+
+    def read(answer: np.ndarray) -> np.ndarray:
+        return step(answer.reshape(len(answer), classes).astype(np.float32))
+
+    return ScoreReader(max(classes, 2), read, notes)
+
+
+def _guess(trial: np.ndarray) -> Ending:
+    if not np.isfinite(trial).all() or trial.min() < 0 or trial.max() > 1 + 1e-3:
+        return "logits"
+    # 8-bit scores are multiples of 1/256 and sum to 1 only roughly.
+    if trial.shape[1] > 1 and np.all(np.abs(trial.sum(1) - 1) < 0.02 + 0.002 * trial.shape[1]):
+        return "softmax"
+    return "sigmoid" if trial.max() > 0 else "logits"
+
+
+def _same(answer: np.ndarray) -> np.ndarray:
+    return answer
+
+
+def _powers(answer: np.ndarray) -> np.ndarray:
+    return np.exp(answer)
+
+
+def _softmax(answer: np.ndarray) -> np.ndarray:
+    powers = np.exp(answer - answer.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def _pair(answer: np.ndarray) -> np.ndarray:
+    return np.concatenate([1 - answer, answer], axis=1)
+
+
+def _pair_of_logit(answer: np.ndarray) -> np.ndarray:
+    return _pair(1 / (1 + np.exp(-answer)))
