@@ -149,7 +149,7 @@ def test_second_run_computes_nothing(train, photo_dir, tmp_path, monkeypatch):
     def no_network(*args):
         raise AssertionError("the backbone was called")
 
-    monkeypatch.setattr("xferlearn.training.build_engine", no_network)
+    monkeypatch.setattr("xferlearn.features.build_engine", no_network)
     code, out, _ = train(f"--image_dir={photo_dir}", "--overwrite")
     assert code == 0
     assert "90 cached, 0 computed" in out
@@ -294,17 +294,17 @@ def test_killed_run_keeps_its_shards(make_photo_dir, tmp_path):
     # Small shards and a slow network, so that there is a middle to be killed in.
     code = (
         "import sys, time\n"
-        "from xferlearn import bottlenecks, engines, training\n"
+        "from xferlearn import bottlenecks, features\n"
         "from xferlearn.cli import main\n"
         "bottlenecks.ROWS_A_SHARD = 32\n"
-        "build = training.build_engine\n"
+        "build = features.build_engine\n"
         "def slow(*args):\n"
         "    engine = build(*args)\n"
         "    def run(pixels):\n"
         "        time.sleep(0.4)\n"
         "        return engine.run(pixels)\n"
         "    return type(engine)(engine.name, engine.precision, run)\n"
-        "training.build_engine = slow\n"
+        "features.build_engine = slow\n"
         "main(['train', *sys.argv[1:]])\n"
     )
     process = subprocess.Popen([sys.executable, "-c", code, *flags], stderr=subprocess.DEVNULL)

@@ -161,6 +161,20 @@ class ImageConfig(Config):
         " ~/.cache. Several runs may share it at the same time.",
         section="Photos",
     )
+    engine: str = setting(
+        "auto",
+        "What runs the frozen network. `auto` takes the fastest that is installed and agrees with"
+        " float32 TensorFlow on some of your photos.",
+        choices=("auto", "tensorflow", "openvino"),
+        section="Speed",
+    )
+    precision: str = setting(
+        "auto",
+        "Number format of the frozen network. `auto` takes bfloat16 where the processor has it"
+        " and the engine stays exact enough.",
+        choices=("auto", "float32", "bfloat16"),
+        section="Speed",
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -212,6 +226,13 @@ class TrainConfig(ImageConfig):
         "logs",
         "Folder for TensorBoard; each run makes a folder of its own in it.",
         aliases=("summaries_dir",),
+        section="Output",
+    )
+    summaries: str = setting(
+        "full",
+        "What goes to --logs_dir for TensorBoard: `none`; `scalars` for charts, run card and"
+        " HParams row; `full` also for graph, images, histograms, PR curves and projector.",
+        choices=("none", "scalars", "full"),
         section="Output",
     )
     print_misclassified_test_images: bool = setting(
@@ -429,3 +450,14 @@ class InspectConfig(Config):
         super().__post_init__()
         if not self.model:
             raise UserError("Expected the path of a model to inspect. None came.")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BoardConfig(Config):
+    """Settings of `xferlearn board`."""
+
+    logs_dir: str = setting("logs", "Folder of the runs, as `train` writes it.")
+    host: str = setting("localhost", "Address to listen on; 0.0.0.0 lets other machines in.")
+    port: int | None = setting(
+        None, "Port to listen on. Default: 6006, or the next free one.", minimum=0, maximum=65535
+    )

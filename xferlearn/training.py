@@ -4,19 +4,19 @@ import dataclasses
 import importlib.metadata
 import platform
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from xferlearn import backbones, heads, summaries
-from xferlearn.bottlenecks import BottleneckStore, FeatureSpace
 from xferlearn.bundles import Bundle, check_model_dir, write_bundle
-from xferlearn.config import TrainConfig, default_bottleneck_dir
-from xferlearn.engines import build_engine
+from xferlearn.config import TrainConfig
+from xferlearn.dashboard.summary import write_transfer_summary
 from xferlearn.errors import UserError
-from xferlearn.extraction import Extraction, extract
-from xferlearn.images import RESIZE_POLICY
+from xferlearn.extraction import Extraction
+from xferlearn.features import Features, feature_space
 from xferlearn.manifest import SPLITS, TEST, TRAIN, VALIDATION, Manifest, build_manifest
 from xferlearn.metrics import Evaluation, Misclassified, evaluate_predictions
 from xferlearn.progress import StageClock
@@ -28,7 +28,6 @@ from xferlearn.version import __version__
 if TYPE_CHECKING:
     import keras
 
-PRECISION = "float32"
 _VERSIONED = ("tensorflow", "keras", "tensorboard", "tensorflow-datasets", "numpy", "pillow")
 
 
@@ -38,19 +37,20 @@ class TrainResult:
 
     Attributes:
         bundle: the model folder that was written.
-        run_dir: folder of the run in the logs.
+        run_dir: folder of the run in the logs; None where no summaries were asked for.
         manifest: the photos and their split.
         extraction: what was computed and what was cached.
         training: steps run, best step.
         validation: evaluation on the validation split, which chose the weights.
         test: evaluation on the test split, which chose nothing.
         misclassified: the test photos that the model labels wrongly.
-        problems: damage found in the bottleneck store, a line each.
+        problems: damage found in the bottleneck store, and summaries that could not be written,
+            a line each.
         seconds: wall time of each stage.
     """
 
     bundle: Bundle
-    run_dir: Path
+    run_dir: Path | None
     manifest: Manifest
     extraction: Extraction
     training: heads.Training
@@ -93,16 +93,19 @@ def train_with(config: TrainConfig) -> TrainResult:
         backbone = backbones.load_backbone(
             config.backbone, weights=config.weights, image_size=config.image_size, seed=config.seed
         )
-        space = feature_space(backbone)
-    store = BottleneckStore(config.bottleneck_dir or default_bottleneck_dir(), space)
+        features = Features(lambda kind: feature_space(backbone, kind), lambda: backbone, config)
     with clock.stage("bottlenecks"):
-        extraction = extract(source, store, lambda: build_engine(backbone), config)
+        extraction = features.extract(source, config)
+        store = features.store
         manifest = split_photos(source, extraction, config)
         x = store.read([photo.digest for photo in manifest.photos])
     y = np.array([photo.label for photo in manifest.photos], np.int32)
-    run_dir = summaries.create_run(config.logs_dir, _run_name(config, space))
+    run_dir = None
+    if config.summaries != "none":
+        run_dir = summaries.create_run(config.logs_dir, _run_name(config, backbone.name))
+    problems = [*features.fallbacks, *store.problems]
     with clock.stage("training"):
-        head, training = _fit(config, manifest, x, y, run_dir)
+        head, training = _fit(config, manifest, x, y, run_dir, problems.append)
     with clock.stage("test"):
         # The test split is looked at here, once, after everything has been chosen.
         probabilities = {
@@ -117,11 +120,30 @@ def train_with(config: TrainConfig) -> TrainResult:
         )
     with clock.stage("model"):
         classifier = heads.build_classifier(backbone, head)
-        metadata = _metadata(config, space, manifest, extraction, training, validation, test)
+        metadata = _metadata(config, features, manifest, extraction, training, validation, test)
         metadata["timings"] |= {"seconds": _rounded(clock.seconds)}
         bundle = write_bundle(
             config.model_dir or "", classifier, manifest, metadata, overwrite=config.overwrite
         )
+    if run_dir is not None:
+        # After the model: whatever happens here can't cost it.
+        with clock.stage("summaries"):
+            record = summaries.RunRecord(
+                config=config,
+                source=source,
+                manifest=manifest,
+                bottlenecks=x,
+                head=head,
+                classifier=classifier,
+                probabilities=probabilities,
+                evaluations={VALIDATION: validation, TEST: test},
+                best_step=training.best_step,
+                photos_per_second=extraction.photos_per_second,
+                seconds=dict(clock.seconds),
+                metadata=bundle.metadata,
+            )
+            problems += summaries.write_run(run_dir, record, config.summaries)
+            problems += write_transfer_summary(run_dir, record, photos=config.summaries == "full")
     return TrainResult(
         bundle=bundle,
         run_dir=run_dir,
@@ -131,7 +153,7 @@ def train_with(config: TrainConfig) -> TrainResult:
         validation=validation,
         test=test,
         misclassified=_misclassified(manifest, probabilities[TEST]),
-        problems=tuple(store.problems),
+        problems=tuple(problems),
         seconds=dict(clock.seconds),
     )
 
@@ -144,21 +166,6 @@ def open_source(config: TrainConfig) -> PhotoSource:
     from xferlearn.datasets import open_dataset
 
     return open_dataset(config.dataset or "", config.data_dir)
-
-
-def feature_space(backbone: "keras.Model") -> FeatureSpace:
-    """Returns the feature space of a backbone as `load_backbone` returns it."""
-    spec, _ = backbones.resolve_backbone(backbone.name)
-    return FeatureSpace(
-        backbone=backbone.name,
-        weights_sha256=backbones.weights_digest(backbone),
-        image_size=backbone.input_shape[1],
-        resize=RESIZE_POLICY,
-        preprocessing=spec.preprocessing,
-        pooling="average",
-        precision=PRECISION,
-        width=backbone.output_shape[-1],
-    )
 
 
 def split_photos(source: PhotoSource, extraction: Extraction, config: TrainConfig) -> Manifest:
@@ -178,9 +185,25 @@ def split_photos(source: PhotoSource, extraction: Extraction, config: TrainConfi
 
 
 def _fit(
-    config: TrainConfig, manifest: Manifest, x: np.ndarray, y: np.ndarray, run_dir: Path
+    config: TrainConfig,
+    manifest: Manifest,
+    x: np.ndarray,
+    y: np.ndarray,
+    run_dir: Path | None,
+    on_error: Callable[[str], None],
 ) -> tuple["keras.Model", heads.Training]:
     train, validation = manifest.indices(TRAIN), manifest.indices(VALIDATION)
+    callbacks = []
+    if run_dir is not None:
+        first = train[: config.train_batch_size]
+        callbacks.append(
+            summaries.scalars_callback(
+                run_dir,
+                batch=(x[first], y[first]),
+                histograms=config.summaries == "full",
+                on_error=on_error,
+            )
+        )
     head = heads.build_head(
         x.shape[1],
         len(manifest.labels),
@@ -201,7 +224,7 @@ def _fit(
         batch_size=config.train_batch_size,
         class_weight=config.class_weight,
         seed=config.seed,
-        callbacks=[summaries.scalars_callback(run_dir)],
+        callbacks=callbacks,
     )
     if training.diverged:
         raise UserError(
@@ -211,7 +234,7 @@ def _fit(
     return head, training
 
 
-def _run_name(config: TrainConfig, space: FeatureSpace) -> str:
+def _run_name(config: TrainConfig, backbone: str) -> str:
     short = {
         "image_size": "px",
         "learning_rate": "lr",
@@ -224,7 +247,7 @@ def _run_name(config: TrainConfig, space: FeatureSpace) -> str:
     }
     changed = config.changed()
     parts = [f"{key}{changed[name]:g}" for name, key in short.items() if name in changed]
-    return "_".join([space.backbone, *parts])
+    return "_".join([backbone, *parts])
 
 
 def _misclassified(manifest: Manifest, probabilities: np.ndarray) -> tuple[Misclassified, ...]:
@@ -239,13 +262,14 @@ def _misclassified(manifest: Manifest, probabilities: np.ndarray) -> tuple[Miscl
 
 def _metadata(
     config: TrainConfig,
-    space: FeatureSpace,
+    features: Features,
     manifest: Manifest,
     extraction: Extraction,
     training: heads.Training,
     validation: Evaluation,
     test: Evaluation,
 ) -> dict[str, Any]:
+    space = features.store.space
     counts = manifest.counts()
     names = {label: synset_name(label) for label in manifest.labels}
     return {
@@ -268,6 +292,7 @@ def _metadata(
         },
         "bottleneck": {"layer": "pooling", "width": space.width},
         "feature_space": dataclasses.asdict(space),
+        "engine": features.as_dict(),
         "head": {
             "hidden_units": config.hidden_units,
             "dropout": config.dropout,

@@ -1,0 +1,140 @@
+"""The bottlenecks of one backbone: which feature space, which engine, and what is cached."""
+
+import json
+import os
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from xferlearn import backbones
+from xferlearn.bottlenecks import BottleneckStore, FeatureSpace
+from xferlearn.config import ImageConfig, default_bottleneck_dir
+from xferlearn.engines import (
+    Engine,
+    EnginePlan,
+    Parity,
+    ParityError,
+    build_engine,
+    checked,
+    plan_engines,
+)
+from xferlearn.errors import UserError
+from xferlearn.extraction import Extraction, extract
+from xferlearn.images import RESIZE_POLICY
+from xferlearn.sources import PhotoSource
+
+if TYPE_CHECKING:
+    import keras
+
+
+def feature_space(backbone: "keras.Model", precision: str) -> FeatureSpace:
+    """Returns the feature space of a backbone, as `load_backbone` returns it, in a precision.
+
+    The engine is no part of it: engines agree within `engines.parity.BOUNDS`, which is checked.
+    """
+    spec, _ = backbones.resolve_backbone(backbone.name)
+    return FeatureSpace(
+        backbone=backbone.name,
+        weights_sha256=backbones.weights_digest(backbone),
+        image_size=backbone.input_shape[1],
+        resize=RESIZE_POLICY,
+        preprocessing=spec.preprocessing,
+        pooling="average",
+        precision=precision,
+        width=backbone.output_shape[-1],
+    )
+
+
+class Features:
+    """Computes and caches bottlenecks with the fastest engine that is exact enough.
+
+    Attributes:
+        store: the bottlenecks on disk, of `store.space`.
+        plan: the engine in use.
+        parity: how it compares with float32 TensorFlow, from this run or an earlier one; None
+            for float32 TensorFlow itself, and before any photo was computed.
+        fallbacks: why faster engines were given up, a line each.
+    """
+
+    def __init__(
+        self,
+        space_of: Callable[[str], FeatureSpace],
+        model: Callable[[], "keras.Model"],
+        config: ImageConfig,
+    ) -> None:
+        """Chooses the engine and opens the store; loads and computes nothing.
+
+        Args:
+            space_of: returns the feature space for a precision.
+            model: returns the backbone; called only when a photo must be computed.
+            config: engine, precision, bottleneck_dir.
+
+        Raises:
+            UserError: when the engine that was asked for can't be had.
+        """
+        self.fallbacks: list[str] = []
+        self._space_of = space_of
+        self._model = model
+        self._root = Path(config.bottleneck_dir or default_bottleneck_dir())
+        self._plans = list(plan_engines(config.engine, config.precision))
+        self._open()
+
+    def _open(self) -> None:
+        while True:
+            self.plan = self._plans.pop(0)
+            self.store = BottleneckStore(self._root, self._space_of(self.plan.precision))
+            self.parity = self._recorded()
+            if self.parity is None or self.parity.passed:
+                return
+            self._give_up(self.parity)
+
+    def _give_up(self, parity: Parity) -> None:
+        if not self._plans:
+            raise UserError(f"{parity}. Use --engine=auto, which takes an exact one.")
+        self.fallbacks.append(
+            f"{parity}: {self._plans[0].name} {self._plans[0].precision} is used."
+        )
+
+    def engine(self) -> Engine:
+        """Returns the engine; its first batch is checked where that was never done."""
+        model = self._model()
+        engine = build_engine(model, self.plan)
+        exact = EnginePlan("tensorflow", "float32")
+        if self.plan == exact or self.parity is not None:
+            return engine
+        return checked(engine, lambda: build_engine(model, exact), self._record)
+
+    def extract(self, source: PhotoSource, limits: ImageConfig) -> Extraction:
+        """Sees to it that every readable photo has its bottleneck in `store`; see `extract`."""
+        while True:
+            try:
+                return extract(source, self.store, self.engine, limits)
+            except ParityError as error:
+                self._give_up(error.parity)
+                self._open()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns engine, precision and parity for the metadata."""
+        return {
+            "name": self.plan.name,
+            "precision": self.plan.precision,
+            "parity": self.parity.as_dict() if self.parity else None,
+            "fallbacks": list(self.fallbacks),
+        }
+
+    @property
+    def _record_path(self) -> Path:
+        return self.store.folder / f"parity-{self.plan.name}.json"
+
+    def _recorded(self) -> Parity | None:
+        try:
+            return Parity(**json.loads(self._record_path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def _record(self, parity: Parity) -> None:
+        self.parity = parity
+        temporary = self._record_path.with_name(f".{uuid.uuid4().hex}.tmp")
+        temporary.write_text(json.dumps(parity.as_dict()), encoding="utf-8")
+        os.replace(temporary, self._record_path)
