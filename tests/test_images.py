@@ -165,7 +165,7 @@ FORMS: dict[str, tuple[Callable[[], bytes], Callable[[], Image.Image], float]] =
     "black and white png": (
         lambda: encode(picture().convert("1"), "PNG"),
         lambda: picture().convert("1"),
-        0.6,
+        25,  # dots of black and white: every way of shrinking them gives other grays
     ),
     "palette png": (
         lambda: encode(palette(picture()), "PNG"),
@@ -495,18 +495,11 @@ def test_bmps_of_windows(bits: int, top_down: bool) -> None:
     assert difference(decode(bmp(bits, top_down=top_down)), reference(picture())) < 0.6
 
 
-@pytest.mark.xfail(
-    reason="BMPs that TensorFlow can't decode but Pillow can are refused", strict=True
-)
 @pytest.mark.parametrize("data", [bmp(16), bmp(24, os2_header=True)], ids=["16-bit", "OS/2"])
 def test_rare_bmps(data: bytes) -> None:
     assert difference(decode(data), reference(picture())) < 5
 
 
-@pytest.mark.xfail(
-    reason="256 photos wait at a time, and a 12-megapixel PNG with alpha waits as 36 MB",
-    strict=True,
-)
 def test_a_large_rare_photo_does_not_wait_at_full_size() -> None:
     image = Image.new("RGBA", (2000, 1500), (200, 10, 10, 128))
     assert len(prepare(encode(image, "PNG"), SIZE, MAX_PIXELS).data) < 1_000_000

@@ -27,7 +27,7 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
 # Shorter side to 256/224 of what the network sees, then the centre: on the flowers 1.2 points
 # better than squashing the whole photo into the square.
 CROP_FRACTION = 0.875
-RESIZE_POLICY = "shorter side to 8/7, centre crop, bilinear with antialias"
+RESIZE_POLICY = "shorter side to 8/7, centre crop, bilinear, antialias below 1/2"
 
 _JPEG, _PNG, _BMP = 0, 4, 5  # 0 to 3: JPEG decoded at 1/1, 1/2, 1/4 and 1/8 of its size
 _EXIF_ORIENTATION = 0x0112
@@ -49,8 +49,9 @@ _FOREIGN = (
     (b"\x00\x00\x00\x0cjP", "a JPEG 2000 file"),
     (b"\xff\x0a", "a JPEG XL file"),
 )
-# 8-bit gray and colour, also CMYK: TensorFlow's decoders read these as they are.
-_PLAIN = {"JPEG": ("L", "RGB", "CMYK"), "PNG": ("L", "RGB"), "BMP": ("RGB",)}
+# 8-bit gray and colour, also CMYK: TensorFlow's decoders read these as they are. BMP has many
+# forms that they don't.
+_PLAIN = {"JPEG": ("L", "RGB", "CMYK"), "PNG": ("L", "RGB")}
 
 
 class BadImage(ValueError):
@@ -96,15 +97,14 @@ def prepare(data: bytes, image_size: int | tuple[int, int], max_pixels: int) -> 
     if width * height > max_pixels:
         raise BadImage(f"{width} x {height} pixels, more than max_image_pixels={max_pixels}")
     orientation = _orientation(image)
+    shorter = min(width, height)
+    needed = max(_height_and_width(image_size)) / CROP_FRACTION
     transparent = "transparency" in image.info
     # TensorFlow reads 16-bit gray rightly too, but Pillow's modes tell only that it is not 8.
     if image.mode in _PLAIN.get(name, ()) and not transparent:
-        if name == "JPEG":
-            kind = _JPEG + _halvings(min(width, height), max(_height_and_width(image_size)))
-        else:
-            kind = _PNG if name == "PNG" else _BMP
+        kind = _JPEG + _halvings(shorter, needed) if name == "JPEG" else _PNG
         return PreparedImage(data, kind, orientation, width, height)
-    return PreparedImage(_as_bmp(image), _BMP, orientation, width, height)
+    return PreparedImage(_as_bmp(image, int(shorter / needed)), _BMP, orientation, width, height)
 
 
 def _open(data: bytes) -> tuple[str, Image.Image]:
@@ -132,12 +132,12 @@ def _orientation(image: Image.Image) -> int:
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
-def _halvings(side: int, image_size: int) -> int:
-    needed = image_size / CROP_FRACTION
-    return sum(side / ratio >= needed for ratio in (2, 4, 8))
+def _halvings(shorter: int, needed: float) -> int:
+    return sum(shorter / ratio >= needed for ratio in (2, 4, 8))
 
 
-def _as_bmp(image: Image.Image) -> bytes:
+def _as_bmp(image: Image.Image, reduction: int) -> bytes:
+    """Decodes with Pillow; `reduction` is how many times too large the photo is."""
     try:
         image.load()
         if image.mode.startswith("I;16") or image.mode == "I":
@@ -150,8 +150,12 @@ def _as_bmp(image: Image.Image) -> bytes:
             rgb = image
         else:
             raise BadImage(f"pixels of the form {image.mode} are not supported")
+        rgb = rgb.convert("RGB")
+        if reduction > 1:
+            # Many photos wait between reading and decoding, none of them at 12 megapixels.
+            rgb = rgb.reduce(reduction)
         buffer = io.BytesIO()
-        rgb.convert("RGB").save(buffer, "BMP")
+        rgb.save(buffer, "BMP")
         return buffer.getvalue()
     except BadImage:
         raise
@@ -187,8 +191,20 @@ def decode_pixels(
     """
     import tensorflow as tf
 
+    height, width = _height_and_width(image_size)
+    # Orientations 5 to 8 swap the sides, and are applied last, on fewer pixels.
+    size = tf.where(orientation > 4, [width, height], [height, width])
+
     def jpeg(ratio: int) -> tf.Tensor:
-        return tf.io.decode_jpeg(data, channels=3, ratio=ratio)
+        if resize != "crop":
+            return tf.io.decode_jpeg(data, channels=3, ratio=ratio)
+        # Only the blocks that the crop touches are decoded.
+        sides = -(-tf.image.extract_jpeg_shape(data)[:2] // ratio)
+        box = _centre_box(sides, size)
+        return tf.image.decode_and_crop_jpeg(data, box, channels=3, ratio=ratio)
+
+    def whole(pixels: tf.Tensor) -> tf.Tensor:
+        return _cropped(pixels, size) if resize == "crop" else pixels
 
     pixels = tf.switch_case(
         kind,
@@ -197,18 +213,12 @@ def decode_pixels(
             lambda: jpeg(2),
             lambda: jpeg(4),
             lambda: jpeg(8),
-            lambda: tf.io.decode_png(data, channels=3),
-            lambda: tf.io.decode_bmp(data, channels=3),
+            lambda: whole(tf.io.decode_png(data, channels=3)),
+            lambda: whole(tf.io.decode_bmp(data, channels=3)),
         ],
     )
-    height, width = _height_and_width(image_size)
-    if height == width:
-        resized = resize_pixels(pixels, tf.constant([height, width]), resize)
-    else:
-        # Orientations 5 to 8 swap the sides, and are applied last, on fewer pixels.
-        size = tf.where(orientation > 4, [width, height], [height, width])
-        resized = resize_pixels(pixels, size, resize)
-    return tf.ensure_shape(_oriented(resized, orientation), [height, width, 3])
+    oriented = _oriented(_scaled(pixels, size), orientation)
+    return tf.ensure_shape(oriented, [height, width, 3])
 
 
 def _height_and_width(image_size: int | tuple[int, int]) -> tuple[int, int]:
@@ -216,7 +226,7 @@ def _height_and_width(image_size: int | tuple[int, int]) -> tuple[int, int]:
 
 
 def resize_pixels(pixels: "tf.Tensor", size: "tf.Tensor", resize: str = "crop") -> "tf.Tensor":
-    """Resizes pixels to a size, bilinear with antialias.
+    """Resizes pixels to a size, bilinear; with antialias where they shrink to less than a half.
 
     Args:
         pixels: uint8 or float32, [height, width, 3], range [0, 255].
@@ -227,17 +237,37 @@ def resize_pixels(pixels: "tf.Tensor", size: "tf.Tensor", resize: str = "crop") 
     Returns:
         uint8, [*size, 3], range [0, 255].
     """
+    return _scaled(_cropped(pixels, size) if resize == "crop" else pixels, size)
+
+
+def _centre_box(sides: "tf.Tensor", size: "tf.Tensor") -> "tf.Tensor":
+    """Returns top, left, height and width of the part that is seen, int32, [4]."""
     import tensorflow as tf
 
-    if resize == "crop":
-        sides = tf.cast(tf.shape(pixels)[:2], tf.float32)
-        wanted = tf.cast(size, tf.float32)
-        scale = tf.reduce_min(sides / wanted) * CROP_FRACTION
-        # Cropping first gives the same pixels and resizes only those that are seen.
-        box = tf.maximum(tf.cast(tf.round(wanted * scale), tf.int32), 1)
-        top, left = tf.unstack((tf.shape(pixels)[:2] - box) // 2)
-        pixels = pixels[top : top + box[0], left : left + box[1]]
-    resized = tf.image.resize(pixels, size, antialias=True)
+    wanted = tf.cast(size, tf.float32)
+    scale = tf.reduce_min(tf.cast(sides, tf.float32) / wanted) * CROP_FRACTION
+    box = tf.maximum(tf.cast(tf.round(wanted * scale), tf.int32), 1)
+    return tf.concat([(sides - box) // 2, box], axis=0)
+
+
+def _cropped(pixels: "tf.Tensor", size: "tf.Tensor") -> "tf.Tensor":
+    import tensorflow as tf
+
+    top, left, height, width = tf.unstack(_centre_box(tf.shape(pixels)[:2], size))
+    return pixels[top : top + height, left : left + width]
+
+
+def _scaled(pixels: "tf.Tensor", size: "tf.Tensor") -> "tf.Tensor":
+    import tensorflow as tf
+
+    # Antialiasing costs as much as decoding. It is kept for where leaving it out would skip
+    # pixels, which JPEGs, decoded at a fraction of their size, never come to.
+    shrinks = tf.reduce_any(tf.shape(pixels)[:2] > 2 * size)
+    resized = tf.cond(
+        shrinks,
+        lambda: tf.image.resize(pixels, size, antialias=True),
+        lambda: tf.image.resize(pixels, size),
+    )
     return tf.saturate_cast(tf.round(resized), tf.uint8)
 
 
