@@ -65,6 +65,13 @@ COMMANDS: dict[str, Command] = {
         "PATH [flags]",
         "xferlearn inspect retrained_graph.pb",
     ),
+    "board": Command(
+        "xferlearn.commands.board",
+        config.BoardConfig,
+        "Show the runs in TensorBoard.",
+        "[--logs_dir=DIR] [flags]",
+        "xferlearn board --logs_dir=logs",
+    ),
 }
 
 

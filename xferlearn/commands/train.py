@@ -6,6 +6,7 @@ import sys
 from xferlearn.commands.evaluate import misclassified_lines
 from xferlearn.config import TrainConfig
 from xferlearn.manifest import SPLITS
+from xferlearn.summaries import folder_bytes
 from xferlearn.synsets import readable_label
 from xferlearn.tables import format_facts, format_table
 from xferlearn.training import TrainResult, train_with
@@ -44,8 +45,9 @@ def summary(result: TrainResult) -> str:
         "validation": result.validation.summary(),
         "test": result.test.summary(),
         "model": str(result.bundle.path),
-        "logs": str(result.run_dir),
     }
+    if result.run_dir is not None:
+        rows["logs"] = f"{result.run_dir} ({folder_bytes(result.run_dir) / 1e6:.1f} MB)"
     lines.append(format_facts(rows))
     return "\n".join(lines)
 
@@ -70,9 +72,11 @@ def misclassified_list(result: TrainResult) -> str:
 
 def next_commands(config: TrainConfig, result: TrainResult) -> str:
     """Returns the commands to run next, to be pasted."""
-    model = shlex.quote(str(config.model_dir))
-    return (
-        "\nnext:\n"
-        f"  xferlearn label --model={model} PHOTO...\n"
-        f"  tensorboard --logdir {shlex.quote(str(result.run_dir.parent))}"
-    )
+    lines = [
+        "",
+        "next:",
+        f"  xferlearn label --model={shlex.quote(str(config.model_dir))} PHOTO...",
+    ]
+    if result.run_dir is not None:
+        lines.append(f"  tensorboard --logdir {shlex.quote(str(result.run_dir.parent))}")
+    return "\n".join(lines)

@@ -1,0 +1,83 @@
+"""`xferlearn board`: TensorBoard on the runs."""
+
+import logging
+import os
+import threading
+from pathlib import Path
+
+from xferlearn.config import BoardConfig
+from xferlearn.errors import UserError, XferlearnError
+
+
+def run(config: BoardConfig) -> int:
+    """Starts TensorBoard, prints its address, and serves until Ctrl-C.
+
+    Args:
+        config: the command's settings.
+
+    Returns:
+        0.
+
+    Raises:
+        UserError: there are no runs, or the port is taken.
+        XferlearnError: TensorBoard can't start.
+    """
+    runs = find_runs(config.logs_dir)
+    print(f"{len(runs)} runs in {config.logs_dir}")
+    try:
+        print(f"TensorBoard is at {start_board(config)} (Ctrl-C ends it)", flush=True)
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        print()
+    return 0
+
+
+def find_runs(logs_dir: str) -> list[Path]:
+    """Returns the folders below `logs_dir`, or it itself, that hold TensorBoard's event files.
+
+    A run's train, validation and test are part of it.
+
+    Raises:
+        UserError: there is no such folder, or none in it.
+    """
+    root = Path(logs_dir)
+    if not root.is_dir():
+        came = "a file" if root.exists() else "nothing"
+        raise UserError(
+            f"Expected --logs_dir to be a folder with runs. Found {came} at {logs_dir}."
+            " `xferlearn train` makes one."
+        )
+    folders = {path.parent for path in root.rglob("*tfevents*")}
+    runs = [path for path in folders if not folders.intersection(path.parents)]
+    if not runs:
+        raise UserError(
+            f"There are no runs in {logs_dir}. `xferlearn train --logs_dir={logs_dir} ...` makes"
+            " one."
+        )
+    return sorted(runs)
+
+
+def start_board(config: BoardConfig) -> str:
+    """Starts TensorBoard in threads of this process and returns its address.
+
+    Raises:
+        UserError: the port is taken, or the host is none of this machine.
+        XferlearnError: TensorBoard can't start.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from tensorboard import program
+
+    # It tells on stderr which optional packages are missing.
+    logging.getLogger("tensorboard").setLevel(logging.ERROR)
+    board = program.TensorBoard()
+    words = ["tensorboard", "--logdir", config.logs_dir, "--host", config.host]
+    if config.port is not None:
+        words += ["--port", str(config.port)]
+    try:
+        board.configure(argv=words)
+        return board.launch()
+    except program.TensorBoardPortInUseError:
+        taken = "6006 and the ports after it are" if config.port is None else f"{config.port} is"
+        raise UserError(f"Port {taken} in use. Choose another with --port, 0 for any.") from None
+    except (program.TensorBoardServerException, OSError) as error:
+        raise XferlearnError(f"TensorBoard can't start: {' '.join(str(error).split())}") from None

@@ -1,0 +1,18 @@
+"""What TensorBoard shows of a run: scalars, graph, run card, images, projector and the rest."""
+
+from xferlearn.summaries.events import EventWriter
+from xferlearn.summaries.graph import write_graph
+from xferlearn.summaries.record import RunRecord
+from xferlearn.summaries.runs import create_run, folder_bytes
+from xferlearn.summaries.scalars import scalars_callback
+from xferlearn.summaries.writing import write_run
+
+__all__ = [
+    "EventWriter",
+    "RunRecord",
+    "create_run",
+    "folder_bytes",
+    "scalars_callback",
+    "write_graph",
+    "write_run",
+]

@@ -1,0 +1,173 @@
+"""The run card: what a run was and what came out of it, as a page of Markdown."""
+
+import shlex
+from collections.abc import Iterable, Sequence
+
+from xferlearn.backbones.table import PREPROCESSING
+from xferlearn.manifest import SPLITS
+from xferlearn.summaries.events import EventWriter
+from xferlearn.summaries.record import RunRecord
+
+MOST_CLASSES = 200
+MOST_BAD_PHOTOS = 500
+
+
+def write_card(events: EventWriter, record: RunRecord) -> None:
+    """Writes the pages `run_card` and, where photos were left out, `bad_photos`."""
+    events.text("run_card", run_card(record))
+    if record.manifest.bad:
+        events.text("bad_photos", _bad_photos(record))
+
+
+def run_card(record: RunRecord) -> str:
+    """Returns the run card of a training, Markdown."""
+    said = record.metadata
+    parts = [
+        f"# {escape(said['backbone']['name'])}: test accuracy"
+        f" {record.evaluations['test'].summary()}",
+        "## Input layer? Resolution? Value range?",
+        table(("question", "answer"), _answers(record)),
+        "## Results",
+        table(("what", "value"), _results(record)),
+        "## Classes and photos",
+        *_classes(record),
+        "## Settings that differ from the default",
+        _settings(record),
+        "## Versions",
+        table(("package", "version"), said["versions"].items()),
+        "## Command line",
+        f"    {shlex.join(said['command'])}".replace("\n", " "),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _answers(record: RunRecord) -> list[tuple[str, str]]:
+    said = record.metadata
+    image, backbone = said["input"], said["backbone"]
+    low, high = image["value_range"]
+    return [
+        ("input layer", f"`{image['name']}`"),
+        ("resolution", f"{image['width']} x {image['height']} px, RGB"),
+        ("value range", f"{low} to {high}, {image['dtype']}; give it raw pixels"),
+        ("normalisation", f"inside the model: {_formula(backbone['preprocessing'])}"),
+        ("from photo to square", image["resize"]),
+        ("backbone", f"{escape(backbone['name'])}, frozen"),
+        (
+            "weights",
+            f"{escape(str(backbone['weights']))}, SHA-256 `{backbone['weights_sha256'][:16]}`",
+        ),
+        (
+            "bottleneck layer",
+            f"`{said['bottleneck']['layer']}`, {said['bottleneck']['width']} values",
+        ),
+        (
+            "output layer",
+            f"`{said['output']['name']}`, {said['output']['activation']} over"
+            f" {len(record.manifest.labels)} labels",
+        ),
+    ]
+
+
+def _formula(name: str) -> str:
+    rules = PREPROCESSING.get(name)
+    if rules is None or name == "inside":
+        return "by the network's own first layers"
+    ends = [
+        (offset, 255 * scale + offset)
+        for scale, offset in zip(rules.scale, rules.offset, strict=True)
+    ]
+    if len(set(ends)) == 1:
+        low, high = ends[0]
+        mean, deviation = -rules.offset[0] / rules.scale[0], 1 / rules.scale[0]
+        return f"(x - {mean:.4g}) / {deviation:.4g}, which gives {low:.3g} to {high:.3g}"
+    channels = ", ".join(
+        f"{channel} {low:.4g} to {high:.4g}"
+        for channel, (low, high) in zip("RGB", ends, strict=True)
+    )
+    return f"{channels}{', as BGR' if rules.bgr else ''}"
+
+
+def _results(record: RunRecord) -> list[tuple[str, str]]:
+    stages = ", ".join(f"{name} {value:.1f} s" for name, value in record.seconds.items())
+    training = record.metadata["training"]
+    return [
+        ("test accuracy", record.evaluations["test"].summary()),
+        ("validation accuracy", record.evaluations["validation"].summary()),
+        ("training", f"{training['steps_run']} steps, best at step {training['best_step']}"),
+        ("photos per second", f"{record.photos_per_second:.0f}, from files to bottlenecks"),
+        ("time", f"{sum(record.seconds.values()):.1f} s: {stages}"),
+    ]
+
+
+def _classes(record: RunRecord) -> list[str]:
+    manifest = record.manifest
+    counts = manifest.counts()
+    scores = {row.label: row for row in record.evaluations["test"].classes}
+    rows = [
+        (
+            escape(label),
+            *(str(counts[label][split]) for split in SPLITS),
+            _percent(scores[label].precision),
+            _percent(scores[label].recall),
+        )
+        for label in manifest.labels[:MOST_CLASSES]
+    ]
+    more = len(manifest.labels) - len(rows)
+    totals = [str(len(manifest.indices(split))) for split in SPLITS]
+    parts = [
+        table(
+            ("class", *SPLITS, "precision in test", "recall in test"),
+            [*rows, ("all", *totals, "", "")],
+        )
+    ]
+    if more > 0:
+        parts.append(f"{more} more classes are not listed.")
+    if manifest.bad:
+        parts.append(f"{len(manifest.bad)} photos were left out; see `bad_photos`.")
+    if manifest.duplicates:
+        parts.append(f"{manifest.duplicates} copies of photos were left out.")
+    parts += [f"Warning: {escape(warning)}" for warning in manifest.warnings]
+    return parts
+
+
+def _settings(record: RunRecord) -> str:
+    changed = record.config.changed()
+    return table(
+        ("setting", "value"),
+        [(f"`{name}`", escape(str(value))) for name, value in changed.items()],
+    )
+
+
+def _bad_photos(record: RunRecord) -> str:
+    manifest = record.manifest
+    rows = [
+        (
+            escape(bad.name),
+            escape(manifest.labels[bad.label]) if bad.label >= 0 else "",
+            escape(bad.reason),
+        )
+        for bad in manifest.bad[:MOST_BAD_PHOTOS]
+    ]
+    more = len(manifest.bad) - len(rows)
+    page = f"{len(manifest.bad)} photos were left out.\n\n" + table(
+        ("photo", "class", "reason"), rows
+    )
+    return f"{page}\n\nand {more} more" if more else page
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{share:.1%}"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Returns a Markdown table; cells are Markdown themselves, see `escape`."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def escape(text: str) -> str:
+    """Returns text as Markdown that shows it as it is, also inside a table."""
+    shown = " ".join(text.split())
+    for sign in "\\`*_{}[]()#+-!|":
+        shown = shown.replace(sign, "&#124;" if sign == "|" else "\\" + sign)
+    return shown.replace("<", "&lt;").replace(">", "&gt;")

@@ -1,0 +1,56 @@
+"""One row a run on the HParams page: its settings, and what came out."""
+
+import time
+
+from tensorboard.plugins.hparams import api_pb2
+from tensorboard.plugins.hparams.summary_v2 import HParam, Metric, hparams_config_pb, hparams_pb
+
+from xferlearn.config import settings_of
+from xferlearn.summaries.events import EventWriter, plain
+from xferlearn.summaries.record import RunRecord
+
+Value = bool | int | float | str
+
+# Where things are, not what is learned.
+_LEFT_OUT = ("Output", "Photos")
+_LEFT_OUT_NAMES = ("image_dir", "dataset", "data_dir")
+_METRICS = {
+    "results/test_accuracy": "test accuracy",
+    "results/validation_accuracy": "validation accuracy",
+    "results/seconds": "seconds",
+    "results/photos_per_second": "photos per second",
+}
+
+
+def write_hparams(events: EventWriter, record: RunRecord) -> None:
+    """Writes the run's row; its metrics are the scalars that `write_results` writes."""
+    from tensorboard.plugins.hparams.summary import session_end_pb  # imports TensorFlow
+
+    values = hparams(record)
+    metrics = [Metric(tag, display_name=name) for tag, name in _METRICS.items()]
+    events.summary(hparams_config_pb([HParam(name) for name in values], metrics))
+    started = time.time() - sum(record.seconds.values())
+    # Runs of one trial are averaged into one row, so each is a trial of its own. The column is
+    # narrow, and dates are mostly the same: they come last.
+    day, _, rest = events.folder.name.partition("_")
+    trial = f"{rest} {day}".strip()
+    events.summary(hparams_pb(values, trial_id=trial, start_time_secs=started))
+    events.summary(session_end_pb(api_pb2.STATUS_SUCCESS))
+
+
+def hparams(record: RunRecord) -> dict[str, Value]:
+    """Returns the settings of a run that decide what is learned, defaults filled in.
+
+    Always the same names, so that runs are rows of one table.
+    """
+    config = record.config
+    values: dict[str, Value] = {"data": plain(config.image_dir or config.dataset or "")}
+    for name, (_, rules) in settings_of(config).items():
+        if rules.section not in _LEFT_OUT and name not in _LEFT_OUT_NAMES:
+            value = getattr(config, name)
+            values[name] = value if isinstance(value, (bool, int, float)) else plain(str(value))
+    values["image_size"] = record.image_size
+    values["backbone"] = record.metadata["backbone"]["name"]
+    steps = config.how_many_training_steps
+    values["how_many_training_steps"] = steps or record.metadata["training"]["steps_run"]
+    return values

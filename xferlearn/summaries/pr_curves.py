@@ -1,0 +1,54 @@
+"""Precision and recall of each class at every threshold."""
+
+import numpy as np
+from tensorboard.plugins.pr_curve.summary import raw_data_pb
+
+from xferlearn.manifest import TEST, VALIDATION
+from xferlearn.summaries.events import RunWriters
+from xferlearn.summaries.record import RunRecord
+
+MOST_CLASSES = 100
+THRESHOLDS = 101
+
+
+def write_pr_curves(writers: RunWriters, record: RunRecord) -> None:
+    """Writes `pr_curves/<class>` of validation and of test, for the first `MOST_CLASSES`."""
+    for split in (VALIDATION, TEST):
+        truth = record.truth(split)
+        if not len(truth):
+            continue
+        for index, label in enumerate(record.manifest.labels[:MOST_CLASSES]):
+            curve = pr_curve(truth == index, record.probabilities[split][:, index])
+            summary = raw_data_pb(label, *curve, num_thresholds=THRESHOLDS, display_name=label)
+            summary.value[0].tag = f"pr_curves/{label}"
+            writers[split].summary(summary, record.best_step)
+
+
+def pr_curve(positive: np.ndarray, scores: np.ndarray, thresholds: int = THRESHOLDS) -> np.ndarray:
+    """Returns the counts and rates of one class at evenly spaced thresholds from 0 to 1.
+
+    Args:
+        positive: bool, [photos]: which photos are of the class.
+        scores: float, [photos], range [0, 1]: its probabilities.
+        thresholds: how many.
+
+    Returns:
+        float64, [6, thresholds]: true positives, false positives, true negatives, false
+        negatives, precision, recall. Precision is 0 where nothing is above the threshold, as
+        TensorBoard's own summaries have it.
+    """
+    levels = np.linspace(0.0, 1.0, thresholds)
+    # A photo is above all levels up to the last one that is no larger than its score.
+    last = np.searchsorted(levels, scores, side="right")
+    above = np.zeros((2, thresholds + 1))
+    for row, chosen in enumerate((positive, ~positive)):
+        np.add.at(above[row], last[chosen], 1)
+    true_positive, false_positive = above[:, ::-1].cumsum(axis=1)[:, ::-1][:, 1:]
+    false_negative = positive.sum() - true_positive
+    true_negative = (~positive).sum() - false_positive
+    with np.errstate(invalid="ignore"):
+        precision = np.nan_to_num(true_positive / (true_positive + false_positive))
+        recall = np.nan_to_num(true_positive / (true_positive + false_negative))
+    return np.stack(
+        [true_positive, false_positive, true_negative, false_negative, precision, recall]
+    )

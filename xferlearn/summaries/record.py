@@ -1,0 +1,67 @@
+"""What a run's summaries are made from."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from xferlearn.config import TrainConfig
+from xferlearn.manifest import Manifest
+from xferlearn.metrics import Evaluation
+from xferlearn.sources import PhotoSource
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclasses.dataclass(frozen=True)
+class RunRecord:
+    """A finished training, as the summaries see it.
+
+    Attributes:
+        config: its settings.
+        source: where its photos can be read again.
+        manifest: its photos, and their split.
+        bottlenecks: of `manifest.photos`, float32, [photos, width].
+        head: from bottlenecks to probabilities.
+        classifier: from pixels to probabilities.
+        probabilities: by split ("validation", "test"), for the photos that
+            `manifest.indices(split)` lists, float32, [photos, classes], range [0, 1].
+        evaluations: by split, as `probabilities`.
+        best_step: optimizer step whose weights were kept.
+        photos_per_second: from files to bottlenecks.
+        seconds: wall time of each stage so far.
+        metadata: content of the model folder's metadata.json.
+    """
+
+    config: TrainConfig
+    source: PhotoSource
+    manifest: Manifest
+    bottlenecks: np.ndarray
+    head: "keras.Model"
+    classifier: "keras.Model"
+    probabilities: Mapping[str, np.ndarray]
+    evaluations: Mapping[str, Evaluation]
+    best_step: int
+    photos_per_second: float
+    seconds: Mapping[str, float]
+    metadata: Mapping[str, Any]
+
+    @property
+    def image_size(self) -> int:
+        """Side in px of the square that the network sees."""
+        return int(self.metadata["input"]["height"])
+
+    def truth(self, split: str) -> np.ndarray:
+        """Returns the class indices of a split's photos, int32, [photos]."""
+        photos = self.manifest.photos
+        return np.array([photos[i].label for i in self.manifest.indices(split)], np.int32)
+
+    def cross_entropy(self, split: str) -> float | None:
+        """Returns the mean cross-entropy over a split's photos; None without photos."""
+        probabilities, truth = self.probabilities[split], self.truth(split)
+        if not len(truth):
+            return None
+        picked = probabilities[np.arange(len(truth)), truth]
+        return float(-np.log(np.maximum(picked, 1e-7)).mean())

@@ -1,0 +1,138 @@
+"""Charts: a training as it goes, and one number each of what came out."""
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from xferlearn.manifest import TEST, TRAIN, VALIDATION
+from xferlearn.summaries.events import RunWriters
+from xferlearn.summaries.record import RunRecord
+
+if TYPE_CHECKING:
+    import keras
+
+
+def scalars_callback(
+    run_dir: str | Path,
+    *,
+    batch: tuple[Any, Any] | None = None,
+    histograms: bool = False,
+    on_error: Callable[[str], None] = warnings.warn,
+) -> "keras.callbacks.Callback":
+    """Returns a Keras callback that logs a training for TensorBoard, in any `model.fit`.
+
+    After every epoch it writes `loss`, `accuracy` (each metric by its name), `learning_rate` and
+    `weight_norm` at the optimizer's step, to `<run_dir>/train` and `<run_dir>/validation`, so that
+    both are lines of one chart.
+
+    Args:
+        run_dir: folder of the run, such as `create_run` makes.
+        batch: inputs and targets on which `gradient_norm` is measured after every epoch; without
+            them it is not.
+        histograms: also write the distribution of each of the model's trainable weights.
+        on_error: called once, with the reason, when the events can't be written, such as on a
+            full disk. The training goes on without them.
+
+    Example:
+        >>> run_dir = create_run("logs", "my_model")
+        >>> model.fit(x, y, validation_data=more, callbacks=[scalars_callback(run_dir)])
+    """
+    import keras
+    import tensorflow as tf
+
+    class ScalarsCallback(keras.callbacks.Callback):
+        def __init__(self) -> None:
+            super().__init__()
+            self._writers = RunWriters(run_dir)
+            self._failed = False
+            self._gradient_norm: Callable[[], tf.Tensor] | None = None
+
+        def on_train_begin(self, logs: dict | None = None) -> None:
+            if batch is not None:
+                self._gradient_norm = _gradient_norm(self.model, batch)
+
+        def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+            if self._failed:
+                return
+            try:
+                self._write(logs or {}, int(self.model.optimizer.iterations))
+            except (OSError, tf.errors.OpError) as error:
+                self._failed = True
+                on_error(f"Can't write events to {run_dir}: {reason(error)}.")
+
+        def on_train_end(self, logs: dict | None = None) -> None:
+            self._writers.close()
+
+        def _write(self, logs: dict[str, float], step: int) -> None:
+            train, validation = self._writers[TRAIN], self._writers[VALIDATION]
+            for name, value in logs.items():
+                # Keras 3 puts the rate into the logs where ReduceLROnPlateau is used.
+                if name != "learning_rate":
+                    events = validation if name.startswith("val_") else train
+                    events.scalar(name.removeprefix("val_"), value, step)
+            train.scalar("learning_rate", float(self.model.optimizer.learning_rate), step)
+            weights = [np.asarray(weight) for weight in self.model.trainable_weights]
+            train.scalar("weight_norm", _norm(weights), step)
+            if self._gradient_norm is not None:
+                train.scalar("gradient_norm", float(self._gradient_norm()), step)
+            if histograms:
+                for weight, values in zip(self.model.trainable_weights, weights, strict=True):
+                    train.histogram(f"weights/{weight.path}", values, step)
+            train.flush()
+            validation.flush()
+
+    return ScalarsCallback()
+
+
+def _norm(arrays: list[np.ndarray]) -> float:
+    return float(np.sqrt(sum(float(np.square(array, dtype=np.float64).sum()) for array in arrays)))
+
+
+def _gradient_norm(model: "keras.Model", batch: tuple[Any, Any]) -> Callable[[], Any]:
+    import tensorflow as tf
+
+    x, y = (tf.convert_to_tensor(part) for part in batch)
+
+    @tf.function(jit_compile=False)
+    def norm() -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            loss = model.compute_loss(x=x, y=y, y_pred=model(x, training=False))
+        weights = [weight.value for weight in model.trainable_weights]
+        return tf.linalg.global_norm(tape.gradient(loss, weights))
+
+    return norm
+
+
+def write_results(writers: RunWriters, record: RunRecord) -> None:
+    """Writes what came out: accuracy and cross-entropy of the kept weights, speed.
+
+    The run's own `results/...` are what HParams shows; the test's `accuracy` is a point in the
+    chart of the training.
+    """
+    run = writers[""]
+    for split in (VALIDATION, TEST):
+        accuracy, loss = record.evaluations[split].accuracy, record.cross_entropy(split)
+        if accuracy is None or loss is None:
+            continue
+        run.scalar(f"results/{split}_accuracy", accuracy, record.best_step)
+        run.scalar(f"results/{split}_cross_entropy", loss, record.best_step)
+        if split == TEST:
+            writers[split].scalar("accuracy", accuracy, record.best_step)
+            writers[split].scalar("cross_entropy", loss, record.best_step)
+    run.scalar("results/photos_per_second", record.photos_per_second, record.best_step)
+    run.scalar("results/seconds", sum(record.seconds.values()), record.best_step)
+
+
+def write_seconds(writers: RunWriters, seconds: dict[str, float]) -> None:
+    """Writes the wall time of each stage, a chart each."""
+    for stage, value in seconds.items():
+        writers[""].scalar(f"seconds/{stage.replace(' ', '_')}", value)
+
+
+def reason(error: Exception) -> str:
+    """Returns in a few words why something can't be written."""
+    said = getattr(error, "strerror", None) or getattr(error, "message", None) or str(error)
+    return " ".join(str(said).split())[:200] or type(error).__name__

@@ -1,0 +1,55 @@
+"""Writes all that TensorBoard shows of a finished run."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from xferlearn.summaries.card import write_card
+from xferlearn.summaries.events import RunWriters
+from xferlearn.summaries.graph import write_graph
+from xferlearn.summaries.histograms import write_histograms
+from xferlearn.summaries.hparams import write_hparams
+from xferlearn.summaries.pictures import write_pictures
+from xferlearn.summaries.pr_curves import write_pr_curves
+from xferlearn.summaries.projector import write_projector
+from xferlearn.summaries.record import RunRecord
+from xferlearn.summaries.scalars import reason, write_results, write_seconds
+
+Part = Callable[[RunWriters, RunRecord], None]
+
+_ALWAYS: tuple[Part, ...] = (
+    write_results,
+    lambda writers, record: write_card(writers[""], record),
+    lambda writers, record: write_hparams(writers[""], record),
+)
+_FULL: tuple[Part, ...] = (
+    lambda writers, record: write_graph(writers[""], record.classifier),
+    write_pictures,
+    lambda writers, record: write_histograms(writers[""], record),
+    write_pr_curves,
+    lambda writers, record: write_projector(writers.run_dir, record),
+)
+
+
+def write_run(run_dir: str | Path, record: RunRecord, level: str = "full") -> tuple[str, ...]:
+    """Writes the summaries of a finished run.
+
+    Args:
+        run_dir: the run's folder, made by `create_run`.
+        record: the run.
+        level: "scalars" for charts, run card and HParams row; "full" for everything.
+
+    Returns:
+        What could not be written, a line each: a full disk must not cost a finished training.
+    """
+    started = time.perf_counter()
+    with RunWriters(run_dir) as writers:
+        try:
+            for part in (*_ALWAYS, *(_FULL if level == "full" else ())):
+                part(writers, record)
+            spent = {**record.seconds, "summaries": time.perf_counter() - started}
+            write_seconds(writers, spent)
+        # Besides the disk, the drawing of a stranger's photos and labels may fail in many ways.
+        except Exception as error:
+            return (f"The summaries in {run_dir} are not complete: {reason(error)}.",)
+    return ()
