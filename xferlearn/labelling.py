@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from xferlearn.bundles import read_bundle
-from xferlearn.config import ImageConfig
+from xferlearn.bundles import METADATA_FILE, read_bundle
+from xferlearn.config import ImageConfig, ModelConfig
 from xferlearn.errors import UserError
 from xferlearn.extraction import Loaded, decoded_batches, load_photos
-from xferlearn.predictors import Predictor, bundle_predictor
-from xferlearn.runtime import start_tensorflow
+from xferlearn.predictors import Predictor, open_predictor
 from xferlearn.sources import Entry, FileSource, PhotoSource
 
 
@@ -92,7 +91,8 @@ class Classifier:
 
     Attributes:
         labels: class names in output order.
-        metadata: content of the model folder's metadata.json.
+        metadata: content of the model folder's metadata.json; {} for other models.
+        predictor: the model itself.
 
     Example:
         >>> classifier = load_classifier("out/flowers")
@@ -105,7 +105,7 @@ class Classifier:
     ) -> None:
         self.labels = predictor.labels
         self.metadata = metadata
-        self._predictor = predictor
+        self.predictor = predictor
         self._limits = limits or ImageConfig()
 
     def predict(self, photos: Sequence[str | Path | bytes | np.ndarray]) -> np.ndarray:
@@ -131,14 +131,14 @@ class Classifier:
                 files.append((index, _entry(index, photo)))
         source = _Entries(tuple(entry for _, entry in files))
         for (index, _), labelled in zip(
-            files, label_photos(source, self._predictor, self._limits), strict=True
+            files, label_photos(source, self.predictor, self._limits), strict=True
         ):
             if labelled.scores is None:
                 raise UserError(f"{labelled.name} can't be used: {labelled.problem}.")
             result[index] = labelled.scores
         for index in arrays:
-            pixels = _resized(np.asarray(photos[index]), index, self._predictor)
-            result[index] = self._predictor.run(pixels[None])[0]
+            pixels = _resized(np.asarray(photos[index]), index, self.predictor)
+            result[index] = self.predictor.run(pixels[None])[0]
         return result
 
     def label(
@@ -149,15 +149,27 @@ class Classifier:
         return labelled.top(self.labels, top_k)
 
 
-def load_classifier(model_dir: str | Path) -> Classifier:
-    """Loads a model folder that `train` wrote.
+def load_classifier(model: str | Path | None = None, **settings: Any) -> Classifier:
+    """Loads a model folder that `train` wrote, or a model file of any other format.
+
+    A SavedModel or frozen graph is a program, and loading it runs it: take it only from someone
+    you trust. `predictor.notes` says what was assumed of a model that does not tell.
+
+    Args:
+        model: the folder or file.
+        settings: what the file does not tell, and `backbone` instead of a model; the names are
+            the flags of `xferlearn label`, listed in `config.ModelConfig`.
 
     Raises:
-        UserError: when it is none, or is damaged.
+        UserError: when there is no such model, it is damaged, or contradicts the settings.
+
+    Example:
+        >>> load_classifier("retrained_graph.pb", labels="names.txt").label("rose.jpg")
     """
-    bundle = read_bundle(model_dir)
-    start_tensorflow()
-    return Classifier(bundle_predictor(bundle), bundle.metadata)
+    config = ModelConfig.of({"model": None if model is None else str(model), **settings})
+    predictor = open_predictor(config)
+    ours = model is not None and (Path(model) / METADATA_FILE).is_file()
+    return Classifier(predictor, read_bundle(str(model)).metadata if ours else {})
 
 
 @dataclasses.dataclass(frozen=True)

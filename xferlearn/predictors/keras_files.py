@@ -55,7 +55,8 @@ def open_keras(path: Path, feed: Feed, output: int) -> Runtime:
     def answer(values: tf.Tensor) -> tf.Tensor:
         return keras.tree.flatten(model(values, training=False))[output]
 
-    traced = tf.function(answer).get_concrete_function(tf.TensorSpec(feed.shape, feed.dtype))
+    spec = tf.TensorSpec(feed.shape, feed.dtype)
+    traced = tf.function(answer, autograph=False).get_concrete_function(spec)
     frozen = convert_variables_to_constants_v2(traced)
 
     def run(values: np.ndarray) -> np.ndarray:

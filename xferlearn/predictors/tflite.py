@@ -9,6 +9,7 @@ import numpy as np
 from xferlearn.errors import UserError
 from xferlearn.predictors.base import Runtime
 from xferlearn.predictors.feeding import Feed
+from xferlearn.runtime import _captured_stderr
 
 
 def open_tflite(path: Path, feed: Feed, output: str) -> Runtime:
@@ -28,12 +29,17 @@ def open_tflite(path: Path, feed: Feed, output: str) -> Runtime:
         raise UserError(
             f'{path} is a TFLite file; to run it: pip install "xferlearn[tflite]"'
         ) from None
-    try:
-        interpreter = Interpreter(str(path), num_threads=os.cpu_count())
-        interpreter.allocate_tensors()
-    except Exception as error:  # the interpreter raises many types on what it can't run
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"LiteRT can't load {path}: {reason}") from error
+    problem: Exception | None = None
+    # It announces its delegate on stderr, and repeats its errors there.
+    with _captured_stderr():
+        try:
+            interpreter = Interpreter(str(path), num_threads=os.cpu_count())
+            interpreter.allocate_tensors()
+        except Exception as error:  # it raises many types on what it can't run
+            problem = error
+    if problem is not None:
+        reason = " ".join(str(problem).split())[:200]
+        raise UserError(f"LiteRT can't load {path}: {reason}") from problem
     source = _named(interpreter.get_input_details(), feed.tensor)["index"]
     result = _named(interpreter.get_output_details(), output)
     batch = [feed.batch or 1]
