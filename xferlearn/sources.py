@@ -4,8 +4,11 @@ A source lists what there is without reading it; `read` then yields bytes.
 """
 
 import dataclasses
+import errno
+import functools
 import glob
 import os
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
@@ -77,7 +80,7 @@ class FileSource:
         """Yields the photos in the order of `files`."""
         for path, label in self.files:
             name = os.path.relpath(path, self.root).replace(os.sep, "/") if self.root else path
-            yield Entry(name, label, Path(path).read_bytes, _size(path))
+            yield Entry(name, label, functools.partial(_read_file, path), _size(path))
 
 
 def read_image_dir(image_dir: str, labels: tuple[str, ...] | None = None) -> FileSource:
@@ -163,10 +166,13 @@ def photos_below(folder: Path) -> list[str]:
     """Returns the paths of all files below a folder that end like photos, sorted.
 
     Links are followed; a folder that is reached twice is read once, so loops end.
+
+    Raises:
+        UserError: on a folder that can't be read.
     """
     paths: list[str] = []
     seen: set[tuple[int, int]] = set()
-    for parent, folders, files in os.walk(folder, followlinks=True):
+    for parent, folders, files in os.walk(folder, onerror=_refuse_folder, followlinks=True):
         status = os.stat(parent)
         if (status.st_dev, status.st_ino) in seen:
             folders.clear()
@@ -180,6 +186,19 @@ def photos_below(folder: Path) -> list[str]:
             if name.lower().endswith(SUFFIXES) and not name.startswith(".")
         ]
     return sorted(paths)
+
+
+def _refuse_folder(error: OSError) -> None:
+    raise UserError(
+        f"Can't read folder {error.filename}: {error.strerror}. Make it readable, or take it out."
+    ) from None
+
+
+def _read_file(path: str) -> bytes:
+    # Reading a pipe would wait forever, and a device might never end.
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", path)
+    return Path(path).read_bytes()
 
 
 def _check_label(name: str, root: Path) -> None:
