@@ -13,14 +13,15 @@ from xferlearn.dashboard.thumbnails import Thumbnail
 from xferlearn.manifest import SPLITS
 from xferlearn.metrics import Evaluation, wilson_interval
 from xferlearn.summaries.record import RunRecord
+from xferlearn.synsets import readable_label
 
-_FROM_METADATA = ("input", "output", "bottleneck", "versions", "command")
+_FROM_METADATA = ("input", "output", "versions", "command")
 
 
 def build_report(record: RunRecord, thumbnails: Sequence[Thumbnail] = ()) -> dict[str, Any]:
     """Returns everything that the page shows but the thumbnails' pixels, for JSON.
 
-    Classes are given by their index into `labels`, shares in 0 to 1, None where undefined.
+    Labels are as people read them, which for ImageNet's folders is with their names. Classes are given by their index into `labels`, shares in 0 to 1, None where undefined.
 
     Args:
         record: the run.
@@ -33,12 +34,17 @@ def build_report(record: RunRecord, thumbnails: Sequence[Thumbnail] = ()) -> dic
     training = metadata["training"]
     return {
         "format": REPORT_FORMAT,
-        "labels": list(manifest.labels),
+        "labels": [readable_label(label) for label in manifest.labels],
         **{key: metadata[key] for key in _FROM_METADATA},
         "backbone": {
             **metadata["backbone"],
             "preprocessing": _preprocessing(metadata["backbone"]["preprocessing"]),
         },
+        "bottleneck": {
+            **metadata["bottleneck"],
+            "pooling": metadata["feature_space"]["pooling"],
+        },
+        "engine": metadata.get("engine"),
         "counts": counts,
         "left_out": {"bad": len(manifest.bad), "duplicates": manifest.duplicates},
         "warnings": list(manifest.warnings),

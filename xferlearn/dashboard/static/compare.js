@@ -1,6 +1,6 @@
 // Runs side by side: how good, how fast, and which settings differ.
 
-import { h, section } from "./dom.js";
+import { breakable, h, section } from "./dom.js";
 import { interval, NONE, percent, rate, seconds, settingText, total } from "./numbers.js";
 import { sortableTable } from "./tables.js";
 
@@ -21,7 +21,7 @@ export function compareSection(runs, view, onOpen) {
     {
       title: "Run",
       value: (row) => row.run,
-      cell: (row) => h("button", { type: "button", class: "link", onclick: () => onOpen(row.run) }, row.run),
+      cell: (row) => h("button", { type: "button", class: "link", onclick: () => onOpen(row.run) }, breakable(row.run)),
     },
     accuracy("Test accuracy", "test", rows),
     accuracy("Validation accuracy", "validation", rows),
@@ -42,7 +42,8 @@ export function compareSection(runs, view, onOpen) {
     const plain = rows.map(value).every((one) => one === null || ["number", "string"].includes(typeof one));
     if (mixed || !plain) column.value = (row) => settingText(value(row));
   }
-  const otherPhotos = differing.some((name) => SPLIT_SETTINGS.includes(name));
+  const tested = new Set(runs.map((run) => `${run.classes} ${run.evaluations.test?.n}`));
+  const otherPhotos = tested.size > 1 || differing.some((name) => SPLIT_SETTINGS.includes(name));
   return section(
     "Runs side by side",
     null,

@@ -20,6 +20,11 @@ function setVariables(element, variables) {
   for (const [name, value] of Object.entries(variables)) element.style.setProperty(name, value);
 }
 
+// Names of runs and layers are long words; let them break behind "_" and "/".
+export function breakable(text) {
+  return text.split(/(?<=[_/])/).flatMap((part) => [part, document.createElement("wbr")]);
+}
+
 let lastId = 0;
 
 export function uniqueId(prefix) {

@@ -1,6 +1,6 @@
 // The head of a run: how good, and what goes in and comes out.
 
-import { copyButton, h, section } from "./dom.js";
+import { breakable, copyButton, h, section } from "./dom.js";
 import { count, interval, percent, rate, seconds, sum, total } from "./numbers.js";
 
 export function headline(report) {
@@ -9,7 +9,7 @@ export function headline(report) {
   const tiles = [
     ["Test accuracy", percent(test?.accuracy), measured(test), "main"],
     ["Validation accuracy", percent(validation?.accuracy), measured(validation)],
-    ["Photos", photos.toLocaleString("en"), `${report.labels.length} classes; ${splitText(report)}`],
+    [`Photos, ${report.labels.length} classes`, photos.toLocaleString("en"), splitText(report)],
     ["Time", seconds(total(report.timings)), `${rate(report.timings.photos_per_second)} photos/s, ${report.timings.cached} cached`],
   ];
   return h(
@@ -27,7 +27,8 @@ function measured(evaluation) {
 }
 
 function splitText(report) {
-  return ["train", "validation", "test"].map((split) => sum(report.counts[split])).join(" / ");
+  const names = { train: "train", validation: "val.", test: "test" };
+  return Object.entries(names).map(([split, name]) => `${sum(report.counts[split])} ${name}`).join(", ");
 }
 
 export function notices(report) {
@@ -45,7 +46,7 @@ export function inputSection(report) {
     ["Input layer", input.name, [`${input.height} × ${input.width} px, ${channels(input)}`, `${input.dtype}, ${range}`], "input"],
     ["Preprocessing", "preprocessing", [formula(backbone), "inside the model"]],
     ["Backbone", backbone.name, [`weights: ${backbone.weights}`, `sha256 ${backbone.weights_sha256.slice(0, 12)}…`]],
-    ["Bottleneck", bottleneck.layer, [`${count(bottleneck.width, "value")} a photo`, "average over the feature map"], "bottleneck"],
+    ["Bottleneck", bottleneck.layer, [`${count(bottleneck.width, "value")} a photo`, `${bottleneck.pooling} pooling`], "bottleneck"],
     ["Output", output.name, [`${report.labels.length} labels`, output.activation]],
   ];
   return section(
@@ -59,7 +60,7 @@ export function inputSection(report) {
           "li",
           { class: kind },
           h("span", { class: "role" }, role),
-          h("code", {}, name),
+          h("code", {}, breakable(name)),
           lines.map((line) => h("span", { class: "detail" }, line)),
         ),
       ),
@@ -67,9 +68,7 @@ export function inputSection(report) {
     h(
       "p",
       { class: "note" },
-      "Feed raw pixels; decoding aside, the model does the rest. Photos are resized by: ",
-      h("em", {}, input.resize),
-      ".",
+      `The model takes raw pixels, ${range}, and scales them itself. Photos are brought to size by: ${input.resize}.`,
     ),
   );
 }

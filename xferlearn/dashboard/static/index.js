@@ -1,7 +1,7 @@
 // Tab "Transfer": a list of runs, and beside it one run or several compared.
 
 import { compareSection } from "./compare.js";
-import { h, segmented } from "./dom.js";
+import { breakable, h, segmented } from "./dom.js";
 import { headline, inputSection, notices } from "./facts.js";
 import { followTheme, onReload } from "./host.js";
 import { matrixSection } from "./matrix.js";
@@ -14,7 +14,8 @@ const state = {
   runs: [],
   run: null,
   report: null,
-  compared: null,
+  compared: new Set(),
+  known: new Set(),
   page: "run",
   order: "newest",
   filter: "",
@@ -58,13 +59,19 @@ async function fetchJson(address) {
 
 async function load() {
   try {
-    state.runs = (await fetchJson("runs")).runs;
+    const { runs } = await fetchJson("runs");
+    // TensorBoard reloads every 30 seconds; drawing anew would take the focus from the reader.
+    if (JSON.stringify(runs) === JSON.stringify(state.runs) && state.report) return;
+    state.runs = runs;
     state.problem = null;
   } catch (error) {
     state.problem = error.message;
   }
   const good = sortedRuns().filter((run) => !run.problem);
-  state.compared ??= new Set(good.slice(0, MOST_COMPARED).map((run) => run.run));
+  for (const { run } of good) {
+    if (!state.known.has(run) && state.compared.size < MOST_COMPARED) state.compared.add(run);
+    state.known.add(run);
+  }
   if (!good.some((run) => run.run === state.run)) state.run = good[0]?.run ?? null;
   drawList();
   await loadReport();
@@ -92,6 +99,7 @@ function choose(run) {
   state.run = run;
   state.page = "run";
   drawList();
+  list.querySelector("[aria-current]")?.focus();
   loadReport();
 }
 
@@ -149,7 +157,7 @@ function runItem(run) {
     h(
       "button",
       { type: "button", "aria-current": run.run === state.run ? "true" : null, onclick: () => choose(run.run) },
-      h("span", { class: "name" }, run.run),
+      h("span", { class: "name" }, breakable(run.run)),
       h("b", {}, percent(test?.accuracy)),
       h("span", { class: "faint" }, test?.n ? `${interval(test.interval_95)}, N = ${test.n}` : "not tested"),
     ),
@@ -170,23 +178,23 @@ function drawMain() {
     console.error(error);
     content = [message(`This run can't be shown: ${error.message}`)];
   }
-  const title = state.page === "compare" ? "Compare runs" : (state.run ?? "Transfer");
-  main.replaceChildren(h("header", { class: "page" }, h("h1", {}, title), pages), ...content);
+  const title = state.page === "compare" ? "Compare runs" : (state.report?.run ?? "Transfer");
+  main.replaceChildren(h("header", { class: "page" }, h("h1", {}, breakable(title)), pages), ...content);
 }
 
 function runPage() {
   if (state.problem) return [message(state.problem)];
   if (!state.report) return [message("No runs yet. `xferlearn train --logs_dir=…` writes them; TensorBoard must be started on that folder.")];
   const { report, view } = state;
-  const classes = h("div", {}, classesSection(report, view));
+  const classes = h("div", { class: "classes" }, classesSection(report, view));
   const matrix = matrixSection(report, view, () => classes.replaceChildren(classesSection(report, view)));
   return [
     headline(report),
     notices(report),
     inputSection(report),
     matrix,
-    h("div", { class: "columns" }, classes, h("div", {}, timeSection(report), originSection(report))),
-    settingsSection(report, view),
+    classes,
+    h("div", { class: "columns" }, settingsSection(report, view), h("div", {}, timeSection(report), originSection(report))),
   ].filter(Boolean);
 }
 

@@ -5,7 +5,7 @@ import { percent, sum } from "./numbers.js";
 import { cellKey, cellTitle, openPhotos, photosByCell, thumbnail } from "./photos.js";
 
 const MOST_CLASSES = 150;
-const MOST_PAIRS = 8;
+const MOST_PAIRS = 9;
 
 export function matrixSection(report, view, onSplit) {
   const photos = photosByCell(report);
@@ -22,6 +22,8 @@ export function matrixSection(report, view, onSplit) {
       const [count, rowTotal] = [matrix.get(key) ?? 0, evaluation.classes[truth].n];
       return { split: view.split, truth, predicted, count, rowTotal, indices: photos.get(key) ?? [] };
     };
+    const size = sizeOf(report.labels.length);
+    body.className = `matrix-and-pairs ${size}`;
     body.replaceChildren(matrixTable(report, at, view), pairsList(report, evaluation, at));
   }
   update();
@@ -44,7 +46,7 @@ export function matrixSection(report, view, onSplit) {
 function matrixTable(report, at, view) {
   const { labels } = report;
   const shown = shownClasses(report.evaluations[view.split], labels.length);
-  const size = shown.length <= 12 ? "large" : shown.length <= 30 ? "medium" : "small";
+  const size = sizeOf(shown.length);
   const longest = Math.max(...shown.map((label) => labels[label].length));
   const upright = size === "large" && longest <= 10;
   const status = h("p", { class: "status" }, "Choose a cell to see its photos.");
@@ -127,6 +129,10 @@ function matrixTable(report, at, view) {
   const left = labels.length - shown.length;
   const note = left ? h("p", { class: "note" }, `The ${shown.length} classes with most errors; ${left} others are in the table of classes.`) : null;
   return h("div", { class: "matrix-side" }, note, h("div", { class: "scroll" }, table), status);
+}
+
+function sizeOf(classes) {
+  return classes <= 12 ? "large" : classes <= 30 ? "medium" : "small";
 }
 
 // A browser can't draw a million cells, and nobody could read them.

@@ -72,7 +72,7 @@ export function openPhotos(report, { split, truth, predicted, count, rowTotal, i
             "figcaption",
             {},
             h("span", { class: "score", vars: { "--share": photo.score } }, `${report.labels[photo.predicted]} ${percent(photo.score, 0)}`),
-            h("span", { class: "file", title: photo.name }, photo.name),
+            h("span", { class: "file", title: photo.name }, photo.name.split("/").pop()),
           ),
         );
       }),

@@ -169,7 +169,8 @@ export function timeSection(report) {
       { class: "note" },
       `${count(steps, "training step")}, best at step ${best}`,
       typeof loss === "number" ? ` (validation loss ${loss.toFixed(3)})` : "",
-      `. Bottlenecks: ${computed} computed, ${cached} cached.`,
+      `. Bottlenecks: ${computed} computed, ${cached} cached`,
+      report.engine ? ` (${report.engine.name}, ${report.engine.precision}).` : ".",
     ),
   );
 }
