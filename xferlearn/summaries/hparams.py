@@ -2,8 +2,9 @@
 
 import time
 
-from tensorboard.plugins.hparams import api_pb2
-from tensorboard.plugins.hparams.summary_v2 import HParam, Metric, hparams_config_pb, hparams_pb
+from tensorboard.compat.proto import summary_pb2
+from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
+from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 
 from xferlearn.config import settings_of
 from xferlearn.summaries.events import EventWriter, plain
@@ -14,6 +15,8 @@ Value = bool | int | float | str
 # Where things are, not what is learned.
 _LEFT_OUT = ("Output", "Photos")
 _LEFT_OUT_NAMES = ("image_dir", "dataset", "data_dir")
+_USUAL = ("backbone", "image_size", "learning_rate", "hidden_units", "dropout")
+_SHOWN = 5
 _METRICS = {
     "results/test_accuracy": "test accuracy",
     "results/validation_accuracy": "validation accuracy",
@@ -27,8 +30,7 @@ def write_hparams(events: EventWriter, record: RunRecord) -> None:
     from tensorboard.plugins.hparams.summary import session_end_pb  # imports TensorFlow
 
     values = hparams(record)
-    metrics = [Metric(tag, display_name=name) for tag, name in _METRICS.items()]
-    events.summary(hparams_config_pb([HParam(name) for name in values], metrics))
+    events.summary(_columns(record, values))
     started = time.time() - sum(record.seconds.values())
     # Runs of one trial are averaged into one row, so each is a trial of its own. The column is
     # narrow, and dates are mostly the same: they come last.
@@ -36,6 +38,29 @@ def write_hparams(events: EventWriter, record: RunRecord) -> None:
     trial = f"{rest} {day}".strip()
     events.summary(hparams_pb(values, trial_id=trial, start_time_secs=started))
     events.summary(session_end_pb(api_pb2.STATUS_SUCCESS))
+
+
+def _columns(record: RunRecord, values: dict[str, Value]) -> summary_pb2.Summary:
+    # The page shows five settings until it is told otherwise: the first ones by name of those
+    # that are said to differ between runs.
+    first = dict.fromkeys(name for name in (*record.config.changed(), *_USUAL) if name in values)
+    experiment = api_pb2.Experiment(
+        hparam_infos=[
+            api_pb2.HParamInfo(name=name, differs=name in list(first)[:_SHOWN]) for name in values
+        ],
+        metric_infos=[
+            api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag), display_name=name)
+            for tag, name in _METRICS.items()
+        ],
+    )
+    content = plugin_data_pb2.HParamsPluginData(experiment=experiment)
+    summary = summary_pb2.Summary()
+    summary.value.add(
+        tag=metadata.EXPERIMENT_TAG,
+        metadata=metadata.create_summary_metadata(content),
+        tensor=metadata.NULL_TENSOR,
+    )
+    return summary
 
 
 def hparams(record: RunRecord) -> dict[str, Value]:

@@ -83,11 +83,11 @@ def _classes(evaluation: Evaluation) -> list[int]:
 
 
 def _headings(evaluation: Evaluation, title: str, shown: int, percent: bool) -> list[str]:
-    first = f"{title}: {evaluation.correct} of {evaluation.total} right"
+    value = "percent of the row" if percent else "photos"
+    first = f"{title}: {evaluation.correct} of {evaluation.total} right; {value}"
     if shown < len(evaluation.labels):
         first += f"; the {shown} of {len(evaluation.labels)} classes that are confused most"
-    value = "percent of the row" if percent else "photos"
-    return [first, f"rows: true class, columns: predicted; in {value}"]
+    return [first, "rows: true class, columns: predicted class"]
 
 
 def _shade(colour: Sequence[int], share: float) -> tuple[int, int, int]:

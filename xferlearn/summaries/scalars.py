@@ -55,16 +55,20 @@ def scalars_callback(
                 self._gradient_norm = _gradient_norm(self.model, batch)
 
         def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-            if self._failed:
-                return
+            if not self._failed:
+                step = int(self.model.optimizer.iterations)
+                self._try(lambda: self._write(logs or {}, step))
+
+        def on_train_end(self, logs: dict | None = None) -> None:
+            if not self._failed:
+                self._try(self._writers.close)
+
+        def _try(self, write: Callable[[], None]) -> None:
             try:
-                self._write(logs or {}, int(self.model.optimizer.iterations))
+                write()
             except (OSError, tf.errors.OpError) as error:
                 self._failed = True
                 on_error(f"Can't write events to {run_dir}: {reason(error)}.")
-
-        def on_train_end(self, logs: dict | None = None) -> None:
-            self._writers.close()
 
         def _write(self, logs: dict[str, float], step: int) -> None:
             train, validation = self._writers[TRAIN], self._writers[VALIDATION]

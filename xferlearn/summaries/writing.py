@@ -43,13 +43,13 @@ def write_run(run_dir: str | Path, record: RunRecord, level: str = "full") -> tu
         What could not be written, a line each: a full disk must not cost a finished training.
     """
     started = time.perf_counter()
-    with RunWriters(run_dir) as writers:
-        try:
+    try:
+        with RunWriters(run_dir) as writers:
             for part in (*_ALWAYS, *(_FULL if level == "full" else ())):
                 part(writers, record)
             spent = {**record.seconds, "summaries": time.perf_counter() - started}
             write_seconds(writers, spent)
-        # Besides the disk, the drawing of a stranger's photos and labels may fail in many ways.
-        except Exception as error:
-            return (f"The summaries in {run_dir} are not complete: {reason(error)}.",)
+    # Besides the disk, the drawing of a stranger's photos and labels may fail in many ways.
+    except Exception as error:
+        return (f"The summaries in {run_dir} are not complete: {reason(error)}.",)
     return ()
