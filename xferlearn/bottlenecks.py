@@ -1,8 +1,9 @@
 """The store of bottlenecks: a folder of immutable shards, addressed by photo and feature space.
 
-A shard is one Arrow IPC file with the columns key, vector and crc32. It is written under a
-temporary name and renamed, so whoever reads sees whole shards only; writers never share a name,
-so they need no locks. A shard that a disk or a kill damaged is found, named and computed again.
+A shard is one Arrow IPC file with the columns key, vector and crc32, named by the SHA-256 of its
+bytes. It is written under a temporary name and renamed, so whoever reads sees whole shards only;
+writers never share a name for different content, so they need no locks. A shard that a disk or a
+kill damaged is found, named and computed again.
 """
 
 import contextlib
@@ -121,37 +122,34 @@ class BottleneckStore:
 
     def refresh(self) -> None:
         """Takes in the shards that were committed since, by this process or by others."""
-        damaged: dict[bytes, Path] = {}
         for path in sorted(self.folder.glob("*.arrow")):
             if path in self._read_shards:
                 continue
             self._read_shards.add(path)
             try:
-                keys, vectors, checksums = self._load(path)
-            except (OSError, pa.ArrowException, ValueError) as error:
-                if path.exists():
-                    path.rename(path.with_suffix(".damaged"))
-                    reason = " ".join(str(error).split())[:100]
-                    self.problems.append(
-                        f"Shard {path} is damaged ({reason}); its photos are computed again."
-                    )
+                # Arrow ends the whole process on some damaged files, so they must not reach it.
+                if _file_digest(path) != path.stem:
+                    raise ValueError("its bytes are not those that were written")
+                keys = self._load(path)[0]
+            except FileNotFoundError:  # another process found it damaged just now
                 continue
-            for row, key in enumerate(keys):
-                if zlib.crc32(vectors[row].tobytes()) == checksums[row]:
-                    self._place[key] = (path, row)
-                else:
-                    damaged[key] = path
-        for path in sorted({path for key, path in damaged.items() if key not in self._place}):
-            count = sum(p == path and key not in self._place for key, p in damaged.items())
-            self.problems.append(
-                f"Shard {path} has {count} damaged rows; these photos are computed again."
-            )
+            except (OSError, pa.ArrowException, ValueError) as error:
+                if not isinstance(error, OSError):
+                    with contextlib.suppress(OSError):
+                        path.rename(path.with_suffix(".damaged"))
+                reason = " ".join(str(error).split())[:100]
+                self.problems.append(
+                    f"Shard {path} is damaged ({reason}); its photos are computed again."
+                )
+                continue
+            self._place.update((key, (path, row)) for row, key in enumerate(keys))
 
     def read(self, digests: Sequence[bytes]) -> np.ndarray:
         """Returns the bottlenecks of photos, float32, [len(digests), width], in their order.
 
         Raises:
             KeyError: for a digest that is not in the store.
+            XferlearnError: when a shard was removed or damaged since the store was opened.
         """
         result = np.empty((len(digests), self.space.width), np.float32)
         wanted: dict[Path, tuple[list[int], list[int]]] = {}
@@ -161,7 +159,17 @@ class BottleneckStore:
             positions.append(position)
             rows.append(row)
         for path, (positions, rows) in wanted.items():
-            result[positions] = self._load(path)[1][rows]
+            try:
+                keys, vectors, checksums = self._load(path)
+                result[positions] = vectors[rows]
+                if any(_checksum(keys[row], vectors[row]) != checksums[row] for row in rows):
+                    raise ValueError("its rows and their checksums differ")
+            except (OSError, pa.ArrowException, ValueError, IndexError) as error:
+                reason = " ".join(str(error).split())[:100]
+                raise XferlearnError(
+                    f"Shard {path} was removed or damaged while this was running ({reason}). Run"
+                    " again; its photos are computed again."
+                ) from None
         return result
 
     @contextlib.contextmanager
@@ -234,21 +242,34 @@ class ShardWriter:
             [
                 pa.array(keys, pa.binary(32)),
                 pa.FixedSizeListArray.from_arrays(values, len(vectors[0])),
-                pa.array([zlib.crc32(vector.tobytes()) for vector in vectors], pa.uint32()),
+                pa.array(map(_checksum, keys, vectors), pa.uint32()),
             ],
             schema=self._schema,
         )
         sink = pa.BufferOutputStream()
         with pa.ipc.new_file(sink, self._schema) as file:
             file.write_table(table)
+        data = sink.getvalue()
         try:
-            _write_atomically(self._folder / f"{uuid.uuid4().hex}.arrow", sink.getvalue())
+            _write_atomically(self._folder / f"{hashlib.sha256(data).hexdigest()}.arrow", data)
         except OSError as error:
             raise XferlearnError(
                 f"Can't write {len(keys)} bottlenecks to {self._folder}: {error.strerror}. Shards"
                 " written before are kept; make room or choose another --bottleneck_dir, and run"
                 " again."
             ) from None
+
+
+def _checksum(key: bytes, vector: np.ndarray) -> int:
+    return zlib.crc32(vector.tobytes(), zlib.crc32(key))
+
+
+def _file_digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _write_atomically(path: Path, data: bytes) -> None:

@@ -1,0 +1,387 @@
+"""The store of bottlenecks: what was committed survives everything, and damage is never served."""
+
+import dataclasses
+import errno
+import hashlib
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from xferlearn import bottlenecks
+from xferlearn.bottlenecks import BottleneckStore, FeatureSpace
+from xferlearn.errors import UserError, XferlearnError
+
+WIDTH = 16
+PATHS = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
+SPACE = FeatureSpace(
+    backbone="efficientnet_lite0",
+    weights_sha256="ab" * 32,
+    image_size=224,
+    resize="shorter side to 8/7, centre crop, bilinear with antialias",
+    preprocessing="(x - 127) / 128",
+    pooling="average",
+    precision="float32",
+    width=WIDTH,
+)
+
+
+def key(number: int) -> bytes:
+    return hashlib.sha256(b"photo %d" % number).digest()
+
+
+def vector(number: int) -> np.ndarray:
+    return np.random.default_rng(number).normal(size=WIDTH).astype(np.float32)
+
+
+def write(root: Path, numbers: range) -> BottleneckStore:
+    store = BottleneckStore(root, SPACE)
+    with store.writer() as writer:
+        for number in numbers:
+            writer.add(key(number), vector(number))
+    return store
+
+
+def only_shard(store: BottleneckStore) -> Path:
+    (shard,) = store.folder.glob("*.arrow")
+    return shard
+
+
+def check(store: BottleneckStore, numbers: range) -> None:
+    found = store.read([key(number) for number in numbers])
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, [vector(number) for number in numbers])
+
+
+def test_what_was_written_is_read_in_the_order_asked_for(tmp_path: Path) -> None:
+    write(tmp_path, range(50))
+    store = BottleneckStore(tmp_path, SPACE)
+    assert len(store) == 50
+    assert key(7) in store
+    assert key(50) not in store
+    check(store, range(49, -1, -3))
+    np.testing.assert_array_equal(store.read([key(3), key(3)]), [vector(3), vector(3)])
+    assert store.read([]).shape == (0, WIDTH)
+    with pytest.raises(KeyError):
+        store.read([key(50)])
+
+
+def test_the_writer_itself_sees_its_rows_when_it_is_done(tmp_path: Path) -> None:
+    check(write(tmp_path, range(5)), range(5))
+
+
+def test_rows_of_many_shards_and_writers_are_one_store(tmp_path: Path) -> None:
+    stores = [write(tmp_path, range(10)), write(tmp_path, range(5, 20))]
+    assert len(list(stores[0].folder.glob("*.arrow"))) == 2
+    assert key(15) not in stores[0]
+    stores[0].refresh()
+    for store in (*stores, BottleneckStore(tmp_path, SPACE)):
+        assert len(store) == 20
+        check(store, range(20))
+
+
+def test_spaces_do_not_mix(tmp_path: Path) -> None:
+    write(tmp_path, range(3))
+    other = BottleneckStore(tmp_path, dataclasses.replace(SPACE, image_size=256))
+    assert key(0) not in other
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_the_folder_name_of_a_space_is_pinned() -> None:
+    # A golden: whoever changes it makes every user's cache useless.
+    assert SPACE.folder == "efficientnet_lite0-224-e8d697596afe45ee"
+
+
+@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(FeatureSpace)])
+def test_every_field_of_a_space_makes_another_folder(field: str) -> None:
+    value = getattr(SPACE, field)
+    other = value + 1 if isinstance(value, int) else f"{value}x"
+    assert dataclasses.replace(SPACE, **{field: other}).folder != SPACE.folder
+
+
+def test_the_folder_tells_its_space_to_a_reader(tmp_path: Path) -> None:
+    folder = BottleneckStore(tmp_path, SPACE).folder
+    assert json.loads((folder / "space.json").read_text()) == dataclasses.asdict(SPACE)
+
+
+def test_shards_are_committed_when_they_are_full_or_old(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bottlenecks, "ROWS_A_SHARD", 4)
+    store = BottleneckStore(tmp_path, SPACE)
+    with store.writer() as writer:
+        for number in range(6):
+            writer.add(key(number), vector(number))
+        assert len(BottleneckStore(tmp_path, SPACE)) == 4
+        monkeypatch.setattr(bottlenecks, "SECONDS_A_SHARD", 0.0)
+        writer.add(key(6), vector(6))
+        assert len(BottleneckStore(tmp_path, SPACE)) == 7
+    check(store, range(7))
+
+
+def test_rows_are_committed_when_the_block_fails(tmp_path: Path) -> None:
+    store = BottleneckStore(tmp_path, SPACE)
+    with pytest.raises(KeyboardInterrupt), store.writer() as writer:
+        writer.add(key(0), vector(0))
+        raise KeyboardInterrupt
+    check(BottleneckStore(tmp_path, SPACE), range(1))
+
+
+def test_an_empty_writer_writes_no_shard(tmp_path: Path) -> None:
+    store = write(tmp_path, range(0))
+    assert [path.name for path in store.folder.iterdir()] == ["space.json"]
+
+
+WRITER = """
+import sys, time
+sys.path[:0] = {paths!r}
+from test_bottlenecks import *
+bottlenecks.ROWS_A_SHARD = 5
+store = BottleneckStore({root!r}, SPACE)
+with store.writer() as writer:
+    for number in range({first}, {last}):
+        writer.add(key(number), vector(number))
+        time.sleep({pause})
+    print("written", flush=True)
+    time.sleep({rest})
+"""
+
+
+def start_writer(
+    root: Path, first: int, last: int, pause: float = 0, rest: float = 0
+) -> subprocess.Popen:
+    script = WRITER.format(
+        paths=PATHS,
+        root=str(root),
+        first=first,
+        last=last,
+        pause=pause,
+        rest=rest,
+    )
+    return subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
+
+
+def test_a_kill_loses_only_the_rows_of_the_unfinished_shard(tmp_path: Path) -> None:
+    with start_writer(tmp_path, 0, 12, rest=60) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"written\n"
+        process.kill()
+    store = BottleneckStore(tmp_path, SPACE)
+    assert store.problems == []
+    assert len(store) == 10
+    check(store, range(10))
+    check(write(tmp_path, range(10, 12)), range(12))
+
+
+def test_two_processes_write_at_the_same_time(tmp_path: Path) -> None:
+    processes = [start_writer(tmp_path, first, first + 40, pause=0.005) for first in (0, 20)]
+    for process in processes:
+        process.communicate(timeout=60)
+        assert process.returncode == 0
+    store = BottleneckStore(tmp_path, SPACE)
+    assert store.problems == []
+    assert len(store) == 60
+    check(store, range(60))
+    assert not list(store.folder.glob(".*"))
+
+
+@pytest.mark.parametrize("length", [0, 1, 8, 100, 0.5, 0.999])
+def test_a_truncated_shard_is_reported_and_computed_again(tmp_path: Path, length: float) -> None:
+    store = write(tmp_path, range(20))
+    write(tmp_path, range(20, 25))
+    shard = max(store.folder.glob("*.arrow"), key=lambda path: path.stat().st_size)
+    data = shard.read_bytes()
+    shard.write_bytes(data[: length if isinstance(length, int) else int(len(data) * length)])
+
+    again = BottleneckStore(tmp_path, SPACE)
+    assert len(again) == 5
+    (problem,) = again.problems
+    assert str(shard) in problem
+    assert "damaged" in problem
+    assert "\n" not in problem
+    check(write(tmp_path, range(20)), range(25))
+    assert BottleneckStore(tmp_path, SPACE).problems == []
+
+
+def test_one_flipped_bit_in_a_vector_is_found(tmp_path: Path) -> None:
+    store = write(tmp_path, range(20))
+    shard = only_shard(store)
+    data = bytearray(shard.read_bytes())
+    data[data.index(vector(7).tobytes()) + 5] ^= 1
+    shard.write_bytes(data)
+    again = BottleneckStore(tmp_path, SPACE)
+    assert key(7) not in again
+    assert len(again.problems) == 1
+    check(write(tmp_path, range(20)), range(20))
+
+
+def test_damage_anywhere_neither_ends_the_process_nor_gives_wrong_vectors(tmp_path: Path) -> None:
+    store = write(tmp_path, range(8))
+    shard = only_shard(store)
+    data = shard.read_bytes()
+    generator = random.Random(0)
+    # Arrow's own reader ends the process on some of these, such as a flipped bit in a length.
+    flips = [(position, 7) for position in range(0, len(data), 7)]
+    flips += [(generator.randrange(len(data)), generator.randrange(8)) for _ in range(300)]
+    for position, bit in flips:
+        broken = bytearray(data)
+        broken[position] ^= 1 << bit
+        shard.write_bytes(broken)
+        again = BottleneckStore(tmp_path, SPACE)
+        assert len(again.problems) == 1, (position, bit)
+        held = [number for number in range(8) if key(number) in again]
+        found = again.read([key(number) for number in held])
+        for number, row in zip(held, found, strict=True):
+            np.testing.assert_array_equal(row, vector(number))
+        for path in again.folder.glob("*.damaged"):
+            path.unlink()
+
+
+def test_rubbish_and_foreign_files_in_the_folder_do_no_harm(tmp_path: Path) -> None:
+    store = write(tmp_path, range(3))
+    (store.folder / "notes.txt").write_text("mine")
+    (store.folder / f"{'0' * 64}.arrow").write_bytes(b"ARROW1\0\0" + bytes(500) + b"ARROW1")
+    other = BottleneckStore(tmp_path, dataclasses.replace(SPACE, width=4))
+    with other.writer() as writer:
+        writer.add(key(0), np.zeros(4, np.float32))
+    foreign = only_shard(other)
+    foreign.rename(store.folder / foreign.name)
+    again = BottleneckStore(tmp_path, SPACE)
+    assert len(again.problems) == 2
+    assert any("columns are not those" in problem for problem in again.problems)
+    check(again, range(3))
+    assert (store.folder / "notes.txt").exists()
+
+
+def test_a_shard_that_may_not_be_read_is_left_where_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shard = only_shard(write(tmp_path, range(3)))
+    real_open = Path.open
+
+    def refusing(path: Path, *arguments: object, **settings: object) -> object:
+        # Permission bits don't hold for root, which tests may run as.
+        if path == shard:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real_open(path, *arguments, **settings)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", refusing)
+        store = BottleneckStore(tmp_path, SPACE)
+    assert len(store) == 0
+    assert "Permission denied" in store.problems[0]
+    assert shard.exists()
+    check(BottleneckStore(tmp_path, SPACE), range(3))
+
+
+@pytest.mark.parametrize("harm", ["remove", "truncate", "change"])
+def test_harm_to_a_shard_after_opening_is_an_error_that_says_what_to_do(
+    tmp_path: Path, harm: str
+) -> None:
+    store = write(tmp_path, range(20))
+    shard = only_shard(store)
+    data = shard.read_bytes()
+    if harm == "remove":
+        shard.unlink()
+    elif harm == "truncate":
+        shard.write_bytes(data[:-200])
+    else:
+        shard.write_bytes(data.replace(vector(7).tobytes(), vector(8).tobytes()))
+    with pytest.raises(XferlearnError, match=r"removed or damaged while.*Run again"):
+        store.read([key(number) for number in range(20)])
+
+
+def test_old_leftovers_of_killed_writers_are_removed_but_not_those_at_work(tmp_path: Path) -> None:
+    folder = write(tmp_path, range(1)).folder
+    old, young = folder / ".old.tmp", folder / ".young.tmp"
+    for path in (old, young):
+        path.write_bytes(b"half a shard")
+    two_days_ago = time.time() - 2 * 86_400
+    os.utime(old, (two_days_ago, two_days_ago))
+    assert len(BottleneckStore(tmp_path, SPACE)) == 1
+    assert not old.exists()
+    assert young.exists()
+
+
+def test_a_folder_that_can_not_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"Can't write bottlenecks to .*file.*--bottleneck_dir"):
+        BottleneckStore(tmp_path / "file", SPACE)
+
+
+def test_a_folder_that_can_not_be_written_to_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object, **settings: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(UserError, match=r": Permission denied\. Choose another folder"):
+        BottleneckStore(tmp_path / "new", SPACE)
+
+
+def test_a_full_disk_is_one_line_and_keeps_what_was_committed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bottlenecks, "ROWS_A_SHARD", 4)
+    store = BottleneckStore(tmp_path, SPACE)
+    written = iter(range(2))
+
+    def fsync(descriptor: int) -> None:
+        if next(written, None) is None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fsync)  # one of the shard, one of its folder
+    with (
+        pytest.raises(XferlearnError, match=r"Can't write 4 bott.*No space left.*make room") as e,
+        store.writer() as writer,
+    ):
+        for number in range(20):
+            writer.add(key(number), vector(number))
+    assert not isinstance(e.value, UserError)
+    assert "\n" not in str(e.value)
+    again = BottleneckStore(tmp_path, SPACE)
+    assert again.problems == []
+    assert len(again) == 4
+    check(again, range(4))
+    assert not list(again.folder.glob(".*")), "the half-written file was left behind"
+
+
+FULL = """
+import resource, sys
+sys.path[:0] = {paths!r}
+from test_bottlenecks import *
+store = BottleneckStore({root!r}, SPACE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
+try:
+    with store.writer() as writer:
+        for number in range(200):
+            writer.add(key(number), vector(number))
+except XferlearnError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on file sizes")
+def test_a_write_that_the_system_cuts_off_leaves_no_shard(tmp_path: Path) -> None:
+    script = FULL.format(paths=PATHS, root=str(tmp_path))
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert "Can't write 200 bottlenecks" in done.stdout, done.stderr
+    assert "File too large" in done.stdout
+    assert [path.name for path in (tmp_path / SPACE.folder).iterdir()] == ["space.json"]
+
+
+def test_a_shard_can_be_read_by_anyone_with_arrow(tmp_path: Path) -> None:
+    shard = only_shard(write(tmp_path, range(3)))
+    with pa.memory_map(str(shard)) as file:
+        table = pa.ipc.open_file(file).read_all()
+    assert table.schema.names == ["key", "vector", "crc32"]
+    assert table["key"].to_pylist() == [key(number) for number in range(3)]
+    assert shard.stem == hashlib.sha256(shard.read_bytes()).hexdigest()
