@@ -29,6 +29,7 @@ _STATIC_FILES = {
     "tables.js": "text/javascript",
     "style.css": "text/css",
 }
+_DAMAGED = "The run's report is damaged."
 _SHORT = ("backbone", "input", "settings", "timings", "training")
 
 
@@ -72,6 +73,8 @@ class TransferPlugin(base_plugin.TBPlugin):
                 runs.append(_in_short(run, self._report(request, references)))
             except errors.PublicError as error:
                 runs.append({"run": run, "problem": str(error)})
+            except (KeyError, TypeError, AttributeError):
+                runs.append({"run": run, "problem": _DAMAGED})
         return _json(request, {"runs": runs})
 
     def _serve_report(self, request: Request) -> Response:
@@ -79,7 +82,7 @@ class TransferPlugin(base_plugin.TBPlugin):
         references = self._blobs(request, REPORT_TAG, run).get(run, ())
         if not references:
             raise errors.NotFoundError(f"There is no run {run!r} with data for this tab.")
-        return _json(request, {"run": run, **self._report(request, references)})
+        return _json(request, {**self._report(request, references), "run": run})
 
     def _serve_photo(self, request: Request) -> Response:
         run, index = _argument(request, "run"), _argument(request, "index")
@@ -117,7 +120,7 @@ class TransferPlugin(base_plugin.TBPlugin):
             report = json.loads(blob)
             version = report["format"]
         except (IndexError, ValueError, KeyError, TypeError):
-            raise errors.NotFoundError("The run's report is damaged.") from None
+            raise errors.NotFoundError(_DAMAGED) from None
         if version != REPORT_FORMAT:
             raise errors.NotFoundError(
                 f"The run's report has format {version}; this version of xferlearn shows"

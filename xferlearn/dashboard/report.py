@@ -21,7 +21,8 @@ _FROM_METADATA = ("input", "output", "versions", "command")
 def build_report(record: RunRecord, thumbnails: Sequence[Thumbnail] = ()) -> dict[str, Any]:
     """Returns everything that the page shows but the thumbnails' pixels, for JSON.
 
-    Labels are as people read them, which for ImageNet's folders is with their names. Classes are given by their index into `labels`, shares in 0 to 1, None where undefined.
+    Labels are as people read them: ImageNet's folders with their names. Classes are given by
+    their index into `labels`, shares in 0 to 1, None where undefined.
 
     Args:
         record: the run.

@@ -1,0 +1,589 @@
+"""Tab Transfer: what is written, what is served, and what a person sees and does on the page."""
+
+import argparse
+import contextlib
+import hashlib
+import importlib.metadata
+import io
+import json
+import re
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from chromium import Chromium, find_chromium
+from PIL import Image
+from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
+from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
+from werkzeug.test import Client
+
+import xferlearn.dashboard
+from xferlearn import training
+from xferlearn.config import ImageConfig, TrainConfig
+from xferlearn.dashboard.summary import write_report, write_transfer_summary
+from xferlearn.dashboard.thumbnails import choose_photos, read_thumbnails
+from xferlearn.manifest import SPLITS, TEST, TRAIN, VALIDATION, Manifest, Photo
+from xferlearn.metrics import evaluate_predictions
+from xferlearn.sources import read_image_dir
+from xferlearn.summaries.record import RunRecord
+
+with warnings.catch_warnings():
+    # The html5lib that TensorBoard carries warns of itself.
+    warnings.filterwarnings("ignore", "html5lib's sanitizer", DeprecationWarning)
+    from tensorboard.backend.application import TensorBoardWSGIApp
+    from tensorboard.plugins.base_plugin import BasicLoader
+    from tensorboard.plugins.core.core_plugin import CorePlugin
+
+    from xferlearn.dashboard.plugin import STATIC_DIR, TransferPlugin
+
+pytestmark = pytest.mark.filterwarnings(
+    # Keras 3.15 saves variables through NumPy's older __array__ protocol.
+    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
+)
+
+HOSTILE = '<img src=x onerror="document.title=1">'
+PREFIX = "/data/plugin/xferlearn"
+
+
+@pytest.fixture(scope="module")
+def logs(make_photo_dir, photo_bytes, tmp_path_factory):
+    """A real run with mistakes, and one with 600 thumbnails and a hostile label."""
+    root = tmp_path_factory.mktemp("dashboard")
+    photos = make_photo_dir({"red": 40, "green": 40, "blue": 40})
+    for number in range(12):
+        # Red photos in the folder of green ones: what a person should find in the tab.
+        (photos / "green" / f"wrong{number}.jpg").write_bytes(photo_bytes("red", 1000 + number))
+    result = training.train(
+        image_dir=str(photos),
+        model_dir=str(root / "model"),
+        logs_dir=str(root / "logs"),
+        bottleneck_dir=str(root / "bottlenecks"),
+        backbone="mobilenet_0.25",
+        weights="none",
+        image_size=32,
+        how_many_training_steps=100,
+        learning_rate=0.01,
+        testing_percentage=30.0,
+        summaries="full",
+    )
+    assert result.problems == ()
+    name = {"run": result.run_dir.name}
+    large = _client(root / "logs").get(f"{PREFIX}/report", query_string=name).json
+    large["labels"][0] = HOSTILE
+    # More than the four megabytes that gRPC lets pass in one message.
+    large["warnings"] = ["x" * 5_000_000]
+    jpegs = [b"\xff\xd8\xff" + bytes([n % 256, n // 256]) for n in range(600)]
+    large["photos"] = [{**large["photos"][0], "name": str(n)} for n in range(600)]
+    write_report(root / "logs" / "large", large, jpegs)
+    return result, root / "logs", photos
+
+
+def _provider(logs_dir):
+    multiplexer = EventMultiplexer()
+    multiplexer.AddRunsFromDirectory(str(logs_dir))
+    multiplexer.Reload()
+    return MultiplexerDataProvider(multiplexer, str(logs_dir))
+
+
+def _client(logs_dir):
+    flags = argparse.Namespace(
+        **{"path_prefix": "", "generic_data": "auto", "samples_per_plugin": {}, "logdir": "x"},
+        **{"logdir_spec": "", "window_title": "", "reuse_port": False},
+    )
+    plugins = [BasicLoader(CorePlugin), BasicLoader(TransferPlugin)]
+    return Client(TensorBoardWSGIApp(flags, plugins, _provider(logs_dir)))
+
+
+@pytest.fixture(scope="module")
+def client(logs):
+    return _client(logs[1])
+
+
+def test_the_report_is_the_result(logs, client):
+    result, _, _ = logs
+    name = result.run_dir.name
+    report = client.get(f"{PREFIX}/report", query_string={"run": name}).json
+    assert report["run"] == name
+    assert report["labels"] == ["blue", "green", "red"]
+    assert report["input"] == {
+        **{"name": "image", "height": 32, "width": 32, "channels": 3, "dtype": "float32"},
+        **{"value_range": [0, 255], "resize": result.bundle.metadata["input"]["resize"]},
+    }
+    assert report["bottleneck"] == {"layer": "pooling", "width": 256, "pooling": "average"}
+    assert report["backbone"]["preprocessing"] == {
+        **{"name": "tf", "mean": [127.5] * 3, "std": [127.5] * 3, "bgr": False}
+    }
+    assert re.fullmatch("[0-9a-f]{64}", report["backbone"]["weights_sha256"])
+    for split, evaluation in (("test", result.test), ("validation", result.validation)):
+        came = report["evaluations"][split]
+        confusion = np.zeros((3, 3), int)
+        for truth, predicted, count in came["cells"]:
+            assert count > 0
+            confusion[truth, predicted] = count
+        np.testing.assert_array_equal(confusion, evaluation.confusion)
+        assert came["accuracy"] == evaluation.accuracy
+        assert came["n"] == evaluation.total
+        assert came["interval_95"] == list(evaluation.interval)
+        for row, expected in zip(came["classes"], evaluation.classes, strict=True):
+            assert (row["precision"], row["recall"], row["f1"], row["n"]) == (
+                *(expected.precision, expected.recall, expected.f1, expected.photos),
+            )
+    counts = result.manifest.counts()
+    for split in SPLITS:
+        assert report["counts"][split] == [counts[label][split] for label in report["labels"]]
+    changed = {row["name"]: row["value"] for row in report["settings"] if row["changed"]}
+    assert changed["learning_rate"] == 0.01
+    assert changed["how_many_training_steps"] == 100
+    assert "train_batch_size" not in changed
+    assert report["training"]["steps_run"] == result.training.steps
+    assert report["timings"]["seconds"].keys() >= {"bottlenecks", "training", "test", "model"}
+    assert report["versions"]["xferlearn"] == xferlearn.__version__
+
+
+def test_thumbnails_are_the_photos_of_their_cells(logs, client):
+    result, _, photo_dir = logs
+    name = result.run_dir.name
+    report = client.get(f"{PREFIX}/report", query_string={"run": name}).json
+    wrong = [
+        photo
+        for photo in report["photos"]
+        if photo["split"] == "test" and photo["truth"] != photo["predicted"]
+    ]
+    expected = {photo.name: photo for photo in result.misclassified}
+    assert len(expected) >= 2
+    assert {photo["name"] for photo in wrong} == set(expected)
+    for photo in wrong:
+        assert photo["score"] == pytest.approx(expected[photo["name"]].score, abs=1e-4)
+        assert report["labels"][photo["predicted"]] == expected[photo["name"]].predicted
+    for index, photo in enumerate(report["photos"]):
+        answer = client.get(f"{PREFIX}/photo", query_string={"run": name, "index": index})
+        assert answer.status_code == 200
+        assert answer.mimetype == "image/jpeg"
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        small = Image.open(io.BytesIO(answer.data))
+        assert small.size == (96, 96)
+        with Image.open(photo_dir / photo["name"]) as original:
+            colour = np.asarray(original).mean(axis=(0, 1))
+        np.testing.assert_allclose(np.asarray(small).mean(axis=(0, 1)), colour, atol=4)
+
+
+def test_runs_are_listed_in_short(logs, client):
+    result, _, _ = logs
+    answer = client.get(f"{PREFIX}/runs")
+    assert answer.mimetype == "application/json"
+    short, large = answer.json["runs"]
+    assert (short["run"], large["run"]) == (result.run_dir.name, "large")
+    assert short["evaluations"]["test"] == {
+        "accuracy": result.test.accuracy,
+        "n": result.test.total,
+        "interval_95": list(result.test.interval),
+    }
+    assert "labels" not in short
+    assert short["classes"] == 3
+
+
+def test_every_static_file_is_served_and_no_other(client):
+    types = {".js": "text/javascript", ".css": "text/css"}
+    names = [path.name for path in STATIC_DIR.iterdir()]
+    assert "index.js" in names
+    for name in names:
+        answer = client.get(f"{PREFIX}/{name}")
+        assert answer.data == (STATIC_DIR / name).read_bytes()
+        assert answer.mimetype == types[Path(name).suffix]
+    for path in (
+        "plugin.py",
+        "../plugin.py",
+        "%2e%2e/plugin.py",
+        "static/index.js",
+        "",
+        "/etc/passwd",
+    ):
+        assert client.get(f"{PREFIX}/{path}").status_code == 404
+
+
+def test_the_page_needs_nothing_from_elsewhere_and_makes_no_markup():
+    for path in STATIC_DIR.iterdir():
+        text = path.read_text(encoding="utf-8")
+        for forbidden in (
+            "://",
+            "innerHTML",
+            "outerHTML",
+            "insertAdjacentHTML",
+            "eval(",
+            "@import",
+        ):
+            assert forbidden not in text, f"{path.name}: {forbidden}"
+
+
+@pytest.mark.parametrize(
+    ("path", "arguments", "code", "reason"),
+    [
+        ("report", {"run": "none such"}, 404, "no run 'none such'"),
+        ("report", {}, 400, "Expected the argument 'run'"),
+        ("report", {"run": "../logs"}, 404, "no run"),
+        ("photo", {"run": "none such", "index": "0"}, 404, "has 0 photos"),
+        ("photo", {"run": "large"}, 400, "Expected the argument 'index'"),
+        ("photo", {"run": "large", "index": "600"}, 404, "has 600 photos, no 600"),
+        ("photo", {"run": "large", "index": "9" * 9000}, 404, "has 600 photos"),
+        ("photo", {"run": "large", "index": "-1"}, 400, "Expected index to be a number"),
+        ("photo", {"run": "large", "index": "²"}, 400, "Expected index to be a number"),
+        ("photo", {"run": "large", "index": "٣"}, 400, "Expected index to be a number"),
+    ],
+)
+def test_what_is_not_there_is_an_error_in_json(client, path, arguments, code, reason):
+    answer = client.get(f"{PREFIX}/{path}", query_string=arguments)
+    assert answer.status_code == code
+    assert answer.mimetype == "application/json"
+    assert reason in answer.json["error"]
+
+
+def test_reports_that_are_damaged_or_from_the_future_are_named(tmp_path):
+    write_report(tmp_path / "future", {"format": 2}, [])
+    write_report(tmp_path / "empty", {"format": 1}, [])
+    write_report(tmp_path / "list", [], [])
+    client = _client(tmp_path)
+    runs = {run["run"]: run["problem"] for run in client.get(f"{PREFIX}/runs").json["runs"]}
+    assert runs.keys() == {"future", "empty", "list"}
+    assert "has format 2; this version of xferlearn shows 1" in runs["future"]
+    assert "damaged" in runs["empty"]
+    assert "damaged" in runs["list"]
+    assert client.get(f"{PREFIX}/report?run=future").status_code == 404
+    assert client.get(f"{PREFIX}/report?run=list").status_code == 404
+
+
+def test_a_folder_without_our_data_has_no_runs(tmp_path):
+    client = _client(tmp_path)
+    assert client.get(f"{PREFIX}/runs").json == {"runs": []}
+    listing = client.get("/data/plugins_listing").json["xferlearn"]
+    assert listing["enabled"] is False
+    assert listing["tab_name"] == "Transfer"
+
+
+def test_the_tab_is_enabled_by_data(client):
+    assert client.get("/data/plugins_listing").json["xferlearn"]["enabled"] is True
+
+
+def _manifest(labels, splits):
+    digests = [bytes([n]) * 32 for n in range(len(labels))]
+    photos = [Photo(d, label, f"{d[0]}.jpg") for d, label in zip(digests, labels, strict=True)]
+    return Manifest(("a", "b"), tuple(photos), tuple(splits))
+
+
+def test_wrong_photos_come_first_the_surest_leading():
+    manifest = _manifest([0, 0, 0, 0, 1, 0, 1], [TEST] * 5 + [TRAIN, VALIDATION])
+    probabilities = {
+        TEST: np.array([[0.9, 0.1], [0.6, 0.4], [0.4, 0.6], [0.1, 0.9], [0.2, 0.8]]),
+        VALIDATION: np.array([[0.7, 0.3]]),
+    }
+    choices = choose_photos(manifest, probabilities)
+    assert [choice.photo.name for choice in choices] == [
+        *("3.jpg", "6.jpg", "2.jpg"),  # wrong: of each cell the surest, then the next
+        *("1.jpg", "4.jpg", "0.jpg"),  # right: of each cell the least sure, then the next
+    ]
+    assert [round(choice.score, 1) for choice in choices] == [0.9, 0.7, 0.6, 0.6, 0.8, 0.9]
+    capped = choose_photos(manifest, probabilities, most_a_cell=1)
+    assert [choice.photo.name for choice in capped] == ["3.jpg", "6.jpg", "1.jpg", "4.jpg"]
+    assert choose_photos(manifest, probabilities, most_in_all=2) == choices[:2]
+    assert choose_photos(manifest, {}) == []
+
+
+def test_changed_and_missing_photos_are_left_out(make_photo_dir, photo_bytes):
+    root = make_photo_dir({"blue": 3, "red": 3})
+    source = read_image_dir(str(root))
+    digests = {entry.name: hashlib.sha256(entry.read()).digest() for entry in source.entries()}
+    photos = tuple(Photo(digest, name[0] == "r", name) for name, digest in digests.items())
+    manifest = Manifest(("blue", "red"), photos, (TEST,) * 6)
+    choices = choose_photos(manifest, {TEST: np.full((6, 2), 0.5)})
+    assert len(read_thumbnails(source, choices, ImageConfig())) == 6
+    (root / "blue" / "0000.jpg").unlink()
+    (root / "red" / "0001.jpg").write_bytes(photo_bytes("green", 7))
+    left = {
+        thumbnail.choice.photo.name for thumbnail in read_thumbnails(source, choices, ImageConfig())
+    }
+    assert left == digests.keys() - {"blue/0000.jpg", "red/0001.jpg"}
+
+
+@pytest.fixture
+def record(logs, photo_dir):
+    """A run whose test has two photos, one of them wrong, and whose validation has none."""
+    source = read_image_dir(str(photo_dir))
+    entries = [entry for entry in source.entries() if entry.name.endswith("0.jpg")]
+    photos = [Photo(hashlib.sha256(e.read()).digest(), e.label, e.name) for e in entries]
+    manifest = Manifest(source.labels, tuple(photos), (TEST, TEST) + (TRAIN,) * (len(photos) - 2))
+    probabilities = {
+        TEST: np.array([[0.8, 0.1, 0.1], [0.2, 0.5, 0.3]], np.float32),
+        VALIDATION: np.zeros((0, 3), np.float32),
+    }
+    labels = [photo.label for photo in photos]
+    return RunRecord(
+        config=TrainConfig(image_dir=str(photo_dir), model_dir="model"),
+        source=source,
+        manifest=manifest,
+        bottlenecks=np.zeros((len(photos), 4), np.float32),
+        head=None,
+        classifier=None,
+        probabilities=probabilities,
+        evaluations={
+            TEST: evaluate_predictions(source.labels, labels[:2], [0, 1]),
+            VALIDATION: evaluate_predictions(source.labels, [], []),
+        },
+        best_step=1,
+        photos_per_second=10.0,
+        seconds={"training": 1.23456},
+        metadata=logs[0].bundle.metadata,
+    )
+
+
+def test_without_photos_the_report_says_so(record, tmp_path):
+    assert write_transfer_summary(tmp_path / "with", record) == ()
+    assert write_transfer_summary(tmp_path / "without", record, photos=False) == ()
+    client = _client(tmp_path)
+    full = client.get(f"{PREFIX}/report?run=with").json
+    assert [(photo["truth"], photo["predicted"]) for photo in full["photos"]] == [(0, 1), (0, 0)]
+    assert full["timings"]["seconds"] == {"training": 1.235}
+    assert full["evaluations"]["validation"]["accuracy"] is None
+    assert full["evaluations"]["validation"]["cells"] == []
+    bare = client.get(f"{PREFIX}/report?run=without").json
+    assert bare["photos"] == []
+    assert bare["evaluations"] == full["evaluations"]
+    assert client.get(f"{PREFIX}/photo?run=without&index=0").status_code == 404
+
+
+def test_what_can_not_be_written_is_told_not_raised(record, tmp_path):
+    (tmp_path / "file").write_text("")
+    (problem,) = write_transfer_summary(tmp_path / "file" / "run", record)
+    assert "tab Transfer" in problem
+    assert "\n" not in problem
+
+
+def test_tensorboard_finds_the_plugin_and_starts_without_tensorflow():
+    (entry,) = importlib.metadata.entry_points(group="tensorboard_plugins", name="xferlearn")
+    assert entry.load() is TransferPlugin
+    code = (
+        "import sys, xferlearn.dashboard.plugin;"
+        "print([name for name in ('tensorflow', 'keras', 'pyarrow') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@contextlib.contextmanager
+def _board(logs_dir, *flags):
+    """A TensorBoard as a user starts it; gives its address."""
+    command = [sys.executable, "-m", "tensorboard.main", f"--logdir={logs_dir}", "--port=0", *flags]
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    ) as process:
+        try:
+            for line in process.stderr:
+                found = re.search(r"http://\S+:\d+", line)
+                if found:
+                    yield found[0].replace("//" + found[0][7:].split(":")[0], "//localhost")
+                    return
+            raise AssertionError("TensorBoard did not start")
+        finally:
+            process.terminate()
+
+
+def _get(address, path, **arguments):
+    query = urllib.parse.urlencode(arguments)
+    with urllib.request.urlopen(f"{address}{PREFIX}/{path}?{query}", timeout=20) as answer:
+        return answer.read()
+
+
+@pytest.fixture(scope="module")
+def board(logs):
+    """TensorBoard on the two runs, with its default data server."""
+    with _board(logs[1]) as address:
+        yield address
+
+
+def _wait_for_runs(address, count):
+    for _ in range(100):
+        with contextlib.suppress(urllib.error.URLError):
+            runs = json.loads(_get(address, "runs"))["runs"]
+            if len(runs) == count:
+                return
+        time.sleep(0.2)
+    raise AssertionError(f"{runs} are not {count} runs")
+
+
+def _assert_nothing_is_dropped(address):
+    _wait_for_runs(address, 2)
+    report = json.loads(_get(address, "report", run="large"))
+    assert len(report["warnings"][0]) == 5_000_000
+    assert [photo["name"] for photo in report["photos"]] == [str(n) for n in range(600)]
+    for index in (0, 1, 9, 10, 11, 255, 256, 599):
+        expected = b"\xff\xd8\xff" + bytes([index % 256, index // 256])
+        assert _get(address, "photo", run="large", index=index) == expected
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        _get(address, "report", run="none such")
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        _get(address, "photo", run="large", index=600)
+
+
+def test_the_default_data_server_drops_nothing(board):
+    _assert_nothing_is_dropped(board)
+
+
+def test_the_other_data_server_drops_nothing(logs):
+    with _board(logs[1], "--load_fast=false") as address:
+        _assert_nothing_is_dropped(address)
+
+
+class Tab:
+    """Tab Transfer in a browser, as a person uses it."""
+
+    def __init__(self, browser):
+        self.browser = browser
+
+    def js(self, expression):
+        """Evaluates in the tab's frame, with `$` and `$$` for its elements."""
+        return f"""(() => {{
+            const frame = all('iframe').find(f => f.src.includes('name=xferlearn'));
+            const page = frame?.contentDocument;
+            if (!page) return null;
+            const $ = selector => page.querySelector(selector);
+            const $$ = selector => [...page.querySelectorAll(selector)];
+            return {expression};
+        }})()"""
+
+    def see(self, expression):
+        return self.browser.wait_for(self.js(expression), 20)
+
+    def now(self, expression):
+        return self.browser.evaluate(self.js(expression))
+
+    def press(self, key):
+        codes = {"Enter": 13, "Escape": 27, "ArrowRight": 39, "ArrowDown": 40, "Home": 36}
+        for kind in ("keyDown", "keyUp"):
+            text = {"text": "\r"} if key == "Enter" and kind == "keyDown" else {}
+            self.browser._call(
+                "Input.dispatchKeyEvent",
+                **{"type": kind, "key": key, "code": key, "windowsVirtualKeyCode": codes[key]},
+                **text,
+            )
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if find_chromium() is None:
+        pytest.skip("needs Chromium: no chromium or chrome on PATH")
+    with Chromium() as page:
+        yield page
+
+
+@pytest.fixture
+def tab(browser, board, logs):
+    _wait_for_runs(board, 2)
+    browser.open(f"{board}/#xferlearn")
+    tab = Tab(browser)
+    run = json.dumps(logs[0].run_dir.name)
+    button = f"$$('.runs li button').find(b => b.textContent.includes({run}))"
+    tab.see(f"({button}?.click(), $('h1')?.textContent === {run})")
+    return tab
+
+
+def test_a_person_sees_the_input_layer_and_the_numbers(tab, logs):
+    result, _, _ = logs
+    layer = tab.see("$('.pipeline .input').innerText")
+    assert "image" in layer.split()
+    assert "32 × 32 px, RGB" in layer
+    assert "float32, 0 to 255" in layer
+    assert tab.now("$('.tiles .main b').textContent") == f"{result.test.accuracy:.1%}"
+    cells = tab.now(
+        "$$('.matrix tbody tr').map(r => [...r.cells].slice(1).map(c => c.textContent))"
+    )
+    confusion = result.test.confusion
+    assert cells == [[str(n) if n else "" for n in row] for row in confusion.tolist()]
+    heads = tab.now("$$('.matrix thead th, .matrix tbody th').map(h => [h.scope, h.innerText])")
+    labels = list(result.test.labels)
+    assert heads == [["col", x] for x in labels] + [["row", x] for x in labels]
+    assert tab.now("$('table.matrix').getAttribute('role')") == "grid"
+    # The other split, and shares of rows instead of counts.
+    tab.now("$('input[value=validation]').click()")
+    cells = tab.now(
+        "$$('.matrix tbody tr').map(r => [...r.cells].slice(1).map(c => c.textContent))"
+    )
+    assert cells == [[str(n) if n else "" for n in row] for row in result.validation.confusion]
+    tab.now("($('input[value=test]').click(), $('input[value=percent]').click())")
+    shares = tab.now(
+        "$$('.matrix tbody tr').map(r => [...r.cells].slice(1).map(c => c.textContent))"
+    )
+    for row, counts in zip(shares, confusion, strict=True):
+        assert [float(x or 0) for x in row] == pytest.approx(100 * counts / counts.sum(), abs=0.51)
+    tab.now("$('input[value=count]').click()")
+
+
+def test_cells_open_their_photos_by_mouse_and_keyboard(tab, logs):
+    result, _, _ = logs
+    truth, predicted = np.argwhere((result.test.confusion > 0) & ~np.eye(3, dtype=bool))[0].tolist()
+    count = int(result.test.confusion[truth, predicted])
+    names = [result.test.labels[index] for index in (truth, predicted)]
+    cell = f"$('.matrix tbody').rows[{truth}].cells[{predicted + 1}]"
+    tab.see(f"({cell}.click(), true)")
+    assert tab.see("$('dialog h2')?.textContent") == f"{names[0]}, taken for {names[1]}"
+    shown = tab.see(
+        "($$('dialog img').every(i => i.complete) && $$('dialog img').map(i => i.naturalWidth))"
+    )
+    assert shown == [96] * min(count, 12)
+    expected = {
+        photo.name.split("/")[-1]
+        for photo in result.misclassified
+        if (photo.truth, photo.predicted) == tuple(names)
+    }
+    assert set(tab.now("$$('dialog .file').map(f => f.textContent)")) <= expected
+    assert tab.now("$('dialog .score').textContent").startswith(names[1])
+    tab.press("Escape")
+    tab.see("!$('dialog')")
+    assert tab.now(f"page.activeElement === {cell}")
+    tab.now("$('.matrix tbody').rows[0].cells[1].focus()")
+    tab.press("ArrowRight")
+    tab.press("ArrowDown")
+    assert tab.now("page.activeElement === $('.matrix tbody').rows[1].cells[2]")
+    tab.press("Enter")
+    assert tab.see("$('dialog h2')?.textContent") == f"{result.test.labels[1]}, labelled right"
+    tab.press("Escape")
+    tab.see("!$('dialog')")
+    assert tab.now("page.activeElement === $('.matrix tbody').rows[1].cells[2]")
+
+
+def test_tables_sort_and_runs_compare(tab, logs):
+    result, _, _ = logs
+    tab.now("$$('.classes thead button').find(b => b.textContent === 'Recall').click()")
+    order = tab.now("$$('.classes tbody th').map(h => h.textContent)")
+    recall = {row.label: row.recall for row in result.test.classes}
+    assert [recall[label] for label in order] == sorted(recall.values(), reverse=True)
+    assert tab.now("$('.classes [aria-sort]').textContent") == "Recall"
+    changed = tab.now("$$('.settings .changed code').map(c => c.textContent)")
+    assert {"learning_rate", "image_size", "weights"} <= set(changed)
+    assert "train_batch_size" not in changed
+    tab.now("$('input[value=compare]').click()")
+    rows = tab.see("$$('table[aria-label=\"Runs side by side\"] tbody tr').map(r => r.innerText)")
+    assert len(rows) == 2
+    assert any(result.run_dir.name in row for row in rows)
+    assert all(f"{result.test.accuracy:.1%}" in row for row in rows)
+
+
+def test_labels_are_text_whatever_they_hold(tab):
+    tab.now("$$('.runs li button').find(b => b.textContent.startsWith('large')).click()")
+    label = tab.see("$('h1').textContent === 'large' && $('.matrix tbody th').textContent")
+    assert label == HOSTILE
+    assert tab.now("$$('img').filter(i => i.getAttribute('src') === 'x').length") == 0
+
+
+def test_the_tab_follows_tensorboards_dark_mode(tab):
+    colour = "page.defaultView.getComputedStyle($('main')).color"
+    light = tab.now(colour)
+    tab.browser.evaluate("document.body.classList.add('dark-mode')")
+    assert tab.see("page.documentElement.dataset.theme === 'dark'")
+    assert tab.now(colour) != light
+    tab.browser.evaluate("document.body.classList.remove('dark-mode')")
+    assert tab.see("page.documentElement.dataset.theme === 'light'")
