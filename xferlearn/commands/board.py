@@ -1,5 +1,7 @@
 """`xferlearn board`: TensorBoard on the runs."""
 
+import contextlib
+import io
 import logging
 import os
 import threading
@@ -23,7 +25,7 @@ def run(config: BoardConfig) -> int:
         XferlearnError: TensorBoard can't start.
     """
     runs = find_runs(config.logs_dir)
-    print(f"{len(runs)} runs in {config.logs_dir}")
+    print(f"{len(runs)} {'run' if len(runs) == 1 else 'runs'} in {config.logs_dir}")
     try:
         print(f"TensorBoard is at {start_board(config)} (Ctrl-C ends it)", flush=True)
         threading.Event().wait()
@@ -73,11 +75,18 @@ def start_board(config: BoardConfig) -> str:
     words = ["tensorboard", "--logdir", config.logs_dir, "--host", config.host]
     if config.port is not None:
         words += ["--port", str(config.port)]
+    told = io.StringIO()
     try:
-        board.configure(argv=words)
-        return board.launch()
+        # It advertises its loader there, and its web server explains itself before it exits.
+        with contextlib.redirect_stderr(told):
+            board.configure(argv=words)
+            return board.launch()
     except program.TensorBoardPortInUseError:
-        taken = "6006 and the ports after it are" if config.port is None else f"{config.port} is"
-        raise UserError(f"Port {taken} in use. Choose another with --port, 0 for any.") from None
-    except (program.TensorBoardServerException, OSError) as error:
-        raise XferlearnError(f"TensorBoard can't start: {' '.join(str(error).split())}") from None
+        raise UserError(
+            f"Port {config.port} is in use. Choose another with --port, 0 for any."
+        ) from None
+    except (program.TensorBoardServerException, OSError, SystemExit) as error:
+        reason = [str(error), *told.getvalue().split("\n\n")][-1].strip()
+        raise XferlearnError(
+            f"TensorBoard can't listen on --host={config.host}: {reason}"
+        ) from None
