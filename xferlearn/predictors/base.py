@@ -1,11 +1,23 @@
 """What every model that labels photos is brought to, whatever file it comes from."""
 
 import dataclasses
-from collections.abc import Callable
+import textwrap
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import numpy as np
 
 from xferlearn.predictors.scores import Ending
+
+
+class CachedScores(Protocol):
+    """Scores that may come from cached bottlenecks."""
+
+    def knows(self, digest: bytes) -> bool:
+        """Returns whether a photo's bottleneck is cached."""
+
+    def scores(self, digests: Sequence[bytes], pixels: np.ndarray) -> np.ndarray:
+        """Returns scores as `Predictor.scores` does."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,6 +32,7 @@ class Predictor:
         run: uint8 pixels, [batch, height, width, 3], RGB, range [0, 255], to float32 scores,
             [batch, len(labels)], range [0, 1] and sum 1 where the model ends in a softmax.
         notes: what was assumed because the model does not tell, a line each.
+        cached: scores of photos whose bottlenecks are in the cache; None for models without.
     """
 
     labels: tuple[str, ...]
@@ -28,6 +41,22 @@ class Predictor:
     resize: str
     run: Callable[[np.ndarray], np.ndarray]
     notes: tuple[str, ...] = ()
+    cached: "CachedScores | None" = None
+
+    def knows(self, digest: bytes) -> bool:
+        """Returns whether a photo can be scored without its pixels."""
+        return self.cached is not None and self.cached.knows(digest)
+
+    def scores(self, digests: Sequence[bytes], pixels: np.ndarray) -> np.ndarray:
+        """Returns the scores of photos, as `run` does.
+
+        Args:
+            digests: SHA-256 of each photo; empty where it is not known.
+            pixels: as for `run`; not looked at for photos that the predictor `knows`.
+        """
+        if self.cached is None:
+            return self.run(pixels)
+        return self.cached.scores(digests, pixels)
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -47,3 +76,8 @@ class Runtime:
 
     run: Callable[[np.ndarray], np.ndarray]
     ending: Ending | None = None
+
+
+def one_line(error: Exception) -> str:
+    """Returns a foreign library's message, however long, as the end of one line of ours."""
+    return textwrap.shorten(str(error), 200, placeholder=" ...") or type(error).__name__

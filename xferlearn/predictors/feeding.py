@@ -145,10 +145,10 @@ def settle_values(
         note = f"{format_values(asked)} is fed as asked for; expected was {reason}."
         return dataclasses.replace(asked, notes=(note,))
     if one.layout == "NCHW" and one.channels == 3:
-        assumed, why = Normalisation(_TORCH_MEAN, _TORCH_STD), ", as PyTorch's models take"
+        assumed, why = Normalisation(_TORCH_MEAN, _TORCH_STD), ", as PyTorch's models take,"
     else:
         # 0 and 255 are also what the lab's label_image.py takes where nothing is given.
-        assumed, why = Normalisation((0.0,), (255.0,)), ", the range [0, 1]"
+        assumed, why = Normalisation((0.0,), (255.0,)), ", the range [0, 1],"
     if mean is not None and std is not None:
         return Normalisation((mean,), (std,))
     settled = _completed(assumed, mean, std)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xferlearn.errors import UserError
-from xferlearn.predictors.base import Runtime
+from xferlearn.predictors.base import Runtime, one_line
 from xferlearn.predictors.feeding import Feed
 
 if TYPE_CHECKING:
@@ -163,8 +163,7 @@ def _importer(part: Any, feed: Feed, output: str, batch: int | None, path: Path)
     try:
         call = tf.function(between, autograph=False).get_concrete_function(spec)
     except Exception as error:  # the importer raises many types on graphs it doesn't know
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"TensorFlow can't import {path}: {reason}") from error
+        raise UserError(f"TensorFlow can't import {path}: {one_line(error)}") from error
 
     def run(values: np.ndarray) -> np.ndarray:
         return call(tf.convert_to_tensor(values)).numpy()

@@ -13,7 +13,7 @@ import numpy as np
 from xferlearn.errors import UserError
 from xferlearn.graphs.hdf5_files import read_hdf5
 from xferlearn.graphs.keras_files import read_json_member
-from xferlearn.predictors.base import Runtime
+from xferlearn.predictors.base import Runtime, one_line
 from xferlearn.predictors.feeding import Feed
 from xferlearn.predictors.scores import Ending
 
@@ -79,8 +79,7 @@ def _load(path: Path) -> "keras.Model":
             shutil.copyfile(path, copy)
             return keras.saving.load_model(copy, compile=False)
     except Exception as error:  # Keras raises many types on damaged files
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"Keras can't load {path}: {reason}") from error
+        raise UserError(f"Keras can't load {path}: {one_line(error)}") from error
 
 
 def check_keras_file(path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from xferlearn.errors import UserError
-from xferlearn.predictors.base import Runtime
+from xferlearn.predictors.base import Runtime, one_line
 from xferlearn.predictors.feeding import Feed
 
 
@@ -34,8 +34,7 @@ def open_onnx(path: Path, feed: Feed, output: str) -> Runtime:
             str(path), options, providers=["CPUExecutionProvider"]
         )
     except Exception as error:  # each of its failures has a class of its own
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"ONNX Runtime can't load {path}: {reason}") from error
+        raise UserError(f"ONNX Runtime can't load {path}: {one_line(error)}") from error
 
     def run(values: np.ndarray) -> np.ndarray:
         return session.run([output], {feed.tensor: values})[0]

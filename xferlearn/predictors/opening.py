@@ -12,7 +12,7 @@ from xferlearn.errors import UserError, XferlearnError
 from xferlearn.graphs import GraphReport, InputReport, OutputReport
 from xferlearn.graphs.inspection import open_model
 from xferlearn.graphs.layers import Graph
-from xferlearn.predictors.base import Predictor, Runtime
+from xferlearn.predictors.base import Predictor, Runtime, one_line
 from xferlearn.predictors.bundle import bundle_predictor, bundle_resize
 from xferlearn.predictors.ends import Ends, find_ends
 from xferlearn.predictors.feeding import Feed, settle_values
@@ -235,8 +235,7 @@ def _explained(
         except XferlearnError:
             raise
         except Exception as error:  # every runtime has errors of its own
-            reason = " ".join(str(error).split())[:200] or type(error).__name__
-            raise UserError(f"{path} can't be run: {reason}") from error
+            raise UserError(f"{path} can't be run: {one_line(error)}") from error
 
     return explained
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from xferlearn.errors import UserError
-from xferlearn.predictors.base import Runtime
+from xferlearn.predictors.base import Runtime, one_line
 from xferlearn.predictors.feeding import Feed
 
 
@@ -27,8 +27,9 @@ def open_saved_model(path: Path, feed: Feed, output: str) -> Runtime:
     try:
         loaded = tf.saved_model.load(str(folder))
     except Exception as error:  # the loader raises many types on damaged files
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"TensorFlow can't load the SavedModel {folder}: {reason}") from error
+        raise UserError(
+            f"TensorFlow can't load the SavedModel {folder}: {one_line(error)}"
+        ) from error
     call = _signature(loaded.signatures, feed.name, output)
     if call is None:
         raise UserError(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from xferlearn.errors import UserError
-from xferlearn.predictors.base import Runtime
+from xferlearn.predictors.base import Runtime, one_line
 from xferlearn.predictors.feeding import Feed
 from xferlearn.runtime import _captured_stderr
 
@@ -38,8 +38,7 @@ def open_tflite(path: Path, feed: Feed, output: str) -> Runtime:
         except Exception as error:  # it raises many types on what it can't run
             problem = error
     if problem is not None:
-        reason = " ".join(str(problem).split())[:200]
-        raise UserError(f"LiteRT can't load {path}: {reason}") from problem
+        raise UserError(f"LiteRT can't load {path}: {one_line(problem)}") from problem
     source = _named(interpreter.get_input_details(), feed.tensor)["index"]
     result = _named(interpreter.get_output_details(), output)
     batch = [feed.batch or 1]
