@@ -9,6 +9,7 @@ import dataclasses
 import hashlib
 import itertools
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,7 +20,7 @@ from xferlearn.bottlenecks import BottleneckStore
 from xferlearn.config import ImageConfig
 from xferlearn.engines import BATCH_SIZE, Engine
 from xferlearn.errors import UserError
-from xferlearn.images import BadImage, PreparedImage, decode_pixels, prepare
+from xferlearn.images import NO_IMAGE, BadImage, PreparedImage, decode_pixels, prepare
 from xferlearn.manifest import BadPhoto, Photo
 from xferlearn.progress import progress_bar
 from xferlearn.sources import Entry, PhotoSource
@@ -106,10 +107,8 @@ def load_photos(
                 return Loaded(entry, digest)
             image = prepare(data, image_size, limits.max_image_pixels)
             return Loaded(entry, digest, image)
-        except OSError as error:
-            return Loaded(entry, problem=error.strerror or str(error))
-        except BadImage as error:
-            return Loaded(entry, problem=str(error))
+        except (OSError, BadImage) as error:
+            return Loaded(entry, problem=_reason(error))
 
     waiting: collections.deque[tuple[Future[Loaded], int]] = collections.deque()
     in_flight = 0
@@ -135,8 +134,10 @@ class DecodedBatch:
     """Photos that `decoded_batches` has decoded, and those that it could not.
 
     Attributes:
-        photos: the decoded ones, `image` taken off to free its bytes.
+        photos: the decoded ones, `image` taken off to free its bytes, and those that needed no
+            decoding.
         pixels: uint8, [len(photos), height, width, 3], range [0, 255]; no photos, no pixels.
+            Black where a photo needed no decoding.
         failed: photos between and before them whose data is broken, `problem` set.
     """
 
@@ -156,7 +157,7 @@ def decoded_batches(
     """Decodes photos in parallel, in their order.
 
     Args:
-        loaded: photos with `image` set.
+        loaded: photos. Those without `image` pass through, in their place.
         image_size: side in px, or height and width.
         limits: caps on bytes and pixels.
         resize: "crop" or "squash", see `images.resize_pixels`.
@@ -170,9 +171,7 @@ def decoded_batches(
     def images() -> Iterator[tuple[int, bytes, int, int]]:
         try:
             for number, item in enumerate(loaded):
-                image = item.image
-                if image is None:
-                    raise ValueError(f"{item.entry.name} was not prepared for decoding")
+                image = item.image or NO_IMAGE
                 waiting[number] = dataclasses.replace(item, image=None)
                 yield number, image.data, image.kind, image.orientation
         except BaseException as error:
@@ -182,7 +181,8 @@ def decoded_batches(
     def failed_before(number: int) -> list[Loaded]:
         # Order is kept, so whatever is still waiting here has failed. It is read once more to
         # learn why, because ignore_errors does not tell.
-        numbers = sorted(n for n in waiting if n < number)
+        # The list is a snapshot: the thread that reads ahead adds to `waiting` all the time.
+        numbers = sorted(n for n in list(waiting) if n < number)
         return [_with_reason(waiting.pop(n), image_size, limits) for n in numbers]
 
     scalar = tf.TensorSpec([], tf.int32)
@@ -232,10 +232,14 @@ def _with_reason(item: Loaded, image_size: int | tuple[int, int], limits: ImageC
             image_size,
         )
     except (OSError, BadImage) as error:
-        reason = str(error)
+        reason = _reason(error)
     except tf.errors.OpError as error:
         reason = f"can't be decoded ({_decoder_reason(error.message or '')})"
     return dataclasses.replace(item, problem=reason)
+
+
+def _reason(error: OSError | BadImage) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def _decoder_reason(message: str) -> str:
@@ -265,8 +269,13 @@ def extract(
     started = time.perf_counter()
     image_size = store.space.image_size
     done: list[tuple[int, Photo | BadPhoto]] = []
+    # Copies are claimed by their first photo. tf.data reads `missing` in a thread of its own, so
+    # the lock guards both: `pending` has the photos whose digest is on its way through the
+    # network, `settled` the digests that are through, with the problem of those that failed.
+    lock = threading.Lock()
     pending: dict[bytes, list[tuple[int, Loaded]]] = {}
-    computed = cached = 0
+    settled: dict[bytes, str | None] = {}
+    computed = 0
 
     def finish(position: int, item: Loaded) -> None:
         if item.problem is not None and limits.on_bad_image == "fail":
@@ -277,19 +286,31 @@ def extract(
         done.append((position, item.photo if item.problem is None else item.bad))
         bar.update()
 
+    def settle(digest: bytes, problem: str | None) -> None:
+        with lock:
+            settled[digest] = problem
+            same = pending.pop(digest)
+        for position, item in same:
+            finish(position, dataclasses.replace(item, problem=problem))
+
+    def known(digest: bytes) -> bool:
+        with lock:
+            return digest in store or digest in pending or digest in settled
+
     def missing() -> Iterator[Loaded]:
-        nonlocal cached
-        photos = load_photos(source, image_size, limits, lambda d: d in store or d in pending)
-        for position, item in enumerate(photos):
-            if item.problem is not None:
+        for position, item in enumerate(load_photos(source, image_size, limits, known)):
+            if item.problem is not None or item.digest in store:
                 finish(position, item)
-            elif item.digest in store:
-                cached += 1
-                finish(position, item)
-            elif item.digest in pending:
-                pending[item.digest].append((position, dataclasses.replace(item, image=None)))
-            elif item.image is not None:
-                pending[item.digest] = [(position, dataclasses.replace(item, image=None))]
+                continue
+            freed = dataclasses.replace(item, image=None)
+            with lock:
+                through = item.digest in settled
+                is_first = not through and item.digest not in pending
+                if not through:
+                    pending.setdefault(item.digest, []).append((position, freed))
+            if through:
+                finish(position, dataclasses.replace(freed, problem=settled[item.digest]))
+            elif is_first:
                 yield item
 
     with progress_bar("bottlenecks", source.count) as bar:
@@ -302,20 +323,16 @@ def extract(
                     vectors = run(batch.pixels) if batch.photos else ()
                     for item, vector in zip(batch.photos, vectors, strict=True):
                         writer.add(item.digest, vector)
-                        same = pending.pop(item.digest)
                         computed += 1
-                        cached += len(same) - 1
-                        for position, photo in same:
-                            finish(position, photo)
+                        settle(item.digest, None)
                     for item in batch.failed:
-                        for position, photo in pending.pop(item.digest):
-                            problem = dataclasses.replace(photo, problem=item.problem)
-                            finish(position, problem)
+                        settle(item.digest, item.problem)
     done.sort(key=lambda pair: pair[0])
+    photos = tuple(result for _, result in done if isinstance(result, Photo))
     return Extraction(
-        photos=tuple(result for _, result in done if isinstance(result, Photo)),
+        photos=photos,
         bad=tuple(result for _, result in done if isinstance(result, BadPhoto)),
         computed=computed,
-        cached=cached,
+        cached=len(photos) - computed,
         seconds=time.perf_counter() - started,
     )
