@@ -45,7 +45,7 @@ export function inputSection(report) {
   const steps = [
     ["Input layer", input.name, [`${input.height} × ${input.width} px, ${channels(input)}`, `${input.dtype}, ${range}`], "input"],
     ["Preprocessing", "preprocessing", [formula(backbone), "inside the model"]],
-    ["Backbone", backbone.name, [`weights: ${backbone.weights}`, `sha256 ${backbone.weights_sha256.slice(0, 12)}…`]],
+    ["Backbone", backbone.name, [`weights: ${backbone.weights}`, `sha256 ${backbone.weights_sha256.slice(0, 8)}…`]],
     ["Bottleneck", bottleneck.layer, [`${count(bottleneck.width, "value")} a photo`, `${bottleneck.pooling} pooling`], "bottleneck"],
     ["Output", output.name, [`${report.labels.length} labels`, output.activation]],
   ];

@@ -184,7 +184,7 @@ function pairsList(report, evaluation, at) {
           h(
             "button",
             { type: "button", onclick: () => openPhotos(report, pair) },
-            h("span", { class: "names" }, h("b", {}, report.labels[pair.truth]), " taken for ", h("b", {}, report.labels[pair.predicted])),
+            h("span", { class: "names", title: cellTitle(report.labels, pair.truth, pair.predicted) }, h("b", {}, report.labels[pair.truth]), " taken for ", h("b", {}, report.labels[pair.predicted])),
             h("span", { class: "count" }, `${pair.count} of ${pair.rowTotal}`),
             h("span", { class: "strip", "aria-hidden": "true" }, pair.indices.slice(0, 3).map((index) => thumbnail(report, index))),
           ),

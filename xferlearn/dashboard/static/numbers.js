@@ -6,6 +6,12 @@ export function percent(share, digits = 1) {
   return share === null || share === undefined ? NONE : `${(share * 100).toFixed(digits)}%`;
 }
 
+// A score of 0.998 is not certainty.
+export function score(share) {
+  if (share < 1 && share >= 0.995) return ">99%";
+  return percent(share, 0);
+}
+
 export function interval([low, high]) {
   return `${(low * 100).toFixed(1)}–${(high * 100).toFixed(1)}%`;
 }

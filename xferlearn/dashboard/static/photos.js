@@ -1,7 +1,7 @@
 // The thumbnails behind a cell of the confusion matrix.
 
 import { h } from "./dom.js";
-import { percent } from "./numbers.js";
+import { percent, score } from "./numbers.js";
 
 // Relative to the page's <base>, so that --path_prefix and experiments keep working.
 export function photoAddress(run, index) {
@@ -71,7 +71,7 @@ export function openPhotos(report, { split, truth, predicted, count, rowTotal, i
           h(
             "figcaption",
             {},
-            h("span", { class: "score", vars: { "--share": photo.score } }, `${report.labels[photo.predicted]} ${percent(photo.score, 0)}`),
+            h("span", { class: "score" }, `${report.labels[photo.predicted]} ${score(photo.score)}`),
             h("span", { class: "file", title: photo.name }, photo.name.split("/").pop()),
           ),
         );
