@@ -46,7 +46,7 @@ class EventWriter:
 
     def scalar(self, tag: str, value: float, step: int = 0, description: str = "") -> None:
         """Writes one point of a chart."""
-        self.summary(scalar_pb(tag, value, description or None), step)
+        self.summary(scalar_pb(plain(tag), value, description or None), step)
 
     def text(self, tag: str, markdown: str) -> None:
         """Writes a page of Markdown."""
@@ -54,7 +54,7 @@ class EventWriter:
 
     def histogram(self, tag: str, values: np.ndarray, step: int = 0, description: str = "") -> None:
         """Writes the distribution of values of any shape."""
-        self.summary(histogram_pb(tag, values, description=description or None), step)
+        self.summary(histogram_pb(plain(tag), values, description=description or None), step)
 
     def images(
         self, tag: str, files: Sequence[bytes], size: tuple[int, int], description: str = ""
@@ -87,8 +87,6 @@ class EventWriter:
         """Writes a Summary message of TensorBoard or of TensorFlow."""
         # They are the same on the wire, but different Python classes.
         copy = summary_pb2.Summary.FromString(summary.SerializeToString())
-        for value in copy.value:
-            value.tag = plain(value.tag)
         self._write(event_pb2.Event(step=step, summary=copy))
 
     def flush(self) -> None:

@@ -43,11 +43,11 @@ def write_hparams(events: EventWriter, record: RunRecord) -> None:
 def _columns(record: RunRecord, values: dict[str, Value]) -> summary_pb2.Summary:
     # The page shows five settings until it is told otherwise: the first ones by name of those
     # that are said to differ between runs.
-    first = dict.fromkeys(name for name in (*record.config.changed(), *_USUAL) if name in values)
+    changed = record.config.changed()
+    order = (*(name for name in _USUAL if name in changed), *changed, *_USUAL)
+    shown = list(dict.fromkeys(name for name in order if name in values))[:_SHOWN]
     experiment = api_pb2.Experiment(
-        hparam_infos=[
-            api_pb2.HParamInfo(name=name, differs=name in list(first)[:_SHOWN]) for name in values
-        ],
+        hparam_infos=[api_pb2.HParamInfo(name=name, differs=name in shown) for name in values],
         metric_infos=[
             api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag), display_name=name)
             for tag, name in _METRICS.items()

@@ -4,7 +4,7 @@ import numpy as np
 from tensorboard.plugins.pr_curve.summary import raw_data_pb
 
 from xferlearn.manifest import TEST, VALIDATION
-from xferlearn.summaries.events import RunWriters
+from xferlearn.summaries.events import RunWriters, plain
 from xferlearn.summaries.record import RunRecord
 
 MOST_CLASSES = 100
@@ -17,7 +17,7 @@ def write_pr_curves(writers: RunWriters, record: RunRecord) -> None:
         truth = record.truth(split)
         if not len(truth):
             continue
-        for index, label in enumerate(record.manifest.labels[:MOST_CLASSES]):
+        for index, label in enumerate(map(plain, record.manifest.labels[:MOST_CLASSES])):
             curve = pr_curve(truth == index, record.probabilities[split][:, index])
             summary = raw_data_pb(label, *curve, num_thresholds=THRESHOLDS, display_name=label)
             summary.value[0].tag = f"pr_curves/{label}"
