@@ -87,7 +87,11 @@ def _opened(path: Path, graph: Graph, report: GraphReport, config: ModelConfig) 
     if report.format == "bundle" and bundle is not None:
         ours = bundle_predictor(bundle)
         labels = find_labels(path, config.labels, report, len(ours.labels), bundle)
-        return dataclasses.replace(ours, labels=labels.names, resize=resize, notes=notes)
+        # Bottlenecks are cached for photos fitted as in training, not as asked for here.
+        cached = ours.cached if resize == ours.resize else None
+        return dataclasses.replace(
+            ours, labels=labels.names, resize=resize, notes=notes, cached=cached
+        )
     run, ending, trial = _start(path, report, feed, ends)
     if ending is None:
         ending = find_ending(graph, _node_name(graph, ends.output))
