@@ -1,0 +1,229 @@
+"""`xferlearn label`, by command lines: forms of output, bad photos, ImageNet, the lab's flags."""
+
+import csv
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+import xferlearn
+from xferlearn.cli import main
+
+pytestmark = pytest.mark.filterwarnings(
+    # Keras 3.15 saves variables through NumPy's older __array__ protocol.
+    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
+)
+
+
+@pytest.fixture(scope="module")
+def model_dir(photo_dir, tmp_path_factory):
+    """A model that tells red, green and blue. Shared: do not change it."""
+    root = tmp_path_factory.mktemp("trained")
+    xferlearn.train(
+        image_dir=str(photo_dir),
+        model_dir=str(root / "model"),
+        logs_dir=str(root / "logs"),
+        bottleneck_dir=str(root / "bottlenecks"),
+        backbone="mobilenet_0.25",
+        weights="none",
+        image_size=32,
+        how_many_training_steps=60,
+        summaries="none",
+        engine="tensorflow",
+        precision="float32",
+    )
+    return root / "model"
+
+
+@pytest.fixture
+def label(capsys, tmp_path):
+    """Runs `xferlearn label`; returns exit code, stdout and stderr."""
+
+    def run(*words):
+        # The exact engine needs no comparison with itself, which would take seconds.
+        exact = ("--engine=tensorflow", "--precision=float32")
+        cache = f"--bottleneck_dir={tmp_path / 'cache'}"
+        code = main(["label", *exact, cache, *map(str, words)])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run
+
+
+@pytest.fixture
+def photos(photo_bytes, tmp_path):
+    """A folder with a red and a blue photo, and one that is none."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    (folder / "a_red.jpg").write_bytes(photo_bytes("red", 77))
+    (folder / "b_bad.jpg").write_bytes(b"no photo at all")
+    (folder / "c_blue.png").write_bytes(photo_bytes("blue", 78, form="PNG"))
+    return folder
+
+
+def test_text(model_dir, photos, label):
+    code, out, err = label(f"--model={model_dir}", "--top_k=2", photos / "c_blue.png")
+    assert (code, err) == (0, "")
+    name, best, second = out.splitlines()
+    assert name == str(photos / "c_blue.png")
+    assert best.split()[0] == "blue"
+    assert float(best.split()[1]) > float(second.split()[1])
+
+
+def test_json_is_a_line_a_photo_and_bad_photos_are_named(model_dir, photos, label):
+    code, out, err = label(f"--graph={model_dir}", "--format=json", photos)
+    assert code == 1
+    rows = [json.loads(line) for line in out.splitlines()]
+    names = [os.path.basename(row["image"]) for row in rows]
+    assert names == ["a_red.jpg", "b_bad.jpg", "c_blue.png"]
+    best = [row["labels"][0]["label"] if row["labels"] else None for row in rows]
+    assert best == ["red", None, "blue"]
+    assert sum(one["score"] for one in rows[0]["labels"]) == pytest.approx(1, abs=1e-4)
+    assert "not a JPEG" in rows[1]["error"]
+    assert "b_bad.jpg: not a JPEG" in err
+    assert "1 of 3 photos could not be read." in err
+
+
+def test_csv(model_dir, photos, label):
+    code, out, _ = label(f"--model={model_dir}", "--format=csv", "--top_k=2", photos)
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert code == 1
+    assert list(rows[0]) == ["image", "label_1", "score_1", "label_2", "score_2", "error"]
+    assert [row["label_1"] for row in rows] == ["red", "", "blue"]
+    assert [bool(row["error"]) for row in rows] == [False, True, False]
+
+
+def test_bad_photo_can_stop_it(model_dir, photos, label):
+    code, _, err = label(f"--model={model_dir}", "--on_bad_image=fail", photos)
+    assert code == 2
+    assert "b_bad.jpg can't be used: not a JPEG" in err
+
+
+def test_lab_flags_photos_and_globs(model_dir, photos, label):
+    code, out, err = label(
+        *(f"--graph={model_dir}", "--format=json", "--top_k=1", "--input_layer=image"),
+        *(f"--image={photos / 'a_red.jpg'}", f"{photos}/c_*.png", photos / "a_red.jpg"),
+    )
+    assert (code, err) == (0, "")
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert [row["labels"][0]["label"] for row in rows] == ["red", "blue"]
+
+
+def test_labels_of_a_model_folder_can_be_translated(model_dir, photos, label, tmp_path):
+    (tmp_path / "deutsch.txt").write_text("blau\ngrün\nrot\n", encoding="utf-8")
+    words = (f"--model={model_dir}", f"--labels={tmp_path / 'deutsch.txt'}")
+    code, out, err = label(*words, photos / "a_red.jpg")
+    assert (code, err) == (0, "")
+    assert out.splitlines()[1].split()[0] == "rot"
+    (tmp_path / "deutsch.txt").write_text("blau\nrot\n")
+    code, _, err = label(*words, photos / "a_red.jpg")
+    assert code == 2
+    assert f"deutsch.txt has 2 labels, but {model_dir} gives 3 scores" in err
+
+
+def test_another_fit_is_noted_and_stays_out_of_the_cache(model_dir, photos, label):
+    words = (f"--model={model_dir}", "--format=json", photos / "a_red.jpg")
+    plain = label(*words)
+    code, squashed, err = label(*words, "--resize=squash")
+    assert code == 0
+    assert err == "note: --resize=squash, but the model was trained with crop.\n"
+    assert squashed != plain[1]
+    assert label(*words, "--resize=crop") == plain
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "Expected either --model or --backbone. Received: neither."),
+        (["--model=m", "--backbone=mobilenet"], "Expected either --model or --backbone"),
+        (["--model=m", "--weights=none"], "--weights belongs to --backbone"),
+        (["--backbone=mobilenet", "--input_mean=0"], "--input_mean belongs to --model"),
+        (["--backbone=mobilenet", "--labels=x"], "--labels belongs to --model"),
+        (["--backbone=mobilnet", "--weights=none"], "Did you mean mobilenet"),
+        (["--model=m", "--input_std=0"], "Expected `input_std` to be above 0"),
+        (["--model=m", "--resize=stretch"], "Expected `resize` to be one of crop, squash"),
+        (["--model=m", "--input_mean=grey"], "grey"),
+        (["--model=no/such/model"], "There is no no/such/model"),
+        (["--model=m", "--input_layr=x"], "Did you mean input_layer"),
+    ],
+)
+def test_mistakes_are_one_line(label, words, message):
+    code, out, err = label(*words, "photo.jpg")
+    assert (code, out) == (2, "")
+    assert message in err
+    assert len(err.splitlines()) == 1
+
+
+def test_photo_instead_of_a_model(photos, label):
+    code, _, err = label(f"--model={photos / 'a_red.jpg'}", photos / "a_red.jpg")
+    assert code == 2
+    assert "is a JPEG photo. Expected a model folder" in err
+
+
+def test_random_weights_are_said_to_mean_nothing(photos, label):
+    words = ("--backbone=mobilenet_0.25_128", "--weights=none", "--format=json")
+    code, out, err = label(*words, photos / "a_red.jpg")
+    assert code == 0
+    assert "random weights (--weights=none) the labels mean nothing" in err
+    top = json.loads(out)["labels"]
+    assert len(top) == 5
+    assert all(one["label"].startswith("n0") or one["label"].startswith("n1") for one in top)
+
+
+DAISY = "flower_photos/daisy/21652746_cc379e0eea_m.jpg"
+
+
+def test_default_network_knows_daisies(shared_data, label):
+    code, out, err = label("--backbone=efficientnet_lite0", "--top_k=1", shared_data / DAISY)
+    assert (code, err) == (0, "")
+    assert out.splitlines()[1].split()[:2] == ["n11939491", "daisy"]
+
+
+def test_weights_of_keras_know_daisies(shared_data, tmp_path):
+    home = tmp_path / "keras"
+    (home / "models").mkdir(parents=True)
+    weights = "mobilenet_2_5_128_tf.h5"
+    shutil.copyfile(shared_data / "keras/models" / weights, home / "models" / weights)
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "xferlearn", "label", "--architecture=mobilenet_0.25_128"),
+            *("--top_k=1", f"--image={shared_data / DAISY}"),
+        ],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "KERAS_HOME": str(home)},
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[1].split()[:2] == ["n11939491", "daisy"]
+
+
+@pytest.mark.parametrize("names", [None, "given"])
+def test_plain_graph_of_the_lab(shared_data, label, tmp_path, names):
+    words = [f"--graph={shared_data / 'graphs/mobilenet_v1_0.25_128_frozen.pb'}", "--format=json"]
+    if names:
+        file = tmp_path / "names.txt"
+        file.write_text("".join(f"class {index}\n" for index in range(1001)))
+        words.append(f"--labels={file}")
+    code, out, err = label(*words, f"--image={shared_data / DAISY}")
+    assert code == 0
+    best = json.loads(out)["labels"][0]
+    assert best["label"] == ("class 986" if names else "#986 n11939491 daisy")
+    assert best["score"] > 0.9
+    assert "note: photos are squashed to the model's size" in err
+    assert ("ImageNet's were assumed" in err) == (names is None)
+
+
+def test_retrained_graph_of_the_lab(shared_data, label):
+    path = shared_data / "graphs/mobilenet_v1_1.0_224_retrained.pb"
+    code, out, err = label(f"--graph={path}", "--format=json", shared_data / DAISY)
+    assert code == 0
+    assert sorted(one["label"] for one in json.loads(out)["labels"]) == ["#0", "#1"]
+    assert "no labels were found: #0 to #1 count the outputs" in err
+    code, _, err = label(f"--graph={path}", "--input_layer=27", shared_data / DAISY)
+    assert code == 2
+    assert "has no operation 27; its input is `input`, float32, 224 x 224." in err
