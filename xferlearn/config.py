@@ -316,7 +316,7 @@ class TrainConfig(ImageConfig):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ModelConfig(Config):
+class ModelConfig(ImageConfig):
     """Which model labels photos, and what its file does not say of itself."""
 
     model: str | None = setting(
@@ -400,7 +400,7 @@ class ModelConfig(Config):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class LabelConfig(ImageConfig, ModelConfig):
+class LabelConfig(ModelConfig):
     """Settings of `xferlearn label`."""
 
     photos: tuple[str, ...] = setting(

@@ -65,7 +65,7 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
     source = read_image_dir(config.image_dir or "", bundle.labels)
     splits = bundle.photo_splits()
     start_tensorflow()
-    predictor = bundle_predictor(bundle)
+    predictor = bundle_predictor(bundle, config)
     truth: list[int] = []
     predicted: list[int] = []
     wrong: list[Misclassified] = []

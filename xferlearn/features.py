@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from xferlearn import backbones
 from xferlearn.bottlenecks import BottleneckStore, FeatureSpace
 from xferlearn.config import ImageConfig, default_bottleneck_dir
@@ -77,6 +79,7 @@ class Features:
         self._space_of = space_of
         self._model = model
         self._root = Path(config.bottleneck_dir or default_bottleneck_dir())
+        self._loaded: Engine | None = None
         self._plans = list(plan_engines(config.engine, config.precision))
         self._open()
 
@@ -104,6 +107,21 @@ class Features:
         if self.plan == exact or self.parity is not None:
             return engine
         return checked(engine, lambda: build_engine(model, exact), self._record)
+
+    def run(self, pixels: np.ndarray) -> np.ndarray:
+        """Returns bottlenecks, float32, [batch, width], of uint8 pixels; loads the engine once.
+
+        May change `store` on the first call, when the engine is given up for an exact one.
+        """
+        while True:
+            if self._loaded is None:
+                self._loaded = self.engine()
+            try:
+                return self._loaded.run(pixels)
+            except ParityError as error:
+                self._loaded = None
+                self._give_up(error.parity)
+                self._open()
 
     def extract(self, source: PhotoSource, limits: ImageConfig) -> Extraction:
         """Sees to it that every readable photo has its bottleneck in `store`; see `extract`."""

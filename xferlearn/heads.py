@@ -185,7 +185,7 @@ def train_head(
         train: bottlenecks, float32, [photos, width], and class indices, int, [photos].
         validation: likewise; with no photos all steps are run and the last weights kept.
         learning_rate: the largest one.
-        steps: most steps.
+        steps: most steps; a few fewer are run where they don't divide into looks.
         batch_size: photos a step.
         class_weight: "balanced" weighs classes by the inverse of their photos, "none" does not.
         seed: of the shuffling.
@@ -194,8 +194,8 @@ def train_head(
     import keras
 
     per_look = max(STEPS_A_LOOK, steps // LOOKS)
-    looks = math.ceil(steps / per_look)
-    per_look = math.ceil(steps / looks)
+    looks = max(1, steps // per_look)
+    per_look = steps // looks
     head.compile(
         keras.optimizers.Adam(
             keras.optimizers.schedules.CosineDecay(learning_rate, looks * per_look)
@@ -217,7 +217,7 @@ def train_head(
         steps_per_epoch=per_look,
         validation_data=_in_order(*validation) if len(validation[1]) else None,
         class_weight=_class_weights(train[1], class_weight),
-        callbacks=[*callbacks, keras.callbacks.TerminateOnNaN(), keeper],
+        callbacks=[*callbacks, keeper],
         shuffle=False,
         verbose=0,
     )
@@ -309,7 +309,7 @@ def _best_keeper(patience: int) -> "keras.callbacks.Callback":
 
         def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
             if not math.isfinite((logs or {}).get("loss", 0.0)):
-                self.diverged = True
+                self.diverged = self.model.stop_training = True
 
         def on_train_end(self, logs: dict[str, float] | None = None) -> None:
             if self._weights:

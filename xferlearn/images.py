@@ -29,7 +29,7 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
 CROP_FRACTION = 0.875
 RESIZE_POLICY = "shorter side to 8/7, centre crop, bilinear, antialias below 1/2"
 
-_JPEG, _PNG, _BMP = 0, 4, 5  # 0 to 3: JPEG decoded at 1/1, 1/2, 1/4 and 1/8 of its size
+_JPEG, _PNG, _BMP, _NONE = 0, 4, 5, 6  # 0 to 3: JPEG at 1/1, 1/2, 1/4 and 1/8 of its size
 _EXIF_ORIENTATION = 0x0112
 
 # The plug-ins are called by name because Image.open tries dozens of formats and warns, through
@@ -75,6 +75,10 @@ class PreparedImage:
     orientation: int
     width: int
     height: int
+
+
+# Stands for a photo that needs no decoding; `decode_pixels` makes it black.
+NO_IMAGE = PreparedImage(b"", _NONE, 1, 1, 1)
 
 
 def prepare(data: bytes, image_size: int | tuple[int, int], max_pixels: int) -> PreparedImage:
@@ -215,6 +219,7 @@ def decode_pixels(
             lambda: jpeg(8),
             lambda: whole(tf.io.decode_png(data, channels=3)),
             lambda: whole(tf.io.decode_bmp(data, channels=3)),
+            lambda: tf.zeros([1, 1, 3], tf.uint8),
         ],
     )
     oriented = _oriented(_scaled(pixels, size), orientation)

@@ -1,6 +1,5 @@
 """Photos -> labels: streams any number of photos through a model, in batches and in their order."""
 
-import collections
 import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -52,34 +51,32 @@ def label_photos(
         predictor: the model.
         limits: caps on bytes and pixels.
     """
-    loaded = load_photos(source, predictor.image_size, limits)
-    unreadable: collections.deque[tuple[int, Labelled]] = collections.deque()
     order: dict[int, int] = {}
 
-    def readable() -> Iterator[Loaded]:
+    def numbered() -> Iterator[Loaded]:
+        loaded = load_photos(source, predictor.image_size, limits, predictor.knows)
         for position, item in enumerate(loaded):
-            if item.problem is None:
-                order[id(item.entry)] = position
-                yield item
-            else:
-                unreadable.append((position, _labelled(item)))
+            order[id(item.entry)] = position
+            yield item
 
     results: dict[int, Labelled] = {}
     following = 0
-    for batch in decoded_batches(readable(), predictor.image_size, limits, resize=predictor.resize):
-        scores: Any = predictor.run(batch.pixels) if batch.photos else ()
-        for item, row in zip(batch.photos, scores, strict=True):
-            results[order.pop(id(item.entry))] = _labelled(item, row)
-        for item in batch.failed:
-            results[order.pop(id(item.entry))] = _labelled(item)
-        while unreadable and unreadable[0][0] <= max(results, default=-1):
-            position, result = unreadable.popleft()
-            results[position] = result
-        while following in results:
-            yield results.pop(following)
-            following += 1
-    for _, result in sorted([*results.items(), *unreadable], key=lambda pair: pair[0]):
-        yield result
+    try:
+        for batch in decoded_batches(
+            numbered(), predictor.image_size, limits, resize=predictor.resize
+        ):
+            good = [i for i, item in enumerate(batch.photos) if item.problem is None]
+            digests = [batch.photos[i].digest for i in good]
+            scores = predictor.scores(digests, batch.pixels[good]) if good else ()
+            by_row = dict(zip(good, scores, strict=True))
+            for row, item in enumerate([*batch.photos, *batch.failed]):
+                results[order.pop(id(item.entry))] = _labelled(item, by_row.get(row))
+            while following in results:
+                yield results.pop(following)
+                following += 1
+    finally:
+        if predictor.cached is not None:
+            predictor.cached.flush()
 
 
 def _labelled(item: Loaded, scores: np.ndarray | None = None) -> Labelled:
@@ -138,7 +135,7 @@ class Classifier:
             result[index] = labelled.scores
         for index in arrays:
             pixels = _resized(np.asarray(photos[index]), index, self.predictor)
-            result[index] = self.predictor.run(pixels[None])[0]
+            result[index] = self.predictor.scores([b""], pixels[None])[0]
         return result
 
     def label(

@@ -19,6 +19,9 @@ class CachedScores(Protocol):
     def scores(self, digests: Sequence[bytes], pixels: np.ndarray) -> np.ndarray:
         """Returns scores as `Predictor.scores` does."""
 
+    def flush(self) -> None:
+        """Commits what was computed since."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Predictor:

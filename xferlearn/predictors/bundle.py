@@ -1,14 +1,36 @@
-"""Our own model folder as a predictor."""
+"""Our own model folder as a predictor; bottlenecks of its frozen backbone come from the cache."""
 
+import contextlib
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from xferlearn.bottlenecks import FeatureSpace, ShardWriter
 from xferlearn.bundles import MODEL_FILE, Bundle
+from xferlearn.config import ImageConfig
 from xferlearn.engines import build_engine
-from xferlearn.errors import UserError
+from xferlearn.engines.planning import has_bfloat16
+from xferlearn.errors import UserError, XferlearnError
+from xferlearn.features import Features
+from xferlearn.images import RESIZE_POLICY
 from xferlearn.predictors.base import Predictor
 from xferlearn.predictors.keras_files import check_keras_file
 
+if TYPE_CHECKING:
+    import keras
 
-def bundle_predictor(bundle: Bundle) -> Predictor:
+
+def bundle_predictor(bundle: Bundle, config: ImageConfig | None = None) -> Predictor:
     """Returns the predictor of a model folder.
+
+    Its backbone runs in the precision that the head was trained in, so that what was measured is
+    what one gets, and photos that were seen in training or labelled before need no network pass.
+
+    Args:
+        bundle: the folder.
+        config: engine, precision and folder of the bottlenecks; None for the defaults.
 
     Raises:
         UserError: when its model is missing or damaged, or has not the labels' number of outputs.
@@ -22,10 +44,105 @@ def bundle_predictor(bundle: Bundle) -> Predictor:
             f" {outputs} scores."
         )
     size = bundle.image_size
-    return Predictor(bundle.labels, size, size, bundle_resize(bundle), build_engine(model).run)
+    cached = None
+    # Where the cache can't be used, photos go through the network each time.
+    with contextlib.suppress(UserError, KeyError, TypeError, ValueError):
+        cached = BundleScores(bundle, model, config or ImageConfig())
+    predictor = Predictor(bundle.labels, size, size, bundle_resize(bundle), lambda pixels: pixels)
+    if cached is None:
+        return dataclasses.replace(predictor, run=build_engine(model).run)
+    return dataclasses.replace(predictor, run=cached.run, cached=cached)
 
 
 def bundle_resize(bundle: Bundle) -> str:
     """Returns how a model's photos were fitted in training, "crop" or "squash"."""
     stated = str(bundle.metadata["input"].get("resize", ""))
     return "squash" if stated.startswith("squash") else "crop"
+
+
+class BundleScores:
+    """Scores of a model folder: backbone, or cache, and then the head."""
+
+    def __init__(self, bundle: Bundle, model: "keras.Model", config: ImageConfig) -> None:
+        """Splits a model at its bottleneck and opens the cache.
+
+        Args:
+            bundle: the folder.
+            model: its model.
+            config: engine, precision and folder of the bottlenecks.
+
+        Raises:
+            UserError: when the cache can't be opened.
+            ValueError: when the model has no such bottleneck.
+        """
+        space = FeatureSpace(**bundle.metadata["feature_space"])
+        trained = space.precision if has_bfloat16() else "float32"
+        if config.precision == "auto":
+            config = dataclasses.replace(config, precision=trained)
+        backbone, self._head = split_classifier(model, bundle.metadata["bottleneck"]["layer"])
+        self._features = Features(
+            lambda precision: dataclasses.replace(space, precision=precision, resize=RESIZE_POLICY),
+            lambda: backbone,
+            config,
+        )
+        self._writing = contextlib.ExitStack()
+        self._writer: ShardWriter | None = None
+        self._full = False
+
+    def knows(self, digest: bytes) -> bool:
+        """Returns whether a photo's bottleneck is cached."""
+        return digest in self._features.store
+
+    def run(self, pixels: np.ndarray) -> np.ndarray:
+        """Returns scores as `Predictor.run` does, without the cache."""
+        return self.scores([b""] * len(pixels), pixels)
+
+    def scores(self, digests: Sequence[bytes], pixels: np.ndarray) -> np.ndarray:
+        """Returns scores as `Predictor.scores` does, and caches new bottlenecks."""
+        store = self._features.store
+        known = [i for i, digest in enumerate(digests) if digest in store]
+        new = [i for i, digest in enumerate(digests) if digest not in store]
+        vectors = np.empty((len(digests), store.space.width), np.float32)
+        if known:
+            vectors[known] = store.read([digests[i] for i in known])
+        if new:
+            vectors[new] = self._features.run(pixels[new])
+            self._add([(digests[i], vectors[i]) for i in new if digests[i]])
+        return np.asarray(self._head(vectors))
+
+    def flush(self) -> None:
+        """Commits the bottlenecks that were computed since."""
+        self._writer = None
+        with contextlib.suppress(XferlearnError):  # labels matter more than the cache
+            self._writing.close()
+
+    def _add(self, rows: list[tuple[bytes, np.ndarray]]) -> None:
+        if self._full:
+            return
+        try:
+            if self._writer is None:
+                self._writer = self._writing.enter_context(self._features.store.writer())
+            for digest, vector in rows:
+                self._writer.add(digest, vector)
+        except XferlearnError:
+            self._full = True
+
+
+def split_classifier(model: "keras.Model", layer: str) -> tuple["keras.Model", "keras.Model"]:
+    """Returns a classifier's backbone and head, which share its layers.
+
+    Args:
+        model: as `heads.build_classifier` returns it.
+        layer: name of the layer whose output is the bottleneck.
+
+    Raises:
+        ValueError: when the model has no such layer.
+    """
+    import keras
+
+    bottleneck = model.get_layer(layer)
+    names = [one.name for one in model.layers]
+    x = head_input = keras.Input(bottleneck.output.shape[1:], name="bottleneck")
+    for following in model.layers[names.index(layer) + 1 :]:
+        x = following(x)
+    return keras.Model(model.input, bottleneck.output), keras.Model(head_input, x)

@@ -70,7 +70,7 @@ def open_predictor(config: ModelConfig) -> Predictor:
         bundle = read_bundle(path)
         if not _TOLD & config.changed().keys():
             start_tensorflow()
-            return bundle_predictor(bundle)
+            return bundle_predictor(bundle, config)
     held, report = open_model(path)
     if report.format in _NOT_RUN:
         raise UserError(f"{path} {_NOT_RUN[report.format]}.")
@@ -85,7 +85,7 @@ def _opened(path: Path, graph: Graph, report: GraphReport, config: ModelConfig) 
     notes = (*ends.notes, *notes, *resize_notes)
     start_tensorflow()
     if report.format == "bundle" and bundle is not None:
-        ours = bundle_predictor(bundle)
+        ours = bundle_predictor(bundle, config)
         labels = find_labels(path, config.labels, report, len(ours.labels), bundle)
         # Bottlenecks are cached for photos fitted as in training, not as asked for here.
         cached = ours.cached if resize == ours.resize else None

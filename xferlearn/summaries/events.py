@@ -54,7 +54,8 @@ class EventWriter:
 
     def histogram(self, tag: str, values: np.ndarray, step: int = 0, description: str = "") -> None:
         """Writes the distribution of values of any shape."""
-        self.summary(histogram_pb(plain(tag), values, description=description or None), step)
+        finite = values[np.isfinite(values)]  # TensorBoard fails on others
+        self.summary(histogram_pb(plain(tag), finite, description=description or None), step)
 
     def images(
         self, tag: str, files: Sequence[bytes], size: tuple[int, int], description: str = ""
