@@ -32,20 +32,21 @@ _START = (
     "[os.dup2(old, new) for old, new in ((a, 13), (b, 14), (13, 3), (14, 4))]\n"
     "os.execv(sys.argv[3], sys.argv[3:])\n"
 )
-# querySelectorAll that also looks into shadow roots, of which TensorBoard is full.
+# querySelectorAll that also looks into shadow roots and frames, of which TensorBoard is full.
 _HELPERS = """
+function inside(element) { return element.shadowRoot || element.contentDocument?.body; }
 function all(selector, root = document) {
   const found = [...root.querySelectorAll(selector)];
   for (const element of root.querySelectorAll('*'))
-    if (element.shadowRoot) found.push(...all(selector, element.shadowRoot));
+    if (inside(element)) found.push(...all(selector, inside(element)));
   return found;
 }
-function text(root = document.body) {
+function text(root = document.body ?? document) {
   let out = '';
   for (const node of root.childNodes) {
     if (node.nodeType === Node.TEXT_NODE) out += node.data;
     else if (node.nodeType === Node.ELEMENT_NODE && !/^(STYLE|SCRIPT)$/.test(node.tagName))
-      out += ' ' + (node.shadowRoot ? text(node.shadowRoot) : '') + text(node) + ' ';
+      out += ' ' + (inside(node) ? text(inside(node)) : '') + text(node) + ' ';
   }
   return out.replace(/\\s+/g, ' ');
 }
@@ -121,7 +122,7 @@ class Chromium:
 
     def evaluate(self, expression: str) -> Any:
         """Returns the value of a JavaScript expression, in which `all(selector)` finds elements
-        in any shadow root and `text()` is all the text of the page."""
+        in any shadow root or frame and `text()` is all the text of the page."""
         answer = self._call(
             "Runtime.evaluate",
             expression=f"(async () => {{{_HELPERS}\nreturn ({expression}); }})()",

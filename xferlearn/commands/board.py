@@ -3,12 +3,12 @@
 import contextlib
 import io
 import logging
-import os
 import threading
 from pathlib import Path
 
 from xferlearn.config import BoardConfig
 from xferlearn.errors import UserError, XferlearnError
+from xferlearn.runtime import start_tensorflow
 
 
 def run(config: BoardConfig) -> int:
@@ -66,7 +66,8 @@ def start_board(config: BoardConfig) -> str:
         UserError: the port is taken, or the host is none of this machine.
         XferlearnError: TensorBoard can't start.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # TensorBoard imports TensorFlow sooner or later, and not as quietly.
+    start_tensorflow()
     from tensorboard import program
 
     # It tells on stderr which optional packages are missing.
