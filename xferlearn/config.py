@@ -231,7 +231,8 @@ class TrainConfig(ImageConfig):
     summaries: str = setting(
         "full",
         "What goes to --logs_dir for TensorBoard: `none`; `scalars` for charts, run card and"
-        " HParams row; `full` also for graph, images, histograms, PR curves and projector.",
+        " HParams row (50 KB); `full` also for graph, images, histograms, PR curves and projector"
+        " (9 MB and 3 seconds for the 1,000 flowers).",
         choices=("none", "scalars", "full"),
         section="Output",
     )
