@@ -185,6 +185,12 @@ def decoded_batches(
         numbers = sorted(n for n in list(waiting) if n < number)
         return [_with_reason(waiting.pop(n), image_size, limits) for n in numbers]
 
+    # There is no Python control flow to convert, and trying takes half a second.
+    @tf.autograph.experimental.do_not_convert
+    def decode(number: tf.Tensor, *image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        data, kind, orientation = image
+        return number, decode_pixels(data, kind, orientation, image_size, resize)
+
     scalar = tf.TensorSpec([], tf.int32)
     batches = (
         tf.data.Dataset.from_generator(
@@ -196,13 +202,7 @@ def decoded_batches(
                 scalar,
             ),
         )
-        .map(
-            lambda number, data, kind, orientation: (
-                number,
-                decode_pixels(data, kind, orientation, image_size, resize),
-            ),
-            num_parallel_calls=max(2, os.cpu_count() or 1),
-        )
+        .map(decode, num_parallel_calls=max(2, os.cpu_count() or 1))
         .ignore_errors(log_warning=False)
         .batch(batch_size)
         .prefetch(2)

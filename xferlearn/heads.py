@@ -266,7 +266,11 @@ def _gatherer(x: np.ndarray, y: np.ndarray) -> Callable[["tf.Tensor"], tuple]:
         def rows(indices: tf.Tensor) -> tf.Tensor:
             return tf.gather(values, indices)
 
-    return lambda indices: (rows(indices), tf.gather(labels, indices))
+    @tf.autograph.experimental.do_not_convert
+    def pairs(indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return rows(indices), tf.gather(labels, indices)
+
+    return pairs
 
 
 def _class_weights(labels: np.ndarray, class_weight: str) -> dict[int, float] | None:

@@ -29,7 +29,8 @@ def freeze(model: "keras.Model") -> Any:
         return model(tf.cast(pixels, tf.float32), training=False)
 
     shape = [None, *model.input_shape[1:]]
-    traced = tf.function(outputs).get_concrete_function(tf.TensorSpec(shape, tf.uint8))
+    function = tf.function(outputs, autograph=False)
+    traced = function.get_concrete_function(tf.TensorSpec(shape, tf.uint8))
     return convert_variables_to_constants_v2(traced)
 
 
