@@ -88,12 +88,13 @@ def photos(photo_dir):
 
 
 @pytest.fixture
-def label(capsys):
+def label(models, capsys):
     """Runs `xferlearn label`; returns a list of (label, score) a photo, and the notes."""
 
     def run(*words):
         # The exact engine needs no comparison with itself, which would take seconds.
         exact = ("--engine=tensorflow", "--precision=float32")
+        exact += (f"--bottleneck_dir={models / 'bottlenecks'}",)
         assert main(["label", "--format=json", *exact, *map(str, words)]) == 0
         out, err = capsys.readouterr()
         rows = [json.loads(line)["labels"] for line in out.splitlines()]
@@ -117,7 +118,12 @@ def test_inspection_says_the_same(models, name):
 @pytest.fixture(scope="module")
 def expected(models, photos):
     """What the model folder says of the photos, by the public API."""
-    classifier = xferlearn.load_classifier(models / "bundle")
+    classifier = xferlearn.load_classifier(
+        models / "bundle",
+        engine="tensorflow",
+        precision="float32",
+        bottleneck_dir=str(models / "bottlenecks"),
+    )
     files = [file for group in photos.values() for file in group]
     return [dict(classifier.label(file)) for file in files]
 

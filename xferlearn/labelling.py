@@ -166,7 +166,7 @@ def load_classifier(model: str | Path | None = None, **settings: Any) -> Classif
     config = ModelConfig.of({"model": None if model is None else str(model), **settings})
     predictor = open_predictor(config)
     ours = model is not None and (Path(model) / METADATA_FILE).is_file()
-    return Classifier(predictor, read_bundle(str(model)).metadata if ours else {})
+    return Classifier(predictor, read_bundle(str(model)).metadata if ours else {}, config)
 
 
 @dataclasses.dataclass(frozen=True)
