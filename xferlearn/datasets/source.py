@@ -94,12 +94,14 @@ def open_dataset(name: str, data_dir: str | None = None) -> DatasetSource:
         tfds.disable_progress_bar()
     try:
         builder = tfds.builder(name, data_dir=data_dir)
-    except (tfds.core.DatasetNotFoundError, ValueError) as error:
+    except tfds.core.DatasetNotFoundError:
         near = did_you_mean(name, [*tfds.list_builders(with_community_datasets=False), "elpv"])
-        reason = _one_line(error) if not near else f"There is no dataset `{name}`."
         raise UserError(
-            f"{reason}{near} --dataset takes a name of TensorFlow Datasets, or elpv."
+            f"There is no dataset `{name}`.{near} --dataset takes a name of TensorFlow Datasets,"
+            " or elpv."
         ) from None
+    except (ValueError, AssertionError) as error:  # such as an unknown version or configuration
+        raise UserError(f"Dataset `{name}` can't be opened: {_one_line(error)}") from None
     keys = _keys(builder.info)
     if keys is None:
         raise UserError(
