@@ -75,6 +75,10 @@ COMMANDS: dict[str, Command] = {
 }
 
 
+# What a command can't do without comes first in its help.
+_SECTIONS = ["Data", "Model", "Settings", "Output", "Network", "Head", "Photos", "Speed"]
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns the exit code.
 
@@ -220,8 +224,8 @@ def _command_help(name: str) -> str:
     sections: dict[str, list[str]] = {}
     for setting, (field, rules) in config.settings_of(command.settings).items():
         sections.setdefault(rules.section, []).extend(_setting_help(setting, field, rules))
-    for section, entries in sections.items():
-        lines += ["", f"{section}:", *entries]
+    for section in sorted(sections, key=_SECTIONS.index):
+        lines += ["", f"{section}:", *sections[section]]
     return "\n".join(lines)
 
 

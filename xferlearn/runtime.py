@@ -11,7 +11,7 @@ from xferlearn.errors import XferlearnError
 
 
 @contextlib.contextmanager
-def _captured_stderr() -> Iterator[None]:
+def captured_stderr() -> Iterator[None]:
     """Holds back what native code writes to stderr; shows it only if the block fails."""
     sys.stderr.flush()
     with tempfile.TemporaryFile() as file:
@@ -42,7 +42,7 @@ def start_tensorflow() -> None:
     # ~/.keras/keras.json may name another backend; tf.data and TensorBoard need this one.
     os.environ["KERAS_BACKEND"] = "tensorflow"
     warnings.filterwarnings("ignore", message=".*np.object.*", category=FutureWarning)
-    with _captured_stderr():
+    with captured_stderr():
         import keras
         import tensorflow as tf
 

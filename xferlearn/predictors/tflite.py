@@ -9,7 +9,7 @@ import numpy as np
 from xferlearn.errors import UserError
 from xferlearn.predictors.base import Runtime, one_line
 from xferlearn.predictors.feeding import Feed
-from xferlearn.runtime import _captured_stderr
+from xferlearn.runtime import captured_stderr
 
 
 def open_tflite(path: Path, feed: Feed, output: str) -> Runtime:
@@ -31,7 +31,7 @@ def open_tflite(path: Path, feed: Feed, output: str) -> Runtime:
         ) from None
     problem: Exception | None = None
     # It announces its delegate on stderr, and repeats its errors there.
-    with _captured_stderr():
+    with captured_stderr():
         try:
             interpreter = Interpreter(str(path), num_threads=os.cpu_count())
             interpreter.allocate_tensors()
