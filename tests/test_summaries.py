@@ -234,7 +234,7 @@ def test_the_run_card_answers_the_question(full):
         "| output layer | `predictions`, softmax over 3 labels |",
         "| `learning_rate` | 0.01 |",
         f"| test accuracy | {full.test.summary()} |",
-        "1 photos were left out; see `bad_photos`.",
+        "Photos left out: 1; see `bad_photos`.",
     ):
         assert line in card
     counts = full.manifest.counts()["green|`x`"]

@@ -123,9 +123,9 @@ def _classes(record: RunRecord) -> list[str]:
     if more > 0:
         parts.append(f"{more} more classes are not listed.")
     if manifest.bad:
-        parts.append(f"{len(manifest.bad)} photos were left out; see `bad_photos`.")
+        parts.append(f"Photos left out: {len(manifest.bad)}; see `bad_photos`.")
     if manifest.duplicates:
-        parts.append(f"{manifest.duplicates} copies of photos were left out.")
+        parts.append(f"Copies of photos left out: {manifest.duplicates}.")
     parts += [f"Warning: {escape(warning)}" for warning in manifest.warnings]
     return parts
 
@@ -149,9 +149,7 @@ def _bad_photos(record: RunRecord) -> str:
         for bad in manifest.bad[:MOST_BAD_PHOTOS]
     ]
     more = len(manifest.bad) - len(rows)
-    page = f"{len(manifest.bad)} photos were left out.\n\n" + table(
-        ("photo", "class", "reason"), rows
-    )
+    page = f"Photos left out: {len(manifest.bad)}.\n\n" + table(("photo", "class", "reason"), rows)
     return f"{page}\n\nand {more} more" if more else page
 
 

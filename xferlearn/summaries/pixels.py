@@ -9,6 +9,7 @@ import numpy as np
 from xferlearn.config import ImageConfig
 from xferlearn.extraction import Loaded, decoded_batches, load_photos
 from xferlearn.manifest import Photo
+from xferlearn.progress import progress_bar
 from xferlearn.sources import Entry, FileSource, PhotoSource
 
 # A dataset has no way to a photo but past all before it.
@@ -71,11 +72,13 @@ def read_pixels(
             if not missing:
                 return
 
-    return {
-        item.digest: pixels
-        for batch in decoded_batches(wanted(), image_size, limits)
-        for item, pixels in zip(batch.photos, batch.pixels, strict=True)
-    }
+    found: dict[bytes, np.ndarray] = {}
+    with progress_bar("photos for TensorBoard", len(missing)) as bar:
+        for batch in decoded_batches(wanted(), image_size, limits):
+            for item, pixels in zip(batch.photos, batch.pixels, strict=True):
+                found[item.digest] = pixels
+                bar.update()
+    return found
 
 
 def _choose(source: PhotoSource, names: frozenset[str]) -> PhotoSource:
