@@ -14,7 +14,8 @@ PACKAGE = ROOT / "xferlearn"
 # A module or sub-package imports only from ranks before its own.
 RANKS: tuple[tuple[str, ...], ...] = (
     ("errors", "version"),
-    ("config", "manifest", "progress", "runtime", "synsets", "tables"),
+    ("manifest", "progress", "runtime", "settings", "synsets", "tables"),
+    ("config",),
     ("backbones", "images"),
     ("bottlenecks", "bundles", "engines", "graphs", "heads", "metrics", "sources"),
     ("datasets", "extraction"),

@@ -514,3 +514,16 @@ def test_lab_name_and_shared_weights(shared_data, tmp_path):
     assert metadata["input"]["height"] == 128
     assert metadata["backbone"]["name"] == "mobilenet_0.25"
     assert metadata["metrics"]["validation"]["accuracy"] > 0.6
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
+def test_names_that_are_not_utf8_end_nothing(train, photo_dir, photo_bytes, tmp_path):
+    copy = shutil.copytree(photo_dir, tmp_path / "photos")
+    for name, data in ((b"whole\xff.jpg", photo_bytes("red", 700)), (b"bad\xff.jpg", b"?")):
+        Path(os.fsdecode(os.path.join(os.fsencode(copy), b"red", name))).write_bytes(data)
+    code, out, _ = train(f"--image_dir={copy}", "--summaries=scalars")
+    assert code == 0
+    assert "red/bad\\udcff.jpg" in out
+    (bad,) = read_metadata(tmp_path / "model")["bad_photos"]
+    assert os.fsencode(bad["file"]) == b"red/bad\xff.jpg"
+    assert b"red/whole\xff.jpg" in (tmp_path / "model" / "photos.csv").read_bytes()

@@ -123,7 +123,8 @@ def write_bundle(
         labels = "".join(f"{label}\n" for label in manifest.labels)
         (temporary / LABELS_FILE).write_text(labels, encoding="utf-8")
         text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-        (temporary / METADATA_FILE).write_text(text, encoding="utf-8")
+        # File names that are not valid UTF-8 become escapes, which JSON reads back.
+        (temporary / METADATA_FILE).write_text(text, encoding="utf-8", errors="backslashreplace")
         _write_photos(temporary / PHOTOS_FILE, manifest)
         _replace(path, temporary)
     except OSError as error:

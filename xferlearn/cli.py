@@ -2,11 +2,10 @@
 
 import dataclasses
 import importlib
+import io
 import os
 import sys
 import textwrap
-import types
-import typing
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ from absl import flags
 
 from xferlearn import config
 from xferlearn.errors import UserError, XferlearnError, did_you_mean
+from xferlearn.settings import Config, Setting, settings_of, value_type
 from xferlearn.version import __version__
 
 
@@ -30,7 +30,7 @@ class Command:
     """
 
     module: str
-    settings: type[config.Config]
+    settings: type[Config]
     summary: str
     usage: str
     example: str
@@ -90,6 +90,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         could not be read; 2 for the user's mistakes; 130 when interrupted.
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A file's name need not be valid in any encoding, and must not end a command.
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = _run(words)
         sys.stdout.flush()
@@ -131,7 +135,7 @@ def _run(words: list[str]) -> int:
     return importlib.import_module(command.module).run(settings)
 
 
-def parse_settings(name: str, words: Sequence[str]) -> config.Config:
+def parse_settings(name: str, words: Sequence[str]) -> Config:
     """Returns the settings that the words after a command's name ask for.
 
     Args:
@@ -148,15 +152,15 @@ def parse_settings(name: str, words: Sequence[str]) -> config.Config:
     except flags.UnrecognizedFlagError as error:
         near = did_you_mean(error.flagname, values)
         raise UserError(f"`{name}` has no flag --{error.flagname}.{near}") from None
-    except flags.Error as error:
+    except (flags.Error, ValueError) as error:  # absl has bare ValueErrors for --nofoo=value
         raise UserError(_one_line(str(error))) from None
-    settings = {setting: values[setting].value for setting in config.settings_of(command.settings)}
+    settings = {setting: values[setting].value for setting in settings_of(command.settings)}
     return command.settings(**_with_positionals(name, settings, rest))
 
 
 def _with_positionals(name: str, settings: dict[str, Any], words: list[str]) -> dict[str, Any]:
-    for setting, (field, rules) in config.settings_of(COMMANDS[name].settings).items():
-        several = _flag_type(field)[1]
+    for setting, (field, rules) in settings_of(COMMANDS[name].settings).items():
+        several = value_type(field)[1]
         if several:
             settings[setting] = tuple(settings[setting] or ())
         if rules.positional and words:
@@ -173,21 +177,11 @@ def _with_positionals(name: str, settings: dict[str, Any], words: list[str]) -> 
     return settings
 
 
-def _flag_type(field: dataclasses.Field) -> tuple[type, bool]:
-    """Returns the type of a setting's values, and whether it takes several."""
-    options = [
-        option
-        for option in typing.get_args(field.type) or (field.type,)
-        if option not in (types.NoneType, Ellipsis)
-    ]
-    return options[0], typing.get_origin(field.type) is tuple
-
-
-def _flag_values(settings: type[config.Config]) -> flags.FlagValues:
+def _flag_values(settings: type[Config]) -> flags.FlagValues:
     values = flags.FlagValues()
     values.set_gnu_getopt(True)
-    for name, (field, rules) in config.settings_of(settings).items():
-        kind, several = _flag_type(field)
+    for name, (field, rules) in settings_of(settings).items():
+        kind, several = value_type(field)
         define: Any = {
             bool: flags.DEFINE_boolean,
             int: flags.DEFINE_integer,
@@ -222,15 +216,15 @@ def _command_help(name: str) -> str:
         f"such as: {command.example}",
     ]
     sections: dict[str, list[str]] = {}
-    for setting, (field, rules) in config.settings_of(command.settings).items():
+    for setting, (field, rules) in settings_of(command.settings).items():
         sections.setdefault(rules.section, []).extend(_setting_help(setting, field, rules))
     for section in sorted(sections, key=_SECTIONS.index):
         lines += ["", f"{section}:", *sections[section]]
     return "\n".join(lines)
 
 
-def _setting_help(name: str, field: dataclasses.Field, rules: config.Setting) -> list[str]:
-    kind = _flag_type(field)[0]
+def _setting_help(name: str, field: dataclasses.Field, rules: Setting) -> list[str]:
+    kind = value_type(field)[0]
     form = "|".join(rules.choices) if rules.choices else kind.__name__.upper()
     flag = f"--[no]{name}" if kind is bool else f"--{name}={form}"
     told = field.default not in (None, ()) and kind is not bool

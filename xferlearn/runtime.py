@@ -42,6 +42,8 @@ def start_tensorflow() -> None:
     # ~/.keras/keras.json may name another backend; tf.data and TensorBoard need this one.
     os.environ["KERAS_BACKEND"] = "tensorflow"
     warnings.filterwarnings("ignore", message=".*np.object.*", category=FutureWarning)
+    # Pillow warns of broken EXIF blocks, which `images` reads as upright.
+    warnings.filterwarnings("ignore", message="Corrupt EXIF data", category=UserWarning)
     with captured_stderr():
         import keras
         import tensorflow as tf

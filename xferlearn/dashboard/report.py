@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from xferlearn.backbones import PREPROCESSING
-from xferlearn.config import TrainConfig, settings_of
+from xferlearn.config import TrainConfig
 from xferlearn.dashboard import REPORT_FORMAT
 from xferlearn.dashboard.thumbnails import Thumbnail
 from xferlearn.manifest import SPLITS
 from xferlearn.metrics import Evaluation, wilson_interval
+from xferlearn.settings import settings_of
 from xferlearn.summaries.record import RunRecord
 from xferlearn.synsets import readable_label
 
