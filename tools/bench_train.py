@@ -74,7 +74,7 @@ def keras_tutorial(epochs: int) -> float:
     )  # fmt: skip
     head = build_head(backbone.output_shape[-1], len(train_set.class_names))
     model = build_classifier(backbone, head)
-    model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     model.fit(train_set, validation_data=validation_set, epochs=epochs, verbose=0)
     return time.perf_counter() - started
 

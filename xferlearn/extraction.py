@@ -27,6 +27,8 @@ from xferlearn.sources import Entry, PhotoSource
 
 READ_AHEAD_PHOTOS = 256
 READ_AHEAD_BYTES = 64 * 2**20
+# Photos that Python hands to tf.data at a time; one by one costs half a millisecond each.
+_CHUNK = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,12 +170,19 @@ def decoded_batches(
     waiting: dict[int, Loaded] = {}
     failure: list[BaseException] = []
 
-    def images() -> Iterator[tuple[int, bytes, int, int]]:
+    def images() -> Iterator[tuple[list[int], list[bytes], list[int], list[int]]]:
+        numbered = enumerate(loaded)
         try:
-            for number, item in enumerate(loaded):
-                image = item.image or NO_IMAGE
-                waiting[number] = dataclasses.replace(item, image=None)
-                yield number, image.data, image.kind, image.orientation
+            while chunk := list(itertools.islice(numbered, _CHUNK)):
+                images = [item.image or NO_IMAGE for _, item in chunk]
+                for number, item in chunk:
+                    waiting[number] = dataclasses.replace(item, image=None)
+                yield (
+                    [number for number, _ in chunk],
+                    [image.data for image in images],
+                    [image.kind for image in images],
+                    [image.orientation for image in images],
+                )
         except BaseException as error:
             # ignore_errors below would swallow it and go on.
             failure.append(error)
@@ -191,17 +200,12 @@ def decoded_batches(
         data, kind, orientation = image
         return number, decode_pixels(data, kind, orientation, image_size, resize)
 
-    scalar = tf.TensorSpec([], tf.int32)
+    signature = tuple(
+        tf.TensorSpec([None], kind) for kind in (tf.int64, tf.string, tf.int32, tf.int32)
+    )
     batches = (
-        tf.data.Dataset.from_generator(
-            images,
-            output_signature=(
-                tf.TensorSpec([], tf.int64),
-                tf.TensorSpec([], tf.string),
-                scalar,
-                scalar,
-            ),
-        )
+        tf.data.Dataset.from_generator(images, output_signature=signature)
+        .unbatch()
         .map(decode, num_parallel_calls=max(2, os.cpu_count() or 1))
         .ignore_errors(log_warning=False)
         .batch(batch_size)
@@ -246,6 +250,30 @@ def _decoder_reason(message: str) -> str:
     # "{{function_node __wrapped__DecodeJpeg_...}} Invalid JPEG data or crop window, ... [Op:...]"
     reason = message.split("}}")[-1].split("[Op:")[0].split(";")[0].strip()
     return " ".join(reason.split())[:120] or "broken data"
+
+
+def overlapped(
+    run: Callable[[np.ndarray], np.ndarray], batches: Iterator[DecodedBatch]
+) -> Iterator[tuple[DecodedBatch, np.ndarray]]:
+    """Yields batches with their outputs, in order; the next ones are computed meanwhile.
+
+    Args:
+        run: an engine's.
+        batches: as `decoded_batches` yields them.
+    """
+    ahead: collections.deque[tuple[DecodedBatch, Future[np.ndarray] | None]] = collections.deque()
+
+    def finished() -> tuple[DecodedBatch, np.ndarray]:
+        batch, future = ahead.popleft()
+        return batch, np.empty((0, 0), np.float32) if future is None else future.result()
+
+    with ThreadPoolExecutor(2) as pool:
+        for batch in batches:
+            ahead.append((batch, pool.submit(run, batch.pixels) if batch.photos else None))
+            if len(ahead) > 2:
+                yield finished()
+        while ahead:
+            yield finished()
 
 
 def extract(
@@ -319,8 +347,8 @@ def extract(
         if first is not None:
             run = engine().run
             with store.writer() as writer:
-                for batch in decoded_batches(itertools.chain([first], todo), image_size, limits):
-                    vectors = run(batch.pixels) if batch.photos else ()
+                batches = decoded_batches(itertools.chain([first], todo), image_size, limits)
+                for batch, vectors in overlapped(run, batches):
                     for item, vector in zip(batch.photos, vectors, strict=True):
                         writer.add(item.digest, vector)
                         computed += 1

@@ -1,18 +1,17 @@
 """The backbone in OpenVINO: several requests at a time, one stream a core."""
 
+import threading
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from xferlearn.engines.base import Engine
+from xferlearn.engines.requests import side_by_side
 from xferlearn.engines.tensorflow_runtime import freeze
 
 if TYPE_CHECKING:
     import keras
 
-# Photos a request: small enough to keep a core's activations in its cache, and to share a batch
-# evenly among the streams.
-_REQUEST_SIZE = 8
 _TYPES = {"float32": "f32", "bfloat16": "bf16"}
 
 
@@ -31,20 +30,12 @@ def openvino_engine(model: "keras.Model", precision: str = "float32") -> Engine:
         "CPU",
         {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": _TYPES[precision]},
     )
-    queue = openvino.AsyncInferQueue(compiled)
-    width = model.output_shape[-1]
+    own = threading.local()
 
-    def store(request: "openvino.InferRequest", part: np.ndarray) -> None:
-        part[:] = request.get_output_tensor(0).data
+    def request(pixels: np.ndarray) -> np.ndarray:
+        if not hasattr(own, "request"):
+            own.request = compiled.create_infer_request()
+        own.request.infer({0: pixels}, share_inputs=True)
+        return own.request.get_output_tensor(0).data.copy()
 
-    queue.set_callback(store)
-
-    def run(pixels: np.ndarray) -> np.ndarray:
-        result = np.empty((len(pixels), width), np.float32)
-        for start in range(0, len(pixels), _REQUEST_SIZE):
-            part = slice(start, start + _REQUEST_SIZE)
-            queue.start_async({0: pixels[part]}, result[part])
-        queue.wait_all()
-        return result
-
-    return Engine("openvino", precision, run)
+    return Engine("openvino", precision, side_by_side(request))

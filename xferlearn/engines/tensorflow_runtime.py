@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xferlearn.engines.base import Engine
+from xferlearn.engines.requests import side_by_side
 
 if TYPE_CHECKING:
     import keras
@@ -45,7 +46,7 @@ def tensorflow_engine(model: "keras.Model", precision: str = "float32") -> Engin
 
     function = freeze(model)
 
-    def run(pixels: np.ndarray) -> np.ndarray:
+    def request(pixels: np.ndarray) -> np.ndarray:
         return function(tf.constant(pixels))[0].numpy()
 
     if precision == "bfloat16":
@@ -53,7 +54,7 @@ def tensorflow_engine(model: "keras.Model", precision: str = "float32") -> Engin
         before = tf.config.optimizer.get_experimental_options().get(_BFLOAT16_OPTION, False)
         tf.config.optimizer.set_experimental_options({_BFLOAT16_OPTION: True})
         try:
-            run(np.zeros((1, *model.input_shape[1:]), np.uint8))
+            request(np.zeros((1, *model.input_shape[1:]), np.uint8))
         finally:
             tf.config.optimizer.set_experimental_options({_BFLOAT16_OPTION: before})
-    return Engine("tensorflow", precision, run)
+    return Engine("tensorflow", precision, side_by_side(request))
