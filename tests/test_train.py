@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import xferlearn
 from xferlearn import engines
@@ -414,6 +415,19 @@ def test_evaluate_new_photos_as_json(model_dir, photo_bytes, tmp_path, capsys):
     assert [row["name"] for row in report["misclassified"]] == ["red/actually_blue.jpg"]
     assert [row["file"] for row in report["bad_photos"]] == ["red/broken.jpg"]
     assert report["seen_in_training"] == {"train": 0, "validation": 0}
+
+
+def test_evaluate_for_tensorboard(model_dir, photo_dir, tmp_path, capsys):
+    flags = [f"--model={model_dir}", f"--image_dir={photo_dir}", f"--logs_dir={tmp_path / 'logs'}"]
+    assert main(["evaluate", *flags]) == 0
+    (run_dir,) = (tmp_path / "logs").iterdir()
+    assert f"logs  {run_dir}" in capsys.readouterr().out
+    events = EventAccumulator(str(run_dir), size_guidance={"tensors": 0}).Reload()
+    assert sorted(events.Tags()["tensors"]) == [
+        *("confusion_matrix/photos", "confusion_matrix/row_percent"),
+        *("pr_curves/blue", "pr_curves/green", "pr_curves/red"),
+        *("results/accuracy", "run_card"),
+    ]
 
 
 def test_evaluate_bad_input(model_dir, make_photo_dir, tmp_path, capsys):

@@ -322,6 +322,12 @@ class EvaluateConfig(ImageConfig):
     image_dir: str | None = setting(
         None, "Folder with one sub-folder of photos a class, named as the model's labels."
     )
+    logs_dir: str | None = setting(
+        None,
+        "Also show the result in TensorBoard: accuracy, confusion matrix and PR curves, as a new"
+        " run in this folder.",
+        section="Output",
+    )
     format: str = setting("text", "Form of the output.", choices=("text", "json"), section="Output")
 
     def __post_init__(self) -> None:

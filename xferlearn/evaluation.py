@@ -1,8 +1,12 @@
 """Measures a trained model on photos whose classes are known."""
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from xferlearn import summaries
 from xferlearn.bundles import read_bundle
 from xferlearn.config import EvaluateConfig
 from xferlearn.errors import UserError
@@ -25,12 +29,16 @@ class EvaluationResult:
         bad: photos that were left out.
         seen: how many evaluated photos the model was trained on ("train") or that chose its
             weights ("validation"): with any, the accuracy is too high.
+        run_dir: folder of the run in the logs; None where none was asked for.
+        problems: what could not be written there, a line each.
     """
 
     evaluation: Evaluation
     misclassified: tuple[Misclassified, ...]
     bad: tuple[BadPhoto, ...]
     seen: dict[str, int]
+    run_dir: Path | None = None
+    problems: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Returns everything for JSON."""
@@ -67,7 +75,7 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
     start_tensorflow()
     predictor = bundle_predictor(bundle, config)
     truth: list[int] = []
-    predicted: list[int] = []
+    scores: list[np.ndarray] = []
     wrong: list[Misclassified] = []
     bad: list[BadPhoto] = []
     seen = {TRAIN: 0, VALIDATION: 0}
@@ -81,7 +89,7 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
                 continue
             best = int(photo.scores.argmax())
             truth.append(photo.label)
-            predicted.append(best)
+            scores.append(photo.scores)
             split = splits.get(photo.digest)
             if split in seen:
                 seen[split] += 1
@@ -94,6 +102,20 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
                         float(photo.scores[best]),
                     )
                 )
-    return EvaluationResult(
-        evaluate_predictions(bundle.labels, truth, predicted), tuple(wrong), tuple(bad), seen
+    table = np.array(scores, np.float32).reshape(-1, len(bundle.labels))
+    evaluation = evaluate_predictions(bundle.labels, truth, table.argmax(axis=1))
+    run_dir: Path | None = None
+    problems: tuple[str, ...] = ()
+    if config.logs_dir:
+        run_dir = summaries.create_run(config.logs_dir, f"evaluate_{bundle.path.name}")
+        card = _card(bundle.path, config.image_dir or "", evaluation, seen)
+        problems = summaries.write_evaluation(run_dir, evaluation, np.array(truth), table, card)
+    return EvaluationResult(evaluation, tuple(wrong), tuple(bad), seen, run_dir, problems)
+
+
+def _card(model: Path, image_dir: str, evaluation: Evaluation, seen: dict[str, int]) -> str:
+    return (
+        f"# {evaluation.summary()}\n\n"
+        f"Model `{model}` on the photos of `{image_dir}`. Of them, {seen[TRAIN]} were in its"
+        f" training split and {seen[VALIDATION]} in its validation split.\n"
     )

@@ -20,6 +20,8 @@ def run(config: EvaluateConfig) -> int:
                 " split: the accuracy is too high.",
                 file=sys.stderr,
             )
+    for problem in result.problems:
+        print(f"warning: {problem}", file=sys.stderr)
     if config.format == "json":
         print(json.dumps(result.as_dict(), indent=2, ensure_ascii=False))
     else:
@@ -44,6 +46,8 @@ def report(result: EvaluationResult) -> str:
     if result.bad:
         parts += ["", f"{len(result.bad)} photos were left out:"]
         parts += [f"  {bad.name}: {bad.reason}" for bad in result.bad]
+    if result.run_dir:
+        parts += ["", f"logs  {result.run_dir}"]
     return "\n".join(parts)
 
 

@@ -1,5 +1,6 @@
 """What TensorBoard shows of a run: scalars, graph, run card, images, projector and the rest."""
 
+from xferlearn.summaries.evaluations import write_evaluation
 from xferlearn.summaries.events import EventWriter
 from xferlearn.summaries.graph import write_graph
 from xferlearn.summaries.record import RunRecord
@@ -13,6 +14,7 @@ __all__ = [
     "create_run",
     "folder_bytes",
     "scalars_callback",
+    "write_evaluation",
     "write_graph",
     "write_run",
 ]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from xferlearn.manifest import TEST, VALIDATION, Photo
+from xferlearn.metrics import Evaluation
 from xferlearn.summaries.drawing import CARD_WIDTH, draw_photo, draw_sheet, jpeg, png
 from xferlearn.summaries.events import EventWriter, RunWriters
 from xferlearn.summaries.matrix import draw_confusion
@@ -46,7 +47,7 @@ def write_pictures(writers: RunWriters, record: RunRecord) -> None:
     """Writes the confusion matrices, and the photos that tell most about the run."""
     for split in (VALIDATION, TEST):
         if record.evaluations[split].total:
-            write_confusion(writers[split], record, split)
+            write_confusion(writers[split], record.evaluations[split], split)
     samples = sample_photos(record)
     judged = judge_photos(record, TEST)
     mistakes = [item for item in judged if not item.right]
@@ -71,10 +72,10 @@ def write_pictures(writers: RunWriters, record: RunRecord) -> None:
             _write_judged(writers[TEST], f"{tag}/test", items, pixels, record, said)
 
 
-def write_confusion(events: EventWriter, record: RunRecord, split: str) -> None:
-    """Writes `confusion_matrix/photos` and `confusion_matrix/row_percent` of a split."""
+def write_confusion(events: EventWriter, evaluation: Evaluation, title: str) -> None:
+    """Writes `confusion_matrix/photos` and `confusion_matrix/row_percent` of an evaluation."""
     for tag, percent in (("photos", False), ("row_percent", True)):
-        image = draw_confusion(record.evaluations[split], split, percent=percent)
+        image = draw_confusion(evaluation, title, percent=percent)
         events.images(f"confusion_matrix/{tag}", [png(image)], image.size)
 
 

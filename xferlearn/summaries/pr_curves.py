@@ -1,10 +1,12 @@
 """Precision and recall of each class at every threshold."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from tensorboard.plugins.pr_curve.summary import raw_data_pb
 
 from xferlearn.manifest import TEST, VALIDATION
-from xferlearn.summaries.events import RunWriters, plain
+from xferlearn.summaries.events import EventWriter, RunWriters, plain
 from xferlearn.summaries.record import RunRecord
 
 MOST_CLASSES = 100
@@ -12,16 +14,30 @@ THRESHOLDS = 101
 
 
 def write_pr_curves(writers: RunWriters, record: RunRecord) -> None:
-    """Writes `pr_curves/<class>` of validation and of test, for the first `MOST_CLASSES`."""
+    """Writes `pr_curves/<class>` of validation and of test."""
     for split in (VALIDATION, TEST):
-        truth = record.truth(split)
-        if not len(truth):
-            continue
-        for index, label in enumerate(map(plain, record.manifest.labels[:MOST_CLASSES])):
-            curve = pr_curve(truth == index, record.probabilities[split][:, index])
+        truth, scores = record.truth(split), record.probabilities[split]
+        write_curves(writers[split], record.manifest.labels, truth, scores, record.best_step)
+
+
+def write_curves(
+    events: EventWriter, labels: Sequence[str], truth: np.ndarray, scores: np.ndarray, step: int = 0
+) -> None:
+    """Writes `pr_curves/<class>` for the first `MOST_CLASSES`; nothing without photos.
+
+    Args:
+        events: where to.
+        labels: class names, in output order.
+        truth: true class index of each photo, [photos].
+        scores: float32, [photos, classes], range [0, 1].
+        step: training step of the weights.
+    """
+    for index, label in enumerate(map(plain, labels[:MOST_CLASSES])):
+        if len(truth):
+            curve = pr_curve(truth == index, scores[:, index])
             summary = raw_data_pb(label, *curve, num_thresholds=THRESHOLDS, display_name=label)
             summary.value[0].tag = f"pr_curves/{label}"
-            writers[split].summary(summary, record.best_step)
+            events.summary(summary, step)
 
 
 def pr_curve(positive: np.ndarray, scores: np.ndarray, thresholds: int = THRESHOLDS) -> np.ndarray:

@@ -1,0 +1,40 @@
+"""What TensorBoard shows of an evaluation on other photos."""
+
+from pathlib import Path
+
+import numpy as np
+
+from xferlearn.metrics import Evaluation
+from xferlearn.summaries.events import EventWriter
+from xferlearn.summaries.pictures import write_confusion
+from xferlearn.summaries.pr_curves import write_curves
+from xferlearn.summaries.scalars import reason
+
+
+def write_evaluation(
+    run_dir: str | Path, evaluation: Evaluation, truth: np.ndarray, scores: np.ndarray, card: str
+) -> tuple[str, ...]:
+    """Writes accuracy, confusion matrices, PR curves and a report.
+
+    Args:
+        run_dir: the run's folder, made by `create_run`.
+        evaluation: the numbers.
+        truth: true class index of each photo, [photos].
+        scores: float32, [photos, classes], range [0, 1].
+        card: the report, Markdown.
+
+    Returns:
+        What could not be written, a line each.
+    """
+    try:
+        with EventWriter(run_dir) as events:
+            if evaluation.accuracy is not None:
+                events.scalar(
+                    "results/accuracy", evaluation.accuracy, description=evaluation.summary()
+                )
+                write_confusion(events, evaluation, "evaluation")
+            write_curves(events, evaluation.labels, truth, scores)
+            events.text("run_card", card)
+    except Exception as error:  # a full disk, or a stranger's labels that can't be drawn
+        return (f"The summaries in {run_dir} are not complete: {reason(error)}.",)
+    return ()
