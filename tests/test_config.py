@@ -129,8 +129,8 @@ def test_settings_that_contradict_each_other(settings: dict[str, Any], expected:
 
 
 def test_settings_from_python_keywords() -> None:
-    config = TrainConfig.of({"dataset": "elpv", "model_dir": "m", "dropout": 0.5})
-    assert (config.dataset, config.dropout, config.image_dir) == ("elpv", 0.5, None)
+    config = TrainConfig.of({"dataset": "elpv", "model_dir": "m", "dropout": 0.25})
+    assert (config.dataset, config.dropout, config.image_dir) == ("elpv", 0.25, None)
     with pytest.raises(UserError, match=r"no setting `learning_rat`\. Did you mean learn"):
         TrainConfig.of({"learning_rat": 0.1})
 

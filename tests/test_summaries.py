@@ -97,7 +97,7 @@ def full(trained):
 
 @pytest.fixture(scope="module")
 def scalars(trained):
-    return trained("scalars", summaries="scalars", hidden_units=8, dropout=0.5)
+    return trained("scalars", summaries="scalars", hidden_units=8, dropout=0.3)
 
 
 RESULTS = {

@@ -127,7 +127,15 @@ def test_model_takes_raw_pixels_without_this_package(model_dir):
     )
     assert result.stdout.split() == [
         *("2", "1.0"),
-        *("image", "preprocessing", "mobilenet_0.25", "pooling", "normalization", "predictions"),
+        *(
+            "image",
+            "preprocessing",
+            "mobilenet_0.25",
+            "pooling",
+            "normalization",
+            "dropout",
+            "predictions",
+        ),
     ]
 
 

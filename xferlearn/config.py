@@ -161,8 +161,9 @@ class TrainConfig(ImageConfig):
         section="Head",
     )
     dropout: float = setting(
-        0.0,
-        "Share of the bottleneck's values dropped in training.",
+        0.5,
+        "Share of the head's inputs dropped in training. On the flowers 0.5 has a lower validation"
+        " loss than 0, with MobileNet and with EfficientNet-Lite0.",
         minimum=0,
         maximum=0.95,
         section="Head",
