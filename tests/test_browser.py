@@ -42,9 +42,14 @@ def result(photo_dir, tmp_path_factory):
 @pytest.fixture(scope="module")
 def board(result):
     """Address of `xferlearn board` on the run, and its process."""
+    # A shell that runs the tests in the background has its children ignore the interrupt.
+    code = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from xferlearn.cli import main; sys.exit(main())"
+    )
     process = subprocess.Popen(
         [
-            *(sys.executable, "-m", "xferlearn", "board", "--port=0"),
+            *(sys.executable, "-c", code, "board", "--port=0"),
             f"--logs_dir={result.run_dir.parent}",
         ],
         stdout=subprocess.PIPE,

@@ -455,7 +455,7 @@ def test_evaluate_bad_input(model_dir, make_photo_dir, tmp_path, capsys):
 def test_damaged_model_folders(model_dir, photo_dir, tmp_path, capsys):
     damage = {
         "metadata.json": (b"{", "metadata.json is damaged"),
-        "model.keras": (b"PK", "Can't load"),
+        "model.keras": (b"PK", "is no Keras model"),
         "photos.csv": (b"sha256,split\nxyz,train\n", "photos.csv"),
     }
     for name, (data, message) in damage.items():
