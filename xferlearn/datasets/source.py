@@ -1,6 +1,8 @@
 """Any TensorFlow Datasets image classification dataset as a source of photos."""
 
+import contextlib
 import dataclasses
+import io
 import re
 import sys
 from collections.abc import Iterator
@@ -109,7 +111,9 @@ def open_dataset(name: str, data_dir: str | None = None) -> DatasetSource:
             f" ClassLabel, found {_one_line(builder.info.features)}."
         )
     try:
-        builder.download_and_prepare()
+        # It prints sizes of downloads that mostly are unknown; its progress bars go to stderr.
+        with contextlib.redirect_stdout(io.StringIO()):
+            builder.download_and_prepare()
     except Exception as error:  # downloads, checksums, manual steps: dozens of types
         raise XferlearnError(
             f"Dataset `{name}` can't be prepared in {builder.data_dir}: {_one_line(error)}"
