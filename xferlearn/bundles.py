@@ -134,7 +134,7 @@ def write_bundle(
         ) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return Bundle(path, manifest.labels, content)
+    return Bundle(Path(model_dir), manifest.labels, content)
 
 
 def _replace(path: Path, temporary: Path) -> None:
