@@ -34,6 +34,7 @@ def result(photo_dir, tmp_path_factory):
         weights="none",
         image_size=32,
         how_many_training_steps=40,
+        dropout=0.0,
     )
     assert result.problems == ()
     return result

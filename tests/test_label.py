@@ -32,6 +32,7 @@ def model_dir(photo_dir, tmp_path_factory):
         weights="none",
         image_size=32,
         how_many_training_steps=60,
+        dropout=0.0,
         summaries="none",
         engine="tensorflow",
         precision="float32",

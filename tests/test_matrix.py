@@ -38,6 +38,7 @@ def models(photo_dir, tmp_path_factory):
             weights="none",
             image_size=96,
             how_many_training_steps=60,
+            dropout=0.0,
             summaries="none",
             engine="tensorflow",
             precision="float32",
