@@ -14,6 +14,7 @@ from xferlearn import backbones, heads, summaries
 from xferlearn.bundles import Bundle, check_model_dir, write_bundle
 from xferlearn.config import TrainConfig
 from xferlearn.dashboard.summary import write_transfer_summary
+from xferlearn.datasets import open_source
 from xferlearn.errors import UserError
 from xferlearn.extraction import Extraction
 from xferlearn.features import Features, feature_space
@@ -21,7 +22,7 @@ from xferlearn.manifest import SPLITS, TEST, TRAIN, VALIDATION, Manifest, build_
 from xferlearn.metrics import Evaluation, Misclassified, evaluate_predictions
 from xferlearn.progress import StageClock
 from xferlearn.runtime import start_tensorflow
-from xferlearn.sources import PhotoSource, read_image_dir
+from xferlearn.sources import PhotoSource
 from xferlearn.synsets import synset_name
 from xferlearn.version import __version__
 
@@ -156,16 +157,6 @@ def train_with(config: TrainConfig) -> TrainResult:
         problems=tuple(problems),
         seconds=dict(clock.seconds),
     )
-
-
-def open_source(config: TrainConfig) -> PhotoSource:
-    """Returns the photos that a config asks for: a folder, or a prepared dataset."""
-    if config.image_dir is not None:
-        return read_image_dir(config.image_dir)
-    start_tensorflow()
-    from xferlearn.datasets import open_dataset
-
-    return open_dataset(config.dataset or "", config.data_dir)
 
 
 def split_photos(source: PhotoSource, extraction: Extraction, config: TrainConfig) -> Manifest:

@@ -8,9 +8,11 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from xferlearn.config import TrainConfig
 from xferlearn.errors import UserError, XferlearnError, did_you_mean
 from xferlearn.manifest import TEST, VALIDATION
-from xferlearn.sources import Entry
+from xferlearn.runtime import start_tensorflow
+from xferlearn.sources import Entry, PhotoSource, read_image_dir
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
@@ -73,6 +75,14 @@ class DatasetSource:
                     size=len(data),
                     fixed_split=_OFFICIAL.get(split),
                 )
+
+
+def open_source(config: TrainConfig) -> PhotoSource:
+    """Returns the photos that a config asks for: a folder, or a prepared dataset."""
+    if config.image_dir is not None:
+        return read_image_dir(config.image_dir)
+    start_tensorflow()
+    return open_dataset(config.dataset or "", config.data_dir)
 
 
 def open_dataset(name: str, data_dir: str | None = None) -> DatasetSource:
