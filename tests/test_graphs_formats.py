@@ -184,8 +184,8 @@ def test_bundle_contradicting_its_model_is_noted(models, tmp_path):
     (tmp_path / "metadata.json").write_text(json.dumps(metadata))
     report = inspect_model(tmp_path)
     assert (report.labels, report.inputs[0].range_source) == (("a", "b"), "metadata")
-    assert "metadata.json says height 224, but model.keras has 128." in report.notes
-    assert "metadata.json says number of classes 2, but model.keras has 3." in report.notes
+    assert "The metadata say height 224, but the model has 128." in report.notes
+    assert "The metadata say number of classes 2, but the model has 3." in report.notes
 
 
 @pytest.mark.parametrize(

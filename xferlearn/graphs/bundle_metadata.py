@@ -1,4 +1,7 @@
-"""Metadata of this package's model folder: what was stated, checked against the network itself."""
+"""Metadata of this package's models: what was stated, checked against the network itself.
+
+A model folder has it in metadata.json; an exported file carries the same inside, see `embedded`.
+"""
 
 import json
 from dataclasses import dataclass, replace
@@ -13,7 +16,10 @@ _MOST_BYTES = 16 * 2**20
 
 @dataclass(frozen=True)
 class BundleMetadata:
-    """metadata.json, as far as a report needs it; None for what it doesn't state."""
+    """What a model states, as far as a report or a predictor needs it; None for the rest.
+
+    `resize` says how photos were fitted in training; the other names are those of the keys.
+    """
 
     labels: tuple[str, ...]
     input_name: str | None
@@ -21,6 +27,7 @@ class BundleMetadata:
     width: int | None
     channels: int | None
     value_range: tuple[float, float] | None
+    resize: str | None
     backbone: str | None
     bottleneck: str | None
     bottleneck_width: int | None
@@ -28,7 +35,7 @@ class BundleMetadata:
 
 
 def read_metadata(folder: Path) -> BundleMetadata:
-    """Reads metadata.json of a model folder; what has the wrong type counts as not stated.
+    """Reads metadata.json of a model folder.
 
     Raises:
         MalformedError: it is no JSON object, or over 16 MiB.
@@ -36,9 +43,18 @@ def read_metadata(folder: Path) -> BundleMetadata:
     file = folder / "metadata.json"
     if file.stat().st_size > _MOST_BYTES:
         raise MalformedError("its metadata.json is over 16 MiB")
-    held = json.loads(file.read_bytes())
+    return parse_metadata(file.read_bytes())
+
+
+def parse_metadata(data: bytes) -> BundleMetadata:
+    """Reads metadata from JSON; what has the wrong type counts as not stated.
+
+    Raises:
+        MalformedError: it is no JSON object.
+    """
+    held = json.loads(data)
     if not isinstance(held, dict):
-        raise MalformedError("its metadata.json is no JSON object")
+        raise MalformedError("its metadata is no JSON object")
     fed, backbone, bottleneck = (_part(held, key) for key in ("input", "backbone", "bottleneck"))
     labels = held.get("labels")
     return BundleMetadata(
@@ -48,6 +64,7 @@ def read_metadata(folder: Path) -> BundleMetadata:
         width=_whole(fed.get("width")),
         channels=_whole(fed.get("channels")),
         value_range=_range(fed.get("value_range")),
+        resize=_text(fed.get("resize")),
         backbone=_text(backbone.get("name")),
         bottleneck=_text(bottleneck.get("layer")),
         bottleneck_width=_whole(bottleneck.get("width")),
@@ -84,7 +101,7 @@ def with_metadata(report: GraphReport, metadata: BundleMetadata) -> GraphReport:
         if value is None:
             return told
         if told is not None and told != value:
-            notes.append(f"metadata.json says {what} {value!r}, but model.keras has {told!r}.")
+            notes.append(f"The metadata say {what} {value!r}, but the model has {told!r}.")
         return value
 
     inputs = list(report.inputs)
@@ -129,5 +146,5 @@ def _input(told: InputReport, metadata: BundleMetadata, stated: Any) -> InputRep
         mean=(0.0 - span[0] * std,),
         std=(std,),
         range_source="metadata",
-        range_detail=f"stated by metadata.json; {told.range_detail}",
+        range_detail=f"stated by the model's metadata; {told.range_detail}",
     )

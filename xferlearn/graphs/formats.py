@@ -1,13 +1,14 @@
 """Tells a model's format from its content and calls the reader for it."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
 from xferlearn.errors import UserError, did_you_mean
 from xferlearn.graphs import tflite_files
 from xferlearn.graphs.bundle_metadata import BundleMetadata, read_metadata
+from xferlearn.graphs.embedded import find_embedded
 from xferlearn.graphs.event_files import (
     find_event_files,
     is_event_file,
@@ -20,11 +21,13 @@ from xferlearn.graphs.keras_files import read_keras_archive, read_keras_hdf5
 from xferlearn.graphs.layers import Graph
 from xferlearn.graphs.onnx_files import read_onnx
 from xferlearn.graphs.opening import open_view
+from xferlearn.graphs.openvino_files import is_openvino, read_openvino
 from xferlearn.graphs.saved_model import read_saved_model
 from xferlearn.graphs.wire import Budget, MalformedError, View, fields
 
 _KNOWN = (
-    "a model folder, .keras, .h5, SavedModel, frozen .pb, .tflite, .onnx or a TensorBoard folder"
+    "a model folder, .keras, .h5, SavedModel, frozen .pb, .tflite, .onnx, OpenVINO's .xml or a"
+    " TensorBoard folder"
 )
 # First bytes of what people pass by mistake, and what to say.
 _STRANGERS = (
@@ -36,6 +39,7 @@ _STRANGERS = (
     (b"BZh", "a bzip2 archive; unpack it first"),
     (b"\x7fELF", "a program"),
     (b"%PDF", "a PDF"),
+    (b"ftrt", "a TensorRT engine, which nothing but TensorRT reads; take the ONNX file it is from"),
     (b"<", "an HTML or XML page"),
 )
 _MOST_FILES = 100_000
@@ -49,7 +53,7 @@ class ModelFile:
         format: as in `GraphReport`.
         size: bytes, of all files of a folder.
         graph: the network.
-        metadata: what a model folder of this package says of itself, else None.
+        metadata: what a model folder or an exported file of this package says of itself.
     """
 
     format: str
@@ -86,9 +90,13 @@ def read_model_file(path: Path) -> ModelFile:
         return ModelFile("keras_h5" if graph.inputs else "keras_weights", size, graph)
     data = open_view(path)
     if head[4:8] == tflite_files.IDENTIFIER:
-        return ModelFile("tflite", size, tflite_files.read_tflite(data))
+        return _described("tflite", path, data, tflite_files.read_tflite(data))
     if is_event_file(head):
         return ModelFile("tensorboard", size, read_event_file(data))
+    if is_openvino(head):
+        weights = path.with_suffix(".bin")
+        size += weights.stat().st_size if weights.is_file() else 0
+        return ModelFile("openvino", size, *read_openvino(path))
     for start, kind in _STRANGERS:
         if head.startswith(start):
             raise UserError(f"{path} is {kind}. Expected {_KNOWN}.")
@@ -110,12 +118,16 @@ def _read_protobuf(path: Path, data: View) -> ModelFile:
             raise UserError(f"{path} is of no known format. Expected {_KNOWN}.") from None
         raise MalformedError(f"{error}; is it cut off?") from None
     if (1, False) in seen:
-        return ModelFile("frozen_graph", len(data), read_frozen_graph(data))
+        return _described("frozen_graph", path, data, read_frozen_graph(data))
     if (7, False) in seen:
-        return ModelFile("onnx", len(data), read_onnx(data))
+        return _described("onnx", path, data, read_onnx(data))
     if (2, False) in seen:
-        return ModelFile("saved_model", len(data), read_saved_model(data))
+        return _described("saved_model", path, data, read_saved_model(data))
     raise UserError(f"{path} is of no known format. Expected {_KNOWN}.")
+
+
+def _described(format: str, path: Path, data: View, graph: Graph) -> ModelFile:
+    return ModelFile(format, len(data), graph, find_embedded(format, path, data))
 
 
 def _read_folder(folder: Path) -> ModelFile:
@@ -124,8 +136,10 @@ def _read_folder(folder: Path) -> ModelFile:
         graph = read_keras_archive(folder / "model.keras")
         return ModelFile("bundle", _folder_size(folder), graph, metadata)
     if (folder / "saved_model.pb").is_file():
-        graph = read_saved_model(open_view(folder / "saved_model.pb"))
-        return ModelFile("saved_model", _folder_size(folder), graph)
+        file = folder / "saved_model.pb"
+        data = open_view(file)
+        held = _described("saved_model", file, data, read_saved_model(data))
+        return replace(held, size=_folder_size(folder))
     events = find_event_files(folder)
     if events:
         return ModelFile("tensorboard", _folder_size(folder), read_event_folder(folder, events))

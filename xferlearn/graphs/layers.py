@@ -11,14 +11,15 @@ from dataclasses import dataclass, field
 Shape = tuple[int | None, ...]
 
 _ROLE_OPS = {
-    "input": "placeholder inputlayer",
+    "input": "placeholder inputlayer parameter",
     "constant": "const constant varhandleop variablev2 variable",
-    "conv": "conv conv2d fusedconv2d qlinearconv convinteger",
-    "depthwise": "depthwiseconv2d depthwiseconv2dnative fuseddepthwiseconv2dnative",
+    "conv": "conv conv2d convolution fusedconv2d qlinearconv convinteger",
+    "depthwise": "depthwiseconv2d depthwiseconv2dnative fuseddepthwiseconv2dnative"
+    " groupconvolution",
     "separable": "separableconv2d",
     "dense": "dense matmul fusedmatmul batchmatmul batchmatmulv2 fullyconnected gemm",
     "score": "softmax logsoftmax sigmoid logistic",
-    "activation": "activation relu relu6 relun1to1 clip hardsigmoid hardswish swish silu gelu elu"
+    "activation": "activation relu relu6 relun1to1 clip clamp hardsigmoid hardswish swish silu gelu elu"
     " leakyrelu prelu tanh",
     "pool": "globalaveragepooling2d globalmaxpooling2d globalaveragepool globalmaxpool averagepool"
     " avgpool averagepool2d averagepooling2d mean reducemean",

@@ -114,7 +114,7 @@ class GraphReport:
     Attributes:
         path: the file or folder that was given.
         format: "bundle", "keras", "keras_h5", "keras_weights", "saved_model", "frozen_graph",
-            "tflite", "onnx" or "tensorboard".
+            "tflite", "onnx", "openvino" or "tensorboard".
         file_size: bytes; for a folder, of all files in it.
         producer: who wrote it, "" where the file doesn't say.
         inputs: images first.

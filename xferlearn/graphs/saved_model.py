@@ -121,7 +121,8 @@ def _with_signature(graph: Graph, signature: View, budget: Budget) -> Graph:
     nodes = dict(graph.nodes)
     ends: dict[int, dict[str, str]] = {1: {}, 2: {}}
     for part, tensors in sides.items():
-        for key, tensor in tensors.items():
+        # Labels are an output too, but scores are what a reader looks for.
+        for key, tensor in sorted(tensors.items(), key=lambda item: item[1].dtype == "string"):
             # An unfolded call is known by the tensor that the signature names, index included.
             base = tensor.name.partition(":")[0]
             held = tensor.name if tensor.name in nodes else base

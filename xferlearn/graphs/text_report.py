@@ -15,6 +15,7 @@ _TITLES = {
     "frozen_graph": "TensorFlow 1 frozen graph",
     "tflite": "TFLite model",
     "onnx": "ONNX model",
+    "openvino": "OpenVINO model",
     "tensorboard": "TensorBoard run",
 }
 _LABEL_FILES = ("retrained_labels.txt", "output_labels.txt", "labels.txt")

@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -56,8 +56,12 @@ def bundle_predictor(bundle: Bundle, config: ImageConfig | None = None) -> Predi
 
 def bundle_resize(bundle: Bundle) -> str:
     """Returns how a model's photos were fitted in training, "crop" or "squash"."""
-    stated = str(bundle.metadata["input"].get("resize", ""))
-    return "squash" if stated.startswith("squash") else "crop"
+    return resize_policy(bundle.metadata["input"].get("resize"))
+
+
+def resize_policy(stated: Any) -> str:
+    """Returns "crop" or "squash" for what metadata say in words of how photos were fitted."""
+    return "squash" if str(stated).startswith("squash") else "crop"
 
 
 class BundleScores:

@@ -73,8 +73,8 @@ def find_ends(graph: Graph, report: GraphReport, config: ModelConfig) -> Ends:
             f"{report.path} names no output. Name the operation to read with --output_layer."
         )
     notes: tuple[str, ...] = ()
-    if len(report.outputs) > 1:
-        others = [one.name for one in report.outputs]
+    others = [one.name for one in report.outputs if one.dtype != "string"]
+    if len(others) > 1:
         notes = (
             f"of the outputs {_names(others)} the first is read; choose another with"
             " --output_layer.",

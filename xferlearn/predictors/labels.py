@@ -1,4 +1,4 @@
-"""Where a model's labels are: given, in our metadata around it, beside it, inside, or nowhere."""
+"""Where a model's labels are: given, in our metadata in or around it, beside it, or nowhere."""
 
 import dataclasses
 import json
@@ -67,6 +67,8 @@ def find_labels(
     """
     if given is not None:
         return _checked(read_label_file(Path(given)), classes, given, path)
+    if report.labels:
+        return _checked(report.labels, classes, "its metadata", path)
     if bundle is not None:
         return _checked(bundle.labels, classes, str(bundle.path / METADATA_FILE), path)
     folders = (path, path.parent) if path.is_dir() else (path.parent,)

@@ -10,10 +10,11 @@ from xferlearn.bundles import METADATA_FILE, MODEL_FILE, Bundle, read_bundle
 from xferlearn.config import ModelConfig
 from xferlearn.errors import UserError, XferlearnError
 from xferlearn.graphs import GraphReport, InputReport, OutputReport
+from xferlearn.graphs.formats import ModelFile
 from xferlearn.graphs.inspection import open_model
 from xferlearn.graphs.layers import Graph
 from xferlearn.predictors.base import Predictor, Runtime, one_line
-from xferlearn.predictors.bundle import bundle_predictor, bundle_resize
+from xferlearn.predictors.bundle import bundle_predictor, bundle_resize, resize_policy
 from xferlearn.predictors.ends import Ends, find_ends
 from xferlearn.predictors.feeding import Feed, settle_values
 from xferlearn.predictors.frozen_graph import open_frozen_graph
@@ -21,6 +22,7 @@ from xferlearn.predictors.imagenet import imagenet_predictor
 from xferlearn.predictors.keras_files import open_keras
 from xferlearn.predictors.labels import find_bundle_around, find_labels
 from xferlearn.predictors.onnx_files import open_onnx
+from xferlearn.predictors.openvino_files import open_openvino
 from xferlearn.predictors.saved_model import open_saved_model
 from xferlearn.predictors.scores import Ending, find_ending, read_scores
 from xferlearn.predictors.tflite import open_tflite
@@ -74,14 +76,16 @@ def open_predictor(config: ModelConfig) -> Predictor:
     held, report = open_model(path)
     if report.format in _NOT_RUN:
         raise UserError(f"{path} {_NOT_RUN[report.format]}.")
-    return _opened(path, held.graph, report, config)
+    return _opened(path, held, report, config)
 
 
-def _opened(path: Path, graph: Graph, report: GraphReport, config: ModelConfig) -> Predictor:
+def _opened(path: Path, held: ModelFile, report: GraphReport, config: ModelConfig) -> Predictor:
+    graph = held.graph
     bundle = find_bundle_around(path)
     ends = find_ends(graph, report, config)
     feed, notes = _settle_feed(report, ends.input, config, bundle)
-    resize, resize_notes = _settle_resize(graph, report, config, bundle)
+    stated = _stated_resize(held, bundle)
+    resize, resize_notes = _settle_resize(graph, report, config, stated)
     notes = (*ends.notes, *notes, *resize_notes)
     start_tensorflow()
     if report.format == "bundle" and bundle is not None:
@@ -159,10 +163,16 @@ def _settle_size(
     return size, size, (note,)
 
 
+def _stated_resize(held: ModelFile, bundle: Bundle | None) -> str | None:
+    """Returns how photos were fitted in training, as the file itself says, or the folder."""
+    if held.metadata is not None and held.metadata.resize is not None:
+        return resize_policy(held.metadata.resize)
+    return bundle_resize(bundle) if bundle is not None else None
+
+
 def _settle_resize(
-    graph: Graph, report: GraphReport, config: ModelConfig, bundle: Bundle | None
+    graph: Graph, report: GraphReport, config: ModelConfig, stated: str | None
 ) -> tuple[str, tuple[str, ...]]:
-    stated = bundle_resize(bundle) if bundle is not None else None
     if config.resize is not None:
         differs = stated not in (None, config.resize)
         note = f"--resize={config.resize}, but the model was trained with {stated}."
@@ -225,6 +235,8 @@ def _load(path: Path, report: GraphReport, feed: Feed, ends: Ends) -> Runtime:
         return open_tflite(path, feed, output.tensor_name)
     if report.format == "onnx":
         return open_onnx(path, feed, output.tensor_name)
+    if report.format == "openvino":
+        return open_openvino(path, feed, report.outputs.index(output))
     if report.format == "frozen_graph":
         return open_frozen_graph(path, feed, output.tensor_name)
     return open_keras(path, feed, report.outputs.index(output))

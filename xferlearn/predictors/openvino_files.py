@@ -1,0 +1,41 @@
+"""OpenVINO's files as runtimes."""
+
+from pathlib import Path
+
+import numpy as np
+
+from xferlearn.engines.planning import openvino_installed
+from xferlearn.errors import UserError
+from xferlearn.predictors.base import Runtime, one_line
+from xferlearn.predictors.feeding import Feed
+
+
+def open_openvino(path: Path, feed: Feed, output: int) -> Runtime:
+    """Loads an OpenVINO `.xml` with the `.bin` beside it.
+
+    Args:
+        path: the `.xml`.
+        feed: its input.
+        output: index of the output that is read.
+
+    Raises:
+        UserError: when OpenVINO is not installed, or can't load the file.
+    """
+    if not openvino_installed():
+        raise UserError(f'{path} is an OpenVINO file; to run it: pip install "xferlearn[openvino]"')
+    import openvino
+
+    try:
+        # In bfloat16, its default where the processor has it, scores are not the file's own.
+        compiled = openvino.Core().compile_model(
+            str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
+        )
+    except Exception as error:  # all its failures are RuntimeErrors of several lines
+        raise UserError(f"OpenVINO can't load {path}: {one_line(error)}") from error
+    request = compiled.create_infer_request()
+
+    def run(values: np.ndarray) -> np.ndarray:
+        request.infer({feed.tensor: values})
+        return request.get_output_tensor(output).data.copy()
+
+    return Runtime(feed.batched(run))
