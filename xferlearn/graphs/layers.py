@@ -19,8 +19,8 @@ _ROLE_OPS = {
     "separable": "separableconv2d",
     "dense": "dense matmul fusedmatmul batchmatmul batchmatmulv2 fullyconnected gemm",
     "score": "softmax logsoftmax sigmoid logistic",
-    "activation": "activation relu relu6 relun1to1 clip clamp hardsigmoid hardswish swish silu gelu elu"
-    " leakyrelu prelu tanh",
+    "activation": "activation relu relu6 relun1to1 clip clamp hardsigmoid hardswish swish silu gelu"
+    " elu leakyrelu prelu tanh",
     "pool": "globalaveragepooling2d globalmaxpooling2d globalaveragepool globalmaxpool averagepool"
     " avgpool averagepool2d averagepooling2d mean reducemean",
     "flat": "flatten reshape",
