@@ -21,8 +21,9 @@ RANKS: tuple[tuple[str, ...], ...] = (
     ("datasets", "extraction"),
     ("features", "summaries"),
     ("dashboard", "predictors"),
-    ("exports", "labelling"),
-    ("evaluation", "training"),
+    ("labelling",),
+    ("evaluation", "exports"),
+    ("training",),
     ("sweeps",),
     ("commands",),
     ("cli",),
@@ -111,6 +112,8 @@ HEAVY = {
     "scipy",
     "tensorflow",
     "tensorflow_datasets",
+    "tensorrt",
+    "tf2onnx",
     "torch",
 }
 # Imported only by what itself is imported late, and about nothing but that library.

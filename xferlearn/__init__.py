@@ -17,6 +17,7 @@ from xferlearn.version import __version__
 if TYPE_CHECKING:
     from xferlearn.backbones import load_backbone
     from xferlearn.evaluation import evaluate
+    from xferlearn.exports import export
     from xferlearn.graphs import inspect_model
     from xferlearn.heads import build_classifier, build_head
     from xferlearn.labelling import Classifier, load_classifier
@@ -28,6 +29,7 @@ _HOMES = {
     "build_classifier": "xferlearn.heads",
     "build_head": "xferlearn.heads",
     "evaluate": "xferlearn.evaluation",
+    "export": "xferlearn.exports",
     "inspect_model": "xferlearn.graphs",
     "load_backbone": "xferlearn.backbones",
     "load_classifier": "xferlearn.labelling",
@@ -42,6 +44,7 @@ __all__ = [
     "build_classifier",
     "build_head",
     "evaluate",
+    "export",
     "inspect_model",
     "load_backbone",
     "load_classifier",

@@ -24,6 +24,16 @@ METADATA_FILE = "metadata.json"
 PHOTOS_FILE = "photos.csv"
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class BundlePhoto:
+    """A photo that a model was made from: its digest, class, split and name in the source."""
+
+    digest: bytes
+    label: str
+    split: str
+    name: str
+
+
 @dataclasses.dataclass(frozen=True)
 class Bundle:
     """A model folder that has been read.
@@ -64,10 +74,23 @@ class Bundle:
         Raises:
             UserError: when the list is missing or damaged.
         """
+        return {photo.digest: photo.split for photo in self.photos()}
+
+    def photos(self) -> tuple["BundlePhoto", ...]:
+        """Returns the photos that the model was made from.
+
+        Raises:
+            UserError: when the list is missing or damaged.
+        """
         path = self.path / PHOTOS_FILE
         try:
             with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-                return {bytes.fromhex(row["sha256"]): row["split"] for row in csv.DictReader(file)}
+                return tuple(
+                    BundlePhoto(
+                        bytes.fromhex(row["sha256"]), row["label"], row["split"], row["file"]
+                    )
+                    for row in csv.DictReader(file)
+                )
         except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
             raise UserError(
                 f"Can't read {path}, the list of photos that the model was made from ({error})."

@@ -58,6 +58,13 @@ COMMANDS: dict[str, Command] = {
         "--model=DIR --image_dir=DIR [flags]",
         "xferlearn evaluate --model=out/photos --image_dir=more_photos",
     ),
+    "export": Command(
+        "xferlearn.commands.export",
+        config.ExportConfig,
+        "Write a trained model for other programs, and prove that it answers the same.",
+        "--model=DIR --format=NAME[,NAME...] [flags]",
+        "xferlearn export --model=out/photos --format=tflite,onnx",
+    ),
     "inspect": Command(
         "xferlearn.commands.inspect_model",
         config.InspectConfig,

@@ -9,7 +9,7 @@ import dataclasses
 import os
 from pathlib import Path
 
-from xferlearn.errors import UserError
+from xferlearn.errors import UserError, did_you_mean
 from xferlearn.settings import Config, setting
 
 
@@ -336,6 +336,66 @@ class EvaluateConfig(ImageConfig):
         for name in ("model", "image_dir"):
             if not getattr(self, name):
                 raise UserError(f"Expected --{name}. None came.")
+
+
+EXPORT_FORMATS = (
+    "saved_model", "tflite", "tflite_float16", "tflite_int8", "onnx", "openvino", "frozen_graph",
+    "tensorrt",
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ExportConfig(Config):
+    """Settings of `xferlearn export` and of `xferlearn.export(...)`."""
+
+    model: str | None = setting(
+        None, "Folder of a trained model; the files go to its exports/.", aliases=("graph",)
+    )
+    format: str | None = setting(
+        None,
+        "What to write, several with commas between: " + ", ".join(EXPORT_FORMATS) + ".",
+    )
+    min_agreement: float | None = setting(
+        None,
+        "Least share of the photos that the written file must give the same first label as the"
+        " model. Below it the command fails, and the file's name says so. Default: 0.99, and 0.97"
+        " for tflite_int8.",
+        minimum=0,
+        maximum=1,
+    )
+    image_dir: str | None = setting(
+        None,
+        "Where the photos are that the model was made from, if they were moved since. Each is"
+        " known by its content.",
+        section="Photos",
+    )
+    max_photos: int = setting(
+        500,
+        "Most test photos to compare on. Of more a sample is taken, the same each time.",
+        minimum=1,
+        section="Photos",
+    )
+    logs_dir: str | None = setting(
+        None, "Also show the comparison in TensorBoard, as a new run in this folder."
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("model", "format"):
+            if not getattr(self, name):
+                raise UserError(f"Expected --{name}. None came.")
+        for name in self.formats:
+            if name not in EXPORT_FORMATS:
+                near = did_you_mean(name, EXPORT_FORMATS)
+                raise UserError(
+                    f"There is no format `{name}`.{near} The formats are"
+                    f" {', '.join(EXPORT_FORMATS)}."
+                )
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """The formats that `format` names, each once."""
+        return tuple(dict.fromkeys(one.strip() for one in (self.format or "").split(",")))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

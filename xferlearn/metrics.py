@@ -28,6 +28,44 @@ def wilson_interval(correct: int, total: int) -> tuple[float, float]:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
+def paired_interval(both: int, first: int, second: int, neither: int) -> tuple[float, float]:
+    """Returns the 95% interval of a change in accuracy, measured twice on the same photos.
+
+    Newcombe's square-and-add interval from Wilson's (R. G. Newcombe, Statistics in Medicine 17,
+    1998, pp. 2635-2650, method 10), which stays honest where few photos differ or none.
+
+    Args:
+        both: photos that were right both times.
+        first: right the first time alone.
+        second: right the second time alone.
+        neither: right neither time.
+
+    Returns:
+        Lower and upper end of the second accuracy minus the first, -1 to 1.
+    """
+    total = both + first + second + neither
+    if total == 0:
+        return -1.0, 1.0
+    before, after = (both + first) / total, (both + second) / total
+    (low1, high1), (low2, high2) = (
+        wilson_interval(both + alone, total) for alone in (first, second)
+    )
+    margins = (both + first) * (second + neither) * (both + second) * (first + neither)
+    product: float = both * neither - first * second
+    if product > 0:
+        product = max(product - total / 2, 0.0)
+    phi = product / math.sqrt(margins) if margins else 0.0
+
+    def length(a: float, b: float) -> float:
+        return math.sqrt(max(a * a - 2 * phi * a * b + b * b, 0.0))
+
+    change = after - before
+    return (
+        change - length(after - low2, high1 - before),
+        change + length(high2 - after, before - low1),
+    )
+
+
 @dataclasses.dataclass(frozen=True)
 class ClassMetrics:
     """One class of an evaluation.

@@ -129,7 +129,9 @@ def with_metadata(report: GraphReport, metadata: BundleMetadata) -> GraphReport:
 
 
 def _input(told: InputReport, metadata: BundleMetadata, stated: Any) -> InputReport:
-    span = stated("value range", metadata.value_range, told.value_range)
+    # Ranges that are worked out from a graph's constants are likely, no more.
+    sure = told.value_range if told.range_source == "layer in the model" else None
+    span = stated("value range", metadata.value_range, sure) or told.value_range
     one = replace(
         told,
         name=stated("input", metadata.input_name, told.name),
@@ -138,7 +140,7 @@ def _input(told: InputReport, metadata: BundleMetadata, stated: Any) -> InputRep
         channels=stated("channels", metadata.channels, told.channels),
         value_range=span,
     )
-    if metadata.value_range is None or span[0] == span[1]:
+    if metadata.value_range is None or span is None or span[0] == span[1]:
         return one
     std = 255 / (span[1] - span[0])
     return replace(
@@ -146,5 +148,6 @@ def _input(told: InputReport, metadata: BundleMetadata, stated: Any) -> InputRep
         mean=(0.0 - span[0] * std,),
         std=(std,),
         range_source="metadata",
-        range_detail=f"stated by the model's metadata; {told.range_detail}",
+        range_detail="stated by the model's metadata"
+        + (f"; {told.range_detail}" if span == told.value_range else ""),
     )

@@ -1,0 +1,227 @@
+"""Encoded photos -> pixels in TensorFlow operations alone, as `images.prepare` does with Pillow.
+
+A served model gets JPEG and PNG files and has no Python. What `prepare` reads from a header is
+read here from its bytes: the EXIF orientation, the size, and what a PNG's pixels are made of.
+"""
+
+from typing import TYPE_CHECKING
+
+from xferlearn.images import CROP_FRACTION, decode_pixels
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+_ORIENTATION = 0x0112
+_EXIF = b"Exif\x00\x00"
+_XMP = b"http://ns.adobe.com/xap/1.0/\x00"
+# Where there is no EXIF tag, Pillow looks for the same in XMP.
+_XMP_ORIENTATION = r'(?s)^.*?tiff:Orientation(?:="|>)([0-9]).*$'
+# Bytes of one value, by TIFF type: SHORT, LONG, and the signed ones. Others hold no whole number.
+_WIDTHS = (0, 0, 0, 2, 4, 0, 1, 0, 2, 4)
+_PNG_KIND = 4  # as `PreparedImage.kind`
+
+
+def decode_photo(data: "tf.Tensor", image_size: int, resize: str = "crop") -> "tf.Tensor":
+    """Decodes a JPEG or PNG file to what the network sees, as `prepare` and `decode_pixels` do.
+
+    Args:
+        data: string, []: the file.
+        image_size: side in px of the result.
+        resize: "crop" or "squash", see `images.resize_pixels`.
+
+    Returns:
+        uint8, [image_size, image_size, 3], RGB, range [0, 255].
+
+    Raises:
+        tf.errors.InvalidArgumentError: on broken data and on other formats.
+    """
+    import tensorflow as tf
+
+    needed = image_size / CROP_FRACTION
+    is_jpeg = tf.equal(tf.strings.substr(data, 0, 2), b"\xff\xd8")
+    plain, kind, orientation = tf.cond(
+        is_jpeg, lambda: _jpeg(data, needed), lambda: _png(data, needed)
+    )
+    return decode_pixels(plain, kind, orientation, image_size, resize)
+
+
+def _jpeg(data: "tf.Tensor", needed: float) -> "tuple[tf.Tensor, tf.Tensor, tf.Tensor]":
+    import tensorflow as tf
+
+    shorter = tf.cast(tf.reduce_min(tf.image.extract_jpeg_shape(data)[:2]), tf.float32)
+    halvings = tf.reduce_sum(tf.cast(shorter / tf.constant([2.0, 4.0, 8.0]) >= needed, tf.int32))
+    length = tf.strings.length(data)
+
+    def step(at: tf.Tensor, exif: tf.Tensor, xmp: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        head = _bytes(tf.strings.substr(data, at, 4), 4)
+        first, marker, high, low = tf.unstack(head, num=4)
+        size = 256 * high + low
+        block = tf.strings.substr(data, at + 4, tf.clip_by_value(size - 2, 0, length - at - 4))
+        is_app1 = (first == 0xFF) & (marker == 0xE1)
+        has_exif = is_app1 & tf.equal(tf.strings.substr(block, 0, 6), _EXIF)
+        has_xmp = is_app1 & tf.equal(tf.strings.substr(block, 0, len(_XMP)), _XMP)
+        padding = (first != 0xFF) | (marker == 0xFF)
+        bare = (marker == 0) | (marker == 1) | ((marker >= 0xD0) & (marker <= 0xD9))
+        stride = tf.where(padding, 1, tf.where(bare, 2, 2 + tf.maximum(size, 2)))
+        scan = (first == 0xFF) & (marker == 0xDA)
+        return (
+            tf.where(scan, length, at + stride),
+            # A block of more than 64 KB goes on in a second one.
+            tf.where(has_exif, tf.strings.join([exif, _after(block, len(_EXIF))]), exif),
+            tf.where(has_xmp, block, xmp),
+        )
+
+    _, exif, xmp = tf.while_loop(
+        lambda at, exif, xmp: at + 4 <= length,
+        step,
+        (tf.constant(2), tf.constant(b""), tf.constant(b"")),
+    )
+    return data, halvings, _orientation(exif, xmp)
+
+
+def _png(data: "tf.Tensor", needed: float) -> "tuple[tf.Tensor, tf.Tensor, tf.Tensor]":
+    import tensorflow as tf
+
+    length = tf.strings.length(data)
+    header = _bytes(tf.strings.substr(data, tf.minimum(16, length), 10), 10)
+    width, height = _number(header[:4]), _number(header[4:8])
+    depth, colours = header[8], header[9]
+
+    def step(
+        at: tf.Tensor, exif: tf.Tensor, xmp: tf.Tensor, sees_through: tf.Tensor
+    ) -> tuple[tf.Tensor, ...]:
+        size = _number(_bytes(tf.strings.substr(data, at, 4), 4))
+        kind = tf.strings.substr(data, at + 4, 4)
+        block = tf.strings.substr(data, at + 8, tf.clip_by_value(size, 0, length - at - 8))
+        ends = (size < 0) | (size > length - at - 12) | tf.equal(kind, b"IEND")
+        return (
+            tf.where(ends, length, at + size + 12),
+            tf.where(tf.equal(kind, b"eXIf"), block, exif),
+            tf.where(tf.equal(kind, b"iTXt"), block, xmp),
+            sees_through | tf.equal(kind, b"tRNS"),
+        )
+
+    _, exif, xmp, sees_through = tf.while_loop(
+        lambda at, *_: at + 12 <= length,
+        step,
+        (tf.constant(8), tf.constant(b""), tf.constant(b""), tf.constant(False)),
+    )
+    # Palettes, alpha, and gray of 1 or 16 bits: what Pillow brings to plain pixels in training.
+    rare = sees_through | (colours == 3) | (colours == 4) | (colours == 6)
+    rare |= (colours == 0) & ((depth == 1) | (depth == 16))
+    shorter = tf.cast(tf.minimum(width, height), tf.float32)
+    reduction = tf.maximum(tf.cast(shorter / needed, tf.int32), 1)
+    opaque = (colours == 0) & ~sees_through
+    plain = tf.cond(
+        rare, lambda: tf.io.encode_png(_on_white(data, opaque, reduction)), lambda: data
+    )
+    return plain, tf.constant(_PNG_KIND), _orientation(_without(exif, _EXIF), xmp)
+
+
+def _on_white(data: "tf.Tensor", opaque: "tf.Tensor", reduction: "tf.Tensor") -> "tf.Tensor":
+    """Returns a PNG's pixels on white, shrunk by a whole number, uint8, [height, width, 3]."""
+    import tensorflow as tf
+
+    pixels = tf.cast(tf.io.decode_png(data, channels=4), tf.int32)
+    # TensorFlow gives gray of 1 bit an alpha of 1.
+    colour, alpha = pixels[..., :3], tf.where(opaque, 255, pixels[..., 3:])
+    mixed = (2 * (colour * alpha + 255 * (255 - alpha)) + 255) // 510
+    return tf.cast(_reduced(mixed, reduction), tf.uint8)
+
+
+def _reduced(pixels: "tf.Tensor", factor: "tf.Tensor") -> "tf.Tensor":
+    """Averages boxes of factor x factor px, smaller ones at the right and the bottom."""
+    import tensorflow as tf
+
+    sides = tf.shape(pixels)[:2]
+    boxes = -(-sides // factor)
+    spare = boxes * factor - sides
+
+    def sums(values: tf.Tensor) -> tf.Tensor:
+        padded = tf.pad(values, [[0, spare[0]], [0, spare[1]], [0, 0]])
+        shape = tf.stack([boxes[0], factor, boxes[1], factor, tf.shape(values)[2]])
+        return tf.reduce_sum(tf.reshape(padded, shape), axis=[1, 3])
+
+    counts = tf.cast(sums(tf.ones_like(pixels[..., :1])), tf.int64)
+    # Division as Pillow's `reduce` does it, rounding included.
+    inverse = 2**24 // counts
+    return (tf.cast(sums(pixels), tf.int64) + counts // 2) * inverse // 2**24
+
+
+def _orientation(exif: "tf.Tensor", xmp: "tf.Tensor") -> "tf.Tensor":
+    """Returns the orientation, 1 to 8, that EXIF states, else XMP; 1 where neither does."""
+    import tensorflow as tf
+
+    told, value = _tiff_orientation(exif)
+    digit = tf.strings.regex_replace(xmp, _XMP_ORIENTATION, r"\1")
+    in_xmp = tf.strings.regex_full_match(xmp, _XMP_ORIENTATION)
+    other = tf.strings.to_number(tf.where(in_xmp, digit, "1"), tf.int32)
+    value = tf.where(told, value, other)
+    return tf.where((value >= 1) & (value <= 8), value, 1)
+
+
+def _tiff_orientation(exif: "tf.Tensor") -> "tuple[tf.Tensor, tf.Tensor]":
+    """Reads the first directory of an EXIF block: whether it tells the orientation, and which."""
+    import tensorflow as tf
+
+    size = tf.strings.length(exif)
+    held = _bytes(exif, tf.maximum(size, 8))
+    little = held[0] == ord("I")
+    magic = tf.where(little, held[2] + 256 * held[3], 256 * held[2] + held[3])
+    # Some cameras write the magic number 42 the other way round.
+    known = (held[0] == held[1]) & (little | (held[0] == ord("M"))) & (size >= 8)
+    known &= (magic == 42) | (magic == 42 << 8)
+
+    def number(values: tf.Tensor) -> tf.Tensor:
+        return _number(tf.where(little, tf.reverse(values, [-1]), values))
+
+    start = number(held[4:8])
+    start = tf.where((start < 0) | (start > tf.shape(held)[0] - 2), tf.shape(held)[0], start)
+    count = tf.reduce_sum(number(held[start : start + 2]))
+    left = tf.maximum(tf.shape(held)[0] - start - 2, 0) // 12
+    count = tf.minimum(count, left)
+    table = tf.reshape(held[start + 2 : start + 2 + 12 * count], [-1, 12])
+    kinds = number(table[:, 2:4])
+    widths = tf.gather(tf.constant(_WIDTHS), tf.where(kinds < len(_WIDTHS), kinds, 0))
+    found = (number(table[:, :2]) == _ORIENTATION) & (number(table[:, 4:8]) != 0)
+    values = tf.stack([number(table[:, 8 : 8 + max(1, width)]) for width in range(5)], axis=1)
+    values = tf.gather(values, widths, axis=1, batch_dims=1)
+    # What is no whole number, or lies elsewhere in the block, counts as upright.
+    inline = (widths > 0) & (number(table[:, 4:8]) * widths <= 4)
+    values = tf.where(inline, values, 1)
+    # The first of several counts; a one behind them stands for none.
+    first = tf.argmax(tf.concat([tf.cast(found, tf.int32), [1]], axis=0))
+    value = tf.where(known, tf.concat([values, [1]], axis=0)[first], 1)
+    told = tf.where(known, tf.reduce_any(found), size > 0)
+    return told, value
+
+
+def _bytes(data: "tf.Tensor", size: "int | tf.Tensor") -> "tf.Tensor":
+    """Returns the bytes of a string as int32, [size], cut or filled with zeros."""
+    import tensorflow as tf
+
+    found = tf.cast(tf.io.decode_raw(data, tf.uint8), tf.int32)[:size]
+    return tf.pad(found, [[0, size - tf.shape(found)[0]]])
+
+
+def _number(values: "tf.Tensor") -> "tf.Tensor":
+    """Returns the big-endian number that the last axis holds; above 2^31 it is negative."""
+    import tensorflow as tf
+
+    width = tf.shape(values)[-1]
+    weights = tf.bitwise.left_shift(1, 8 * tf.range(width - 1, -1, -1))
+    return tf.reduce_sum(values * weights, axis=-1)
+
+
+def _after(data: "tf.Tensor", size: int) -> "tf.Tensor":
+    """Returns a string without its first bytes."""
+    import tensorflow as tf
+
+    return tf.strings.substr(data, tf.minimum(size, tf.strings.length(data)), 2**30)
+
+
+def _without(data: "tf.Tensor", prefix: bytes) -> "tf.Tensor":
+    import tensorflow as tf
+
+    starts = tf.equal(tf.strings.substr(data, 0, len(prefix)), prefix)
+    return tf.where(starts, _after(data, len(prefix)), data)

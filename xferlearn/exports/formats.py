@@ -1,0 +1,105 @@
+"""The formats: what each is called, which files it is made of, who writes it, what it needs."""
+
+import dataclasses
+import functools
+import importlib.util
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from xferlearn.bundles import Bundle
+from xferlearn.errors import UserError
+from xferlearn.exports.frozen_graph import GRAPH_FILE, write_frozen_graph
+from xferlearn.exports.onnx_file import write_onnx
+from xferlearn.exports.openvino_files import XML_FILE, write_openvino
+from xferlearn.exports.saved_model import VERSION, write_saved_model
+
+if TYPE_CHECKING:
+    import keras
+
+Calibration = Callable[[], Iterator[np.ndarray]]
+Writer = Callable[["keras.Model", Bundle, Path, Calibration], None]
+Kind = Literal["float32", "float16", "int8"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Format:
+    """One format.
+
+    Attributes:
+        target: file or folder below exports/ that holds it, and nothing else.
+        write: writes it under a new path.
+        opened: what is opened of a target that is a folder; "" for the target itself.
+        extra: pip extra that brings what it needs; "" for none.
+        packages: modules of it that writing and running import.
+        min_agreement: default of the setting.
+    """
+
+    target: str
+    write: Writer
+    opened: str = ""
+    extra: str = ""
+    packages: tuple[str, ...] = ()
+    min_agreement: float = 0.99
+
+
+def _plain(write: Callable[["keras.Model", Bundle, Path], None]) -> Writer:
+    return lambda model, bundle, path, calibration: write(model, bundle, path)
+
+
+def _write_tflite(
+    kind: Kind, model: "keras.Model", bundle: Bundle, path: Path, calibration: Calibration
+) -> None:
+    from xferlearn.exports.tflite import write_tflite
+
+    write_tflite(model, path, kind, bundle, calibration if kind == "int8" else None)
+
+
+def _tflite(kind: Kind, target: str, min_agreement: float = 0.99) -> Format:
+    return Format(
+        target,
+        functools.partial(_write_tflite, kind),
+        extra="tflite",
+        packages=("ai_edge_litert",),
+        min_agreement=min_agreement,
+    )
+
+
+_ONNX = ("onnx", "onnxruntime", "tf2onnx")
+FORMATS: dict[str, Format] = {
+    "saved_model": Format("saved_model", _plain(write_saved_model), opened=VERSION),
+    "tflite": _tflite("float32", "model.tflite"),
+    "tflite_float16": _tflite("float16", "model_float16.tflite"),
+    "tflite_int8": _tflite("int8", "model_int8.tflite", 0.97),
+    "onnx": Format("model.onnx", _plain(write_onnx), extra="onnx", packages=_ONNX),
+    "openvino": Format(
+        "openvino",
+        _plain(write_openvino),
+        opened=XML_FILE,
+        extra="openvino",
+        packages=("openvino",),
+    ),
+    "frozen_graph": Format("frozen_graph", _plain(write_frozen_graph), opened=GRAPH_FILE),
+    # Engines are built from the ONNX file, see `exports.tensorrt_engines`.
+    "tensorrt": Format("tensorrt", _plain(write_onnx), extra="onnx", packages=_ONNX),
+}
+
+
+def check_formats(names: tuple[str, ...]) -> None:
+    """Checks, before any work, that what the formats need is installed.
+
+    Args:
+        names: keys of `FORMATS`.
+
+    Raises:
+        UserError: when something is missing, with the command that installs it.
+    """
+    for name in names:
+        one = FORMATS[name]
+        missing = [package for package in one.packages if importlib.util.find_spec(package) is None]
+        if missing:
+            raise UserError(
+                f'Format {name} needs {" and ".join(missing)}: pip install "xferlearn[{one.extra}]"'
+            )

@@ -1,0 +1,39 @@
+"""What every exported file says of itself, in one form for all formats."""
+
+import json
+
+from xferlearn.bundles import FORMAT_VERSION, Bundle
+from xferlearn.version import __version__
+
+
+def describe(
+    bundle: Bundle,
+    *,
+    input_name: str = "image",
+    output_name: str = "probabilities",
+    mean: float = 0.0,
+    std: float = 1.0,
+) -> str:
+    """Returns a model's metadata as JSON for an exported file, with the keys of metadata.json.
+
+    `graphs.embedded` says where each format keeps it, and reads it.
+
+    Args:
+        bundle: the model folder.
+        input_name: what the file calls its input.
+        output_name: what it calls its scores.
+        mean: the input takes (pixel - mean) / std.
+        std: see mean.
+    """
+    held = bundle.metadata
+    low, high = ((end - mean) / std for end in (0, 255))
+    said = {
+        "format_version": FORMAT_VERSION,
+        "labels": list(bundle.labels),
+        "label_names": held.get("label_names", {}),
+        "input": {**held["input"], "name": input_name, "value_range": [low, high]},
+        "output": {**held.get("output", {}), "name": output_name},
+        "backbone": held.get("backbone", {}),
+        "versions": {**held.get("versions", {}), "exported_by": __version__},
+    }
+    return json.dumps(said, ensure_ascii=False)

@@ -1,0 +1,33 @@
+"""OpenVINO's files: model.xml with labels and preprocessing in its rt_info, and model.bin."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from xferlearn.bundles import Bundle
+from xferlearn.exports.frozen_graph import frozen_graph_def
+from xferlearn.exports.metadata import describe
+from xferlearn.graphs.embedded import KEY
+
+if TYPE_CHECKING:
+    import keras
+
+XML_FILE = "model.xml"
+
+
+def write_openvino(model: "keras.Model", bundle: Bundle, folder: Path) -> None:
+    """Writes model.xml and model.bin, float32, from `image` to `probabilities`.
+
+    Args:
+        model: the bundle's model.
+        bundle: the model folder.
+        folder: a new folder.
+    """
+    import openvino
+
+    converted = openvino.convert_model(frozen_graph_def(model, "image", "probabilities"))
+    converted.inputs[0].set_names({"image"})
+    converted.outputs[0].set_names({"probabilities"})
+    converted.set_rt_info(describe(bundle), [KEY])
+    folder.mkdir()
+    # Half precision, its default, would be smaller and no longer answer as the model does.
+    openvino.save_model(converted, str(folder / XML_FILE), compress_to_fp16=False)

@@ -1,0 +1,184 @@
+"""The model's own photos, found again by content: to prove exports with, and to calibrate int8."""
+
+import collections
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xferlearn.bundles import Bundle, BundlePhoto
+from xferlearn.config import ImageConfig
+from xferlearn.datasets import open_dataset
+from xferlearn.errors import UserError
+from xferlearn.extraction import decoded_batches, load_photos
+from xferlearn.manifest import TEST, TRAIN, VALIDATION
+from xferlearn.predictors.bundle import bundle_resize
+from xferlearn.sources import FileSource, PhotoSource, photos_below
+
+CALIBRATION_PHOTOS = 200
+_LIMITS = ("max_image_pixels", "max_image_bytes")
+
+
+@dataclasses.dataclass(frozen=True)
+class ProofPhotos:
+    """Photos that exports are compared on.
+
+    Attributes:
+        names: of each photo, as in photos.csv.
+        truth: index of each photo's class, int, [photos].
+        pixels: what the network sees, uint8, [photos, height, width, 3], RGB, range [0, 255].
+        split: which split they are of; test where the model has test photos.
+        missing: names of the photos of the sample that were not found or can't be read.
+    """
+
+    names: tuple[str, ...]
+    truth: np.ndarray
+    pixels: np.ndarray
+    split: str
+    missing: tuple[str, ...] = ()
+
+
+def proof_photos(bundle: Bundle, most: int, image_dir: str | None = None) -> ProofPhotos:
+    """Finds and decodes the photos that exports are proved on.
+
+    The model's test photos; without any its validation photos, without those its training photos
+    (agreement means the same on any photo, accuracy does not).
+
+    Args:
+        bundle: the model folder.
+        most: of more photos than this a sample is taken, with the classes' shares kept.
+        image_dir: where the photos are now; None for where they were in training.
+
+    Raises:
+        UserError: when none of them is found.
+    """
+    photos = bundle.photos()
+    by_split: dict[str, list[BundlePhoto]] = {}
+    for photo in photos:
+        if photo.label in bundle.labels:
+            by_split.setdefault(photo.split, []).append(photo)
+    split = next((one for one in (TEST, VALIDATION, TRAIN) if one in by_split), None)
+    if split is None:
+        raise UserError(f"{bundle.path} lists no photos of its classes to prove an export with.")
+    sample = stratified(by_split[split], most)
+    found = dict(decoded(bundle, sample, image_dir))
+    if not found:
+        place = photo_place(bundle, image_dir)
+        raise UserError(
+            f"Found none of the model's {len(sample)} {split} photos in {place}: they were moved"
+            " or changed. Say where they are with --image_dir."
+        )
+    kept = [photo for photo in sample if photo.digest in found]
+    return ProofPhotos(
+        names=tuple(photo.name for photo in kept),
+        truth=np.array([bundle.labels.index(photo.label) for photo in kept]),
+        pixels=np.stack([found[photo.digest] for photo in kept]),
+        split=split,
+        missing=tuple(photo.name for photo in sample if photo.digest not in found),
+    )
+
+
+def calibration(
+    bundle: Bundle, image_dir: str | None = None, most: int = CALIBRATION_PHOTOS
+) -> Callable[[], Iterator[np.ndarray]]:
+    """Returns a function that yields training photos for quantisation, each class as often.
+
+    Args:
+        bundle: the model folder.
+        image_dir: as in `proof_photos`.
+        most: how many photos.
+
+    Returns:
+        A function of no arguments; every call yields the same uint8 pixels, [1, height, width,
+        3]. It raises UserError where none is found.
+    """
+
+    def photos() -> Iterator[np.ndarray]:
+        training = [photo for photo in bundle.photos() if photo.split == TRAIN]
+        sample = stratified(training, most, balanced=True)
+        count = 0
+        for _, pixels in decoded(bundle, sample, image_dir):
+            count += 1
+            yield pixels[None]
+        if not count:
+            raise UserError(
+                f"int8 is calibrated on the model's training photos, and none of {len(sample)} was"
+                f" found in {photo_place(bundle, image_dir)}. Say where they are with --image_dir."
+            )
+
+    return photos
+
+
+def stratified(
+    photos: Sequence[BundlePhoto], most: int, *, balanced: bool = False
+) -> list[BundlePhoto]:
+    """Returns a sample that is always the same, in an order in which the classes take turns.
+
+    Args:
+        photos: to choose from.
+        most: size of the sample.
+        balanced: every class as often, where it has as many photos; else with its share.
+    """
+    members: dict[str, list[BundlePhoto]] = collections.defaultdict(list)
+    for photo in sorted(photos, key=lambda photo: photo.digest):
+        members[photo.label].append(photo)
+    placed = [
+        (rank if balanced else (rank + 0.5) / len(group), label, photo)
+        for label, group in members.items()
+        for rank, photo in enumerate(group)
+    ]
+    placed.sort(key=lambda one: one[:2])
+    return [photo for _, _, photo in placed[:most]]
+
+
+def photo_place(bundle: Bundle, image_dir: str | None) -> str:
+    """Returns where a model's photos are looked for, for messages."""
+    training = bundle.metadata.get("training", {})
+    return str(image_dir or training.get("image_dir") or f"dataset {training.get('dataset')}")
+
+
+def decoded(
+    bundle: Bundle, photos: Sequence[BundlePhoto], image_dir: str | None
+) -> Iterator[tuple[bytes, np.ndarray]]:
+    """Yields digest and pixels of those photos that are found, each once.
+
+    A photo is looked for under its name, then, by its content, in all files of the folder.
+    """
+    wanted = {photo.digest for photo in photos}
+    training = bundle.metadata.get("training", {})
+    root = image_dir or training.get("image_dir")
+    if root is None:
+        source = open_dataset(str(training.get("dataset")), training.get("data_dir"))
+        yield from _wanted(source, bundle, training, wanted)
+        return
+    if not Path(root).is_dir():
+        return
+    named = [str(Path(root) / photo.name) for photo in photos]
+    for paths in (lambda: named, lambda: [p for p in photos_below(Path(root)) if p not in named]):
+        if wanted:
+            files = FileSource((), tuple((path, -1) for path in paths()))
+            yield from _wanted(files, bundle, training, wanted)
+
+
+def _wanted(
+    source: PhotoSource, bundle: Bundle, training: dict[str, Any], wanted: set[bytes]
+) -> Iterator[tuple[bytes, np.ndarray]]:
+    """Yields the photos whose digests are wanted, and takes them off; ends when all are found."""
+    limits = ImageConfig(**{name: training[name] for name in _LIMITS if name in training})
+    size = bundle.image_size
+    asked = set(wanted)
+
+    def loaded() -> Iterator[Any]:
+        for item in load_photos(source, size, limits, lambda digest: digest not in asked):
+            if item.digest in asked and item.image is not None:
+                asked.discard(item.digest)
+                yield item
+            if not asked:
+                return
+
+    for batch in decoded_batches(loaded(), size, limits, resize=bundle_resize(bundle)):
+        for item, pixels in zip(batch.photos, batch.pixels, strict=True):
+            wanted.discard(item.digest)
+            yield item.digest, pixels

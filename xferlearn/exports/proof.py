@@ -1,0 +1,221 @@
+"""Whether an exported file answers as model.keras does, and how fast; on the model's own photos."""
+
+import dataclasses
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from xferlearn.engines import BATCH_SIZE
+from xferlearn.errors import XferlearnError
+from xferlearn.exports.photos import ProofPhotos
+from xferlearn.metrics import paired_interval
+from xferlearn.predictors import Predictor
+
+# Calls for the latency: an odd number, so that the median is one of them.
+_CALLS = 31
+_WARM_UP = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Speed:
+    """How fast a model answers, uint8 pixels to scores, decoding not included.
+
+    Attributes:
+        load_seconds: from the file to the first answer; importing the runtime is part of it,
+            importing TensorFlow is not.
+        latency_ms: median time of a call with one photo, milliseconds.
+        photos_per_second: in batches of 32.
+    """
+
+    load_seconds: float
+    latency_ms: float | None
+    photos_per_second: float | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Changed:
+    """A photo whose first label is another one in the exported file.
+
+    Attributes:
+        name: the photo, as in photos.csv.
+        truth: its class.
+        before: first label of model.keras, with its probability.
+        after: first label of the exported file, likewise.
+    """
+
+    name: str
+    truth: str
+    before: tuple[str, float]
+    after: tuple[str, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Proof:
+    """A comparison of an exported file with model.keras in float32.
+
+    Attributes:
+        photos: how many were compared.
+        minimum: agreement that was asked for, 0 to 1.
+        agreement: share of the photos with the same first label, 0 to 1.
+        largest_difference: of any probability of any photo, 0 to 1.
+        mean_difference: of all probabilities of all photos.
+        accuracy: share of the photos that the file labels right.
+        accuracy_change: that minus the share of model.keras.
+        accuracy_interval: 95% interval of the change, see `metrics.paired_interval`.
+        changed: the photos that disagree.
+        speed: of the file in its own runtime.
+    """
+
+    photos: int
+    minimum: float
+    agreement: float
+    largest_difference: float
+    mean_difference: float
+    accuracy: float
+    accuracy_change: float
+    accuracy_interval: tuple[float, float]
+    changed: tuple[Changed, ...]
+    speed: Speed
+
+    @property
+    def passed(self) -> bool:
+        """Whether the file agrees well enough."""
+        return self.agreement >= self.minimum
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns everything for JSON."""
+        return {"passed": self.passed, **dataclasses.asdict(self)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Reference:
+    """model.keras itself, in Keras and float32.
+
+    Attributes:
+        labels: class names in output order.
+        resize: how photos are fitted, "crop" or "squash".
+        scores: float32, [photos, classes].
+        accuracy: share of the photos that it labels right.
+        speed: of Keras.
+    """
+
+    labels: tuple[str, ...]
+    resize: str
+    scores: np.ndarray
+    accuracy: float
+    speed: Speed
+
+
+def measure_reference(
+    labels: Sequence[str],
+    resize: str,
+    run: Callable[[np.ndarray], np.ndarray],
+    photos: ProofPhotos,
+    load_seconds: float,
+) -> Reference:
+    """Runs model.keras on the photos; see `Reference`."""
+    scores, latency, throughput = _measure(run, photos.pixels)
+    accuracy = float(np.mean(scores.argmax(axis=1) == photos.truth))
+    speed = Speed(load_seconds, latency, throughput)
+    return Reference(tuple(labels), resize, scores, accuracy, speed)
+
+
+def prove(
+    load: Callable[[], Predictor],
+    photos: ProofPhotos,
+    reference: Reference,
+    minimum: float,
+    speed: Callable[[], tuple[float | None, float | None]] | None = None,
+) -> Proof:
+    """Loads an exported file in its own runtime and compares it with model.keras.
+
+    Args:
+        load: opens the file.
+        photos: to compare on.
+        reference: model.keras.
+        minimum: agreement that is asked for, 0 to 1.
+        speed: measures latency (ms) and throughput (photos a second) where calls of the
+            predictor would measure something else; None to time the calls.
+
+    Raises:
+        XferlearnError: the file can't be run, or says of itself what is not so.
+    """
+    started = time.perf_counter()
+    predictor = load()
+    predictor.run(photos.pixels[:1])
+    loaded = time.perf_counter() - started
+    _check_description(predictor, photos, reference)
+    latency: float | None
+    throughput: float | None
+    if speed is None:
+        scores, latency, throughput = _measure(predictor.run, photos.pixels)
+    else:
+        scores = _in_batches(predictor.run, photos.pixels)
+        latency, throughput = speed()
+    before, after = reference.scores.argmax(axis=1), scores.argmax(axis=1)
+    # What is no number agrees with nothing and is never right.
+    finite = np.isfinite(scores).all(axis=1)
+    same = (before == after) & finite
+    right_before, right_after = before == photos.truth, (after == photos.truth) & finite
+    difference = np.abs(scores - reference.scores)
+    gained = int(np.sum(right_after & ~right_before))
+    lost = int(np.sum(right_before & ~right_after))
+    both = int(np.sum(right_before & right_after))
+    total = len(photos.names)
+    labels = reference.labels
+    return Proof(
+        photos=total,
+        minimum=minimum,
+        agreement=float(same.mean()),
+        largest_difference=float(difference.max()),
+        mean_difference=float(difference.mean()),
+        accuracy=float(right_after.mean()),
+        accuracy_change=(gained - lost) / total,
+        accuracy_interval=paired_interval(both, lost, gained, total - both - lost - gained),
+        changed=tuple(
+            Changed(
+                photos.names[i],
+                labels[photos.truth[i]],
+                (labels[before[i]], float(reference.scores[i, before[i]])),
+                (labels[after[i]], float(scores[i, after[i]])),
+            )
+            for i in np.flatnonzero(~same)
+        ),
+        speed=Speed(loaded, latency, throughput),
+    )
+
+
+def _check_description(predictor: Predictor, photos: ProofPhotos, reference: Reference) -> None:
+    size = photos.pixels.shape[1:3]
+    for what, said, meant in (
+        ("labels", predictor.labels, reference.labels),
+        ("size", predictor.image_size, size),
+        ("resize", predictor.resize, reference.resize),
+    ):
+        if said != meant:
+            raise XferlearnError(f"the written file says {what} {said}, and the model has {meant}")
+
+
+def _measure(
+    run: Callable[[np.ndarray], np.ndarray], pixels: np.ndarray
+) -> tuple[np.ndarray, float, float]:
+    """Returns scores, median milliseconds of a call with one photo, and photos a second."""
+    singles = [pixels[i % len(pixels)][None] for i in range(_WARM_UP + _CALLS)]
+    seconds = []
+    for one in singles:
+        started = time.perf_counter()
+        run(one)
+        seconds.append(time.perf_counter() - started)
+    run(pixels[:BATCH_SIZE])
+    started = time.perf_counter()
+    scores = _in_batches(run, pixels)
+    took = time.perf_counter() - started
+    return scores, 1000 * statistics.median(seconds[_WARM_UP:]), len(pixels) / took
+
+
+def _in_batches(run: Callable[[np.ndarray], np.ndarray], pixels: np.ndarray) -> np.ndarray:
+    starts = range(0, len(pixels), BATCH_SIZE)
+    return np.concatenate([run(pixels[start : start + BATCH_SIZE]) for start in starts])

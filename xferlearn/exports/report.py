@@ -1,0 +1,212 @@
+"""What a person gets to see of exports: the table, report.json, and a page in TensorBoard."""
+
+import contextlib
+import dataclasses
+import json
+import os
+import uuid
+from pathlib import Path
+from typing import Any
+
+from xferlearn.errors import XferlearnError
+from xferlearn.exports.proof import Proof, Reference, Speed
+from xferlearn.summaries import EventWriter, create_run
+from xferlearn.summaries.card import escape, table
+
+REPORT_FILE = "report.json"
+_HEAD = (
+    "format", "size", "load", "1 photo", "photos/s", "agreement", "largest diff", "mean diff",
+    "accuracy", "result",
+)  # fmt: skip
+_MOST_CHANGED = 20
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportRow:
+    """What became of one format.
+
+    Attributes:
+        format: its name; a TensorRT engine's has its precision behind.
+        path: the file or folder to give to `label`; None where nothing was written.
+        bytes: size of it, all files of a folder.
+        proof: the comparison with model.keras; None where it could not be made.
+        problem: why the format failed, one line; None where it is all right.
+    """
+
+    format: str
+    path: Path | None = None
+    bytes: int | None = None
+    proof: Proof | None = None
+    problem: str | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether the file is there and agrees with the model."""
+        return self.problem is None and self.proof is not None and self.proof.passed
+
+    @property
+    def result(self) -> str:
+        """One word for the table."""
+        if self.passed:
+            return "ok"
+        return "FAILED" if self.proof is not None else "not made"
+
+
+def table_rows(
+    reference: Reference, reference_bytes: int, rows: tuple[ExportRow, ...]
+) -> list[list[str]]:
+    """Returns the table's rows, the head first and then model.keras."""
+    held = [list(_HEAD)]
+    held.append(
+        [
+            "model.keras",
+            _megabytes(reference_bytes),
+            *_speed(reference.speed),
+            *[""] * 3,
+            f"{reference.accuracy:.1%}",
+            "reference",
+        ]
+    )
+    for row in rows:
+        size = "" if row.bytes is None else _megabytes(row.bytes)
+        if row.proof is None:
+            held.append([row.format, size, *[""] * (len(_HEAD) - 3), row.result])
+            continue
+        proof = row.proof
+        low, high = (100 * end for end in proof.accuracy_interval)
+        held.append(
+            [
+                row.format,
+                size,
+                *_speed(proof.speed),
+                f"{proof.agreement:.2%}",
+                f"{proof.largest_difference:.1e}",
+                f"{proof.mean_difference:.1e}",
+                f"{100 * proof.accuracy_change:+.1f} [{low:+.1f}, {high:+.1f}]",
+                row.result,
+            ]
+        )
+    return held
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.1f} MB"
+
+
+def _speed(speed: Speed) -> list[str]:
+    return [
+        f"{speed.load_seconds:.1f} s",
+        "" if speed.latency_ms is None else f"{speed.latency_ms:.1f} ms",
+        "" if speed.photos_per_second is None else f"{speed.photos_per_second:.0f}",
+    ]
+
+
+def changed_lines(row: ExportRow, most: int = _MOST_CHANGED) -> list[str]:
+    """Returns a line for each photo whose first label changed, at most `most` of them."""
+    changed = row.proof.changed if row.proof is not None else ()
+    lines = [
+        f"  {one.name}: {one.before[0]} ({one.before[1]:.3f}) became {one.after[0]}"
+        f" ({one.after[1]:.3f}); it is {one.truth}"
+        for one in changed[:most]
+    ]
+    rest = len(changed) - most
+    return [*lines, f"  and {rest} more; all are in {REPORT_FILE}"] if rest > 0 else lines
+
+
+def write_report(
+    exports: Path, about: dict[str, Any], reference: Reference, rows: tuple[ExportRow, ...]
+) -> Path:
+    """Writes report.json: whole or not at all, rows of other formats kept.
+
+    Args:
+        exports: the folder.
+        about: what was compared: model's digest, photos, machine.
+        reference: model.keras.
+        rows: of this run.
+
+    Raises:
+        XferlearnError: when it can't be written.
+    """
+    path = exports / REPORT_FILE
+    kept: dict[str, Any] = {}
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+        old = json.loads(path.read_text(encoding="utf-8"))
+        if old["about"]["model_sha256"] == about["model_sha256"]:
+            kept = dict(old["formats"])
+    for row in rows:
+        # "tensorrt" stands for an engine that was not built, "tensorrt_fp16" for one that was.
+        family = row.format.partition("_f")[0] if row.format.startswith("tensorrt") else row.format
+        kept = {name: one for name, one in kept.items() if name != family}
+        kept[row.format] = {
+            "result": row.result,
+            "file": None if row.path is None else row.path.relative_to(exports).as_posix(),
+            "bytes": row.bytes,
+            "problem": row.problem,
+            "about": about,
+            "proof": None if row.proof is None else row.proof.as_dict(),
+        }
+    told = {"accuracy": reference.accuracy, **dataclasses.asdict(reference.speed)}
+    content = {"about": about, "reference": told, "formats": kept}
+    temporary = exports / f".{REPORT_FILE}.{uuid.uuid4().hex[:8]}.tmp"
+    try:
+        text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+        os.replace(temporary, path)
+    except OSError as error:
+        raise XferlearnError(f"Can't write {path}: {error.strerror or error}.") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def write_events(
+    logs_dir: str, name: str, summary: str, cells: list[list[str]], rows: tuple[ExportRow, ...]
+) -> Path:
+    """Shows the comparison in TensorBoard: a page with the table, and a scalar a figure.
+
+    Args:
+        logs_dir: TensorBoard's folder.
+        name: of the model.
+        summary: what was compared on, one sentence.
+        cells: as `table_rows` returns them.
+        rows: what became of each format.
+
+    Returns:
+        Folder of the new run.
+
+    Raises:
+        UserError: the folder can't be made.
+        XferlearnError: the disk is full.
+    """
+    run_dir = create_run(logs_dir, f"export_{name}")
+    page = [f"# Exports of {escape(name)}", escape(summary)]
+    page.append(table(cells[0], [[escape(cell) for cell in row] for row in cells[1:]]))
+    for row in rows:
+        if row.problem is not None:
+            page.append(f"{escape(row.format)}: {escape(row.problem)}")
+        page += [f"- {escape(line)}" for line in changed_lines(row, most=200)]
+    try:
+        with EventWriter(run_dir) as events:
+            events.text("exports", "\n\n".join(page) + "\n")
+            for row in rows:
+                for tag, value in _scalars(row).items():
+                    events.scalar(f"{tag}/{row.format}", value)
+    except Exception as error:  # TensorFlow raises its own types on a full disk
+        raise XferlearnError(f"Can't write the logs to {run_dir}: {error}") from None
+    return run_dir
+
+
+def _scalars(row: ExportRow) -> dict[str, float]:
+    if row.proof is None:
+        return {}
+    proof, speed = row.proof, row.proof.speed
+    values = {
+        "agreement": proof.agreement,
+        "accuracy": proof.accuracy,
+        "largest_difference": proof.largest_difference,
+        "megabytes": None if row.bytes is None else row.bytes / 1e6,
+        "latency_ms": speed.latency_ms,
+        "photos_per_second": speed.photos_per_second,
+        "load_seconds": speed.load_seconds,
+    }
+    return {f"export_{tag}": value for tag, value in values.items() if value is not None}

@@ -1,0 +1,68 @@
+"""SavedModels for TensorFlow Serving: pixels or encoded photos in, probabilities and labels out."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from xferlearn.bundles import Bundle
+from xferlearn.exports.encoded import decode_photo
+from xferlearn.exports.metadata import describe
+from xferlearn.graphs.embedded import ASSET
+from xferlearn.predictors.bundle import bundle_resize
+
+if TYPE_CHECKING:
+    import keras
+
+# TensorFlow Serving looks for versions below a model's folder.
+VERSION = "1"
+
+
+def write_saved_model(model: "keras.Model", bundle: Bundle, folder: Path) -> None:
+    """Writes a SavedModel with two signatures below `folder`/1.
+
+    `serving_default` takes `image`, float32 pixels, [batch, height, width, 3], range [0, 255].
+    `serve_image_bytes` takes `image_bytes`, JPEG or PNG files, [batch]; what training does with
+    a photo is done in the graph. Both give `probabilities`, float32, [batch, classes], and
+    `labels`, the names of the classes in the same order, string, [batch, classes].
+
+    Args:
+        model: the bundle's model.
+        bundle: the model folder.
+        folder: a new folder.
+    """
+    import tensorflow as tf
+
+    size, resize = bundle.image_size, bundle_resize(bundle)
+    image = tf.TensorSpec([None, *model.input_shape[1:]], tf.float32, name="image")
+
+    @tf.function(input_signature=[image], autograph=False)
+    def network(image: tf.Tensor) -> tf.Tensor:
+        return model(image, training=False)
+
+    def answer(probabilities: tf.Tensor) -> dict[str, tf.Tensor]:
+        # A row a photo, as TensorFlow Serving's REST interface wants of every output.
+        labels = tf.tile(tf.constant([bundle.labels]), [tf.shape(probabilities)[0], 1])
+        return {"probabilities": probabilities, "labels": labels}
+
+    @tf.function(input_signature=[image], autograph=False)
+    def serving_default(image: tf.Tensor) -> dict[str, tf.Tensor]:
+        return answer(network(image))
+
+    files = tf.TensorSpec([None], tf.string, name="image_bytes")
+
+    @tf.function(input_signature=[files], autograph=False)
+    def serve_image_bytes(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        pixels = tf.map_fn(
+            lambda data: tf.cast(decode_photo(data, size, resize), tf.float32),
+            image_bytes,
+            fn_output_signature=tf.TensorSpec(image.shape[1:], tf.float32),
+        )
+        return answer(network(pixels))
+
+    # Not the Keras model itself, which would be saved with a second copy of its weights.
+    module = tf.Module()
+    module.weights = [variable.value for variable in model.variables]
+    signatures = {"serving_default": serving_default, "serve_image_bytes": serve_image_bytes}
+    tf.saved_model.save(module, str(folder / VERSION), signatures)
+    asset = folder / VERSION / ASSET
+    asset.parent.mkdir()
+    asset.write_text(describe(bundle), encoding="utf-8")

@@ -1,0 +1,194 @@
+"""TensorRT engines from an ONNX file, in float32 and float16, by trtexec or the tensorrt package.
+
+An engine runs on the kind of GPU and the version of TensorRT that built it, and on no other, so
+the ONNX file and the commands that build from it are always written beside it. `trtexec` comes
+with NVIDIA's TensorRT and its containers; where it is not found, the tensorrt package is tried.
+"""
+
+import dataclasses
+import importlib.util
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xferlearn.bundles import Bundle
+from xferlearn.engines import BATCH_SIZE
+from xferlearn.errors import XferlearnError
+from xferlearn.exports.tensorrt_package import build_engine, open_engine
+from xferlearn.predictors import Predictor
+from xferlearn.predictors.bundle import bundle_resize
+
+COMMANDS_FILE = "build_engines.sh"
+# Smallest, usual and largest batch that an engine takes.
+BATCHES = (1, 8, BATCH_SIZE)
+# TF32, which float32 convolutions are computed in by default, keeps ten bits of each number.
+_FLAGS = {"fp32": "--noTF32", "fp16": "--fp16"}
+_BUILD_SECONDS = 3600
+
+
+class NotBuilt(XferlearnError):
+    """Engines can't be built here; the ONNX file and the commands are written all the same."""
+
+    def told(self, folder: Path) -> str:
+        """Returns the reason, and what to run where TensorRT is."""
+        command = shlex.join(trtexec_command(Path("model.onnx"), "fp16", self.image_size))
+        return f"not built: {self}. On the GPU machine: cd {shlex.quote(str(folder))} && {command}"
+
+    def __init__(self, reason: str, image_size: int) -> None:
+        super().__init__(reason)
+        self.image_size = image_size
+
+
+@dataclasses.dataclass(frozen=True)
+class EngineFile:
+    """One engine that was built.
+
+    Attributes:
+        path: the file.
+        precision: "fp32" or "fp16".
+        load: opens it.
+        measure: returns its latency in ms and photos a second; None where calls of the
+            predictor can be timed.
+    """
+
+    path: Path
+    precision: str
+    load: Callable[[], Predictor]
+    measure: Callable[[], tuple[float | None, float | None]] | None
+
+
+def trtexec_command(onnx: Path, precision: str, image_size: int) -> list[str]:
+    """Returns the command that builds an engine beside an ONNX file.
+
+    Args:
+        onnx: the file.
+        precision: "fp32" or "fp16".
+        image_size: side in px of the square that the network sees.
+    """
+    shapes = zip(("min", "opt", "max"), BATCHES, strict=True)
+    return [
+        "trtexec",
+        f"--onnx={onnx}",
+        f"--saveEngine={onnx.with_name(f'model_{precision}.engine')}",
+        *(f"--{which}Shapes={_shape(batch, image_size)}" for which, batch in shapes),
+        _FLAGS[precision],
+        "--skipInference",
+    ]
+
+
+def _shape(batch: int, image_size: int) -> str:
+    return f"image:{batch}x{image_size}x{image_size}x3"
+
+
+def build_engines(onnx: Path, bundle: Bundle) -> Iterator[EngineFile]:
+    """Writes the commands beside an ONNX file, then builds and yields one engine a precision.
+
+    Args:
+        onnx: as `write_onnx` writes it.
+        bundle: the model folder.
+
+    Raises:
+        NotBuilt: neither trtexec nor the tensorrt package is there.
+        XferlearnError: building fails.
+    """
+    commands = [trtexec_command(Path(onnx.name), one, bundle.image_size) for one in _FLAGS]
+    lines = ["#!/bin/sh", "set -e", *map(shlex.join, commands)]
+    (onnx.parent / COMMANDS_FILE).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    trtexec = shutil.which("trtexec")
+    if trtexec is None and importlib.util.find_spec("tensorrt") is None:
+        raise NotBuilt(
+            "neither trtexec nor the tensorrt package is installed (pip install"
+            ' "xferlearn[tensorrt]", with an NVIDIA GPU)',
+            bundle.image_size,
+        )
+    for precision in _FLAGS:
+        engine = onnx.with_name(f"model_{precision}.engine")
+        if trtexec is not None:
+            _run([trtexec, *trtexec_command(onnx, precision, bundle.image_size)[1:]])
+            runner = _Trtexec(trtexec, engine, bundle)
+            yield EngineFile(engine, precision, runner.predictor, runner.measure)
+        else:
+            build_engine(onnx, engine, precision == "fp16", BATCHES, bundle.image_size)
+            yield EngineFile(engine, precision, _opener(engine, bundle), None)
+
+
+def _opener(engine: Path, bundle: Bundle) -> Callable[[], Predictor]:
+    return lambda: _predictor(bundle, open_engine(engine, len(bundle.labels)))
+
+
+def _predictor(bundle: Bundle, run: Callable[[np.ndarray], np.ndarray]) -> Predictor:
+    size = bundle.image_size
+    return Predictor(bundle.labels, size, size, bundle_resize(bundle), run)
+
+
+def _run(command: list[str]) -> str:
+    """Runs trtexec and returns what it prints."""
+    try:
+        done = subprocess.run(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=_BUILD_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise XferlearnError(f"{shlex.join(command)} can't be run: {error}") from None
+    if done.returncode:
+        errors = [line for line in done.stdout.splitlines() if "[E]" in line] or [done.stdout]
+        raise XferlearnError(f"trtexec failed ({done.returncode}): {errors[0].strip()[-200:]}")
+    return done.stdout
+
+
+@dataclasses.dataclass(frozen=True)
+class _Trtexec:
+    """Runs an engine by trtexec: photos from a file, answers into one."""
+
+    trtexec: str
+    engine: Path
+    bundle: Bundle
+
+    def predictor(self) -> Predictor:
+        return _predictor(self.bundle, self.run)
+
+    def run(self, pixels: np.ndarray) -> np.ndarray:
+        with tempfile.TemporaryDirectory() as folder:
+            fed, answered = Path(folder) / "image.bin", Path(folder) / "answer.json"
+            pixels.astype("<f4").tofile(fed)
+            shape = _shape(len(pixels), self.bundle.image_size)
+            _run(
+                [
+                    self.trtexec,
+                    f"--loadEngine={self.engine}",
+                    f"--shapes={shape}",
+                    f"--loadInputs=image:{fed}",
+                    f"--exportOutput={answered}",
+                    *("--iterations=1", "--warmUp=0", "--duration=0"),
+                ]
+            )
+            outputs: list[dict[str, Any]] = json.loads(answered.read_text(encoding="utf-8"))
+        values = next(one["values"] for one in outputs if one["name"] == "probabilities")
+        return np.asarray(values, np.float32).reshape(len(pixels), len(self.bundle.labels))
+
+    def measure(self) -> tuple[float | None, float | None]:
+        """Returns what trtexec measures: median latency of one photo, photos a second of 32."""
+        size = self.bundle.image_size
+        one, many = (
+            _run([self.trtexec, f"--loadEngine={self.engine}", f"--shapes={_shape(batch, size)}"])
+            for batch in (1, BATCH_SIZE)
+        )
+        latency = re.search(r"Latency: .*?median = ([0-9.]+) ms", one)
+        rate = re.search(r"Throughput: ([0-9.]+) qps", many)
+        return (
+            float(latency[1]) if latency else None,
+            float(rate[1]) * BATCH_SIZE if rate else None,
+        )
