@@ -85,3 +85,26 @@ def make_photo_dir(tmp_path_factory: pytest.TempPathFactory) -> MakePhotoDir:
 def photo_dir(make_photo_dir: MakePhotoDir) -> Path:
     """Thirty photos each of red, green and blue. Shared: do not change it."""
     return make_photo_dir({"red": 30, "green": 30, "blue": 30})
+
+
+@pytest.fixture(scope="session")
+def colour_model(photo_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder that tells red, green and blue, of 32 px. Shared: copy it to change it."""
+    import xferlearn
+
+    root = tmp_path_factory.mktemp("colours")
+    xferlearn.train(
+        image_dir=str(photo_dir),
+        model_dir=str(root / "model"),
+        bottleneck_dir=str(root / "bottlenecks"),
+        backbone="mobilenet_0.25",
+        weights="none",
+        image_size=32,
+        how_many_training_steps=60,
+        dropout=0.0,
+        testing_percentage=20.0,
+        summaries="none",
+        engine="tensorflow",
+        precision="float32",
+    )
+    return root / "model"

@@ -16,8 +16,9 @@ _EXIF = b"Exif\x00\x00"
 _XMP = b"http://ns.adobe.com/xap/1.0/\x00"
 # Where there is no EXIF tag, Pillow looks for the same in XMP.
 _XMP_ORIENTATION = r'(?s)^.*?tiff:Orientation(?:="|>)([0-9]).*$'
-# Bytes of one value, by TIFF type: SHORT, LONG, and the signed ones. Others hold no whole number.
-_WIDTHS = (0, 0, 0, 2, 4, 0, 1, 0, 2, 4)
+# Bytes of one value, by TIFF type, 0 for unknown ones; and those types that hold whole numbers.
+_UNITS = (0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4)
+_WHOLE = (0, 0, 0, 1, 1, 0, 1, 0, 1, 1, 0, 0, 0, 0)
 _PNG_KIND = 4  # as `PreparedImage.kind`
 
 
@@ -182,18 +183,34 @@ def _tiff_orientation(exif: "tf.Tensor") -> "tuple[tf.Tensor, tf.Tensor]":
     count = tf.minimum(count, left)
     table = tf.reshape(held[start + 2 : start + 2 + 12 * count], [-1, 12])
     kinds = number(table[:, 2:4])
-    widths = tf.gather(tf.constant(_WIDTHS), tf.where(kinds < len(_WIDTHS), kinds, 0))
-    found = (number(table[:, :2]) == _ORIENTATION) & (number(table[:, 4:8]) != 0)
+    kinds = tf.where(kinds < len(_UNITS), kinds, 0)
+    units = tf.gather(tf.constant(_UNITS), kinds)
+    sizes = tf.cast(units, tf.int64) * tf.cast(number(table[:, 4:8]), tf.int64)
+    found = (number(table[:, :2]) == _ORIENTATION) & (sizes != 0)
+    found &= _before_end(sizes, tf.cast(number(table[:, 8:12]), tf.int64), tf.cast(size, tf.int64))
+    widths = units * tf.gather(tf.constant(_WHOLE), kinds)
     values = tf.stack([number(table[:, 8 : 8 + max(1, width)]) for width in range(5)], axis=1)
     values = tf.gather(values, widths, axis=1, batch_dims=1)
     # What is no whole number, or lies elsewhere in the block, counts as upright.
-    inline = (widths > 0) & (number(table[:, 4:8]) * widths <= 4)
+    inline = (widths > 0) & (sizes <= 4)
     values = tf.where(inline, values, 1)
     # The first of several counts; a one behind them stands for none.
     first = tf.argmax(tf.concat([tf.cast(found, tf.int32), [1]], axis=0))
     value = tf.where(known, tf.concat([values, [1]], axis=0)[first], 1)
     told = tf.where(known, tf.reduce_any(found), size > 0)
     return told, value
+
+
+def _before_end(sizes: "tf.Tensor", places: "tf.Tensor", length: "tf.Tensor") -> "tf.Tensor":
+    """Tells which entries come before one whose data lie beyond the end: there Pillow stops.
+
+    Entries that alone, or with those before, claim more than the whole block are passed over.
+    """
+    import tensorflow as tf
+
+    outside = tf.where(sizes > 4, sizes, 0)
+    stops = (outside > 0) & (tf.cumsum(outside) <= length) & (places + sizes > length)
+    return tf.cumsum(tf.cast(stops, tf.int32)) == 0
 
 
 def _bytes(data: "tf.Tensor", size: "int | tf.Tensor") -> "tf.Tensor":

@@ -3,33 +3,28 @@
 import contextlib
 import dataclasses
 import hashlib
-import logging
 import os
 import platform
 import shutil
 import time
-import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from xferlearn.bundles import MODEL_FILE, Bundle, read_bundle
-from xferlearn.config import ExportConfig, ModelConfig
+from xferlearn.config import ExportConfig
 from xferlearn.errors import UserError, XferlearnError
-from xferlearn.exports.formats import FORMATS, check_formats
-from xferlearn.exports.photos import ProofPhotos, calibration, photo_place, proof_photos
-from xferlearn.exports.proof import Proof, Reference, measure_reference, prove
+from xferlearn.exports.format_job import FormatJob
+from xferlearn.exports.formats import check_formats
+from xferlearn.exports.photos import ProofPhotos, photo_place, proof_photos
+from xferlearn.exports.proof import Reference, measure_reference
 from xferlearn.exports.report import ExportRow, table_rows, write_events, write_report
-from xferlearn.exports.tensorrt_engines import NotBuilt, build_engines
 from xferlearn.manifest import TEST, TRAIN
-from xferlearn.predictors import Predictor, open_predictor
-from xferlearn.predictors.base import one_line
 from xferlearn.predictors.bundle import bundle_resize
 from xferlearn.predictors.keras_files import check_keras_file
 from xferlearn.progress import progress_bar
-from xferlearn.runtime import captured_stderr, start_tensorflow
+from xferlearn.runtime import start_tensorflow
 from xferlearn.version import __version__
 
 if TYPE_CHECKING:
@@ -98,8 +93,7 @@ def export_with(config: ExportConfig) -> ExportResult:
     rows: list[ExportRow] = []
     with progress_bar("export", len(config.formats), "format") as bar:
         for name in config.formats:
-            job = _Job(name, config, bundle, model, photos, reference, exports)
-            rows += job.rows()
+            rows += FormatJob(name, config, bundle, model, photos, reference, exports).rows()
             bar.update()
     about = _about(bundle, photos)
     summary = (
@@ -135,143 +129,13 @@ def _reference(bundle: Bundle, photos: ProofPhotos) -> tuple["keras.Model", Refe
 def _make_folder(exports: Path) -> Path:
     try:
         exports.mkdir(exist_ok=True)
-        for old in exports.glob(".*.tmp"):
+        for old in exports.parent.glob(".export.*.tmp"):
             # Left behind by an export that was killed; a younger one may still be at work.
             if time.time() - old.stat().st_mtime > _STALE_SECONDS:
                 shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
         raise XferlearnError(f"Can't write to {exports}: {error.strerror}.") from None
     return exports
-
-
-@dataclasses.dataclass(frozen=True)
-class _Job:
-    """One format: written under a hidden name, proved there, then given its place."""
-
-    name: str
-    config: ExportConfig
-    bundle: Bundle
-    model: "keras.Model"
-    photos: ProofPhotos
-    reference: Reference
-    exports: Path
-
-    def rows(self) -> list[ExportRow]:
-        hidden = self.exports / f".{self.name}.{uuid.uuid4().hex[:8]}.tmp"
-        with _quiet():
-            try:
-                hidden.mkdir()
-                return self._engines(hidden) if self.name == "tensorrt" else [self._file(hidden)]
-            except XferlearnError as error:
-                return [ExportRow(self.name, problem=str(error))]
-            except Exception as error:  # converters and runtimes raise many types, of many lines
-                return [ExportRow(self.name, problem=one_line(error))]
-            finally:
-                shutil.rmtree(hidden, ignore_errors=True)
-
-    @property
-    def minimum(self) -> float:
-        asked = self.config.min_agreement
-        return FORMATS[self.name].min_agreement if asked is None else asked
-
-    def _file(self, hidden: Path) -> ExportRow:
-        one = FORMATS[self.name]
-        written = hidden / one.target
-        one.write(self.model, self.bundle, written, calibration(self.bundle, self.config.image_dir))
-        file = written / one.opened
-        proof = self._prove(file)
-        size = _size(written)
-        place = _place(written, self.exports / one.target, proof.passed)
-        row = ExportRow(self.name, place / one.opened, size, proof)
-        return row if proof.passed else dataclasses.replace(row, problem=_disagreement(row))
-
-    def _prove(self, file: Path) -> Proof:
-        def load() -> Predictor:
-            return open_predictor(ModelConfig(model=str(file)))
-
-        return prove(load, self.photos, self.reference, self.minimum)
-
-    def _engines(self, hidden: Path) -> list[ExportRow]:
-        one = FORMATS[self.name]
-        folder = hidden / one.target
-        folder.mkdir()
-        file = folder / FORMATS["onnx"].target
-        one.write(self.model, self.bundle, file, calibration(self.bundle))
-        proof = self._prove(file)
-        if not proof.passed:
-            raise XferlearnError(
-                f"the ONNX file that engines are built from agrees on {proof.agreement:.2%} of the"
-                f" photos, which is below {self.minimum:.2%}"
-            )
-        rows = []
-        try:
-            for engine in build_engines(file, self.bundle):
-                proof = prove(
-                    engine.load, self.photos, self.reference, self.minimum, engine.measure
-                )
-                size = engine.path.stat().st_size
-                if not proof.passed:
-                    engine.path.rename(_failed(engine.path))
-                left = engine.path if proof.passed else _failed(engine.path)
-                place = self.exports / one.target / left.name
-                row = ExportRow(f"{self.name}_{engine.precision}", place, size, proof)
-                problem = None if proof.passed else _disagreement(row)
-                rows.append(dataclasses.replace(row, problem=problem))
-        except NotBuilt as reason:
-            target = self.exports / one.target
-            rows = [ExportRow(self.name, target / file.name, problem=reason.told(target))]
-        _place(folder, self.exports / one.target, passed=True)
-        return rows
-
-
-def _disagreement(row: ExportRow) -> str:
-    proof = row.proof
-    if proof is None:
-        return ""
-    return (
-        f"agreement {proof.agreement:.2%} is below {proof.minimum:.2%}: {len(proof.changed)} of"
-        f" {proof.photos} photos changed their first label; the file is kept as {row.path}"
-    )
-
-
-def _failed(path: Path) -> Path:
-    """Returns the name of a file that failed its proof."""
-    return path.with_name(f"{path.stem}.failed-proof{path.suffix}")
-
-
-def _place(written: Path, target: Path, passed: bool) -> Path:
-    """Moves what was proved to its name, or to the one for what failed; returns where it is.
-
-    The other name is left empty, so that no earlier export is taken for this one.
-    """
-    place, other = (target, _failed(target)) if passed else (_failed(target), target)
-    # Folders can't be replaced in one step; what is moved here goes with the hidden folder.
-    if place.is_dir():
-        place.rename(written.with_name("replaced"))
-    written.replace(place)
-    if other.exists():
-        other.rename(written.with_name("outdated"))
-    return place
-
-
-def _size(path: Path) -> int:
-    files = [path] if path.is_file() else [one for one in path.rglob("*") if one.is_file()]
-    return sum(one.stat().st_size for one in files)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps converters' progress and deprecation notices off the terminal."""
-    import tensorflow as tf
-
-    logger = tf.get_logger()
-    before = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with captured_stderr():
-            yield
-    finally:
-        logger.setLevel(before)
 
 
 def _about(bundle: Bundle, photos: ProofPhotos) -> dict[str, Any]:

@@ -1,0 +1,168 @@
+"""One format of an export: written, proved, and put in its place under the name it deserves."""
+
+import contextlib
+import dataclasses
+import logging
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from xferlearn.bundles import Bundle
+from xferlearn.config import ExportConfig, ModelConfig
+from xferlearn.errors import XferlearnError
+from xferlearn.exports.formats import FORMATS
+from xferlearn.exports.photos import ProofPhotos, calibration
+from xferlearn.exports.proof import Proof, Reference, prove
+from xferlearn.exports.report import ExportRow
+from xferlearn.exports.tensorrt_engines import NotBuilt, build_engines
+from xferlearn.predictors import Predictor, open_predictor
+from xferlearn.predictors.base import one_line
+from xferlearn.runtime import captured_stderr
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclasses.dataclass(frozen=True)
+class FormatJob:
+    """One format: written under a hidden name, proved there, then given its place.
+
+    Attributes:
+        name: key of `FORMATS`.
+        config: min_agreement, and where the photos are.
+        bundle: the model folder.
+        model: its model.
+        photos: to compare on.
+        reference: what model.keras says of them.
+        exports: folder to write to.
+    """
+
+    name: str
+    config: ExportConfig
+    bundle: Bundle
+    model: "keras.Model"
+    photos: ProofPhotos
+    reference: Reference
+    exports: Path
+
+    def rows(self) -> list[ExportRow]:
+        """Does the job and returns what became of it; what fails is a row with its reason."""
+        # Not in exports/, where the model folder's metadata would stand in for the file's own.
+        hidden = self.bundle.path / f".export.{self.name}.{uuid.uuid4().hex[:8]}.tmp"
+        with _quiet():
+            try:
+                hidden.mkdir()
+                return self._engines(hidden) if self.name == "tensorrt" else [self._file(hidden)]
+            except XferlearnError as error:
+                return [ExportRow(self.name, problem=str(error))]
+            except Exception as error:  # converters and runtimes raise many types, of many lines
+                return [ExportRow(self.name, problem=one_line(error))]
+            finally:
+                shutil.rmtree(hidden, ignore_errors=True)
+
+    @property
+    def minimum(self) -> float:
+        """Agreement that is asked for, 0 to 1."""
+        asked = self.config.min_agreement
+        return FORMATS[self.name].min_agreement if asked is None else asked
+
+    def _file(self, hidden: Path) -> ExportRow:
+        one = FORMATS[self.name]
+        written = hidden / one.target
+        one.write(self.model, self.bundle, written, calibration(self.bundle, self.config.image_dir))
+        file = written / one.opened
+        proof = self._prove(file)
+        size = _size(written)
+        place = _place(written, self.exports / one.target, proof.passed)
+        row = ExportRow(self.name, place / one.opened, size, proof)
+        return row if proof.passed else dataclasses.replace(row, problem=_disagreement(row))
+
+    def _prove(self, file: Path) -> Proof:
+        def load() -> Predictor:
+            return open_predictor(ModelConfig(model=str(file)))
+
+        return prove(load, self.photos, self.reference, self.minimum)
+
+    def _engines(self, hidden: Path) -> list[ExportRow]:
+        one = FORMATS[self.name]
+        folder = hidden / one.target
+        folder.mkdir()
+        file = folder / FORMATS["onnx"].target
+        one.write(self.model, self.bundle, file, calibration(self.bundle))
+        proof = self._prove(file)
+        if not proof.passed:
+            raise XferlearnError(
+                f"the ONNX file that engines are built from agrees on {proof.agreement:.2%} of the"
+                f" photos, which is below {self.minimum:.2%}"
+            )
+        rows = []
+        try:
+            for engine in build_engines(file, self.bundle):
+                proof = prove(
+                    engine.load, self.photos, self.reference, self.minimum, engine.measure
+                )
+                size = engine.path.stat().st_size
+                if not proof.passed:
+                    engine.path.rename(_failed(engine.path))
+                left = engine.path if proof.passed else _failed(engine.path)
+                place = self.exports / one.target / left.name
+                row = ExportRow(f"{self.name}_{engine.precision}", place, size, proof)
+                problem = None if proof.passed else _disagreement(row)
+                rows.append(dataclasses.replace(row, problem=problem))
+        except NotBuilt as reason:
+            target = self.exports / one.target
+            rows = [ExportRow(self.name, target / file.name, problem=reason.told(target))]
+        _place(folder, self.exports / one.target, passed=True)
+        return rows
+
+
+def _disagreement(row: ExportRow) -> str:
+    proof = row.proof
+    if proof is None:
+        return ""
+    return (
+        f"agreement {proof.agreement:.2%} is below {proof.minimum:.2%}: {len(proof.changed)} of"
+        f" {proof.photos} photos changed their first label; the file is kept as {row.path}"
+    )
+
+
+def _failed(path: Path) -> Path:
+    """Returns the name of a file that failed its proof."""
+    return path.with_name(f"{path.stem}.failed-proof{path.suffix}")
+
+
+def _place(written: Path, target: Path, passed: bool) -> Path:
+    """Moves what was proved to its name, or to the one for what failed; returns where it is.
+
+    The other name is left empty, so that no earlier export is taken for this one.
+    """
+    place, other = (target, _failed(target)) if passed else (_failed(target), target)
+    # Folders can't be replaced in one step; what is moved here goes with the hidden folder.
+    if place.is_dir():
+        place.rename(written.with_name("replaced"))
+    written.replace(place)
+    if other.exists():
+        other.rename(written.with_name("outdated"))
+    return place
+
+
+def _size(path: Path) -> int:
+    files = [path] if path.is_file() else [one for one in path.rglob("*") if one.is_file()]
+    return sum(one.stat().st_size for one in files)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps converters' progress and deprecation notices off the terminal."""
+    import tensorflow as tf
+
+    logger = tf.get_logger()
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with captured_stderr():
+            yield
+    finally:
+        logger.setLevel(before)
