@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from xferlearn.metrics import evaluate_predictions, wilson_interval
+from xferlearn.metrics import evaluate_predictions, paired_interval, wilson_interval
 
 
 # The roots p of (p - share)^2 = z^2 p (1 - p) / total with z = 1.959963984540054, found by a root
@@ -102,3 +102,27 @@ def test_an_index_that_is_no_class_is_an_error() -> None:
         evaluate_predictions(("a", "b"), [0], [2])
     with pytest.raises((ValueError, IndexError), match="shape mismatch"):
         evaluate_predictions(("a", "b"), [0, 1], [0, 1, 1])
+
+
+def test_paired_interval_is_about_the_difference_and_has_its_sign() -> None:
+    low, high = paired_interval(both=80, first=9, second=1, neither=10)
+    assert low < -0.08 < high < 0
+    assert paired_interval(80, 1, 9, 10) == pytest.approx((-high, -low))
+    nothing = paired_interval(95, 0, 0, 5)
+    assert nothing[0] < 0 < nothing[1]
+    assert nothing == pytest.approx((-nothing[1], nothing[1]))
+    assert paired_interval(0, 0, 0, 0) == (-1.0, 1.0)
+    assert paired_interval(0, 9, 0, 0)[0] == pytest.approx(-1.0)
+    # Figures that correlate tell more of their difference than independent ones.
+    together, apart = paired_interval(85, 5, 5, 5), paired_interval(81, 9, 9, 1)
+    assert together[1] - together[0] < apart[1] - apart[0]
+
+
+def test_paired_interval_covers_what_it_promises() -> None:
+    generator = np.random.default_rng(0)
+    shares = np.array([0.8, 0.08, 0.04, 0.08])
+    covered = 0
+    for counts in generator.multinomial(150, shares, 2000):
+        low, high = paired_interval(*map(int, counts))
+        covered += low <= shares[2] - shares[1] <= high
+    assert 0.93 <= covered / 2000 <= 0.975

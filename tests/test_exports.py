@@ -1,0 +1,509 @@
+"""Exported files: what is in them, and that they are understood when copied alone."""
+
+import contextlib
+import importlib.machinery
+import io
+import json
+import shutil
+import stat
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import xferlearn
+from xferlearn.bundles import read_bundle
+from xferlearn.cli import main
+from xferlearn.config import EXPORT_FORMATS, ExportConfig, ModelConfig
+from xferlearn.errors import UserError
+from xferlearn.exports import formats, tensorrt_engines, tensorrt_package
+from xferlearn.graphs import inspect_model
+from xferlearn.predictors import open_predictor
+
+pytestmark = [
+    # Keras 3.15 saves variables through NumPy's older __array__ protocol.
+    pytest.mark.filterwarnings(
+        "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
+    ),
+    pytest.mark.filterwarnings("ignore:.*np.object.*:FutureWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:tf2onnx"),
+]
+
+SIDE = 32
+LABELS = ("blue", "green", "red")
+# Format: file that is given to `label`, and all that must be copied with it.
+FILES = {
+    "saved_model": ("saved_model/1", "saved_model"),
+    "onnx": ("model.onnx", "model.onnx"),
+    "openvino": ("openvino/model.xml", "openvino"),
+    "frozen_graph": ("frozen_graph/frozen_graph.pb", "frozen_graph"),
+}
+
+
+@pytest.fixture(scope="module")
+def exported(colour_model, tmp_path_factory):
+    """A model folder with exports; what the command printed. Shared: do not change it."""
+    model = tmp_path_factory.mktemp("exported") / "model"
+    shutil.copytree(colour_model, model)
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        code = main(["export", f"--model={model}", f"--format={','.join(FILES)}"])
+    assert code == 0
+    return model, out.getvalue()
+
+
+@pytest.fixture
+def model_dir(colour_model, tmp_path):
+    """A copy of the model folder, to export into."""
+    shutil.copytree(colour_model, tmp_path / "model")
+    return tmp_path / "model"
+
+
+@pytest.fixture(scope="module")
+def pixels(photo_bytes):
+    photos = [
+        Image.open(io.BytesIO(photo_bytes(colour, number, size=(SIDE, SIDE), form="PNG")))
+        for colour in LABELS
+        for number in range(100, 103)
+    ]
+    return np.stack([np.asarray(photo) for photo in photos])
+
+
+@pytest.fixture(scope="module")
+def expected(exported, pixels):
+    return np.asarray(read_bundle(exported[0]).load_model()(pixels.astype(np.float32)))
+
+
+def test_table_and_report(exported):
+    model, out = exported
+    lines = {line.split()[0]: line for line in out.splitlines() if line}
+    for name in FILES:
+        assert lines[name].startswith(name)
+    table = out.split("\n\n")[0].splitlines()
+    assert table[0].split()[:3] == ["format", "size", "load"]
+    assert [row.split()[0] for row in table[1:]] == ["model.keras", *FILES]
+    assert all(row.endswith(" ok") and "100.00%" in row for row in table[2:])
+    held = json.loads((model / "exports/report.json").read_text())
+    assert set(held["formats"]) == set(FILES)
+    for name, (file, _) in FILES.items():
+        row = held["formats"][name]
+        assert (row["result"], row["file"], row["problem"]) == ("ok", file, None)
+        assert (model / "exports" / file).exists()
+        proof = row["proof"]
+        assert proof["agreement"] == 1.0
+        assert proof["minimum"] == 0.99
+        assert proof["largest_difference"] < 1e-4
+        assert proof["photos"] == row["about"]["photos"] >= 12
+        assert row["about"]["split"] == "test"
+        assert proof["changed"] == []
+        low, high = proof["accuracy_interval"]
+        assert low < proof["accuracy_change"] == 0 < high
+        assert all(value > 0 for value in proof["speed"].values())
+    # Nothing is left beside what was asked for.
+    assert {path.name for path in model.iterdir() if path.name.startswith(".")} == set()
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_file_copied_alone_describes_itself(exported, pixels, expected, name, tmp_path):
+    file, copied = FILES[name]
+    source = exported[0] / "exports" / copied
+    (shutil.copytree if source.is_dir() else shutil.copyfile)(source, tmp_path / copied)
+    if name == "frozen_graph":  # its own metadata count, not the file beside it
+        (tmp_path / copied / "labels.txt").unlink()
+    predictor = open_predictor(ModelConfig(model=str(tmp_path / file)))
+    assert predictor.labels == LABELS
+    assert (predictor.image_size, predictor.resize, predictor.notes) == ((SIDE, SIDE), "crop", ())
+    np.testing.assert_allclose(predictor.run(pixels), expected, atol=1e-5)
+    report = inspect_model(tmp_path / file)
+    assert report.format == name
+    assert report.labels == LABELS
+    assert report.classes == 3
+    lab = name == "frozen_graph"
+    fed = report.image_input
+    assert (fed.name, report.outputs[0].name) == (
+        ("input", "final_result") if lab else ("image", "probabilities")
+    )
+    assert (fed.height, fed.width, fed.layout, fed.dtype) == (SIDE, SIDE, "NHWC", "float32")
+    assert fed.shape[0] is None
+    assert (fed.mean, fed.std) == (((128.0,), (128.0,)) if lab else ((0.0,), (1.0,)))
+    assert fed.range_source == "metadata"
+    assert not [note for note in report.notes if "metadata say" in note]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_label_command(exported, photo_bytes, name, tmp_path, capsys):
+    (tmp_path / "photo.png").write_bytes(photo_bytes("green", 500, form="PNG"))
+    file = exported[0] / "exports" / FILES[name][0]
+    assert main(["label", f"--model={file}", "--top_k=1", str(tmp_path / "photo.png")]) == 0
+    out, err = capsys.readouterr()
+    assert out.splitlines()[1].split()[0] == "green"
+    assert err == ""
+
+
+def test_saved_model_signatures(exported, pixels, expected, photo_bytes, tmp_path):
+    import tensorflow as tf
+
+    model = exported[0]
+    loaded = tf.saved_model.load(str(model / "exports/saved_model/1"))
+    assert set(loaded.signatures) == {"serving_default", "serve_image_bytes"}
+    by_pixels = loaded.signatures["serving_default"](image=tf.constant(pixels, tf.float32))
+    assert set(by_pixels) == {"probabilities", "labels"}
+    np.testing.assert_allclose(by_pixels["probabilities"], expected, atol=1e-5)
+    assert by_pixels["labels"].shape == (len(pixels), 3)
+    assert [label.decode() for label in by_pixels["labels"].numpy()[4]] == list(LABELS)
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    files = [
+        photo_bytes("blue", 1, size=(70, 40), exif=turned.tobytes()),
+        photo_bytes("red", 2, size=(300, 500), form="PNG"),
+        photo_bytes("green", 3, size=(50, 50), form="PNG", mode="RGBA"),
+    ]
+    by_bytes = loaded.signatures["serve_image_bytes"](image_bytes=tf.constant(files))
+    wanted = xferlearn.load_classifier(
+        model, engine="tensorflow", precision="float32", bottleneck_dir=tmp_path
+    ).predict(files)
+    np.testing.assert_allclose(by_bytes["probabilities"], wanted, atol=1e-5)
+    assert by_bytes["labels"].shape == (3, 3)
+
+
+def test_saved_model_holds_the_weights_once(exported):
+    model = exported[0]
+    weights = sum(value.numpy().nbytes for value in read_bundle(model).load_model().weights)
+    data = model / "exports/saved_model/1/variables/variables.data-00000-of-00001"
+    assert weights <= data.stat().st_size < 1.05 * weights
+
+
+def test_onnx_file(exported):
+    import onnx
+
+    made = onnx.load(exported[0] / "exports/model.onnx")
+    onnx.checker.check_model(made, full_check=True)
+    assert [(one.domain, one.version) for one in made.opset_import if not one.domain] == [("", 18)]
+    (fed,), (scores,) = made.graph.input, made.graph.output
+    assert (fed.name, scores.name) == ("image", "probabilities")
+    for end in (fed, scores):
+        assert end.type.tensor_type.shape.dim[0].dim_param == "batch"
+    said = {one.key: one.value for one in made.metadata_props}
+    assert said["labels"].split("\n") == list(LABELS)
+    assert "centre crop" in said["preprocessing"]
+    assert json.loads(said["xferlearn"])["input"]["resize"].startswith("shorter side")
+
+
+def test_the_lab_s_way_with_the_frozen_graph(exported, photo_bytes):
+    """A TF1 session that knows names, size, mean 128 and std 128, and nothing of this package."""
+    import tensorflow as tf
+
+    v1 = tf.compat.v1
+    folder = exported[0] / "exports/frozen_graph"
+    definition = v1.GraphDef()
+    definition.ParseFromString((folder / "frozen_graph.pb").read_bytes())
+    newer = {"AddV2", "FusedBatchNormV3", "BatchMatMulV2"} & {node.op for node in definition.node}
+    assert not newer, "TensorFlow 1.4 has no such operations"
+    labels = (folder / "labels.txt").read_text().splitlines()
+    with tf.Graph().as_default() as graph:
+        tf.import_graph_def(definition, name="import")
+        data = v1.placeholder(tf.string, [])
+        image = tf.expand_dims(tf.cast(tf.io.decode_jpeg(data, channels=3), tf.float32), 0)
+        values = (v1.image.resize_bilinear(image, [SIDE, SIDE]) - 128) / 128
+    for colour in LABELS:
+        with v1.Session(graph=graph) as session:
+            fed = session.run(values, {data: photo_bytes(colour, 700)})
+            scores = session.run("import/final_result:0", {"import/input:0": fed})
+        assert labels[int(scores[0].argmax())] == colour
+
+
+# --- TensorRT: with nothing installed, with a trtexec, and with the Python package
+
+TRTEXEC = """#!{python}
+import json, shutil, sys
+import numpy as np
+flags = dict(word[2:].partition("=")[::2] for word in sys.argv[1:])
+if "onnx" in flags:
+    if {broken!r} == "build":
+        sys.exit("[E] Error[9]: no kernel for this GPU")
+    assert flags["minShapes"] == "image:1x32x32x3" and flags["maxShapes"] == "image:32x32x32x3"
+    assert ("fp16" in flags) == ("fp16" in flags["saveEngine"])
+    shutil.copyfile(flags["onnx"], flags["saveEngine"])
+elif "loadInputs" in flags:
+    import onnxruntime
+    shape = [int(size) for size in flags["shapes"].partition(":")[2].split("x")]
+    image = np.fromfile(flags["loadInputs"].partition(":")[2], "<f4").reshape(shape)
+    with open(flags["loadEngine"], "rb") as file:
+        session = onnxruntime.InferenceSession(file.read())
+    scores = session.run(None, {{"image": image}})[0]
+    if {broken!r} == "answers" and "fp16" in flags["loadEngine"]:
+        scores = scores[:, ::-1]
+    told = [{{"name": "probabilities", "dimensions": "x", "values": scores.ravel().tolist()}}]
+    with open(flags["exportOutput"], "w") as file:
+        json.dump(told, file)
+else:
+    print("[I] Throughput: 500.5 qps")
+    print("[I] Latency: min = 1 ms, max = 3 ms, mean = 2 ms, median = 1.25 ms, percentile(90%) = 2")
+"""
+
+
+@pytest.fixture
+def trtexec(tmp_path, monkeypatch):
+    """Puts a program called trtexec on the PATH, which runs the ONNX file itself."""
+
+    def install(broken=""):
+        folder = tmp_path / "bin"
+        folder.mkdir()
+        program = folder / "trtexec"
+        program.write_text(TRTEXEC.format(python=sys.executable, broken=broken))
+        program.chmod(program.stat().st_mode | stat.S_IXUSR)
+        monkeypatch.setenv("PATH", str(folder))
+
+    return install
+
+
+def test_tensorrt_that_is_not_there(model_dir, monkeypatch, capsys):
+    monkeypatch.setenv("PATH", "")
+    assert main(["export", f"--model={model_dir}", "--format=tensorrt,frozen_graph"]) == 1
+    out, err = capsys.readouterr()
+    assert "not made" in out
+    assert "neither trtexec nor the tensorrt package is installed" in err
+    assert "trtexec --onnx=model.onnx --saveEngine=model_fp16.engine" in err
+    assert err.count("\n") == 1
+    folder = model_dir / "exports/tensorrt"
+    assert {path.name for path in folder.iterdir()} == {"model.onnx", "build_engines.sh"}
+    script = (folder / "build_engines.sh").read_text()
+    assert script.count("trtexec ") == 2
+    assert "--minShapes=image:1x32x32x3" in script
+    assert open_predictor(ModelConfig(model=str(folder / "model.onnx"))).labels == LABELS
+    held = json.loads((model_dir / "exports/report.json").read_text())["formats"]
+    assert held["tensorrt"]["result"] == "not made"
+    assert held["frozen_graph"]["result"] == "ok"
+
+
+def test_trtexec(model_dir, trtexec, capsys):
+    trtexec()
+    assert main(["export", f"--model={model_dir}", "--format=tensorrt"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    held = json.loads((model_dir / "exports/report.json").read_text())["formats"]
+    assert set(held) == {"tensorrt_fp32", "tensorrt_fp16"}
+    for name, row in held.items():
+        assert row["file"] == f"tensorrt/model_{name.partition('_')[2]}.engine"
+        assert row["proof"]["agreement"] == 1.0
+        assert row["proof"]["speed"]["latency_ms"] == 1.25
+        assert row["proof"]["speed"]["photos_per_second"] == 500.5 * 32
+    assert "tensorrt_fp16" in out
+
+
+def test_an_engine_that_answers_otherwise_is_named_so(model_dir, trtexec, capsys):
+    trtexec("answers")
+    assert main(["export", f"--model={model_dir}", "--format=tensorrt"]) == 1
+    _, err = capsys.readouterr()
+    assert "xferlearn: tensorrt_fp16: agreement" in err
+    names = {path.name for path in (model_dir / "exports/tensorrt").iterdir()}
+    assert {"model_fp32.engine", "model_fp16.failed-proof.engine"} <= names
+    assert "model_fp16.engine" not in names
+
+
+def test_trtexec_that_fails_says_why(model_dir, trtexec, capsys):
+    trtexec("build")
+    assert main(["export", f"--model={model_dir}", "--format=tensorrt"]) == 1
+    _, err = capsys.readouterr()
+    assert "xferlearn: tensorrt: trtexec failed (1): [E] Error[9]: no kernel for this GPU" in err
+    assert err.count("\n") == 1
+
+
+class FakeCuda:
+    """The CUDA runtime's few functions, on the host's memory."""
+
+    def __init__(self):
+        self.held = {}
+
+    def cudaMalloc(self, place, size):
+        import ctypes
+
+        block = ctypes.create_string_buffer(size)
+        address = ctypes.addressof(block)
+        place._obj.value = address
+        self.held[address] = block
+        return 0
+
+    def cudaMemcpy(self, target, source, size, kind):
+        import ctypes
+
+        ctypes.memmove(target, source, size)
+        return 0
+
+    def cudaFree(self, place):
+        del self.held[place.value]
+        return 0
+
+    def cudaDeviceSynchronize(self):
+        return 0
+
+
+def fake_tensorrt():
+    """The parts of the tensorrt package that are used; its engines are ONNX files."""
+    import ctypes
+
+    import onnxruntime
+
+    module = types.ModuleType("tensorrt")
+    module.__spec__ = importlib.machinery.ModuleSpec("tensorrt", None)
+    module.flags = []
+
+    class Logger:
+        ERROR = 1
+
+        def __init__(self, level):
+            pass
+
+    class BuilderFlag:
+        FP16, TF32 = "FP16", "TF32"
+
+    class Profile:
+        def set_shape(self, name, smallest, usual, largest):
+            assert (name, smallest, largest) == ("image", (1, 32, 32, 3), (32, 32, 32, 3))
+
+    class BuilderConfig:
+        def add_optimization_profile(self, profile):
+            assert isinstance(profile, Profile)
+
+        def set_flag(self, flag):
+            module.flags.append(flag)
+
+        def clear_flag(self, flag):
+            module.flags.append(f"no {flag}")
+
+    class Builder:
+        def __init__(self, logger):
+            pass
+
+        def create_network(self, flags):
+            return types.SimpleNamespace()
+
+        def create_builder_config(self):
+            return BuilderConfig()
+
+        def create_optimization_profile(self):
+            return Profile()
+
+        def build_serialized_network(self, network, config):
+            return network.onnx
+
+    class OnnxParser:
+        def __init__(self, network, logger):
+            self.network = network
+
+        def parse(self, data):
+            self.network.onnx = data
+            return True
+
+    class Context:
+        def __init__(self, data):
+            self.session = onnxruntime.InferenceSession(data)
+            self.addresses = {}
+
+        def set_input_shape(self, name, shape):
+            self.shape = shape
+
+        def set_tensor_address(self, name, address):
+            self.addresses[name] = address
+
+        def execute_async_v3(self, stream):
+            count = int(np.prod(self.shape))
+            fed = (ctypes.c_float * count).from_address(self.addresses["image"])
+            image = np.frombuffer(fed, np.float32).reshape(self.shape)
+            scores = self.session.run(None, {"image": image})[0]
+            ctypes.memmove(self.addresses["probabilities"], scores.ctypes.data, scores.nbytes)
+            return True
+
+    class Runtime:
+        def __init__(self, logger):
+            pass
+
+        def deserialize_cuda_engine(self, data):
+            return types.SimpleNamespace(create_execution_context=lambda: Context(data))
+
+    for one in (Logger, BuilderFlag, Builder, OnnxParser, Runtime):
+        setattr(module, one.__name__, one)
+    return module
+
+
+def test_the_tensorrt_package(model_dir, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    module, cuda = fake_tensorrt(), FakeCuda()
+    monkeypatch.setitem(sys.modules, "tensorrt", module)
+    monkeypatch.setattr(tensorrt_package, "_cuda", lambda: cuda)
+    result = xferlearn.export(model=model_dir, format="tensorrt")
+    assert [row.format for row in result.rows] == ["tensorrt_fp32", "tensorrt_fp16"]
+    assert result.passed
+    assert module.flags == ["no TF32", "FP16"]
+    assert cuda.held == {}, "all of the GPU's memory was given back"
+
+
+# --- What can't be asked for
+
+
+def test_formats_of_flag_and_table_are_the_same():
+    assert tuple(formats.FORMATS) == EXPORT_FORMATS
+    assert formats.FORMATS["tflite_int8"].min_agreement == 0.97
+    others = {one.min_agreement for name, one in formats.FORMATS.items() if name != "tflite_int8"}
+    assert others == {0.99}
+
+
+@pytest.mark.parametrize(
+    ("name", "package", "extra"),
+    [
+        ("onnx", "tf2onnx", "onnx"),
+        ("tflite_int8", "ai_edge_litert", "tflite"),
+        ("openvino", "openvino", "openvino"),
+    ],
+)
+def test_missing_package_is_named(model_dir, name, package, extra, monkeypatch, capsys):
+    find = formats.importlib.util.find_spec
+    monkeypatch.setattr(
+        formats.importlib.util, "find_spec", lambda one: None if one == package else find(one)
+    )
+    assert main(["export", f"--model={model_dir}", f"--format=saved_model,{name}"]) == 2
+    _, err = capsys.readouterr()
+    assert err == f'xferlearn: Format {name} needs {package}: pip install "xferlearn[{extra}]"\n'
+    assert not (model_dir / "exports").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"format": "onnx"}, "Expected --model. None came"),
+        ({"model": "m"}, "Expected --format. None came"),
+        ({"model": "m", "format": "onxx"}, "no format `onxx`. Did you mean onnx.* saved_model, "),
+        ({"model": "m", "format": "onnx,,tflite"}, "no format ``"),
+        ({"model": "m", "format": "onnx", "min_agreement": 99.0}, "at most 1"),
+    ],
+)
+def test_settings_are_checked(settings, message):
+    with pytest.raises(UserError, match=message):
+        ExportConfig.of(settings)
+
+
+def test_formats_are_split_and_each_comes_once():
+    asked = ExportConfig(model="m", format="onnx, tflite,onnx")
+    assert asked.formats == ("onnx", "tflite")
+
+
+def test_what_is_no_model_folder(tmp_path, capsys):
+    assert main(["export", f"--model={tmp_path}", "--format=onnx"]) == 2
+    assert "Expected a model folder" in capsys.readouterr().err
+
+
+def test_inspect_knows_a_tensorrt_engine(tmp_path):
+    (tmp_path / "m.engine").write_bytes(b"ftrt" + bytes(200))
+    with pytest.raises(UserError, match=r"a TensorRT engine.*take the ONNX file"):
+        inspect_model(tmp_path / "m.engine")
+
+
+def test_commands_are_for_the_right_files():
+    command = tensorrt_engines.trtexec_command(Path("a/model.onnx"), "fp32", 224)
+    assert command[:3] == ["trtexec", "--onnx=a/model.onnx", "--saveEngine=a/model_fp32.engine"]
+    assert "--optShapes=image:8x224x224x3" in command
+    assert "--noTF32" in command
+    assert "--fp16" not in command

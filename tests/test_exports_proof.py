@@ -1,0 +1,374 @@
+"""The proof of exports: what must fail it, which photos it is made on, and what is left behind."""
+
+import dataclasses
+import errno
+import json
+import os
+import shutil
+import time
+
+import numpy as np
+import pytest
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+from tensorboard.util import tensor_util
+
+import xferlearn
+from xferlearn.bundles import BundlePhoto, read_bundle
+from xferlearn.cli import main
+from xferlearn.errors import UserError, XferlearnError
+from xferlearn.exports import photos as photos_module
+from xferlearn.exports.formats import FORMATS
+from xferlearn.exports.frozen_graph import GRAPH_FILE, frozen_graph_def, write_frozen_graph
+from xferlearn.exports.photos import ProofPhotos, calibration, proof_photos, stratified
+from xferlearn.exports.proof import Reference, Speed, prove
+from xferlearn.graphs.embedded import NODE
+from xferlearn.predictors import Predictor
+
+pytestmark = pytest.mark.filterwarnings(
+    # Keras 3.15 saves variables through NumPy's older __array__ protocol.
+    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
+)
+
+LABELS = ("blue", "green", "red")
+FROZEN = "exports/frozen_graph"
+
+
+@pytest.fixture
+def model_dir(colour_model, tmp_path):
+    """A copy of the model folder, to export into."""
+    shutil.copytree(colour_model, tmp_path / "model")
+    return tmp_path / "model"
+
+
+@pytest.fixture
+def export(model_dir, capsys):
+    """Runs `xferlearn export` of the quickest format; returns exit code, stdout and stderr."""
+
+    def run(*words, format="frozen_graph"):
+        code = main(["export", f"--model={model_dir}", f"--format={format}", *map(str, words)])
+        return (code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def writer(monkeypatch):
+    """Replaces the writer of the frozen graph."""
+
+    def replace(write):
+        broken = dataclasses.replace(FORMATS["frozen_graph"], write=write)
+        monkeypatch.setitem(FORMATS, "frozen_graph", broken)
+
+    return replace
+
+
+def wrong_mean(model, bundle, folder, calibration):
+    """Writes a graph that shifts all pixels, beside metadata that are right."""
+    write_frozen_graph(model, bundle, folder)
+    import tensorflow as tf
+
+    right = tf.compat.v1.GraphDef.FromString((folder / GRAPH_FILE).read_bytes())
+    wrong = frozen_graph_def(model, "input", "final_result", mean=0.0, std=1 / 255)
+    wrong.node.extend(node for node in right.node if node.name == NODE)
+    (folder / GRAPH_FILE).write_bytes(wrong.SerializeToString())
+
+
+def report(model_dir):
+    return json.loads((model_dir / "exports/report.json").read_text())
+
+
+def test_broken_preprocessing_fails_the_proof(export, writer, model_dir, monkeypatch):
+    assert export()[0] == 0
+    with monkeypatch.context():
+        writer(wrong_mean)
+        code, out, err = export()
+    assert code == 1
+    assert "FAILED" in out
+    assert "xferlearn: frozen_graph: agreement" in err
+    assert "is below 99.00%" in err
+    assert "frozen_graph.failed-proof" in err
+    names = {path.name for path in (model_dir / "exports").iterdir()}
+    assert names == {"frozen_graph.failed-proof", "report.json"}, "no file bears the good name"
+    row = report(model_dir)["formats"]["frozen_graph"]
+    assert row["result"] == "FAILED"
+    changed = row["proof"]["changed"]
+    assert len(changed) == round((1 - row["proof"]["agreement"]) * row["proof"]["photos"]) > 0
+    for one in changed[:20]:
+        assert one["name"] in out
+        assert one["before"][0] != one["after"][0]
+        assert one["truth"] == one["name"].split("/")[0]
+    # The same again with the writer repaired: the name that says it failed is gone.
+    writer(lambda model, bundle, folder, calibration: write_frozen_graph(model, bundle, folder))
+    assert export()[0] == 0
+    names = {path.name for path in (model_dir / "exports").iterdir()}
+    assert names == {"frozen_graph", "report.json"}
+
+
+def test_min_agreement_is_the_user_s(export, writer):
+    writer(wrong_mean)
+    assert export("--min_agreement=0")[0] == 0
+    assert export("--min_agreement=1")[0] == 1
+
+
+def test_wrong_labels_in_the_file_fail_the_proof(export, writer, model_dir):
+    def swapped(model, bundle, folder, calibration):
+        other = dataclasses.replace(bundle, labels=bundle.labels[::-1])
+        write_frozen_graph(model, other, folder)
+
+    writer(swapped)
+    code, _, err = export()
+    assert code == 1
+    assert "the written file says labels ('red', 'green', 'blue'), and the model has" in err
+    assert not (model_dir / FROZEN).exists()
+
+
+def test_one_format_that_fails_does_not_stop_the_others(export, writer, model_dir):
+    def full_disk(model, bundle, folder, calibration):
+        folder.mkdir()
+        (folder / GRAPH_FILE).write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    writer(full_disk)
+    code, out, err = export(format="frozen_graph,saved_model")
+    assert code == 1
+    assert err == "xferlearn: frozen_graph: [Errno 28] No space left on device\n"
+    assert "saved_model" in out
+    assert {path.name for path in (model_dir / "exports").iterdir()} == {
+        "saved_model",
+        "report.json",
+    }
+    assert not list(model_dir.glob(".export*"))
+
+
+def test_interrupted_export_leaves_nothing_half(export, writer, model_dir):
+    assert export()[0] == 0
+    before = (model_dir / FROZEN / GRAPH_FILE).read_bytes()
+
+    def interrupted(model, bundle, folder, calibration):
+        folder.mkdir()
+        (folder / GRAPH_FILE).write_bytes(before[:1000])
+        raise KeyboardInterrupt
+
+    writer(interrupted)
+    assert export()[0] == 130
+    assert (model_dir / FROZEN / GRAPH_FILE).read_bytes() == before
+    assert {path.name for path in (model_dir / "exports").iterdir()} == {
+        "frozen_graph",
+        "report.json",
+    }
+
+
+def test_what_a_killed_export_left_is_cleared_after_a_day(export, model_dir):
+    old, young = (model_dir / f".export.onnx.{name}.tmp" for name in ("old", "young"))
+    for folder in (old, young):
+        folder.mkdir()
+        (folder / "model.onnx").write_bytes(b"half")
+    yesterday = time.time() - 25 * 3600
+    os.utime(old, (yesterday, yesterday))
+    assert export()[0] == 0
+    assert (old.exists(), young.exists()) == (False, True)
+
+
+# --- The photos
+
+
+def test_photos_are_found_by_content_where_they_were_moved(export, model_dir, photo_dir, tmp_path):
+    photos = read_bundle(model_dir).photos()
+    new = tmp_path / "elsewhere" / "deep"
+    new.mkdir(parents=True)
+    for number, photo in enumerate(photos):
+        shutil.copyfile(photo_dir / photo.name, new / f"{number}.jpg")
+    code, out, err = export(f"--image_dir={tmp_path / 'elsewhere'}")
+    assert (code, err) == (0, "")
+    tested = sum(photo.split == "test" for photo in photos)
+    assert f"\n{tested} test photos, " in out
+
+
+def test_missing_photos_are_counted_and_named(export, model_dir, photo_dir, tmp_path):
+    tested = [photo for photo in read_bundle(model_dir).photos() if photo.split == "test"]
+    gone = [photo.name for photo in tested[:2]]
+    shutil.copytree(photo_dir, tmp_path / "photos")
+    (tmp_path / "photos" / gone[0]).unlink()
+    (tmp_path / "photos" / gone[1]).write_bytes(b"changed")
+    code, _, err = export(f"--image_dir={tmp_path / 'photos'}")
+    assert code == 0
+    assert err.startswith("warning: 2 of ")
+    assert all(name in err for name in gone)
+    assert err.endswith("If they were moved, give --image_dir.\n")
+    assert set(report(model_dir)["about"]["missing"]) == set(gone)
+
+
+@pytest.mark.parametrize("place", ["nowhere", "empty"])
+def test_without_any_photo_nothing_is_written(export, model_dir, tmp_path, place):
+    (tmp_path / "empty").mkdir()
+    code, _, err = export(f"--image_dir={tmp_path / place}")
+    assert code == 2
+    assert "Found none of the model's" in err
+    assert err.rstrip().endswith("Say where they are with --image_dir.")
+    assert not (model_dir / "exports").exists()
+
+
+@pytest.mark.parametrize(("left", "word"), [("validation", "is too high"), ("train", "much too")])
+def test_a_model_without_test_photos(export, model_dir, left, word):
+    text = (model_dir / "photos.csv").read_text()
+    for split in ("test", "validation", "train"):
+        text = text.replace(f",{split},", f",{left},") if split != left else text
+    (model_dir / "photos.csv").write_text(text)
+    code, out, err = export("--max_photos=15")
+    assert code == 0
+    assert f"15 {left} photos" in out
+    assert "the model has no test photos" in err
+    assert word in err
+
+
+def test_the_sample_is_always_the_same_and_keeps_the_shares(model_dir):
+    bundle = read_bundle(model_dir)
+    sample = proof_photos(bundle, 6)
+    again = proof_photos(bundle, 6)
+    assert sample.names == again.names
+    assert len(sample.names) == 6
+    np.testing.assert_array_equal(sample.pixels, again.pixels)
+    assert sample.pixels.shape == (6, 32, 32, 3)
+    for name, truth in zip(sample.names, sample.truth, strict=True):
+        assert name.split("/")[0] == LABELS[truth]
+    many = [BundlePhoto(bytes([n, 0]), "a", "test", f"a{n}") for n in range(90)]
+    many += [BundlePhoto(bytes([n, 1]), "b", "test", f"b{n}") for n in range(10)]
+    shares = [photo.label for photo in stratified(many, 20)]
+    assert (shares.count("a"), shares.count("b")) == (18, 2)
+    turns = [photo.label for photo in stratified(many, 20, balanced=True)]
+    assert (turns.count("a"), turns.count("b")) == (10, 10)
+    assert stratified(many[::-1], 20) == stratified(many, 20)
+
+
+def test_calibration_takes_training_photos_of_all_classes(model_dir, monkeypatch):
+    bundle = read_bundle(model_dir)
+    asked = []
+    decoded = photos_module.decoded
+    monkeypatch.setattr(
+        photos_module, "decoded", lambda b, p, d: (asked.extend(p), decoded(b, p, d))[1]
+    )
+    values = list(calibration(bundle, most=12)())
+    assert len(values) == 12
+    assert {(one.shape, str(one.dtype)) for one in values} == {((1, 32, 32, 3), "uint8")}
+    assert {photo.split for photo in asked} == {"train"}
+    assert sorted(photo.label for photo in asked) == sorted(LABELS * 4)
+    with pytest.raises(UserError, match=r"int8 is calibrated on .*training photos.* --image_dir"):
+        list(calibration(bundle, "nowhere")())
+
+
+def test_photos_of_a_dataset(model_dir, photo_dir, monkeypatch):
+    metadata = json.loads((model_dir / "metadata.json").read_text())
+    metadata["training"] |= {"image_dir": None, "dataset": "colours", "data_dir": "d"}
+    (model_dir / "metadata.json").write_text(json.dumps(metadata))
+    asked = []
+
+    def open_dataset(name, data_dir):
+        asked.append((name, data_dir))
+        return xferlearn.sources.read_image_dir(str(photo_dir))
+
+    monkeypatch.setattr(photos_module, "open_dataset", open_dataset)
+    assert len(proof_photos(read_bundle(model_dir), 5).names) == 5
+    assert asked == [("colours", "d")]
+
+
+# --- The comparison
+
+
+def compared(scores, before, truth, labels=LABELS, minimum=0.99):
+    count = len(truth)
+    photos = ProofPhotos(
+        tuple(f"{n}.jpg" for n in range(count)),
+        np.array(truth),
+        np.arange(count, dtype=np.uint8)[:, None, None, None] * np.ones((1, 4, 4, 3), np.uint8),
+        "test",
+    )
+    speed = Speed(1.0, 1.0, 1.0)
+    before = np.array(before, np.float32)
+    reference = Reference(LABELS, "crop", before, float(np.mean(before.argmax(1) == truth)), speed)
+    scores = np.array(scores, np.float32)
+    predictor = Predictor(labels, 4, 4, "crop", lambda pixels: scores[pixels[:, 0, 0, 0]])
+    return prove(lambda: predictor, photos, reference, minimum)
+
+
+def test_figures_of_the_proof():
+    before = [[0.8, 0.1, 0.1], [0.2, 0.6, 0.2], [0.1, 0.2, 0.7], [0.5, 0.3, 0.2]]
+    after = [[0.7, 0.2, 0.1], [0.2, 0.3, 0.5], [0.1, 0.2, 0.7], [0.3, 0.5, 0.2]]
+    proof = compared(after, before, [0, 1, 2, 1], minimum=0.5)
+    assert (proof.photos, proof.agreement, proof.passed) == (4, 0.5, True)
+    assert proof.largest_difference == pytest.approx(0.3)
+    assert proof.mean_difference == pytest.approx((0.1 + 0.1 + 0.3 + 0.3 + 0.2 + 0.2) / 12)
+    assert (proof.accuracy, proof.accuracy_change) == (0.75, 0.0)
+    assert proof.accuracy_interval[0] < -0.2
+    wrong, right = proof.changed
+    assert (wrong.name, wrong.truth) == ("1.jpg", "green")
+    assert wrong.before == ("green", pytest.approx(0.6))
+    assert wrong.after == ("red", pytest.approx(0.5))
+    assert (right.name, right.truth, right.after[0]) == ("3.jpg", "green", "green")
+
+
+def test_numbers_that_are_none_agree_with_nothing():
+    before = [[0.8, 0.1, 0.1]] * 3
+    after = [[np.nan, 0.1, 0.1], [np.inf, 0.1, 0.1], [0.8, 0.1, 0.1]]
+    proof = compared(after, before, [0, 0, 0])
+    assert proof.agreement == pytest.approx(1 / 3)
+    assert proof.accuracy == pytest.approx(1 / 3)
+    assert not proof.passed
+
+
+def test_labels_in_another_order_are_no_agreement():
+    scores = [[0.8, 0.1, 0.1]]
+    with pytest.raises(XferlearnError, match="says labels"):
+        compared(scores, scores, [0], labels=("green", "blue", "red"))
+
+
+# --- What is written down
+
+
+def test_report_keeps_the_other_formats_of_the_same_model(export, model_dir):
+    assert export()[0] == 0
+    assert export(format="saved_model")[0] == 0
+    held = report(model_dir)
+    assert set(held["formats"]) == {"frozen_graph", "saved_model"}
+    held["formats"]["frozen_graph"]["about"]["model_sha256"] = "another model's"
+    held["about"]["model_sha256"] = "another model's"
+    (model_dir / "exports/report.json").write_text(json.dumps(held))
+    assert export(format="saved_model")[0] == 0
+    assert set(report(model_dir)["formats"]) == {"saved_model"}
+    (model_dir / "exports/report.json").write_text("{ half")
+    assert export()[0] == 0
+    assert set(report(model_dir)["formats"]) == {"frozen_graph"}
+
+
+def test_tensorboard(export, writer, tmp_path):
+    writer(wrong_mean)
+    code, out, _ = export(f"--logs_dir={tmp_path / 'logs'}", format="frozen_graph,saved_model")
+    assert code == 1
+    (run,) = (tmp_path / "logs").iterdir()
+    assert f"logs  {run}" in out
+    held = {
+        value.tag: tensor_util.make_ndarray(value.tensor)
+        for file in run.glob("*tfevents*")
+        for event in EventFileLoader(str(file)).Load()
+        for value in event.summary.value
+    }
+    figures = ("agreement", "accuracy", "largest_difference", "megabytes", "latency_ms",
+               "photos_per_second", "load_seconds")  # fmt: skip
+    assert set(held) == {"exports"} | {
+        f"export_{figure}/{name}" for figure in figures for name in ("frozen_graph", "saved_model")
+    }
+    assert held["export_agreement/saved_model"] == 1.0
+    assert held["export_agreement/frozen_graph"] < 0.99
+    page = held["exports"].item().decode()
+    assert page.startswith("# Exports of model")
+    assert "| saved\\_model |" in page
+    assert "became" in page
+
+
+def test_in_python(model_dir):
+    result = xferlearn.export(model=model_dir, format="frozen_graph")
+    assert result.passed
+    (row,) = result.rows
+    assert row.path == model_dir / FROZEN / GRAPH_FILE
+    assert xferlearn.load_classifier(row.path).labels == LABELS
+    assert result.report == model_dir / "exports/report.json"
+    assert result.run_dir is None
