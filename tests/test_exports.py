@@ -169,6 +169,13 @@ def test_saved_model_signatures(exported, pixels, expected, photo_bytes, tmp_pat
     assert by_bytes["labels"].shape == (3, 3)
 
 
+def test_saved_model_is_found_by_the_folder_that_serving_takes(exported, pixels, expected):
+    folder = exported[0] / "exports/saved_model"
+    predictor = open_predictor(ModelConfig(model=str(folder)))
+    np.testing.assert_allclose(predictor.run(pixels), expected, atol=1e-5)
+    assert inspect_model(folder).labels == LABELS
+
+
 def test_saved_model_holds_the_weights_once(exported):
     model = exported[0]
     weights = sum(value.numpy().nbytes for value in read_bundle(model).load_model().weights)

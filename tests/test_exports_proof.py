@@ -21,6 +21,7 @@ from xferlearn.exports.formats import FORMATS
 from xferlearn.exports.frozen_graph import GRAPH_FILE, frozen_graph_def, write_frozen_graph
 from xferlearn.exports.photos import ProofPhotos, calibration, proof_photos, stratified
 from xferlearn.exports.proof import Reference, Speed, prove
+from xferlearn.exports.report import ExportRow, write_report
 from xferlearn.graphs.embedded import NODE
 from xferlearn.predictors import Predictor
 
@@ -324,19 +325,22 @@ def test_labels_in_another_order_are_no_agreement():
 # --- What is written down
 
 
-def test_report_keeps_the_other_formats_of_the_same_model(export, model_dir):
-    assert export()[0] == 0
-    assert export(format="saved_model")[0] == 0
-    held = report(model_dir)
-    assert set(held["formats"]) == {"frozen_graph", "saved_model"}
-    held["formats"]["frozen_graph"]["about"]["model_sha256"] = "another model's"
-    held["about"]["model_sha256"] = "another model's"
-    (model_dir / "exports/report.json").write_text(json.dumps(held))
-    assert export(format="saved_model")[0] == 0
-    assert set(report(model_dir)["formats"]) == {"saved_model"}
-    (model_dir / "exports/report.json").write_text("{ half")
-    assert export()[0] == 0
-    assert set(report(model_dir)["formats"]) == {"frozen_graph"}
+def test_report_keeps_the_other_formats_of_the_same_model(tmp_path):
+    proof = compared([[0.8, 0.1, 0.1]], [[0.8, 0.1, 0.1]], [0])
+    reference = Reference(LABELS, "crop", np.zeros((1, 3)), 1.0, proof.speed)
+
+    def written(*names, model="a"):
+        rows = tuple(ExportRow(name, tmp_path / name, 1, proof) for name in names)
+        write_report(tmp_path, {"model_sha256": model}, reference, rows)
+        return set(json.loads((tmp_path / "report.json").read_text())["formats"])
+
+    assert written("onnx", "tensorrt") == {"onnx", "tensorrt"}
+    assert written("tensorrt_fp32", "tensorrt_fp16") == {"onnx", "tensorrt_fp32", "tensorrt_fp16"}
+    assert written("tensorrt") == {"onnx", "tensorrt"}
+    assert written("tflite", model="b") == {"tflite"}
+    (tmp_path / "report.json").write_text("{ half")
+    assert written("onnx", model="b") == {"onnx"}
+    assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
 
 
 def test_tensorboard(export, writer, tmp_path):

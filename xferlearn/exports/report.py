@@ -16,7 +16,7 @@ from xferlearn.summaries.card import escape, table
 REPORT_FILE = "report.json"
 _HEAD = (
     "format", "size", "load", "1 photo", "photos/s", "agreement", "largest diff", "mean diff",
-    "accuracy", "result",
+    "accuracy change", "result",
 )  # fmt: skip
 _MOST_CHANGED = 20
 
@@ -63,7 +63,7 @@ def table_rows(
             _megabytes(reference_bytes),
             *_speed(reference.speed),
             *[""] * 3,
-            f"{reference.accuracy:.1%}",
+            f"of {reference.accuracy:.1%}",
             "reference",
         ]
     )
@@ -133,10 +133,10 @@ def write_report(
         old = json.loads(path.read_text(encoding="utf-8"))
         if old["about"]["model_sha256"] == about["model_sha256"]:
             kept = dict(old["formats"])
+    # "tensorrt" is a row while no engine was built; those that were have their precision behind.
+    redone = {row.format.partition("_fp")[0] for row in rows}
+    kept = {name: one for name, one in kept.items() if name.partition("_fp")[0] not in redone}
     for row in rows:
-        # "tensorrt" stands for an engine that was not built, "tensorrt_fp16" for one that was.
-        family = row.format.partition("_f")[0] if row.format.startswith("tensorrt") else row.format
-        kept = {name: one for name, one in kept.items() if name != family}
         kept[row.format] = {
             "result": row.result,
             "file": None if row.path is None else row.path.relative_to(exports).as_posix(),

@@ -22,7 +22,7 @@ from xferlearn.graphs.layers import Graph
 from xferlearn.graphs.onnx_files import read_onnx
 from xferlearn.graphs.opening import open_view
 from xferlearn.graphs.openvino_files import is_openvino, read_openvino
-from xferlearn.graphs.saved_model import read_saved_model
+from xferlearn.graphs.saved_model import find_saved_model, read_saved_model
 from xferlearn.graphs.wire import Budget, MalformedError, View, fields
 
 _KNOWN = (
@@ -135,8 +135,8 @@ def _read_folder(folder: Path) -> ModelFile:
         metadata = read_metadata(folder)
         graph = read_keras_archive(folder / "model.keras")
         return ModelFile("bundle", _folder_size(folder), graph, metadata)
-    if (folder / "saved_model.pb").is_file():
-        file = folder / "saved_model.pb"
+    file = find_saved_model(folder)
+    if file is not None:
         data = open_view(file)
         held = _described("saved_model", file, data, read_saved_model(data))
         return replace(held, size=_folder_size(folder))

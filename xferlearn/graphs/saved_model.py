@@ -6,6 +6,7 @@ tensorflow/core/framework/function.proto
 
 import re
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from xferlearn.graphs.frozen_graph import node_limit, with_ends
 from xferlearn.graphs.graphdef import (
@@ -52,6 +53,17 @@ class MetaGraph:
     functions: dict[str, View] = field(default_factory=dict)
     signatures: dict[str, View] = field(default_factory=dict)
     version: str = ""
+
+
+def find_saved_model(folder: Path) -> Path | None:
+    """Returns the saved_model.pb of a folder, or of its newest version as TensorFlow Serving has.
+
+    None where there is neither; a version's folder is named by a number.
+    """
+    versions = [one for one in folder.glob("[0-9]*") if one.name.isdecimal()]
+    folders = [folder, *sorted(versions, key=lambda one: int(one.name), reverse=True)]
+    files = (one / "saved_model.pb" for one in folders)
+    return next((file for file in files if file.is_file()), None)
 
 
 def read_saved_model(data: View) -> Graph:

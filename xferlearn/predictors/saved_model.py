@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from xferlearn.errors import UserError
+from xferlearn.graphs.saved_model import find_saved_model
 from xferlearn.predictors.base import Runtime, one_line
 from xferlearn.predictors.feeding import Feed
 
@@ -23,7 +24,8 @@ def open_saved_model(path: Path, feed: Feed, output: str) -> Runtime:
     """
     import tensorflow as tf
 
-    folder = path if path.is_dir() else path.parent
+    file = find_saved_model(path) if path.is_dir() else path
+    folder = path if file is None else file.parent
     try:
         loaded = tf.saved_model.load(str(folder))
     except Exception as error:  # the loader raises many types on damaged files
