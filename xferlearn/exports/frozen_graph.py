@@ -14,9 +14,8 @@ GRAPH_FILE = "frozen_graph.pb"
 # The lab's names, and the values that its label_image.py and its Android demo feed by default.
 INPUT, OUTPUT = "input", "final_result"
 MEAN, STD = 128.0, 128.0
-# Operations that TensorFlow 1.4, which the lab's Android demo is built with, has by older names.
+# Operations that TensorFlow 1 had by other names, before its last releases.
 _OLDER = {"AddV2": "Add", "FusedBatchNormV3": "FusedBatchNorm", "BatchMatMulV2": "BatchMatMul"}
-_NEWER_ATTRIBUTES = ("U", "explicit_paddings", "exponential_avg_factor", "grad_a", "grad_b")
 
 
 def frozen_graph_def(
@@ -63,15 +62,17 @@ def write_frozen_graph(model: "keras.Model", bundle: Bundle, folder: Path) -> No
         folder: a new folder.
     """
     import tensorflow as tf
+    from tensorflow.python.framework.meta_graph import strip_graph_default_valued_attrs
 
-    graph = frozen_graph_def(model, INPUT, OUTPUT, mean=MEAN, std=STD)
+    meta = tf.compat.v1.MetaGraphDef()
+    graph = meta.graph_def
+    graph.CopyFrom(frozen_graph_def(model, INPUT, OUTPUT, mean=MEAN, std=STD))
     for node in graph.node:
-        if node.op in _OLDER:
-            node.op = _OLDER[node.op]
-        for name in _NEWER_ATTRIBUTES:
-            # Left out, an attribute has its default, which is what these say.
-            if name in node.attr:
-                del node.attr[name]
+        if node.op == "FusedBatchNormV3":
+            del node.attr["U"]
+        node.op = _OLDER.get(node.op, node.op)
+    # TensorFlow 1 refuses attributes that were added since, also those that say what it does.
+    strip_graph_default_valued_attrs(meta)
     said = describe(bundle, input_name=INPUT, output_name=OUTPUT, mean=MEAN, std=STD)
     stated = graph.node.add(name=NODE, op="Const")
     stated.attr["dtype"].type = tf.string.as_datatype_enum
