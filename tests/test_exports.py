@@ -1,6 +1,7 @@
 """Exported files: what is in them, and that they are understood when copied alone."""
 
 import contextlib
+import dataclasses
 import importlib.machinery
 import io
 import json
@@ -255,7 +256,18 @@ else:
 
 
 @pytest.fixture
-def trtexec(tmp_path, monkeypatch):
+def written(exported, monkeypatch):
+    """Takes the ONNX file that was exported before, since converting takes seconds."""
+
+    def write(model, bundle, path, calibration):
+        shutil.copyfile(exported[0] / "exports/model.onnx", path)
+
+    quick = dataclasses.replace(formats.FORMATS["tensorrt"], write=write)
+    monkeypatch.setitem(formats.FORMATS, "tensorrt", quick)
+
+
+@pytest.fixture
+def trtexec(tmp_path, written, monkeypatch):
     """Puts a program called trtexec on the PATH, which runs the ONNX file itself."""
 
     def install(broken=""):
@@ -438,7 +450,7 @@ def fake_tensorrt():
     return module
 
 
-def test_the_tensorrt_package(model_dir, monkeypatch):
+def test_the_tensorrt_package(model_dir, written, monkeypatch):
     monkeypatch.setenv("PATH", "")
     module, cuda = fake_tensorrt(), FakeCuda()
     monkeypatch.setitem(sys.modules, "tensorrt", module)

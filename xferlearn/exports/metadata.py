@@ -5,6 +5,9 @@ import json
 from xferlearn.bundles import FORMAT_VERSION, Bundle
 from xferlearn.version import __version__
 
+# Not `weights`, which may be a path on the machine of the training.
+_BACKBONE = ("name", "weights_sha256", "preprocessing")
+
 
 def describe(
     bundle: Bundle,
@@ -26,6 +29,7 @@ def describe(
         std: see mean.
     """
     held = bundle.metadata
+    backbone = held.get("backbone", {})
     low, high = ((end - mean) / std for end in (0, 255))
     said = {
         "format_version": FORMAT_VERSION,
@@ -33,7 +37,7 @@ def describe(
         "label_names": held.get("label_names", {}),
         "input": {**held["input"], "name": input_name, "value_range": [low, high]},
         "output": {**held.get("output", {}), "name": output_name},
-        "backbone": held.get("backbone", {}),
+        "backbone": {name: backbone[name] for name in _BACKBONE if name in backbone},
         "versions": {**held.get("versions", {}), "exported_by": __version__},
     }
     return json.dumps(said, ensure_ascii=False)
