@@ -141,6 +141,20 @@ def test_one_format_that_fails_does_not_stop_the_others(export, writer, model_di
     assert not list(model_dir.glob(".export*"))
 
 
+def test_full_disk_is_named_whatever_the_converter_says(export, writer, model_dir, monkeypatch):
+    def iostream_error(model, bundle, folder, calibration):
+        raise RuntimeError("basic_ios::clear: iostream error")
+
+    writer(iostream_error)
+    assert export()[2] == "xferlearn: frozen_graph: basic_ios::clear: iostream error\n"
+    usage = shutil.disk_usage(model_dir)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=0))
+    code, _, err = export()
+    assert code == 1
+    exports = model_dir / "exports"
+    assert err == f"xferlearn: frozen_graph: no space is left on the disk of {exports}\n"
+
+
 def test_interrupted_export_leaves_nothing_half(export, writer, model_dir):
     assert export()[0] == 0
     before = (model_dir / FROZEN / GRAPH_FILE).read_bytes()

@@ -58,7 +58,7 @@ class FormatJob:
             except XferlearnError as error:
                 return [ExportRow(self.name, problem=str(error))]
             except Exception as error:  # converters and runtimes raise many types, of many lines
-                return [ExportRow(self.name, problem=one_line(error))]
+                return [ExportRow(self.name, problem=_reason(error, self.exports))]
             finally:
                 shutil.rmtree(hidden, ignore_errors=True)
 
@@ -116,6 +116,13 @@ class FormatJob:
             rows = [ExportRow(self.name, target / file.name, problem=reason.told(target))]
         _place(folder, self.exports / one.target, passed=True)
         return rows
+
+
+def _reason(error: Exception, exports: Path) -> str:
+    # TensorFlow and OpenVINO have words of their own for a full disk.
+    if shutil.disk_usage(exports).free < 2**20:
+        return f"no space is left on the disk of {exports}"
+    return one_line(error)
 
 
 def _disagreement(row: ExportRow) -> str:
