@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xferlearn.bundles import Bundle
+from xferlearn.bundles import MODEL_FILE, Bundle
 from xferlearn.config import ExportConfig, ModelConfig
 from xferlearn.errors import XferlearnError
 from xferlearn.exports.formats import FORMATS
@@ -58,7 +58,7 @@ class FormatJob:
             except XferlearnError as error:
                 return [ExportRow(self.name, problem=str(error))]
             except Exception as error:  # converters and runtimes raise many types, of many lines
-                return [ExportRow(self.name, problem=_reason(error, self.exports))]
+                return [ExportRow(self.name, problem=_reason(error, self.bundle.path))]
             finally:
                 shutil.rmtree(hidden, ignore_errors=True)
 
@@ -118,11 +118,12 @@ class FormatJob:
         return rows
 
 
-def _reason(error: Exception, exports: Path) -> str:
-    # TensorFlow and OpenVINO have words of their own for a full disk.
-    if shutil.disk_usage(exports).free < 2**20:
-        return f"no space is left on the disk of {exports}"
-    return one_line(error)
+def _reason(error: Exception, bundle: Path) -> str:
+    """Returns why a format failed, one line; converters' words for a full disk don't tell."""
+    free = shutil.disk_usage(bundle).free
+    if free >= (bundle / MODEL_FILE).stat().st_size:
+        return one_line(error)
+    return f"{one_line(error)} (only {free / 1e6:.0f} MB are free on the disk of {bundle})"
 
 
 def _disagreement(row: ExportRow) -> str:
