@@ -123,6 +123,17 @@ def test_wrong_labels_in_the_file_fail_the_proof(export, writer, model_dir):
     assert not (model_dir / FROZEN).exists()
 
 
+def test_photos_that_are_decoded_otherwise_fail_the_proof(export, model_dir, monkeypatch):
+    from xferlearn.exports import saved_model
+
+    decode = saved_model.decode_photo
+    monkeypatch.setattr(saved_model, "decode_photo", lambda *args: 255 - decode(*args))
+    code, _, err = export(format="saved_model")
+    assert code == 1
+    assert "saved_model: serve_image_bytes answers photos otherwise than the model" in err
+    assert not (model_dir / "exports/saved_model").exists()
+
+
 def test_one_format_that_fails_does_not_stop_the_others(export, writer, model_dir):
     def full_disk(model, bundle, folder, calibration):
         folder.mkdir()
@@ -295,6 +306,7 @@ def compared(scores, before, truth, labels=LABELS, minimum=0.99):
         tuple(f"{n}.jpg" for n in range(count)),
         np.array(truth),
         np.arange(count, dtype=np.uint8)[:, None, None, None] * np.ones((1, 4, 4, 3), np.uint8),
+        (lambda: b"",) * count,
         "test",
     )
     speed = Speed(1.0, 1.0, 1.0)

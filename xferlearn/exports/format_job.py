@@ -74,6 +74,8 @@ class FormatJob:
         one.write(self.model, self.bundle, written, calibration(self.bundle, self.config.image_dir))
         file = written / one.opened
         proof = self._prove(file)
+        if one.check is not None:
+            one.check(file, self.photos, self.reference)
         size = _size(written)
         place = _place(written, self.exports / one.target, proof.passed)
         row = ExportRow(self.name, place / one.opened, size, proof)

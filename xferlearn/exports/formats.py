@@ -14,7 +14,9 @@ from xferlearn.errors import UserError
 from xferlearn.exports.frozen_graph import GRAPH_FILE, write_frozen_graph
 from xferlearn.exports.onnx_file import write_onnx
 from xferlearn.exports.openvino_files import XML_FILE, write_openvino
-from xferlearn.exports.saved_model import VERSION, write_saved_model
+from xferlearn.exports.photos import ProofPhotos
+from xferlearn.exports.proof import Reference
+from xferlearn.exports.saved_model import VERSION, check_image_bytes, write_saved_model
 
 if TYPE_CHECKING:
     import keras
@@ -35,6 +37,8 @@ class Format:
         extra: pip extra that brings what it needs; "" for none.
         packages: modules of it that writing and running import.
         min_agreement: default of the setting.
+        check: raises XferlearnError where what is opened is wrong in a way that `proof.prove`,
+            which feeds pixels, does not see; None for no such way.
     """
 
     target: str
@@ -43,6 +47,7 @@ class Format:
     extra: str = ""
     packages: tuple[str, ...] = ()
     min_agreement: float = 0.99
+    check: Callable[[Path, ProofPhotos, Reference], None] | None = None
 
 
 def _plain(write: Callable[["keras.Model", Bundle, Path], None]) -> Writer:
@@ -69,7 +74,9 @@ def _tflite(kind: Kind, target: str, min_agreement: float = 0.99) -> Format:
 
 _ONNX = ("onnx", "onnxruntime", "tf2onnx")
 FORMATS: dict[str, Format] = {
-    "saved_model": Format("saved_model", _plain(write_saved_model), opened=VERSION),
+    "saved_model": Format(
+        "saved_model", _plain(write_saved_model), opened=VERSION, check=check_image_bytes
+    ),
     "tflite": _tflite("float32", "model.tflite"),
     "tflite_float16": _tflite("float16", "model_float16.tflite"),
     "tflite_int8": _tflite("int8", "model_int8.tflite", 0.97),

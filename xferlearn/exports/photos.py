@@ -12,7 +12,7 @@ from xferlearn.bundles import Bundle, BundlePhoto
 from xferlearn.config import ImageConfig
 from xferlearn.datasets import open_dataset
 from xferlearn.errors import UserError
-from xferlearn.extraction import decoded_batches, load_photos
+from xferlearn.extraction import Loaded, decoded_batches, load_photos
 from xferlearn.manifest import TEST, TRAIN, VALIDATION
 from xferlearn.predictors.bundle import bundle_resize
 from xferlearn.sources import FileSource, PhotoSource, photos_below
@@ -29,6 +29,7 @@ class ProofPhotos:
         names: of each photo, as in photos.csv.
         truth: index of each photo's class, int, [photos].
         pixels: what the network sees, uint8, [photos, height, width, 3], RGB, range [0, 255].
+        read: returns the file of each photo.
         split: which split they are of; test where the model has test photos.
         missing: names of the photos of the sample that were not found or can't be read.
     """
@@ -36,6 +37,7 @@ class ProofPhotos:
     names: tuple[str, ...]
     truth: np.ndarray
     pixels: np.ndarray
+    read: tuple[Callable[[], bytes], ...]
     split: str
     missing: tuple[str, ...] = ()
 
@@ -63,7 +65,7 @@ def proof_photos(bundle: Bundle, most: int, image_dir: str | None = None) -> Pro
     if split is None:
         raise UserError(f"{bundle.path} lists no photos of its classes to prove an export with.")
     sample = stratified(by_split[split], most)
-    found = dict(decoded(bundle, sample, image_dir))
+    found = {item.digest: (item, pixels) for item, pixels in decoded(bundle, sample, image_dir)}
     if not found:
         place = photo_place(bundle, image_dir)
         raise UserError(
@@ -74,7 +76,8 @@ def proof_photos(bundle: Bundle, most: int, image_dir: str | None = None) -> Pro
     return ProofPhotos(
         names=tuple(photo.name for photo in kept),
         truth=np.array([bundle.labels.index(photo.label) for photo in kept]),
-        pixels=np.stack([found[photo.digest] for photo in kept]),
+        pixels=np.stack([found[photo.digest][1] for photo in kept]),
+        read=tuple(found[photo.digest][0].entry.read for photo in kept),
         split=split,
         missing=tuple(photo.name for photo in sample if photo.digest not in found),
     )
@@ -141,8 +144,8 @@ def photo_place(bundle: Bundle, image_dir: str | None) -> str:
 
 def decoded(
     bundle: Bundle, photos: Sequence[BundlePhoto], image_dir: str | None
-) -> Iterator[tuple[bytes, np.ndarray]]:
-    """Yields digest and pixels of those photos that are found, each once.
+) -> Iterator[tuple[Loaded, np.ndarray]]:
+    """Yields those photos that are found, each once, with their pixels.
 
     A photo is looked for under its name, then, by its content, in all files of the folder.
     """
@@ -164,13 +167,13 @@ def decoded(
 
 def _wanted(
     source: PhotoSource, bundle: Bundle, training: dict[str, Any], wanted: set[bytes]
-) -> Iterator[tuple[bytes, np.ndarray]]:
+) -> Iterator[tuple[Loaded, np.ndarray]]:
     """Yields the photos whose digests are wanted, and takes them off; ends when all are found."""
     limits = ImageConfig(**{name: training[name] for name in _LIMITS if name in training})
     size = bundle.image_size
     asked = set(wanted)
 
-    def loaded() -> Iterator[Any]:
+    def loaded() -> Iterator[Loaded]:
         for item in load_photos(source, size, limits, lambda digest: digest not in asked):
             if item.digest in asked and item.image is not None:
                 asked.discard(item.digest)
@@ -181,4 +184,4 @@ def _wanted(
     for batch in decoded_batches(loaded(), size, limits, resize=bundle_resize(bundle)):
         for item, pixels in zip(batch.photos, batch.pixels, strict=True):
             wanted.discard(item.digest)
-            yield item.digest, pixels
+            yield item, pixels

@@ -3,15 +3,23 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from xferlearn.bundles import Bundle
+from xferlearn.errors import XferlearnError
 from xferlearn.exports.encoded import decode_photo
 from xferlearn.exports.metadata import describe
+from xferlearn.exports.photos import ProofPhotos
+from xferlearn.exports.proof import Reference
 from xferlearn.graphs.embedded import ASSET
 from xferlearn.predictors.bundle import bundle_resize
 
 if TYPE_CHECKING:
     import keras
 
+# Of a probability, between a photo's file and its pixels: float32 in another order of batches.
+_TOLERANCE = 1e-3
+_CHECKED_PHOTOS = 64
 # TensorFlow Serving looks for versions below a model's folder.
 VERSION = "1"
 
@@ -66,3 +74,32 @@ def write_saved_model(model: "keras.Model", bundle: Bundle, folder: Path) -> Non
     asset = folder / VERSION / ASSET
     asset.parent.mkdir()
     asset.write_text(describe(bundle), encoding="utf-8")
+
+
+def check_image_bytes(folder: Path, photos: ProofPhotos, reference: Reference) -> None:
+    """Checks that `serve_image_bytes` answers a photo's file as the model its pixels.
+
+    Args:
+        folder: of the version.
+        photos: the first 64 that are JPEG or PNG are fed as files.
+        reference: what model.keras says of their pixels.
+
+    Raises:
+        XferlearnError: when the probabilities differ.
+    """
+    import tensorflow as tf
+
+    loaded = tf.saved_model.load(str(folder))
+    call = loaded.signatures["serve_image_bytes"]
+    differences = [0.0]
+    for read, expected in zip(photos.read[:_CHECKED_PHOTOS], reference.scores, strict=False):
+        data = read()
+        if data.startswith((b"\xff\xd8", b"\x89PNG")):
+            scores = call(image_bytes=tf.constant([data]))["probabilities"].numpy()[0]
+            differences.append(float(np.abs(scores - expected).max()))
+    largest = float(np.max(differences))
+    if not largest <= _TOLERANCE:
+        raise XferlearnError(
+            f"serve_image_bytes answers photos otherwise than the model: a probability differs by"
+            f" {largest:.2g}"
+        )
