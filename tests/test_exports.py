@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 import xferlearn
-from xferlearn.bundles import read_bundle
+from xferlearn.bundles import Bundle, read_bundle
 from xferlearn.cli import main
 from xferlearn.config import EXPORT_FORMATS, ExportConfig, ModelConfig
 from xferlearn.errors import UserError
@@ -223,6 +223,29 @@ def test_the_lab_s_way_with_the_frozen_graph(exported, photo_bytes):
             fed = session.run(values, {data: photo_bytes(colour, 700)})
             scores = session.run("import/final_result:0", {"import/input:0": fed})
         assert labels[int(scores[0].argmax())] == colour
+
+
+@pytest.mark.parametrize("name", ["onnx", "openvino", "frozen_graph"])
+def test_what_converters_do_not_know_is_written_otherwise(name, pixels, tmp_path):
+    """Grouped convolutions, which Keras wraps for XLA, and GELU's erfc: ConvNeXt has both."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+    image = keras.Input((SIDE, SIDE, 3), name="image")
+    x = keras.layers.Rescaling(1 / 127.5, -1)(image)
+    x = keras.layers.Conv2D(8, 3, name="stem")(x)
+    x = keras.layers.Conv2D(8, 3, groups=4, name="grouped")(x)
+    x = keras.layers.Activation(lambda x: keras.ops.gelu(x, approximate=False))(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    model = keras.Model(image, keras.layers.Dense(3, activation="softmax")(x))
+    said = {"input": {"height": SIDE, "width": SIDE, "resize": "shorter side, crop"}}
+    bundle = Bundle(tmp_path, LABELS, said)
+    one = formats.FORMATS[name]
+    one.write(model, bundle, tmp_path / one.target, lambda: iter(()))
+    predictor = open_predictor(ModelConfig(model=str(tmp_path / one.target / one.opened)))
+    wanted = np.asarray(model(pixels.astype(np.float32)))
+    np.testing.assert_allclose(predictor.run(pixels), wanted, atol=1e-5)
+    assert predictor.labels == LABELS
 
 
 # --- TensorRT: with nothing installed, with a trtexec, and with the Python package

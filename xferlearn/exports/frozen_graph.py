@@ -41,7 +41,14 @@ def frozen_graph_def(
         return tf.identity(model(pixels, training=False), name=output_name)
 
     spec = tf.TensorSpec([None, *model.input_shape[1:]], tf.float32, name=input_name)
-    traced = tf.function(probabilities, autograph=False).get_concrete_function(spec)
+    # Keras wraps grouped convolutions in functions for XLA, which converters do not know; so
+    # their bodies are traced in place.
+    eagerly = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(True)
+    try:
+        traced = tf.function(probabilities, autograph=False).get_concrete_function(spec)
+    finally:
+        tf.config.run_functions_eagerly(eagerly)
     frozen = convert_variables_to_constants_v2(traced)
     graph = tf.compat.v1.GraphDef()
     graph.CopyFrom(frozen.graph.as_graph_def())

@@ -4,7 +4,7 @@ import contextlib
 import io
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from xferlearn.bundles import Bundle
 from xferlearn.exports.frozen_graph import frozen_graph_def
@@ -33,6 +33,7 @@ def write_onnx(model: "keras.Model", bundle: Bundle, path: Path) -> None:
     import tf2onnx
 
     graph = frozen_graph_def(model, "image", "probabilities")
+    _replace_erfc(graph)
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
     with contextlib.redirect_stdout(io.StringIO()):
         made, _ = tf2onnx.convert.from_graph_def(
@@ -55,3 +56,18 @@ def write_onnx(model: "keras.Model", bundle: Bundle, path: Path) -> None:
     onnx.helper.set_model_props(made, said)
     onnx.checker.check_model(made, full_check=True)
     path.write_bytes(made.SerializeToString())
+
+
+def _replace_erfc(graph: Any) -> None:
+    """Writes erfc(x), which TensorFlow's GELU has and ONNX has not, as 1 - erf(x)."""
+    import tensorflow as tf
+
+    for node in [node for node in graph.node if node.op == "Erfc"]:
+        kind = node.attr["T"]
+        erf = graph.node.add(name=f"{node.name}/erf", op="Erf", input=list(node.input))
+        erf.attr["T"].CopyFrom(kind)
+        one = graph.node.add(name=f"{node.name}/one", op="Const")
+        one.attr["dtype"].CopyFrom(kind)
+        one.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(1.0, kind.type))
+        node.op = "Sub"
+        node.input[:] = [one.name, erf.name]
