@@ -220,8 +220,9 @@ class ModelConfig(ImageConfig):
     model: str | None = setting(
         None,
         "A model of any format: our model folder, .keras, .h5, SavedModel, frozen .pb, .tflite,"
-        " .onnx or OpenVINO's .xml. A SavedModel or .pb is a program, and labelling runs it: take it only from"
-        " someone you trust, or look at it with `xferlearn inspect`, which runs nothing.",
+        " .onnx or OpenVINO's .xml. A SavedModel or .pb is a program, and labelling runs it: take"
+        " it only from someone you trust, or look at it with `xferlearn inspect`, which runs"
+        " nothing.",
         aliases=("graph",),
         section="Model",
     )
