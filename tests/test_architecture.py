@@ -14,14 +14,14 @@ PACKAGE = ROOT / "xferlearn"
 # A module or sub-package imports only from ranks before its own.
 RANKS: tuple[tuple[str, ...], ...] = (
     ("errors", "version"),
-    ("manifest", "progress", "runtime", "settings", "synsets", "tables"),
+    ("manifest", "progress", "runtime", "settings", "synsets", "tables", "views"),
     ("config",),
-    ("backbones", "images"),
+    ("backbones", "callbacks", "images"),
     ("bottlenecks", "bundles", "engines", "graphs", "heads", "metrics", "sources"),
     ("datasets", "extraction"),
     ("features", "summaries"),
-    ("dashboard", "predictors"),
-    ("labelling",),
+    ("dashboard", "fitting", "predictors"),
+    ("finetuning", "labelling"),
     ("evaluation", "exports"),
     ("training",),
     ("sweeps",),
@@ -33,9 +33,8 @@ RANK = {name: rank for rank, names in enumerate(RANKS) for name in names}
 
 # Longer than 300 lines, and why that is better than a split.
 LONG = {
-    "config.py": "every setting of every command has one home",
+    "images.py": "preparing and decoding share the rules of what is seen",
     "extraction.py": "reading, decoding and storing share what is in flight",
-    "heads.py": "building and training share the names of the layers",
     "training.py": "the whole job, told once from top to bottom",
 }
 

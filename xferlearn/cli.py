@@ -83,7 +83,10 @@ COMMANDS: dict[str, Command] = {
 
 
 # What a command can't do without comes first in its help.
-_SECTIONS = ["Data", "Model", "Settings", "Output", "Network", "Head", "Photos", "Speed"]
+_SECTIONS = [
+    "Data", "Model", "Settings", "Output", "Network", "Head", "Augmentation", "Fine-tuning",
+    "Photos", "Speed",
+]  # fmt: skip
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -24,11 +24,13 @@ from xferlearn.images import NO_IMAGE, BadImage, PreparedImage, decode_pixels, p
 from xferlearn.manifest import BadPhoto, Photo
 from xferlearn.progress import progress_bar
 from xferlearn.sources import Entry, PhotoSource
+from xferlearn.views import PLAIN
 
 READ_AHEAD_PHOTOS = 256
 READ_AHEAD_BYTES = 64 * 2**20
 # Photos that Python hands to tf.data at a time; one by one costs half a millisecond each.
 _CHUNK = 16
+_NO_VIEW = PLAIN.parameters(1, 1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,8 +39,9 @@ class Loaded:
 
     Attributes:
         entry: where it came from.
-        digest: SHA-256 of its bytes; empty where it can't be read.
+        digest: SHA-256 of its bytes, or the key of its view; empty where it can't be read.
         image: ready to decode; None where it needs no decoding or can't be read.
+        view: as `View.parameters` returns it; None for the plain view.
         problem: why it can't be used; None where it can.
     """
 
@@ -46,6 +49,7 @@ class Loaded:
     digest: bytes = b""
     image: PreparedImage | None = None
     problem: str | None = None
+    view: tuple[float, ...] | None = None
 
     @property
     def photo(self) -> Photo:
@@ -105,10 +109,17 @@ def load_photos(
                 )
             data = entry.read()
             digest = hashlib.sha256(data).digest()
+            if entry.view is not None:
+                view = entry.view[0].view(digest, entry.view[1])
+                digest = view.key(digest)
             if known(digest):
                 return Loaded(entry, digest)
-            image = prepare(data, image_size, limits.max_image_pixels)
-            return Loaded(entry, digest, image)
+            if entry.view is None:
+                image = prepare(data, image_size, limits.max_image_pixels)
+                return Loaded(entry, digest, image)
+            window = entry.view[0].smallest_window
+            image = prepare(data, image_size, limits.max_image_pixels, window)
+            return Loaded(entry, digest, image, view=view.parameters(image.width, image.height))
         except (OSError, BadImage) as error:
             return Loaded(entry, problem=_reason(error))
 
@@ -155,6 +166,7 @@ def decoded_batches(
     *,
     resize: str = "crop",
     batch_size: int = BATCH_SIZE,
+    views: bool = False,
 ) -> Iterator[DecodedBatch]:
     """Decodes photos in parallel, in their order.
 
@@ -164,13 +176,14 @@ def decoded_batches(
         limits: caps on bytes and pixels.
         resize: "crop" or "squash", see `images.resize_pixels`.
         batch_size: photos a batch; the last one may be smaller or empty.
+        views: whether photos are seen as their `view` says; else all in the plain view.
     """
     import tensorflow as tf
 
     waiting: dict[int, Loaded] = {}
     failure: list[BaseException] = []
 
-    def images() -> Iterator[tuple[list[int], list[bytes], list[int], list[int]]]:
+    def images() -> Iterator[tuple[list, ...]]:
         numbered = enumerate(loaded)
         try:
             while chunk := list(itertools.islice(numbered, _CHUNK)):
@@ -182,6 +195,7 @@ def decoded_batches(
                     [image.data for image in images],
                     [image.kind for image in images],
                     [image.orientation for image in images],
+                    [item.view or _NO_VIEW for _, item in chunk],
                 )
         except BaseException as error:
             # ignore_errors below would swallow it and go on.
@@ -197,11 +211,13 @@ def decoded_batches(
     # There is no Python control flow to convert, and trying takes half a second.
     @tf.autograph.experimental.do_not_convert
     def decode(number: tf.Tensor, *image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        data, kind, orientation = image
-        return number, decode_pixels(data, kind, orientation, image_size, resize)
+        data, kind, orientation, view = image
+        seen = view if views else None
+        return number, decode_pixels(data, kind, orientation, image_size, resize, seen)
 
-    signature = tuple(
-        tf.TensorSpec([None], kind) for kind in (tf.int64, tf.string, tf.int32, tf.int32)
+    signature = (
+        *(tf.TensorSpec([None], kind) for kind in (tf.int64, tf.string, tf.int32, tf.int32)),
+        tf.TensorSpec([None, len(_NO_VIEW)], tf.float32),
     )
     batches = (
         tf.data.Dataset.from_generator(images, output_signature=signature)
@@ -281,6 +297,8 @@ def extract(
     store: BottleneckStore,
     engine: Callable[[], Engine],
     limits: ImageConfig,
+    *,
+    views: bool = False,
 ) -> Extraction:
     """Makes sure that every readable photo of a source has its bottleneck in the store.
 
@@ -289,6 +307,8 @@ def extract(
         store: where bottlenecks are looked up and written.
         engine: returns the network; called only when some photo needs it.
         limits: what to do with bad photos, and caps.
+        views: whether the source's entries are views; their photos' digests are then keys of
+            views.
 
     Raises:
         UserError: on the first bad photo where `limits.on_bad_image` is "fail".
@@ -347,7 +367,9 @@ def extract(
         if first is not None:
             run = engine().run
             with store.writer() as writer:
-                batches = decoded_batches(itertools.chain([first], todo), image_size, limits)
+                batches = decoded_batches(
+                    itertools.chain([first], todo), image_size, limits, views=views
+                )
                 for batch, vectors in overlapped(run, batches):
                     for item, vector in zip(batch.photos, vectors, strict=True):
                         writer.add(item.digest, vector)

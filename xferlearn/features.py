@@ -123,11 +123,13 @@ class Features:
                 self._give_up(error.parity)
                 self._open()
 
-    def extract(self, source: PhotoSource, limits: ImageConfig) -> Extraction:
+    def extract(
+        self, source: PhotoSource, limits: ImageConfig, *, views: bool = False
+    ) -> Extraction:
         """Sees to it that every readable photo has its bottleneck in `store`; see `extract`."""
         while True:
             try:
-                return extract(source, self.store, self.engine, limits)
+                return extract(source, self.store, self.engine, limits, views=views)
             except ParityError as error:
                 self._give_up(error.parity)
                 self._open()

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from xferlearn.callbacks import Training, best_keeper, validator
+
 if TYPE_CHECKING:
     import keras
     import tensorflow as tf
@@ -139,23 +141,6 @@ def build_classifier(backbone: "keras.Model", head: "keras.Model") -> "keras.Mod
     return keras.Model(backbone.input, x, name="classifier")
 
 
-@dataclasses.dataclass(frozen=True)
-class Training:
-    """How a head's training went.
-
-    Attributes:
-        steps: steps run.
-        best_step: step whose weights were kept.
-        validation_loss: cross-entropy there; None without validation photos.
-        diverged: True where the loss stopped being a number.
-    """
-
-    steps: int
-    best_step: int
-    validation_loss: float | None
-    diverged: bool = False
-
-
 def planned_steps(how_many_training_steps: int | None, photos: int, batch_size: int) -> int:
     """Returns the most steps that training takes; see `FEWEST_STEPS` for the default."""
     if how_many_training_steps is not None:
@@ -171,14 +156,15 @@ def train_head(
     learning_rate: float,
     steps: int,
     batch_size: int,
+    optimizer: str = "adam",
     class_weight: str = "none",
     seed: int = 0,
     callbacks: Sequence["keras.callbacks.Callback"] = (),
 ) -> Training:
     """Trains a head in place, and leaves it with the weights of the best validation loss.
 
-    Adam with a learning rate that falls to zero along a cosine (Kingma and Ba 2015, Loshchilov
-    and Hutter 2017). Several steps run in one call into TensorFlow; `callbacks` see them together.
+    The learning rate falls to zero along a cosine (Loshchilov and Hutter 2017). Several steps run
+    in one call into TensorFlow; `callbacks` see them together.
 
     Args:
         head: compiled by this function.
@@ -187,6 +173,7 @@ def train_head(
         learning_rate: the largest one.
         steps: most steps; a few fewer are run where they don't divide into looks.
         batch_size: photos a step.
+        optimizer: "adam" (Kingma and Ba 2015), or "sgd" for plain gradient descent.
         class_weight: "balanced" weighs classes by the inverse of their photos, "none" does not.
         seed: of the shuffling.
         callbacks: Keras callbacks for `fit`; an epoch of theirs is one look of this training.
@@ -196,10 +183,9 @@ def train_head(
     per_look = max(STEPS_A_LOOK, steps // LOOKS)
     looks = max(1, steps // per_look)
     per_look = steps // looks
+    schedule = keras.optimizers.schedules.CosineDecay(learning_rate, looks * per_look)
     head.compile(
-        keras.optimizers.Adam(
-            keras.optimizers.schedules.CosineDecay(learning_rate, looks * per_look)
-        ),
+        keras.optimizers.SGD(schedule) if optimizer == "sgd" else keras.optimizers.Adam(schedule),
         loss="sparse_categorical_crossentropy",
         # The loss includes the penalty; what is watched is the cross-entropy alone.
         metrics=[
@@ -210,14 +196,14 @@ def train_head(
         # XLA takes longer to compile than a small head takes to train.
         jit_compile=False,
     )
-    keeper = _best_keeper(patience=PATIENCE)
+    keeper = best_keeper(patience=PATIENCE)
     head.fit(
         _batches(*train, batch_size, seed),
         epochs=looks,
         steps_per_epoch=per_look,
-        class_weight=_class_weights(train[1], class_weight),
+        class_weight=class_weights(train[1], class_weight),
         # First, because the others read what it finds.
-        callbacks=[_validator(*validation), *callbacks, keeper],
+        callbacks=[_validator(head, *validation), *callbacks, keeper],
         shuffle=False,
         verbose=0,
     )
@@ -267,7 +253,13 @@ def _gatherer(x: np.ndarray, y: np.ndarray) -> Callable[["tf.Tensor"], tuple]:
     return pairs
 
 
-def _class_weights(labels: np.ndarray, class_weight: str) -> dict[int, float] | None:
+def class_weights(labels: np.ndarray, class_weight: str) -> dict[int, float] | None:
+    """Returns the weight of each class that `--class_weight` means, as `fit` takes it.
+
+    Args:
+        labels: class indices of the training photos, int, [photos].
+        class_weight: "none" or "balanced".
+    """
     if class_weight != "balanced":
         return None
     classes, counts = np.unique(labels, return_counts=True)
@@ -276,78 +268,12 @@ def _class_weights(labels: np.ndarray, class_weight: str) -> dict[int, float] | 
     }
 
 
-def _validator(x: np.ndarray, y: np.ndarray) -> "keras.callbacks.Callback":
-    import keras
+def _validator(head: "keras.Model", x: np.ndarray, y: np.ndarray) -> "keras.callbacks.Callback":
+    def predictions() -> tuple[np.ndarray, np.ndarray]:
+        parts = [
+            np.asarray(head(np.asarray(x[start : start + 4096]), training=False))
+            for start in range(0, len(y), 4096)
+        ]
+        return np.concatenate(parts), y
 
-    class Validator(keras.callbacks.Callback):
-        """Adds `val_` metrics to an epoch's logs, as `fit(validation_data=...)` would.
-
-        Keras' own evaluation takes longer to start, 50 times a training, than a head to train.
-        """
-
-        def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-            if logs is None or not len(y):
-                return
-            probabilities = np.concatenate(
-                [
-                    np.asarray(self.model(np.asarray(x[start : start + 4096]), training=False))
-                    for start in range(0, len(y), 4096)
-                ]
-            )
-            of_truth = probabilities[np.arange(len(y)), y]
-            smallest = keras.config.epsilon()
-            cross_entropy = float(-np.log(np.clip(of_truth, smallest, 1)).mean())
-            penalty = float(sum(np.asarray(loss) for loss in self.model.losses))
-            logs["val_cross_entropy"] = cross_entropy
-            logs["val_loss"] = cross_entropy + penalty
-            logs["val_accuracy"] = float((probabilities.argmax(axis=1) == y).mean())
-
-    return Validator()
-
-
-def _best_keeper(patience: int) -> "keras.callbacks.Callback":
-    import keras
-
-    class BestKeeper(keras.callbacks.Callback):
-        """Keeps the weights of the lowest validation loss, and stops when it has passed.
-
-        Unlike EarlyStopping it restores them also when training ran to its last step.
-        """
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.best = math.inf
-            self.best_look = 0
-            self.looks = 0
-            self.diverged = False
-            self._weights: list[np.ndarray] = []
-
-        def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-            logs = logs or {}
-            self.looks = epoch + 1
-            loss = logs.get("val_cross_entropy")
-            if loss is None:
-                self.best_look = self.looks
-            elif loss < self.best:
-                self.best, self.best_look = loss, self.looks
-                self._weights = self.model.get_weights()
-            elif self.looks - self.best_look >= patience:
-                self.model.stop_training = True
-
-        def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-            if not math.isfinite((logs or {}).get("loss", 0.0)):
-                self.diverged = self.model.stop_training = True
-
-        def on_train_end(self, logs: dict[str, float] | None = None) -> None:
-            if self._weights:
-                self.model.set_weights(self._weights)
-
-        def training(self, steps_a_look: int) -> Training:
-            return Training(
-                steps=self.looks * steps_a_look,
-                best_step=self.best_look * steps_a_look,
-                validation_loss=self.best if math.isfinite(self.best) else None,
-                diverged=self.diverged,
-            )
-
-    return BestKeeper()
+    return validator(predictions if len(y) else None)

@@ -19,14 +19,13 @@ from PIL import (
     WebPImagePlugin,
 )
 
+from xferlearn.views import CROP_FRACTION
+
 if TYPE_CHECKING:
     import tensorflow as tf
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
 
-# Shorter side to 256/224 of what the network sees, then the centre: on the flowers 1.2 points
-# better than squashing the whole photo into the square.
-CROP_FRACTION = 0.875
 RESIZE_POLICY = "shorter side to 8/7, centre crop, bilinear, antialias below 1/2"
 
 _JPEG, _PNG, _BMP, _NONE = 0, 4, 5, 6  # 0 to 3: JPEG at 1/1, 1/2, 1/4 and 1/8 of its size
@@ -81,7 +80,12 @@ class PreparedImage:
 NO_IMAGE = PreparedImage(b"", _NONE, 1, 1, 1)
 
 
-def prepare(data: bytes, image_size: int | tuple[int, int], max_pixels: int) -> PreparedImage:
+def prepare(
+    data: bytes,
+    image_size: int | tuple[int, int],
+    max_pixels: int,
+    smallest_window: float = CROP_FRACTION,
+) -> PreparedImage:
     """Reads a photo's header, and brings rare forms to plain ones.
 
     Transparent pixels are put on white, of an animation the first frame is taken, 16 bits become
@@ -92,6 +96,7 @@ def prepare(data: bytes, image_size: int | tuple[int, int], max_pixels: int) -> 
         data: the file's bytes.
         image_size: side in px of the square that the network sees, or its height and width.
         max_pixels: photos with more pixels than this are refused before decoding.
+        smallest_window: the smallest `View.window` that it is to be seen through.
 
     Raises:
         BadImage: when the photo can't be used.
@@ -102,7 +107,7 @@ def prepare(data: bytes, image_size: int | tuple[int, int], max_pixels: int) -> 
         raise BadImage(f"{width} x {height} pixels, more than max_image_pixels={max_pixels}")
     orientation = _orientation(image)
     shorter = min(width, height)
-    needed = max(_height_and_width(image_size)) / CROP_FRACTION
+    needed = max(_height_and_width(image_size)) / smallest_window
     transparent = "transparency" in image.info
     # TensorFlow reads 16-bit gray rightly too, but Pillow's modes tell only that it is not 8.
     if image.mode in _PLAIN.get(name, ()) and not transparent:
@@ -177,6 +182,7 @@ def decode_pixels(
     orientation: "tf.Tensor",
     image_size: int | tuple[int, int],
     resize: str = "crop",
+    view: "tf.Tensor | None" = None,
 ) -> "tf.Tensor":
     """Decodes a prepared photo to what the network sees; for use in tf.data or eagerly.
 
@@ -186,6 +192,7 @@ def decode_pixels(
         orientation: int32, []: `PreparedImage.orientation`.
         image_size: side in px of the result, or its height and width.
         resize: "crop" or "squash", see `resize_pixels`.
+        view: float32, [6], as `View.parameters` returns it, instead of the centre; None for none.
 
     Returns:
         uint8, [height, width, 3], RGB, range [0, 255].
@@ -204,10 +211,12 @@ def decode_pixels(
             return tf.io.decode_jpeg(data, channels=3, ratio=ratio)
         # Only the blocks that the crop touches are decoded.
         sides = -(-tf.image.extract_jpeg_shape(data)[:2] // ratio)
-        box = _centre_box(sides, size)
+        box = _centre_box(sides, size) if view is None else _view_box(sides, view)
         return tf.image.decode_and_crop_jpeg(data, box, channels=3, ratio=ratio)
 
     def whole(pixels: tf.Tensor) -> tf.Tensor:
+        if view is not None:
+            return _boxed(pixels, _view_box(tf.shape(pixels)[:2], view))
         return _cropped(pixels, size) if resize == "crop" else pixels
 
     pixels = tf.switch_case(
@@ -223,6 +232,11 @@ def decode_pixels(
         ],
     )
     oriented = _oriented(_scaled(pixels, size), orientation)
+    if view is not None:
+        flip, brightness = view[4], view[5]
+        oriented = tf.cond(flip > 0, lambda: tf.reverse(oriented, [1]), lambda: oriented)
+        brighter = tf.round(tf.cast(oriented, tf.float32) * brightness)
+        oriented = tf.saturate_cast(brighter, tf.uint8)
     return tf.ensure_shape(oriented, [height, width, 3])
 
 
@@ -258,7 +272,24 @@ def _centre_box(sides: "tf.Tensor", size: "tf.Tensor") -> "tf.Tensor":
 def _cropped(pixels: "tf.Tensor", size: "tf.Tensor") -> "tf.Tensor":
     import tensorflow as tf
 
-    top, left, height, width = tf.unstack(_centre_box(tf.shape(pixels)[:2], size))
+    return _boxed(pixels, _centre_box(tf.shape(pixels)[:2], size))
+
+
+def _view_box(sides: "tf.Tensor", view: "tf.Tensor") -> "tf.Tensor":
+    """Returns the window of a view in px, as `_centre_box` does."""
+    import tensorflow as tf
+
+    box = tf.clip_by_value(
+        tf.cast(tf.round(view[2:4] * tf.cast(sides, tf.float32)), tf.int32), 1, sides
+    )
+    corner = tf.cast(tf.round(view[:2] * tf.cast(sides, tf.float32)), tf.int32)
+    return tf.concat([tf.clip_by_value(corner, 0, sides - box), box], axis=0)
+
+
+def _boxed(pixels: "tf.Tensor", box: "tf.Tensor") -> "tf.Tensor":
+    import tensorflow as tf
+
+    top, left, height, width = tf.unstack(box)
     return pixels[top : top + height, left : left + width]
 
 

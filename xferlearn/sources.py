@@ -9,13 +9,14 @@ import functools
 import glob
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from pathlib import Path
 from typing import Protocol
 
 from xferlearn.errors import UserError
 from xferlearn.images import SUFFIXES
 from xferlearn.manifest import check_counts
+from xferlearn.views import Augmentation
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class Entry:
         read: returns the file's bytes; raises OSError.
         size: bytes, as the file system says; 0 where it is not known before reading.
         fixed_split: the split that the data set's authors gave it.
+        view: how it is looked at, and the number of the view; None for the plain view.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Entry:
     read: Callable[[], bytes]
     size: int = 0
     fixed_split: str | None = None
+    view: tuple[Augmentation, int] | None = None
 
 
 class PhotoSource(Protocol):
@@ -81,6 +84,42 @@ class FileSource:
         for path, label in self.files:
             name = os.path.relpath(path, self.root).replace(os.sep, "/") if self.root else path
             yield Entry(name, label, functools.partial(_read_file, path), _size(path))
+
+
+@dataclasses.dataclass(frozen=True)
+class Selection:
+    """Some photos of a source, plain or in several views each.
+
+    Attributes:
+        source: all photos.
+        names: those that are meant.
+        augmentation: how their views vary; None for the plain view.
+        numbers: which views of each photo.
+    """
+
+    source: PhotoSource
+    names: Set[str]
+    augmentation: Augmentation | None = None
+    numbers: Sequence[int] = (0,)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Class names of the whole source."""
+        return self.source.labels
+
+    @property
+    def count(self) -> int:
+        """Number of views."""
+        return len(self.names) * len(self.numbers)
+
+    def entries(self) -> Iterator[Entry]:
+        """Yields the views in the source's order, those of a photo one after the other."""
+        for entry in self.source.entries():
+            if entry.name not in self.names:
+                continue
+            for number in self.numbers:
+                view = None if self.augmentation is None else (self.augmentation, number)
+                yield dataclasses.replace(entry, view=view)
 
 
 def read_image_dir(image_dir: str, labels: tuple[str, ...] | None = None) -> FileSource:

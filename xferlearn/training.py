@@ -4,30 +4,34 @@ import dataclasses
 import importlib.metadata
 import platform
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from xferlearn import backbones, heads, summaries
 from xferlearn.bundles import Bundle, check_model_dir, write_bundle
+from xferlearn.callbacks import Training
 from xferlearn.config import TrainConfig
 from xferlearn.dashboard.summary import write_transfer_summary
 from xferlearn.datasets import open_source
 from xferlearn.errors import UserError
 from xferlearn.extraction import Extraction
-from xferlearn.features import Features, feature_space
-from xferlearn.manifest import SPLITS, TEST, TRAIN, VALIDATION, Manifest, build_manifest
-from xferlearn.metrics import Evaluation, Misclassified, evaluate_predictions
+from xferlearn.finetuning import FineTuned, fine_tune, select_layers
+from xferlearn.fitting import (
+    Fitted,
+    Prepared,
+    diverged_error,
+    fit_head,
+    load_backbone_of,
+    prepare,
+)
+from xferlearn.manifest import SPLITS, TEST, VALIDATION, Manifest
+from xferlearn.metrics import Evaluation, Misclassified
 from xferlearn.progress import StageClock
 from xferlearn.runtime import start_tensorflow
-from xferlearn.sources import PhotoSource
 from xferlearn.synsets import synset_name
 from xferlearn.version import __version__
-
-if TYPE_CHECKING:
-    import keras
 
 _VERSIONED = ("tensorflow", "keras", "tensorboard", "tensorflow-datasets", "numpy", "pillow")
 
@@ -42,6 +46,7 @@ class TrainResult:
         manifest: the photos and their split.
         extraction: what was computed and what was cached.
         training: steps run, best step.
+        fine_tuned: what fine-tuning gave, kept or not; None where none was asked for.
         validation: evaluation on the validation split, which chose the weights.
         test: evaluation on the test split, which chose nothing.
         misclassified: the test photos that the model labels wrongly.
@@ -54,7 +59,8 @@ class TrainResult:
     run_dir: Path | None
     manifest: Manifest
     extraction: Extraction
-    training: heads.Training
+    training: Training
+    fine_tuned: FineTuned | None
     validation: Evaluation
     test: Evaluation
     misclassified: tuple[Misclassified, ...]
@@ -85,47 +91,55 @@ def train_with(config: TrainConfig) -> TrainResult:
     """Trains as `config` says; see `train`."""
     clock = StageClock()
     check_model_dir(config.model_dir or "", config.overwrite)
+    if config.unfreeze and not config.validation_percentage:
+        raise UserError("--unfreeze needs validation photos: they tell whether it was better.")
     backbones.resolve_backbone(config.backbone, config.image_size)
     with clock.stage("list photos"):
         source = open_source(config)
     with clock.stage("import"):
         start_tensorflow()
     with clock.stage("backbone"):
-        backbone = backbones.load_backbone(
-            config.backbone, weights=config.weights, image_size=config.image_size, seed=config.seed
-        )
-        features = Features(lambda kind: feature_space(backbone, kind), lambda: backbone, config)
+        backbone = load_backbone_of(config)
+        if config.unfreeze:
+            select_layers(backbone, config.unfreeze)
     with clock.stage("bottlenecks"):
-        extraction = features.extract(source, config)
-        store = features.store
-        manifest = split_photos(source, extraction, config)
-        x = store.read([photo.digest for photo in manifest.photos])
-    y = np.array([photo.label for photo in manifest.photos], np.int32)
+        prepared = prepare(config, source, backbone)
+        manifest = prepared.split(config)
     run_dir = None
     if config.summaries != "none":
-        run_dir = summaries.create_run(config.logs_dir, _run_name(config, backbone.name))
-    problems = [*features.fallbacks, *store.problems]
+        run_dir = summaries.create_run(config.logs_dir, run_name(config, backbone.name))
+    problems = [*prepared.features.fallbacks, *prepared.features.store.problems]
     with clock.stage("training"):
-        head, training = _fit(config, manifest, x, y, run_dir, problems.append)
+        fitted = fit_head(
+            config, prepared, run_dir=run_dir, manifest=manifest, on_error=problems.append
+        )
+    if fitted.training.diverged:
+        raise diverged_error(config)
+    fine_tuned = None
+    if config.unfreeze:
+        with clock.stage("fine-tuning"):
+            state = _state_path(config)
+            fine_tuned = fine_tune(
+                config, prepared, fitted, state, run_dir=run_dir, on_error=problems.append
+            )
+        if fine_tuned.better:
+            prepared, fitted = fine_tuned.prepared, fine_tuned.fitted
     with clock.stage("test"):
         # The test split is looked at here, once, after everything has been chosen.
-        probabilities = {
-            split: heads.predict_head(head, x[manifest.indices(split)])
-            for split in (VALIDATION, TEST)
-        }
+        probabilities = {split: fitted.probabilities(split) for split in (VALIDATION, TEST)}
         validation, test = (
-            evaluate_predictions(
-                manifest.labels, y[manifest.indices(split)], probabilities[split].argmax(axis=1)
-            )
-            for split in (VALIDATION, TEST)
+            fitted.evaluate(split, probabilities[split]) for split in (VALIDATION, TEST)
         )
+    extraction, training = prepared.extraction, fitted.training
     with clock.stage("model"):
-        classifier = heads.build_classifier(backbone, head)
-        metadata = _metadata(config, features, manifest, extraction, training, validation, test)
+        classifier = heads.build_classifier(prepared.backbone, fitted.head)
+        metadata = _metadata(config, prepared, fitted, fine_tuned, validation, test)
         metadata["timings"] |= {"seconds": _rounded(clock.seconds)}
         bundle = write_bundle(
             config.model_dir or "", classifier, manifest, metadata, overwrite=config.overwrite
         )
+        if config.unfreeze:
+            state.unlink(missing_ok=True)
     if run_dir is not None:
         # After the model: whatever happens here can't cost it.
         with clock.stage("summaries"):
@@ -133,8 +147,8 @@ def train_with(config: TrainConfig) -> TrainResult:
                 config=config,
                 source=source,
                 manifest=manifest,
-                bottlenecks=x,
-                head=head,
+                bottlenecks=fitted.bottlenecks,
+                head=fitted.head,
                 classifier=classifier,
                 probabilities=probabilities,
                 evaluations={VALIDATION: validation, TEST: test},
@@ -151,6 +165,7 @@ def train_with(config: TrainConfig) -> TrainResult:
         manifest=manifest,
         extraction=extraction,
         training=training,
+        fine_tuned=fine_tuned,
         validation=validation,
         test=test,
         misclassified=_misclassified(manifest, probabilities[TEST]),
@@ -159,73 +174,13 @@ def train_with(config: TrainConfig) -> TrainResult:
     )
 
 
-def split_photos(source: PhotoSource, extraction: Extraction, config: TrainConfig) -> Manifest:
-    """Returns the manifest of what was extracted, split as `config` says.
-
-    Where the dataset's authors have set test or validation photos apart, none are added to them.
-    """
-    official = {photo.fixed_split for photo in extraction.photos}
-    return build_manifest(
-        source.labels,
-        extraction.photos,
-        extraction.bad,
-        testing_percentage=0 if TEST in official else config.testing_percentage,
-        validation_percentage=0 if VALIDATION in official else config.validation_percentage,
-        split_seed=config.split_seed,
-    )
+def _state_path(config: TrainConfig) -> Path:
+    model_dir = Path(config.model_dir or "").absolute()
+    return model_dir.with_name(f".{model_dir.name}.fine-tuning")
 
 
-def _fit(
-    config: TrainConfig,
-    manifest: Manifest,
-    x: np.ndarray,
-    y: np.ndarray,
-    run_dir: Path | None,
-    on_error: Callable[[str], None],
-) -> tuple["keras.Model", heads.Training]:
-    train, validation = manifest.indices(TRAIN), manifest.indices(VALIDATION)
-    callbacks = []
-    if run_dir is not None:
-        first = train[: config.train_batch_size]
-        callbacks.append(
-            summaries.scalars_callback(
-                run_dir,
-                batch=(x[first], y[first]),
-                histograms=config.summaries == "full",
-                on_error=on_error,
-            )
-        )
-    head = heads.build_head(
-        x.shape[1],
-        len(manifest.labels),
-        hidden_units=config.hidden_units,
-        dropout=config.dropout,
-        weight_decay=config.weight_decay,
-        scale=heads.measure_scale(x[train]),
-        seed=config.seed,
-    )
-    training = heads.train_head(
-        head,
-        (x[train], y[train]),
-        (x[validation], y[validation]),
-        learning_rate=config.learning_rate,
-        steps=heads.planned_steps(
-            config.how_many_training_steps, len(train), config.train_batch_size
-        ),
-        batch_size=config.train_batch_size,
-        class_weight=config.class_weight,
-        seed=config.seed,
-        callbacks=callbacks,
-    )
-    if training.diverged:
-        raise UserError(
-            f"Training diverged: the loss is no number any more. learning_rate="
-            f"{config.learning_rate:g} is too large; try a tenth of it."
-        )
-    return head, training
-
-
-def _run_name(config: TrainConfig, backbone: str) -> str:
+def run_name(config: TrainConfig, backbone: str) -> str:
+    """Returns what a run's folder is called after its date: the network and what was changed."""
     short = {
         "image_size": "px",
         "learning_rate": "lr",
@@ -235,9 +190,13 @@ def _run_name(config: TrainConfig, backbone: str) -> str:
         "weight_decay": "wd",
         "split_seed": "split",
         "seed": "seed",
+        "optimizer": "",
+        "augment": "augment-",
+        "unfreeze": "unfreeze-",
     }
     changed = config.changed()
-    parts = [f"{key}{changed[name]:g}" for name, key in short.items() if name in changed]
+    values = {name: f"{v:g}" if isinstance(v, float) else str(v) for name, v in changed.items()}
+    parts = [f"{key}{values[name]}" for name, key in short.items() if name in values]
     return "_".join([backbone, *parts])
 
 
@@ -253,13 +212,14 @@ def _misclassified(manifest: Manifest, probabilities: np.ndarray) -> tuple[Miscl
 
 def _metadata(
     config: TrainConfig,
-    features: Features,
-    manifest: Manifest,
-    extraction: Extraction,
-    training: heads.Training,
+    prepared: Prepared,
+    fitted: Fitted,
+    fine_tuned: FineTuned | None,
     validation: Evaluation,
     test: Evaluation,
 ) -> dict[str, Any]:
+    features, extraction = prepared.features, prepared.extraction
+    manifest, training = fitted.manifest, fitted.training
     space = features.store.space
     counts = manifest.counts()
     names = {label: synset_name(label) for label in manifest.labels}
@@ -295,6 +255,7 @@ def _metadata(
             "best_step": training.best_step,
             "validation_loss": training.validation_loss,
         },
+        "fine_tuning": fine_tuned.as_dict() if fine_tuned else None,
         "split": {
             "counts": counts,
             "totals": {split: sum(row[split] for row in counts.values()) for split in SPLITS},

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from xferlearn.callbacks import cross_entropy
 from xferlearn.config import TrainConfig
 from xferlearn.manifest import Manifest
 from xferlearn.metrics import Evaluation
@@ -63,5 +64,4 @@ class RunRecord:
         probabilities, truth = self.probabilities[split], self.truth(split)
         if not len(truth):
             return None
-        picked = probabilities[np.arange(len(truth)), truth]
-        return float(-np.log(np.maximum(picked, 1e-7)).mean())
+        return cross_entropy(probabilities, truth)

@@ -1,0 +1,32 @@
+"""Every setting of every command: name, default, range and meaning, in one place.
+
+The command line makes its flags from these classes, the Python API its keyword arguments, the
+metadata and the run card their entries. A default that was chosen by measurement says so in its
+help; the command that measured it is `tools/bench_train.py`.
+"""
+
+from xferlearn.config.board import BoardConfig
+from xferlearn.config.images import DEFAULT_BACKBONE, ImageConfig, default_bottleneck_dir
+from xferlearn.config.models import (
+    EvaluateConfig,
+    ExportConfig,
+    InspectConfig,
+    LabelConfig,
+    ModelConfig,
+)
+from xferlearn.config.training import TrainConfig
+from xferlearn.settings import Config
+
+__all__ = [
+    "DEFAULT_BACKBONE",
+    "BoardConfig",
+    "Config",
+    "EvaluateConfig",
+    "ExportConfig",
+    "ImageConfig",
+    "InspectConfig",
+    "LabelConfig",
+    "ModelConfig",
+    "TrainConfig",
+    "default_bottleneck_dir",
+]

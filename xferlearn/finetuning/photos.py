@@ -1,0 +1,102 @@
+"""Photos for fine-tuning: batches of new views in every pass, and the validation photos."""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from xferlearn.config import TrainConfig
+from xferlearn.extraction import decoded_batches, load_photos
+from xferlearn.sources import Entry, FileSource, PhotoSource, Selection
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+# Photos of a dataset come with their bytes; this many of them are shuffled at a time.
+_SHUFFLED_BYTES = 512 * 2**20
+
+
+def training_batches(
+    config: TrainConfig,
+    source: PhotoSource,
+    labels: dict[str, int],
+    image_size: int,
+    first_epoch: int,
+) -> "tf.data.Dataset":
+    """Returns batches of pixels and classes without end, every pass in an order of its own."""
+    import tensorflow as tf
+
+    augmentation = config.augmentation(fine_tuning=True)
+
+    def entries(epoch: int) -> Iterator[Entry]:
+        # Pass 0 sees view 1: number 0 is always the plain one.
+        chosen = Selection(source, labels.keys(), augmentation, (epoch + 1,))
+        rng = np.random.default_rng([config.seed, epoch])
+        return _shuffled(chosen.entries(), rng, holds_bytes=not isinstance(source, FileSource))
+
+    def generate() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        epoch = first_epoch
+        while True:
+            ordered = _Ordered(source.labels, len(labels), entries(epoch))
+            for batch in decoded_batches(
+                load_photos(ordered, image_size, config),
+                image_size,
+                config,
+                batch_size=config.fine_tune_batch_size,
+                views=True,
+            ):
+                if batch.photos:
+                    yield batch.pixels, np.array([labels[p.entry.name] for p in batch.photos])
+            epoch += 1
+
+    signature = (
+        tf.TensorSpec([None, image_size, image_size, 3], tf.uint8),
+        tf.TensorSpec([None], tf.int32),
+    )
+    return tf.data.Dataset.from_generator(generate, output_signature=signature).prefetch(2)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Ordered:
+    labels: tuple[str, ...]
+    count: int
+    items: Iterator[Entry]
+
+    def entries(self) -> Iterator[Entry]:
+        return self.items
+
+
+def _shuffled(
+    entries: Iterator[Entry], rng: np.random.Generator, *, holds_bytes: bool
+) -> Iterator[Entry]:
+    window: list[Entry] = []
+    held = 0
+    for entry in entries:
+        window.append(entry)
+        held += entry.size if holds_bytes else 0
+        while held > _SHUFFLED_BYTES:
+            picked = int(rng.integers(len(window)))
+            window[picked], window[-1] = window[-1], window[picked]
+            held -= window[-1].size
+            yield window.pop()
+    for index in rng.permutation(len(window)):
+        yield window[index]
+
+
+def validation_predictions(
+    model: "keras.Model", validation: Selection, config: TrainConfig
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns a classifier's probabilities for photos, and their class indices.
+
+    Returns:
+        Float32, [photos, classes], and int32, [photos].
+    """
+    size = model.input_shape[1]
+    probabilities, labels = [], []
+    for batch in decoded_batches(load_photos(validation, size, config), size, config):
+        if batch.photos:
+            probabilities.append(model.predict_on_batch(batch.pixels))
+            labels += [photo.entry.label for photo in batch.photos]
+    return np.concatenate(probabilities), np.array(labels, np.int32)

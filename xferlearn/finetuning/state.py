@@ -1,0 +1,117 @@
+"""What a killed fine-tuning goes on from."""
+
+import json
+import os
+import uuid
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import keras
+
+
+class State:
+    """What a fine-tuning has reached, in one file that is whole or not there.
+
+    Attributes:
+        keeper: the callback of `best_keeper`, whose state is part of it.
+        writable: False once writing has failed.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        key: str,
+        model: "keras.Model",
+        keeper: Any,
+        on_error: Callable[[str], None],
+    ) -> None:
+        """Names the file, and reads and writes nothing.
+
+        Args:
+            path: the file.
+            key: what the state belongs to; another one's is passed over.
+            model: built and compiled.
+            keeper: the callback of `best_keeper`.
+            on_error: called once where the file can't be written; training goes on.
+        """
+        self._path, self._key, self._model, self.keeper = path, key, model, keeper
+        self._on_error = on_error
+        self.writable = True
+
+    def restore(self) -> int:
+        """Takes up what an earlier run left; returns how many passes it had made."""
+        try:
+            with np.load(self._path, allow_pickle=False) as arrays:
+                told = json.loads(str(arrays["state"]))
+                if told["key"] != self._key:
+                    return 0
+                model, best, optimizer = (
+                    [arrays[f"{name}_{i}"] for i in range(told[name])]
+                    for name in ("model", "best", "optimizer")
+                )
+            self._model.set_weights(model)
+            for variable, value in zip(self._model.optimizer.variables, optimizer, strict=True):
+                variable.assign(value)
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
+            return 0
+        keeper = self.keeper
+        keeper.best, keeper.best_look, keeper.looks = told["loss"], told["best_look"], told["looks"]
+        keeper.weights = best
+        return int(told["looks"])
+
+    def save(self) -> None:
+        """Writes the file anew."""
+        groups = {
+            "model": self._model.get_weights(),
+            "best": self.keeper.weights,
+            "optimizer": [np.asarray(variable) for variable in self._model.optimizer.variables],
+        }
+        told = {
+            "key": self._key,
+            "loss": self.keeper.best,
+            "best_look": self.keeper.best_look,
+            "looks": self.keeper.looks,
+            **{name: len(values) for name, values in groups.items()},
+        }
+        arrays = {
+            f"{n}_{i}": value for n, values in groups.items() for i, value in enumerate(values)
+        }
+        temporary = self._path.with_name(f"{self._path.name}.{uuid.uuid4().hex[:8]}.tmp")
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with temporary.open("wb") as file:
+                np.savez(file, state=np.array(json.dumps(told)), **arrays)
+                os.fsync(file.fileno())
+            os.replace(temporary, self._path)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            self.writable = False
+            self._on_error(
+                f"Can't write {self._path}: {error.strerror or error}. An interrupted fine-tuning"
+                " will start anew."
+            )
+
+    def forget(self) -> None:
+        """Removes the file."""
+        self._path.unlink(missing_ok=True)
+
+    def callback(self) -> "keras.callbacks.Callback":
+        """Returns a callback that saves after every pass; it belongs behind the keeper."""
+        import keras
+
+        class Saver(keras.callbacks.Callback):
+            def __init__(self, state: State) -> None:
+                super().__init__()
+                self._state = state
+
+            def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+                if self._state.writable and not self._state.keeper.diverged:
+                    self._state.save()
+
+        return Saver(self)

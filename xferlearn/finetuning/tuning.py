@@ -1,0 +1,235 @@
+"""The fine-tuning itself.
+
+Only what was unfrozen moves. BatchNormalization never does: its statistics, from ImageNet, would
+be replaced by those of a few small batches. What was learned replaces the frozen model only where
+it is better on the validation photos.
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from xferlearn import heads, summaries
+from xferlearn.callbacks import best_keeper, cross_entropy, validator
+from xferlearn.config import TrainConfig
+from xferlearn.finetuning.layers import copy_of, select_layers, unfreeze
+from xferlearn.finetuning.photos import training_batches, validation_predictions
+from xferlearn.finetuning.state import State
+from xferlearn.fitting import Fitted, Prepared, diverged_error, prepare
+from xferlearn.manifest import TRAIN, VALIDATION
+from xferlearn.metrics import Evaluation
+from xferlearn.progress import progress_bar
+from xferlearn.sources import Selection
+
+if TYPE_CHECKING:
+    import keras
+
+WARM_UP_EPOCHS = 1
+# Settings that change neither what is learned nor from what.
+_NOT_LEARNED = (
+    "model_dir", "overwrite", "logs_dir", "summaries", "print_misclassified_test_images",
+    "bottleneck_dir", "on_bad_image", "engine", "precision", "export",
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class FineTuned:
+    """What a fine-tuning gave.
+
+    Attributes:
+        layers: names of the backbone's layers that were trained.
+        weights: how many numbers those layers have.
+        epochs: passes over the training photos.
+        best_epoch: the pass whose weights were kept.
+        resumed: passes that an earlier, interrupted run had made.
+        frozen: the model before, on the validation photos.
+        frozen_loss: its cross-entropy there.
+        tuned: the model afterwards, on the validation photos.
+        tuned_loss: its cross-entropy there; None where the photos can't tell.
+        prepared: the photos' bottlenecks of the tuned network.
+        fitted: its head.
+    """
+
+    layers: tuple[str, ...]
+    weights: int
+    epochs: int
+    best_epoch: int
+    resumed: int
+    frozen: Evaluation
+    frozen_loss: float
+    tuned: Evaluation
+    tuned_loss: float
+    prepared: Prepared
+    fitted: Fitted
+
+    @property
+    def better(self) -> bool:
+        """Whether the tuned model is to be kept: by its validation cross-entropy."""
+        return self.tuned_loss < self.frozen_loss
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns everything for the metadata."""
+        return {
+            "kept": self.better,
+            "layers": list(self.layers),
+            "weights": self.weights,
+            "epochs": self.epochs,
+            "best_epoch": self.best_epoch,
+            "validation": {
+                "frozen": {**self.frozen.as_dict(), "cross_entropy": self.frozen_loss},
+                "fine_tuned": {**self.tuned.as_dict(), "cross_entropy": self.tuned_loss},
+            },
+        }
+
+
+def fine_tune(
+    config: TrainConfig,
+    prepared: Prepared,
+    fitted: Fitted,
+    state_path: Path,
+    *,
+    run_dir: Path | None = None,
+    on_error: Callable[[str], None] = lambda problem: None,
+) -> FineTuned:
+    """Trains the layers that `config.unfreeze` names, and the head, on views of the photos.
+
+    Adam warms up over the first pass and falls to zero along a cosine. The weights of the pass
+    with the lowest validation cross-entropy are kept. After every pass all is saved, and a second
+    run with the same settings and photos goes on from there.
+
+    Args:
+        config: settings.
+        prepared: the photos, and the frozen backbone, which stays as it is.
+        fitted: the head on it, which stays as it is.
+        state_path: file for what a killed run left; removed by `forget`.
+        run_dir: folder of the run; charts go to `fine_tuning` in it.
+        on_error: called with what could not be written.
+
+    Raises:
+        UserError: when there are no such layers, no validation photos, or training diverges.
+    """
+    import keras
+    import tensorflow as tf
+
+    manifest = fitted.manifest
+    training = [manifest.photos[i] for i in manifest.indices(TRAIN)]
+    labels = {photo.name: photo.label for photo in training}
+    devices = tf.config.list_logical_devices("GPU")
+    strategy = (
+        tf.distribute.MirroredStrategy() if len(devices) > 1 else tf.distribute.get_strategy()
+    )
+    steps = -(-len(training) // config.fine_tune_batch_size)
+    with strategy.scope():
+        backbone = copy_of(prepared.backbone)
+        head = copy_of(fitted.head)
+        model = heads.build_classifier(backbone, head)
+        chosen = select_layers(backbone, config.unfreeze or "")
+        unfreeze(backbone, chosen)
+        head.trainable = True
+        schedule = keras.optimizers.schedules.CosineDecay(
+            0.0,
+            steps * max(1, config.fine_tune_epochs - WARM_UP_EPOCHS),
+            warmup_target=config.fine_tune_learning_rate,
+            warmup_steps=steps * WARM_UP_EPOCHS,
+        )
+        model.compile(
+            keras.optimizers.Adam(schedule),
+            loss="sparse_categorical_crossentropy",
+            metrics=["accuracy", keras.metrics.SparseCategoricalCrossentropy(name="cross_entropy")],
+            # XLA's convolutions are several times slower than oneDNN's on a CPU.
+            jit_compile=bool(devices),
+        )
+        model.optimizer.build(model.trainable_variables)
+        keeper = best_keeper(patience=config.fine_tune_epochs)
+        state = State(state_path, _key(config, prepared, fitted), model, keeper, on_error)
+        resumed = state.restore()
+    batches = training_batches(config, prepared.source, labels, backbone.input_shape[1], resumed)
+    validation = Selection(
+        prepared.source, {manifest.photos[i].name for i in manifest.indices(VALIDATION)}
+    )
+    callbacks = [
+        validator(lambda: validation_predictions(model, validation, config)),
+        keeper,
+        state.callback(),
+        _bar(resumed * steps, config.fine_tune_epochs * steps),
+    ]
+    if run_dir is not None:
+        callbacks.append(summaries.scalars_callback(run_dir / "fine_tuning", on_error=on_error))
+    if resumed < config.fine_tune_epochs:
+        model.fit(
+            batches,
+            epochs=config.fine_tune_epochs,
+            initial_epoch=resumed,
+            steps_per_epoch=steps,
+            class_weight=heads.class_weights(
+                np.array([photo.label for photo in training]), config.class_weight
+            ),
+            callbacks=callbacks,
+            shuffle=False,
+            verbose=0,
+        )
+    else:
+        model.set_weights(keeper.weights)
+    if keeper.diverged:
+        state.forget()
+        raise diverged_error(config, "fine_tune_learning_rate")
+    backbone.trainable = False
+    tuned = prepare(config, prepared.source, backbone)
+    tuned_fit = dataclasses.replace(fitted, bottlenecks=tuned.read(manifest.photos), head=head)
+    before, after = fitted.probabilities(VALIDATION), tuned_fit.probabilities(VALIDATION)
+    truth = fitted.truth(VALIDATION)
+    return FineTuned(
+        layers=tuple(layer.name for layer in chosen),
+        weights=sum(layer.count_params() for layer in chosen),
+        epochs=keeper.looks,
+        best_epoch=keeper.best_look,
+        resumed=resumed,
+        frozen=fitted.evaluate(VALIDATION, before),
+        frozen_loss=cross_entropy(before, truth),
+        tuned=tuned_fit.evaluate(VALIDATION, after),
+        tuned_loss=cross_entropy(after, truth),
+        prepared=tuned,
+        fitted=tuned_fit,
+    )
+
+
+def _bar(done: int, steps: int) -> "keras.callbacks.Callback":
+    import keras
+
+    class Bar(keras.callbacks.Callback):
+        def __init__(self) -> None:
+            super().__init__()
+            self._bar = progress_bar("fine-tuning", steps, "step")
+            self._bar.update(done)
+
+        def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+            self._bar.update()
+
+        def on_train_end(self, logs: dict | None = None) -> None:
+            self._bar.close()
+
+    return Bar()
+
+
+def _key(config: TrainConfig, prepared: Prepared, fitted: Fitted) -> str:
+    """Returns a name for what a fine-tuning starts from and does."""
+    settings = {
+        name: value
+        for name, value in dataclasses.asdict(config).items()
+        if name not in _NOT_LEARNED
+    }
+    manifest = fitted.manifest
+    parts = [
+        json.dumps(settings, sort_keys=True, default=str),
+        prepared.features.store.space.weights_sha256,
+        *(
+            f"{p.digest.hex()} {p.label} {split}"
+            for p, split in zip(manifest.photos, manifest.splits, strict=True)
+        ),
+    ]
+    return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogateescape")).hexdigest()

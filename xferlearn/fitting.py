@@ -1,0 +1,210 @@
+"""Photos -> bottlenecks -> a trained head: what `train` and every run of an experiment share."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from xferlearn import backbones, heads, summaries
+from xferlearn.callbacks import Training
+from xferlearn.config import TrainConfig
+from xferlearn.errors import UserError, XferlearnError
+from xferlearn.extraction import Extraction
+from xferlearn.features import Features, feature_space
+from xferlearn.manifest import TEST, TRAIN, VALIDATION, Manifest, Photo, build_manifest
+from xferlearn.metrics import Evaluation, evaluate_predictions
+from xferlearn.sources import PhotoSource, Selection
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """Photos whose bottlenecks are cached, and the frozen network that made them.
+
+    Attributes:
+        source: where the photos can be read again.
+        backbone: the network.
+        features: its engine and store.
+        extraction: the photos, and those that were left out.
+    """
+
+    source: PhotoSource
+    backbone: "keras.Model"
+    features: Features
+    extraction: Extraction
+
+    def split(self, config: TrainConfig) -> Manifest:
+        """Returns the photos, split as `config` says.
+
+        Where the dataset's authors have set test or validation photos apart, none are added to
+        them.
+        """
+        official = {photo.fixed_split for photo in self.extraction.photos}
+        return build_manifest(
+            self.source.labels,
+            self.extraction.photos,
+            self.extraction.bad,
+            testing_percentage=0 if TEST in official else config.testing_percentage,
+            validation_percentage=0 if VALIDATION in official else config.validation_percentage,
+            split_seed=config.split_seed,
+        )
+
+    def read(self, photos: tuple[Photo, ...]) -> np.ndarray:
+        """Returns the bottlenecks of photos in the plain view, float32, [photos, width]."""
+        return self.features.store.read([photo.digest for photo in photos])
+
+    def views(self, photos: list[Photo], config: TrainConfig) -> tuple[np.ndarray, np.ndarray]:
+        """Returns bottlenecks and classes of the views of training photos; computes missing ones.
+
+        Args:
+            photos: the photos.
+            config: which views, and how many; limits.
+
+        Returns:
+            Float32, [views, width], and int32, [views]: all views of a photo one after the other,
+            the plain one first.
+        """
+        augmentation = config.augmentation()
+        count = min(config.augment_views, augmentation.most_views or config.augment_views)
+        if count > 1:
+            names = {photo.name for photo in photos}
+            chosen = Selection(self.source, names, augmentation, range(1, count))
+            self.features.extract(chosen, config, views=True)
+        keys = [
+            augmentation.view(photo.digest, number).key(photo.digest)
+            for photo in photos
+            for number in range(count)
+        ]
+        try:
+            return self.features.store.read(keys), np.repeat(_labels(photos), count)
+        except KeyError:
+            raise XferlearnError(
+                "Some training photos changed while they were being read. Run again."
+            ) from None
+
+
+def prepare(config: TrainConfig, source: PhotoSource, backbone: "keras.Model") -> Prepared:
+    """Returns photos with their bottlenecks: those that are not cached yet are computed.
+
+    Args:
+        config: engine, precision, folder of the bottlenecks, limits.
+        source: the photos.
+        backbone: as `load_backbone` returns it, or fine-tuned.
+    """
+    features = Features(lambda kind: feature_space(backbone, kind), lambda: backbone, config)
+    return Prepared(source, backbone, features, features.extract(source, config))
+
+
+def load_backbone_of(config: TrainConfig) -> "keras.Model":
+    """Returns the frozen backbone that a config names."""
+    return backbones.load_backbone(
+        config.backbone, weights=config.weights, image_size=config.image_size, seed=config.seed
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Fitted:
+    """A trained head with the photos that it was trained, and can be measured, on.
+
+    Attributes:
+        manifest: the photos and their split.
+        bottlenecks: of `manifest.photos`, float32, [photos, width].
+        head: from bottlenecks to probabilities.
+        training: how its training went.
+    """
+
+    manifest: Manifest
+    bottlenecks: np.ndarray
+    head: "keras.Model"
+    training: Training
+
+    def probabilities(self, split: str) -> np.ndarray:
+        """Returns the head's answers for a split's photos, float32, [photos, classes]."""
+        return heads.predict_head(self.head, self.bottlenecks[self.manifest.indices(split)])
+
+    def truth(self, split: str) -> np.ndarray:
+        """Returns the class indices of a split's photos, int32, [photos]."""
+        return _labels([self.manifest.photos[i] for i in self.manifest.indices(split)])
+
+    def evaluate(self, split: str, probabilities: np.ndarray) -> Evaluation:
+        """Returns how good probabilities of a split's photos are."""
+        return evaluate_predictions(
+            self.manifest.labels, self.truth(split), probabilities.argmax(axis=1)
+        )
+
+
+def fit_head(
+    config: TrainConfig,
+    prepared: Prepared,
+    *,
+    run_dir: Path | None = None,
+    manifest: Manifest | None = None,
+    on_error: Callable[[str], None] = lambda problem: None,
+) -> Fitted:
+    """Trains a head as `config` says; a training that diverged is returned as such.
+
+    Args:
+        config: settings of split, augmentation and head.
+        prepared: the photos.
+        run_dir: folder for the charts of the training; None for none.
+        manifest: the photos and their split; None for all photos, split as `config` says.
+        on_error: called with what could not be written there.
+    """
+    manifest = manifest or prepared.split(config)
+    x = prepared.read(manifest.photos)
+    y = _labels(manifest.photos)
+    train, validation = manifest.indices(TRAIN), manifest.indices(VALIDATION)
+    if config.augmentation().most_views == 1:
+        train_x, train_y = x[train], y[train]
+    else:
+        train_x, train_y = prepared.views([manifest.photos[i] for i in train], config)
+    callbacks = []
+    if run_dir is not None:
+        callbacks.append(
+            summaries.scalars_callback(
+                run_dir,
+                batch=(train_x[: config.train_batch_size], train_y[: config.train_batch_size]),
+                histograms=config.summaries == "full",
+                on_error=on_error,
+            )
+        )
+    head = heads.build_head(
+        x.shape[1],
+        len(manifest.labels),
+        hidden_units=config.hidden_units,
+        dropout=config.dropout,
+        weight_decay=config.weight_decay,
+        scale=heads.measure_scale(train_x),
+        seed=config.seed,
+    )
+    training = heads.train_head(
+        head,
+        (train_x, train_y),
+        (x[validation], y[validation]),
+        learning_rate=config.learning_rate,
+        steps=heads.planned_steps(
+            config.how_many_training_steps, len(train), config.train_batch_size
+        ),
+        batch_size=config.train_batch_size,
+        optimizer=config.optimizer,
+        class_weight=config.class_weight,
+        seed=config.seed,
+        callbacks=callbacks,
+    )
+    return Fitted(manifest, x, head, training)
+
+
+def diverged_error(config: TrainConfig, name: str = "learning_rate") -> UserError:
+    """Returns the error of a training that diverged; `name` is the setting to blame."""
+    return UserError(
+        f"Training diverged: the loss is no number any more. {name}={getattr(config, name):g} is"
+        " too large; try a tenth of it."
+    )
+
+
+def _labels(photos: tuple[Photo, ...] | list[Photo]) -> np.ndarray:
+    return np.array([photo.label for photo in photos], np.int32)
