@@ -12,10 +12,11 @@ import numpy as np
 from xferlearn import backbones, heads, summaries
 from xferlearn.bundles import Bundle, check_model_dir, write_bundle
 from xferlearn.callbacks import Training
-from xferlearn.config import TrainConfig
+from xferlearn.config import ExportConfig, TrainConfig
 from xferlearn.dashboard.summary import write_transfer_summary
 from xferlearn.datasets import open_source
-from xferlearn.errors import UserError
+from xferlearn.errors import UserError, XferlearnError
+from xferlearn.exports import ExportResult, check_formats, export_with
 from xferlearn.extraction import Extraction
 from xferlearn.finetuning import FineTuned, fine_tune, select_layers
 from xferlearn.fitting import (
@@ -47,6 +48,7 @@ class TrainResult:
         extraction: what was computed and what was cached.
         training: steps run, best step.
         fine_tuned: what fine-tuning gave, kept or not; None where none was asked for.
+        exported: what `config.export` asked for; None where nothing was, or nothing could be.
         validation: evaluation on the validation split, which chose the weights.
         test: evaluation on the test split, which chose nothing.
         misclassified: the test photos that the model labels wrongly.
@@ -61,6 +63,7 @@ class TrainResult:
     extraction: Extraction
     training: Training
     fine_tuned: FineTuned | None
+    exported: ExportResult | None
     validation: Evaluation
     test: Evaluation
     misclassified: tuple[Misclassified, ...]
@@ -90,6 +93,7 @@ def train(**settings: Any) -> TrainResult:
 def train_with(config: TrainConfig) -> TrainResult:
     """Trains as `config` says; see `train`."""
     clock = StageClock()
+    exporting = _export_config(config)
     check_model_dir(config.model_dir or "", config.overwrite)
     if config.unfreeze and not config.validation_percentage:
         raise UserError("--unfreeze needs validation photos: they tell whether it was better.")
@@ -159,6 +163,13 @@ def train_with(config: TrainConfig) -> TrainResult:
             )
             problems += summaries.write_run(run_dir, record, config.summaries)
             problems += write_transfer_summary(run_dir, record, photos=config.summaries == "full")
+    exported = None
+    if exporting is not None:
+        with clock.stage("export"):
+            try:
+                exported = export_with(exporting)
+            except XferlearnError as error:  # the model is there, and the caller is to have it
+                problems.append(f"Nothing was exported: {error}")
     return TrainResult(
         bundle=bundle,
         run_dir=run_dir,
@@ -166,12 +177,23 @@ def train_with(config: TrainConfig) -> TrainResult:
         extraction=extraction,
         training=training,
         fine_tuned=fine_tuned,
+        exported=exported,
         validation=validation,
         test=test,
         misclassified=_misclassified(manifest, probabilities[TEST]),
         problems=tuple(problems),
         seconds=dict(clock.seconds),
     )
+
+
+def _export_config(config: TrainConfig) -> ExportConfig | None:
+    """Returns what is to be exported; fails before any work where that can't be."""
+    if config.export is None:
+        return None
+    logs_dir = None if config.summaries == "none" else config.logs_dir
+    exporting = ExportConfig(model=config.model_dir, format=config.export, logs_dir=logs_dir)
+    check_formats(exporting.formats)
+    return exporting
 
 
 def _state_path(config: TrainConfig) -> Path:

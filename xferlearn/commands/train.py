@@ -4,7 +4,10 @@ import shlex
 import sys
 
 from xferlearn.commands.evaluate import misclassified_lines
+from xferlearn.commands.export import problems as export_problems
+from xferlearn.commands.export import report as export_report
 from xferlearn.config import TrainConfig
+from xferlearn.finetuning import FineTuned
 from xferlearn.manifest import SPLITS
 from xferlearn.summaries import folder_bytes
 from xferlearn.synsets import readable_label
@@ -20,8 +23,12 @@ def run(config: TrainConfig) -> int:
     print(summary(result))
     if config.print_misclassified_test_images:
         print(misclassified_list(result))
+    if result.exported is not None:
+        print(f"\nexports:\n{export_report(result.exported)}")
+        for line in export_problems(result.exported):
+            print(line, file=sys.stderr)
     print(next_commands(config, result))
-    return 0
+    return 0 if config.export is None or (result.exported and result.exported.passed) else 1
 
 
 def summary(result: TrainResult) -> str:
@@ -42,6 +49,7 @@ def summary(result: TrainResult) -> str:
         f" ({extraction.photos_per_second:.0f} photos/s)",
         "time": f"{stages}; {sum(result.seconds.values()):.1f} s in all",
         "training": f"{training.steps} steps, best at step {training.best_step}",
+        **_fine_tuning(result.fine_tuned),
         "validation": result.validation.summary(),
         "test": result.test.summary(),
         "model": str(result.bundle.path),
@@ -50,6 +58,21 @@ def summary(result: TrainResult) -> str:
         rows["logs"] = f"{result.run_dir} ({folder_bytes(result.run_dir) / 1e6:.1f} MB)"
     lines.append(format_facts(rows))
     return "\n".join(lines)
+
+
+def _fine_tuning(tuned: FineTuned | None) -> dict[str, str]:
+    if tuned is None:
+        return {}
+    resumed = f" ({tuned.resumed} in an earlier run)" if tuned.resumed else ""
+    layers = tuned.layers
+    span = layers[0] if len(layers) == 1 else f"{layers[0]} to {layers[-1]}"
+    return {
+        "fine-tuning": f"{len(layers)} layers, {span}, {tuned.weights:,} weights; {tuned.epochs}"
+        f" passes{resumed}, best after {tuned.best_epoch}",
+        "  frozen": f"validation {tuned.frozen.summary()}, cross-entropy {tuned.frozen_loss:.3f}",
+        "  tuned": f"validation {tuned.tuned.summary()}, cross-entropy {tuned.tuned_loss:.3f}",
+        "  kept": "the tuned model" if tuned.better else "the frozen one: tuning was no better",
+    }
 
 
 def _split_table(result: TrainResult) -> str:

@@ -1,7 +1,7 @@
 """Photos for fine-tuning: batches of new views in every pass, and the validation photos."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -85,18 +85,25 @@ def _shuffled(
         yield window[index]
 
 
-def validation_predictions(
-    model: "keras.Model", validation: Selection, config: TrainConfig
-) -> tuple[np.ndarray, np.ndarray]:
-    """Returns a classifier's probabilities for photos, and their class indices.
+def classifier_predictions(
+    model: "keras.Model", photos: PhotoSource, config: TrainConfig
+) -> Callable[[], tuple[np.ndarray, np.ndarray]]:
+    """Returns a function that asks a classifier, as it is then, about photos.
 
-    Returns:
-        Float32, [photos, classes], and int32, [photos].
+    It returns probabilities, float32, [photos, classes], and class indices, int32, [photos].
     """
+    import tensorflow as tf
+
+    # Not Keras' predict_on_batch, which answers once a device where there are several.
+    ask = tf.function(lambda pixels: model(pixels, training=False), reduce_retracing=True)
     size = model.input_shape[1]
-    probabilities, labels = [], []
-    for batch in decoded_batches(load_photos(validation, size, config), size, config):
-        if batch.photos:
-            probabilities.append(model.predict_on_batch(batch.pixels))
-            labels += [photo.entry.label for photo in batch.photos]
-    return np.concatenate(probabilities), np.array(labels, np.int32)
+
+    def predictions() -> tuple[np.ndarray, np.ndarray]:
+        probabilities, labels = [], []
+        for batch in decoded_batches(load_photos(photos, size, config), size, config):
+            if batch.photos:
+                probabilities.append(np.asarray(ask(batch.pixels.astype(np.float32))))
+                labels += [photo.entry.label for photo in batch.photos]
+        return np.concatenate(probabilities), np.array(labels, np.int32)
+
+    return predictions

@@ -47,7 +47,8 @@ class State:
     def restore(self) -> int:
         """Takes up what an earlier run left; returns how many passes it had made."""
         try:
-            with np.load(self._path, allow_pickle=False) as arrays:
+            # NumPy leaves a file open that it can't read; one that was opened here is closed.
+            with self._path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 told = json.loads(str(arrays["state"]))
                 if told["key"] != self._key:
                     return 0

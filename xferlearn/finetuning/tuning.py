@@ -18,7 +18,7 @@ from xferlearn import heads, summaries
 from xferlearn.callbacks import best_keeper, cross_entropy, validator
 from xferlearn.config import TrainConfig
 from xferlearn.finetuning.layers import copy_of, select_layers, unfreeze
-from xferlearn.finetuning.photos import training_batches, validation_predictions
+from xferlearn.finetuning.photos import classifier_predictions, training_batches
 from xferlearn.finetuning.state import State
 from xferlearn.fitting import Fitted, Prepared, diverged_error, prepare
 from xferlearn.manifest import TRAIN, VALIDATION
@@ -28,8 +28,10 @@ from xferlearn.sources import Selection
 
 if TYPE_CHECKING:
     import keras
+    import tensorflow as tf
 
-WARM_UP_EPOCHS = 1
+# Share of the steps: moments of Adam are rough at first, and must not wreck what is there.
+WARM_UP = 0.1
 # Settings that change neither what is learned nor from what.
 _NOT_LEARNED = (
     "model_dir", "overwrite", "logs_dir", "summaries", "print_misclassified_test_images",
@@ -98,9 +100,9 @@ def fine_tune(
 ) -> FineTuned:
     """Trains the layers that `config.unfreeze` names, and the head, on views of the photos.
 
-    Adam warms up over the first pass and falls to zero along a cosine. The weights of the pass
-    with the lowest validation cross-entropy are kept. After every pass all is saved, and a second
-    run with the same settings and photos goes on from there.
+    The learning rate warms up over a tenth of the steps and falls to zero along a cosine. The
+    weights of the pass with the lowest validation cross-entropy are kept. After every pass all is
+    saved, and a second run with the same settings and photos goes on from there.
 
     Args:
         config: settings.
@@ -119,11 +121,9 @@ def fine_tune(
     manifest = fitted.manifest
     training = [manifest.photos[i] for i in manifest.indices(TRAIN)]
     labels = {photo.name: photo.label for photo in training}
-    devices = tf.config.list_logical_devices("GPU")
-    strategy = (
-        tf.distribute.MirroredStrategy() if len(devices) > 1 else tf.distribute.get_strategy()
-    )
+    strategy = distribution()
     steps = -(-len(training) // config.fine_tune_batch_size)
+    warm_up = int(WARM_UP * steps * config.fine_tune_epochs)
     with strategy.scope():
         backbone = copy_of(prepared.backbone)
         head = copy_of(fitted.head)
@@ -133,16 +133,16 @@ def fine_tune(
         head.trainable = True
         schedule = keras.optimizers.schedules.CosineDecay(
             0.0,
-            steps * max(1, config.fine_tune_epochs - WARM_UP_EPOCHS),
+            steps * config.fine_tune_epochs - warm_up,
             warmup_target=config.fine_tune_learning_rate,
-            warmup_steps=steps * WARM_UP_EPOCHS,
+            warmup_steps=warm_up,
         )
         model.compile(
             keras.optimizers.Adam(schedule),
             loss="sparse_categorical_crossentropy",
             metrics=["accuracy", keras.metrics.SparseCategoricalCrossentropy(name="cross_entropy")],
             # XLA's convolutions are several times slower than oneDNN's on a CPU.
-            jit_compile=bool(devices),
+            jit_compile=bool(tf.config.list_logical_devices("GPU")),
         )
         model.optimizer.build(model.trainable_variables)
         keeper = best_keeper(patience=config.fine_tune_epochs)
@@ -153,7 +153,7 @@ def fine_tune(
         prepared.source, {manifest.photos[i].name for i in manifest.indices(VALIDATION)}
     )
     callbacks = [
-        validator(lambda: validation_predictions(model, validation, config)),
+        validator(classifier_predictions(model, validation, config)),
         keeper,
         state.callback(),
         _bar(resumed * steps, config.fine_tune_epochs * steps),
@@ -196,6 +196,15 @@ def fine_tune(
         prepared=tuned,
         fitted=tuned_fit,
     )
+
+
+def distribution() -> "tf.distribute.Strategy":
+    """Returns what spreads a batch over all visible GPUs, where there are several."""
+    import tensorflow as tf
+
+    if len(tf.config.list_logical_devices("GPU")) > 1:
+        return tf.distribute.MirroredStrategy()
+    return tf.distribute.get_strategy()
 
 
 def _bar(done: int, steps: int) -> "keras.callbacks.Callback":

@@ -1,7 +1,8 @@
 """The run card: what a run was and what came out of it, as a page of Markdown."""
 
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from xferlearn.backbones.table import PREPROCESSING
 from xferlearn.manifest import SPLITS
@@ -51,7 +52,7 @@ def _answers(record: RunRecord) -> list[tuple[str, str]]:
         ("value range", f"{low} to {high}, {image['dtype']}; give it raw pixels"),
         ("normalisation", f"inside the model: {_formula(backbone['preprocessing'])}"),
         ("from photo to square", image["resize"]),
-        ("backbone", f"{escape(backbone['name'])}, frozen"),
+        ("backbone", f"{escape(backbone['name'])}, {_trained(said.get('fine_tuning'))}"),
         (
             "weights",
             f"{escape(str(backbone['weights']))}, SHA-256 `{backbone['weights_sha256'][:16]}`",
@@ -66,6 +67,18 @@ def _answers(record: RunRecord) -> list[tuple[str, str]]:
             f" {len(record.manifest.labels)} labels",
         ),
     ]
+
+
+def _trained(tuning: Mapping[str, Any] | None) -> str:
+    if not tuning:
+        return "frozen"
+    validation = tuning["validation"]
+    before, after = (validation[key]["cross_entropy"] for key in ("frozen", "fine_tuned"))
+    layers = ", ".join(f"`{name}`" for name in tuning["layers"])
+    compared = f"validation cross-entropy {before:.3f} frozen, {after:.3f} fine-tuned"
+    if not tuning["kept"]:
+        return f"frozen, because fine-tuning was no better: {compared}"
+    return f"fine-tuned ({compared}). Trained layers: {layers}"
 
 
 def _formula(name: str) -> str:

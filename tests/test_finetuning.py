@@ -1,0 +1,250 @@
+"""Fine-tuning through its public surface: `xferlearn train --unfreeze`, its files, and the kill."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+import xferlearn
+from xferlearn.backbones import weights_digest
+from xferlearn.cli import main
+from xferlearn.finetuning import select_layers
+from xferlearn.finetuning.state import State
+from xferlearn.images import decode_pixels, prepare
+
+pytestmark = pytest.mark.filterwarnings(
+    # Keras 3.15 saves variables through NumPy's older __array__ protocol.
+    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
+)
+
+TINY = {"backbone": "mobilenet_0.25", "weights": "none", "image_size": 32}
+SHORT = {
+    "how_many_training_steps": 20,
+    "dropout": 0.0,
+    "unfreeze": "conv_dw_12",
+    "fine_tune_epochs": 2,
+    "fine_tune_learning_rate": 0.001,
+    "summaries": "none",
+}
+
+
+@pytest.fixture
+def settings(photo_dir, tmp_path):
+    """Settings of a fine-tuning that takes seconds."""
+    return {
+        **TINY,
+        **SHORT,
+        "image_dir": str(photo_dir),
+        "model_dir": str(tmp_path / "model"),
+        "logs_dir": str(tmp_path / "logs"),
+        "bottleneck_dir": str(tmp_path / "bottlenecks"),
+    }
+
+
+def words(settings):
+    return ["train", *(f"--{name}={value}" for name, value in settings.items())]
+
+
+def weights(model):
+    """Weights by layer and name, of all layers however deep."""
+    return {variable.path: np.asarray(variable) for variable in model.weights}
+
+
+def frozen_backbone():
+    return xferlearn.load_backbone(TINY["backbone"], weights="none", image_size=32)
+
+
+def test_only_what_was_unfrozen_moves_bit_by_bit(settings) -> None:
+    result = xferlearn.train(**settings)
+    tuned = result.fine_tuned
+    before, after = weights(frozen_backbone()), weights(tuned.prepared.backbone)
+    assert before.keys() == after.keys()
+    moved = {path.split("/")[-2] for path in before if (before[path] != after[path]).any()}
+    assert moved == set(tuned.layers)
+    assert set(tuned.layers) == {"conv_dw_12", "conv_pw_12", "conv_dw_13", "conv_pw_13"}
+    # BatchNormalization stays, its statistics too.
+    assert any("moving_mean" in path for path in before)
+    assert not any("bn" in name for name in moved)
+
+
+def test_the_better_model_is_saved_and_both_are_shown(settings, capsys) -> None:
+    assert main(words(settings)) == 0
+    shown = capsys.readouterr().out
+    metadata = json.loads((Path(settings["model_dir"]) / "metadata.json").read_text())
+    tuning = metadata["fine_tuning"]
+    losses = {name: row["cross_entropy"] for name, row in tuning["validation"].items()}
+    assert tuning["kept"] == (losses["fine_tuned"] < losses["frozen"])
+    assert f"cross-entropy {losses['frozen']:.3f}" in shown
+    assert f"cross-entropy {losses['fine_tuned']:.3f}" in shown
+    assert "4 layers, conv_dw_12 to conv_pw_13" in shown
+    assert tuning["kept"], "two passes on plain colours are better than twenty steps of a head"
+
+
+def test_a_tuned_model_labels_as_its_file_does(settings, photo_dir) -> None:
+    import keras
+    import tensorflow as tf
+
+    result = xferlearn.train(**settings)
+    assert result.fine_tuned.better
+    photos = sorted(photo_dir.glob("red/*.jpg"))[:3]
+    classifier = xferlearn.load_classifier(settings["model_dir"], precision="float32")
+    model = keras.saving.load_model(Path(settings["model_dir"]) / "model.keras")
+    size = classifier.predictor.image_size
+    seen = []
+    for photo in photos:
+        image = prepare(photo.read_bytes(), size, 10**8)
+        parts = (tf.constant(part) for part in (image.data, image.kind, image.orientation))
+        seen.append(decode_pixels(*parts, size).numpy())
+    expected = model.predict(np.array(seen, np.float32), verbose=0)
+    np.testing.assert_allclose(classifier.predict(photos), expected, atol=1e-3)
+    digest = classifier.metadata["feature_space"]["weights_sha256"]
+    assert digest != weights_digest(frozen_backbone()), "a feature space of its own"
+
+
+def test_a_worse_model_is_not_saved(settings, capsys) -> None:
+    settings |= {"fine_tune_learning_rate": 3.0, "how_many_training_steps": 300}
+    assert main(words(settings)) == 0
+    shown = capsys.readouterr().out
+    assert "the frozen one: tuning was no better" in shown
+    classifier = xferlearn.load_classifier(settings["model_dir"])
+    digest = classifier.metadata["feature_space"]["weights_sha256"]
+    assert digest == weights_digest(frozen_backbone())
+    assert classifier.metadata["fine_tuning"]["kept"] is False
+
+
+def test_a_killed_run_goes_on_from_its_last_pass(settings, monkeypatch) -> None:
+    settings |= {"fine_tune_epochs": 3}
+    save = State.save
+    passes = []
+
+    def killed_in_the_second(self) -> None:
+        save(self)
+        passes.append(self.keeper.looks)
+        if len(passes) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(State, "save", killed_in_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        xferlearn.train(**settings)
+    left = list(Path(settings["model_dir"]).parent.glob(".model.fine-tuning*"))
+    assert len(left) == 1
+    assert not Path(settings["model_dir"]).exists()
+    monkeypatch.setattr(State, "save", save)
+    result = xferlearn.train(**settings)
+    assert result.fine_tuned.resumed == 2
+    assert result.fine_tuned.epochs == 3
+    assert not list(Path(settings["model_dir"]).parent.glob(".model.fine-tuning*"))
+
+
+def test_it_learns_the_same_in_one_go_and_in_two(settings, monkeypatch, tmp_path) -> None:
+    settings |= {"fine_tune_epochs": 2}
+    whole = xferlearn.train(**settings | {"model_dir": str(tmp_path / "whole")})
+    save = State.save
+
+    def killed(self) -> None:
+        save(self)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(State, "save", killed)
+    with pytest.raises(KeyboardInterrupt):
+        xferlearn.train(**settings)
+    monkeypatch.setattr(State, "save", save)
+    parts = xferlearn.train(**settings)
+    assert parts.fine_tuned.resumed == 1
+    expected = weights(whole.fine_tuned.prepared.backbone)
+    for path, value in weights(parts.fine_tuned.prepared.backbone).items():
+        np.testing.assert_allclose(value, expected[path], atol=2e-3, err_msg=path)
+
+
+@pytest.mark.parametrize("change", ["damaged", "other settings"])
+def test_a_state_that_does_not_fit_is_passed_over(settings, monkeypatch, change) -> None:
+    save = State.save
+
+    def killed(self) -> None:
+        save(self)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(State, "save", killed)
+    with pytest.raises(KeyboardInterrupt):
+        xferlearn.train(**settings)
+    monkeypatch.setattr(State, "save", save)
+    state = Path(settings["model_dir"]).with_name(".model.fine-tuning")
+    if change == "damaged":
+        state.write_bytes(state.read_bytes()[:5000])
+    else:
+        settings |= {"seed": 1}
+    assert xferlearn.train(**settings).fine_tuned.resumed == 0
+
+
+def test_a_full_disk_costs_only_the_resuming(settings, monkeypatch) -> None:
+    def full(*args: object, **arrays: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    result = xferlearn.train(**settings)
+    assert result.fine_tuned.epochs == 2
+    assert [p for p in result.problems if "No space left" in p and "start anew" in p]
+
+
+@pytest.mark.parametrize(
+    ("flag", "said"),
+    [
+        ("--unfreeze=nonsense", "no layer or block 'nonsense'"),
+        ("--unfreeze=conv_pw_14", "conv_pw_1"),
+        ("--unfreeze=0", "Expected --unfreeze to be 1 to 27"),
+        ("--unfreeze=400", "Received: 400"),
+        ("--unfreeze=conv_pw_13_relu", "No layer of mobilenet_0.25"),
+        ("--validation_percentage=0", "needs validation photos"),
+        ("--fine_tune_epochs=0", "at least 1"),
+        ("--fine_tune_learning_rate=0", "above 0"),
+    ],
+)
+def test_bad_settings_end_before_the_work(settings, capsys, flag, said) -> None:
+    name, _, value = flag.removeprefix("--").partition("=")
+    assert main(words({**settings, name: value})) == 2
+    err = capsys.readouterr().err
+    assert said in err
+    assert err.count("\n") == 1
+    assert not Path(settings["bottleneck_dir"]).exists()
+
+
+def test_layers_are_chosen_by_number_name_and_block() -> None:
+    backbone = frozen_backbone()
+
+    def names(unfreeze: str) -> list[str]:
+        return [layer.name for layer in select_layers(backbone, unfreeze)]
+
+    assert names("2") == ["conv_dw_13", "conv_pw_13"]
+    assert names("conv_pw_13") == ["conv_pw_13"]
+    assert names("conv_dw_1") == names("all")[1:], "a layer's whole name goes before a beginning"
+    assert len(names("all")) == 27
+    assert not any("bn" in name for name in names("all"))
+
+
+def test_the_charts_are_a_run_of_their_own(settings) -> None:
+    result = xferlearn.train(**settings | {"summaries": "scalars"})
+    events = EventAccumulator(str(result.run_dir / "fine_tuning" / "validation"))
+    events.Reload()
+    steps = [event.step for event in events.Tensors("accuracy")]
+    batches = -(-len(result.manifest.indices("train")) // 32)
+    assert steps == [batches, 2 * batches]
+
+
+def test_several_devices_share_the_batches(settings) -> None:
+    script = f"""
+import tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from xferlearn.finetuning import tuning
+tuning.distribution = lambda: tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+import xferlearn
+result = xferlearn.train(**{settings!r})
+print("passes", result.fine_tuned.epochs, result.fine_tuned.better)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.split() == ["passes", "2", "True"]
