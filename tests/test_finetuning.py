@@ -248,3 +248,15 @@ print("passes", result.fine_tuned.epochs, result.fine_tuned.better)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.split() == ["passes", "2", "True"]
+
+
+def test_the_views_that_it_learns_from_are_shown(settings) -> None:
+    result = xferlearn.train(**settings | {"summaries": "full", "fine_tune_epochs": 1})
+    events = EventAccumulator(str(result.run_dir), size_guidance={"tensors": 0})
+    events.Reload()
+    width, height, sheet = events.Tensors("augmentation/views")[0].tensor_proto.string_val
+    assert (int(width), int(height)) == (6 * 164 - 4, 3 * 164 - 4)
+    assert sheet.startswith(b"\xff\xd8")
+    assert not result.problems
+    text = events.Tensors("run_card")[0].tensor_proto.string_val[0].decode()
+    assert "fine-tuned (validation cross-entropy" in text

@@ -214,7 +214,12 @@ def predict_head(head: "keras.Model", bottlenecks: np.ndarray) -> np.ndarray:
     """Returns probabilities, float32, [photos, classes], for bottlenecks, [photos, width]."""
     if not len(bottlenecks):
         return np.zeros((0, head.output_shape[-1]), np.float32)
-    return head.predict(bottlenecks, batch_size=4096, verbose=0)
+    # Keras' predict takes longer to start than a small set takes to predict.
+    parts = [
+        np.asarray(head(np.asarray(bottlenecks[start : start + 4096]), training=False))
+        for start in range(0, len(bottlenecks), 4096)
+    ]
+    return np.concatenate(parts)
 
 
 def _batches(x: np.ndarray, y: np.ndarray, batch_size: int, seed: int) -> "tf.data.Dataset":
@@ -269,11 +274,4 @@ def class_weights(labels: np.ndarray, class_weight: str) -> dict[int, float] | N
 
 
 def _validator(head: "keras.Model", x: np.ndarray, y: np.ndarray) -> "keras.callbacks.Callback":
-    def predictions() -> tuple[np.ndarray, np.ndarray]:
-        parts = [
-            np.asarray(head(np.asarray(x[start : start + 4096]), training=False))
-            for start in range(0, len(y), 4096)
-        ]
-        return np.concatenate(parts), y
-
-    return validator(predictions if len(y) else None)
+    return validator((lambda: (predict_head(head, x), y)) if len(y) else None)

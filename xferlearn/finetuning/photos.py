@@ -95,7 +95,8 @@ def classifier_predictions(
     import tensorflow as tf
 
     # Not Keras' predict_on_batch, which answers once a device where there are several.
-    ask = tf.function(lambda pixels: model(pixels, training=False), reduce_retracing=True)
+    signature = [tf.TensorSpec(model.input_shape, tf.float32)]
+    ask = tf.function(lambda pixels: model(pixels, training=False), input_signature=signature)
     size = model.input_shape[1]
 
     def predictions() -> tuple[np.ndarray, np.ndarray]:

@@ -62,7 +62,7 @@ def read_pixels(
         uint8, [image_size, image_size, 3] each, range [0, 255].
     """
     missing = {photo.digest for photo in photos}
-    chosen = _choose(source, frozenset(photo.name for photo in photos))
+    chosen = narrowed(source, frozenset(photo.name for photo in photos))
 
     def wanted() -> Iterator[Loaded]:
         for item in load_photos(chosen, image_size, limits, lambda d: d not in missing):
@@ -81,7 +81,8 @@ def read_pixels(
     return found
 
 
-def _choose(source: PhotoSource, names: frozenset[str]) -> PhotoSource:
+def narrowed(source: PhotoSource, names: frozenset[str]) -> PhotoSource:
+    """Returns a source of only the photos with certain names."""
     if not isinstance(source, FileSource):
         return _Chosen(source, names)
     # Known paths need no listing of the others, which takes seconds at a million photos.

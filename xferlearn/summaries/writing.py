@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from xferlearn.summaries.augmentation import write_augmentation
 from xferlearn.summaries.card import write_card
 from xferlearn.summaries.events import RunWriters
 from xferlearn.summaries.graph import write_graph
@@ -25,6 +26,7 @@ _ALWAYS: tuple[Part, ...] = (
 _FULL: tuple[Part, ...] = (
     lambda writers, record: write_graph(writers[""], record.classifier),
     write_pictures,
+    write_augmentation,
     lambda writers, record: write_histograms(writers[""], record),
     write_pr_curves,
     lambda writers, record: write_projector(writers.run_dir, record),
