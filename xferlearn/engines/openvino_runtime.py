@@ -38,4 +38,4 @@ def openvino_engine(model: "keras.Model", precision: str = "float32") -> Engine:
         own.request.infer({0: pixels}, share_inputs=True)
         return own.request.get_output_tensor(0).data.copy()
 
-    return Engine("openvino", precision, side_by_side(request))
+    return Engine("openvino", precision, side_by_side(request, model.output_shape[-1]))

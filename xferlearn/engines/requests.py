@@ -10,7 +10,9 @@ import numpy as np
 REQUEST_SIZE = 8
 
 
-def side_by_side(request: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
+def side_by_side(
+    request: Callable[[np.ndarray], np.ndarray], width: int
+) -> Callable[[np.ndarray], np.ndarray]:
     """Returns a function on batches of any size that runs `request` on parts of 8 photos.
 
     It may be called by several threads; their parts share the same workers, so that no core waits
@@ -19,12 +21,14 @@ def side_by_side(request: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.nd
     Args:
         request: pixels, [at most 8, height, width, 3], to outputs, [at most 8, width]. Must be
             safe to call from several threads, and should let go of the interpreter's lock.
+        width: of the outputs, which a batch without photos has too.
     """
     workers = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="engine")
 
     def run(pixels: np.ndarray) -> np.ndarray:
         starts = range(0, len(pixels), REQUEST_SIZE)
         parts = (pixels[start : start + REQUEST_SIZE] for start in starts)
-        return np.concatenate(list(workers.map(request, parts)))
+        empty = np.empty((0, width), np.float32)
+        return np.concatenate([empty, *workers.map(request, parts)])
 
     return run

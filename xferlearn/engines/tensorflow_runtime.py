@@ -1,5 +1,7 @@
 """The backbone in TensorFlow, its variables frozen to constants."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,16 +47,43 @@ def tensorflow_engine(model: "keras.Model", precision: str = "float32") -> Engin
     import tensorflow as tf
 
     function = freeze(model)
+    options = _bfloat16_options() if precision == "bfloat16" else None
 
     def request(pixels: np.ndarray) -> np.ndarray:
-        return function(tf.constant(pixels))[0].numpy()
+        with _called_with(options):
+            return function(tf.constant(pixels))[0].numpy()
 
-    if precision == "bfloat16":
-        # The option is global, and is read when a function runs for the first time.
-        before = tf.config.optimizer.get_experimental_options().get(_BFLOAT16_OPTION, False)
-        tf.config.optimizer.set_experimental_options({_BFLOAT16_OPTION: True})
-        try:
-            request(np.zeros((1, *model.input_shape[1:]), np.uint8))
-        finally:
-            tf.config.optimizer.set_experimental_options({_BFLOAT16_OPTION: before})
-    return Engine("tensorflow", precision, side_by_side(request))
+    return Engine("tensorflow", precision, side_by_side(request, model.output_shape[-1]))
+
+
+def _bfloat16_options() -> Any:
+    """Returns what TensorFlow must call a function with to compute in bfloat16."""
+    import tensorflow as tf
+    from tensorflow.python.eager import context
+
+    before = tf.config.optimizer.get_experimental_options().get(_BFLOAT16_OPTION, False)
+    tf.config.optimizer.set_experimental_options({_BFLOAT16_OPTION: True})
+    try:
+        return context.context().function_call_options
+    finally:
+        tf.config.optimizer.set_experimental_options({_BFLOAT16_OPTION: before})
+
+
+@contextlib.contextmanager
+def _called_with(options: Any) -> Iterator[None]:
+    """Calls functions with options, None for TensorFlow's own, in this thread.
+
+    TensorFlow keeps the options of calls by thread, and optimizes a function anew for others; so
+    the option has to be there in every worker, and must not reach other functions.
+    """
+    from tensorflow.python.eager import context
+
+    if options is None:
+        yield
+        return
+    here = context.context()
+    before, here.function_call_options = here.function_call_options, options
+    try:
+        yield
+    finally:
+        here.function_call_options = before
