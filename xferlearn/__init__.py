@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from xferlearn.graphs import inspect_model
     from xferlearn.heads import build_classifier, build_head
     from xferlearn.labelling import Classifier, load_classifier
+    from xferlearn.sweeps import compare, curve, sweep
     from xferlearn.training import train
 
 # Imported on first use, so that `xferlearn --help` and `import xferlearn` stay quick.
@@ -28,11 +29,14 @@ _HOMES = {
     "Classifier": "xferlearn.labelling",
     "build_classifier": "xferlearn.heads",
     "build_head": "xferlearn.heads",
+    "compare": "xferlearn.sweeps",
+    "curve": "xferlearn.sweeps",
     "evaluate": "xferlearn.evaluation",
     "export": "xferlearn.exports",
     "inspect_model": "xferlearn.graphs",
     "load_backbone": "xferlearn.backbones",
     "load_classifier": "xferlearn.labelling",
+    "sweep": "xferlearn.sweeps",
     "train": "xferlearn.training",
 }
 
@@ -43,11 +47,14 @@ __all__ = [
     "__version__",
     "build_classifier",
     "build_head",
+    "compare",
+    "curve",
     "evaluate",
     "export",
     "inspect_model",
     "load_backbone",
     "load_classifier",
+    "sweep",
     "train",
 ]
 

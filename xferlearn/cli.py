@@ -72,6 +72,27 @@ COMMANDS: dict[str, Command] = {
         "PATH [flags]",
         "xferlearn inspect retrained_graph.pb",
     ),
+    "sweep": Command(
+        "xferlearn.commands.sweep",
+        config.SweepConfig,
+        "Train with lists of settings, and see which matter.",
+        "--image_dir=DIR --NAME=VALUE,VALUE,... [flags]",
+        "xferlearn sweep --image_dir=photos --learning_rate=0.005,0.01,1.0 --seed=0,1,2",
+    ),
+    "curve": Command(
+        "xferlearn.commands.curve",
+        config.CurveConfig,
+        "See how accuracy grows with the number of photos.",
+        "--image_dir=DIR [flags]",
+        "xferlearn curve --image_dir=photos",
+    ),
+    "compare": Command(
+        "xferlearn.commands.compare",
+        config.CompareConfig,
+        "Compare backbones by accuracy, speed and size.",
+        "--image_dir=DIR --backbone=NAME,NAME,... [flags]",
+        "xferlearn compare --image_dir=photos --backbone=efficientnet_lite0,mobilenet",
+    ),
     "board": Command(
         "xferlearn.commands.board",
         config.BoardConfig,

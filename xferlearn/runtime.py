@@ -7,7 +7,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 
-from xferlearn.errors import XferlearnError
+from xferlearn.errors import UserError, XferlearnError
 
 
 @contextlib.contextmanager
@@ -55,3 +55,34 @@ def start_tensorflow() -> None:
             f"Expected Keras to run on TensorFlow. It was started with {keras.backend.backend()};"
             " set KERAS_BACKEND=tensorflow."
         )
+
+
+def gpu_is_visible() -> bool:
+    """Returns whether TensorFlow sees a GPU that it may use."""
+    import tensorflow as tf
+
+    return bool(tf.config.get_visible_devices("GPU"))
+
+
+def choose_device(device: str) -> None:
+    """Makes TensorFlow compute where a user wants it to.
+
+    Args:
+        device: "cpu" hides the GPUs of this process, "gpu" insists on one, "auto" does neither.
+
+    Raises:
+        UserError: when there is no GPU, or TensorFlow has started to use it.
+    """
+    import tensorflow as tf
+
+    if device == "gpu" and not gpu_is_visible():
+        raise UserError(
+            "Expected a GPU for --device=gpu. TensorFlow sees none here; use --device=cpu or auto."
+        )
+    if device == "cpu" and gpu_is_visible():
+        try:
+            tf.config.set_visible_devices([], "GPU")
+        except RuntimeError:
+            raise UserError(
+                "--device=cpu came too late: TensorFlow uses the GPU in this process already."
+            ) from None

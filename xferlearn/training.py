@@ -30,7 +30,7 @@ from xferlearn.fitting import (
 from xferlearn.manifest import SPLITS, TEST, VALIDATION, Manifest
 from xferlearn.metrics import Evaluation, Misclassified
 from xferlearn.progress import StageClock
-from xferlearn.runtime import start_tensorflow
+from xferlearn.runtime import choose_device, start_tensorflow
 from xferlearn.synsets import synset_name
 from xferlearn.version import __version__
 
@@ -102,6 +102,7 @@ def train_with(config: TrainConfig) -> TrainResult:
         source = open_source(config)
     with clock.stage("import"):
         start_tensorflow()
+        choose_device(config.device)
     with clock.stage("backbone"):
         backbone = load_backbone_of(config)
         if config.unfreeze:
@@ -137,7 +138,7 @@ def train_with(config: TrainConfig) -> TrainResult:
     extraction, training = prepared.extraction, fitted.training
     with clock.stage("model"):
         classifier = heads.build_classifier(prepared.backbone, fitted.head)
-        metadata = _metadata(config, prepared, fitted, fine_tuned, validation, test)
+        metadata = describe(config, prepared, fitted, fine_tuned, validation, test)
         metadata["timings"] |= {"seconds": _rounded(clock.seconds)}
         bundle = write_bundle(
             config.model_dir or "", classifier, manifest, metadata, overwrite=config.overwrite
@@ -232,7 +233,7 @@ def _misclassified(manifest: Manifest, probabilities: np.ndarray) -> tuple[Miscl
     return tuple(wrong)
 
 
-def _metadata(
+def describe(
     config: TrainConfig,
     prepared: Prepared,
     fitted: Fitted,
@@ -240,6 +241,7 @@ def _metadata(
     validation: Evaluation,
     test: Evaluation,
 ) -> dict[str, Any]:
+    """Returns what metadata.json says of a model, but for its timings by stage."""
     features, extraction = prepared.features, prepared.extraction
     manifest, training = fitted.manifest, fitted.training
     space = features.store.space

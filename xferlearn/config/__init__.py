@@ -6,6 +6,7 @@ help; the command that measured it is `tools/bench_train.py`.
 """
 
 from xferlearn.config.board import BoardConfig
+from xferlearn.config.experiments import SEEDS, SWEPT, CompareConfig, CurveConfig, SweepConfig
 from xferlearn.config.images import DEFAULT_BACKBONE, ImageConfig, default_bottleneck_dir
 from xferlearn.config.models import (
     EvaluateConfig,
@@ -19,14 +20,19 @@ from xferlearn.settings import Config
 
 __all__ = [
     "DEFAULT_BACKBONE",
+    "SEEDS",
+    "SWEPT",
     "BoardConfig",
+    "CompareConfig",
     "Config",
+    "CurveConfig",
     "EvaluateConfig",
     "ExportConfig",
     "ImageConfig",
     "InspectConfig",
     "LabelConfig",
     "ModelConfig",
+    "SweepConfig",
     "TrainConfig",
     "default_bottleneck_dir",
 ]

@@ -51,6 +51,12 @@ class ImageConfig(Config):
         " ~/.cache. Several runs may share it at the same time.",
         section="Photos",
     )
+    device: str = setting(
+        "auto",
+        "What computes: `cpu`, `gpu`, or `auto`, a GPU where TensorFlow sees one.",
+        choices=("auto", "cpu", "gpu"),
+        section="Speed",
+    )
     engine: str = setting(
         "auto",
         "What runs the frozen network. `auto` takes the fastest that is installed and agrees with"

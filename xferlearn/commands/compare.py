@@ -1,0 +1,45 @@
+"""`xferlearn compare`: prints which backbone is accurate, fast and small."""
+
+from typing import Any
+
+from xferlearn.sweeps import ComparedBackbone, Comparison, compare_with
+from xferlearn.tables import format_table
+
+
+def run(config: Any) -> int:
+    """Compares and prints the table; returns 1 where no backbone could be had."""
+    result = compare_with(config)
+    print(report(result))
+    return 0 if any(row.problem is None for row in result.backbones) else 1
+
+
+def report(result: Comparison) -> str:
+    """Returns the table, and which backbones could not be had."""
+    head = ["backbone", "px", "validation accuracy", "network photos/s", "decode photos/s"]
+    rows = [[*head, "parameters", "MB", "Pareto"]]
+    rows += [_row(row) for row in result.backbones]
+    seen = next((row.validation.photos for row in result.backbones if row.problem is None), 0)
+    lines = [format_table(rows), ""]
+    lines += [f"{row.name}: {row.problem}" for row in result.backbones if row.problem]
+    lines += [
+        f"Accuracy is the mean over {result.splits} splits, {seen} validation photos in all; the"
+        " test photos were not looked at.",
+        "Pareto: no other one is at least as accurate and as fast.",
+        f"plot  {result.plot}",
+    ]
+    return "\n".join(lines)
+
+
+def _row(row: ComparedBackbone) -> list[str]:
+    if row.problem or row.rates is None:
+        return [row.name, "", "not here", "", "", "", "", ""]
+    return [
+        row.name,
+        str(row.image_size),
+        str(row.validation),
+        f"{row.rates.network:.0f}",
+        f"{row.rates.decode:.0f}",
+        f"{row.parameters:,}",
+        f"{row.megabytes:.1f}",
+        "yes" if row.pareto else "",
+    ]

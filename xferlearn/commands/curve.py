@@ -1,0 +1,38 @@
+"""`xferlearn curve`: prints how accuracy grows with the number of photos."""
+
+import sys
+from typing import Any
+
+from xferlearn.sweeps import Curve, curve_with
+from xferlearn.tables import format_table
+
+
+def run(config: Any) -> int:
+    """Measures and prints the table."""
+    result = curve_with(config)
+    for warning in result.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    print(report(result))
+    return 0
+
+
+def report(result: Curve) -> str:
+    """Returns the table, the forecast and the answer."""
+    rows = [["photos a class", "photos", "test accuracy", "draws"]]
+    for point in result.points:
+        diverged = sum(outcome.diverged for outcome in point.outcomes)
+        found = f"{diverged} draws diverged" if diverged else str(point.test)
+        rows.append([str(point.photos), str(point.total), found, str(len(point.outcomes))])
+    tests = max((point.test.photos for point in result.points), default=0)
+    return "\n".join(
+        [
+            format_table(rows),
+            "",
+            f"always tested on the same {tests} photos",
+            str(result.forecast) if result.forecast else f"No forecast: {result.why_not}.",
+            result.answer,
+            f"table  {result.table}",
+            f"plot   {result.plot}",
+            f"logs   {result.run_dir}",
+        ]
+    )

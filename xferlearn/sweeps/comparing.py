@@ -1,0 +1,140 @@
+"""`xferlearn compare`: backbones by accuracy, speed and size, on the user's own photos."""
+
+import dataclasses
+import itertools
+from pathlib import Path
+from typing import Any
+
+from xferlearn.config import DEFAULT_BACKBONE, CompareConfig
+from xferlearn.progress import progress_bar
+from xferlearn.runtime import choose_device
+from xferlearn.sweeps.outcomes import Outcome, OutcomeStore, Share, share
+from xferlearn.sweeps.plotting import draw_shares, save_plot
+from xferlearn.sweeps.rates import Rates, measure_rates
+from xferlearn.sweeps.running import (
+    Space,
+    check_backbone,
+    open_photos,
+    output_dir,
+    run_all,
+)
+
+_BYTES_A_WEIGHT = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class ComparedBackbone:
+    """One backbone of a comparison.
+
+    Attributes:
+        name: its name.
+        image_size: px.
+        validation: accuracy on the validation photos of all splits.
+        rates: photos a second by stage; None where it can't be had.
+        parameters: how many numbers backbone and head have.
+        pareto: whether no other one is at least as accurate and as fast, and better in one.
+        problem: why it can't be had here, one line; None where it can.
+    """
+
+    name: str
+    image_size: int
+    validation: Share
+    rates: Rates | None
+    parameters: int
+    pareto: bool = False
+    problem: str | None = None
+
+    @property
+    def megabytes(self) -> float:
+        """Size of its weights in float32."""
+        return self.parameters * _BYTES_A_WEIGHT / 1e6
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """What a comparison found.
+
+    Attributes:
+        backbones: the most accurate first; those that can't be had come last.
+        splits: over how many splits of the photos accuracies are means.
+        plot: path of the PNG.
+    """
+
+    backbones: tuple[ComparedBackbone, ...]
+    splits: int
+    plot: Path
+
+
+def compare(**settings: Any) -> Comparison:
+    """Compares backbones on photos; `xferlearn compare` in Python.
+
+    Args:
+        **settings: the fields of `config.CompareConfig`; backbone is text with commas, and so is
+            split_seed.
+
+    Raises:
+        UserError: when a setting or the photos can't be right.
+
+    Example:
+        >>> compare(image_dir="photos", backbone="mobilenet,efficientnet_lite0").backbones[0].name
+    """
+    return compare_with(CompareConfig.of(settings))
+
+
+def compare_with(config: Any) -> Comparison:
+    """Compares as `config`, a `CompareConfig`, says; see `compare`."""
+    names = config.values("backbone") if config.backbone else [DEFAULT_BACKBONE, "mobilenet"]
+    seeds = config.values("split_seed") if config.split_seed else [0, 1, 2]
+    configs = [
+        (
+            {"backbone": name, "split_seed": seed},
+            config.train_config(backbone=name, split_seed=seed),
+        )
+        for name, seed in itertools.product(names, seeds)
+    ]
+    for _, one in configs:
+        check_backbone(one)
+    source = open_photos(configs[0][1])
+    choose_device(config.device)
+    store = OutcomeStore(output_dir(config) / "runs")
+    found: dict[str, tuple[Space, list[Outcome]]] = {}
+    with progress_bar("compare", len(configs), "run") as bar:
+        for space, outcome in run_all(configs, source, store):
+            found.setdefault(outcome.settings["backbone"], (space, []))[1].append(outcome)
+            bar.update()
+    rows = [_row(name, *found[name], configs[0][1]) for name in names]
+    rows = [dataclasses.replace(row, pareto=_on_front(row, rows)) for row in rows]
+    rows.sort(key=lambda row: -row.validation.mean if row.validation.photos else 1.0)
+    plot = output_dir(config) / "compare.png"
+    points = [(row.name, row.validation) for row in rows]
+    save_plot(plot, draw_shares("validation accuracy by backbone", points, joined=False))
+    return Comparison(tuple(rows), len(seeds), plot)
+
+
+def _row(name: str, space: Space, outcomes: list[Outcome], limits: Any) -> ComparedBackbone:
+    prepared = space.prepared
+    if prepared is None:
+        return ComparedBackbone(name, 0, share([]), None, 0, problem=space.problem)
+    width, classes = prepared.backbone.output_shape[-1], len(prepared.source.labels)
+    return ComparedBackbone(
+        name=name,
+        image_size=prepared.features.store.space.image_size,
+        validation=share([outcome for outcome in outcomes if outcome.right]),
+        rates=measure_rates(prepared, limits),
+        parameters=prepared.backbone.count_params() + (width + 1) * classes,
+    )
+
+
+def _on_front(row: ComparedBackbone, rows: list[ComparedBackbone]) -> bool:
+    def merits(one: ComparedBackbone) -> tuple[float, float]:
+        return one.validation.mean, one.rates.network if one.rates else 0.0
+
+    if row.problem is not None or not row.validation.photos:
+        return False
+    mine = merits(row)
+    return not any(
+        other.validation.photos
+        and merits(other) != mine
+        and all(theirs >= own for theirs, own in zip(merits(other), mine, strict=True))
+        for other in rows
+    )

@@ -1,0 +1,294 @@
+"""`xferlearn curve`: how accuracy grows with the number of photos a class."""
+
+import csv
+import dataclasses
+import hashlib
+import io
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xferlearn import summaries
+from xferlearn.config import CurveConfig, TrainConfig
+from xferlearn.errors import UserError
+from xferlearn.fitting import Prepared, fit_head
+from xferlearn.manifest import TEST, TRAIN, Manifest
+from xferlearn.progress import progress_bar
+from xferlearn.runtime import choose_device
+from xferlearn.summaries.events import EventWriter
+from xferlearn.sweeps.outcomes import Outcome, OutcomeStore, Share, share
+from xferlearn.sweeps.plotting import draw_shares, save, save_plot
+from xferlearn.sweeps.running import check_backbone, open_photos, open_space, output_dir
+
+_STEPS = 400
+_MORE_PHOTOS = 100
+_RESAMPLES = 400
+_EXPONENTS = np.linspace(0.1, 2.0, 39)
+# Fewer test photos than this can't tell a point from a mistake.
+_FEWEST_TESTS = 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+    """Training on a number of photos a class.
+
+    Attributes:
+        photos: most photos a class; smaller classes give all they have.
+        total: how many photos that were in all.
+        test: accuracy on the test photos over the draws.
+        outcomes: the draws.
+    """
+
+    photos: int
+    total: int
+    test: Share
+    outcomes: tuple[Outcome, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Forecast:
+    """What more photos would bring, if the curve goes on as it did.
+
+    Attributes:
+        more: how many more a class.
+        gain: change in accuracy, -1 to 1.
+        low: lower end of its 95% interval, over draws and test photos.
+        high: upper end.
+    """
+
+    more: int
+    gain: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        points = (100 * value for value in (self.gain, self.low, self.high))
+        gain, low, high = points
+        return f"{self.more} more a class: about {gain:+.1f} points ({low:+.1f} to {high:+.1f})"
+
+
+@dataclasses.dataclass(frozen=True)
+class Curve:
+    """What a learning curve found.
+
+    Attributes:
+        points: by number of photos.
+        forecast: None where the curve has too few points or test photos to tell.
+        why_not: the reason for that, one line.
+        answer: whether it took many photos, one sentence.
+        warnings: a line each.
+        table: path of the CSV.
+        plot: path of the PNG.
+        run_dir: folder of the curve in the logs.
+    """
+
+    points: tuple[Point, ...]
+    forecast: Forecast | None
+    why_not: str
+    answer: str
+    warnings: tuple[str, ...]
+    table: Path
+    plot: Path
+    run_dir: Path
+
+
+def curve(**settings: Any) -> Curve:
+    """Trains on more and more photos, always tested on the same ones; `xferlearn curve` in Python.
+
+    Args:
+        **settings: the fields of `config.CurveConfig`.
+
+    Raises:
+        UserError: when a setting or the photos can't be right.
+
+    Example:
+        >>> print(curve(image_dir="photos").forecast)
+        100 more a class: about +1.2 points (+0.4 to +2.0)
+    """
+    return curve_with(CurveConfig.of(settings))
+
+
+def curve_with(config: Any) -> Curve:
+    """Measures as `config`, a `CurveConfig`, says; see `curve`."""
+    settings = config.train_config()
+    if settings.how_many_training_steps is None:
+        settings = dataclasses.replace(settings, how_many_training_steps=_STEPS)
+    if not settings.testing_percentage:
+        raise UserError("A learning curve needs test photos: give a --testing_percentage above 0.")
+    check_backbone(settings)
+    source = open_photos(settings)
+    choose_device(settings.device)
+    space = open_space(settings, source)
+    if space.prepared is None:
+        raise UserError(f"{settings.backbone} can't be used: {space.problem}.")
+    manifest = space.prepared.split(settings)
+    run_dir = summaries.create_run(settings.logs_dir, f"curve_{settings.backbone}")
+    store = OutcomeStore(output_dir(config) / "runs")
+    points = []
+    sizes = _sizes(manifest)
+    with (
+        progress_bar("curve", len(sizes) * config.draws, "draw") as bar,
+        EventWriter(run_dir) as events,
+    ):
+        for size in sizes:
+            outcomes, total = [], 0
+            # All photos of every class can be drawn in one way only.
+            for draw in range(config.draws if size < sizes[-1] else 1):
+                drawn = draw_photos(manifest, size, draw)
+                total = len(drawn.indices(TRAIN))
+                outcomes.append(_outcome(settings, space.prepared, drawn, draw, store))
+                bar.update()
+            found = share(outcomes)
+            points.append(Point(size, total, found, tuple(outcomes)))
+            if found.photos:
+                events.scalar("curve/test_accuracy", found.mean, size, "by photos a class")
+    forecast, why_not = _forecast(points)
+    folder = output_dir(config)
+    save(folder / "curve.csv", _csv(points).encode())
+    rows = [(str(point.photos), point.test) for point in points]
+    save_plot(
+        folder / "curve.png", draw_shares("test accuracy by photos a class", rows, joined=True)
+    )
+    return Curve(
+        points=tuple(points),
+        forecast=forecast,
+        why_not=why_not,
+        answer=_answer(points),
+        warnings=manifest.warnings,
+        table=folder / "curve.csv",
+        plot=folder / "curve.png",
+        run_dir=run_dir,
+    )
+
+
+def _sizes(manifest: Manifest) -> list[int]:
+    counts = [row[TRAIN] for row in manifest.counts().values()]
+    steps = (digit * 10**power for power in range(7) for digit in (1, 2, 3, 5))
+    usual = [size for size in steps if size not in (2, 30) and size not in (300, 3000, 30000)]
+    largest = max(counts)
+    return [*(size for size in usual if size < largest), largest]
+
+
+def draw_photos(manifest: Manifest, size: int, draw: int) -> Manifest:
+    """Returns a manifest with at most `size` training photos a class, and no validation photos.
+
+    Draws of one number are nested: what 5 photos a class have, 10 have too. Somebody with five
+    photos a class has none to spare for validation, so there is none at any size; training runs
+    its steps to the end.
+    """
+    ordered = sorted(
+        manifest.indices(TRAIN),
+        key=lambda i: hashlib.sha256(manifest.photos[i].digest + draw.to_bytes(4, "big")).digest(),
+    )
+    taken: dict[int, list[int]] = {}
+    for index in ordered:
+        of_class = taken.setdefault(manifest.photos[index].label, [])
+        if len(of_class) < size:
+            of_class.append(index)
+    kept = sorted([*(i for some in taken.values() for i in some), *manifest.indices(TEST)])
+    return dataclasses.replace(
+        manifest,
+        photos=tuple(manifest.photos[i] for i in kept),
+        splits=tuple(manifest.splits[i] for i in kept),
+    )
+
+
+def _outcome(
+    config: TrainConfig, prepared: Prepared, manifest: Manifest, draw: int, store: OutcomeStore
+) -> Outcome:
+    made_from = {
+        name: getattr(config, name)
+        for name in (
+            "learning_rate", "optimizer", "how_many_training_steps", "train_batch_size",
+            "hidden_units", "dropout", "weight_decay", "class_weight", "seed", "augment_views",
+        )
+    }  # fmt: skip
+    photos = [
+        f"{photo.digest.hex()} {split}"
+        for photo, split in zip(manifest.photos, manifest.splits, strict=True)
+    ]
+    space = dataclasses.asdict(prepared.features.store.space)
+    views = dataclasses.asdict(config.augmentation())
+    key = store.key("curve", made_from, views, space, photos)
+    settings = {"draw": draw}
+    known = store.get(key, settings)
+    if known is None:
+        fitted = fit_head(config, prepared, manifest=manifest)
+        right = fitted.probabilities(TEST).argmax(axis=1) == fitted.truth(TEST)
+        diverged = fitted.training.diverged
+        known = Outcome(
+            settings,
+            right=() if diverged else tuple(bool(one) for one in right),
+            steps=fitted.training.steps,
+            diverged=diverged,
+        )
+        store.put(key, known)
+    return known
+
+
+def _forecast(points: list[Point]) -> tuple[Forecast | None, str]:
+    """Fits accuracy = a - b * photos^-c, and asks it about more photos."""
+    usable = [point for point in points if point.test.photos and point.photos >= 3]
+    tests = min((point.test.photos for point in points), default=0)
+    if len(usable) < 4:
+        return None, "too few photos a class to see how the curve goes on"
+    if tests < _FEWEST_TESTS:
+        return None, f"{tests} test photos are too few to see how the curve goes on"
+    sizes = np.array([point.photos for point in usable], float)
+    # [draws, test photos] for each size.
+    tables = [np.array([o.right for o in point.outcomes if o.right], float) for point in usable]
+    rng = np.random.default_rng(0)
+    last = sizes[-1]
+
+    def gain(means: np.ndarray) -> float:
+        _, b, c = _fit(sizes, means)
+        return float(b * (last**-c - (last + _MORE_PHOTOS) ** -c))
+
+    gains = []
+    for _ in range(_RESAMPLES):
+        judged = rng.integers(tests, size=tests)
+        means = [
+            table[rng.integers(len(table), size=len(table))][:, judged].mean() for table in tables
+        ]
+        gains.append(gain(np.array(means)))
+    low, high = np.percentile(gains, [2.5, 97.5])
+    middle = gain(np.array([table.mean() for table in tables]))
+    return Forecast(_MORE_PHOTOS, middle, float(low), float(high)), ""
+
+
+def _fit(sizes: np.ndarray, means: np.ndarray) -> tuple[float, float, float]:
+    best = (math.inf, (float(means.mean()), 0.0, 1.0))
+    for exponent in _EXPONENTS:
+        columns = np.stack([np.ones_like(sizes), -(sizes**-exponent)], axis=1)
+        solution, *_ = np.linalg.lstsq(columns, means, rcond=None)
+        error = float(np.square(columns @ solution - means).sum())
+        # More photos don't hurt, and no accuracy is above 1.
+        if error < best[0] and solution[1] >= 0 and solution[0] <= 1:
+            best = (error, (float(solution[0]), float(solution[1]), float(exponent)))
+    return best[1]
+
+
+def _answer(points: list[Point]) -> str:
+    measured = [point for point in points if point.test.photos]
+    if not measured or measured[-1].test.photos < _FEWEST_TESTS:
+        tests = measured[-1].test.photos if measured else 0
+        return f"{tests} test photos can't tell how many photos are needed."
+    last = measured[-1]
+    near = next(point for point in measured if point.test.mean >= last.test.mean - 0.02)
+    return (
+        f"{near.photos} photos a class come within 2 points of all {last.photos}"
+        f" ({near.test.mean:.1%} against {last.test.mean:.1%}, N={last.test.photos})."
+    )
+
+
+def _csv(points: list[Point]) -> str:
+    file = io.StringIO()
+    writer = csv.writer(file)
+    writer.writerow(["photos_a_class", "photos", "test_accuracy", "low", "high", "tests", "draws"])
+    for point in points:
+        found = point.test
+        measured = (found.mean, found.low, found.high) if found.photos else ("", "", "")
+        writer.writerow([point.photos, point.total, *measured, found.photos, len(point.outcomes)])
+    return file.getvalue()

@@ -1,0 +1,203 @@
+"""Runs of an experiment: one extraction a feature space, then head after head."""
+
+import dataclasses
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xferlearn import backbones, heads, summaries
+from xferlearn.callbacks import cross_entropy
+from xferlearn.config import TrainConfig
+from xferlearn.datasets import open_source
+from xferlearn.errors import UserError, XferlearnError
+from xferlearn.fitting import Fitted, Prepared, fit_head, load_backbone_of, prepare
+from xferlearn.manifest import TEST, VALIDATION
+from xferlearn.metrics import evaluate_predictions
+from xferlearn.runtime import gpu_is_visible, start_tensorflow
+from xferlearn.sources import PhotoSource
+from xferlearn.sweeps.outcomes import Outcome, OutcomeStore
+from xferlearn.training import describe, run_name
+
+# What decides which bottlenecks a run needs.
+SPACE = ("backbone", "image_size", "device")
+# What a run's result does not depend on.
+_ELSEWHERE = ("model_dir", "logs_dir", "bottleneck_dir", "summaries", "overwrite")
+
+
+@dataclasses.dataclass(frozen=True)
+class Space:
+    """A feature space that is ready, or the reason why it is not.
+
+    Attributes:
+        settings: `SPACE` by name.
+        prepared: photos and network; None where there is a problem.
+        seconds: wall time until it was ready.
+        problem: why it can't be had, one line.
+    """
+
+    settings: Mapping[str, Any]
+    prepared: Prepared | None
+    seconds: float = 0.0
+    problem: str | None = None
+
+
+def output_dir(config: Any) -> Path:
+    """Returns the folder for tables, plots and outcomes."""
+    return Path(config.output_dir or Path(config.logs_dir) / "experiments")
+
+
+def open_photos(config: TrainConfig) -> PhotoSource:
+    """Returns the photos, checked before TensorFlow starts where they are files."""
+    source = open_source(config)
+    start_tensorflow()
+    return source
+
+
+def open_space(config: TrainConfig, source: PhotoSource) -> Space:
+    """Computes what is missing of a feature space; says so where it can't be had.
+
+    Raises:
+        UserError: when the photos can't be right; that would hold for every space.
+    """
+    started = time.perf_counter()
+    settings = {name: getattr(config, name) for name in SPACE}
+    if config.device == "gpu" and not gpu_is_visible():
+        return Space(settings, None, problem="TensorFlow sees no GPU on this machine")
+    try:
+        backbone = load_backbone_of(config)
+    except XferlearnError as error:
+        if isinstance(error, UserError):
+            raise
+        return Space(settings, None, problem=str(error))
+    prepared = prepare(config, source, backbone)
+    return Space(settings, prepared, time.perf_counter() - started)
+
+
+def run(
+    config: TrainConfig, prepared: Prepared, settings: Mapping[str, Any], store: OutcomeStore
+) -> Outcome:
+    """Trains one head, unless an earlier experiment has, and keeps what came out.
+
+    The test photos are not looked at.
+    """
+    manifest = prepared.split(config)
+    made_from = {
+        name: value for name, value in dataclasses.asdict(config).items() if name not in _ELSEWHERE
+    }
+    photos = [
+        f"{photo.digest.hex()} {split}"
+        for photo, split in zip(manifest.photos, manifest.splits, strict=True)
+    ]
+    space = dataclasses.asdict(prepared.features.store.space)
+    key = store.key(made_from, space, photos)
+    known = store.get(key, settings)
+    if known is not None:
+        return known
+    run_dir = summaries.create_run(config.logs_dir, run_name(config, prepared.backbone.name))
+    started = time.perf_counter()
+    fitted = fit_head(config, prepared, run_dir=run_dir, manifest=manifest)
+    seconds = time.perf_counter() - started
+    training = fitted.training
+    if training.diverged:
+        outcome = Outcome(
+            settings, steps=training.steps, seconds=seconds, diverged=True, run_dir=str(run_dir)
+        )
+    else:
+        probabilities = fitted.probabilities(VALIDATION)
+        truth = fitted.truth(VALIDATION)
+        record(config, prepared, fitted, probabilities, run_dir, seconds)
+        outcome = Outcome(
+            settings,
+            right=tuple(bool(right) for right in probabilities.argmax(axis=1) == truth),
+            loss=cross_entropy(probabilities, truth) if len(truth) else None,
+            steps=training.steps,
+            seconds=seconds,
+            run_dir=str(run_dir),
+        )
+    store.put(key, outcome)
+    return outcome
+
+
+def record(
+    config: TrainConfig,
+    prepared: Prepared,
+    fitted: Fitted,
+    probabilities: np.ndarray,
+    run_dir: Path,
+    seconds: float,
+) -> None:
+    """Writes a run for TensorBoard, as `train` does, but for the test."""
+    manifest = fitted.manifest
+    untested = evaluate_predictions(manifest.labels, [], [])
+    validation = fitted.evaluate(VALIDATION, probabilities)
+    metadata = describe(config, prepared, fitted, None, validation, untested)
+    summaries.write_run(
+        run_dir,
+        summaries.RunRecord(
+            config=config,
+            source=prepared.source,
+            manifest=manifest,
+            bottlenecks=fitted.bottlenecks,
+            head=fitted.head,
+            classifier=fitted.head,
+            probabilities={
+                VALIDATION: probabilities,
+                TEST: np.zeros((0, len(manifest.labels)), np.float32),
+            },
+            evaluations={VALIDATION: validation, TEST: untested},
+            best_step=fitted.training.best_step,
+            photos_per_second=prepared.extraction.photos_per_second,
+            seconds={"training": seconds},
+            metadata=metadata,
+        ),
+        "scalars",
+    )
+
+
+def run_all(
+    configs: Iterable[tuple[dict[str, Any], TrainConfig]], source: PhotoSource, store: OutcomeStore
+) -> Iterator[tuple[Space, Outcome]]:
+    """Yields what runs give; those of one feature space should follow one another.
+
+    Args:
+        configs: what was varied and the whole settings, a run each.
+        source: the photos.
+        store: where outcomes are kept.
+    """
+    space: Space | None = None
+    for settings, config in configs:
+        wanted = {name: getattr(config, name) for name in SPACE}
+        if space is None or space.settings != wanted:
+            space = open_space(config, source)
+        if space.prepared is None:
+            yield space, Outcome(settings, problem=space.problem)
+        else:
+            yield space, run(config, space.prepared, settings, store)
+
+
+def test_share(
+    configs: Iterable[tuple[dict[str, Any], TrainConfig]], source: PhotoSource
+) -> list[Outcome]:
+    """Trains chosen runs once more and judges them on the test photos."""
+    outcomes, space = [], None
+    for settings, config in configs:
+        space = space or open_space(config, source)
+        if space.prepared is None:
+            return []
+        fitted = fit_head(config, space.prepared)
+        right = fitted.probabilities(TEST).argmax(axis=1) == fitted.truth(TEST)
+        outcomes.append(Outcome(settings, right=tuple(bool(one) for one in right)))
+    return outcomes
+
+
+def check_backbone(config: TrainConfig) -> None:
+    """Fails, before any work, on a backbone or size that does not exist."""
+    backbones.resolve_backbone(config.backbone, config.image_size)
+
+
+def head_parameters(width: int, classes: int) -> int:
+    """Returns how many numbers a head without hidden layer has."""
+    return heads.build_head(width, classes).count_params()
