@@ -21,9 +21,11 @@ from xferlearn.engines import (
     checked,
     plan_engines,
 )
+from xferlearn.engines.parity import BOUNDS
 from xferlearn.errors import UserError
 from xferlearn.extraction import Extraction, extract
 from xferlearn.images import RESIZE_POLICY
+from xferlearn.runtime import gpu_is_visible
 from xferlearn.sources import PhotoSource
 
 if TYPE_CHECKING:
@@ -81,6 +83,9 @@ class Features:
         self._root = Path(config.bottleneck_dir or default_bottleneck_dir())
         self._loaded: Engine | None = None
         self._plans = list(plan_engines(config.engine, config.precision))
+        if config.engine == "auto" and config.device != "cpu" and gpu_is_visible():
+            # OpenVINO is for the CPU, and bfloat16 was not measured on a GPU.
+            self._plans = [EnginePlan("tensorflow", "float32")]
         self._open()
 
     def _open(self) -> None:
@@ -94,7 +99,8 @@ class Features:
 
     def _give_up(self, parity: Parity) -> None:
         if not self._plans:
-            raise UserError(f"{parity}. Use --engine=auto, which takes an exact one.")
+            other = "--engine=auto" if parity.precision == "float32" else "--precision=float32"
+            raise UserError(f"{parity}. Use {other}.")
         self.fallbacks.append(
             f"{parity}: {self._plans[0].name} {self._plans[0].precision} is used."
         )
@@ -149,9 +155,12 @@ class Features:
 
     def _recorded(self) -> Parity | None:
         try:
-            return Parity(**json.loads(self._record_path.read_text(encoding="utf-8")))
+            parity = Parity(**json.loads(self._record_path.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
             return None
+        asked = (self.plan.name, self.plan.precision, BOUNDS[self.plan.precision])
+        same = (parity.engine, parity.precision, parity.bound) == asked
+        return parity if same and isinstance(parity.found, float) else None
 
     def _record(self, parity: Parity) -> None:
         self.parity = parity

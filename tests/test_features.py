@@ -1,0 +1,396 @@
+"""Cached bottlenecks: which engine's may be used for which, and what an inexact engine does."""
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import xferlearn
+from xferlearn import features, labelling
+from xferlearn.backbones import load_backbone
+from xferlearn.cli import main
+from xferlearn.config import ImageConfig
+from xferlearn.engines import Engine, EnginePlan, planning
+from xferlearn.errors import UserError
+from xferlearn.features import Features, feature_space
+from xferlearn.sources import FileSource, read_files, read_image_dir
+
+pytestmark = pytest.mark.filterwarnings(
+    # Keras 3.15 saves variables through NumPy's older __array__ protocol.
+    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
+)
+
+MakePhotoDir = Callable[..., Path]
+PhotoBytes = Callable[..., bytes]
+TINY = ("--backbone=mobilenet_0.25", "--weights=none", "--image_size=32", "--summaries=none")
+
+
+@pytest.fixture(scope="module")
+def backbone():
+    return load_backbone("mobilenet_0.25", weights="none", image_size=32)
+
+
+@pytest.fixture(scope="module")
+def source(make_photo_dir: MakePhotoDir) -> FileSource:
+    return read_image_dir(str(make_photo_dir({"red": 5, "blue": 5})))
+
+
+@pytest.fixture(autouse=True)
+def machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine with everything, whatever this one has."""
+    monkeypatch.setattr(planning, "has_bfloat16", lambda: True)
+    monkeypatch.setattr("xferlearn.predictors.bundle.has_bfloat16", lambda: True)
+    monkeypatch.setattr(planning, "openvino_installed", lambda: True)
+
+
+@dataclasses.dataclass
+class Networks:
+    """Stands in for all engines: 256 mean colours; some engines are off by a factor."""
+
+    factors: dict[tuple[str, str], float] = dataclasses.field(default_factory=dict)
+    built: list[tuple[str, str]] = dataclasses.field(default_factory=list)
+    photos: dict[tuple[str, str], int] = dataclasses.field(default_factory=dict)
+
+    def build(self, model, plan: EnginePlan) -> Engine:
+        key = (plan.name, plan.precision)
+        self.built.append(key)
+
+        def run(pixels: np.ndarray) -> np.ndarray:
+            self.photos[key] = self.photos.get(key, 0) + len(pixels)
+            colours = pixels.mean(axis=(1, 2)).astype(np.float32) / 255
+            return np.resize(colours.T, (256, len(pixels))).T * self.factors.get(key, 1.0)
+
+        return Engine(plan.name, plan.precision, run)
+
+    def forget(self) -> None:
+        self.built.clear()
+        self.photos.clear()
+
+
+@pytest.fixture
+def networks(monkeypatch: pytest.MonkeyPatch) -> Networks:
+    """The engines that are built from here on."""
+    found = Networks()
+    monkeypatch.setattr(features, "build_engine", found.build)
+    return found
+
+
+@pytest.fixture
+def features_of(backbone, tmp_path: Path) -> Callable[..., Features]:
+    """Opens the features of the backbone in one folder."""
+
+    def make(engine: str = "auto", precision: str = "auto") -> Features:
+        config = ImageConfig(
+            engine=engine, precision=precision, bottleneck_dir=str(tmp_path / "bottlenecks")
+        )
+        return Features(lambda kind: feature_space(backbone, kind), lambda: backbone, config)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [("openvino", "tensorflow"), ("tensorflow", "openvino")]
+)
+def test_one_engines_bottlenecks_serve_the_other(
+    features_of, source, networks, first: str, second: str
+) -> None:
+    one = features_of(first, "float32")
+    result = one.extract(source, ImageConfig())
+    assert (result.computed, result.cached) == (10, 0)
+    networks.forget()
+    other = features_of(second, "float32")
+    result = other.extract(source, ImageConfig())
+    assert (result.computed, result.cached) == (0, 10)
+    assert networks.built == []
+    assert other.store.folder == one.store.folder
+    digests = [photo.digest for photo in result.photos]
+    np.testing.assert_array_equal(other.store.read(digests), one.store.read(digests))
+
+
+def test_precisions_are_never_mixed(features_of, source, networks) -> None:
+    coarse = features_of("tensorflow", "bfloat16")
+    coarse.extract(source, ImageConfig())
+    exact = features_of("tensorflow", "float32")
+    assert exact.store.folder != coarse.store.folder
+    assert len(exact.store) == 0
+    assert exact.extract(source, ImageConfig()).computed == 10
+    assert features_of("openvino", "bfloat16").extract(source, ImageConfig()).computed == 0
+
+
+def test_real_engines_agree_within_the_bound(features_of, source) -> None:
+    fast = features_of("openvino", "float32")
+    digests = [photo.digest for photo in fast.extract(source, ImageConfig()).photos]
+    assert fast.parity is not None
+    assert fast.parity.found <= fast.parity.bound == 0.001
+    found = fast.store.read(digests)
+    shutil.rmtree(fast.store.folder)
+    exact = features_of("tensorflow", "float32")
+    assert exact.extract(source, ImageConfig()).computed == 10
+    expected = exact.store.read(digests)
+    error = np.linalg.norm(found - expected, axis=1) / np.linalg.norm(expected, axis=1)
+    # The error that was recorded is that of these very photos.
+    assert error.max() == pytest.approx(fast.parity.found, rel=0.01)
+    assert error.max() > 0, "the engines can't be told apart, so this compared one with itself"
+
+
+def test_the_record_of_a_comparison_is_read_again(features_of, source, networks) -> None:
+    first = features_of("openvino", "float32")
+    assert first.parity is None
+    first.extract(source, ImageConfig())
+    assert networks.built == [("openvino", "float32"), ("tensorflow", "float32")]
+    assert first.parity is not None
+    assert first.parity.passed
+    networks.forget()
+    second = features_of("openvino", "float32")
+    assert second.parity == first.parity
+    assert second.as_dict() == {
+        "name": "openvino",
+        "precision": "float32",
+        "parity": {
+            "engine": "openvino",
+            "precision": "float32",
+            "photos": 10,
+            "found": 0.0,
+            "bound": 0.001,
+        },
+        "fallbacks": [],
+    }
+    assert second.run(np.zeros((2, 32, 32, 3), np.uint8)).shape == (2, 256)
+    assert networks.built == [("openvino", "float32")], "compared with TensorFlow once more"
+
+
+def test_float32_tensorflow_is_not_compared_with_itself(features_of, source, networks) -> None:
+    plain = features_of("tensorflow", "float32")
+    plain.extract(source, ImageConfig())
+    assert networks.built == [("tensorflow", "float32")]
+    assert plain.as_dict()["parity"] is None
+    assert list(plain.store.folder.glob("parity*")) == []
+
+
+def test_an_inexact_engine_gives_way_to_the_next(features_of, source, networks) -> None:
+    networks.factors[("openvino", "bfloat16")] = 1.5
+    given = features_of()
+    result = given.extract(source, ImageConfig())
+    assert (given.plan.name, given.plan.precision) == ("openvino", "float32")
+    assert given.store.space.precision == "float32"
+    assert result.computed == len(given.store) == 10
+    (line,) = given.as_dict()["fallbacks"]
+    assert line == (
+        "openvino bfloat16 differs from float32 TensorFlow by up to 0.5 of a bottleneck's length"
+        " on 10 photos (allowed: 0.1): openvino float32 is used."
+    )
+    networks.forget()
+    again = features_of()
+    assert (again.plan, again.store.folder) == (given.plan, given.store.folder)
+    assert again.fallbacks == [line]
+    assert again.extract(source, ImageConfig()).computed == 0
+    assert networks.built == []
+
+
+def test_the_last_resort_is_float32_tensorflow(features_of, source, networks) -> None:
+    networks.factors.update(
+        {("openvino", "bfloat16"): np.nan, ("openvino", "float32"): 1.01}  # both unusable
+    )
+    given = features_of()
+    found = given.run(np.full((3, 32, 32, 3), 51, np.uint8))
+    assert given.plan == EnginePlan("tensorflow", "float32")
+    assert given.parity is None
+    assert len(given.fallbacks) == 2
+    np.testing.assert_allclose(found, 0.2, rtol=1e-6)
+    assert "differs from float32 TensorFlow by up to inf of" in given.fallbacks[0]
+    assert given.fallbacks[1].endswith("tensorflow float32 is used.")
+    assert given.extract(source, ImageConfig()).computed == 10
+    assert features_of().plan == given.plan
+
+
+@pytest.mark.parametrize(
+    ("engine", "precision", "instead"),
+    [
+        ("openvino", "float32", "--engine=auto"),
+        ("openvino", "auto", "--engine=auto"),
+        ("openvino", "bfloat16", "--precision=float32"),
+        ("tensorflow", "bfloat16", "--precision=float32"),
+        ("auto", "bfloat16", "--precision=float32"),
+    ],
+)
+def test_an_engine_that_was_asked_for_is_not_replaced(
+    features_of, networks, engine: str, precision: str, instead: str
+) -> None:
+    for name in ("openvino", "tensorflow"):
+        for kind in ("float32", "bfloat16"):
+            networks.factors[(name, kind)] = 2.0
+    networks.factors[("tensorflow", "float32")] = 1.0
+    message = rf"differs from float32 TensorFlow .*\. Use {instead}\.$"
+    given = features_of(engine, precision)
+    with pytest.raises(UserError, match=message):
+        given.run(np.full((3, 32, 32, 3), 51, np.uint8))
+    assert len(given.store) == 0
+    networks.forget()
+    with pytest.raises(UserError, match=message):  # the record says so without computing
+        features_of(engine, precision)
+    assert networks.built == []
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        b"",
+        b"\xff\xfe\x00",
+        b"[]",
+        b"null",
+        b"{}",
+        b'{"engine": "openvino"}',
+        {"found": "0.0"},
+        {"found": None},
+        {"bound": None},
+        {"bound": 1000.0},
+        {"precision": "bfloat16"},
+        {"engine": "tensorflow"},
+        {"more": 1},
+    ],
+)
+def test_a_damaged_record_is_measured_again(features_of, networks, damage) -> None:
+    first = features_of("openvino", "float32")
+    first.run(np.full((10, 32, 32, 3), 7, np.uint8))
+    path = first.store.folder / "parity-openvino.json"
+    whole = path.read_bytes()
+    if isinstance(damage, dict):
+        damage = json.dumps({**json.loads(whole), **damage}).encode()
+    path.write_bytes(damage)
+    second = features_of("openvino", "float32")
+    assert second.parity is None
+    second.run(np.full((10, 32, 32, 3), 7, np.uint8))
+    assert second.parity == first.parity
+    assert path.read_bytes() == whole
+    assert list(first.store.folder.glob(".*.tmp")) == []
+
+
+def test_training_falls_back_and_says_so(
+    networks, photo_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    networks.factors[("openvino", "bfloat16")] = 0.5
+    words = (*TINY, f"--image_dir={photo_dir}", "--how_many_training_steps=5")
+    words += (f"--bottleneck_dir={tmp_path / 'bottlenecks'}",)
+    assert main(["train", *words, f"--model_dir={tmp_path / 'model'}"]) == 0
+    _, err = capsys.readouterr()
+    line = "openvino bfloat16 differs from float32 TensorFlow by up to 0.5 of a bottleneck's length"
+    assert line in err
+    assert "openvino float32 is used" in err
+    metadata = json.loads((tmp_path / "model" / "metadata.json").read_text())
+    engine = metadata["engine"]
+    assert (engine["name"], engine["precision"]) == ("openvino", "float32")
+    assert engine["parity"]["found"] == 0
+    assert engine["parity"]["photos"] == 16
+    assert len(engine["fallbacks"]) == 1
+    assert metadata["feature_space"]["precision"] == "float32"
+    words += (f"--model_dir={tmp_path / 'b'}", "--engine=openvino", "--precision=bfloat16")
+    code = main(["train", *words])
+    _, err = capsys.readouterr()
+    assert code == 2
+    assert err.count("\n") == 1
+    assert line in err
+    assert not (tmp_path / "b").exists()
+
+
+# Labelling -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def cache(colour_model: Path, tmp_path: Path) -> Path:
+    """A copy of the bottlenecks that the colour model was trained on."""
+    return shutil.copytree(colour_model.parent / "bottlenecks", tmp_path / "cache")
+
+
+def refuse(*args: object) -> Engine:
+    raise AssertionError("the network was called for")
+
+
+def label(
+    model: Path, cache: str | Path, photos: list[str], **settings: str
+) -> list[labelling.Labelled]:
+    config = ImageConfig(bottleneck_dir=str(cache), **settings)
+    predictor = xferlearn.load_classifier(model, bottleneck_dir=str(cache), **settings).predictor
+    return list(labelling.label_photos(read_files(photos), predictor, config))
+
+
+@pytest.mark.parametrize("engine", ["auto", "openvino"])
+def test_photos_of_the_training_cost_no_network_pass(
+    colour_model, photo_dir, cache, monkeypatch, engine: str
+) -> None:
+    monkeypatch.setattr(features, "build_engine", refuse)
+    found = label(colour_model, cache, [str(photo_dir)], engine=engine)
+    assert len(found) == 90
+    names = [max(zip(one.scores, ("blue", "green", "red"), strict=True))[1] for one in found]
+    right = [name == Path(one.name).parent.name for one, name in zip(found, names, strict=True)]
+    assert sum(right) > 80
+
+
+def test_what_was_labelled_before_costs_no_network_pass(
+    colour_model, photo_bytes: PhotoBytes, tmp_path, networks
+) -> None:
+    folder = tmp_path / "new"
+    folder.mkdir()
+    for number in range(40):
+        (folder / f"{number:02d}.jpg").write_bytes(photo_bytes("red", 500 + number))
+    exact = ("tensorflow", "float32")
+    settings = {"engine": exact[0], "precision": exact[1]}
+    first = label(colour_model, tmp_path / "cache", [str(folder)], **settings)
+    assert networks.photos == {exact: 40}
+    networks.forget()
+    second = label(colour_model, tmp_path / "cache", [str(folder)], **settings)
+    assert networks.built == []
+    for a, b in zip(first, second, strict=True):
+        np.testing.assert_allclose(a.scores, b.scores, atol=1e-5)
+
+    (folder / "07.jpg").write_bytes(photo_bytes("blue", 1))
+    (folder / "08.jpg").rename(folder / "renamed.jpg")
+    third = label(colour_model, tmp_path / "cache", [str(folder)], **settings)
+    assert networks.photos == {exact: 1}
+    before = {Path(one.name).name: one for one in first}
+    before["renamed.jpg"] = before.pop("08.jpg")
+    for one in third:
+        old = before[Path(one.name).name]
+        if Path(one.name).name == "07.jpg":
+            assert one.digest != old.digest
+        else:
+            np.testing.assert_allclose(one.scores, old.scores, atol=1e-5)
+
+
+def test_leaving_early_keeps_what_was_computed(colour_model, photo_dir, tmp_path, networks) -> None:
+    settings = {"engine": "tensorflow", "precision": "float32"}
+    cache = str(tmp_path / "cache")
+    predictor = xferlearn.load_classifier(colour_model, bottleneck_dir=cache, **settings).predictor
+    results = labelling.label_photos(
+        read_files([str(photo_dir)]), predictor, ImageConfig(bottleneck_dir=cache, **settings)
+    )
+    first = next(results)
+    results.close()
+    networks.forget()
+    (again,) = label(colour_model, cache, [first.name], **settings)
+    assert networks.built == []
+    np.testing.assert_allclose(again.scores, first.scores, atol=1e-5)
+
+
+def test_an_engine_given_up_amid_labelling_leaves_all_scores_right(
+    colour_model, photo_dir, tmp_path, networks, photo_bytes: PhotoBytes
+) -> None:
+    """The engine goes, the precision that the head was trained in stays, with what is cached."""
+    model = shutil.copytree(colour_model, tmp_path / "model")
+    metadata = json.loads((model / "metadata.json").read_text())
+    metadata["feature_space"]["precision"] = "bfloat16"
+    (model / "metadata.json").write_text(json.dumps(metadata))
+    new = tmp_path / "00.jpg"
+    new.write_bytes(photo_bytes("red", 999))
+    known = sorted(str(path) for path in photo_dir.glob("*/*.jpg"))
+    expected = label(model, tmp_path / "other", [str(new), *known], engine="tensorflow")
+    label(model, tmp_path / "cache", known, engine="tensorflow")
+    networks.factors[("openvino", "bfloat16")] = 3.0
+    networks.forget()
+    found = label(model, tmp_path / "cache", [str(new), *known])
+    assert networks.photos[("tensorflow", "bfloat16")] == 1
+    for a, b in zip(expected, found, strict=True):
+        np.testing.assert_allclose(b.scores, a.scores, atol=1e-5, err_msg=b.name)
