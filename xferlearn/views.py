@@ -106,9 +106,8 @@ class Augmentation:
         if self.most_views is not None:
             return View(flip=self.flip_left_right and number % 2 == 1)
         seed = hashlib.sha256(digest + number.to_bytes(8, "big")).digest()
-        x, y, enlarged, brighter, flip = np.random.default_rng(
-            int.from_bytes(seed[:16], "big")
-        ).random(5)
+        draw = np.random.default_rng(int.from_bytes(seed[:16], "big"))
+        x, y, enlarged, brighter, flip = draw.random(5).tolist()
         return View(
             window=self._window() / (1 + enlarged * self.random_scale / 100),
             reach=1.0 if self.random_crop else 0.0,
