@@ -1,0 +1,103 @@
+"""TFLite files: pixels in, probabilities out; float32, float16, or whole numbers throughout."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from xferlearn.bundles import Bundle
+from xferlearn.exports.frozen_graph import frozen_graph_def
+from xferlearn.exports.tflite_metadata import with_metadata
+from xferlearn.runtime import captured_stderr
+
+if TYPE_CHECKING:
+    import keras
+
+INPUT, OUTPUT = "image", "probabilities"
+
+
+def write_tflite(
+    model: "keras.Model",
+    path: Path,
+    kind: Literal["float32", "float16", "int8"],
+    bundle: Bundle,
+    calibration: Callable[[], Iterator[np.ndarray]] | None,
+) -> None:
+    """Writes a TFLite file from `image`, [1, height, width, 3], to `probabilities`, [1, classes].
+
+    Float files take float32, range [0, 255]. int8 files take the same pixels as uint8 and give
+    uint8, of which 256 times the probability is a unit; all operations between are of int8.
+
+    Args:
+        model: the bundle's model.
+        path: the file.
+        kind: float32; float16, which keeps weights so and computes in float32; or int8.
+        bundle: the model folder.
+        calibration: yields uint8 pixels of training photos, [1, height, width, 3]; int8 takes
+            the ranges of its numbers from them. None for other kinds.
+    """
+    import tensorflow as tf
+
+    graph = frozen_graph_def(_without_normalization(model), INPUT, OUTPUT)
+    image = tf.TensorSpec([1, *model.input_shape[1:]], tf.float32, name=INPUT)
+
+    @tf.function(input_signature=[image], autograph=False)
+    def network(image: tf.Tensor) -> dict[str, tf.Tensor]:
+        (scores,) = tf.graph_util.import_graph_def(graph, {INPUT: image}, [f"{OUTPUT}:0"], name="")
+        return {OUTPUT: scores}
+
+    with captured_stderr():
+        converter = tf.lite.TFLiteConverter.from_concrete_functions(
+            [network.get_concrete_function()], tf.Module()
+        )
+        if kind != "float32":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if kind == "float16":
+            converter.target_spec.supported_types = [tf.float16]
+        if calibration is not None:
+            converter.representative_dataset = lambda: _of_full_range(calibration())
+            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+            converter.inference_input_type = converter.inference_output_type = tf.uint8
+        converted = converter.convert()
+    path.write_bytes(with_metadata(converted, bundle))
+
+
+def _of_full_range(photos: Iterator[np.ndarray]) -> Iterator[list[np.ndarray]]:
+    """Yields photos as the converter takes them, the first with black and white somewhere.
+
+    The input's range is then [0, 255] whatever the photos, so that its unit is one of pixels.
+    """
+    for number, pixels in enumerate(photos):
+        values = pixels.astype(np.float32)
+        if not number:
+            values[0, 0, 0], values[0, 0, 1] = 0, 255
+        yield [values]
+
+
+def _without_normalization(model: "keras.Model") -> "keras.Model":
+    """Returns an equal model whose first dense layer does what `normalization` did before it.
+
+    As whole numbers, what that layer makes of a bottleneck would be rounded once more.
+    """
+    import keras
+
+    names = [layer.name for layer in model.layers]
+    if "normalization" not in names:
+        return model
+    at = names.index("normalization")
+    scaling = model.layers[at]
+    if not isinstance(scaling, keras.layers.Rescaling) or len(scaling.input.shape) != 2:
+        return model
+    dense = [one for one in model.layers[at + 1 :] if isinstance(one, keras.layers.Dense)]
+    copies = [keras.layers.Dense.from_config(layer.get_config()) for layer in dense]
+    x = scaling.input
+    for copy in copies:
+        x = copy(x)
+    for copy, layer in zip(copies, dense, strict=True):
+        copy.set_weights(layer.get_weights())
+    kernel, bias = (weights.astype(np.float64) for weights in dense[0].get_weights())
+    width = len(kernel)
+    scale, offset = (np.broadcast_to(part, width) for part in (scaling.scale, scaling.offset))
+    copies[0].set_weights([kernel * scale[:, None], bias + offset @ kernel])
+    return keras.Model(model.inputs, x)

@@ -1,0 +1,119 @@
+"""What TFLite files say of themselves, as MediaPipe, TensorFlow's Task Library and we read it.
+
+Field numbers: tensorflow/compiler/mlir/lite/schema/schema.fbs, and metadata_schema.fbs of
+tflite-support.
+"""
+
+import functools
+import io
+import zipfile
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from xferlearn.bundles import LABELS_FILE, Bundle
+from xferlearn.exports.metadata import describe
+from xferlearn.graphs.embedded import KEY
+
+if TYPE_CHECKING:
+    from flatbuffers import Builder
+
+_IDENTIFIER, _MODEL_IDENTIFIER = b"M001", b"TFL3"
+_ENTRY = "TFLITE_METADATA"
+# No field below is newer.
+_PARSER_VERSION = "1.0.0"
+_RGB, _IMAGE, _NORMALIZATION, _AXIS_LABELS = 1, 2, 1, 2
+_ALIGNMENT = 16
+
+
+def with_metadata(converted: bytes, bundle: Bundle) -> bytes:
+    """Returns a TFLite model with its metadata, and with labels.txt as a ZIP archive behind it.
+
+    Args:
+        converted: as the converter returns it.
+        bundle: the model folder.
+    """
+    import flatbuffers
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    class Aligned(schema.BufferT):
+        """A buffer aligned as the schema asks; what is generated for Python aligns to bytes."""
+
+        def Pack(self, builder: "Builder") -> int:
+            if self.data is not None:
+                builder.Prep(_ALIGNMENT, len(self.data))
+            return int(super().Pack(builder))
+
+    model = schema.ModelT.InitFromPackedBuf(converted, 0)
+    for buffer in model.buffers:
+        buffer.__class__ = Aligned
+    stated = {_ENTRY: _model_metadata(bundle), KEY: describe(bundle).encode()}
+    for name, content in stated.items():
+        entry, buffer = schema.MetadataT(), Aligned()
+        entry.name, entry.buffer = name, len(model.buffers)
+        buffer.data = np.frombuffer(content, np.uint8)
+        model.buffers.append(buffer)
+        model.metadata = [*(model.metadata or ()), entry]
+    builder = flatbuffers.Builder(len(converted) + 2**16)
+    builder.Finish(model.Pack(builder), _MODEL_IDENTIFIER)
+    file = io.BytesIO(bytes(builder.Output()))
+    labels = "".join(f"{label}\n" for label in bundle.labels)
+    with zipfile.ZipFile(file, "a", zipfile.ZIP_STORED) as archive:
+        # With the date that stands for none, so that the same model gives the same file.
+        archive.writestr(zipfile.ZipInfo(LABELS_FILE), labels)
+    return file.getvalue()
+
+
+def _model_metadata(bundle: Bundle) -> bytes:
+    """Returns a FlatBuffer ModelMetadata on a classifier of raw pixels."""
+    import flatbuffers
+
+    builder = flatbuffers.Builder(1024)
+    text, floats = builder.CreateString, functools.partial(_floats, builder)
+    table, vector = functools.partial(_table, builder), functools.partial(_vector, builder)
+    resize = bundle.metadata["input"]["resize"]
+    image = {
+        0: text("image"),
+        1: text(f"Photo: {resize}. RGB pixels from 0 to 255, as they are."),
+        3: table({1: table(codes={0: _RGB})}, codes={0: _IMAGE}),
+        4: vector([table({1: table({0: floats(0), 1: floats(1)})}, codes={0: _NORMALIZATION})]),
+        5: table({0: floats(255), 1: floats(0)}),
+    }
+    labels = {0: text(LABELS_FILE), 1: text("Classes, one a line.")}
+    scores = {
+        0: text("probabilities"),
+        1: text("Probability of each class."),
+        5: table({0: floats(1), 1: floats(0)}),
+        6: vector([table(labels, codes={2: _AXIS_LABELS})]),
+    }
+    graph = {2: vector([table(image)]), 3: vector([table(scores)])}
+    model = {
+        0: text("ImageClassifier"),
+        1: text(f"Tells {len(bundle.labels)} classes of photos apart."),
+        3: vector([table(graph)]),
+        7: text(_PARSER_VERSION),
+    }
+    builder.Finish(table(model), _IDENTIFIER)
+    return bytes(builder.Output())
+
+
+def _floats(builder: "Builder", *values: float) -> int:
+    return int(builder.CreateNumpyVector(np.asarray(values, np.float32)))
+
+
+def _vector(builder: "Builder", tables: Sequence[int]) -> int:
+    builder.StartVector(4, len(tables), 4)
+    for one in reversed(tables):
+        builder.PrependUOffsetTRelative(one)
+    return int(builder.EndVector())
+
+
+def _table(builder: "Builder", parts: Mapping[int, int] = {}, codes: Mapping[int, int] = {}) -> int:
+    """Writes a table of parts that were written before, and of codes of a byte, by field."""
+    builder.StartObject(max((*parts, *codes)) + 1)
+    for field, part in parts.items():
+        builder.PrependUOffsetTRelativeSlot(field, part, 0)
+    for field, code in codes.items():
+        builder.PrependUint8Slot(field, code, 0)
+    return int(builder.EndObject())
