@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from xferlearn.bundles import Bundle
+from xferlearn.errors import XferlearnError
 from xferlearn.exports.frozen_graph import frozen_graph_def
-from xferlearn.exports.tflite_metadata import with_metadata
+from xferlearn.exports.tflite_metadata import INPUT, OUTPUT, with_metadata
 from xferlearn.runtime import captured_stderr
 
 if TYPE_CHECKING:
     import keras
 
-INPUT, OUTPUT = "image", "probabilities"
+# Of a tensor of int8. The converter takes no range to be smaller than about 2e-6.
+_LEAST_UNIT = 1e-7
 
 
 def write_tflite(
@@ -26,8 +28,8 @@ def write_tflite(
 ) -> None:
     """Writes a TFLite file from `image`, [1, height, width, 3], to `probabilities`, [1, classes].
 
-    Float files take float32, range [0, 255]. int8 files take the same pixels as uint8 and give
-    uint8, of which 256 times the probability is a unit; all operations between are of int8.
+    Float files take float32, range [0, 255]. int8 files take the same pixels as uint8, and give
+    probabilities times 256 as uint8; all operations in between are of int8.
 
     Args:
         model: the bundle's model.
@@ -36,6 +38,9 @@ def write_tflite(
         bundle: the model folder.
         calibration: yields uint8 pixels of training photos, [1, height, width, 3]; int8 takes
             the ranges of its numbers from them. None for other kinds.
+
+    Raises:
+        XferlearnError: int8 can't hold the network's numbers.
     """
     import tensorflow as tf
 
@@ -60,6 +65,8 @@ def write_tflite(
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
             converter.inference_input_type = converter.inference_output_type = tf.uint8
         converted = converter.convert()
+    if calibration is not None:
+        _check_ranges(converted)
     path.write_bytes(with_metadata(converted, bundle))
 
 
@@ -73,6 +80,20 @@ def _of_full_range(photos: Iterator[np.ndarray]) -> Iterator[list[np.ndarray]]:
         if not number:
             values[0, 0, 0], values[0, 0, 1] = 0, 255
         yield [values]
+
+
+def _check_ranges(converted: bytes) -> None:
+    """Refuses networks whose layers give next to nothing; LiteRT aborts the process on them."""
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromPackedBuf(converted, 0)
+    made = [one for one in model.subgraphs[0].tensors if model.buffers[one.buffer].data is None]
+    for tensor in made:
+        if tensor.type == schema.TensorType.INT8 and max(tensor.quantization.scale) < _LEAST_UNIT:
+            raise XferlearnError(
+                "int8 can't hold what this network computes: on the training photos a layer's"
+                f" values are all below {256 * _LEAST_UNIT:.0e}, as those of untrained networks"
+            )
 
 
 def _without_normalization(model: "keras.Model") -> "keras.Model":
@@ -100,4 +121,4 @@ def _without_normalization(model: "keras.Model") -> "keras.Model":
     width = len(kernel)
     scale, offset = (np.broadcast_to(part, width) for part in (scaling.scale, scaling.offset))
     copies[0].set_weights([kernel * scale[:, None], bias + offset @ kernel])
-    return keras.Model(model.inputs, x)
+    return keras.Model(model.input, x)

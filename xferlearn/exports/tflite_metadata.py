@@ -19,6 +19,7 @@ from xferlearn.graphs.embedded import KEY
 if TYPE_CHECKING:
     from flatbuffers import Builder
 
+INPUT, OUTPUT = "image", "probabilities"
 _IDENTIFIER, _MODEL_IDENTIFIER = b"M001", b"TFL3"
 _ENTRY = "TFLITE_METADATA"
 # No field below is newer.
@@ -55,6 +56,10 @@ def with_metadata(converted: bytes, bundle: Bundle) -> bytes:
         buffer.data = np.frombuffer(content, np.uint8)
         model.buffers.append(buffer)
         model.metadata = [*(model.metadata or ()), entry]
+    graph = model.subgraphs[0]
+    # The converter's own names tell of its way through a SavedModel.
+    for place, name in ((graph.inputs[0], INPUT), (graph.outputs[0], OUTPUT)):
+        graph.tensors[place].name = name
     builder = flatbuffers.Builder(len(converted) + 2**16)
     builder.Finish(model.Pack(builder), _MODEL_IDENTIFIER)
     file = io.BytesIO(bytes(builder.Output()))
@@ -74,7 +79,7 @@ def _model_metadata(bundle: Bundle) -> bytes:
     table, vector = functools.partial(_table, builder), functools.partial(_vector, builder)
     resize = bundle.metadata["input"]["resize"]
     image = {
-        0: text("image"),
+        0: text(INPUT),
         1: text(f"Photo: {resize}. RGB pixels from 0 to 255, as they are."),
         3: table({1: table(codes={0: _RGB})}, codes={0: _IMAGE}),
         4: vector([table({1: table({0: floats(0), 1: floats(1)})}, codes={0: _NORMALIZATION})]),
@@ -82,7 +87,7 @@ def _model_metadata(bundle: Bundle) -> bytes:
     }
     labels = {0: text(LABELS_FILE), 1: text("Classes, one a line.")}
     scores = {
-        0: text("probabilities"),
+        0: text(OUTPUT),
         1: text("Probability of each class."),
         5: table({0: floats(1), 1: floats(0)}),
         6: vector([table(labels, codes={2: _AXIS_LABELS})]),
