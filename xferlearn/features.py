@@ -1,5 +1,6 @@
 """The bottlenecks of one backbone: which feature space, which engine, and what is cached."""
 
+import contextlib
 import json
 import os
 import uuid
@@ -165,5 +166,7 @@ class Features:
     def _record(self, parity: Parity) -> None:
         self.parity = parity
         temporary = self._record_path.with_name(f".{uuid.uuid4().hex}.tmp")
-        temporary.write_text(json.dumps(parity.as_dict()), encoding="utf-8")
-        os.replace(temporary, self._record_path)
+        # It is only measured again where it can't be kept, such as on a full disk.
+        with contextlib.suppress(OSError):
+            temporary.write_text(json.dumps(parity.as_dict()), encoding="utf-8")
+            os.replace(temporary, self._record_path)

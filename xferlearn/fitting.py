@@ -73,7 +73,11 @@ class Prepared:
         if count > 1:
             names = {photo.name for photo in photos}
             chosen = Selection(self.source, names, augmentation, range(1, count))
+            store = self.features.store
             self.features.extract(chosen, config, views=True)
+            if self.features.store is not store:
+                # The engine was given up for an exact one, of which nothing is cached yet.
+                self.features.extract(self.source, config)
         keys = [
             augmentation.view(photo.digest, number).key(photo.digest)
             for photo in photos
@@ -155,13 +159,13 @@ def fit_head(
         on_error: called with what could not be written there.
     """
     manifest = manifest or prepared.split(config)
-    x = prepared.read(manifest.photos)
     y = _labels(manifest.photos)
     train, validation = manifest.indices(TRAIN), manifest.indices(VALIDATION)
-    if config.augmentation().most_views == 1:
-        train_x, train_y = x[train], y[train]
-    else:
-        train_x, train_y = prepared.views([manifest.photos[i] for i in train], config)
+    augmented = None
+    if config.augmentation().most_views != 1:
+        augmented = prepared.views([manifest.photos[i] for i in train], config)
+    x = prepared.read(manifest.photos)
+    train_x, train_y = augmented or (x[train], y[train])
     callbacks = []
     if run_dir is not None:
         callbacks.append(
