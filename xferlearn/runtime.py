@@ -64,6 +64,17 @@ def gpu_is_visible() -> bool:
     return bool(tf.config.get_visible_devices("GPU"))
 
 
+def on_device(device: str) -> contextlib.AbstractContextManager:
+    """Returns a scope in which this thread computes on a device, for a process that uses several.
+
+    Args:
+        device: "cpu"; "gpu" and "auto" leave the choice to TensorFlow, which prefers a GPU.
+    """
+    import tensorflow as tf
+
+    return tf.device("/CPU:0") if device == "cpu" else contextlib.nullcontext()
+
+
 def choose_device(device: str) -> None:
     """Makes TensorFlow compute where a user wants it to.
 

@@ -1,81 +1,124 @@
 """`xferlearn sweep`: prints what each combination of settings gave, and what to make of it."""
 
+import shlex
 import sys
+from collections.abc import Sequence
 from typing import Any
 
-from xferlearn.sweeps import Candidate, Sweep, sweep_with
-from xferlearn.tables import format_table
+from xferlearn.sweeps import Candidate, SpaceTimes, Sweep, sweep_with
+from xferlearn.tables import format_facts, format_table
+
+# Fewer photos than this can't tell one setting from another.
+FEWEST_PHOTOS = 20
 
 
 def run(config: Any) -> int:
-    """Sweeps and prints the table."""
+    """Sweeps and prints the table; returns 1 where every run diverged or could not be made."""
     result = sweep_with(config)
     for warning in result.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     print(report(result))
-    return 0 if result.command else 1
+    return 0 if any(_converged(candidate) for candidate in result.candidates) else 1
 
 
 def report(result: Sweep) -> str:
     """Returns the table, the times, and the command for the best one."""
-    rows = [["settings", "validation accuracy", "runs", "s a run", "behind the best, points"]]
-    rows += [_row(candidate) for candidate in result.candidates]
-    lines = [format_table(rows), ""]
-    lines += [f"{one.name}: not run, {one.problem}" for one in result.candidates if one.problem]
-    for space in result.spaces:
-        if space.rates is None:
-            continue
-        name = " ".join(f"{k}={v}" for k, v in space.settings.items() if v is not None)
-        slower = "decoding" if space.rates.decode < space.rates.network else "the network"
-        lines.append(
-            f"{name}: bottlenecks {space.extraction:.1f} s ({space.computed} computed), heads"
-            f" {space.training:.1f} s; decoding alone {space.rates.decode:.0f} photos/s, the"
-            f" network alone {space.rates.network:.0f}, so {slower} takes longer"
-        )
+    head = ["settings", "validation accuracy", "over seeds", "runs", "s a run", "behind, points"]
+    lines = [format_table([head, *map(_row, result.candidates)]), ""]
+    lines += [f"{one.name}: not run: {one.problem}" for one in result.candidates if one.problem]
+    lines += _verdict(result)
+    measured = [space for space in result.spaces if space.rates is not None]
+    if measured:
+        lines += ["", "where the time goes:", _times_table(measured)]
+        lines += [_explanation(space) for space in measured]
+    lines.append("")
+    lines.append(format_facts({"table": str(result.table), "plot": str(result.plot)}))
+    lines += ["", "next:"]
     if result.command:
-        best = result.candidates[0]
-        test = result.test
-        lines += [
-            "",
-            f"best by validation: {best.name}",
-            f"its test accuracy: {test} over {test.photos} photos" if test else "not tested",
-            _verdict(result.candidates),
-            "",
-            f"table  {result.table}",
-            f"plot   {result.plot}",
-            "next:",
-            f"  {result.command}",
-            f"  tensorboard --logdir {result.logs_dir}",
-        ]
-    else:
-        lines.append("No combination converged: there is nothing to choose from.")
+        lines.append(f"  {result.command}")
+    lines.append(f"  tensorboard --logdir {shlex.quote(result.logs_dir)}")
     return "\n".join(lines)
+
+
+def _converged(candidate: Candidate) -> bool:
+    return candidate.problem is None and candidate.diverged < len(candidate.outcomes)
 
 
 def _row(candidate: Candidate) -> list[str]:
     if candidate.problem:
-        return [candidate.name, "not run", "0", "", ""]
+        return [candidate.name, "not run", "", "0", "", ""]
+    runs = len(candidate.outcomes)
     found = str(candidate.validation)
-    if candidate.diverged:
-        found = f"diverged in {candidate.diverged} of {len(candidate.outcomes)} runs"
+    if candidate.diverged == runs:
+        found = "diverged"
+    elif candidate.diverged:
+        found = f"diverged in {candidate.diverged} of {runs} runs"
+    seeds = candidate.over_seeds
+    span = f"{seeds[0]:.1%} to {seeds[1]:.1%}" if seeds else ""
     behind = ""
     if candidate.behind is not None:
         mean, low, high = (100 * value for value in candidate.behind)
-        certain = "" if low <= 0 <= high else " *"
-        behind = f"{mean:.1f} ({low:.1f} to {high:.1f}){certain}"
-    runs = str(len(candidate.outcomes))
-    return [candidate.name, found, runs, f"{candidate.seconds:.1f}", behind]
+        behind = f"{mean:.1f} ({low:.1f} to {high:.1f})" + (" *" if low > 0 else "  ")
+    return [candidate.name, found, span, str(runs), f"{candidate.seconds:.1f}", behind]
 
 
-def _verdict(candidates: tuple[Candidate, ...]) -> str:
-    best = candidates[0]
-    if best.validation.photos < 20:
-        return f"{best.validation.photos} validation photos can't tell which one is better."
-    compared = [one for one in candidates[1:] if one.behind is not None]
-    same = [one.name for one in compared if one.behind and one.behind[1] <= 0 <= one.behind[2]]
+def _verdict(result: Sweep) -> list[str]:
+    best = result.candidates[0]
+    seen = best.validation.photos
+    if not seen:
+        if any(map(_converged, result.candidates)):
+            return ["There are no validation photos to choose by: nothing can be concluded."]
+        return ["No combination converged: there is nothing to choose from."]
+    lines = [f"best on the {seen} validation photos: {best.name}"]
+    if result.test is not None and result.test.photos:
+        lines.append(f"its test accuracy: {result.test} over {result.test.photos} photos")
+    else:
+        lines.append("its test accuracy: there are no test photos")
+    compared = [one for one in result.candidates[1:] if one.behind is not None]
+    if seen < FEWEST_PHOTOS:
+        return [*lines, f"{seen} validation photos can't tell which one is better."]
     if not compared:
-        return "There was nothing to compare it with."
+        return [*lines, "There was nothing to compare it with."]
+    worse = [one.name for one in compared if one.behind and one.behind[1] > 0]
+    same = [one.name for one in compared if one.behind and one.behind[1] <= 0]
+    if worse:
+        lines.append(f"worse beyond chance (*): {_some(worse)}")
     if same:
-        some = ", ".join(same[:5]) + (f" and {len(same) - 5} more" if len(same) > 5 else "")
-        return f"Not distinguishable from it on {best.validation.photos} photos: {some}."
-    return "All others are worse beyond chance (marked *)."
+        lines.append(f"not distinguishable from the best: {_some(same)}")
+    return lines
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - 5
+    return ", ".join(names[:5]) + (f" and {more} more" if more > 0 else "")
+
+
+def _name(space: SpaceTimes) -> str:
+    return " ".join(f"{k}={v}" for k, v in space.settings.items() if v is not None)
+
+
+def _times_table(spaces: Sequence[SpaceTimes]) -> str:
+    rows = [["", "decode", "network", "a head", "bottlenecks of this command"]]
+    for space in spaces:
+        decode, network = _seconds(space)
+        took = f"{space.extraction:.1f} s, {space.computed} computed"
+        head = space.training / max(space.heads, 1)
+        rows.append([_name(space), f"{decode:.1f} s", f"{network:.1f} s", f"{head:.1f} s", took])
+    return format_table(rows)
+
+
+def _seconds(space: SpaceTimes) -> tuple[float, float]:
+    """Seconds that all photos take to decode, and to pass through the network, each by itself."""
+    rates = space.rates
+    return (space.photos / rates.decode, space.photos / rates.network) if rates else (0.0, 0.0)
+
+
+def _explanation(space: SpaceTimes) -> str:
+    decode, network = _seconds(space)
+    head = space.training / max(space.heads, 1)
+    share = network / (decode + network + head)
+    return (
+        f"{_name(space)}: of decoding, network and one head, each by itself for {space.photos}"
+        f" photos, the network is {share:.0%}; a faster device shortens no other part of the"
+        " first run, and nothing once the bottlenecks are cached."
+    )

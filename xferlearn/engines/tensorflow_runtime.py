@@ -48,9 +48,11 @@ def tensorflow_engine(model: "keras.Model", precision: str = "float32") -> Engin
 
     function = freeze(model)
     options = _bfloat16_options() if precision == "bfloat16" else None
+    # A `tf.device` scope holds for one thread, and requests run in others.
+    device = tf.zeros(()).device
 
     def request(pixels: np.ndarray) -> np.ndarray:
-        with _called_with(options):
+        with tf.device(device), _called_with(options):
             return function(tf.constant(pixels))[0].numpy()
 
     return Engine("tensorflow", precision, side_by_side(request, model.output_shape[-1]))

@@ -28,7 +28,8 @@ class RunRecord:
         head: from bottlenecks to probabilities.
         classifier: from pixels to probabilities.
         probabilities: by split ("validation", "test"), for the photos that
-            `manifest.indices(split)` lists, float32, [photos, classes], range [0, 1].
+            `manifest.indices(split)` lists, float32, [photos, classes], range [0, 1]; no rows
+            where a split was not looked at.
         evaluations: by split, as `probabilities`.
         best_step: optimizer step whose weights were kept.
         photos_per_second: from files to bottlenecks.
@@ -60,8 +61,8 @@ class RunRecord:
         return np.array([photos[i].label for i in self.manifest.indices(split)], np.int32)
 
     def cross_entropy(self, split: str) -> float | None:
-        """Returns the mean cross-entropy over a split's photos; None without photos."""
-        probabilities, truth = self.probabilities[split], self.truth(split)
-        if not len(truth):
+        """Returns the mean cross-entropy over a split's photos; None where none was judged."""
+        probabilities = self.probabilities[split]
+        if not len(probabilities):
             return None
-        return cross_entropy(probabilities, truth)
+        return cross_entropy(probabilities, self.truth(split))

@@ -1,7 +1,7 @@
 """Experiments: many heads trained on the same cached bottlenecks, and what they tell."""
 
 from xferlearn.sweeps.comparing import ComparedBackbone, Comparison, compare, compare_with
-from xferlearn.sweeps.grid import Candidate, Sweep, sweep, sweep_with
+from xferlearn.sweeps.grid import Candidate, SpaceTimes, Sweep, sweep, sweep_with
 from xferlearn.sweeps.learning_curve import Curve, curve, curve_with
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "ComparedBackbone",
     "Comparison",
     "Curve",
+    "SpaceTimes",
     "Sweep",
     "compare",
     "compare_with",

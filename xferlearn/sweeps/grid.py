@@ -7,25 +7,23 @@ import itertools
 import math
 import random
 import shlex
-import subprocess
-import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from xferlearn.config import SEEDS, SWEPT, SweepConfig, TrainConfig
 from xferlearn.progress import progress_bar
-from xferlearn.runtime import choose_device, gpu_is_visible
+from xferlearn.runtime import choose_device, on_device
 from xferlearn.sweeps.outcomes import Outcome, OutcomeStore, Share, difference, share
 from xferlearn.sweeps.plotting import draw_shares, save, save_plot
 from xferlearn.sweeps.rates import Rates, measure_rates
 from xferlearn.sweeps.running import (
     Space,
     check_backbone,
+    judge_on_test,
     open_photos,
     output_dir,
     run_all,
-    test_share,
 )
 
 
@@ -56,6 +54,12 @@ class Candidate:
         return next((outcome.problem for outcome in self.outcomes if outcome.problem), None)
 
     @property
+    def over_seeds(self) -> tuple[float, float] | None:
+        """Lowest and highest accuracy of its runs; None where there are not two."""
+        found = [outcome.accuracy for outcome in self.outcomes if outcome.right]
+        return (min(found), max(found)) if len(found) > 1 else None
+
+    @property
     def seconds(self) -> float:
         """Mean wall time of its trainings."""
         return sum(outcome.seconds for outcome in self.outcomes) / max(len(self.outcomes), 1)
@@ -73,16 +77,20 @@ class SpaceTimes:
 
     Attributes:
         settings: its backbone, size and device.
-        extraction: wall seconds until its bottlenecks were there.
+        photos: how many it has.
+        extraction: wall seconds until their bottlenecks were there, the network's start included.
         computed: how many were computed; the others were cached.
         training: wall seconds of all its heads.
+        heads: how many that were.
         rates: photos a second by stage; None where nothing ran.
     """
 
     settings: dict[str, Any]
+    photos: int
     extraction: float
     computed: int
     training: float
+    heads: int
     rates: Rates | None
 
 
@@ -94,7 +102,7 @@ class Sweep:
         candidates: best first; those that diverged or were not run come last.
         test: accuracy of the best one on the test photos, looked at once; None without a best.
         spaces: where the time went.
-        command: the `train` command of the best one.
+        command: the `train` command of the best one; empty without one.
         warnings: a line each.
         table: path of the CSV.
         plot: path of the PNG.
@@ -138,10 +146,6 @@ def sweep_with(config: Any) -> Sweep:
     devices = config.values("device")
     if len(devices) == 1:
         choose_device(devices[0])
-    elif gpu_is_visible():
-        # A process can't give a GPU back, so each device gets one, and this one collects.
-        for device in devices:
-            subprocess.run(_child(config, device), check=False, stdout=subprocess.DEVNULL)
     store = OutcomeStore(output_dir(config) / "runs")
     spaces: dict[int, tuple[Space, list[Outcome]]] = {}
     outcomes: list[Outcome] = []
@@ -153,18 +157,16 @@ def sweep_with(config: Any) -> Sweep:
     candidates = _ranked(outcomes)
     best = candidates[0] if candidates and candidates[0].validation.photos else None
     test, command = None, ""
-    warnings: tuple[str, ...] = ()
     if best is not None:
         # The test photos are looked at here, once, after the choice.
         chosen = [
-            pair
-            for pair, outcome in zip(configs, outcomes, strict=True)
-            if outcome in best.outcomes and not outcome.diverged
+            one
+            for (_, one), outcome in zip(configs, outcomes, strict=True)
+            if outcome in best.outcomes
         ]
-        test = share(test_share(chosen, source))
-        command = _command(chosen[0][1], best.settings)
-        prepared = next(space.prepared for space, _ in spaces.values() if space.prepared)
-        warnings = prepared.split(chosen[0][1]).warnings
+        space = next(space for space, done in spaces.values() if best.outcomes[0] in done)
+        test = _test(best, chosen, space, store)
+        command = _command(chosen[0], best.settings, varied)
     folder = output_dir(config)
     save(folder / "sweep.csv", _csv(candidates).encode())
     rows = [(candidate.name, candidate.validation) for candidate in candidates[:12]]
@@ -174,7 +176,7 @@ def sweep_with(config: Any) -> Sweep:
         test=test,
         spaces=tuple(_times(space, done, configs[0][1]) for space, done in spaces.values()),
         command=command,
-        warnings=warnings,
+        warnings=_warnings(spaces.values(), configs[0][1]),
         table=folder / "sweep.csv",
         plot=folder / "sweep.png",
         logs_dir=config.logs_dir,
@@ -192,14 +194,6 @@ def _grid(config: Any) -> list[dict[str, Any]]:
 
 def _short(settings: dict[str, Any], varied: Sequence[str]) -> dict[str, Any]:
     return {name: settings[name] for name in varied}
-
-
-def _child(config: Any, device: str) -> list[str]:
-    flags = {**config.changed(), "device": device}
-    return [
-        *(sys.executable, "-m", "xferlearn", "sweep"),
-        *(f"--{name}={value}" for name, value in flags.items()),
-    ]
 
 
 def _ranked(outcomes: Sequence[Outcome]) -> tuple[Candidate, ...]:
@@ -234,19 +228,50 @@ def _ranked(outcomes: Sequence[Outcome]) -> tuple[Candidate, ...]:
     )
 
 
-def _times(space: Space, outcomes: Sequence[Outcome], config: TrainConfig) -> SpaceTimes:
+def _test(
+    best: Candidate, configs: Sequence[TrainConfig], space: Space, store: OutcomeStore
+) -> Share | None:
     prepared = space.prepared
-    return SpaceTimes(
-        settings=dict(space.settings),
-        extraction=space.seconds,
-        computed=prepared.extraction.computed if prepared else 0,
-        training=sum(outcome.seconds for outcome in outcomes),
-        rates=measure_rates(prepared, config) if prepared else None,
+    if prepared is None:
+        return None
+    return share(
+        [
+            judge_on_test(config, prepared, outcome.settings, store)
+            for config, outcome in zip(configs, best.outcomes, strict=True)
+        ]
     )
 
 
-def _command(config: TrainConfig, settings: dict[str, Any]) -> str:
-    left_out = ("model_dir", "summaries", *SEEDS)
+def _warnings(
+    spaces: Iterable[tuple[Space, list[Outcome]]], config: TrainConfig
+) -> tuple[str, ...]:
+    found: list[str] = []
+    for space, outcomes in spaces:
+        if space.prepared is not None:
+            features = space.prepared.features
+            found += [*features.fallbacks, *features.store.problems]
+            found += space.prepared.split(config).warnings
+        found += [line for outcome in outcomes for line in outcome.warnings]
+    return tuple(dict.fromkeys(found))
+
+
+def _times(space: Space, outcomes: Sequence[Outcome], config: TrainConfig) -> SpaceTimes:
+    prepared = space.prepared
+    with on_device(space.settings["device"]):
+        rates = measure_rates(prepared, config) if prepared else None
+    return SpaceTimes(
+        settings=dict(space.settings),
+        photos=len(prepared.extraction.photos) if prepared else 0,
+        extraction=space.seconds,
+        computed=prepared.extraction.computed if prepared else 0,
+        training=sum(outcome.seconds for outcome in outcomes),
+        heads=len(outcomes),
+        rates=rates,
+    )
+
+
+def _command(config: TrainConfig, settings: dict[str, Any], varied: Sequence[str]) -> str:
+    left_out = ["model_dir", "summaries", *(name for name in SEEDS if name in varied)]
     flags = {n: v for n, v in config.changed().items() if n not in left_out} | settings
     words = [f"--{name}={value}" for name, value in flags.items() if value is not None]
     return shlex.join(["xferlearn", "train", *words, "--model_dir=out/best"])

@@ -20,7 +20,13 @@ from xferlearn.runtime import choose_device
 from xferlearn.summaries.events import EventWriter
 from xferlearn.sweeps.outcomes import Outcome, OutcomeStore, Share, share
 from xferlearn.sweeps.plotting import draw_shares, save, save_plot
-from xferlearn.sweeps.running import check_backbone, open_photos, open_space, output_dir
+from xferlearn.sweeps.running import (
+    check_backbone,
+    open_photos,
+    open_space,
+    output_dir,
+    run_key,
+)
 
 _STEPS = 400
 _MORE_PHOTOS = 100
@@ -165,9 +171,8 @@ def curve_with(config: Any) -> Curve:
 
 def _sizes(manifest: Manifest) -> list[int]:
     counts = [row[TRAIN] for row in manifest.counts().values()]
-    steps = (digit * 10**power for power in range(7) for digit in (1, 2, 3, 5))
-    usual = [size for size in steps if size not in (2, 30) and size not in (300, 3000, 30000)]
     largest = max(counts)
+    usual = (1, 3, *(digit * 10**power for power in range(7) for digit in (5, 10, 20)))
     return [*(size for size in usual if size < largest), largest]
 
 
@@ -198,20 +203,7 @@ def draw_photos(manifest: Manifest, size: int, draw: int) -> Manifest:
 def _outcome(
     config: TrainConfig, prepared: Prepared, manifest: Manifest, draw: int, store: OutcomeStore
 ) -> Outcome:
-    made_from = {
-        name: getattr(config, name)
-        for name in (
-            "learning_rate", "optimizer", "how_many_training_steps", "train_batch_size",
-            "hidden_units", "dropout", "weight_decay", "class_weight", "seed", "augment_views",
-        )
-    }  # fmt: skip
-    photos = [
-        f"{photo.digest.hex()} {split}"
-        for photo, split in zip(manifest.photos, manifest.splits, strict=True)
-    ]
-    space = dataclasses.asdict(prepared.features.store.space)
-    views = dataclasses.asdict(config.augmentation())
-    key = store.key("curve", made_from, views, space, photos)
+    key = run_key(store, "curve", config, prepared, manifest)
     settings = {"draw": draw}
     known = store.get(key, settings)
     if known is None:

@@ -29,6 +29,7 @@ class Outcome:
         diverged: whether its loss stopped being a number; `right` is empty then.
         run_dir: its folder in the logs.
         problem: why there was no run; None where there was.
+        warnings: what could not be written to its folder, a line each; not kept on disk.
     """
 
     settings: Mapping[str, Any]
@@ -39,6 +40,17 @@ class Outcome:
     diverged: bool = False
     run_dir: str = ""
     problem: str | None = None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def seeds(self) -> tuple[int, int]:
+        """Seeds of the split and of the training."""
+        return self.settings.get("split_seed", 0), self.settings.get("seed", 0)
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the photos that were labelled right, 0 to 1; NaN without photos."""
+        return sum(self.right) / len(self.right) if self.right else math.nan
 
 
 class OutcomeStore:
@@ -68,7 +80,7 @@ class OutcomeStore:
             XferlearnError: when the file can't be written.
         """
         told = dataclasses.asdict(outcome)
-        del told["settings"], told["problem"]
+        del told["settings"], told["problem"], told["warnings"]
         told["right"] = "".join("1" if right else "0" for right in outcome.right)
         temporary = self._folder / f".{uuid.uuid4().hex}.tmp"
         try:
@@ -111,7 +123,7 @@ def by_photo(outcomes: Sequence[Outcome]) -> np.ndarray:
     """
     splits: dict[Any, list[tuple[bool, ...]]] = {}
     for outcome in outcomes:
-        splits.setdefault(outcome.settings.get("split_seed", 0), []).append(outcome.right)
+        splits.setdefault(outcome.seeds[0], []).append(outcome.right)
     means = [np.mean(np.array(rows, float), axis=0) for _, rows in sorted(splits.items())]
     return np.concatenate(means) if means else np.zeros(0)
 
@@ -126,21 +138,47 @@ def share(outcomes: Sequence[Outcome]) -> Share:
     return Share(mean, min(low, mean), max(high, mean), len(rights))
 
 
-def difference(better: Sequence[Outcome], worse: Sequence[Outcome]) -> tuple[float, float, float]:
-    """Returns by how much accuracies differ, with a 95% interval, paired by photo and split.
+def difference(
+    better: Sequence[Outcome], worse: Sequence[Outcome]
+) -> tuple[float, float, float] | None:
+    """Returns by how much accuracies differ, with a 95% interval, paired by seeds and photos.
 
-    The interval is that of a mean of paired differences; where no photo was judged differently it
-    is taken as if one more photo had been.
+    Only runs whose seeds both sides have are compared, photo by photo. Both photos and seeds count
+    as drawn at random, so the interval allows for other photos and for other seeds.
 
     Returns:
-        Mean, lower and upper end, -1 to 1; NaN, -1 and 1 where the photos are not the same.
+        Mean, lower and upper end, -1 to 1; None where no run has the seeds of another.
     """
-    first, second = by_photo(better), by_photo(worse)
-    if len(first) != len(second) or not len(first):
-        return math.nan, -1.0, 1.0
-    change = first - second
-    count = len(change)
-    spread = float(np.std(change, ddof=1)) if count > 1 else 1.0
-    margin = 1.96 * max(spread / math.sqrt(count), 1 / (count * math.sqrt(2)))
-    mean = float(change.mean())
+    others = {outcome.seeds: outcome for outcome in worse}
+    splits: dict[int, list[np.ndarray]] = {}
+    for one in better:
+        if one.seeds in others:
+            change = np.array(one.right, float) - np.array(others[one.seeds].right, float)
+            splits.setdefault(one.seeds[0], []).append(change)
+    tables = [np.array(rows) for rows in splits.values()]
+    photos = sum(table.shape[1] for table in tables)
+    if not photos:
+        return None
+    mean = sum(table.mean(axis=0).sum() for table in tables) / photos
+    variance = sum((table.shape[1] / photos) ** 2 * _variance(table) for table in tables)
+    margin = 1.96 * math.sqrt(variance)
     return mean, mean - margin, mean + margin
+
+
+def _variance(change: np.ndarray) -> float:
+    """Returns the variance of the mean of [runs, photos], both drawn at random.
+
+    That of the photos' means and that of the runs' means both hold the interaction, so it is
+    taken off once. Where no photo was judged differently it is taken as if one had been.
+    """
+    runs, photos = change.shape
+    if photos < 2:
+        return 1.0
+    by_photo, by_run = change.mean(axis=0), change.mean(axis=1)
+    of_photos = max(by_photo.var(ddof=1) / photos, 1 / (2 * photos**2))
+    if runs < 2:
+        return of_photos
+    of_runs = by_run.var(ddof=1) / runs
+    rest = change - by_photo - by_run[:, None] + change.mean()
+    interaction = np.square(rest).sum() / ((runs - 1) * (photos - 1) * runs * photos)
+    return max(of_photos + of_runs - interaction, of_photos, of_runs)

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from xferlearn import backbones, heads, summaries
+from xferlearn import backbones, summaries
 from xferlearn.callbacks import cross_entropy
 from xferlearn.config import TrainConfig
 from xferlearn.datasets import open_source
 from xferlearn.errors import UserError, XferlearnError
 from xferlearn.fitting import Fitted, Prepared, fit_head, load_backbone_of, prepare
-from xferlearn.manifest import TEST, VALIDATION
+from xferlearn.manifest import TEST, VALIDATION, Manifest
 from xferlearn.metrics import evaluate_predictions
-from xferlearn.runtime import gpu_is_visible, start_tensorflow
+from xferlearn.runtime import gpu_is_visible, on_device, start_tensorflow
 from xferlearn.sources import PhotoSource
 from xferlearn.sweeps.outcomes import Outcome, OutcomeStore
 from xferlearn.training import describe, run_name
@@ -24,7 +24,9 @@ from xferlearn.training import describe, run_name
 # What decides which bottlenecks a run needs.
 SPACE = ("backbone", "image_size", "device")
 # What a run's result does not depend on.
-_ELSEWHERE = ("model_dir", "logs_dir", "bottleneck_dir", "summaries", "overwrite")
+_ELSEWHERE = (
+    "image_dir", "model_dir", "logs_dir", "bottleneck_dir", "summaries", "overwrite",
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,57 +86,49 @@ def run(
     The test photos are not looked at.
     """
     manifest = prepared.split(config)
-    made_from = {
-        name: value for name, value in dataclasses.asdict(config).items() if name not in _ELSEWHERE
-    }
-    photos = [
-        f"{photo.digest.hex()} {split}"
-        for photo, split in zip(manifest.photos, manifest.splits, strict=True)
-    ]
-    space = dataclasses.asdict(prepared.features.store.space)
-    key = store.key(made_from, space, photos)
+    key = run_key(store, VALIDATION, config, prepared, manifest)
     known = store.get(key, settings)
     if known is not None:
         return known
     run_dir = summaries.create_run(config.logs_dir, run_name(config, prepared.backbone.name))
+    problems: list[str] = []
     started = time.perf_counter()
-    fitted = fit_head(config, prepared, run_dir=run_dir, manifest=manifest)
+    fitted = fit_head(
+        config, prepared, run_dir=run_dir, manifest=manifest, on_error=problems.append
+    )
     seconds = time.perf_counter() - started
-    training = fitted.training
-    if training.diverged:
-        outcome = Outcome(
-            settings, steps=training.steps, seconds=seconds, diverged=True, run_dir=str(run_dir)
-        )
-    else:
-        probabilities = fitted.probabilities(VALIDATION)
-        truth = fitted.truth(VALIDATION)
-        record(config, prepared, fitted, probabilities, run_dir, seconds)
-        outcome = Outcome(
-            settings,
-            right=tuple(bool(right) for right in probabilities.argmax(axis=1) == truth),
-            loss=cross_entropy(probabilities, truth) if len(truth) else None,
-            steps=training.steps,
-            seconds=seconds,
-            run_dir=str(run_dir),
-        )
+    unseen = np.zeros((0, len(manifest.labels)), np.float32)
+    probabilities = unseen if fitted.training.diverged else fitted.probabilities(VALIDATION)
+    problems += _record(config, prepared, fitted, probabilities, run_dir, seconds)
+    truth = fitted.truth(VALIDATION)[: len(probabilities)]
+    outcome = Outcome(
+        settings,
+        right=tuple(bool(right) for right in probabilities.argmax(axis=1) == truth),
+        loss=cross_entropy(probabilities, truth) if len(truth) else None,
+        steps=fitted.training.steps,
+        seconds=seconds,
+        diverged=fitted.training.diverged,
+        run_dir=str(run_dir),
+        warnings=tuple(problems),
+    )
     store.put(key, outcome)
     return outcome
 
 
-def record(
+def _record(
     config: TrainConfig,
     prepared: Prepared,
     fitted: Fitted,
     probabilities: np.ndarray,
     run_dir: Path,
     seconds: float,
-) -> None:
-    """Writes a run for TensorBoard, as `train` does, but for the test."""
+) -> tuple[str, ...]:
+    """Writes a run for TensorBoard, as `train` does, but for the test; returns what failed."""
     manifest = fitted.manifest
-    untested = evaluate_predictions(manifest.labels, [], [])
-    validation = fitted.evaluate(VALIDATION, probabilities)
-    metadata = describe(config, prepared, fitted, None, validation, untested)
-    summaries.write_run(
+    unjudged = evaluate_predictions(manifest.labels, [], [])
+    validation = fitted.evaluate(VALIDATION, probabilities) if len(probabilities) else unjudged
+    metadata = describe(config, prepared, fitted, None, validation, unjudged)
+    return summaries.write_run(
         run_dir,
         summaries.RunRecord(
             config=config,
@@ -145,9 +139,9 @@ def record(
             classifier=fitted.head,
             probabilities={
                 VALIDATION: probabilities,
-                TEST: np.zeros((0, len(manifest.labels)), np.float32),
+                TEST: probabilities[:0],
             },
-            evaluations={VALIDATION: validation, TEST: untested},
+            evaluations={VALIDATION: validation, TEST: unjudged},
             best_step=fitted.training.best_step,
             photos_per_second=prepared.extraction.photos_per_second,
             seconds={"training": seconds},
@@ -170,34 +164,47 @@ def run_all(
     space: Space | None = None
     for settings, config in configs:
         wanted = {name: getattr(config, name) for name in SPACE}
-        if space is None or space.settings != wanted:
-            space = open_space(config, source)
-        if space.prepared is None:
-            yield space, Outcome(settings, problem=space.problem)
-        else:
-            yield space, run(config, space.prepared, settings, store)
+        with on_device(config.device):
+            if space is None or space.settings != wanted:
+                space = open_space(config, source)
+            if space.prepared is None:
+                outcome = Outcome(settings, problem=space.problem)
+            else:
+                outcome = run(config, space.prepared, settings, store)
+        yield space, outcome
 
 
-def test_share(
-    configs: Iterable[tuple[dict[str, Any], TrainConfig]], source: PhotoSource
-) -> list[Outcome]:
-    """Trains chosen runs once more and judges them on the test photos."""
-    outcomes, space = [], None
-    for settings, config in configs:
-        space = space or open_space(config, source)
-        if space.prepared is None:
-            return []
-        fitted = fit_head(config, space.prepared)
+def judge_on_test(
+    config: TrainConfig, prepared: Prepared, settings: Mapping[str, Any], store: OutcomeStore
+) -> Outcome:
+    """Trains a chosen run once more and judges it on the test photos; keeps what came out."""
+    manifest = prepared.split(config)
+    key = run_key(store, TEST, config, prepared, manifest)
+    known = store.get(key, settings)
+    if known is None:
+        with on_device(config.device):
+            fitted = fit_head(config, prepared, manifest=manifest)
         right = fitted.probabilities(TEST).argmax(axis=1) == fitted.truth(TEST)
-        outcomes.append(Outcome(settings, right=tuple(bool(one) for one in right)))
-    return outcomes
+        known = Outcome(settings, right=tuple(bool(one) for one in right))
+        store.put(key, known)
+    return known
+
+
+def run_key(
+    store: OutcomeStore, kind: str, config: TrainConfig, prepared: Prepared, manifest: Manifest
+) -> str:
+    """Returns the key of what a run gives: settings, feature space, photos and split decide."""
+    made_from = {
+        name: value for name, value in dataclasses.asdict(config).items() if name not in _ELSEWHERE
+    }
+    photos = [
+        f"{photo.digest.hex()} {photo.label} {split}"
+        for photo, split in zip(manifest.photos, manifest.splits, strict=True)
+    ]
+    space = dataclasses.asdict(prepared.features.store.space)
+    return store.key(kind, made_from, space, photos)
 
 
 def check_backbone(config: TrainConfig) -> None:
     """Fails, before any work, on a backbone or size that does not exist."""
     backbones.resolve_backbone(config.backbone, config.image_size)
-
-
-def head_parameters(width: int, classes: int) -> int:
-    """Returns how many numbers a head without hidden layer has."""
-    return heads.build_head(width, classes).count_params()
