@@ -18,7 +18,8 @@ from PIL import Image
 import xferlearn
 from xferlearn.bundles import Bundle, read_bundle
 from xferlearn.cli import main
-from xferlearn.config import EXPORT_FORMATS, ExportConfig, ModelConfig
+from xferlearn.config import ExportConfig, ModelConfig
+from xferlearn.config.models import EXPORT_FORMATS
 from xferlearn.errors import UserError
 from xferlearn.exports import formats, tensorrt_engines, tensorrt_package
 from xferlearn.graphs import inspect_model
@@ -38,6 +39,7 @@ LABELS = ("blue", "green", "red")
 # Format: file that is given to `label`, and all that must be copied with it.
 FILES = {
     "saved_model": ("saved_model/1", "saved_model"),
+    "tflite": ("model.tflite", "model.tflite"),
     "onnx": ("model.onnx", "model.onnx"),
     "openvino": ("openvino/model.xml", "openvino"),
     "frozen_graph": ("frozen_graph/frozen_graph.pb", "frozen_graph"),
@@ -128,7 +130,7 @@ def test_file_copied_alone_describes_itself(exported, pixels, expected, name, tm
         ("input", "final_result") if lab else ("image", "probabilities")
     )
     assert (fed.height, fed.width, fed.layout, fed.dtype) == (SIDE, SIDE, "NHWC", "float32")
-    assert fed.shape[0] is None
+    assert fed.shape[0] == (1 if name == "tflite" else None)
     assert (fed.mean, fed.std) == (((128.0,), (128.0,)) if lab else ((0.0,), (1.0,)))
     assert fed.range_source == "metadata"
     assert not [note for note in report.notes if "metadata say" in note]
