@@ -1,5 +1,6 @@
 """`xferlearn compare`: prints which backbone is accurate, fast and small."""
 
+import sys
 from typing import Any
 
 from xferlearn.sweeps import ComparedBackbone, Comparison, compare_with
@@ -9,6 +10,8 @@ from xferlearn.tables import format_table
 def run(config: Any) -> int:
     """Compares and prints the table; returns 1 where no backbone could be had."""
     result = compare_with(config)
+    for warning in result.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
     print(report(result))
     return 0 if any(row.problem is None for row in result.backbones) else 1
 
@@ -25,7 +28,8 @@ def report(result: Comparison) -> str:
         f"Accuracy is the mean over {result.splits} splits, {seen} validation photos in all; the"
         " test photos were not looked at.",
         "Pareto: no other one is at least as accurate and as fast.",
-        f"plot  {result.plot}",
+        f"table  {result.table}",
+        f"plot   {result.plot}",
     ]
     return "\n".join(lines)
 

@@ -28,7 +28,8 @@ def report(result: Curve) -> str:
         [
             format_table(rows),
             "",
-            f"always tested on the same {tests} photos",
+            f"Always tested on the same {tests} photos. Larger draws contain the smaller ones; each"
+            f" head trains {result.steps} steps, without validation photos.",
             str(result.forecast) if result.forecast else f"No forecast: {result.why_not}.",
             result.answer,
             f"table  {result.table}",

@@ -118,7 +118,7 @@ def _explanation(space: SpaceTimes) -> str:
     head = space.training / max(space.heads, 1)
     share = network / (decode + network + head)
     return (
-        f"{_name(space)}: of decoding, network and one head, each by itself for {space.photos}"
-        f" photos, the network is {share:.0%}; a faster device shortens no other part of the"
-        " first run, and nothing once the bottlenecks are cached."
+        f"{_name(space)}: the network is {share:.0%} of decoding {space.photos} photos, network and"
+        " one head. A GPU can shorten that part; decoding stays on the CPU, and cached bottlenecks"
+        " need neither."
     )

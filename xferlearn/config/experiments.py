@@ -54,14 +54,12 @@ class _Experiment(Config):
 
     def values(self, name: str) -> list[Any]:
         """Returns the values of a list, each once; without one, the default of `train`."""
-        field, rules = settings_of(TrainConfig)[name]
+        field, _ = settings_of(TrainConfig)[name]
         text = getattr(self, name)
         if text is None:
             return [field.default]
         kind = value_type(field)[0]
-        words = {
-            bool: "True or False", int: "whole numbers", float: "numbers", str: "names"
-        }[kind]  # fmt: skip
+        words = {int: "whole numbers", float: "numbers", str: "names"}[kind]
         values = []
         for part in text.split(","):
             try:
@@ -70,7 +68,6 @@ class _Experiment(Config):
                 raise UserError(
                     f"Expected --{name} to be {words}, separated by commas. Received: {text!r}."
                 ) from None
-        del rules
         return list(dict.fromkeys(values))
 
 
@@ -92,10 +89,11 @@ def _listed(name: str) -> tuple[str, Any, Any]:
 
 def _experiment(name: str, doc: str, lists: tuple[str, ...], *own: tuple[str, Any, Any]) -> Any:
     fields: list[tuple[str, Any, Any]] = []
+    replaced = {row[0] for row in own}
     for setting_name, (field, rules) in settings_of(TrainConfig).items():
         if setting_name in lists:
             fields.append(_listed(setting_name))
-        elif setting_name not in _OF_TRAIN_ALONE:
+        elif setting_name not in _OF_TRAIN_ALONE and setting_name not in replaced:
             copy = dataclasses.field(default=field.default, metadata={"setting": rules})
             fields.append((setting_name, field.type, copy))
     made = dataclasses.make_dataclass(
@@ -137,6 +135,17 @@ CurveConfig = _experiment(
         int,
         setting(
             5, "How often photos are drawn for each number of them.", minimum=1, section="Data"
+        ),
+    ),
+    (
+        "how_many_training_steps",
+        int,
+        setting(
+            400,
+            "Steps that each head trains. There are no validation photos to end it earlier:"
+            " somebody with five photos a class has none to spare for that.",
+            minimum=1,
+            section="Head",
         ),
     ),
 )

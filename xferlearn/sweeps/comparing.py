@@ -1,6 +1,8 @@
 """`xferlearn compare`: backbones by accuracy, speed and size, on the user's own photos."""
 
+import csv
 import dataclasses
+import io
 import itertools
 from pathlib import Path
 from typing import Any
@@ -9,10 +11,11 @@ from xferlearn.config import DEFAULT_BACKBONE, CompareConfig
 from xferlearn.progress import progress_bar
 from xferlearn.runtime import choose_device
 from xferlearn.sweeps.outcomes import Outcome, OutcomeStore, Share, share
-from xferlearn.sweeps.plotting import draw_shares, save_plot
+from xferlearn.sweeps.plotting import draw_shares, save, save_plot
 from xferlearn.sweeps.rates import Rates, measure_rates
 from xferlearn.sweeps.running import (
     Space,
+    all_warnings,
     check_backbone,
     open_photos,
     output_dir,
@@ -57,11 +60,15 @@ class Comparison:
     Attributes:
         backbones: the most accurate first; those that can't be had come last.
         splits: over how many splits of the photos accuracies are means.
+        warnings: a line each.
+        table: path of the CSV.
         plot: path of the PNG.
     """
 
     backbones: tuple[ComparedBackbone, ...]
     splits: int
+    warnings: tuple[str, ...]
+    table: Path
     plot: Path
 
 
@@ -105,10 +112,46 @@ def compare_with(config: Any) -> Comparison:
     rows = [_row(name, *found[name], configs[0][1]) for name in names]
     rows = [dataclasses.replace(row, pareto=_on_front(row, rows)) for row in rows]
     rows.sort(key=lambda row: -row.validation.mean if row.validation.photos else 1.0)
-    plot = output_dir(config) / "compare.png"
-    points = [(row.name, row.validation) for row in rows]
-    save_plot(plot, draw_shares("validation accuracy by backbone", points, joined=False))
-    return Comparison(tuple(rows), len(seeds), plot)
+    folder = output_dir(config)
+    save(folder / "compare.csv", _csv(rows).encode())
+    points = [
+        (f"{row.name}, {row.rates.network:.0f} photos/s", row.validation)
+        for row in rows
+        if row.rates is not None
+    ]
+    title = "validation accuracy by backbone"
+    save_plot(folder / "compare.png", draw_shares(title, points, joined=False))
+    return Comparison(
+        backbones=tuple(rows),
+        splits=len(seeds),
+        warnings=all_warnings(found.values(), configs[0][1]),
+        table=folder / "compare.csv",
+        plot=folder / "compare.png",
+    )
+
+
+def _csv(rows: list[ComparedBackbone]) -> str:
+    file = io.StringIO()
+    writer = csv.writer(file)
+    writer.writerow(
+        [
+            *("backbone", "image_size", "validation_accuracy", "low", "high", "photos"),
+            *("network_photos_per_second", "decode_photos_per_second", "parameters", "megabytes"),
+            *("pareto", "problem"),
+        ]
+    )
+    for row in rows:
+        found, rates = row.validation, row.rates
+        measured = (found.mean, found.low, found.high) if found.photos else ("", "", "")
+        speed = (round(rates.network, 1), round(rates.decode, 1)) if rates else ("", "")
+        size = (row.parameters, round(row.megabytes, 1)) if rates else ("", "")
+        writer.writerow(
+            [
+                *(row.name, row.image_size or "", *measured, found.photos, *speed, *size),
+                *(row.pareto, row.problem or ""),
+            ]
+        )
+    return file.getvalue()
 
 
 def _row(name: str, space: Space, outcomes: list[Outcome], limits: Any) -> ComparedBackbone:

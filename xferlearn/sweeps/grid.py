@@ -7,7 +7,7 @@ import itertools
 import math
 import random
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from xferlearn.sweeps.plotting import draw_shares, save, save_plot
 from xferlearn.sweeps.rates import Rates, measure_rates
 from xferlearn.sweeps.running import (
     Space,
+    all_warnings,
     check_backbone,
     judge_on_test,
     open_photos,
@@ -176,7 +177,7 @@ def sweep_with(config: Any) -> Sweep:
         test=test,
         spaces=tuple(_times(space, done, configs[0][1]) for space, done in spaces.values()),
         command=command,
-        warnings=_warnings(spaces.values(), configs[0][1]),
+        warnings=all_warnings(spaces.values(), configs[0][1]),
         table=folder / "sweep.csv",
         plot=folder / "sweep.png",
         logs_dir=config.logs_dir,
@@ -240,19 +241,6 @@ def _test(
             for config, outcome in zip(configs, best.outcomes, strict=True)
         ]
     )
-
-
-def _warnings(
-    spaces: Iterable[tuple[Space, list[Outcome]]], config: TrainConfig
-) -> tuple[str, ...]:
-    found: list[str] = []
-    for space, outcomes in spaces:
-        if space.prepared is not None:
-            features = space.prepared.features
-            found += [*features.fallbacks, *features.store.problems]
-            found += space.prepared.split(config).warnings
-        found += [line for outcome in outcomes for line in outcome.warnings]
-    return tuple(dict.fromkeys(found))
 
 
 def _times(space: Space, outcomes: Sequence[Outcome], config: TrainConfig) -> SpaceTimes:

@@ -28,7 +28,6 @@ from xferlearn.sweeps.running import (
     run_key,
 )
 
-_STEPS = 400
 _MORE_PHOTOS = 100
 _RESAMPLES = 400
 _EXPONENTS = np.linspace(0.1, 2.0, 39)
@@ -84,6 +83,7 @@ class Curve:
         forecast: None where the curve has too few points or test photos to tell.
         why_not: the reason for that, one line.
         answer: whether it took many photos, one sentence.
+        steps: how many each head trained.
         warnings: a line each.
         table: path of the CSV.
         plot: path of the PNG.
@@ -94,6 +94,7 @@ class Curve:
     forecast: Forecast | None
     why_not: str
     answer: str
+    steps: int
     warnings: tuple[str, ...]
     table: Path
     plot: Path
@@ -119,8 +120,6 @@ def curve(**settings: Any) -> Curve:
 def curve_with(config: Any) -> Curve:
     """Measures as `config`, a `CurveConfig`, says; see `curve`."""
     settings = config.train_config()
-    if settings.how_many_training_steps is None:
-        settings = dataclasses.replace(settings, how_many_training_steps=_STEPS)
     if not settings.testing_percentage:
         raise UserError("A learning curve needs test photos: give a --testing_percentage above 0.")
     check_backbone(settings)
@@ -149,7 +148,9 @@ def curve_with(config: Any) -> Curve:
             found = share(outcomes)
             points.append(Point(size, total, found, tuple(outcomes)))
             if found.photos:
-                events.scalar("curve/test_accuracy", found.mean, size, "by photos a class")
+                for name, value in (("", found.mean), ("_low", found.low), ("_high", found.high)):
+                    tag = f"curve/test_accuracy{name}"
+                    events.scalar(tag, value, size, "the step is the photos a class")
     forecast, why_not = _forecast(points)
     folder = output_dir(config)
     save(folder / "curve.csv", _csv(points).encode())
@@ -162,6 +163,7 @@ def curve_with(config: Any) -> Curve:
         forecast=forecast,
         why_not=why_not,
         answer=_answer(points),
+        steps=config.how_many_training_steps,
         warnings=manifest.warnings,
         table=folder / "curve.csv",
         plot=folder / "curve.png",
@@ -269,10 +271,14 @@ def _answer(points: list[Point]) -> str:
         return f"{tests} test photos can't tell how many photos are needed."
     last = measured[-1]
     near = next(point for point in measured if point.test.mean >= last.test.mean - 0.02)
-    return (
-        f"{near.photos} photos a class come within 2 points of all {last.photos}"
-        f" ({near.test.mean:.1%} against {last.test.mean:.1%}, N={last.test.photos})."
+    many = "Yes, it takes many" if near is last else "No"
+    rest = (
+        f"fewer than all {last.photos} photos a class cost more than 2 points"
+        if near is last
+        else f"{near.photos} photos a class come within 2 points of all {last.photos}"
+        f" ({near.test.mean:.1%} against {last.test.mean:.1%})"
     )
+    return f"Does it take many photos? {many}: {rest}, on {last.test.photos} test photos."
 
 
 def _csv(points: list[Point]) -> str:

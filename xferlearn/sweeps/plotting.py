@@ -48,7 +48,7 @@ def draw_shares(title: str, rows: Sequence[tuple[str, Share]], *, joined: bool) 
         points.append((x, place(share.mean)))
         draw.line((x, place(share.low), x, place(share.high)), _BLUE, 2)
         draw.ellipse((x - 5, points[-1][1] - 5, x + 5, points[-1][1] + 5), _BLUE)
-        draw_text(draw, (x + 10, points[-1][1]), f"{share.mean:.1%}", 12)
+        draw_text(draw, (x + 8, points[-1][1] + 6), f"{share.mean:.1%}", 12, anchor="lt")
     if joined and len(points) > 1:
         draw.line(points, _BLUE, 1)
     return image

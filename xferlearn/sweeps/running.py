@@ -208,3 +208,17 @@ def run_key(
 def check_backbone(config: TrainConfig) -> None:
     """Fails, before any work, on a backbone or size that does not exist."""
     backbones.resolve_backbone(config.backbone, config.image_size)
+
+
+def all_warnings(
+    spaces: Iterable[tuple[Space, list[Outcome]]], config: TrainConfig
+) -> tuple[str, ...]:
+    """Returns what is to be said of spaces and their runs, a line each, each once."""
+    found: list[str] = []
+    for space, outcomes in spaces:
+        if space.prepared is not None:
+            features = space.prepared.features
+            found += [*features.fallbacks, *features.store.problems]
+            found += space.prepared.split(config).warnings
+        found += [line for outcome in outcomes for line in outcome.warnings]
+    return tuple(dict.fromkeys(found))
