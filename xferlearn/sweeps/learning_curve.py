@@ -237,7 +237,7 @@ def _forecast(points: list[Point]) -> tuple[Forecast | None, str]:
     last = sizes[-1]
 
     def gain(means: np.ndarray) -> float:
-        _, b, c = _fit(sizes, means)
+        _, b, c = fit_power_law(sizes, means)
         return float(b * (last**-c - (last + _MORE_PHOTOS) ** -c))
 
     gains = []
@@ -252,7 +252,13 @@ def _forecast(points: list[Point]) -> tuple[Forecast | None, str]:
     return Forecast(_MORE_PHOTOS, middle, float(low), float(high)), ""
 
 
-def _fit(sizes: np.ndarray, means: np.ndarray) -> tuple[float, float, float]:
+def fit_power_law(sizes: np.ndarray, means: np.ndarray) -> tuple[float, float, float]:
+    """Returns a, b and c of the curve a - b * size^-c nearest to accuracies, b at least 0.
+
+    Args:
+        sizes: photos a class, float64, [points].
+        means: accuracies, float64, [points], 0 to 1.
+    """
     best = (math.inf, (float(means.mean()), 0.0, 1.0))
     for exponent in _EXPONENTS:
         columns = np.stack([np.ones_like(sizes), -(sizes**-exponent)], axis=1)

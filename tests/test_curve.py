@@ -1,0 +1,167 @@
+"""`xferlearn curve` through its command line and its files."""
+
+import csv
+
+import numpy as np
+import pytest
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+import xferlearn
+from xferlearn.cli import main
+from xferlearn.manifest import TEST, TRAIN, VALIDATION, Manifest, Photo
+from xferlearn.sweeps import learning_curve
+from xferlearn.sweeps.learning_curve import draw_photos, fit_power_law
+
+
+@pytest.fixture
+def curve(photo_dir, tmp_path, capsys):
+    """Runs `xferlearn curve` with a tiny network; returns exit code, stdout and stderr."""
+
+    def run(*flags):
+        defaults = {
+            "--backbone": "mobilenet_0.25",
+            "--weights": "none",
+            "--image_size": 32,
+            "--engine": "tensorflow",
+            "--precision": "float32",
+            "--image_dir": photo_dir,
+            "--logs_dir": tmp_path / "logs",
+            "--bottleneck_dir": tmp_path / "bottlenecks",
+            "--how_many_training_steps": 20,
+            "--draws": 2,
+        }
+        given = {flag.split("=")[0] for flag in flags}
+        words = [f"{name}={value}" for name, value in defaults.items() if name not in given]
+        code = main(["curve", *words, *flags])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run
+
+
+def test_a_curve_is_a_table_a_plot_and_a_chart_by_number_of_photos(curve, tmp_path):
+    code, out, err = curve("--testing_percentage=30")
+    assert (code, err) == (0, "")
+    assert "100 more a class: about " in out
+    assert "Does it take many photos? No" in out
+    folder = tmp_path / "logs" / "experiments"
+    rows = list(csv.DictReader((folder / "curve.csv").read_text().splitlines()))
+    sizes = [int(row["photos_a_class"]) for row in rows]
+    assert sizes[:4] == [1, 3, 5, 10]
+    assert sizes == sorted(sizes)
+    assert [row["draws"] for row in rows] == ["2"] * (len(rows) - 1) + ["1"]
+    assert len({row["tests"] for row in rows}) == 1
+    assert [int(row["photos"]) for row in rows[:4]] == [3, 9, 15, 30]
+    with Image.open(folder / "curve.png") as plot:
+        assert plot.format == "PNG"
+    run_dir = next(path for path in (tmp_path / "logs").iterdir() if "_curve_" in path.name)
+    events = EventAccumulator(str(run_dir))
+    events.Reload()
+    points = events.Tensors("curve/test_accuracy")
+    assert [point.step for point in points] == sizes
+
+
+def test_a_killed_curve_goes_on_where_it_was(curve, monkeypatch):
+    fit = learning_curve.fit_head
+    trained = []
+
+    def dies(*args, **more):
+        trained.append(len(more["manifest"].indices(TRAIN)))
+        if len(trained) == 3:
+            raise KeyboardInterrupt
+        return fit(*args, **more)
+
+    monkeypatch.setattr(learning_curve, "fit_head", dies)
+    assert curve()[0] == 130
+    assert trained == [3, 3, 9]
+    assert curve()[0] == 0
+    assert trained[3:5] == [9, 9]
+    known = len(trained)
+    assert curve()[0] == 0
+    assert len(trained) == known
+
+
+def test_three_and_six_photos_end_with_what_cannot_be_concluded(curve, make_photo_dir):
+    code, out, err = curve(f"--image_dir={make_photo_dir({'red': 3, 'blue': 6})}")
+    assert code == 0
+    assert "Fewer than 20 photos in blue (6), red (3)" in err
+    assert "No forecast: too few photos a class" in out
+    assert "test photos can't tell how many photos are needed" in out
+
+
+def test_a_curve_that_diverges_says_so(curve):
+    code, out, _ = curve("--optimizer=sgd", "--learning_rate=1e38", "--draws=1")
+    assert code == 0
+    assert "diverged" in out
+    assert "No forecast" in out
+
+
+@pytest.mark.parametrize(
+    ("flag", "told"),
+    [
+        ("--testing_percentage=0", "A learning curve needs test photos"),
+        ("--draws=0", "Expected `draws` to be at least 1"),
+        ("--how_many_training_steps=0", "Expected `how_many_training_steps` to be at least 1"),
+        ("--backbone=mobilenet,inception_v3", "mobilenet,inception_v3"),
+        ("--image_dir=nowhere", "nowhere"),
+    ],
+)
+def test_a_mistake_is_told_in_one_line(curve, flag, told):
+    code, out, err = curve(flag)
+    assert (code, out) == (2, "")
+    assert told in err
+    assert err.count("\n") == 1
+
+
+def manifest_of(train, test):
+    photos = tuple(
+        Photo(bytes([label, number]) * 16, label, f"{label}/{number}")
+        for label in (0, 1)
+        for number in range(train + test + 2)
+    )
+    splits = ((TRAIN,) * train + (TEST,) * test + (VALIDATION,) * 2) * 2
+    return Manifest(("a", "b"), photos, splits)
+
+
+def test_draws_are_nested_and_differ_and_keep_the_test_photos():
+    whole = manifest_of(train=20, test=4)
+    tests = {whole.photos[i] for i in whole.indices(TEST)}
+    first = {}
+    for draw in (0, 1):
+        smaller: set[Photo] = set()
+        for size in (1, 3, 5, 10, 20):
+            drawn = draw_photos(whole, size, draw)
+            photos = {drawn.photos[i] for i in drawn.indices(TRAIN)}
+            assert len(photos) == 2 * size
+            assert smaller <= photos
+            assert {drawn.photos[i] for i in drawn.indices(TEST)} == tests
+            assert drawn.indices(VALIDATION) == []
+            smaller = photos
+            first.setdefault(size, []).append(photos)
+    assert first[5][0] != first[5][1]
+
+
+def test_a_power_law_is_found_again():
+    sizes = np.array([3.0, 5, 10, 20, 50, 100])
+    a, b, c = fit_power_law(sizes, 0.95 - 0.5 * sizes**-0.7)
+    assert (a, b, c) == pytest.approx((0.95, 0.5, 0.7), abs=0.02)
+    # More photos are never said to hurt.
+    assert fit_power_law(sizes, np.linspace(0.9, 0.8, 6))[1] == 0
+
+
+def test_python_has_it_too(make_photo_dir, tmp_path):
+    result = xferlearn.curve(
+        image_dir=make_photo_dir({"red": 12, "blue": 12}),
+        logs_dir=tmp_path / "logs",
+        bottleneck_dir=tmp_path / "bottlenecks",
+        backbone="mobilenet_0.25",
+        weights="none",
+        image_size=32,
+        engine="tensorflow",
+        how_many_training_steps=20,
+        draws=1,
+    )
+    assert [point.photos for point in result.points][:3] == [1, 3, 5]
+    assert result.forecast is None
+    assert result.why_not
