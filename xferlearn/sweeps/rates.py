@@ -25,8 +25,12 @@ class Rates:
     network: float
 
 
-def measure_rates(prepared: Prepared, limits: ImageConfig) -> Rates:
-    """Measures the stages one after the other; the network once before, to warm up."""
+def measure_rates(prepared: Prepared, limits: ImageConfig) -> Rates | None:
+    """Measures the stages one after the other; the network once before, to warm up.
+
+    Returns:
+        None where no photo can be read any more.
+    """
     photos = prepared.extraction.photos[:MOST_PHOTOS]
     chosen = Selection(prepared.source, {photo.name for photo in photos})
     size = prepared.features.store.space.image_size
@@ -40,6 +44,8 @@ def measure_rates(prepared: Prepared, limits: ImageConfig) -> Rates:
     ]
     decoded = time.perf_counter() - started
     count = sum(len(pixels) for pixels in batches)
+    if not batches:
+        return None
     prepared.features.run(batches[0])
     started = time.perf_counter()
     for pixels in batches:

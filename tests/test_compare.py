@@ -1,0 +1,123 @@
+"""`xferlearn compare` through its command line and its files."""
+
+import csv
+
+import pytest
+from PIL import Image
+
+import xferlearn
+from xferlearn.cli import main
+from xferlearn.errors import XferlearnError
+from xferlearn.sweeps import comparing, running
+from xferlearn.sweeps.outcomes import Share
+from xferlearn.sweeps.rates import Rates
+
+
+@pytest.fixture
+def compare(photo_dir, tmp_path, capsys):
+    """Runs `xferlearn compare` with tiny networks; returns exit code, stdout and stderr."""
+
+    def run(*flags):
+        defaults = {
+            "--backbone": "mobilenet_0.25,mobilenet_0.50",
+            "--weights": "none",
+            "--image_size": 32,
+            "--engine": "tensorflow",
+            "--precision": "float32",
+            "--image_dir": photo_dir,
+            "--logs_dir": tmp_path / "logs",
+            "--bottleneck_dir": tmp_path / "bottlenecks",
+            "--how_many_training_steps": 20,
+            "--split_seed": "0,1",
+        }
+        given = {flag.split("=")[0] for flag in flags}
+        words = [f"{name}={value}" for name, value in defaults.items() if name not in given]
+        code = main(["compare", *words, *flags])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run
+
+
+def test_backbones_are_compared_by_accuracy_speed_and_size(compare, tmp_path):
+    code, out, err = compare()
+    assert (code, err) == (0, "")
+    assert "Accuracy is the mean over 2 splits" in out
+    folder = tmp_path / "logs" / "experiments"
+    table = list(csv.DictReader((folder / "compare.csv").read_text().splitlines()))
+    by_name = {row["backbone"]: row for row in table}
+    # 3 classes on 256 and 512 values, and what Keras counts in MobileNets without their top.
+    assert by_name["mobilenet_0.25"]["parameters"] == str(218_544 + 257 * 3)
+    assert by_name["mobilenet_0.50"]["parameters"] == str(829_536 + 513 * 3)
+    assert by_name["mobilenet_0.50"]["megabytes"] == "3.3"
+    assert all(float(row["network_photos_per_second"]) > 0 for row in table)
+    assert any(row["pareto"] == "True" for row in table)
+    with Image.open(folder / "compare.png") as plot:
+        assert plot.format == "PNG"
+
+
+def test_who_is_beaten_in_both_is_not_on_the_front(compare, tmp_path, monkeypatch):
+    speeds = {"mobilenet_0.25": 100.0, "mobilenet_0.50": 50.0}
+
+    def rates(prepared, _):
+        return Rates(decode=200.0, network=speeds[prepared.backbone.name])
+
+    monkeypatch.setattr(comparing, "measure_rates", rates)
+    monkeypatch.setattr(comparing, "share", lambda outcomes: Share(0.9, 0.8, 0.95, 50))
+    assert compare("--split_seed=0")[0] == 0
+    table = (tmp_path / "logs" / "experiments" / "compare.csv").read_text().splitlines()
+    pareto = {row["backbone"]: row["pareto"] for row in csv.DictReader(table)}
+    assert pareto == {"mobilenet_0.25": "True", "mobilenet_0.50": "False"}
+
+
+def test_missing_weights_are_said_and_the_others_compared(compare, monkeypatch):
+    load = running.load_backbone_of
+
+    def offline(config):
+        if config.backbone == "mobilenet_0.50":
+            raise XferlearnError("Can't download the ImageNet weights of mobilenet_0.50")
+        return load(config)
+
+    monkeypatch.setattr(running, "load_backbone_of", offline)
+    code, out, _ = compare()
+    assert code == 0
+    assert "mobilenet_0.50: Can't download the ImageNet weights of mobilenet_0.50" in out
+    row = next(line for line in out.splitlines() if line.startswith("mobilenet_0.50 "))
+    assert "not here" in row
+    code, out, _ = compare("--backbone=mobilenet_0.50")
+    assert code == 1
+
+
+@pytest.mark.parametrize(
+    ("flag", "told"),
+    [
+        ("--backbone=mobilenet,", "Expected a value for `backbone`"),
+        ("--backbone=mobilnet", "mobilnet"),
+        ("--split_seed=a", "Expected --split_seed to be whole numbers, separated by commas"),
+        ("--device=gpu", "Expected a GPU for --device=gpu. TensorFlow sees none here"),
+    ],
+)
+def test_a_mistake_is_told_in_one_line(compare, monkeypatch, flag, told):
+    from xferlearn import runtime
+
+    monkeypatch.setattr(runtime, "gpu_is_visible", lambda: False)
+    code, out, err = compare(flag)
+    assert (code, out) == (2, "")
+    assert told in err
+    assert err.count("\n") == 1
+
+
+def test_python_has_it_too_and_nine_photos_are_no_error(make_photo_dir, tmp_path):
+    result = xferlearn.compare(
+        image_dir=make_photo_dir({"red": 3, "blue": 6}),
+        logs_dir=tmp_path / "logs",
+        bottleneck_dir=tmp_path / "bottlenecks",
+        backbone="mobilenet_0.25",
+        weights="none",
+        image_size=32,
+        engine="tensorflow",
+        how_many_training_steps=20,
+    )
+    assert [row.name for row in result.backbones] == ["mobilenet_0.25"]
+    assert result.splits == 3
+    assert "Fewer than 20 photos" in " ".join(result.warnings)

@@ -1,0 +1,358 @@
+"""`xferlearn sweep` through its command line, its files, and what TensorBoard reads of them."""
+
+import csv
+import json
+import shlex
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+import xferlearn
+from xferlearn.cli import main
+from xferlearn.errors import UserError
+from xferlearn.sweeps.outcomes import Outcome, difference, share
+
+pytestmark = pytest.mark.filterwarnings(
+    # Keras 3.15 saves variables through NumPy's older __array__ protocol.
+    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
+)
+
+TINY = ("--backbone=mobilenet_0.25", "--weights=none", "--image_size=32", "--engine=tensorflow")
+
+
+@pytest.fixture(scope="module")
+def bottlenecks(tmp_path_factory):
+    return tmp_path_factory.mktemp("bottlenecks")
+
+
+@pytest.fixture
+def sweep(photo_dir, bottlenecks, tmp_path, capsys):
+    """Runs `xferlearn sweep` with a tiny network; returns exit code, stdout and stderr."""
+
+    def run(*flags):
+        defaults = dict(flag.split("=", 1) for flag in TINY) | {
+            "--image_dir": photo_dir,
+            "--logs_dir": tmp_path / "logs",
+            "--bottleneck_dir": bottlenecks,
+            "--how_many_training_steps": 20,
+            "--precision": "float32",
+        }
+        given = {flag.split("=")[0] for flag in flags}
+        words = [f"{name}={value}" for name, value in defaults.items() if name not in given]
+        code = main(["sweep", *words, *flags])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run
+
+
+def run_dirs(logs):
+    return sorted(path for path in logs.iterdir() if path.name.startswith("20"))
+
+
+def events_of(run_dir):
+    events = EventAccumulator(str(run_dir))
+    events.Reload()
+    return events
+
+
+def test_a_grid_is_compared_and_the_best_is_tested_once(sweep, tmp_path):
+    code, out, err = sweep("--learning_rate=0.00001,0.01,0.01", "--seed=0,1")
+    assert (code, err) == (0, "")
+    rows = [line for line in out.splitlines() if line.startswith("learning_rate=")]
+    assert [row.split()[0] for row in rows] == ["learning_rate=0.01", "learning_rate=1e-05"]
+    assert out.count("its test accuracy: ") == 1
+    folder = tmp_path / "logs" / "experiments"
+    table = list(csv.DictReader((folder / "sweep.csv").read_text().splitlines()))
+    assert [row["learning_rate"] for row in table] == ["0.01", "1e-05"]
+    assert float(table[0]["validation_accuracy"]) >= float(table[1]["validation_accuracy"])
+    assert [row["runs"] for row in table] == ["2", "2"]
+    with Image.open(folder / "sweep.png") as plot:
+        assert plot.format == "PNG"
+    # The command that is printed is one that `train` takes, with the settings that won.
+    command = next(line for line in out.splitlines() if line.startswith("  xferlearn train "))
+    words = shlex.split(command)
+    assert "--learning_rate=0.01" in words
+    assert "--how_many_training_steps=20" in words
+    assert not any(word.startswith("--seed") for word in words)
+    words[words.index("--model_dir=out/best")] = f"--model_dir={tmp_path / 'model'}"
+    assert main([*words[1:], "--summaries=none"]) == 0
+
+
+def test_every_run_has_charts_a_card_and_a_row_of_hparams_but_no_test_result(sweep, tmp_path):
+    assert sweep("--learning_rate=0.001,0.01", "--testing_percentage=30")[0] == 0
+    runs = run_dirs(tmp_path / "logs")
+    assert len(runs) == 2
+    for run_dir in runs:
+        events = events_of(run_dir)
+        tags = events.Tags()["tensors"]
+        assert {"run_card", "results/validation_accuracy"} <= set(tags)
+        assert not any("test" in tag for tag in tags)
+        assert "_hparams_/session_start_info" in events.summary_metadata
+        assert not (run_dir / "test").exists()
+        card = events.Tensors("run_card")[0].tensor_proto.string_val[0].decode()
+        assert "test accuracy not measured (N=0)" in card
+        assert (run_dir / "train").is_dir()
+
+
+def test_the_test_photos_are_looked_at_after_the_choice_and_for_it_alone(sweep, monkeypatch):
+    from xferlearn.fitting import Fitted
+
+    seen = []
+    look = Fitted.probabilities
+
+    def watched(self, split):
+        seen.append(split)
+        return look(self, split)
+
+    monkeypatch.setattr(Fitted, "probabilities", watched)
+    assert sweep("--learning_rate=0.001,0.01", "--seed=0,1")[0] == 0
+    assert seen == ["validation"] * 4 + ["test"] * 2
+
+
+def test_a_run_that_diverges_is_a_row_and_no_error(sweep, tmp_path):
+    code, out, _ = sweep("--learning_rate=1e38,0.01", "--optimizer=sgd")
+    assert code == 0
+    row = next(line for line in out.splitlines() if line.startswith("learning_rate=1e+38"))
+    assert "diverged" in row
+    assert "validation photos: learning_rate=0.01" in out
+    first = next(path for path in run_dirs(tmp_path / "logs") if "lr1e" in path.name)
+    events = events_of(first)
+    assert "_hparams_/session_start_info" in events.summary_metadata
+    assert "results/validation_accuracy" not in events.Tags()["tensors"]
+
+    code, out, _ = sweep("--learning_rate=1e38", "--optimizer=sgd")
+    assert code == 1
+    assert "No combination converged" in out
+    assert "xferlearn train" not in out
+
+
+def test_a_killed_sweep_goes_on_where_it_was(sweep, tmp_path, monkeypatch):
+    from xferlearn.sweeps import running
+
+    fit = running.fit_head
+    trained = []
+
+    def dies(config, *args, **more):
+        if len(trained) == 2:
+            raise KeyboardInterrupt
+        trained.append(config.learning_rate)
+        return fit(config, *args, **more)
+
+    monkeypatch.setattr(running, "fit_head", dies)
+    flags = ("--learning_rate=0.001,0.01,0.02,0.03",)
+    assert sweep(*flags)[0] == 130
+    assert trained == [0.001, 0.01]
+
+    def counts(config, *args, **more):
+        trained.append(config.learning_rate)
+        return fit(config, *args, **more)
+
+    monkeypatch.setattr(running, "fit_head", counts)
+    assert sweep(*flags)[0] == 0
+    assert trained[2:4] == [0.02, 0.03]
+    assert len(trained) == 5  # the best one once more, for the test
+    assert sweep(*flags)[0] == 0
+    assert len(trained) == 5
+
+
+def test_a_damaged_result_is_made_again(sweep, tmp_path):
+    assert sweep("--learning_rate=0.01")[0] == 0
+    kept = list((tmp_path / "logs" / "experiments" / "runs").glob("*.json"))
+    assert len(kept) == 2
+    for path in kept:
+        path.write_text(path.read_text()[:20])
+    assert sweep("--learning_rate=0.01")[0] == 0
+    assert all("right" in json.loads(path.read_text()) for path in kept)
+
+
+def test_other_photos_or_settings_are_other_results(sweep, tmp_path, make_photo_dir):
+    photos = make_photo_dir({"red": 25, "blue": 25})
+    changed = shutil.copytree(photos, tmp_path / "changed")
+    (changed / "red" / "0000.jpg").unlink()
+    for flags in (
+        (f"--image_dir={photos}",),
+        (f"--image_dir={changed}",),
+        (f"--image_dir={photos}", "--weight_decay=0.5"),
+        (f"--image_dir={photos}",),  # known
+    ):
+        assert sweep(*flags)[0] == 0
+    assert len(run_dirs(tmp_path / "logs")) == 3
+
+
+def test_missing_weights_are_said_and_the_others_compared(sweep, tmp_path, monkeypatch):
+    from xferlearn.errors import XferlearnError
+    from xferlearn.sweeps import running
+
+    load = running.load_backbone_of
+
+    def offline(config):
+        if config.backbone == "mobilenet_0.50":
+            raise XferlearnError("Can't download the ImageNet weights of mobilenet_0.50")
+        return load(config)
+
+    monkeypatch.setattr(running, "load_backbone_of", offline)
+    code, out, _ = sweep("--backbone=mobilenet_0.50,mobilenet_0.25")
+    assert code == 0
+    assert "backbone=mobilenet_0.50: not run: Can't download the ImageNet weights" in out
+    assert "photos: backbone=mobilenet_0.25" in out
+
+
+def test_where_no_gpu_is_visible_the_cpu_is_explained(sweep, monkeypatch):
+    from xferlearn.sweeps import running
+
+    monkeypatch.setattr(running, "gpu_is_visible", lambda: False)
+    code, out, _ = sweep("--device=cpu,gpu")
+    assert code == 0
+    assert "device=gpu: not run: TensorFlow sees no GPU on this machine" in out
+    assert "photos: device=cpu" in out
+    header = next(line for line in out.splitlines() if line.split()[:2] == ["decode", "network"])
+    assert "a head" in header
+    assert "device=cpu: the network is" in out
+
+
+def test_max_runs_draws_the_same_combinations_each_time(sweep, tmp_path):
+    flags = ("--learning_rate=0.001,0.01,0.1", "--seed=0,1", "--max_runs=3")
+    tables = []
+    for _ in range(2):
+        assert sweep(*flags)[0] == 0
+        tables.append((tmp_path / "logs" / "experiments" / "sweep.csv").read_text())
+    assert len(run_dirs(tmp_path / "logs")) == 3
+    assert [row.split(",")[0] for row in tables[0].splitlines()] == [
+        row.split(",")[0] for row in tables[1].splitlines()
+    ]
+
+
+@pytest.mark.parametrize("validation", ["10", "0"])
+def test_three_and_six_photos_end_with_what_cannot_be_concluded(sweep, make_photo_dir, validation):
+    photos = make_photo_dir({"red": 3, "blue": 6})
+    code, out, err = sweep(
+        f"--image_dir={photos}",
+        "--learning_rate=0.001,0.01",
+        f"--validation_percentage={validation}",
+    )
+    assert code == 0
+    assert "Fewer than 20 photos in blue (6), red (3)" in err
+    assert "can't tell which one is better" in out or "nothing can be concluded" in out
+
+
+@pytest.mark.parametrize(
+    ("flag", "told"),
+    [
+        ("--learning_rate=0.1,fast", "Expected --learning_rate to be numbers, separated by commas"),
+        ("--learning_rate=0.1,", "Expected --learning_rate to be numbers"),
+        ("--seed=0,1.5", "Expected --seed to be whole numbers"),
+        ("--learning_rate=0.1,-1", "Expected `learning_rate` to be above 0"),
+        ("--optimizer=adam,addam", "Expected `optimizer` to be one of adam, sgd"),
+        ("--backbone=mobilenet,mobilnet", "mobilnet"),
+        ("--device=cpu,tpu", "Expected `device` to be one of auto, cpu, gpu"),
+        ("--max_runs=0", "Expected `max_runs` to be at least 1"),
+        ("--image_size=16,32", "Expected `image_size` to be at least 32"),
+        ("--model_dir=out", "has no flag --model_dir"),
+    ],
+)
+def test_what_train_would_not_take_is_told_in_one_line(sweep, capsys, flag, told):
+    code, out, err = sweep(flag)
+    assert (code, out) == (2, "")
+    assert told in err
+    assert err.count("\n") == 1
+
+
+def test_the_help_has_the_lists_and_no_model_dir(capsys):
+    assert main(["sweep", "--help"]) == 0
+    out = capsys.readouterr().out
+    assert "--learning_rate=STR" in out
+    assert "--model_dir" not in out
+
+
+def test_python_has_it_too(photo_dir, bottlenecks, tmp_path):
+    settings = {
+        "image_dir": photo_dir,
+        "bottleneck_dir": bottlenecks,
+        "logs_dir": tmp_path / "logs",
+        "backbone": "mobilenet_0.25",
+        "weights": "none",
+        "image_size": "32",
+        "engine": "tensorflow",
+        "precision": "float32",
+        "how_many_training_steps": "40",
+    }
+    result = xferlearn.sweep(**settings, learning_rate="0.00001,0.01", output_dir=tmp_path / "here")
+    assert result.candidates[0].settings == {"learning_rate": 0.01}
+    assert result.candidates[0].behind is None
+    assert result.table == tmp_path / "here" / "sweep.csv"
+    assert result.test.photos > 0
+    with pytest.raises(UserError, match="There is no setting `learning_rates`"):
+        xferlearn.sweep(learning_rates="1")
+
+
+def outcomes(rights, split=0):
+    return [
+        Outcome({"split_seed": split, "seed": seed}, right=tuple(row))
+        for seed, row in enumerate(np.array(rights, bool).tolist())
+    ]
+
+
+def test_differences_are_paired_and_allow_for_photos_and_seeds():
+    rng = np.random.default_rng(0)
+    covered, trials = 0, 400
+    for _ in range(trials):
+        # Each photo has its own difficulty for each side, each run its own luck.
+        chance = np.clip(
+            0.8 + rng.normal(0, 0.15, (2, 1, 60)) + rng.normal(0, 0.04, (2, 4, 1)), 0, 1
+        )
+        first, second = rng.random((2, 4, 60)) < chance
+        mean, low, high = difference(outcomes(first), outcomes(second))
+        assert mean == pytest.approx(first.mean() - second.mean())
+        covered += low <= 0 <= high
+    assert 0.91 < covered / trials < 0.99
+
+
+def test_runs_without_a_partner_are_not_compared():
+    ones, zeros = [[1, 1, 1]], [[0, 0, 0]]
+    assert difference(outcomes(ones), outcomes(zeros, split=1)) is None
+    mean, low, high = difference([*outcomes(ones), *outcomes(zeros, 1)], outcomes(zeros))
+    assert mean == 1.0
+    assert low < 1.0 < high  # the same in all three, and still not certain
+
+
+def test_a_photo_that_many_seeds_judge_counts_once():
+    found = share(outcomes([[1, 1, 0, 1]] * 5))
+    assert (found.mean, found.photos) == (0.75, 4)
+    assert share([]).photos == 0
+
+
+def test_an_engine_computes_where_it_was_made():
+    """Two CPUs in TensorFlow's eyes stand for CPU and GPU; engines use threads of their own."""
+    script = """
+import numpy as np, tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+two = [tf.config.LogicalDeviceConfiguration(), tf.config.LogicalDeviceConfiguration()]
+tf.config.set_logical_device_configuration(cpu, two)
+import keras
+from xferlearn.engines import tensorflow_runtime
+seen = []
+def freeze(model):
+    def function(pixels):
+        seen.append(tf.zeros(()).device)
+        return [tf.zeros((len(pixels), 3))]
+    return function
+tensorflow_runtime.freeze = freeze
+image = keras.Input((8, 8, 3))
+model = keras.Model(image, keras.layers.GlobalAveragePooling2D()(image), name="tiny")
+with tf.device("/CPU:1"):
+    engine = tensorflow_runtime.tensorflow_engine(model)
+engine.run(np.zeros((20, 8, 8, 3), np.uint8))
+print(*seen)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    devices = done.stdout.split()
+    assert len(devices) == 3
+    assert all(device.endswith("CPU:1") for device in devices)
