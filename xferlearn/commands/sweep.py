@@ -25,7 +25,8 @@ def report(result: Sweep) -> str:
     """Returns the table, the times, and the command for the best one."""
     head = ["settings", "validation accuracy", "over seeds", "runs", "s a run", "behind, points"]
     lines = [format_table([head, *map(_row, result.candidates)]), ""]
-    lines += [f"{one.name}: not run: {one.problem}" for one in result.candidates if one.problem]
+    missing = [one for one in result.candidates if one.problem]
+    lines += [f"{one.name}: not run: {one.problem}" for one in missing] + [""] * bool(missing)
     lines += _verdict(result)
     measured = [space for space in result.spaces if space.rates is not None]
     if measured:
