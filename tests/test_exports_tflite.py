@@ -220,6 +220,32 @@ def test_head_with_hidden_layer_and_dropout(bundle, name, tmp_path):
     np.testing.assert_allclose(scores * scale, wanted, atol=TOLERANCE[name])
 
 
+def test_int8_keeps_what_many_small_weights_add_up_to(tmp_path):
+    """Beside a weight of 1 each of them is rounded to 0. Two layers share their bias of 0."""
+    import keras
+
+    image = keras.Input((SIDE, SIDE, 3), name="image")
+    x = keras.layers.Rescaling(1 / 255)(image)
+    whole = keras.layers.Conv2D(3, SIDE)
+    second, last = keras.layers.Conv2D(3, 1), keras.layers.Dense(3, activation="softmax")
+    x = keras.layers.GlobalAveragePooling2D()(second(whole(x)))
+    model = keras.Model(image, last(x))
+    kernel = np.full((SIDE, SIDE, 3, 3), 0.4 / 127) * [1, 0.6, -1]
+    kernel[0, 0, 0] = 1
+    whole.set_weights([kernel, np.zeros(3)])
+    second.set_weights([np.eye(3)[None, None], np.zeros(3)])
+    last.set_weights([np.eye(3), np.zeros(3)])
+    said = {"input": {"height": SIDE, "width": SIDE, "resize": "shorter side, crop"}}
+    file = tmp_path / "model.tflite"
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 1, SIDE, SIDE, 3), np.uint8)
+    writer = formats.FORMATS["tflite_int8"]
+    writer.write(model, Bundle(tmp_path, LABELS, said), file, lambda: iter(pixels))
+    scores = run(file, pixels[0])[0] / 256
+    wanted = np.asarray(model(pixels[0].astype(np.float32)))
+    assert wanted.max() < 0.95, "not so sure that a wrong sum would not show"
+    np.testing.assert_allclose(scores, wanted, atol=0.05)
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_grouped_convolutions_without_our_head(name, tmp_path):
     import keras

@@ -9,11 +9,13 @@ import numpy as np
 from xferlearn.bundles import Bundle
 from xferlearn.errors import XferlearnError
 from xferlearn.exports.frozen_graph import frozen_graph_def
+from xferlearn.exports.tflite_bias import correct_biases
 from xferlearn.exports.tflite_metadata import INPUT, OUTPUT, with_metadata
 from xferlearn.runtime import captured_stderr
 
 if TYPE_CHECKING:
     import keras
+    from tensorflow.lite.python.schema_py_generated import ModelT
 
 # Of a tensor of int8. The converter takes no range to be smaller than about 2e-6.
 _LEAST_UNIT = 1e-7
@@ -37,12 +39,14 @@ def write_tflite(
         kind: float32; float16, which keeps weights so and computes in float32; or int8.
         bundle: the model folder.
         calibration: yields uint8 pixels of training photos, [1, height, width, 3]; int8 takes
-            the ranges of its numbers from them. None for other kinds.
+            the ranges of its numbers and the biases' corrections from them. None for other
+            kinds.
 
     Raises:
         XferlearnError: int8 can't hold the network's numbers.
     """
     import tensorflow as tf
+    from tensorflow.lite.python import schema_py_generated as schema
 
     graph = frozen_graph_def(_without_normalization(model), INPUT, OUTPUT)
     image = tf.TensorSpec([1, *model.input_shape[1:]], tf.float32, name=INPUT)
@@ -52,7 +56,7 @@ def write_tflite(
         (scores,) = tf.graph_util.import_graph_def(graph, {INPUT: image}, [f"{OUTPUT}:0"], name="")
         return {OUTPUT: scores}
 
-    with captured_stderr():
+    def converted(kind: str) -> bytes:
         converter = tf.lite.TFLiteConverter.from_concrete_functions(
             [network.get_concrete_function()], tf.Module()
         )
@@ -60,14 +64,18 @@ def write_tflite(
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if kind == "float16":
             converter.target_spec.supported_types = [tf.float16]
-        if calibration is not None:
+        if kind == "int8" and calibration is not None:
             converter.representative_dataset = lambda: _of_full_range(calibration())
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
             converter.inference_input_type = converter.inference_output_type = tf.uint8
-        converted = converter.convert()
-    if calibration is not None:
-        _check_ranges(converted)
-    path.write_bytes(with_metadata(converted, bundle))
+        return bytes(converter.convert())
+
+    with captured_stderr():
+        file = schema.ModelT.InitFromPackedBuf(converted(kind), 0)
+        if calibration is not None:
+            _check_ranges(file)
+            correct_biases(file, converted("float32"), calibration())
+    path.write_bytes(with_metadata(file, bundle))
 
 
 def _of_full_range(photos: Iterator[np.ndarray]) -> Iterator[list[np.ndarray]]:
@@ -82,14 +90,13 @@ def _of_full_range(photos: Iterator[np.ndarray]) -> Iterator[list[np.ndarray]]:
         yield [values]
 
 
-def _check_ranges(converted: bytes) -> None:
+def _check_ranges(model: "ModelT") -> None:
     """Refuses networks whose layers give next to nothing; LiteRT aborts the process on them."""
-    from tensorflow.lite.python import schema_py_generated as schema
+    from tensorflow.lite.python.schema_py_generated import TensorType
 
-    model = schema.ModelT.InitFromPackedBuf(converted, 0)
     made = [one for one in model.subgraphs[0].tensors if model.buffers[one.buffer].data is None]
     for tensor in made:
-        if tensor.type == schema.TensorType.INT8 and max(tensor.quantization.scale) < _LEAST_UNIT:
+        if tensor.type == TensorType.INT8 and max(tensor.quantization.scale) < _LEAST_UNIT:
             raise XferlearnError(
                 "int8 can't hold what this network computes: on the training photos a layer's"
                 f" values are all below {256 * _LEAST_UNIT:.0e}, as those of untrained networks"

@@ -18,6 +18,7 @@ from xferlearn.graphs.embedded import KEY
 
 if TYPE_CHECKING:
     from flatbuffers import Builder
+    from tensorflow.lite.python.schema_py_generated import ModelT
 
 INPUT, OUTPUT = "image", "probabilities"
 _IDENTIFIER, _MODEL_IDENTIFIER = b"M001", b"TFL3"
@@ -28,11 +29,11 @@ _RGB, _IMAGE, _NORMALIZATION, _AXIS_LABELS = 1, 2, 1, 2
 _ALIGNMENT = 16
 
 
-def with_metadata(converted: bytes, bundle: Bundle) -> bytes:
-    """Returns a TFLite model with its metadata, and with labels.txt as a ZIP archive behind it.
+def with_metadata(model: "ModelT", bundle: Bundle) -> bytes:
+    """Returns a TFLite file with its metadata, and with labels.txt as a ZIP archive behind it.
 
     Args:
-        converted: as the converter returns it.
+        model: what the converter returned; metadata and names are added to it.
         bundle: the model folder.
     """
     import flatbuffers
@@ -46,7 +47,6 @@ def with_metadata(converted: bytes, bundle: Bundle) -> bytes:
                 builder.Prep(_ALIGNMENT, len(self.data))
             return int(super().Pack(builder))
 
-    model = schema.ModelT.InitFromPackedBuf(converted, 0)
     for buffer in model.buffers:
         buffer.__class__ = Aligned
     stated = {_ENTRY: _model_metadata(bundle), KEY: describe(bundle).encode()}
@@ -60,7 +60,7 @@ def with_metadata(converted: bytes, bundle: Bundle) -> bytes:
     # The converter's own names tell of its way through a SavedModel.
     for place, name in ((graph.inputs[0], INPUT), (graph.outputs[0], OUTPUT)):
         graph.tensors[place].name = name
-    builder = flatbuffers.Builder(len(converted) + 2**16)
+    builder = flatbuffers.Builder(2**16)
     builder.Finish(model.Pack(builder), _MODEL_IDENTIFIER)
     file = io.BytesIO(bytes(builder.Output()))
     labels = "".join(f"{label}\n" for label in bundle.labels)
