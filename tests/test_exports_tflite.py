@@ -4,6 +4,7 @@ import io
 import json
 import shutil
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -162,6 +163,27 @@ def test_untrained_network_is_refused_as_int8(colour_model, tmp_path, capsys):
     assert "int8 can't hold what this network computes" in err
     assert err.count("\n") == 1
     assert not (tmp_path / "model/exports/model_int8.tflite").exists()
+
+
+def test_int8_without_training_photos(bundle, tmp_path, capsys):
+    """Test photos alone prove a file, but give no ranges."""
+    shutil.copytree(bundle.path, tmp_path / "model", ignore=shutil.ignore_patterns("exports"))
+    source = Path(bundle.metadata["training"]["image_dir"])
+    for photo in bundle.photos():
+        if photo.split == "test":
+            place = tmp_path / "photos" / photo.name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source / photo.name, place)
+    command = ("export", f"--model={tmp_path / 'model'}", f"--image_dir={tmp_path / 'photos'}")
+    assert main([*command, "--format=tflite,tflite_int8"]) == 1
+    out, err = capsys.readouterr()
+    rows = {line.split()[0]: line for line in out.split("\n\n")[0].splitlines()}
+    assert rows["tflite"].endswith(" ok")
+    assert rows["tflite_int8"].endswith("not made")
+    assert err.startswith(
+        "xferlearn: tflite_int8: int8 is calibrated on the model's training photos"
+    )
+    assert err.count("\n") == 1
 
 
 def test_metadata_for_other_readers(alone):
