@@ -108,3 +108,34 @@ def colour_model(photo_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> P
         precision="float32",
     )
     return root / "model"
+
+
+@pytest.fixture
+def run_tiny(
+    photo_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """`run_tiny("sweep", "--seed=0,1")`: a command with a tiny network on `photo_dir`.
+
+    Returns exit code, stdout and stderr. Flags given replace those it has.
+    """
+    from xferlearn.cli import main
+
+    def run(command: str, *flags: str) -> tuple[int, str, str]:
+        defaults = {
+            "--image_dir": photo_dir,
+            "--logs_dir": tmp_path / "logs",
+            "--bottleneck_dir": tmp_path / "bottlenecks",
+            "--backbone": "mobilenet_0.25",
+            "--weights": "none",
+            "--image_size": 32,
+            "--engine": "tensorflow",
+            "--precision": "float32",
+            "--how_many_training_steps": 20,
+        }
+        given = {flag.split("=")[0] for flag in flags}
+        words = [f"{name}={value}" for name, value in defaults.items() if name not in given]
+        code = main([command, *words, *flags])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run

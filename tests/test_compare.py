@@ -6,7 +6,6 @@ import pytest
 from PIL import Image
 
 import xferlearn
-from xferlearn.cli import main
 from xferlearn.errors import XferlearnError
 from xferlearn.sweeps import comparing, running
 from xferlearn.sweeps.outcomes import Share
@@ -14,27 +13,13 @@ from xferlearn.sweeps.rates import Rates
 
 
 @pytest.fixture
-def compare(photo_dir, tmp_path, capsys):
-    """Runs `xferlearn compare` with tiny networks; returns exit code, stdout and stderr."""
+def compare(run_tiny):
+    """Runs `xferlearn compare` with two tiny networks."""
 
     def run(*flags):
-        defaults = {
-            "--backbone": "mobilenet_0.25,mobilenet_0.50",
-            "--weights": "none",
-            "--image_size": 32,
-            "--engine": "tensorflow",
-            "--precision": "float32",
-            "--image_dir": photo_dir,
-            "--logs_dir": tmp_path / "logs",
-            "--bottleneck_dir": tmp_path / "bottlenecks",
-            "--how_many_training_steps": 20,
-            "--split_seed": "0,1",
-        }
         given = {flag.split("=")[0] for flag in flags}
-        words = [f"{name}={value}" for name, value in defaults.items() if name not in given]
-        code = main(["compare", *words, *flags])
-        out, err = capsys.readouterr()
-        return code, out, err
+        defaults = ("--backbone=mobilenet_0.25,mobilenet_0.50", "--split_seed=0,1")
+        return run_tiny("compare", *(d for d in defaults if d.split("=")[0] not in given), *flags)
 
     return run
 

@@ -1,6 +1,7 @@
 """`xferlearn curve` through its command line and its files."""
 
 import csv
+import functools
 
 import numpy as np
 import pytest
@@ -8,36 +9,15 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import xferlearn
-from xferlearn.cli import main
 from xferlearn.manifest import TEST, TRAIN, VALIDATION, Manifest, Photo
 from xferlearn.sweeps import learning_curve
 from xferlearn.sweeps.learning_curve import draw_photos, fit_power_law
 
 
 @pytest.fixture
-def curve(photo_dir, tmp_path, capsys):
-    """Runs `xferlearn curve` with a tiny network; returns exit code, stdout and stderr."""
-
-    def run(*flags):
-        defaults = {
-            "--backbone": "mobilenet_0.25",
-            "--weights": "none",
-            "--image_size": 32,
-            "--engine": "tensorflow",
-            "--precision": "float32",
-            "--image_dir": photo_dir,
-            "--logs_dir": tmp_path / "logs",
-            "--bottleneck_dir": tmp_path / "bottlenecks",
-            "--how_many_training_steps": 20,
-            "--draws": 2,
-        }
-        given = {flag.split("=")[0] for flag in flags}
-        words = [f"{name}={value}" for name, value in defaults.items() if name not in given]
-        code = main(["curve", *words, *flags])
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return run
+def curve(run_tiny):
+    """Runs `xferlearn curve` with a tiny network and two draws."""
+    return functools.partial(run_tiny, "curve", "--draws=2")
 
 
 def test_a_curve_is_a_table_a_plot_and_a_chart_by_number_of_photos(curve, tmp_path):

@@ -12,12 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from xferlearn import extraction
+from xferlearn import decoding
 from xferlearn.bottlenecks import BottleneckStore, FeatureSpace
 from xferlearn.config import ImageConfig
+from xferlearn.decoding import Loaded, decoded_batches, load_photos
 from xferlearn.engines import Engine
 from xferlearn.errors import UserError
-from xferlearn.extraction import Extraction, Loaded, decoded_batches, extract, load_photos
+from xferlearn.extraction import Extraction, extract
 from xferlearn.manifest import BadPhoto
 from xferlearn.sources import Entry, FileSource, read_image_dir
 
@@ -402,7 +403,7 @@ def test_what_is_read_ahead_is_bounded_in_photos_and_bytes(
     photo_bytes: PhotoBytes, size: int, most: int
 ) -> None:
     source = CountingSource((photo_bytes("red", 0, size=(24, 24)),) * 600, size=size)
-    assert (extraction.READ_AHEAD_PHOTOS, extraction.READ_AHEAD_BYTES) == (256, 64 * 2**20)
+    assert (decoding.READ_AHEAD_PHOTOS, decoding.READ_AHEAD_BYTES) == (256, 64 * 2**20)
     ahead = []
     for taken, _ in enumerate(load_photos(source, SIZE, ImageConfig())):
         ahead.append(len(source.read) - taken - 1)

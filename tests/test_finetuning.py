@@ -45,6 +45,26 @@ def settings(photo_dir, tmp_path):
     }
 
 
+@pytest.fixture
+def killed(monkeypatch):
+    """`killed(settings, after=1)`: a training that is interrupted after so many passes."""
+
+    def train(settings, after):
+        save = State.save
+
+        def interrupted(self):
+            save(self)
+            if self.keeper.looks == after:
+                raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(State, "save", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                xferlearn.train(**settings)
+
+    return train
+
+
 def words(settings):
     return ["train", *(f"--{name}={value}" for name, value in settings.items())]
 
@@ -116,43 +136,22 @@ def test_a_worse_model_is_not_saved(settings, capsys) -> None:
     assert classifier.metadata["fine_tuning"]["kept"] is False
 
 
-def test_a_killed_run_goes_on_from_its_last_pass(settings, monkeypatch) -> None:
+def test_a_killed_run_goes_on_from_its_last_pass(settings, killed) -> None:
     settings |= {"fine_tune_epochs": 3}
-    save = State.save
-    passes = []
-
-    def killed_in_the_second(self) -> None:
-        save(self)
-        passes.append(self.keeper.looks)
-        if len(passes) == 2:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(State, "save", killed_in_the_second)
-    with pytest.raises(KeyboardInterrupt):
-        xferlearn.train(**settings)
+    killed(settings, after=2)
     left = list(Path(settings["model_dir"]).parent.glob(".model.fine-tuning*"))
     assert len(left) == 1
     assert not Path(settings["model_dir"]).exists()
-    monkeypatch.setattr(State, "save", save)
     result = xferlearn.train(**settings)
     assert result.fine_tuned.resumed == 2
     assert result.fine_tuned.epochs == 3
     assert not list(Path(settings["model_dir"]).parent.glob(".model.fine-tuning*"))
 
 
-def test_it_learns_the_same_in_one_go_and_in_two(settings, monkeypatch, tmp_path) -> None:
+def test_it_learns_the_same_in_one_go_and_in_two(settings, killed, tmp_path) -> None:
     settings |= {"fine_tune_epochs": 2}
     whole = xferlearn.train(**settings | {"model_dir": str(tmp_path / "whole")})
-    save = State.save
-
-    def killed(self) -> None:
-        save(self)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(State, "save", killed)
-    with pytest.raises(KeyboardInterrupt):
-        xferlearn.train(**settings)
-    monkeypatch.setattr(State, "save", save)
+    killed(settings, after=1)
     parts = xferlearn.train(**settings)
     assert parts.fine_tuned.resumed == 1
     expected = weights(whole.fine_tuned.prepared.backbone)
@@ -161,17 +160,8 @@ def test_it_learns_the_same_in_one_go_and_in_two(settings, monkeypatch, tmp_path
 
 
 @pytest.mark.parametrize("change", ["damaged", "other settings"])
-def test_a_state_that_does_not_fit_is_passed_over(settings, monkeypatch, change) -> None:
-    save = State.save
-
-    def killed(self) -> None:
-        save(self)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(State, "save", killed)
-    with pytest.raises(KeyboardInterrupt):
-        xferlearn.train(**settings)
-    monkeypatch.setattr(State, "save", save)
+def test_a_state_that_does_not_fit_is_passed_over(settings, killed, change) -> None:
+    killed(settings, after=1)
     state = Path(settings["model_dir"]).with_name(".model.fine-tuning")
     if change == "damaged":
         state.write_bytes(state.read_bytes()[:5000])

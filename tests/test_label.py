@@ -10,7 +10,6 @@ import sys
 
 import pytest
 
-import xferlearn
 from xferlearn.cli import main
 
 pytestmark = pytest.mark.filterwarnings(
@@ -19,25 +18,10 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
-@pytest.fixture(scope="module")
-def model_dir(photo_dir, tmp_path_factory):
+@pytest.fixture
+def model_dir(colour_model):
     """A model that tells red, green and blue. Shared: do not change it."""
-    root = tmp_path_factory.mktemp("trained")
-    xferlearn.train(
-        image_dir=str(photo_dir),
-        model_dir=str(root / "model"),
-        logs_dir=str(root / "logs"),
-        bottleneck_dir=str(root / "bottlenecks"),
-        backbone="mobilenet_0.25",
-        weights="none",
-        image_size=32,
-        how_many_training_steps=60,
-        dropout=0.0,
-        summaries="none",
-        engine="tensorflow",
-        precision="float32",
-    )
-    return root / "model"
+    return colour_model
 
 
 @pytest.fixture

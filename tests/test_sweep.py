@@ -1,6 +1,7 @@
 """`xferlearn sweep` through its command line, its files, and what TensorBoard reads of them."""
 
 import csv
+import functools
 import json
 import shlex
 import shutil
@@ -31,24 +32,9 @@ def bottlenecks(tmp_path_factory):
 
 
 @pytest.fixture
-def sweep(photo_dir, bottlenecks, tmp_path, capsys):
-    """Runs `xferlearn sweep` with a tiny network; returns exit code, stdout and stderr."""
-
-    def run(*flags):
-        defaults = dict(flag.split("=", 1) for flag in TINY) | {
-            "--image_dir": photo_dir,
-            "--logs_dir": tmp_path / "logs",
-            "--bottleneck_dir": bottlenecks,
-            "--how_many_training_steps": 20,
-            "--precision": "float32",
-        }
-        given = {flag.split("=")[0] for flag in flags}
-        words = [f"{name}={value}" for name, value in defaults.items() if name not in given]
-        code = main(["sweep", *words, *flags])
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return run
+def sweep(run_tiny, bottlenecks):
+    """Runs `xferlearn sweep` with a tiny network."""
+    return functools.partial(run_tiny, "sweep", f"--bottleneck_dir={bottlenecks}")
 
 
 def run_dirs(logs):

@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 from xferlearn.bottlenecks import BottleneckStore, FeatureSpace
 from xferlearn.cli import main
 from xferlearn.config import ImageConfig, TrainConfig
-from xferlearn.extraction import decoded_batches, load_photos
+from xferlearn.decoding import decoded_batches, load_photos
 from xferlearn.images import decode_pixels, prepare
 from xferlearn.manifest import SPLITS, TRAIN
 from xferlearn.sources import Entry, Selection, read_image_dir

@@ -24,7 +24,7 @@ from unittest import mock
 import numpy as np
 from absl import app, flags
 
-from xferlearn import extraction
+from xferlearn import decoding, extraction
 from xferlearn.backbones import load_backbone
 from xferlearn.bottlenecks import BottleneckStore
 from xferlearn.config import DEFAULT_BACKBONE, ImageConfig
@@ -103,13 +103,13 @@ def compare_engines(source: FileSource) -> None:
         return len(backbone.predict(dataset, verbose=0))
 
     def decode_alone() -> int:
-        photos = extraction.load_photos(source, size, LIMITS)
-        return sum(len(batch.photos) for batch in extraction.decoded_batches(photos, size, LIMITS))
+        photos = decoding.load_photos(source, size, LIMITS)
+        return sum(len(batch.photos) for batch in decoding.decoded_batches(photos, size, LIMITS))
 
     few = FileSource(source.labels, source.files[:: max(1, source.count // 256)][:256], source.root)
-    loaded = extraction.load_photos(few, size, LIMITS)
+    loaded = decoding.load_photos(few, size, LIMITS)
     ready = np.concatenate(
-        [batch.pixels for batch in extraction.decoded_batches(loaded, size, LIMITS)]
+        [batch.pixels for batch in decoding.decoded_batches(loaded, size, LIMITS)]
     )
     rows = [["path", "cold/s", "warm/s", "x Keras", "engine alone/s", "of engine alone"]]
     cold, keras_warm = rates(keras_recipe, _ROUNDS.value)
@@ -167,8 +167,8 @@ def compare_decoding(source: FileSource, megapixels: float) -> None:
         large_photos = FileSource((), tuple(paths))
 
         def decode() -> int:
-            loaded = extraction.load_photos(large_photos, size, LIMITS)
-            batches = extraction.decoded_batches(loaded, size, LIMITS)
+            loaded = decoding.load_photos(large_photos, size, LIMITS)
+            batches = decoding.decoded_batches(loaded, size, LIMITS)
             return sum(len(batch.photos) for batch in batches)
 
         def decode_whole(data: tf.Tensor, *rest: object) -> tf.Tensor:

@@ -9,8 +9,8 @@ import numpy as np
 
 from xferlearn.bundles import METADATA_FILE, read_bundle
 from xferlearn.config import ImageConfig, ModelConfig
+from xferlearn.decoding import Loaded, decoded_batches, load_photos
 from xferlearn.errors import UserError
-from xferlearn.extraction import Loaded, decoded_batches, load_photos
 from xferlearn.predictors import Predictor, open_predictor
 from xferlearn.sources import Entry, FileSource, PhotoSource
 

@@ -1,9 +1,6 @@
 """The main job: photos -> bottlenecks -> head -> one model folder."""
 
 import dataclasses
-import importlib.metadata
-import platform
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,21 +17,16 @@ from xferlearn.exports import ExportResult, check_formats, export_with
 from xferlearn.extraction import Extraction
 from xferlearn.finetuning import FineTuned, fine_tune, select_layers
 from xferlearn.fitting import (
-    Fitted,
-    Prepared,
     diverged_error,
     fit_head,
     load_backbone_of,
     prepare,
 )
-from xferlearn.manifest import SPLITS, TEST, VALIDATION, Manifest
+from xferlearn.manifest import TEST, VALIDATION, Manifest
 from xferlearn.metrics import Evaluation, Misclassified
 from xferlearn.progress import StageClock
+from xferlearn.run_metadata import describe, run_name
 from xferlearn.runtime import choose_device, start_tensorflow
-from xferlearn.synsets import synset_name
-from xferlearn.version import __version__
-
-_VERSIONED = ("tensorflow", "keras", "tensorboard", "tensorflow-datasets", "numpy", "pillow")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -202,27 +194,6 @@ def _state_path(config: TrainConfig) -> Path:
     return model_dir.with_name(f".{model_dir.name}.fine-tuning")
 
 
-def run_name(config: TrainConfig, backbone: str) -> str:
-    """Returns what a run's folder is called after its date: the network and what was changed."""
-    short = {
-        "image_size": "px",
-        "learning_rate": "lr",
-        "train_batch_size": "bs",
-        "hidden_units": "hidden",
-        "dropout": "drop",
-        "weight_decay": "wd",
-        "split_seed": "split",
-        "seed": "seed",
-        "optimizer": "",
-        "augment": "augment-",
-        "unfreeze": "unfreeze-",
-    }
-    changed = config.changed()
-    values = {name: f"{v:g}" if isinstance(v, float) else str(v) for name, v in changed.items()}
-    parts = [f"{key}{values[name]}" for name, key in short.items() if name in values]
-    return "_".join([backbone, *parts])
-
-
 def _misclassified(manifest: Manifest, probabilities: np.ndarray) -> tuple[Misclassified, ...]:
     wrong = []
     for index, scores in zip(manifest.indices(TEST), probabilities, strict=True):
@@ -231,79 +202,6 @@ def _misclassified(manifest: Manifest, probabilities: np.ndarray) -> tuple[Miscl
             truth, predicted = manifest.labels[photo.label], manifest.labels[best]
             wrong.append(Misclassified(photo.name, truth, predicted, float(scores[best])))
     return tuple(wrong)
-
-
-def describe(
-    config: TrainConfig,
-    prepared: Prepared,
-    fitted: Fitted,
-    fine_tuned: FineTuned | None,
-    validation: Evaluation,
-    test: Evaluation,
-) -> dict[str, Any]:
-    """Returns what metadata.json says of a model, but for its timings by stage."""
-    features, extraction = prepared.features, prepared.extraction
-    manifest, training = fitted.manifest, fitted.training
-    space = features.store.space
-    counts = manifest.counts()
-    names = {label: synset_name(label) for label in manifest.labels}
-    return {
-        "label_names": {label: name for label, name in names.items() if name},
-        "input": {
-            "name": "image",
-            "height": space.image_size,
-            "width": space.image_size,
-            "channels": 3,
-            "dtype": "float32",
-            "value_range": [0, 255],
-            "resize": space.resize,
-        },
-        "output": {"name": "predictions", "activation": "softmax"},
-        "backbone": {
-            "name": space.backbone,
-            "weights": config.weights,
-            "weights_sha256": space.weights_sha256,
-            "preprocessing": space.preprocessing,
-        },
-        "bottleneck": {"layer": "pooling", "width": space.width},
-        "feature_space": dataclasses.asdict(space),
-        "engine": features.as_dict(),
-        "head": {
-            "hidden_units": config.hidden_units,
-            "dropout": config.dropout,
-            "normalization": "per-feature mean, one deviation",
-        },
-        "training": {
-            **dataclasses.asdict(config),
-            "steps_run": training.steps,
-            "best_step": training.best_step,
-            "validation_loss": training.validation_loss,
-        },
-        "fine_tuning": fine_tuned.as_dict() if fine_tuned else None,
-        "split": {
-            "counts": counts,
-            "totals": {split: sum(row[split] for row in counts.values()) for split in SPLITS},
-            "photos_file": "photos.csv",
-            "duplicates_left_out": manifest.duplicates,
-        },
-        "bad_photos": [
-            {"file": bad.name, "label": manifest.labels[bad.label], "reason": bad.reason}
-            for bad in manifest.bad
-        ],
-        "warnings": list(manifest.warnings),
-        "metrics": {"test": test.as_dict(), "validation": validation.as_dict()},
-        "timings": {
-            "photos_per_second": round(extraction.photos_per_second, 1),
-            "computed": extraction.computed,
-            "cached": extraction.cached,
-        },
-        "versions": {
-            "xferlearn": __version__,
-            "python": platform.python_version(),
-            **{name: importlib.metadata.version(name) for name in _VERSIONED},
-        },
-        "command": sys.argv,
-    }
 
 
 def _rounded(seconds: dict[str, float]) -> dict[str, float]:

@@ -6,7 +6,9 @@ read here from its bytes: the EXIF orientation, the size, and what a PNG's pixel
 
 from typing import TYPE_CHECKING
 
-from xferlearn.images import CROP_FRACTION, decode_pixels
+from xferlearn.images import decode_pixels
+from xferlearn.images.preparing import PNG_KIND
+from xferlearn.views import CROP_FRACTION
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -19,7 +21,6 @@ _XMP_ORIENTATION = r'(?s)^.*?tiff:Orientation(?:="|>)([0-9]).*$'
 # Bytes of one value, by TIFF type, 0 for unknown ones; and those types that hold whole numbers.
 _UNITS = (0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4)
 _WHOLE = (0, 0, 0, 1, 1, 0, 1, 0, 1, 1, 0, 0, 0, 0)
-_PNG_KIND = 4  # as `PreparedImage.kind`
 
 
 def decode_photo(data: "tf.Tensor", image_size: int, resize: str = "crop") -> "tf.Tensor":
@@ -116,7 +117,7 @@ def _png(data: "tf.Tensor", needed: float) -> "tuple[tf.Tensor, tf.Tensor, tf.Te
     plain = tf.cond(
         rare, lambda: tf.io.encode_png(_on_white(data, opaque, reduction)), lambda: data
     )
-    return plain, tf.constant(_PNG_KIND), _orientation(_without(exif, _EXIF), xmp)
+    return plain, tf.constant(PNG_KIND), _orientation(_without(exif, _EXIF), xmp)
 
 
 def _on_white(data: "tf.Tensor", opaque: "tf.Tensor", reduction: "tf.Tensor") -> "tf.Tensor":

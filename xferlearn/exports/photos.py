@@ -11,8 +11,8 @@ import numpy as np
 from xferlearn.bundles import Bundle, BundlePhoto
 from xferlearn.config import ImageConfig
 from xferlearn.datasets import open_dataset
+from xferlearn.decoding import Loaded, decoded_batches, load_photos
 from xferlearn.errors import UserError
-from xferlearn.extraction import Loaded, decoded_batches, load_photos
 from xferlearn.manifest import TEST, TRAIN, VALIDATION
 from xferlearn.predictors.bundle import bundle_resize
 from xferlearn.sources import FileSource, PhotoSource, photos_below

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from xferlearn.config import TrainConfig
-from xferlearn.extraction import decoded_batches, load_photos
+from xferlearn.decoding import decoded_batches, load_photos
 from xferlearn.sources import Entry, FileSource, PhotoSource, Selection
 
 if TYPE_CHECKING:

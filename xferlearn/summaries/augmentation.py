@@ -1,6 +1,6 @@
 """The Images page: what augmentation makes of some training photos."""
 
-from xferlearn.extraction import decoded_batches, load_photos
+from xferlearn.decoding import decoded_batches, load_photos
 from xferlearn.manifest import TRAIN, Photo
 from xferlearn.sources import Selection
 from xferlearn.summaries.drawing import draw_photo, draw_sheet, jpeg

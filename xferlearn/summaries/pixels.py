@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 import numpy as np
 
 from xferlearn.config import ImageConfig
-from xferlearn.extraction import Loaded, decoded_batches, load_photos
+from xferlearn.decoding import Loaded, decoded_batches, load_photos
 from xferlearn.manifest import Photo
 from xferlearn.progress import progress_bar
 from xferlearn.sources import Entry, FileSource, PhotoSource

@@ -5,7 +5,7 @@ import itertools
 import time
 
 from xferlearn.config import ImageConfig
-from xferlearn.extraction import decoded_batches, load_photos
+from xferlearn.decoding import decoded_batches, load_photos
 from xferlearn.fitting import Prepared
 from xferlearn.sources import Selection
 

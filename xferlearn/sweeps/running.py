@@ -16,10 +16,10 @@ from xferlearn.errors import UserError, XferlearnError
 from xferlearn.fitting import Fitted, Prepared, fit_head, load_backbone_of, prepare
 from xferlearn.manifest import TEST, VALIDATION, Manifest
 from xferlearn.metrics import evaluate_predictions
+from xferlearn.run_metadata import describe, run_name
 from xferlearn.runtime import gpu_is_visible, on_device, start_tensorflow
 from xferlearn.sources import PhotoSource
 from xferlearn.sweeps.outcomes import Outcome, OutcomeStore
-from xferlearn.training import describe, run_name
 
 # What decides which bottlenecks a run needs.
 SPACE = ("backbone", "image_size", "device")
