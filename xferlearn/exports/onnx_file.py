@@ -46,6 +46,7 @@ def write_onnx(model: "keras.Model", bundle: Bundle, path: Path) -> None:
     for end in (*made.graph.input, *made.graph.output):
         end.type.tensor_type.shape.dim[0].dim_param = "batch"
     made.graph.name = "classifier"
+    made.producer_version = made.producer_version.removesuffix(" None")  # it has no commit to tell
     fed = bundle.metadata["input"]
     said = {
         "labels": "\n".join(bundle.labels),
