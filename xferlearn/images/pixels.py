@@ -135,7 +135,8 @@ def _scaled(pixels: "tf.Tensor", size: "tf.Tensor") -> "tf.Tensor":
         lambda: tf.image.resize(pixels, size, antialias=True),
         lambda: tf.image.resize(pixels, size),
     )
-    return tf.saturate_cast(tf.round(resized), tf.uint8)
+    # Weighted means stay in [0, 255]: saturating would cost as much as the rest of the rounding.
+    return tf.cast(tf.round(resized), tf.uint8)
 
 
 def _oriented(pixels: "tf.Tensor", orientation: "tf.Tensor") -> "tf.Tensor":
