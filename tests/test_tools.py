@@ -1,0 +1,54 @@
+"""The benchmarks in tools/, which are run by hand, still run and print their figures."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TOOLS = Path(__file__).resolve().parent.parent / "tools"
+
+
+def run(script: str, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(TOOLS / script), *words], capture_output=True, text=True
+    )
+
+
+def test_decoding_at_a_fraction_is_compared_with_decoding_in_full(photo_dir: Path) -> None:
+    done = run(
+        *("bench_extract.py", f"--image_dir={photo_dir}", "--limit=3", "--rounds=1"),
+        "--megapixels=0.5",
+    )
+    assert done.returncode == 0, done.stderr
+    lines = re.findall(r"^(decoded at a fraction|decoded in full|ratio) +[\d.]+", done.stdout, re.M)
+    assert lines == ["decoded at a fraction", "decoded in full", "ratio"]
+
+
+def test_extraction_is_compared_with_keras(photo_dir: Path) -> None:
+    done = run(
+        *("bench_extract.py", f"--image_dir={photo_dir}", "--limit=6", "--rounds=1"),
+        *("--backbone=mobilenet_0.25_128", "--weights=none"),
+    )
+    assert done.returncode == 0, done.stderr
+    for row in ("Keras:", "xferlearn: tensorflow float32", "decode alone", "peak memory"):
+        assert re.search(rf"^{row}.* [\d.]+", done.stdout, re.MULTILINE), done.stdout
+
+
+def test_the_price_of_speed_is_told_in_points(photo_dir: Path) -> None:
+    done = run(
+        *("bench_precision.py", f"--image_dir={photo_dir}", "--limit=30", "--seeds=0"),
+        *("--backbone=mobilenet_0.25_128", "--weights=none", "--enlarge=8"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(re.findall(r"\(N=\d+, 95% interval [\d.]+ to [\d.]+\)", done.stdout)) == 2
+    assert re.search(r"^difference [+-]\d+\.\d\d points$", done.stdout, re.MULTILINE)
+
+
+@pytest.mark.parametrize("script", ["bench_extract.py", "bench_precision.py"])
+def test_a_folder_that_is_not_there_gets_one_line(script: str, tmp_path: Path) -> None:
+    done = run(script, f"--image_dir={tmp_path / 'none'}")
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert str(tmp_path / "none") in done.stderr

@@ -1,0 +1,94 @@
+"""What speed costs in accuracy: bfloat16 and decoding at a fraction, against neither.
+
+    python tools/bench_precision.py --image_dir=flower_photos
+
+The photos are enlarged first, so that decoding at a fraction has something to leave out. Both ways
+train on the same files, splits and seeds; they differ in the bottlenecks alone.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+from unittest import mock
+
+from absl import app, flags
+from PIL import Image
+
+import xferlearn
+from xferlearn.config import DEFAULT_BACKBONE
+from xferlearn.errors import XferlearnError
+from xferlearn.images import preparing
+from xferlearn.metrics import wilson_interval
+from xferlearn.sources import read_image_dir
+
+_IMAGE_DIR = flags.DEFINE_string("image_dir", None, "Folder with one sub-folder a class.")
+_BACKBONE = flags.DEFINE_string("backbone", DEFAULT_BACKBONE, "The network.")
+_WEIGHTS = flags.DEFINE_string("weights", "imagenet", "imagenet, none or a file.")
+_SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2", "3", "4"], "Split seeds.")
+_ENLARGE = flags.DEFINE_integer("enlarge", 4, "How many times wider and higher photos are made.")
+_LIMIT = flags.DEFINE_integer("limit", None, "Photos to use, spread over the classes.")
+flags.mark_flag_as_required("image_dir")
+
+
+def enlarge(folder: Path) -> None:
+    """Writes the photos of `--image_dir`, enlarged, with one sub-folder a class."""
+    source = read_image_dir(_IMAGE_DIR.value)
+    step = max(1, source.count // (_LIMIT.value or source.count))
+    for path, label in source.files[::step]:
+        target = folder / source.labels[label] / f"{Path(path).stem}.jpg"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        image = Image.open(path).convert("RGB")
+        sides = (image.width * _ENLARGE.value, image.height * _ENLARGE.value)
+        image.resize(sides).save(target, "JPEG", quality=90)
+
+
+def accuracies(folder: Path, name: str, precision: str) -> tuple[list[float], int, int]:
+    """Returns test accuracy of every split seed, and right answers and photos of all."""
+    each, right, total = [], 0, 0
+    for seed in _SEEDS.value:
+        test = xferlearn.train(
+            image_dir=str(folder / "photos"),
+            model_dir=str(folder / name / seed),
+            bottleneck_dir=str(folder / name / "bottlenecks"),
+            backbone=_BACKBONE.value,
+            weights=_WEIGHTS.value,
+            precision=precision,
+            split_seed=int(seed),
+            summaries="none",
+        ).test
+        each.append(test.accuracy)
+        right += test.correct
+        total += test.total
+    return each, right, total
+
+
+def main(argv: list[str]) -> None:
+    """Runs the benchmark."""
+    del argv
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        enlarge(folder / "photos")
+        found = {"as by default": accuracies(folder, "quick", "auto")}
+        with mock.patch.object(preparing, "_halvings", return_value=0):
+            exact = accuracies(folder, "exact", "float32")
+        found["float32, decoded in full"] = exact
+    means = []
+    for way, (each, right, total) in found.items():
+        low, high = wilson_interval(right, total)
+        means.append(sum(each) / len(each))
+        print(f"{way:26}{means[-1]:.4f} (N={total}, 95% interval {low:.4f} to {high:.4f}):"
+              f" {', '.join(f'{accuracy:.3f}' for accuracy in each)}")  # fmt: skip
+    print(f"difference {100 * (means[0] - means[1]):+.2f} points")
+
+
+def _entry(argv: list[str]) -> int:
+    try:
+        main(argv)
+    except XferlearnError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    app.run(_entry)
