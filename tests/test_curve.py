@@ -11,7 +11,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import xferlearn
 from xferlearn.manifest import TEST, TRAIN, VALIDATION, Manifest, Photo
 from xferlearn.sweeps import learning_curve
-from xferlearn.sweeps.learning_curve import draw_photos, fit_power_law
+from xferlearn.sweeps.forecasting import fit_power_law, forecast_gain
+from xferlearn.sweeps.learning_curve import draw_photos
 
 
 @pytest.fixture
@@ -35,6 +36,9 @@ def test_a_curve_is_a_table_a_plot_and_a_chart_by_number_of_photos(curve, tmp_pa
     assert [int(row["photos"]) for row in rows[:4]] == [3, 9, 15, 30]
     with Image.open(folder / "curve.png") as plot:
         assert plot.format == "PNG"
+        # The fitted curve and where it leads are orange; the palette rounds colours.
+        colours = [colour for _, colour in plot.convert("RGB").getcolors(2**16)]
+        assert any(red > 200 and green < 140 and blue < 40 for red, green, blue in colours)
     run_dir = next(path for path in (tmp_path / "logs").iterdir() if "_curve_" in path.name)
     events = EventAccumulator(str(run_dir))
     events.Reload()
@@ -128,6 +132,21 @@ def test_a_power_law_is_found_again():
     assert (a, b, c) == pytest.approx((0.95, 0.5, 0.7), abs=0.02)
     # More photos are never said to hurt.
     assert fit_power_law(sizes, np.linspace(0.9, 0.8, 6))[1] == 0
+
+
+def test_a_forecast_follows_the_curve_and_names_what_it_lacks():
+    sizes = [1, 3, 5, 10, 20, 50]
+    shares = [0.3, *(0.9 - 0.6 * size**-0.8 for size in sizes[1:])]
+    right = [[[i < round(200 * share) for i in range(200)]] * 3 for share in shares]
+    forecast, why_not = forecast_gain(sizes, right)
+    assert why_not == ""
+    # A single photo a class is left out of the fit.
+    assert forecast.fitted == pytest.approx(shares[1:], abs=0.01)
+    assert forecast.gain == pytest.approx(0.6 * (50**-0.8 - 150**-0.8), abs=0.01)
+    assert forecast.low <= forecast.gain <= forecast.high
+    assert forecast_gain(sizes[:4], right[:4])[1].startswith("too few photos")
+    few = [[draw[:19] for draw in draws] for draws in right]
+    assert forecast_gain(sizes, few)[1].startswith("19 test photos are too few")
 
 
 def test_python_has_it_too(make_photo_dir, tmp_path):

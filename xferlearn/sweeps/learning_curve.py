@@ -4,11 +4,8 @@ import csv
 import dataclasses
 import hashlib
 import io
-import math
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from xferlearn import summaries
 from xferlearn.config import CurveConfig, TrainConfig
@@ -18,8 +15,9 @@ from xferlearn.manifest import TEST, TRAIN, Manifest
 from xferlearn.progress import progress_bar
 from xferlearn.runtime import choose_device
 from xferlearn.summaries.events import EventWriter
+from xferlearn.sweeps.forecasting import FEWEST_TESTS, Forecast, forecast_gain
 from xferlearn.sweeps.outcomes import Outcome, OutcomeStore, Share, share
-from xferlearn.sweeps.plotting import draw_shares, save, save_plot
+from xferlearn.sweeps.plotting import Fit, draw_shares, save, save_plot
 from xferlearn.sweeps.running import (
     check_backbone,
     open_photos,
@@ -27,12 +25,6 @@ from xferlearn.sweeps.running import (
     output_dir,
     run_key,
 )
-
-_MORE_PHOTOS = 100
-_RESAMPLES = 400
-_EXPONENTS = np.linspace(0.1, 2.0, 39)
-# Fewer test photos than this can't tell a point from a mistake.
-_FEWEST_TESTS = 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,28 +42,6 @@ class Point:
     total: int
     test: Share
     outcomes: tuple[Outcome, ...]
-
-
-@dataclasses.dataclass(frozen=True)
-class Forecast:
-    """What more photos would bring, if the curve goes on as it did.
-
-    Attributes:
-        more: how many more a class.
-        gain: change in accuracy, -1 to 1.
-        low: lower end of its 95% interval, over draws and test photos.
-        high: upper end.
-    """
-
-    more: int
-    gain: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        points = (100 * value for value in (self.gain, self.low, self.high))
-        gain, low, high = points
-        return f"{self.more} more a class: about {gain:+.1f} points ({low:+.1f} to {high:+.1f})"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,7 +126,10 @@ def curve_with(config: Any) -> Curve:
     save(folder / "curve.csv", _csv(points).encode())
     rows = [(str(point.photos), point.test) for point in points]
     save_plot(
-        folder / "curve.png", draw_shares("test accuracy by photos a class", rows, joined=True)
+        folder / "curve.png",
+        draw_shares(
+            "test accuracy by photos a class", rows, joined=True, fit=_fit(points, forecast)
+        ),
     )
     return Curve(
         points=tuple(points),
@@ -223,56 +196,23 @@ def _outcome(
 
 
 def _forecast(points: list[Point]) -> tuple[Forecast | None, str]:
-    """Fits accuracy = a - b * photos^-c, and asks it about more photos."""
-    usable = [point for point in points if point.test.photos and point.photos >= 3]
-    tests = min((point.test.photos for point in points), default=0)
-    if len(usable) < 4:
-        return None, "too few photos a class to see how the curve goes on"
-    if tests < _FEWEST_TESTS:
-        return None, f"{tests} test photos are too few to see how the curve goes on"
-    sizes = np.array([point.photos for point in usable], float)
-    # [draws, test photos] for each size.
-    tables = [np.array([o.right for o in point.outcomes if o.right], float) for point in usable]
-    rng = np.random.default_rng(0)
-    last = sizes[-1]
-
-    def gain(means: np.ndarray) -> float:
-        _, b, c = fit_power_law(sizes, means)
-        return float(b * (last**-c - (last + _MORE_PHOTOS) ** -c))
-
-    gains = []
-    for _ in range(_RESAMPLES):
-        judged = rng.integers(tests, size=tests)
-        means = [
-            table[rng.integers(len(table), size=len(table))][:, judged].mean() for table in tables
-        ]
-        gains.append(gain(np.array(means)))
-    low, high = np.percentile(gains, [2.5, 97.5])
-    middle = gain(np.array([table.mean() for table in tables]))
-    return Forecast(_MORE_PHOTOS, middle, float(low), float(high)), ""
+    measured = [point for point in points if point.test.photos]
+    tables = [[outcome.right for outcome in p.outcomes if outcome.right] for p in measured]
+    return forecast_gain([point.photos for point in measured], tables)
 
 
-def fit_power_law(sizes: np.ndarray, means: np.ndarray) -> tuple[float, float, float]:
-    """Returns a, b and c of the curve a - b * size^-c nearest to accuracies, b at least 0.
-
-    Args:
-        sizes: photos a class, float64, [points].
-        means: accuracies, float64, [points], 0 to 1.
-    """
-    best = (math.inf, (float(means.mean()), 0.0, 1.0))
-    for exponent in _EXPONENTS:
-        columns = np.stack([np.ones_like(sizes), -(sizes**-exponent)], axis=1)
-        solution, *_ = np.linalg.lstsq(columns, means, rcond=None)
-        error = float(np.square(columns @ solution - means).sum())
-        # More photos don't hurt, and no accuracy is above 1.
-        if error < best[0] and solution[1] >= 0 and solution[0] <= 1:
-            best = (error, (float(solution[0]), float(solution[1]), float(exponent)))
-    return best[1]
+def _fit(points: list[Point], forecast: Forecast | None) -> Fit | None:
+    # It is drawn through the last points, so none of them may be missing.
+    if forecast is None or not all(point.test.photos for point in points):
+        return None
+    last = forecast.fitted[-1]
+    ends = (min(max(last + gain, 0.0), 1.0) for gain in (forecast.low, forecast.high))
+    return Fit(forecast.fitted, f"{forecast.more} more", last + forecast.gain, *ends)
 
 
 def _answer(points: list[Point]) -> str:
     measured = [point for point in points if point.test.photos]
-    if not measured or measured[-1].test.photos < _FEWEST_TESTS:
+    if not measured or measured[-1].test.photos < FEWEST_TESTS:
         tests = measured[-1].test.photos if measured else 0
         return f"{tests} test photos can't tell how many photos are needed."
     last = measured[-1]
