@@ -139,3 +139,17 @@ def run_tiny(
         return code, out, err
 
     return run
+
+
+@pytest.fixture
+def give_cores(monkeypatch: pytest.MonkeyPatch) -> Callable[[int | None], None]:
+    """Returns a function that sets how many cores the process may use; None for "unknown"."""
+
+    def give(cores: int | None) -> None:
+        if cores is None:
+            monkeypatch.delattr(os, "sched_getaffinity")
+            monkeypatch.setattr(os, "cpu_count", lambda: None)
+        else:
+            monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(cores)))
+
+    return give

@@ -1,6 +1,5 @@
 """Engines: which are tried, whether all give the same bottlenecks, and how that is checked."""
 
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -176,15 +175,31 @@ def test_bfloat16_of_one_engine_reaches_no_other_function(model, built, pixels) 
 
 
 @pytest.mark.parametrize("cores", [1, None, 3])
-def test_any_number_of_cores(model, built, pixels, monkeypatch, cores: int | None) -> None:
-    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+def test_any_number_of_cores(model, built, pixels, give_cores, cores: int | None) -> None:
+    give_cores(cores)
     found = build_engine(model, TF32).run(pixels)
     np.testing.assert_allclose(found, built[TF32].run(pixels), rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize(("cores", "most"), [(1, 1), (None, 1), (3, 3)])
+def test_no_more_parts_at_a_time_than_cores(give_cores, cores: int | None, most: int) -> None:
+    give_cores(cores)
+    at_work, seen = [], []
+
+    def request(part: np.ndarray) -> np.ndarray:
+        at_work.append(1)
+        seen.append(len(at_work))
+        time.sleep(0.01)
+        at_work.pop()
+        return part[:, None].astype(np.float32)
+
+    side_by_side(request, 1)(np.arange(10 * REQUEST_SIZE))
+    assert max(seen) == most
+
+
 @pytest.mark.parametrize("cores", [1, None, 2, 8])
-def test_parts_that_end_out_of_order_are_put_in_order(monkeypatch, cores: int | None) -> None:
-    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+def test_parts_that_end_out_of_order_are_put_in_order(give_cores, cores: int | None) -> None:
+    give_cores(cores)
     sizes: list[int] = []
 
     def request(part: np.ndarray) -> np.ndarray:

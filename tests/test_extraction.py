@@ -3,7 +3,6 @@
 import collections
 import dataclasses
 import hashlib
-import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -368,9 +367,9 @@ def test_a_photo_that_is_removed_or_changed_while_reading_is_listed(
 
 @pytest.mark.parametrize("cores", [1, None, 64])
 def test_any_number_of_cores(
-    three_colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cores: int | None
+    three_colours: Path, tmp_path: Path, give_cores: Callable, cores: int | None
 ) -> None:
-    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    give_cores(cores)
     result, _, _ = run(read_image_dir(str(three_colours)), tmp_path)
     assert result.computed == 30
 

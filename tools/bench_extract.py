@@ -33,7 +33,7 @@ from xferlearn.engines.planning import has_bfloat16, openvino_installed
 from xferlearn.errors import XferlearnError
 from xferlearn.features import feature_space
 from xferlearn.images import resize_pixels
-from xferlearn.runtime import start_tensorflow
+from xferlearn.runtime import core_count, start_tensorflow
 from xferlearn.sources import Entry, FileSource, read_image_dir
 from xferlearn.tables import format_table
 
@@ -144,7 +144,7 @@ def compare_engines(source: FileSource) -> None:
         )
     _, warm = rates(decode_alone, _ROUNDS.value)
     rows.append(["decode alone", "", f"{warm:.0f}", f"{warm / keras_warm:.2f}", "", ""])
-    print(f"{source.count} photos, {_BACKBONE.value} at {size} px, {os.cpu_count()} cores")
+    print(f"{source.count} photos, {_BACKBONE.value} at {size} px, {core_count()} cores")
     print(format_table(rows))
 
 

@@ -11,7 +11,6 @@ an empty cache in a process of its own, and so does the second, with a full one.
 """
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from absl import app, flags
 
 from xferlearn.config import DEFAULT_BACKBONE
 from xferlearn.metrics import wilson_interval
+from xferlearn.runtime import core_count
 
 _IMAGE_DIR = flags.DEFINE_string("image_dir", None, "Folder with one sub-folder a class.")
 _DATASET = flags.DEFINE_string("dataset", None, "TensorFlow Datasets name, instead.")
@@ -97,7 +97,7 @@ def main(argv: list[str]) -> None:
                 warm, second = seconds, metadata
         low, high = wilson_interval(right, total)
         each = ", ".join(f"{accuracy:.3f}" for accuracy in accuracies)
-        print(f"{_BACKBONE.value}, {os.cpu_count()} cores, engine {first['engine']['name']}"
+        print(f"{_BACKBONE.value}, {core_count()} cores, engine {first['engine']['name']}"
               f" {first['engine']['precision']}")  # fmt: skip
         print(f"test accuracy, split seeds {','.join(_SEEDS.value)}: {each}")
         print(f"mean {sum(accuracies) / len(accuracies):.4f}"

@@ -7,7 +7,6 @@ import collections
 import dataclasses
 import hashlib
 import itertools
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -17,6 +16,7 @@ from xferlearn.config import ImageConfig
 from xferlearn.engines import BATCH_SIZE
 from xferlearn.images import NO_IMAGE, BadImage, PreparedImage, decode_pixels, prepare
 from xferlearn.manifest import BadPhoto, Photo
+from xferlearn.runtime import core_count
 from xferlearn.sources import Entry, PhotoSource
 from xferlearn.views import PLAIN
 
@@ -95,7 +95,7 @@ def load_photos(
 
     waiting: collections.deque[tuple[Future[Loaded], int]] = collections.deque()
     in_flight = 0
-    with ThreadPoolExecutor(max(2, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(max(2, core_count())) as pool:
         try:
             for entry in source.entries():
                 while waiting and (
@@ -192,7 +192,7 @@ def decoded_batches(
     batches = (
         tf.data.Dataset.from_generator(images, output_signature=signature)
         .unbatch()
-        .map(decode, num_parallel_calls=max(2, os.cpu_count() or 1))
+        .map(decode, num_parallel_calls=max(2, core_count()))
         .ignore_errors(log_warning=False)
         .batch(batch_size)
         .prefetch(2)

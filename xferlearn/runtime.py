@@ -29,6 +29,15 @@ def captured_stderr() -> Iterator[None]:
             os.close(saved)
 
 
+def core_count() -> int:
+    """Returns how many processor cores this process may use, at least 1."""
+    try:
+        # Schedulers of clusters and containers leave a process fewer than the machine has.
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # Linux alone has it
+        return os.cpu_count() or 1
+
+
 def start_tensorflow() -> None:
     """Imports TensorFlow and Keras quietly, with TensorFlow as Keras' backend.
 

@@ -1,10 +1,11 @@
 """Splits batches into requests that run side by side, one for each core."""
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+
+from xferlearn.runtime import core_count
 
 # Small enough to keep a core's activations in its cache, and to share a batch evenly.
 REQUEST_SIZE = 8
@@ -23,7 +24,7 @@ def side_by_side(
             safe to call from several threads, and should let go of the interpreter's lock.
         width: of the outputs, which a batch without photos has too.
     """
-    workers = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="engine")
+    workers = ThreadPoolExecutor(core_count(), thread_name_prefix="engine")
 
     def run(pixels: np.ndarray) -> np.ndarray:
         starts = range(0, len(pixels), REQUEST_SIZE)

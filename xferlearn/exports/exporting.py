@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import hashlib
-import os
 import platform
 import shutil
 import time
@@ -24,7 +23,7 @@ from xferlearn.manifest import TEST, TRAIN
 from xferlearn.predictors.bundle import bundle_resize
 from xferlearn.predictors.keras_files import check_keras_file
 from xferlearn.progress import progress_bar
-from xferlearn.runtime import start_tensorflow
+from xferlearn.runtime import core_count, start_tensorflow
 from xferlearn.version import __version__
 
 if TYPE_CHECKING:
@@ -145,7 +144,7 @@ def _about(bundle: Bundle, photos: ProofPhotos) -> dict[str, Any]:
         "split": photos.split,
         "missing": list(photos.missing),
         "processor": _processor(),
-        "cores": os.cpu_count(),
+        "cores": core_count(),
         "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "xferlearn": __version__,
     }

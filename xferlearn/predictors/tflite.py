@@ -1,6 +1,5 @@
 """TFLite files as runtimes, by way of LiteRT."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ import numpy as np
 from xferlearn.errors import UserError
 from xferlearn.predictors.base import Runtime, one_line
 from xferlearn.predictors.feeding import Feed
-from xferlearn.runtime import captured_stderr
+from xferlearn.runtime import captured_stderr, core_count
 
 
 def open_tflite(path: Path, feed: Feed, output: str) -> Runtime:
@@ -33,7 +32,7 @@ def open_tflite(path: Path, feed: Feed, output: str) -> Runtime:
     # It announces its delegate on stderr, and repeats its errors there.
     with captured_stderr():
         try:
-            interpreter = Interpreter(str(path), num_threads=os.cpu_count())
+            interpreter = Interpreter(str(path), num_threads=core_count())
             interpreter.allocate_tensors()
         except Exception as error:  # it raises many types on what it can't run
             problem = error
