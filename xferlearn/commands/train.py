@@ -65,10 +65,13 @@ def _fine_tuning(tuned: FineTuned | None) -> dict[str, str]:
         return {}
     resumed = f" ({tuned.resumed} in an earlier run)" if tuned.resumed else ""
     layers = tuned.layers
-    span = layers[0] if len(layers) == 1 else f"{layers[0]} to {layers[-1]}"
+    span = f"{len(layers)} layers, {layers[0]} to {layers[-1]}"
+    if len(layers) == 1:
+        span = layers[0]
+    passes = f"{tuned.epochs} pass{'es' if tuned.epochs > 1 else ''}{resumed}"
     return {
-        "fine-tuning": f"{len(layers)} layers, {span}, {tuned.weights:,} weights; {tuned.epochs}"
-        f" passes{resumed}, best after {tuned.best_epoch}",
+        "fine-tuning": f"{span}, {tuned.weights:,} weights; {passes}, best after"
+        f" {tuned.best_epoch}",
         "  frozen": f"validation {tuned.frozen.summary()}, cross-entropy {tuned.frozen_loss:.3f}",
         "  tuned": f"validation {tuned.tuned.summary()}, cross-entropy {tuned.tuned_loss:.3f}",
         "  kept": "the tuned model" if tuned.better else "the frozen one: tuning was no better",

@@ -106,14 +106,15 @@ def fine_tune(
 
     Args:
         config: settings.
-        prepared: the photos, and the frozen backbone, which stays as it is.
+        prepared: the photos, some of them for validation, and the frozen backbone, which stays as
+            it is.
         fitted: the head on it, which stays as it is.
         state_path: file for what a killed run left; removed by `forget`.
         run_dir: folder of the run; charts go to `fine_tuning` in it.
         on_error: called with what could not be written.
 
     Raises:
-        UserError: when there are no such layers, no validation photos, or training diverges.
+        UserError: when there are no such layers, or training diverges.
     """
     import keras
     import tensorflow as tf
