@@ -42,7 +42,8 @@ def test_the_price_of_speed_is_told_in_points(photo_dir: Path) -> None:
         *("--backbone=mobilenet_0.25_128", "--weights=none", "--enlarge=8"),
     )
     assert done.returncode == 0, done.stderr
-    assert len(re.findall(r"[01]\.\d{4}: [01]\.\d{3}, [01]\.\d{3}$", done.stdout, re.MULTILINE)) == 2
+    row = r"[01]\.\d{4}: [01]\.\d{3}, [01]\.\d{3}$"
+    assert len(re.findall(row, done.stdout, re.MULTILINE)) == 2
     number = r"[+-]\d+\.\d\d"
     expected = rf"^difference {number} points over 2 splits \(95% interval {number} to {number}\)$"
     assert re.search(expected, done.stdout, re.MULTILINE)
