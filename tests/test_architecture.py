@@ -15,7 +15,7 @@ PACKAGE = ROOT / "xferlearn"
 RANKS: tuple[tuple[str, ...], ...] = (
     ("errors", "version"),
     ("manifest", "progress", "runtime", "settings", "synsets", "tables", "views"),
-    ("config",),
+    ("config", "splitting"),
     ("backbones", "callbacks", "images"),
     ("bottlenecks", "bundles", "engines", "graphs", "heads", "metrics", "sources"),
     ("datasets", "decoding"),

@@ -86,6 +86,14 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         ("train --image_dir", "image_dir"),
         ("train --learning_rate=fast --image_dir=a --model_dir=b", "--learning_rate=fast"),
         ("train --seed=1.5 --image_dir=a --model_dir=b", "--seed=1.5"),
+        (
+            "train --seed=9223372036854775808 --image_dir=a --model_dir=b",
+            "at most 9223372036854775807. Received: seed=9223372036854775808.",
+        ),
+        (
+            "train --image_dir=a --model_dir=/dev/null/m",
+            "Can't write a model to /dev/null/m: Not a",
+        ),
         ("train --overwrite=maybe --image_dir=a --model_dir=b", "--overwrite=maybe"),
         ("train --learning_rate=-1 --image_dir=a --model_dir=b", "`learning_rate` to be above 0"),
         ("train --learning_rate=nan --image_dir=a --model_dir=b", "a finite number"),
@@ -256,3 +264,14 @@ def test_an_interrupt_is_one_line(
     monkeypatch.setattr("xferlearn.cli.parse_settings", interrupt)
     line = fails("train --image_dir=a --model_dir=b", capsys, code=130)
     assert "interrupted" in line
+
+
+def test_a_file_that_fails_where_nobody_expected_it_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(settings: object) -> int:
+        raise PermissionError(13, "Permission denied", "/some/file")
+
+    monkeypatch.setattr("xferlearn.commands.board.run", fail)
+    line = fails("board", capsys, code=1)
+    assert line == "xferlearn: can't use /some/file: Permission denied.\n"

@@ -1,10 +1,12 @@
 """Settings: documented, checked when they are made, and one home for defaults."""
 
 import dataclasses
+import json
 import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from xferlearn.cli import COMMANDS
@@ -190,3 +192,12 @@ def test_the_cache_is_where_xdg_says(
     else:
         monkeypatch.setenv("XDG_CACHE_HOME", cache_home)
     assert default_bottleneck_dir() == Path(expected)
+
+
+def test_numpy_numbers_become_numbers_and_are_checked() -> None:
+    config = make(seed=np.int64(3), dropout=np.float32(0.5), split_seed=np.uint8(2))
+    text = json.dumps([config.seed, config.dropout, config.split_seed])
+    assert json.loads(text) == [3, 0.5, 2]
+    for wrong in ({"dropout": np.float32(5)}, {"train_batch_size": np.int64(-3)}):
+        with pytest.raises(UserError, match="Expected"):
+            make(**wrong)

@@ -15,7 +15,8 @@ from PIL import Image
 from xferlearn.datasets import DatasetSource, elpv, open_dataset
 from xferlearn.errors import UserError, XferlearnError
 from xferlearn.images import prepare
-from xferlearn.manifest import TEST, TRAIN, VALIDATION, Photo, build_manifest
+from xferlearn.manifest import TEST, TRAIN, VALIDATION, Photo
+from xferlearn.splitting import build_manifest
 
 PhotoBytes = Callable[..., bytes]
 
@@ -36,7 +37,6 @@ def elpv_source(tmp_path_factory: pytest.TempPathFactory) -> DatasetSource:
 def test_elpv_has_the_published_counts_and_names(elpv_source: DatasetSource) -> None:
     assert elpv_source.labels == ("functional", "defective")
     assert elpv_source.count == 2624
-    assert elpv_source.official_splits == frozenset()
     entries = list(elpv_source.entries())
     assert collections.Counter(entry.label for entry in entries) == {0: 1803, 1: 821}
     assert len({entry.name for entry in entries}) == 2624
@@ -139,6 +139,13 @@ class XferlearnToyNamed(_Toy):
         return {"photo": pixels, "kind": -1 if i == 3 else i % 2, "image/filename": f"shot{i}.jpg"}
 
 
+class XferlearnToyRepeated(XferlearnToyNamed):
+    """Whose photos share three file names."""
+
+    def _example(self, pixels: np.ndarray, i: int) -> dict[str, Any]:
+        return super()._example(pixels, i) | {"image/filename": f"shot{i % 3}.jpg"}
+
+
 class XferlearnToyText(_Toy):
     """Not of photos."""
 
@@ -186,7 +193,6 @@ class XferlearnToyManual(_Toy):
 
 def test_official_test_and_validation_splits_are_kept(tmp_path: Path) -> None:
     source = open_dataset("xferlearn_toy_splits", str(tmp_path))
-    assert source.official_splits == {TEST, VALIDATION}
     assert source.count == 48
     entries = list(source.entries())
     fixed = {entry.name.split("/")[0]: entry.fixed_split for entry in entries}
@@ -216,6 +222,26 @@ def test_other_keys_file_names_and_photos_without_a_label(tmp_path: Path) -> Non
     for entry in entries:
         assert entry.read().startswith(b"\xff\xd8\xff")
         assert entry.label == int(entry.name.removeprefix("train/shot").split(".")[0]) % 2
+
+
+def test_photos_that_share_a_file_name_have_names_of_their_own(tmp_path: Path) -> None:
+    source = open_dataset("xferlearn_toy_repeated", str(tmp_path))
+    names = [entry.name for entry in source.entries()]
+    assert len(set(names)) == 11
+    assert {"train/shot0.jpg", "train/shot1.jpg", "train/shot2.jpg"} <= set(names)
+    assert all(name.startswith("train/") and name.endswith(".jpg") for name in names)
+    assert names == [entry.name for entry in source.entries()]
+
+
+def test_a_loader_whose_package_is_missing_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def builder(name: str, **rest: object) -> None:
+        raise ModuleNotFoundError("No module named 'datasets'")
+
+    monkeypatch.setattr(tfds, "builder", builder)
+    with pytest.raises(UserError, match="`huggingface:x/y` can't be opened: No module named 'data"):
+        open_dataset("huggingface:x/y", str(tmp_path))
 
 
 def test_a_version_may_be_named(tmp_path: Path) -> None:

@@ -399,8 +399,9 @@ class CountingSource(BytesSource):
     ("size", "most"), [(0, 256), (2**20, 64), (100 * 2**20, 1), (30 * 2**20, 2)]
 )
 def test_what_is_read_ahead_is_bounded_in_photos_and_bytes(
-    photo_bytes: PhotoBytes, size: int, most: int
+    photo_bytes: PhotoBytes, monkeypatch: pytest.MonkeyPatch, size: int, most: int
 ) -> None:
+    monkeypatch.setattr(decoding, "_UNREAD_A_THREAD", 1000)
     source = CountingSource((photo_bytes("red", 0, size=(24, 24)),) * 600, size=size)
     assert (decoding.READ_AHEAD_PHOTOS, decoding.READ_AHEAD_BYTES) == (256, 64 * 2**20)
     ahead = []
@@ -458,3 +459,34 @@ def test_an_interrupt_keeps_what_was_computed(tmp_path: Path, photo_bytes: Photo
     with pytest.raises(KeyboardInterrupt):
         run(source, tmp_path, InterruptedEngine())
     assert run(source, tmp_path)[0].cached == 64
+
+
+def test_what_grows_when_it_is_read_counts_as_what_it_has_become(
+    monkeypatch: pytest.MonkeyPatch, give_cores: Callable[[int], None], photo_bytes: PhotoBytes
+) -> None:
+    give_cores(2)
+    photo = photo_bytes("red", 0, size=(70, 70), form="PNG", mode="P")
+    (item,) = load_photos(BytesSource((photo,)), SIZE, ImageConfig())
+    pixels = len(item.image.data)
+    assert pixels > 2 * len(photo)
+    monkeypatch.setattr(decoding, "READ_AHEAD_BYTES", 10 * pixels)
+    source = CountingSource((photo,) * 300, size=len(photo))
+    ahead = []
+    for taken, _ in enumerate(load_photos(source, SIZE, ImageConfig())):
+        ahead.append(len(source.read) - taken - 1)
+    # Ten that are read, and those that the two threads are at or are to do next.
+    assert max(ahead) <= 10 + 2 * 4
+    assert max(ahead) >= 4, "nothing is read ahead"
+
+
+@pytest.mark.parametrize("resize", ["crop", "squash"])
+def test_a_photo_that_breaks_off_is_told_why_in_every_way_to_see_it(
+    photo_bytes: PhotoBytes, resize: str
+) -> None:
+    whole = photo_bytes("red", 0, size=(40, 400))
+    cut = whole[: len(whole) * 8 // 10]  # below what the centre crop sees
+    loaded = load_photos(BytesSource((whole, cut)), SIZE, ImageConfig())
+    batches = list(decoded_batches(loaded, SIZE, ImageConfig(), resize=resize))
+    problems = [item.problem for batch in batches for item in batch.failed]
+    assert sum(len(batch.photos) for batch in batches) == (2 if resize == "crop" else 1)
+    assert not problems if resize == "crop" else "can't be decoded" in problems[0]

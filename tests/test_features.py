@@ -394,3 +394,14 @@ def test_an_engine_given_up_amid_labelling_leaves_all_scores_right(
     assert networks.photos[("tensorflow", "bfloat16")] == 1
     for a, b in zip(expected, found, strict=True):
         np.testing.assert_allclose(b.scores, a.scores, atol=1e-5, err_msg=b.name)
+
+
+@pytest.mark.parametrize(
+    ("precision", "used"), [("auto", "float32"), ("float32", "float32"), ("bfloat16", "bfloat16")]
+)
+def test_with_a_gpu_tensorflow_computes_in_the_precision_that_was_asked_for(
+    features_of, monkeypatch: pytest.MonkeyPatch, precision: str, used: str
+) -> None:
+    monkeypatch.setattr(features, "gpu_is_visible", lambda: True)
+    plan = features_of("auto", precision).plan
+    assert (plan.name, plan.precision) == ("tensorflow", used)

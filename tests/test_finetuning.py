@@ -1,6 +1,7 @@
 """Fine-tuning through its public surface: `xferlearn train --unfreeze`, its files, and the kill."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -250,3 +251,95 @@ def test_the_views_that_it_learns_from_are_shown(settings) -> None:
     assert not result.problems
     text = events.Tensors("run_card")[0].tensor_proto.string_val[0].decode()
     assert "fine-tuned (validation cross-entropy" in text
+
+
+@pytest.fixture
+def own_photos(settings, make_photo_dir):
+    """A folder of photos that may be taken away."""
+    root = make_photo_dir({"red": 20, "green": 20, "blue": 20})
+    settings |= {"image_dir": str(root), "seed": -1}
+    return root
+
+
+@pytest.fixture
+def after_first_pass(monkeypatch):
+    """`after_first_pass(action)`: does something once a fine-tuning has made one pass."""
+
+    def plan(action):
+        save = State.save
+
+        def saved(self):
+            save(self)
+            if self.keeper.looks == 1:
+                action()
+
+        monkeypatch.setattr(State, "save", saved)
+
+    return plan
+
+
+def test_photos_that_go_away_meanwhile_are_left_out_of_both_sides(
+    settings, own_photos, after_first_pass, capsys
+) -> None:
+    photos = xferlearn.train(**{**settings, "unfreeze": None}).manifest
+    gone = [
+        next(photos.photos[i].name for i in photos.indices(split))
+        for split in ("train", "validation", "test")
+    ]
+    after_first_pass(lambda: [(own_photos / name).unlink() for name in gone])
+    settings |= {"overwrite": True}
+    assert main(words(settings)) == 0
+    shown = capsys.readouterr()
+    assert "compared without 3 of 60 photos, which changed or went away" in shown.err
+    assert f"such as {min(gone)}." in shown.err
+    metadata = json.loads((Path(settings["model_dir"]) / "metadata.json").read_text())
+    tuning = metadata["fine_tuning"]
+    held = len(photos.indices("validation")) - 1
+    assert {row["n"] for row in tuning["validation"].values()} == {held}
+    if tuning["kept"]:
+        listed = (Path(settings["model_dir"]) / "photos.csv").read_text()
+        assert not any(name in listed for name in gone)
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_where_all_photos_go_away_it_ends_in_one_line_and_can_go_on(
+    settings, own_photos, after_first_pass, capsys, split
+) -> None:
+    settings |= {"fine_tune_epochs": 4}
+    photos = xferlearn.train(**{**settings, "unfreeze": None}).manifest
+    kept = {
+        photos.photos[i].name: (own_photos / photos.photos[i].name).read_bytes()
+        for i in photos.indices(split)
+    }
+    after_first_pass(lambda: [(own_photos / name).unlink(missing_ok=True) for name in kept])
+    settings |= {"overwrite": True}
+    capsys.readouterr()
+    assert main(words(settings)) == 1
+    line = capsys.readouterr().err.splitlines()[-1]
+    kind = {"train": "training"}.get(split, split)
+    assert line.startswith(f"xferlearn: No {kind} photo can be read any more.")
+    for name, data in kept.items():
+        (own_photos / name).write_bytes(data)
+    after_first_pass(lambda: None)
+    assert xferlearn.train(**settings).fine_tuned.resumed >= 1
+
+
+def test_without_validation_photos_it_ends_before_training(settings, own_photos, capsys) -> None:
+    # Two groups a class: one is learned, one is tested.
+    for folder in own_photos.iterdir():
+        for number, path in enumerate(sorted(folder.iterdir())):
+            path.rename(folder / f"plant{number % 2}_nohash_{number}.jpg")
+    assert main(words(settings)) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "--unfreeze needs validation photos" in line
+
+
+def test_what_killed_writers_left_is_cleared_away(settings) -> None:
+    state = Path(settings["model_dir"]).with_name(".model.fine-tuning")
+    old, new = (state.with_name(f"{state.name}.{name}.tmp") for name in ("0" * 8, "1" * 8))
+    old.write_bytes(b"half")
+    os.utime(old, (1e9, 1e9))
+    new.write_bytes(b"another run's, at this moment")
+    xferlearn.train(**settings)
+    assert not old.exists()
+    assert new.exists()

@@ -256,3 +256,14 @@ def test_an_empty_folder_and_a_glob_that_matches_nothing_are_named(tmp_path: Pat
         read_files([str(tmp_path)])
     with pytest.raises(UserError, match=r"Nothing matches .*\*\.jpg"):
         read_files([str(tmp_path / "*.jpg")])
+
+
+def test_a_folder_that_may_not_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(UserError, match=f"Can't read folder {tmp_path}: Permission denied"):
+        read_image_dir(str(tmp_path))

@@ -424,3 +424,34 @@ def test_more_views_add_to_those_that_are_cached_and_change_the_head(train, tmp_
     heads = {one["training"]["validation_loss"] for one in (plain, few, many)}
     assert len(heads) == 3, "views were not trained on"
     assert many["metrics"]["test"]["accuracy"] > 0.8
+
+
+@pytest.fixture
+def broken_below(make_photo_dir, photo_bytes) -> Path:
+    """Photos of which one breaks off below what its plain view sees."""
+    root = make_photo_dir({"red": 12, "blue": 12})
+    whole = photo_bytes("red", 99, size=(64, 640))
+    for number in range(8):
+        data = photo_bytes("red", 100 + number, size=(64, 640))
+        (root / "red" / f"cut{number}.jpg").write_bytes(data[: len(whole) * 7 // 10])
+    return root
+
+
+def test_a_photo_that_is_broken_in_some_views_only_is_named_and_the_rest_is_learned(
+    broken_below: Path, tmp_path: Path, capsys
+) -> None:
+    words = [
+        *("--backbone=mobilenet_0.25", "--weights=none", "--image_size=32"),
+        *("--summaries=none", "--engine=tensorflow", "--precision=float32"),
+        *(f"--image_dir={broken_below}", f"--model_dir={tmp_path / 'model'}"),
+        *(f"--bottleneck_dir={tmp_path / 'cache'}", "--how_many_training_steps=40"),
+        *("--augment=full", "--augment_views=6"),
+    ]
+    assert main(["train", *words]) == 0
+    (line,) = [one for one in capsys.readouterr().err.splitlines() if "views" in one]
+    assert line.startswith("warning: The head learns without ")
+    assert "such as of red/cut" in line
+    assert "can't be decoded" in line
+    assert main(["train", *words, "--overwrite", "--on_bad_image=fail"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("xferlearn: red/cut")

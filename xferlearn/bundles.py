@@ -7,6 +7,7 @@ import csv
 import dataclasses
 import json
 import shutil
+import tempfile
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -98,14 +99,24 @@ class Bundle:
 
 
 def check_model_dir(model_dir: str | Path, overwrite: bool) -> None:
-    """Checks, before any work, that a model may be written to a folder.
+    """Checks, before any work, that a model may, and can, be written to a folder.
 
     Raises:
-        UserError: when there is something that must not be replaced.
+        UserError: when there is something that must not be replaced, or nothing can be written.
     """
-    path = Path(model_dir)
-    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
-        return
+    path = Path(model_dir).absolute()
+    try:
+        parent = next((parent for parent in path.parents if parent.exists()), path)
+        # Rights alone don't tell: a disk may be full, or mounted to be read only.
+        with tempfile.TemporaryFile(dir=parent):
+            pass
+        if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+            return
+    except OSError as error:
+        raise UserError(
+            f"Can't write a model to {model_dir}: {error.strerror or error}. Choose another"
+            " --model_dir."
+        ) from None
     if not (path / METADATA_FILE).is_file():
         raise UserError(f"{path} exists and is not a model folder. Choose another --model_dir.")
     if not overwrite:
@@ -152,8 +163,8 @@ def write_bundle(
         _replace(path, temporary)
     except OSError as error:
         raise XferlearnError(
-            f"Can't write the model to {path}: {error.strerror or error}. The bottlenecks are"
-            " cached, so a second run with another --model_dir takes seconds."
+            f"Can't write the model to {path}: {error.strerror or error}. Make room there and run"
+            " again: bottlenecks, and what was fine-tuned, are kept."
         ) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

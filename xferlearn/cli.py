@@ -137,6 +137,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         # own flush at exit stays quiet.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        where = "a file" if error.filename is None else error.filename
+        print(f"xferlearn: can't use {where}: {error.strerror or error}.", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("xferlearn: interrupted; what was cached so far is kept.", file=sys.stderr)
         return 130

@@ -7,6 +7,7 @@ import collections
 import dataclasses
 import hashlib
 import itertools
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -18,10 +19,13 @@ from xferlearn.images import NO_IMAGE, BadImage, PreparedImage, decode_pixels, p
 from xferlearn.manifest import BadPhoto, Photo
 from xferlearn.runtime import core_count
 from xferlearn.sources import Entry, PhotoSource
-from xferlearn.views import PLAIN
+from xferlearn.views import CROP_FRACTION, PLAIN
 
 READ_AHEAD_PHOTOS = 256
 READ_AHEAD_BYTES = 64 * 2**20
+# A rare form grows when it is read: a WebP of 30 KB can become 5 MB of pixels. By how much is
+# known once that is done, so few are on their way at a time.
+_UNREAD_A_THREAD = 4
 # Photos that Python hands to tf.data at a time; one by one costs half a millisecond each.
 _CHUNK = 16
 _NO_VIEW = PLAIN.parameters(1, 1)
@@ -84,32 +88,67 @@ def load_photos(
                 digest = view.key(digest)
             if known(digest):
                 return Loaded(entry, digest)
+            image = _prepared(entry, data, image_size, limits)
             if entry.view is None:
-                image = prepare(data, image_size, limits.max_image_pixels)
                 return Loaded(entry, digest, image)
-            window = entry.view[0].smallest_window
-            image = prepare(data, image_size, limits.max_image_pixels, window)
             return Loaded(entry, digest, image, view=view.parameters(image.width, image.height))
         except (OSError, BadImage) as error:
             return Loaded(entry, problem=_reason(error))
 
-    waiting: collections.deque[tuple[Future[Loaded], int]] = collections.deque()
-    in_flight = 0
-    with ThreadPoolExecutor(max(2, core_count())) as pool:
+    threads = max(2, core_count())
+    waiting: collections.deque[Future[Loaded]] = collections.deque()
+    lock = threading.Lock()
+    unread = in_flight = 0
+
+    def count_in(future: Future[Loaded]) -> None:
+        nonlocal unread, in_flight
+        if not future.cancelled() and future.exception() is None:
+            item = future.result()
+            with lock:
+                unread -= 1
+                in_flight += _held_bytes(item) - item.entry.size
+
+    def full(entry: Entry) -> bool:
+        with lock:
+            return (
+                len(waiting) >= READ_AHEAD_PHOTOS
+                or unread >= _UNREAD_A_THREAD * threads
+                or in_flight + entry.size > READ_AHEAD_BYTES
+            )
+
+    def first() -> Loaded:
+        nonlocal in_flight
+        item = waiting.popleft().result()
+        with lock:
+            in_flight -= _held_bytes(item)
+        return item
+
+    with ThreadPoolExecutor(threads) as pool:
         try:
             for entry in source.entries():
-                while waiting and (
-                    len(waiting) >= READ_AHEAD_PHOTOS or in_flight + entry.size > READ_AHEAD_BYTES
-                ):
-                    future, size = waiting.popleft()
-                    in_flight -= size
-                    yield future.result()
-                waiting.append((pool.submit(load, entry), entry.size))
-                in_flight += entry.size
+                while waiting and full(entry):
+                    yield first()
+                with lock:
+                    unread += 1
+                    in_flight += entry.size
+                waiting.append(pool.submit(load, entry))
+                waiting[-1].add_done_callback(count_in)
             while waiting:
-                yield waiting.popleft()[0].result()
+                yield first()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _prepared(
+    entry: Entry, data: bytes, image_size: int | tuple[int, int], limits: ImageConfig
+) -> PreparedImage:
+    window = CROP_FRACTION if entry.view is None else entry.view[0].smallest_window
+    return prepare(data, image_size, limits.max_image_pixels, window)
+
+
+def _held_bytes(item: Loaded) -> int:
+    """Returns what a photo takes in memory: a data set's entries come with their bytes."""
+    return max(item.entry.size, len(item.image.data) if item.image else 0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,7 +215,7 @@ def decoded_batches(
         # learn why, because ignore_errors does not tell.
         # The list is a snapshot: the thread that reads ahead adds to `waiting` all the time.
         numbers = sorted(n for n in list(waiting) if n < number)
-        return [_with_reason(waiting.pop(n), image_size, limits) for n in numbers]
+        return [_with_reason(waiting.pop(n), image_size, limits, resize, views) for n in numbers]
 
     # There is no Python control flow to convert, and trying takes half a second.
     @tf.autograph.experimental.do_not_convert
@@ -209,17 +248,22 @@ def decoded_batches(
         yield DecodedBatch([], empty, failed_before(max(waiting) + 1))
 
 
-def _with_reason(item: Loaded, image_size: int | tuple[int, int], limits: ImageConfig) -> Loaded:
+def _with_reason(
+    item: Loaded, image_size: int | tuple[int, int], limits: ImageConfig, resize: str, views: bool
+) -> Loaded:
     import tensorflow as tf
 
     reason = "it changed while it was being read"
     try:
-        image = prepare(item.entry.read(), image_size, limits.max_image_pixels)
+        image = _prepared(item.entry, item.entry.read(), image_size, limits)
         decode_pixels(
             tf.constant(image.data),
             tf.constant(image.kind),
             tf.constant(image.orientation),
             image_size,
+            resize,
+            # What is broken need not be in the part that another view sees.
+            tf.constant(item.view or _NO_VIEW) if views else None,
         )
     except (OSError, BadImage) as error:
         reason = _reason(error)

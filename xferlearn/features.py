@@ -83,10 +83,11 @@ class Features:
         self._model = model
         self._root = Path(config.bottleneck_dir or default_bottleneck_dir())
         self._loaded: Engine | None = None
-        self._plans = list(plan_engines(config.engine, config.precision))
-        if config.engine == "auto" and config.device != "cpu" and gpu_is_visible():
+        engine, precision = config.engine, config.precision
+        if engine == "auto" and config.device != "cpu" and gpu_is_visible():
             # OpenVINO is for the CPU, and bfloat16 was not measured on a GPU.
-            self._plans = [EnginePlan("tensorflow", "float32")]
+            engine, precision = "tensorflow", "float32" if precision == "auto" else precision
+        self._plans = list(plan_engines(engine, precision))
         self._open()
 
     def _open(self) -> None:

@@ -1,7 +1,7 @@
 """Photos -> bottlenecks -> a trained head: what `train` and every run of an experiment share."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,9 +13,10 @@ from xferlearn.config import TrainConfig
 from xferlearn.errors import UserError, XferlearnError
 from xferlearn.extraction import Extraction
 from xferlearn.features import Features, feature_space
-from xferlearn.manifest import TEST, TRAIN, VALIDATION, Manifest, Photo, build_manifest
+from xferlearn.manifest import TEST, TRAIN, VALIDATION, BadPhoto, Manifest, Photo
 from xferlearn.metrics import Evaluation, evaluate_predictions
 from xferlearn.sources import PhotoSource, Selection
+from xferlearn.splitting import build_manifest
 
 if TYPE_CHECKING:
     import keras
@@ -54,41 +55,64 @@ class Prepared:
         )
 
     def read(self, photos: tuple[Photo, ...]) -> np.ndarray:
-        """Returns the bottlenecks of photos in the plain view, float32, [photos, width]."""
-        return self.features.store.read([photo.digest for photo in photos])
+        """Returns the bottlenecks of photos in the plain view, float32, [photos, width].
 
-    def views(self, photos: list[Photo], config: TrainConfig) -> tuple[np.ndarray, np.ndarray]:
+        Raises:
+            XferlearnError: where one has none.
+        """
+        store = self.features.store
+        for photo in photos:
+            if photo.digest not in store:
+                raise XferlearnError(
+                    f"{photo.name} changed or went away while this was running. Run again."
+                )
+        return store.read([photo.digest for photo in photos])
+
+    def views(
+        self,
+        photos: list[Photo],
+        config: TrainConfig,
+        on_error: Callable[[str], None] = lambda problem: None,
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Returns bottlenecks and classes of the views of training photos; computes missing ones.
 
         Args:
             photos: the photos.
             config: which views, and how many; limits.
+            on_error: called with which views could not be had.
 
         Returns:
             Float32, [views, width], and int32, [views]: all views of a photo one after the other,
             the plain one first.
         """
+        bad: tuple[BadPhoto, ...] = ()
         augmentation = config.augmentation()
         count = min(config.augment_views, augmentation.most_views or config.augment_views)
         if count > 1:
             names = {photo.name for photo in photos}
             chosen = Selection(self.source, names, augmentation, range(1, count))
             store = self.features.store
-            self.features.extract(chosen, config, views=True)
+            bad = self.features.extract(chosen, config, views=True).bad
             if self.features.store is not store:
                 # The engine was given up for an exact one, of which nothing is cached yet.
                 self.features.extract(self.source, config)
-        keys = [
-            augmentation.view(photo.digest, number).key(photo.digest)
+        named = [
+            (photo, augmentation.view(photo.digest, number).key(photo.digest))
             for photo in photos
             for number in range(count)
         ]
-        try:
-            return self.features.store.read(keys), np.repeat(_labels(photos), count)
-        except KeyError:
-            raise XferlearnError(
-                "Some training photos changed while they were being read. Run again."
-            ) from None
+        # A photo may be broken in a part that the plain view does not see.
+        there = [(photo, key) for photo, key in named if key in self.features.store]
+        if len(there) < len(named):
+            lost = {photo.name for photo, key in named if key not in self.features.store}
+            reasons = {photo.name: photo.reason for photo in bad}
+            name = next((name for name in reasons if name in lost), min(lost))
+            on_error(
+                f"The head learns without {len(named) - len(there)} of {len(named)} views, such as"
+                f" of {name}: {reasons.get(name, 'it changed while this was running')}."
+            )
+        keys = [key for _, key in there]
+        return self.features.store.read(keys), _labels([photo for photo, _ in there])
 
 
 def prepare(config: TrainConfig, source: PhotoSource, backbone: "keras.Model") -> Prepared:
@@ -126,6 +150,13 @@ class Fitted:
     head: "keras.Model"
     training: Training
 
+    def only(self, digests: Set[bytes]) -> "Fitted":
+        """Returns the same head with nothing but the photos that have these digests."""
+        rows = [i for i, photo in enumerate(self.manifest.photos) if photo.digest in digests]
+        return dataclasses.replace(
+            self, manifest=self.manifest.only(rows), bottlenecks=self.bottlenecks[rows]
+        )
+
     def probabilities(self, split: str) -> np.ndarray:
         """Returns the head's answers for a split's photos, float32, [photos, classes]."""
         return heads.predict_head(self.head, self.bottlenecks[self.manifest.indices(split)])
@@ -156,14 +187,14 @@ def fit_head(
         prepared: the photos.
         run_dir: folder for the charts of the training; None for none.
         manifest: the photos and their split; None for all photos, split as `config` says.
-        on_error: called with what could not be written there.
+        on_error: called with what could not be written there, and with views that are missing.
     """
     manifest = manifest or prepared.split(config)
     y = _labels(manifest.photos)
     train, validation = manifest.indices(TRAIN), manifest.indices(VALIDATION)
     augmented = None
     if config.augmentation().most_views != 1:
-        augmented = prepared.views([manifest.photos[i] for i in train], config)
+        augmented = prepared.views([manifest.photos[i] for i in train], config, on_error)
     x = prepared.read(manifest.photos)
     train_x, train_y = augmented or (x[train], y[train])
     callbacks = []

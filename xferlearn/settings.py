@@ -66,8 +66,11 @@ class Config:
             value = getattr(self, name)
             if isinstance(value, os.PathLike):
                 value = os.fspath(value)
-                object.__setattr__(self, name, value)
             _check_type(name, value, field)
+            if isinstance(value, numbers.Real) and not isinstance(value, (int, float)):
+                # NumPy's numbers have no place in JSON files.
+                value = value_type(field)[0](value)
+            object.__setattr__(self, name, value)
             if value is not None:
                 _check(name, value, rules)
 
@@ -147,5 +150,10 @@ def _check(name: str, value: Any, rules: Setting) -> None:
         ):
             if bound is not None and fails(number, bound):
                 raise UserError(
-                    f"Expected `{name}` to be {words} {bound:g}. Received: {name}={number:g}."
+                    f"Expected `{name}` to be {words} {_number(bound)}. Received:"
+                    f" {name}={_number(number)}."
                 )
+
+
+def _number(value: float) -> str:
+    return str(value) if isinstance(value, int) else f"{value:g}"

@@ -11,11 +11,11 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from pathlib import Path
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from xferlearn.errors import UserError
 from xferlearn.images import SUFFIXES
-from xferlearn.manifest import check_counts
+from xferlearn.splitting import check_counts
 from xferlearn.views import Augmentation
 
 
@@ -137,12 +137,17 @@ def read_image_dir(image_dir: str, labels: tuple[str, ...] | None = None) -> Fil
         UserError: when there is no such folder, or it does not hold classes with photos.
     """
     root = Path(image_dir)
-    if not root.is_dir():
-        came = "a file" if root.exists() else "nothing"
-        raise UserError(f"Expected --image_dir to be a folder. Found {came} at {image_dir}.")
-    folders = sorted(
-        entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith(".")
-    )
+    try:
+        if not root.is_dir():
+            came = "a file" if root.exists() else "nothing"
+            raise UserError(f"Expected --image_dir to be a folder. Found {came} at {image_dir}.")
+        folders = sorted(
+            entry.name
+            for entry in root.iterdir()
+            if entry.is_dir() and not entry.name.startswith(".")
+        )
+    except OSError as error:
+        _refuse_folder(error)
     if labels is None:
         found: dict[str, list[str]] = {name: photos_below(root / name) for name in folders}
         if not found and photos_below(root):
@@ -227,7 +232,7 @@ def photos_below(folder: Path) -> list[str]:
     return sorted(paths)
 
 
-def _refuse_folder(error: OSError) -> None:
+def _refuse_folder(error: OSError) -> NoReturn:
     raise UserError(
         f"Can't read folder {error.filename}: {error.strerror}. Make it readable, or take it out."
     ) from None

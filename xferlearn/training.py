@@ -87,8 +87,8 @@ def train_with(config: TrainConfig) -> TrainResult:
     clock = StageClock()
     exporting = _export_config(config)
     check_model_dir(config.model_dir or "", config.overwrite)
-    if config.unfreeze and not config.validation_percentage:
-        raise UserError("--unfreeze needs validation photos: they tell whether it was better.")
+    if config.unfreeze and config.image_dir and not config.validation_percentage:
+        raise _no_validation_error()  # a dataset may have some of its own
     backbones.resolve_backbone(config.backbone, config.image_size)
     with clock.stage("list photos"):
         source = open_source(config)
@@ -102,6 +102,8 @@ def train_with(config: TrainConfig) -> TrainResult:
     with clock.stage("bottlenecks"):
         prepared = prepare(config, source, backbone)
         manifest = prepared.split(config)
+    if config.unfreeze and not manifest.indices(VALIDATION):
+        raise _no_validation_error()
     run_dir = None
     if config.summaries != "none":
         run_dir = summaries.create_run(config.logs_dir, run_name(config, backbone.name))
@@ -127,7 +129,7 @@ def train_with(config: TrainConfig) -> TrainResult:
         validation, test = (
             fitted.evaluate(split, probabilities[split]) for split in (VALIDATION, TEST)
         )
-    extraction, training = prepared.extraction, fitted.training
+    manifest, extraction, training = fitted.manifest, prepared.extraction, fitted.training
     with clock.stage("model"):
         classifier = heads.build_classifier(prepared.backbone, fitted.head)
         metadata = describe(config, prepared, fitted, fine_tuned, validation, test)
@@ -187,6 +189,13 @@ def _export_config(config: TrainConfig) -> ExportConfig | None:
     exporting = ExportConfig(model=config.model_dir, format=config.export, logs_dir=logs_dir)
     check_formats(exporting.formats)
     return exporting
+
+
+def _no_validation_error() -> UserError:
+    return UserError(
+        "--unfreeze needs validation photos, which tell whether it was better. There are none:"
+        " raise --validation_percentage, or add photos."
+    )
 
 
 def _state_path(config: TrainConfig) -> Path:

@@ -153,7 +153,13 @@ class TrainConfig(ImageConfig):
         choices=("none", "balanced"),
         section="Head",
     )
-    seed: int = setting(0, "Seed of the training: weights, shuffling, dropout.", section="Head")
+    seed: int = setting(
+        0,
+        "Seed of the training: weights, shuffling, dropout.",
+        minimum=-(2**63),
+        maximum=2**63 - 1,
+        section="Head",
+    )
     augment: str = setting(
         "auto",
         "Train on more than one view of each photo: `flip` adds its mirror image, `full` also"

@@ -48,15 +48,11 @@ class DatasetSource:
         """Number of examples in all splits."""
         return sum(split.num_examples for split in self.builder.info.splits.values())
 
-    @property
-    def official_splits(self) -> frozenset[str]:
-        """Which of "validation" and "test" the dataset's authors have set apart."""
-        return frozenset(_OFFICIAL[name] for name in self.builder.info.splits if name in _OFFICIAL)
-
     def entries(self) -> Iterator[Entry]:
         """Yields the labelled photos; examples without a label are passed over."""
         import tensorflow_datasets as tfds
 
+        taken: set[int] = set()
         for split in self.builder.info.splits:
             examples = self.builder.as_dataset(
                 split=split,
@@ -68,8 +64,13 @@ class DatasetSource:
                 if label < 0:
                     continue
                 data: bytes = example[self.image_key]
+                name = f"{split}/{_file_name(example) or number}"
+                # Photos are chosen by name, and nothing says that a file's is there once only.
+                if hash(name) in taken:
+                    name = f"{split}/{number}/{_file_name(example)}"
+                taken.add(hash(name))
                 yield Entry(
-                    name=f"{split}/{_file_name(example) or number}",
+                    name=name,
                     label=label,
                     read=lambda data=data: data,  # type: ignore[misc]
                     size=len(data),
@@ -112,7 +113,8 @@ def open_dataset(name: str, data_dir: str | None = None) -> DatasetSource:
             f"There is no dataset `{name}`.{near} --dataset takes a name of TensorFlow Datasets,"
             " or elpv."
         ) from None
-    except (ValueError, AssertionError) as error:  # such as an unknown version or configuration
+    # Such as an unknown version or configuration, or a package that its loader needs.
+    except (ValueError, AssertionError, ImportError) as error:
         raise UserError(f"Dataset `{name}` can't be opened: {_one_line(error)}") from None
     keys = _keys(builder.info)
     if keys is None:

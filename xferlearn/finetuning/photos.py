@@ -1,13 +1,15 @@
 """Photos for fine-tuning: batches of new views in every pass, and the validation photos."""
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from xferlearn.config import TrainConfig
-from xferlearn.decoding import decoded_batches, load_photos
+from xferlearn.decoding import Loaded, decoded_batches, load_photos
+from xferlearn.errors import XferlearnError
 from xferlearn.sources import Entry, FileSource, PhotoSource, Selection
 
 if TYPE_CHECKING:
@@ -24,8 +26,13 @@ def training_batches(
     labels: dict[str, int],
     image_size: int,
     first_epoch: int,
+    failures: list[Exception],
 ) -> "tf.data.Dataset":
-    """Returns batches of pixels and classes without end, every pass in an order of its own."""
+    """Returns batches of pixels and classes without end, every pass in an order of its own.
+
+    Photos that can't be read any more are passed over. What ends the batches goes to `failures`:
+    TensorFlow, which raises an error of its own then, has only the text.
+    """
     import tensorflow as tf
 
     augmentation = config.augmentation(fine_tuning=True)
@@ -33,29 +40,52 @@ def training_batches(
     def entries(epoch: int) -> Iterator[Entry]:
         # Pass 0 sees view 1: number 0 is always the plain one.
         chosen = Selection(source, labels.keys(), augmentation, (epoch + 1,))
-        rng = np.random.default_rng([config.seed, epoch])
+        # NumPy takes no negative seeds.
+        rng = np.random.default_rng([config.seed % 2**64, epoch])
         return _shuffled(chosen.entries(), rng, holds_bytes=not isinstance(source, FileSource))
 
     def generate() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        epoch = first_epoch
-        while True:
+        try:
+            yield from passes()
+        except Exception as error:
+            failures.append(error)
+            raise
+
+    def passes() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for epoch in itertools.count(first_epoch):
             ordered = _Ordered(source.labels, len(labels), entries(epoch))
+            readable = False
             for batch in decoded_batches(
-                load_photos(ordered, image_size, config),
+                _readable(load_photos(ordered, image_size, config)),
                 image_size,
                 config,
                 batch_size=config.fine_tune_batch_size,
                 views=True,
             ):
                 if batch.photos:
+                    readable = True
                     yield batch.pixels, np.array([labels[p.entry.name] for p in batch.photos])
-            epoch += 1
+            if not readable:
+                raise no_photos("training")
 
     signature = (
         tf.TensorSpec([None, image_size, image_size, 3], tf.uint8),
         tf.TensorSpec([None], tf.int32),
     )
     return tf.data.Dataset.from_generator(generate, output_signature=signature).prefetch(2)
+
+
+def no_photos(kind: str) -> XferlearnError:
+    """Returns the error of a fine-tuning whose photos of a kind have all gone away."""
+    return XferlearnError(
+        f"No {kind} photo can be read any more. Bring the photos back and run again: fine-tuning"
+        " goes on after its last whole pass."
+    )
+
+
+def _readable(loaded: Iterator[Loaded]) -> Iterator[Loaded]:
+    """Yields what there is to decode: anything else would come out of the decoder black."""
+    return (item for item in loaded if item.problem is None)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +120,8 @@ def classifier_predictions(
 ) -> Callable[[], tuple[np.ndarray, np.ndarray]]:
     """Returns a function that asks a classifier, as it is then, about photos.
 
-    It returns probabilities, float32, [photos, classes], and class indices, int32, [photos].
+    It returns probabilities, float32, [photos, classes], and class indices, int32, [photos], of
+    those that can be read; XferlearnError where none can.
     """
     import tensorflow as tf
 
@@ -101,10 +132,12 @@ def classifier_predictions(
 
     def predictions() -> tuple[np.ndarray, np.ndarray]:
         probabilities, labels = [], []
-        for batch in decoded_batches(load_photos(photos, size, config), size, config):
+        for batch in decoded_batches(_readable(load_photos(photos, size, config)), size, config):
             if batch.photos:
                 probabilities.append(np.asarray(ask(batch.pixels.astype(np.float32))))
                 labels += [photo.entry.label for photo in batch.photos]
+        if not probabilities:
+            raise no_photos("validation")
         return np.concatenate(probabilities), np.array(labels, np.int32)
 
     return predictions

@@ -1,7 +1,10 @@
 """What a killed fine-tuning goes on from."""
 
+import contextlib
+import glob
 import json
 import os
+import time
 import uuid
 import zipfile
 import zlib
@@ -13,6 +16,9 @@ import numpy as np
 
 if TYPE_CHECKING:
     import keras
+
+# Writing takes seconds; a file of this age is nobody's any more.
+_STALE_SECONDS = 3600
 
 
 class State:
@@ -46,6 +52,7 @@ class State:
 
     def restore(self) -> int:
         """Takes up what an earlier run left; returns how many passes it had made."""
+        self._sweep()
         try:
             # NumPy leaves a file open that it can't read; one that was opened here is closed.
             with self._path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
@@ -97,6 +104,13 @@ class State:
                 f"Can't write {self._path}: {error.strerror or error}. An interrupted fine-tuning"
                 " will start anew."
             )
+
+    def _sweep(self) -> None:
+        """Removes what runs that were killed while they wrote have left."""
+        for path in self._path.parent.glob(f"{glob.escape(self._path.name)}.*.tmp"):
+            with contextlib.suppress(OSError):
+                if time.time() - path.stat().st_mtime > _STALE_SECONDS:
+                    path.unlink()
 
     def forget(self) -> None:
         """Removes the file."""

@@ -18,7 +18,7 @@ from xferlearn import heads, summaries
 from xferlearn.callbacks import best_keeper, cross_entropy, validator
 from xferlearn.config import TrainConfig
 from xferlearn.finetuning.layers import copy_of, select_layers, unfreeze
-from xferlearn.finetuning.photos import classifier_predictions, training_batches
+from xferlearn.finetuning.photos import classifier_predictions, no_photos, training_batches
 from xferlearn.finetuning.state import State
 from xferlearn.fitting import Fitted, Prepared, diverged_error, prepare
 from xferlearn.manifest import TRAIN, VALIDATION
@@ -52,7 +52,7 @@ class FineTuned:
         frozen: the model before, on the validation photos.
         frozen_loss: its cross-entropy there.
         tuned: the model afterwards, on the validation photos.
-        tuned_loss: its cross-entropy there; None where the photos can't tell.
+        tuned_loss: its cross-entropy there.
         prepared: the photos' bottlenecks of the tuned network.
         fitted: its head.
     """
@@ -109,12 +109,13 @@ def fine_tune(
         prepared: the photos, some of them for validation, and the frozen backbone, which stays as
             it is.
         fitted: the head on it, which stays as it is.
-        state_path: file for what a killed run left; removed by `forget`.
+        state_path: file for what a killed run left; the caller's to remove once all is saved.
         run_dir: folder of the run; charts go to `fine_tuning` in it.
-        on_error: called with what could not be written.
+        on_error: called with what could not be written, and with photos that went away.
 
     Raises:
         UserError: when there are no such layers, or training diverges.
+        XferlearnError: when no photo can be read any more.
     """
     import keras
     import tensorflow as tf
@@ -149,7 +150,10 @@ def fine_tune(
         keeper = best_keeper(patience=config.fine_tune_epochs)
         state = State(state_path, _key(config, prepared, fitted), model, keeper, on_error)
         resumed = state.restore()
-    batches = training_batches(config, prepared.source, labels, backbone.input_shape[1], resumed)
+    failures: list[Exception] = []
+    batches = training_batches(
+        config, prepared.source, labels, backbone.input_shape[1], resumed, failures
+    )
     validation = Selection(
         prepared.source, {manifest.photos[i].name for i in manifest.indices(VALIDATION)}
     )
@@ -162,18 +166,23 @@ def fine_tune(
     if run_dir is not None:
         callbacks.append(summaries.scalars_callback(run_dir / "fine_tuning", on_error=on_error))
     if resumed < config.fine_tune_epochs:
-        model.fit(
-            batches,
-            epochs=config.fine_tune_epochs,
-            initial_epoch=resumed,
-            steps_per_epoch=steps,
-            class_weight=heads.class_weights(
-                np.array([photo.label for photo in training]), config.class_weight
-            ),
-            callbacks=callbacks,
-            shuffle=False,
-            verbose=0,
-        )
+        try:
+            model.fit(
+                batches,
+                epochs=config.fine_tune_epochs,
+                initial_epoch=resumed,
+                steps_per_epoch=steps,
+                class_weight=heads.class_weights(
+                    np.array([photo.label for photo in training]), config.class_weight
+                ),
+                callbacks=callbacks,
+                shuffle=False,
+                verbose=0,
+            )
+        except tf.errors.OpError:
+            if failures:
+                raise failures[0] from None
+            raise
     else:
         model.set_weights(keeper.weights)
     if keeper.diverged:
@@ -181,16 +190,26 @@ def fine_tune(
         raise diverged_error(config, "fine_tune_learning_rate")
     backbone.trainable = False
     tuned = prepare(config, prepared.source, backbone)
-    tuned_fit = dataclasses.replace(fitted, bottlenecks=tuned.read(manifest.photos), head=head)
-    before, after = fitted.probabilities(VALIDATION), tuned_fit.probabilities(VALIDATION)
-    truth = fitted.truth(VALIDATION)
+    # Hours may have passed, and photos with them: both models are asked about the same ones.
+    left = fitted.only({photo.digest for photo in tuned.extraction.photos})
+    if not left.manifest.indices(VALIDATION):
+        raise no_photos("validation")
+    if gone := set(manifest.photos) - set(left.manifest.photos):
+        on_error(
+            f"The fine-tuned model was compared without {len(gone)} of {len(manifest.photos)}"
+            f" photos, which changed or went away meanwhile, such as"
+            f" {min(photo.name for photo in gone)}."
+        )
+    tuned_fit = dataclasses.replace(left, bottlenecks=tuned.read(left.manifest.photos), head=head)
+    before, after = left.probabilities(VALIDATION), tuned_fit.probabilities(VALIDATION)
+    truth = left.truth(VALIDATION)
     return FineTuned(
         layers=tuple(layer.name for layer in chosen),
         weights=sum(layer.count_params() for layer in chosen),
         epochs=keeper.looks,
         best_epoch=keeper.best_look,
         resumed=resumed,
-        frozen=fitted.evaluate(VALIDATION, before),
+        frozen=left.evaluate(VALIDATION, before),
         frozen_loss=cross_entropy(before, truth),
         tuned=tuned_fit.evaluate(VALIDATION, after),
         tuned_loss=cross_entropy(after, truth),

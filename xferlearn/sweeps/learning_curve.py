@@ -168,11 +168,7 @@ def draw_photos(manifest: Manifest, size: int, draw: int) -> Manifest:
         if len(of_class) < size:
             of_class.append(index)
     kept = sorted([*(i for some in taken.values() for i in some), *manifest.indices(TEST)])
-    return dataclasses.replace(
-        manifest,
-        photos=tuple(manifest.photos[i] for i in kept),
-        splits=tuple(manifest.splits[i] for i in kept),
-    )
+    return manifest.only(kept)
 
 
 def _outcome(

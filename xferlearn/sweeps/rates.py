@@ -1,7 +1,6 @@
 """How many photos a second the stages of an extraction manage, each for itself."""
 
 import dataclasses
-import itertools
 import time
 
 from xferlearn.config import ImageConfig
@@ -38,7 +37,10 @@ def measure_rates(prepared: Prepared, limits: ImageConfig) -> Rates | None:
     batches = [
         batch.pixels
         for batch in decoded_batches(
-            itertools.islice(load_photos(chosen, size, limits), len(photos)), size, limits
+            # Any other would come out of the decoder black, and at once.
+            (item for item in load_photos(chosen, size, limits) if item.problem is None),
+            size,
+            limits,
         )
         if batch.photos
     ]

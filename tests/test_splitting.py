@@ -9,18 +9,8 @@ import time
 import pytest
 
 from xferlearn.errors import UserError
-from xferlearn.manifest import (
-    SPLITS,
-    TEST,
-    TRAIN,
-    VALIDATION,
-    BadPhoto,
-    Manifest,
-    Photo,
-    assign_splits,
-    build_manifest,
-    check_counts,
-)
+from xferlearn.manifest import SPLITS, TEST, TRAIN, VALIDATION, BadPhoto, Manifest, Photo
+from xferlearn.splitting import assign_splits, build_manifest, check_counts
 
 
 def photo(content: object, label: int = 0, name: str = "", fixed_split: str | None = None) -> Photo:
@@ -32,17 +22,21 @@ def photos_of(count: int, label: int = 0, first: int = 0) -> list[Photo]:
     return [photo(f"{label}-{number}", label) for number in range(first, first + count)]
 
 
+def splits_of(photos: list[Photo], **settings: float) -> tuple[str, ...]:
+    return assign_splits([f"class{label}" for label in range(1000)], photos, **settings)
+
+
 def split_by_digest(photos: list[Photo], **settings: float) -> dict[bytes, str]:
-    splits = assign_splits(photos, **settings)
+    splits = splits_of(photos, **settings)
     return {p.digest: split for p, split in zip(photos, splits, strict=True)}
 
 
 def test_split_of_named_photos_is_pinned() -> None:
     # A golden: whoever changes these moves every user's photos between training and test.
     photos = [photo(number, number % 3) for number in range(12)]
-    short = "".join(split[:2] for split in assign_splits(photos))
+    short = "".join(split[:2] for split in splits_of(photos))
     assert short == "trtrtrtrtevatetrtevavatr"
-    salted = "".join(split[:2] for split in assign_splits(photos, split_seed=1))
+    salted = "".join(split[:2] for split in splits_of(photos, split_seed=1))
     assert salted == "vatrtetrtrtrtetevatrvatr"
 
 
@@ -50,8 +44,8 @@ def test_split_of_groups_is_pinned() -> None:
     photos = [
         photo(number, 0, f"daisy/plant{number // 4}_nohash_{number}.jpg") for number in range(80)
     ]
-    whole = "".join(split[0] + split[1] for split in assign_splits(photos)[::4])
-    assert whole == "vatrtrtrtrtrtrtrtrtrtrtrtrtrtrtrtrtrtetr"
+    whole = "".join(split[0] + split[1] for split in splits_of(photos)[::4])
+    assert whole == "trtrtrtrtrtrvatrtrtrvatrtrtrtrtrtetetrtr"
 
 
 def test_split_is_stable_when_photos_are_added_renamed_and_moved() -> None:
@@ -82,8 +76,8 @@ def test_moving_a_photo_to_another_class_keeps_its_split() -> None:
 
 def test_split_seed_changes_the_split_and_repeats() -> None:
     photos = photos_of(500)
-    first, second = assign_splits(photos, split_seed=0), assign_splits(photos, split_seed=1)
-    assert first == assign_splits(photos, split_seed=0)
+    first, second = splits_of(photos, split_seed=0), splits_of(photos, split_seed=1)
+    assert first == splits_of(photos, split_seed=0)
     differing = sum(a != b for a, b in zip(first, second, strict=True))
     # 1 - (0.8^2 + 0.1^2 + 0.1^2) = 34% of the photos are expected to move.
     assert 110 < differing < 230
@@ -92,9 +86,7 @@ def test_split_seed_changes_the_split_and_repeats() -> None:
 @pytest.mark.parametrize(("testing", "validation"), [(10, 10), (20, 5), (1, 50), (33.3, 33.3)])
 def test_percentages_are_about_right(testing: float, validation: float) -> None:
     splits = collections.Counter(
-        assign_splits(
-            photos_of(10_000), testing_percentage=testing, validation_percentage=validation
-        )
+        splits_of(photos_of(10_000), testing_percentage=testing, validation_percentage=validation)
     )
     expected = {TEST: testing, VALIDATION: validation, TRAIN: 100 - testing - validation}
     for split, percent in expected.items():
@@ -108,7 +100,7 @@ def test_every_class_of_three_photos_is_in_every_split() -> None:
         count = generator.choice([3, 3, 4, 5, 6, 8, 13])
         testing, validation = generator.choice([(10, 10), (5, 20), (30, 30), (1, 1), (45, 45)])
         photos = photos_of(count, first=trial * 20)
-        splits = assign_splits(
+        splits = splits_of(
             photos,
             testing_percentage=testing,
             validation_percentage=validation,
@@ -123,7 +115,7 @@ def test_every_class_is_in_every_split_though_it_shares_a_photo_with_another() -
         # The last photo is in both classes: it may not be moved for the sake of one of them.
         second = [photo(f"{trial}/{n}", 1) for n in range(2, 5)]
         photos = first + second
-        splits = assign_splits(photos)
+        splits = splits_of(photos)
         found = collections.defaultdict(set)
         for p, split in zip(photos, splits, strict=True):
             found[p.label].add(split)
@@ -133,9 +125,9 @@ def test_every_class_is_in_every_split_though_it_shares_a_photo_with_another() -
 @pytest.mark.parametrize("zero", ["testing_percentage", "validation_percentage"])
 def test_a_percentage_of_zero_takes_no_photo(zero: str) -> None:
     photos = photos_of(3) + photos_of(2000, label=1)
-    splits = set(assign_splits(photos, **{zero: 0}))
+    splits = set(splits_of(photos, **{zero: 0}))
     assert splits == set(SPLITS) - {TEST if zero == "testing_percentage" else VALIDATION}
-    assert set(assign_splits(photos, testing_percentage=0, validation_percentage=0)) == {TRAIN}
+    assert set(splits_of(photos, testing_percentage=0, validation_percentage=0)) == {TRAIN}
 
 
 def test_same_bytes_are_never_on_two_sides() -> None:
@@ -144,7 +136,7 @@ def test_same_bytes_are_never_on_two_sides() -> None:
         photos = [photo(generator.randrange(40), generator.randrange(3)) for _ in range(150)]
         for group in (photos, photos[:60]):
             sides = collections.defaultdict(set)
-            for p, split in zip(group, assign_splits(group, split_seed=seed), strict=True):
+            for p, split in zip(group, splits_of(group, split_seed=seed), strict=True):
                 sides[p.digest].add(split)
             assert all(len(found) == 1 for found in sides.values())
 
@@ -168,7 +160,7 @@ def test_photos_of_one_object_stay_together() -> None:
             for shot in range(4)
         ]
         sides = collections.defaultdict(set)
-        for p, split in zip(photos, assign_splits(photos, split_seed=seed), strict=True):
+        for p, split in zip(photos, splits_of(photos, split_seed=seed), strict=True):
             sides[p.name.split("_nohash_")[0]].add(split)
         assert all(len(found) == 1 for found in sides.values())
         assert {split for found in sides.values() for split in found} == set(SPLITS)
@@ -180,11 +172,11 @@ def test_a_copy_joins_two_groups_and_classes_do_not_share_groups() -> None:
     # The same bytes as the first photo, filed under another object: all of both must agree.
     photos.append(photo(0, 0, "daisy/a5_nohash_copy.jpg"))
     for seed in range(40):
-        splits = assign_splits(photos, split_seed=seed)
+        splits = splits_of(photos, split_seed=seed)
         assert len({splits[0], splits[1], splits[2], splits[15], splits[16], splits[30]}) == 1
     same_name = [photo((label, i), label, "x_nohash_1.jpg") for label in range(2) for i in range(5)]
     more = photos_of(30) + photos_of(30, label=1)
-    splits = [assign_splits(same_name + more, split_seed=seed) for seed in range(60)]
+    splits = [splits_of(same_name + more, split_seed=seed) for seed in range(60)]
     assert sum(found[0] != found[5] for found in splits) > 3
 
 
@@ -192,7 +184,7 @@ def test_a_group_keeps_its_split_when_a_photo_joins_it() -> None:
     for trial in range(100):
         group = [photo(f"{trial}/{i}", 0, f"d/cup{trial}_nohash_{i}.jpg") for i in range(6)]
         others = photos_of(60)
-        splits = [assign_splits(group[:size] + others)[0] for size in range(1, 7)]
+        splits = [splits_of(group[:size] + others)[0] for size in range(1, 7)]
         assert len(set(splits)) == 1, trial
 
 
@@ -212,7 +204,7 @@ def test_the_authors_test_photo_is_never_learned_though_a_copy_is_for_training()
         photo("twice", 1, "test/1", TEST),
         *photos_of(100, label=1),
     ]
-    splits = assign_splits(photos)
+    splits = splits_of(photos)
     assert splits[100] == splits[101] == TEST
 
 
@@ -291,7 +283,7 @@ def test_many_warned_classes_make_one_short_line() -> None:
 def test_names_that_are_no_unicode_are_split_all_the_same() -> None:
     broken = b"caf\xe9_nohash_".decode("utf-8", "surrogateescape")
     photos = [photo(i, 0, f"a/{broken}{i}.jpg") for i in range(3)] + photos_of(30)
-    assert len(set(assign_splits(photos)[:3])) == 1
+    assert len(set(splits_of(photos)[:3])) == 1
 
 
 def test_a_hundred_thousand_photos_of_a_thousand_classes_take_seconds() -> None:
@@ -305,3 +297,34 @@ def test_a_hundred_thousand_photos_of_a_thousand_classes_take_seconds() -> None:
     assert time.process_time() - started < 20
     assert isinstance(manifest, Manifest)
     assert not any(0 in row.values() for row in manifest.counts().values())
+
+
+def test_a_new_class_moves_no_group() -> None:
+    def photos(classes: list[str]) -> list[Photo]:
+        return [
+            photo(f"{name}{i}", label, f"{name}/plant{i // 3}_nohash_{i % 3}.jpg")
+            for label, name in enumerate(classes)
+            for i in range(90)
+        ]
+
+    def split(classes: list[str]) -> dict[str, str]:
+        manifest = build_manifest(classes, photos(classes))
+        return {p.name: s for p, s in zip(manifest.photos, manifest.splits, strict=True)}
+
+    before, after = split(["cat", "dog"]), split(["ant", "cat", "dog"])
+    assert set(before.values()) == set(SPLITS)
+    assert before.items() <= after.items()
+
+
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("official", [TEST, VALIDATION])
+def test_of_equal_photos_the_one_that_the_authors_set_apart_is_used(
+    order: int, official: str
+) -> None:
+    photos = [*photos_of(20), *photos_of(20, label=1)]
+    apart = dataclasses.replace(photos[3], name="apart/3.jpg", fixed_split=official)
+    manifest = build_manifest(("a", "b"), [*photos, apart][::order], testing_percentage=0)
+    assert manifest.duplicates == 1
+    splits = {p.name: s for p, s in zip(manifest.photos, manifest.splits, strict=True)}
+    assert splits["apart/3.jpg"] == official
+    assert photos[3].name not in splits
