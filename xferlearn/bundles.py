@@ -110,13 +110,17 @@ def check_model_dir(model_dir: str | Path, overwrite: bool) -> None:
         # Rights alone don't tell: a disk may be full, or mounted to be read only.
         with tempfile.TemporaryFile(dir=parent):
             pass
-        if not path.exists() or (path.is_dir() and not any(path.iterdir())):
-            return
+        _check_replaceable(Path(model_dir), overwrite)
     except OSError as error:
         raise UserError(
             f"Can't write a model to {model_dir}: {error.strerror or error}. Choose another"
             " --model_dir."
         ) from None
+
+
+def _check_replaceable(path: Path, overwrite: bool) -> None:
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return
     if not (path / METADATA_FILE).is_file():
         raise UserError(f"{path} exists and is not a model folder. Choose another --model_dir.")
     if not overwrite:
@@ -144,11 +148,11 @@ def write_bundle(
         overwrite: replace a model that is there.
 
     Raises:
-        UserError: as `check_model_dir`.
+        UserError: when there is something that must not be replaced.
         XferlearnError: when the folder can't be written.
     """
     path = Path(model_dir).absolute()
-    check_model_dir(path, overwrite)
+    _check_replaceable(path, overwrite)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     content = {"format_version": FORMAT_VERSION, "labels": list(manifest.labels), **metadata}
     try:
