@@ -23,6 +23,7 @@ MODEL_FILE = "model.keras"
 LABELS_FILE = "labels.txt"
 METADATA_FILE = "metadata.json"
 PHOTOS_FILE = "photos.csv"
+PHOTO_COLUMNS = ("sha256", "label", "split", "file")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -86,11 +87,15 @@ class Bundle:
         path = self.path / PHOTOS_FILE
         try:
             with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+                rows = csv.DictReader(file)
+                # Without a header there are no rows, and all photos would pass for unseen ones.
+                if rows.fieldnames != list(PHOTO_COLUMNS):
+                    raise ValueError(f"it does not begin with {','.join(PHOTO_COLUMNS)}")
                 return tuple(
                     BundlePhoto(
                         bytes.fromhex(row["sha256"]), row["label"], row["split"], row["file"]
                     )
-                    for row in csv.DictReader(file)
+                    for row in rows
                 )
         except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
             raise UserError(
@@ -188,7 +193,7 @@ def _replace(path: Path, temporary: Path) -> None:
 def _write_photos(path: Path, manifest: Manifest) -> None:
     with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["sha256", "label", "split", "file"])
+        writer.writerow(PHOTO_COLUMNS)
         for photo, split in zip(manifest.photos, manifest.splits, strict=True):
             writer.writerow([photo.digest.hex(), manifest.labels[photo.label], split, photo.name])
 
