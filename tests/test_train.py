@@ -456,7 +456,7 @@ def test_damaged_model_folders(model_dir, photo_dir, tmp_path, capsys):
     damage = {
         "metadata.json": (b"{", "metadata.json is damaged"),
         "model.keras": (b"PK", "is no Keras model"),
-        "photos.csv": (b"sha256,split\nxyz,train\n", "photos.csv"),
+        "photos.csv": (b"sha256,split\n", "does not begin with sha256,label"),
     }
     for name, (data, message) in damage.items():
         copy = shutil.copytree(model_dir, tmp_path / name)
