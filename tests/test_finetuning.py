@@ -1,5 +1,6 @@
 """Fine-tuning through its public surface: `xferlearn train --unfreeze`, its files, and the kill."""
 
+import itertools
 import json
 import os
 import subprocess
@@ -13,9 +14,12 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import xferlearn
 from xferlearn.backbones import weights_digest
 from xferlearn.cli import main
+from xferlearn.config import TrainConfig
 from xferlearn.finetuning import select_layers
+from xferlearn.finetuning.photos import training_batches
 from xferlearn.finetuning.state import State
 from xferlearn.images import decode_pixels, prepare
+from xferlearn.sources import read_image_dir
 
 pytestmark = pytest.mark.filterwarnings(
     # Keras 3.15 saves variables through NumPy's older __array__ protocol.
@@ -343,3 +347,16 @@ def test_what_killed_writers_left_is_cleared_away(settings) -> None:
     xferlearn.train(**settings)
     assert not old.exists()
     assert new.exists()
+
+
+def test_it_learns_from_no_photo_that_went_away(settings, own_photos) -> None:
+    source = read_image_dir(str(own_photos))
+    labels = {entry.name: entry.label for entry in source.entries()}
+    for name in list(labels)[:50]:
+        (own_photos / name).unlink()
+    config = TrainConfig.of(settings)
+    batches = training_batches(config, source, labels, 32, 0, failures := [])
+    passes = list(itertools.islice(batches.as_numpy_iterator(), 3))
+    assert [len(pixels) for pixels, _ in passes] == [10, 10, 10]
+    assert all((pixels.max(axis=(1, 2, 3)) > 0).all() for pixels, _ in passes)
+    assert not failures

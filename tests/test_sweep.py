@@ -15,8 +15,12 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import xferlearn
 from xferlearn.cli import main
+from xferlearn.config import TrainConfig
 from xferlearn.errors import UserError
+from xferlearn.fitting import load_backbone_of, prepare
+from xferlearn.sources import read_image_dir
 from xferlearn.sweeps.outcomes import Outcome, difference, share
+from xferlearn.sweeps.rates import measure_rates
 
 pytestmark = pytest.mark.filterwarnings(
     # Keras 3.15 saves variables through NumPy's older __array__ protocol.
@@ -342,3 +346,28 @@ print(*seen)
     devices = done.stdout.split()
     assert len(devices) == 3
     assert all(device.endswith("CPU:1") for device in devices)
+
+
+def test_photos_that_went_away_are_not_counted_in_the_rates(make_photo_dir, bottlenecks, tmp_path):
+    root = make_photo_dir({"red": 20, "blue": 20})
+    config = TrainConfig(
+        image_dir=str(root),
+        model_dir=str(tmp_path / "model"),
+        bottleneck_dir=str(bottlenecks),
+        backbone="mobilenet_0.25",
+        weights="none",
+        image_size=32,
+        engine="tensorflow",
+        precision="float32",
+    )
+    prepared = prepare(config, read_image_dir(str(root)), load_backbone_of(config))
+    for path in [*root.glob("red/*"), *root.glob("blue/*")][:35]:
+        path.unlink()
+    seen = []
+    run = prepared.features.run
+    prepared.features.run = lambda pixels: seen.append(len(pixels)) or run(pixels)
+    assert measure_rates(prepared, config) is not None
+    assert set(seen) == {5}
+    for path in root.glob("*/*"):
+        path.unlink()
+    assert measure_rates(prepared, config) is None

@@ -19,6 +19,7 @@ from xferlearn.sweeps.forecasting import FEWEST_TESTS, Forecast, forecast_gain
 from xferlearn.sweeps.outcomes import Outcome, OutcomeStore, Share, share
 from xferlearn.sweeps.plotting import Fit, draw_shares, save, save_plot
 from xferlearn.sweeps.running import (
+    all_warnings,
     check_backbone,
     open_photos,
     open_space,
@@ -137,7 +138,8 @@ def curve_with(config: Any) -> Curve:
         why_not=why_not,
         answer=_answer(points),
         steps=config.how_many_training_steps,
-        warnings=manifest.warnings,
+        # The last point has all photos, and with them all that is to be said of the others.
+        warnings=all_warnings([(space, list(points[-1].outcomes))], settings),
         table=folder / "curve.csv",
         plot=folder / "curve.png",
         run_dir=run_dir,
@@ -178,7 +180,8 @@ def _outcome(
     settings = {"draw": draw}
     known = store.get(key, settings)
     if known is None:
-        fitted = fit_head(config, prepared, manifest=manifest)
+        problems: list[str] = []
+        fitted = fit_head(config, prepared, manifest=manifest, on_error=problems.append)
         right = fitted.probabilities(TEST).argmax(axis=1) == fitted.truth(TEST)
         diverged = fitted.training.diverged
         known = Outcome(
@@ -186,6 +189,7 @@ def _outcome(
             right=() if diverged else tuple(bool(one) for one in right),
             steps=fitted.training.steps,
             diverged=diverged,
+            warnings=tuple(problems),
         )
         store.put(key, known)
     return known
