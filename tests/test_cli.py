@@ -11,6 +11,7 @@ import pytest
 from xferlearn.cli import COMMANDS, main, parse_settings
 from xferlearn.errors import UserError
 from xferlearn.settings import settings_of
+from xferlearn.sources import check_outside
 from xferlearn.version import __version__
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -197,10 +198,36 @@ def test_an_existing_model_is_refused_before_any_work(
 def test_too_few_photos_are_refused_before_any_work(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "daisy").mkdir()
-    line = fails(f"train --image_dir={tmp_path} --model_dir={tmp_path}/m", capsys)
+    (tmp_path / "photos" / "daisy").mkdir(parents=True)
+    line = fails(f"train --image_dir={tmp_path}/photos --model_dir={tmp_path}/m", capsys)
     assert "Expected at least two classes" in line
     assert not (tmp_path / "m").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "flag"),
+    [
+        ("train --model_dir={photos}/m", "--model_dir={photos}/m"),
+        ("train --model_dir={photos}/red/m", "--model_dir={photos}/red/m"),
+        ("train --model_dir={root}/m --logs_dir={photos}", "--logs_dir={photos}"),
+        ("train --model_dir={root}/m --bottleneck_dir={photos}/b", "--bottleneck_dir={photos}/b"),
+        ("sweep --logs_dir={photos}/logs", "--logs_dir={photos}/logs"),
+        ("curve --logs_dir={root}/l --output_dir={photos}/out", "--output_dir={photos}/out"),
+    ],
+)
+def test_nothing_is_written_among_the_photos(
+    command: str, flag: str, photo_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command, flag = (text.format(photos=photo_dir, root=tmp_path) for text in (command, flag))
+    before = sorted(photo_dir.iterdir())
+    line = fails(f"{command} --image_dir={photo_dir}", capsys)
+    assert f"{flag} lies in --image_dir={photo_dir}, where every folder is a class" in line
+    assert sorted(photo_dir.iterdir()) == before
+
+
+def test_a_hidden_folder_among_the_photos_is_no_class(photo_dir: Path) -> None:
+    check_outside(str(photo_dir), "logs_dir", photo_dir / ".logs")
+    check_outside(str(photo_dir), "logs_dir", f"{photo_dir}-logs")
 
 
 def run_python(*arguments: str, **settings: object) -> subprocess.CompletedProcess:

@@ -177,6 +177,28 @@ def read_image_dir(image_dir: str, labels: tuple[str, ...] | None = None) -> Fil
     return FileSource(labels, files, str(root))
 
 
+def check_outside(image_dir: str, name: str, folder: str | Path) -> None:
+    """Checks that a folder to be written to lies outside of the photos' folder.
+
+    Args:
+        image_dir: the photos' folder.
+        name: the setting that names the other one.
+        folder: the other one.
+
+    Raises:
+        UserError: when it would become a class of its own, or part of one. Hidden folders don't.
+    """
+    root, path = Path(image_dir).resolve(), Path(folder).resolve()
+    if not path.is_relative_to(root):
+        return
+    inside = path.relative_to(root).parts
+    if not inside or not inside[0].startswith("."):
+        raise UserError(
+            f"--{name}={folder} lies in --image_dir={image_dir}, where every folder is a class."
+            f" Choose a --{name} outside of it."
+        )
+
+
 def read_files(patterns: Iterable[str]) -> FileSource:
     """Lists photos given as files, folders (all photos below) and globs (`**` goes deep).
 

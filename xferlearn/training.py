@@ -27,6 +27,7 @@ from xferlearn.metrics import Evaluation, Misclassified
 from xferlearn.progress import StageClock
 from xferlearn.run_metadata import describe, run_name
 from xferlearn.runtime import choose_device, start_tensorflow
+from xferlearn.sources import check_outside
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,6 +88,8 @@ def train_with(config: TrainConfig) -> TrainResult:
     clock = StageClock()
     exporting = _export_config(config)
     check_model_dir(config.model_dir or "", config.overwrite)
+    if config.image_dir is not None:
+        check_outside(config.image_dir, "model_dir", config.model_dir or "")
     if config.unfreeze and config.image_dir and not config.validation_percentage:
         raise _no_validation_error()  # a dataset may have some of its own
     backbones.resolve_backbone(config.backbone, config.image_size)

@@ -12,7 +12,7 @@ from xferlearn.config import TrainConfig
 from xferlearn.errors import UserError, XferlearnError, did_you_mean
 from xferlearn.manifest import TEST, VALIDATION
 from xferlearn.runtime import start_tensorflow
-from xferlearn.sources import Entry, PhotoSource, read_image_dir
+from xferlearn.sources import Entry, PhotoSource, check_outside, read_image_dir
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
@@ -81,6 +81,10 @@ class DatasetSource:
 def open_source(config: TrainConfig) -> PhotoSource:
     """Returns the photos that a config asks for: a folder, or a prepared dataset."""
     if config.image_dir is not None:
+        if config.summaries != "none":
+            check_outside(config.image_dir, "logs_dir", config.logs_dir)
+        if config.bottleneck_dir is not None:
+            check_outside(config.image_dir, "bottleneck_dir", config.bottleneck_dir)
         return read_image_dir(config.image_dir)
     start_tensorflow()
     return open_dataset(config.dataset or "", config.data_dir)

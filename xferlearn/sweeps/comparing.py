@@ -101,7 +101,7 @@ def compare_with(config: Any) -> Comparison:
     ]
     for _, one in configs:
         check_backbone(one)
-    source = open_photos(configs[0][1])
+    source = open_photos(configs[0][1], output_dir(config))
     choose_device(config.device)
     store = OutcomeStore(output_dir(config) / "runs")
     found: dict[str, tuple[Space, list[Outcome]]] = {}

@@ -143,7 +143,7 @@ def sweep_with(config: Any) -> Sweep:
     configs = [(_short(settings, varied), config.train_config(**settings)) for settings in grid]
     for _, one in configs:
         check_backbone(one)
-    source = open_photos(configs[0][1])
+    source = open_photos(configs[0][1], output_dir(config))
     devices = config.values("device")
     if len(devices) == 1:
         choose_device(devices[0])

@@ -94,7 +94,7 @@ def curve_with(config: Any) -> Curve:
     if not settings.testing_percentage:
         raise UserError("A learning curve needs test photos: give a --testing_percentage above 0.")
     check_backbone(settings)
-    source = open_photos(settings)
+    source = open_photos(settings, output_dir(config))
     choose_device(settings.device)
     space = open_space(settings, source)
     if space.prepared is None:

@@ -18,7 +18,7 @@ from xferlearn.manifest import TEST, VALIDATION, Manifest
 from xferlearn.metrics import evaluate_predictions
 from xferlearn.run_metadata import describe, run_name
 from xferlearn.runtime import gpu_is_visible, on_device, start_tensorflow
-from xferlearn.sources import PhotoSource
+from xferlearn.sources import PhotoSource, check_outside
 from xferlearn.sweeps.outcomes import Outcome, OutcomeStore
 
 # What decides which bottlenecks a run needs.
@@ -51,9 +51,16 @@ def output_dir(config: Any) -> Path:
     return Path(config.output_dir or Path(config.logs_dir) / "experiments")
 
 
-def open_photos(config: TrainConfig) -> PhotoSource:
-    """Returns the photos, checked before TensorFlow starts where they are files."""
+def open_photos(config: TrainConfig, folder: Path) -> PhotoSource:
+    """Returns the photos, checked before TensorFlow starts where they are files.
+
+    Args:
+        config: which photos.
+        folder: where the experiment's results go.
+    """
     source = open_source(config)
+    if config.image_dir is not None:
+        check_outside(config.image_dir, "output_dir", folder)
     start_tensorflow()
     return source
 
