@@ -5,11 +5,12 @@ What is in flight is bounded in bytes.
 
 import collections
 import dataclasses
+import functools
 import hashlib
-import itertools
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,17 +18,22 @@ from xferlearn.config import ImageConfig
 from xferlearn.engines import BATCH_SIZE
 from xferlearn.images import NO_IMAGE, BadImage, PreparedImage, decode_pixels, prepare
 from xferlearn.manifest import BadPhoto, Photo
-from xferlearn.runtime import core_count
+from xferlearn.runtime import core_count, untuned
 from xferlearn.sources import Entry, PhotoSource
 from xferlearn.views import CROP_FRACTION, PLAIN
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 READ_AHEAD_PHOTOS = 256
 READ_AHEAD_BYTES = 64 * 2**20
 # A rare form grows when it is read: a WebP of 30 KB can become 5 MB of pixels. By how much is
 # known once that is done, so few are on their way at a time.
 _UNREAD_A_THREAD = 4
-# Photos that Python hands to tf.data at a time; one by one costs half a millisecond each.
-_CHUNK = 16
+# What Python hands to tf.data at a time: photos one by one cost half a millisecond each, and
+# large ones need not wait for each other.
+_CHUNK_PHOTOS = 16
+_CHUNK_BYTES = 2**20
 _NO_VIEW = PLAIN.parameters(1, 1)
 
 
@@ -193,19 +199,21 @@ def decoded_batches(
     failure: list[BaseException] = []
 
     def images() -> Iterator[tuple[list, ...]]:
-        numbered = enumerate(loaded)
+        first = 0
         try:
-            while chunk := list(itertools.islice(numbered, _CHUNK)):
-                images = [item.image or NO_IMAGE for _, item in chunk]
-                for number, item in chunk:
+            for chunk in _chunks(loaded):
+                images = [item.image or NO_IMAGE for item in chunk]
+                numbers = list(range(first, first + len(chunk)))
+                for number, item in zip(numbers, chunk, strict=True):
                     waiting[number] = dataclasses.replace(item, image=None)
                 yield (
-                    [number for number, _ in chunk],
+                    numbers,
                     [image.data for image in images],
                     [image.kind for image in images],
                     [image.orientation for image in images],
-                    [item.view or _NO_VIEW for _, item in chunk],
+                    [item.view or _NO_VIEW for item in chunk],
                 )
+                first += len(chunk)
         except BaseException as error:
             # ignore_errors below would swallow it and go on.
             failure.append(error)
@@ -217,28 +225,22 @@ def decoded_batches(
         numbers = sorted(n for n in list(waiting) if n < number)
         return [_with_reason(waiting.pop(n), image_size, limits, resize, views) for n in numbers]
 
-    # There is no Python control flow to convert, and trying takes half a second.
-    @tf.autograph.experimental.do_not_convert
-    def decode(number: tf.Tensor, *image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        data, kind, orientation, view = image
-        seen = view if views else None
-        return number, decode_pixels(data, kind, orientation, image_size, resize, seen)
-
-    signature = (
-        *(tf.TensorSpec([None], kind) for kind in (tf.int64, tf.string, tf.int32, tf.int32)),
-        tf.TensorSpec([None, len(_NO_VIEW)], tf.float32),
-    )
     batches = (
-        tf.data.Dataset.from_generator(images, output_signature=signature)
+        tf.data.Dataset.from_generator(
+            images,
+            output_signature=tuple(tf.TensorSpec([None, *s.shape], s.dtype) for s in _signature()),
+        )
+        .prefetch(1)
         .unbatch()
-        .map(decode, num_parallel_calls=max(2, core_count()))
+        # More than there are cores, because some photos take several times as long as others.
+        .map(_decoder(image_size, resize, views), num_parallel_calls=core_count() + 2)
         .ignore_errors(log_warning=False)
         .batch(batch_size)
         .prefetch(2)
     )
-    for numbers, pixels in batches:
-        photos = [waiting.pop(int(number)) for number in numbers]
-        yield DecodedBatch(photos, pixels.numpy(), failed_before(int(numbers[-1])))
+    for numbers, pixels in untuned(batches).as_numpy_iterator():
+        photos = [waiting.pop(number) for number in numbers.tolist()]
+        yield DecodedBatch(photos, pixels, failed_before(int(numbers[-1])))
         if failure:
             break
     if failure:
@@ -246,6 +248,44 @@ def decoded_batches(
     if waiting:
         empty = np.zeros((0, 0, 0, 3), np.uint8)
         yield DecodedBatch([], empty, failed_before(max(waiting) + 1))
+
+
+def _signature() -> "tuple[tf.TensorSpec, ...]":
+    """Returns number, data, kind, orientation and view of one photo."""
+    import tensorflow as tf
+
+    return (
+        *(tf.TensorSpec([], kind) for kind in (tf.int64, tf.string, tf.int32, tf.int32)),
+        tf.TensorSpec([len(_NO_VIEW)], tf.float32),
+    )
+
+
+@functools.lru_cache
+def _decoder(image_size: int | tuple[int, int], resize: str, views: bool) -> Callable:
+    """Returns what decodes one photo, traced once in a process: that takes 0.1 s."""
+    import tensorflow as tf
+
+    def decode(number: tf.Tensor, *image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        data, kind, orientation, view = image
+        seen = view if views else None
+        return number, decode_pixels(data, kind, orientation, image_size, resize, seen)
+
+    # There is no Python control flow to convert, and trying takes half a second.
+    traced = tf.function(decode, input_signature=_signature(), autograph=False)
+    return traced.get_concrete_function()
+
+
+def _chunks(loaded: Iterator[Loaded]) -> Iterator[list[Loaded]]:
+    chunk: list[Loaded] = []
+    size = 0
+    for item in loaded:
+        chunk.append(item)
+        size += len(item.image.data) if item.image else 0
+        if len(chunk) == _CHUNK_PHOTOS or size >= _CHUNK_BYTES:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
 
 
 def _with_reason(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from xferlearn.callbacks import Training, best_keeper, validator
+from xferlearn.runtime import untuned
 
 if TYPE_CHECKING:
     import keras
@@ -226,7 +227,7 @@ def _batches(x: np.ndarray, y: np.ndarray, batch_size: int, seed: int) -> "tf.da
     import tensorflow as tf
 
     # Only indices are shuffled and batched, one gather fetches a whole batch.
-    return (
+    return untuned(
         tf.data.Dataset.range(len(y))
         .shuffle(len(y), seed=seed)
         .repeat()

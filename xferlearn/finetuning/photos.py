@@ -10,6 +10,7 @@ import numpy as np
 from xferlearn.config import TrainConfig
 from xferlearn.decoding import Loaded, decoded_batches, load_photos
 from xferlearn.errors import XferlearnError
+from xferlearn.runtime import untuned
 from xferlearn.sources import Entry, FileSource, PhotoSource, Selection
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def training_batches(
         tf.TensorSpec([None, image_size, image_size, 3], tf.uint8),
         tf.TensorSpec([None], tf.int32),
     )
-    return tf.data.Dataset.from_generator(generate, output_signature=signature).prefetch(2)
+    return untuned(tf.data.Dataset.from_generator(generate, output_signature=signature).prefetch(2))
 
 
 def no_photos(kind: str) -> XferlearnError:
