@@ -14,11 +14,12 @@ PACKAGE = ROOT / "xferlearn"
 # A module or sub-package imports only from ranks before its own.
 RANKS: tuple[tuple[str, ...], ...] = (
     ("errors", "version"),
-    ("manifest", "progress", "runtime", "settings", "synsets", "tables", "views"),
+    ("folders", "manifest", "progress", "runtime", "settings", "synsets", "tables", "views"),
     ("config", "splitting"),
     ("backbones", "callbacks", "images"),
     ("bottlenecks", "bundles", "engines", "graphs", "heads", "metrics", "sources"),
-    ("datasets", "decoding"),
+    ("datasets", "reading"),
+    ("decoding",),
     ("extraction", "summaries"),
     ("features",),
     ("dashboard", "fitting", "predictors"),

@@ -10,8 +10,8 @@ import pytest
 
 from xferlearn.cli import COMMANDS, main, parse_settings
 from xferlearn.errors import UserError
+from xferlearn.folders import check_outside
 from xferlearn.settings import settings_of
-from xferlearn.sources import check_outside
 from xferlearn.version import __version__
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -32,7 +32,7 @@ def fails(command: str, capsys: pytest.CaptureFixture[str], code: int = 2) -> st
     return err
 
 
-@pytest.mark.parametrize("command", ["", "--help", "-h", "help", "--helpfull", "help nonsense"])
+@pytest.mark.parametrize("command", ["", "--help", "-h", "help", "--helpfull"])
 def test_help_lists_the_commands(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words(command)) == 0
     out, err = capsys.readouterr()
@@ -40,6 +40,13 @@ def test_help_lists_the_commands(command: str, capsys: pytest.CaptureFixture[str
     assert "usage: xferlearn COMMAND" in out
     for name, row in COMMANDS.items():
         assert re.search(rf"^  {name} +{re.escape(row.summary)}$", out, re.MULTILINE)
+
+
+def test_help_for_a_command_that_is_not_there_is_a_mistake(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["help", "nonsense"]) == 2
+    assert "There is no command `nonsense`" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -27,7 +27,7 @@ def compare(run_tiny):
 def test_backbones_are_compared_by_accuracy_speed_and_size(compare, tmp_path):
     code, out, err = compare()
     assert (code, err) == (0, "")
-    assert "Accuracy is the mean over 2 splits" in out
+    assert "photos, validated on in 2 splits; the test photos were not looked at" in out
     folder = tmp_path / "logs" / "experiments"
     table = list(csv.DictReader((folder / "compare.csv").read_text().splitlines()))
     by_name = {row["backbone"]: row for row in table}
@@ -73,9 +73,23 @@ def test_missing_weights_are_said_and_the_others_compared(compare, monkeypatch):
     assert code == 1
 
 
+def test_hidden_units_count_as_parameters(compare, tmp_path):
+    assert compare("--backbone=mobilenet_0.25", "--split_seed=0", "--hidden_units=100")[0] == 0
+    table = (tmp_path / "logs" / "experiments" / "compare.csv").read_text().splitlines()
+    assert next(csv.DictReader(table))["parameters"] == str(218_544 + 257 * 100 + 101 * 3)
+
+
+def test_what_diverged_is_not_measured(compare):
+    code, out, _ = compare("--optimizer=sgd", "--learning_rate=1e38")
+    assert code == 1
+    assert out.count("diverged in 2 runs") == 2
+    assert "yes" not in out
+
+
 @pytest.mark.parametrize(
     ("flag", "told"),
     [
+        ("--validation_percentage=0", "A comparison needs validation photos"),
         ("--backbone=mobilenet,", "Expected a value for `backbone`"),
         ("--backbone=mobilnet", "mobilnet"),
         ("--split_seed=a", "Expected --split_seed to be whole numbers, separated by commas"),

@@ -1,6 +1,7 @@
 """`xferlearn curve` through its command line and its files."""
 
 import csv
+import dataclasses
 import functools
 
 import numpy as np
@@ -75,10 +76,40 @@ def test_three_and_six_photos_end_with_what_cannot_be_concluded(curve, make_phot
 
 
 def test_a_curve_that_diverges_says_so(curve):
-    code, out, _ = curve("--optimizer=sgd", "--learning_rate=1e38", "--draws=1")
+    code, out, _ = curve("--optimizer=sgd", "--learning_rate=1e38", "--testing_percentage=30")
+    assert code == 1
+    assert "2 of 2 diverged" in out
+    assert "No forecast: every number of photos had draws that diverged." in out
+    assert "Always tested on the same 0 photos" not in out
+    assert "nothing can be concluded" in out
+
+
+def test_draws_of_which_some_diverge_are_no_error(curve, monkeypatch):
+    fit = learning_curve.fit_head
+    trained = []
+
+    def some(*args, **more):
+        trained.append(fit(*args, **more))
+        lost = dataclasses.replace(trained[-1].training, diverged=len(trained) == 2)
+        return dataclasses.replace(trained[-1], training=lost)
+
+    monkeypatch.setattr(learning_curve, "fit_head", some)
+    code, out, _ = curve()
     assert code == 0
-    assert "diverged" in out
-    assert "No forecast" in out
+    assert out.count("1 of 2 diverged") == 1
+    assert "1 of 2 diverged" in curve()[1]
+
+
+def test_weights_that_cannot_be_had_are_not_the_users_mistake(curve, monkeypatch):
+    from xferlearn.errors import XferlearnError
+    from xferlearn.sweeps import running
+
+    def offline(config):
+        raise XferlearnError("Can't download the ImageNet weights.")
+
+    monkeypatch.setattr(running, "load_backbone_of", offline)
+    code, _, err = curve()
+    assert (code, err) == (1, "xferlearn: Can't download the ImageNet weights.\n")
 
 
 @pytest.mark.parametrize(

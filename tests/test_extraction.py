@@ -11,14 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from xferlearn import decoding
+from xferlearn import reading
 from xferlearn.bottlenecks import BottleneckStore, FeatureSpace
 from xferlearn.config import ImageConfig
-from xferlearn.decoding import Loaded, decoded_batches, load_photos
+from xferlearn.decoding import decoded_batches
 from xferlearn.engines import Engine
 from xferlearn.errors import UserError
 from xferlearn.extraction import Extraction, extract
 from xferlearn.manifest import BadPhoto
+from xferlearn.reading import Loaded, load_photos
 from xferlearn.sources import Entry, FileSource, read_image_dir
 
 SIZE = 32
@@ -401,9 +402,9 @@ class CountingSource(BytesSource):
 def test_what_is_read_ahead_is_bounded_in_photos_and_bytes(
     photo_bytes: PhotoBytes, monkeypatch: pytest.MonkeyPatch, size: int, most: int
 ) -> None:
-    monkeypatch.setattr(decoding, "_UNREAD_A_THREAD", 1000)
+    monkeypatch.setattr(reading, "_UNREAD_A_THREAD", 1000)
     source = CountingSource((photo_bytes("red", 0, size=(24, 24)),) * 600, size=size)
-    assert (decoding.READ_AHEAD_PHOTOS, decoding.READ_AHEAD_BYTES) == (256, 64 * 2**20)
+    assert (reading.READ_AHEAD_PHOTOS, reading.READ_AHEAD_BYTES) == (256, 64 * 2**20)
     ahead = []
     for taken, _ in enumerate(load_photos(source, SIZE, ImageConfig())):
         ahead.append(len(source.read) - taken - 1)
@@ -469,7 +470,7 @@ def test_what_grows_when_it_is_read_counts_as_what_it_has_become(
     (item,) = load_photos(BytesSource((photo,)), SIZE, ImageConfig())
     pixels = len(item.image.data)
     assert pixels > 2 * len(photo)
-    monkeypatch.setattr(decoding, "READ_AHEAD_BYTES", 10 * pixels)
+    monkeypatch.setattr(reading, "READ_AHEAD_BYTES", 10 * pixels)
     source = CountingSource((photo,) * 300, size=len(photo))
     ahead = []
     for taken, _ in enumerate(load_photos(source, SIZE, ImageConfig())):

@@ -328,3 +328,25 @@ def test_of_equal_photos_the_one_that_the_authors_set_apart_is_used(
     splits = {p.name: s for p, s in zip(manifest.photos, manifest.splits, strict=True)}
     assert splits["apart/3.jpg"] == official
     assert photos[3].name not in splits
+
+
+def test_splits_of_other_seeds_may_share_their_test_photos() -> None:
+    photos = [photo(f"{label}/{n}", label) for label in (0, 1) for n in range(150)]
+    few = [photo(f"2/{n}", 2) for n in range(3)]
+
+    def deal(split_seed: int, test_seed: int | None) -> tuple[str, ...]:
+        return build_manifest(
+            ("a", "b", "c"), [*photos, *few], split_seed=split_seed, test_seed=test_seed
+        ).splits
+
+    usual = deal(5, None)
+    assert deal(5, 5) == usual
+    tests = {i for i, split in enumerate(usual) if split == TEST}
+    dealt = {seed: deal(seed, 5) for seed in range(6)}
+    assert dealt[5] == usual
+    for splits in dealt.values():
+        assert {i for i, split in enumerate(splits) if split == TEST} == tests
+        # A tenth of all, and each class of three photos has one in each split.
+        assert 18 < splits.count(VALIDATION) < 44
+        assert set(splits[-3:]) == {TRAIN, VALIDATION, TEST}
+    assert len(set(dealt.values())) == 6

@@ -207,28 +207,102 @@ def test_where_no_gpu_is_visible_the_cpu_is_explained(sweep, monkeypatch):
 
 
 def test_max_runs_draws_the_same_combinations_each_time(sweep, tmp_path):
-    flags = ("--learning_rate=0.001,0.01,0.1", "--seed=0,1", "--max_runs=3")
+    flags = ("--learning_rate=0.001,0.01,0.1", "--seed=0,1", "--max_runs=5")
     tables = []
     for _ in range(2):
         assert sweep(*flags)[0] == 0
         tables.append((tmp_path / "logs" / "experiments" / "sweep.csv").read_text())
-    assert len(run_dirs(tmp_path / "logs")) == 3
-    assert [row.split(",")[0] for row in tables[0].splitlines()] == [
-        row.split(",")[0] for row in tables[1].splitlines()
-    ]
+    # Two of the three, each with both seeds: otherwise like would not be compared with like.
+    assert len(run_dirs(tmp_path / "logs")) == 4
+    rows = [list(csv.DictReader(table.splitlines())) for table in tables]
+    assert [row["runs"] for row in rows[0]] == ["2", "2"]
+    assert [row["learning_rate"] for row in rows[0]] == [row["learning_rate"] for row in rows[1]]
+    assert sweep(*flags[:2], "--max_runs=1")[1].count("\nlearning_rate=") == 1
 
 
-@pytest.mark.parametrize("validation", ["10", "0"])
-def test_three_and_six_photos_end_with_what_cannot_be_concluded(sweep, make_photo_dir, validation):
+def test_three_and_six_photos_end_with_what_cannot_be_concluded(sweep, make_photo_dir):
     photos = make_photo_dir({"red": 3, "blue": 6})
-    code, out, err = sweep(
-        f"--image_dir={photos}",
-        "--learning_rate=0.001,0.01",
-        f"--validation_percentage={validation}",
-    )
+    code, out, err = sweep(f"--image_dir={photos}", "--learning_rate=0.001,0.01")
     assert code == 0
     assert "Fewer than 20 photos in blue (6), red (3)" in err
-    assert "can't tell which one is better" in out or "nothing can be concluded" in out
+    assert "can't tell which one is better" in out
+    assert " *" not in out
+
+
+def test_photos_that_are_left_out_are_named(sweep, make_photo_dir):
+    photos = make_photo_dir({"red": 12, "blue": 12})
+    (photos / "red" / "broken.jpg").write_bytes(b"no photo")
+    shutil.copy(photos / "blue" / "0000.jpg", photos / "blue" / "copy.jpg")
+    code, _, err = sweep(f"--image_dir={photos}")
+    assert code == 0
+    assert "red/broken.jpg is left out: not a JPEG" in err
+    assert "1 copies of photos are left out" in err
+
+
+def test_a_folder_that_cannot_be_written_is_found_before_the_work(sweep, tmp_path, monkeypatch):
+    from xferlearn.sweeps import running
+
+    monkeypatch.setattr(running, "prepare", lambda *_: pytest.fail("photos were read"))
+    (tmp_path / "file").touch()
+    for name in ("logs_dir", "output_dir"):
+        code, out, err = sweep(f"--{name}={tmp_path / 'file'}")
+        assert (code, out) == (2, "")
+        assert err.count("\n") == 1
+        assert f"--{name}" in err
+
+
+def test_weights_that_are_wrong_are_a_row_where_others_can_be_had(sweep, tmp_path, monkeypatch):
+    from xferlearn.sweeps import running
+
+    load = running.load_backbone_of
+
+    def wrong(config):
+        if config.backbone == "mobilenet_0.50":
+            raise UserError("m.h5 does not hold the weights of mobilenet_0.50")
+        return load(config)
+
+    monkeypatch.setattr(running, "load_backbone_of", wrong)
+    code, out, _ = sweep("--backbone=mobilenet_0.50,mobilenet_0.25")
+    assert code == 0
+    assert "backbone=mobilenet_0.50: not run: m.h5 does not hold the weights" in out
+    code, out, err = sweep("--backbone=mobilenet_0.50")
+    assert (code, out) == (2, "")
+    assert "m.h5 does not hold the weights" in err
+
+
+def test_runs_whose_charts_are_gone_are_made_again(sweep, tmp_path):
+    flags = ("--learning_rate=0.001,0.01", f"--output_dir={tmp_path / 'kept'}")
+    assert sweep(*flags)[0] == 0
+    shutil.rmtree(run_dirs(tmp_path / "logs")[0])
+    assert sweep(*flags)[0] == 0
+    assert len(run_dirs(tmp_path / "logs")) == 2
+    assert sweep(*flags, f"--logs_dir={tmp_path / 'others'}")[0] == 0
+    assert len(run_dirs(tmp_path / "others")) == 2
+
+
+def test_splits_share_their_test_photos_and_none_validates_on_them(sweep, monkeypatch):
+    from xferlearn.sweeps import running
+
+    manifests = []
+    fit = running.fit_head
+
+    def watched(config, prepared, **more):
+        manifests.append(more["manifest"])
+        return fit(config, prepared, **more)
+
+    monkeypatch.setattr(running, "fit_head", watched)
+    code, out, _ = sweep("--split_seed=3,0,1", "--testing_percentage=20")
+    assert code == 0
+    tests = [{m.photos[i].digest for i in m.indices("test")} for m in manifests]
+    validated = [frozenset(m.photos[i].digest for i in m.indices("validation")) for m in manifests]
+    assert all(each == tests[0] for each in tests)
+    assert len(set(validated)) == 3
+    assert not any(each & tests[0] for each in validated)
+    distinct = len(frozenset().union(*validated))
+    assert f"best on the {distinct} validation photos" in out
+    assert f"over {len(tests[0])} photos" in out
+    # `train` tests on the same photos.
+    assert "--split_seed=3" in out
 
 
 @pytest.mark.parametrize(
@@ -242,6 +316,12 @@ def test_three_and_six_photos_end_with_what_cannot_be_concluded(sweep, make_phot
         ("--backbone=mobilenet,mobilnet", "mobilnet"),
         ("--device=cpu,tpu", "Expected `device` to be one of auto, cpu, gpu"),
         ("--max_runs=0", "Expected `max_runs` to be at least 1"),
+        ("--validation_percentage=0", "A sweep needs validation photos, and there are none"),
+        ("--train_batch_size=99999999999999999999", "Expected `train_batch_size` to be at most"),
+        ("--hidden_units=99999999999999999999", "Expected `hidden_units` to be at most 65536"),
+        ("--how_many_training_steps=99999999999999999999", "to be at most 1000000000"),
+        ("--weight_decay=1e39", "Expected `weight_decay` to be at most 1e+06"),
+        ("--learning_rate=1e300", "Expected `learning_rate` to be at most 1e+38"),
         ("--image_size=16,32", "Expected `image_size` to be at least 32"),
         ("--model_dir=out", "has no flag --model_dir"),
     ],
@@ -281,10 +361,12 @@ def test_python_has_it_too(photo_dir, bottlenecks, tmp_path):
         xferlearn.sweep(learning_rates="1")
 
 
-def outcomes(rights, split=0):
+def outcomes(rights, split=0, photos=None):
+    rows = np.array(rights, bool)
+    names = tuple(map(str, range(rows.shape[1]) if photos is None else photos))
     return [
-        Outcome({"split_seed": split, "seed": seed}, right=tuple(row))
-        for seed, row in enumerate(np.array(rights, bool).tolist())
+        Outcome({"split_seed": split, "seed": seed}, right=tuple(row), photos=names)
+        for seed, row in enumerate(rows.tolist())
     ]
 
 
@@ -303,18 +385,59 @@ def test_differences_are_paired_and_allow_for_photos_and_seeds():
     assert 0.91 < covered / trials < 0.99
 
 
+def test_differences_allow_for_photos_that_several_splits_judge():
+    rng = np.random.default_rng(0)
+    covered, trials = 0, 400
+    for _ in range(trials):
+        # Every photo has one answer, whoever asks: ten splits know little more than one.
+        answers = rng.random((2, 300)) < 0.85
+        sides = ([], [])
+        for split in range(10):
+            photos = np.flatnonzero(rng.random(300) < 0.1)
+            for side, answer in zip(sides, answers, strict=True):
+                side += outcomes(answer[None, photos], split, photos)
+        _, low, high = difference(*sides)
+        covered += low <= 0 <= high
+    assert 0.91 < covered / trials < 0.995
+
+
+def test_four_photos_of_ninety_two_prove_nothing():
+    first, second = np.ones((1, 92)), np.ones((1, 92))
+    second[0, :4] = 0
+    mean, low, _ = difference(outcomes(first), outcomes(second))
+    assert mean == pytest.approx(4 / 92)
+    assert low < 0
+    second[0, :10] = 0
+    assert difference(outcomes(first), outcomes(second))[1] > 0
+
+
+def test_the_best_of_many_is_not_ahead_by_luck():
+    rng = np.random.default_rng(0)
+    fooled, trials = 0, 200
+    for _ in range(trials):
+        chance = np.clip(0.9 + rng.normal(0, 0.1, 92), 0, 1)
+        equal = [outcomes(rng.random((1, 92)) < chance) for _ in range(10)]
+        equal.sort(key=lambda one: -one[0].accuracy)
+        fooled += any(difference(equal[0], one, 10)[1] > 0 for one in equal[1:])
+    assert fooled / trials < 0.08
+
+
 def test_runs_without_a_partner_are_not_compared():
     ones, zeros = [[1, 1, 1]], [[0, 0, 0]]
     assert difference(outcomes(ones), outcomes(zeros, split=1)) is None
     mean, low, high = difference([*outcomes(ones), *outcomes(zeros, 1)], outcomes(zeros))
     assert mean == 1.0
-    assert low < 1.0 < high  # the same in all three, and still not certain
+    assert low < high == 1.0  # the same in all three, and still not certain
 
 
 def test_a_photo_that_many_seeds_judge_counts_once():
     found = share(outcomes([[1, 1, 0, 1]] * 5))
     assert (found.mean, found.photos) == (0.75, 4)
+    twice = share([*outcomes([[1, 1]], 0, "ab"), *outcomes([[0, 1]], 1, "bc")])
+    assert (twice.mean, twice.photos) == (pytest.approx(2.5 / 3), 3)
     assert share([]).photos == 0
+    # A mean over the seeds that happened to converge would flatter.
+    assert share([*outcomes([[1, 1]]), Outcome({"seed": 1}, diverged=True)]).photos == 0
 
 
 def test_an_engine_computes_where_it_was_made():

@@ -15,9 +15,10 @@ from PIL import Image, ImageOps
 from xferlearn.bottlenecks import BottleneckStore, FeatureSpace
 from xferlearn.cli import main
 from xferlearn.config import ImageConfig, TrainConfig
-from xferlearn.decoding import decoded_batches, load_photos
+from xferlearn.decoding import decoded_batches
 from xferlearn.images import decode_pixels, prepare
 from xferlearn.manifest import SPLITS, TRAIN
+from xferlearn.reading import load_photos
 from xferlearn.sources import Entry, Selection, read_image_dir
 from xferlearn.views import CROP_FRACTION, PLAIN, Augmentation, View
 

@@ -23,7 +23,7 @@ from unittest import mock
 import numpy as np
 from absl import app, flags
 
-from xferlearn import decoding, extraction
+from xferlearn import decoding, extraction, reading
 from xferlearn.backbones import load_backbone
 from xferlearn.bottlenecks import BottleneckStore
 from xferlearn.config import DEFAULT_BACKBONE, ImageConfig
@@ -104,11 +104,11 @@ def compare_engines(source: FileSource) -> None:
         return len(backbone.predict(dataset, verbose=0))
 
     def decode_alone() -> int:
-        photos = decoding.load_photos(source, size, LIMITS)
+        photos = reading.load_photos(source, size, LIMITS)
         return sum(len(batch.photos) for batch in decoding.decoded_batches(photos, size, LIMITS))
 
     few = FileSource(source.labels, source.files[:: max(1, source.count // 256)][:256], source.root)
-    loaded = decoding.load_photos(few, size, LIMITS)
+    loaded = reading.load_photos(few, size, LIMITS)
     ready = np.concatenate(
         [batch.pixels for batch in decoding.decoded_batches(loaded, size, LIMITS)]
     )
@@ -168,7 +168,7 @@ def compare_decoding(source: FileSource, megapixels: float) -> None:
             large = FileSource((), tuple((str(path), 0) for path in paths) * 16)
 
             def decode(large: FileSource = large) -> int:
-                loaded = decoding.load_photos(large, size, LIMITS)
+                loaded = reading.load_photos(large, size, LIMITS)
                 batches = decoding.decoded_batches(loaded, size, LIMITS)
                 return sum(len(batch.photos) for batch in batches)
 

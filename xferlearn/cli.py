@@ -103,6 +103,7 @@ COMMANDS: dict[str, Command] = {
 }
 
 
+_HELP = ("--help", "-h", "-help", "--helpfull")
 # What a command can't do without comes first in its help.
 _SECTIONS = [
     "Data", "Model", "Settings", "Output", "Network", "Head", "Augmentation", "Fine-tuning",
@@ -147,11 +148,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(words: list[str]) -> int:
-    if not words or words[0] in ("--help", "-h", "--helpfull", "help"):
-        if len(words) > 1 and words[1] in COMMANDS:
-            print(_command_help(words[1]))
-        else:
-            print(_help())
+    if words and words[0] == "help":
+        words = [*words[1:], "--help"]
+    if not words or words[0] in _HELP:
+        print(_help())
         return 0
     name = words[0]
     if name == "--version":
@@ -162,7 +162,7 @@ def _run(words: list[str]) -> int:
             f"There is no command `{name}`.{did_you_mean(name, COMMANDS)}"
             f" The commands are {', '.join(COMMANDS)}."
         )
-    if any(word in ("--help", "-h", "-help", "--helpfull") for word in words[1:]):
+    if any(word in _HELP for word in words[1:]):
         print(_command_help(name))
         return 0
     command = COMMANDS[name]

@@ -16,11 +16,12 @@ import numpy as np
 
 from xferlearn.bottlenecks import BottleneckStore
 from xferlearn.config import ImageConfig
-from xferlearn.decoding import DecodedBatch, Loaded, decoded_batches, load_photos
+from xferlearn.decoding import DecodedBatch, decoded_batches
 from xferlearn.engines import Engine
 from xferlearn.errors import UserError
 from xferlearn.manifest import BadPhoto, Photo
 from xferlearn.progress import progress_bar
+from xferlearn.reading import Loaded, load_photos
 from xferlearn.sources import PhotoSource
 
 

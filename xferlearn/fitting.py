@@ -1,6 +1,7 @@
 """Photos -> bottlenecks -> a trained head: what `train` and every run of an experiment share."""
 
 import dataclasses
+import time
 from collections.abc import Callable, Set
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,11 +39,15 @@ class Prepared:
     features: Features
     extraction: Extraction
 
-    def split(self, config: TrainConfig) -> Manifest:
+    def split(self, config: TrainConfig, test_seed: int | None = None) -> Manifest:
         """Returns the photos, split as `config` says.
 
         Where the dataset's authors have set test or validation photos apart, none are added to
         them.
+
+        Args:
+            config: shares and seed of the splits.
+            test_seed: the seed that chooses the test photos; None for the same one.
         """
         official = {photo.fixed_split for photo in self.extraction.photos}
         return build_manifest(
@@ -52,6 +57,7 @@ class Prepared:
             testing_percentage=0 if TEST in official else config.testing_percentage,
             validation_percentage=0 if VALIDATION in official else config.validation_percentage,
             split_seed=config.split_seed,
+            test_seed=test_seed,
         )
 
     def read(self, photos: tuple[Photo, ...]) -> np.ndarray:
@@ -130,7 +136,7 @@ def prepare(config: TrainConfig, source: PhotoSource, backbone: "keras.Model") -
 def load_backbone_of(config: TrainConfig) -> "keras.Model":
     """Returns the frozen backbone that a config names."""
     return backbones.load_backbone(
-        config.backbone, weights=config.weights, image_size=config.image_size, seed=config.seed
+        config.backbone, weights=config.weights, image_size=config.image_size
     )
 
 
@@ -143,12 +149,14 @@ class Fitted:
         bottlenecks: of `manifest.photos`, float32, [photos, width].
         head: from bottlenecks to probabilities.
         training: how its training went.
+        seconds: wall time of its training, its bottlenecks at hand.
     """
 
     manifest: Manifest
     bottlenecks: np.ndarray
     head: "keras.Model"
     training: Training
+    seconds: float
 
     def only(self, digests: Set[bytes]) -> "Fitted":
         """Returns the same head with nothing but the photos that have these digests."""
@@ -207,6 +215,7 @@ def fit_head(
                 on_error=on_error,
             )
         )
+    started = time.perf_counter()
     head = heads.build_head(
         x.shape[1],
         len(manifest.labels),
@@ -230,7 +239,7 @@ def fit_head(
         seed=config.seed,
         callbacks=callbacks,
     )
-    return Fitted(manifest, x, head, training)
+    return Fitted(manifest, x, head, training, time.perf_counter() - started)
 
 
 def diverged_error(config: TrainConfig, name: str = "learning_rate") -> UserError:

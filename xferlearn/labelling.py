@@ -9,9 +9,10 @@ import numpy as np
 
 from xferlearn.bundles import METADATA_FILE, read_bundle
 from xferlearn.config import ImageConfig, ModelConfig
-from xferlearn.decoding import Loaded, decoded_batches, load_photos
+from xferlearn.decoding import decoded_batches
 from xferlearn.errors import UserError
 from xferlearn.predictors import Predictor, open_predictor
+from xferlearn.reading import Loaded, load_photos
 from xferlearn.sources import Entry, FileSource, PhotoSource
 
 

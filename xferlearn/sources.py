@@ -114,12 +114,16 @@ class Selection:
 
     def entries(self) -> Iterator[Entry]:
         """Yields the views in the source's order, those of a photo one after the other."""
+        left = len(self.names)
         for entry in self.source.entries():
             if entry.name not in self.names:
                 continue
             for number in self.numbers:
                 view = None if self.augmentation is None else (self.augmentation, number)
                 yield dataclasses.replace(entry, view=view)
+            left -= 1
+            if not left:  # what follows need not be read, nor looked for
+                return
 
 
 def read_image_dir(image_dir: str, labels: tuple[str, ...] | None = None) -> FileSource:
@@ -175,28 +179,6 @@ def read_image_dir(image_dir: str, labels: tuple[str, ...] | None = None) -> Fil
     index = {name: i for i, name in enumerate(labels)}
     files = tuple((path, index[name]) for name in folders for path in found[name])
     return FileSource(labels, files, str(root))
-
-
-def check_outside(image_dir: str, name: str, folder: str | Path) -> None:
-    """Checks that a folder to be written to lies outside of the photos' folder.
-
-    Args:
-        image_dir: the photos' folder.
-        name: the setting that names the other one.
-        folder: the other one.
-
-    Raises:
-        UserError: when it would become a class of its own, or part of one. Hidden folders don't.
-    """
-    root, path = Path(image_dir).resolve(), Path(folder).resolve()
-    if not path.is_relative_to(root):
-        return
-    inside = path.relative_to(root).parts
-    if not inside or not inside[0].startswith("."):
-        raise UserError(
-            f"--{name}={folder} lies in --image_dir={image_dir}, where every folder is a class."
-            f" Choose a --{name} outside of it."
-        )
 
 
 def read_files(patterns: Iterable[str]) -> FileSource:

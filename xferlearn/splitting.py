@@ -1,6 +1,7 @@
 """Photos -> manifest: enough of them, no copies, and each in its split."""
 
 import collections
+import dataclasses
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,6 +25,7 @@ def build_manifest(
     testing_percentage: float = 10.0,
     validation_percentage: float = 10.0,
     split_seed: int = 0,
+    test_seed: int | None = None,
 ) -> Manifest:
     """Returns the manifest of photos that have been read, checked and split.
 
@@ -35,6 +37,7 @@ def build_manifest(
         testing_percentage: 0 to 90, share of the photos for the test.
         validation_percentage: 0 to 90, share of the photos for validation.
         split_seed: salt of the split.
+        test_seed: salt of the choice of test photos; None for `split_seed`.
 
     Raises:
         UserError: when a class has fewer than three different photos, or when more than half of
@@ -66,8 +69,11 @@ def build_manifest(
         unique,
         testing_percentage=testing_percentage,
         validation_percentage=validation_percentage,
-        split_seed=split_seed,
+        split_seed=split_seed if test_seed is None else test_seed,
     )
+    if test_seed not in (None, split_seed):
+        share = 100 * validation_percentage / (100 - testing_percentage)
+        splits = _deal_again(labels, unique, splits, share, split_seed)
     return Manifest(
         labels=tuple(labels),
         photos=unique,
@@ -173,6 +179,31 @@ def assign_splits(
                     nearest = min(spare, key=lambda unit: (abs(position[unit] - middle), unit))
                     split_of[nearest] = name
     return tuple(split_of[unit] for unit in unit_of)
+
+
+def _deal_again(
+    labels: Sequence[str],
+    photos: Sequence[Photo],
+    splits: Sequence[str],
+    validation_percentage: float,
+    split_seed: int,
+) -> tuple[str, ...]:
+    """Returns splits with the same test photos; the others are dealt by another seed.
+
+    Several splits are compared to choose something. If each had test photos of its own, those of
+    one would be validated on in another, and no test would be of unseen photos any more.
+    """
+    held = [
+        dataclasses.replace(photo, fixed_split=TEST) if split == TEST else photo
+        for photo, split in zip(photos, splits, strict=True)
+    ]
+    return assign_splits(
+        labels,
+        held,
+        testing_percentage=0,
+        validation_percentage=validation_percentage,
+        split_seed=split_seed,
+    )
 
 
 def _percent(unit: str, split_seed: int) -> float:

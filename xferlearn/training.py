@@ -22,12 +22,12 @@ from xferlearn.fitting import (
     load_backbone_of,
     prepare,
 )
+from xferlearn.folders import check_outside
 from xferlearn.manifest import TEST, VALIDATION, Manifest
 from xferlearn.metrics import Evaluation, Misclassified
 from xferlearn.progress import StageClock
 from xferlearn.run_metadata import describe, run_name
 from xferlearn.runtime import choose_device, start_tensorflow
-from xferlearn.sources import check_outside
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,12 +8,12 @@ from xferlearn.tables import format_table
 
 
 def run(config: Any) -> int:
-    """Compares and prints the table; returns 1 where no backbone could be had."""
+    """Compares and prints the table; returns 1 where no backbone could be measured."""
     result = compare_with(config)
     for warning in result.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     print(report(result))
-    return 0 if any(row.problem is None for row in result.backbones) else 1
+    return 0 if any(row.validation.photos for row in result.backbones) else 1
 
 
 def report(result: Comparison) -> str:
@@ -21,12 +21,12 @@ def report(result: Comparison) -> str:
     head = ["backbone", "px", "validation accuracy", "network photos/s", "decode photos/s"]
     rows = [[*head, "parameters", "MB", "Pareto"]]
     rows += [_row(row) for row in result.backbones]
-    seen = next((row.validation.photos for row in result.backbones if row.problem is None), 0)
+    seen = max((row.validation.photos for row in result.backbones), default=0)
     lines = [format_table(rows), ""]
     lines += [f"{row.name}: {row.problem}" for row in result.backbones if row.problem]
     lines += [
-        f"Accuracy is the mean over {result.splits} splits, {seen} validation photos in all; the"
-        " test photos were not looked at.",
+        f"Accuracy is the mean over {seen} photos, validated on in {result.splits}"
+        f" split{'s' if result.splits > 1 else ''}; the test photos were not looked at.",
         "Pareto: no other one is at least as accurate and as fast.",
         f"table  {result.table}",
         f"plot   {result.plot}",
@@ -40,7 +40,7 @@ def _row(row: ComparedBackbone) -> list[str]:
     return [
         row.name,
         str(row.image_size),
-        str(row.validation),
+        f"diverged in {row.diverged} runs" if row.diverged else str(row.validation),
         f"{row.rates.network:.0f}",
         f"{row.rates.decode:.0f}",
         f"{row.parameters:,}",

@@ -8,12 +8,12 @@ from xferlearn.tables import format_table
 
 
 def run(config: Any) -> int:
-    """Measures and prints the table."""
+    """Measures and prints the table; returns 1 where every number of photos had draws diverge."""
     result = curve_with(config)
     for warning in result.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     print(report(result))
-    return 0
+    return 0 if any(point.test.photos for point in result.points) else 1
 
 
 def report(result: Curve) -> str:
@@ -21,15 +21,15 @@ def report(result: Curve) -> str:
     rows = [["photos a class", "photos", "test accuracy", "draws"]]
     for point in result.points:
         diverged = sum(outcome.diverged for outcome in point.outcomes)
-        found = f"{diverged} draws diverged" if diverged else str(point.test)
-        rows.append([str(point.photos), str(point.total), found, str(len(point.outcomes))])
-    tests = max((point.test.photos for point in result.points), default=0)
+        draws = len(point.outcomes)
+        found = f"{diverged} of {draws} diverged" if diverged else str(point.test)
+        rows.append([str(point.photos), str(point.total), found, str(draws)])
     return "\n".join(
         [
             format_table(rows),
             "",
-            f"Always tested on the same {tests} photos. Larger draws contain the smaller ones; each"
-            f" head trains {result.steps} steps, without validation photos.",
+            f"Always tested on the same {result.tests} photos. Larger draws contain the smaller"
+            f" ones; each head trains {result.steps} steps, without validation photos.",
             str(result.forecast) if result.forecast else f"No forecast: {result.why_not}.",
             result.answer,
             f"table  {result.table}",

@@ -13,18 +13,19 @@ FEWEST_PHOTOS = 20
 
 
 def run(config: Any) -> int:
-    """Sweeps and prints the table; returns 1 where every run diverged or could not be made."""
+    """Sweeps and prints the table; returns 1 where there is nothing to choose from."""
     result = sweep_with(config)
     for warning in result.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     print(report(result))
-    return 0 if any(_converged(candidate) for candidate in result.candidates) else 1
+    return 0 if result.candidates[0].validation.photos else 1
 
 
 def report(result: Sweep) -> str:
     """Returns the table, the times, and the command for the best one."""
     head = ["settings", "validation accuracy", "over seeds", "runs", "s a run", "behind, points"]
-    lines = [format_table([head, *map(_row, result.candidates)]), ""]
+    enough = result.candidates[0].validation.photos >= FEWEST_PHOTOS
+    lines = [format_table([head, *(_row(one, enough) for one in result.candidates)]), ""]
     missing = [one for one in result.candidates if one.problem]
     lines += [f"{one.name}: not run: {one.problem}" for one in missing] + [""] * bool(missing)
     lines += _verdict(result)
@@ -41,11 +42,7 @@ def report(result: Sweep) -> str:
     return "\n".join(lines)
 
 
-def _converged(candidate: Candidate) -> bool:
-    return candidate.problem is None and candidate.diverged < len(candidate.outcomes)
-
-
-def _row(candidate: Candidate) -> list[str]:
+def _row(candidate: Candidate, enough: bool) -> list[str]:
     if candidate.problem:
         return [candidate.name, "not run", "", "0", "", ""]
     runs = len(candidate.outcomes)
@@ -59,7 +56,7 @@ def _row(candidate: Candidate) -> list[str]:
     behind = ""
     if candidate.behind is not None:
         mean, low, high = (100 * value for value in candidate.behind)
-        behind = f"{mean:.1f} ({low:.1f} to {high:.1f})" + (" *" if low > 0 else "  ")
+        behind = f"{mean:.1f} ({low:.1f} to {high:.1f})" + (" *" if low > 0 and enough else "  ")
     return [candidate.name, found, span, str(runs), f"{candidate.seconds:.1f}", behind]
 
 
@@ -67,9 +64,7 @@ def _verdict(result: Sweep) -> list[str]:
     best = result.candidates[0]
     seen = best.validation.photos
     if not seen:
-        if any(map(_converged, result.candidates)):
-            return ["There are no validation photos to choose by: nothing can be concluded."]
-        return ["No combination converged: there is nothing to choose from."]
+        return ["No combination converged with every seed: there is nothing to choose from."]
     lines = [f"best on the {seen} validation photos: {best.name}"]
     if result.test is not None and result.test.photos:
         lines.append(f"its test accuracy: {result.test} over {result.test.photos} photos")

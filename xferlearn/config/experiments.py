@@ -117,7 +117,8 @@ SweepConfig = _experiment(
         int | None,
         setting(
             None,
-            "Train at most this many of the combinations, drawn at random, the same each time.",
+            "Train at most this many heads: some of the combinations, each with all seeds, drawn at"
+            " random, the same each time.",
             minimum=1,
             section="Data",
         ),
@@ -138,6 +139,18 @@ CurveConfig = _experiment(
         ),
     ),
     (
+        "validation_percentage",
+        float,
+        setting(
+            10.0,
+            "Percent of the photos that are left out, because `train` needs them to decide when"
+            " training stops.",
+            minimum=0,
+            maximum=90,
+            section="Data",
+        ),
+    ),
+    (
         "how_many_training_steps",
         int,
         setting(
@@ -145,6 +158,7 @@ CurveConfig = _experiment(
             "Steps that each head trains. There are no validation photos to end it earlier:"
             " somebody with five photos a class has none to spare for that.",
             minimum=1,
+            maximum=10**9,
             section="Head",
         ),
     ),

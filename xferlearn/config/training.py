@@ -108,6 +108,7 @@ class TrainConfig(ImageConfig):
         0,
         "Units of a hidden layer before the last one; 0 for none.",
         minimum=0,
+        maximum=2**16,
         section="Head",
     )
     dropout: float = setting(
@@ -130,6 +131,7 @@ class TrainConfig(ImageConfig):
         "Peak step size of the optimizer; it falls to zero along a cosine. From 0.001 to 0.01"
         " validation accuracy hardly differs; the smallest is the steadiest.",
         above=0,
+        maximum=1e38,
         section="Head",
     )
     how_many_training_steps: int | None = setting(
@@ -138,13 +140,17 @@ class TrainConfig(ImageConfig):
         " falling, and the best weights are kept. Default: 1000, or 10 passes over the photos"
         " where that is more.",
         minimum=1,
+        maximum=10**9,
         section="Head",
     )
-    train_batch_size: int = setting(100, "Photos a training step.", minimum=1, section="Head")
+    train_batch_size: int = setting(
+        100, "Photos a training step.", minimum=1, maximum=10**6, section="Head"
+    )
     weight_decay: float = setting(
         0.03,
         "Penalty on the kernels of the head: half of it times their squares joins the loss.",
         minimum=0,
+        maximum=1e6,
         section="Head",
     )
     class_weight: str = setting(
@@ -209,16 +215,21 @@ class TrainConfig(ImageConfig):
         section="Fine-tuning",
     )
     fine_tune_epochs: int = setting(
-        10, "Passes over the training photos, each in new views.", minimum=1, section="Fine-tuning"
+        10,
+        "Passes over the training photos, each in new views.",
+        minimum=1,
+        maximum=10**6,
+        section="Fine-tuning",
     )
     fine_tune_learning_rate: float = setting(
         0.0003,
         "Peak step size of the fine-tuning; it is warmed up to, and falls to zero along a cosine.",
         above=0,
+        maximum=1e38,
         section="Fine-tuning",
     )
     fine_tune_batch_size: int = setting(
-        32, "Photos a step of the fine-tuning.", minimum=1, section="Fine-tuning"
+        32, "Photos a step of the fine-tuning.", minimum=1, maximum=10**6, section="Fine-tuning"
     )
 
     def __post_init__(self) -> None:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from xferlearn.config import TrainConfig
 from xferlearn.errors import UserError, XferlearnError, did_you_mean
+from xferlearn.folders import check_outside
 from xferlearn.manifest import TEST, VALIDATION
 from xferlearn.runtime import start_tensorflow
-from xferlearn.sources import Entry, PhotoSource, check_outside, read_image_dir
+from xferlearn.sources import Entry, PhotoSource, read_image_dir
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds

@@ -11,10 +11,11 @@ import numpy as np
 from xferlearn.bundles import Bundle, BundlePhoto
 from xferlearn.config import ImageConfig
 from xferlearn.datasets import open_dataset
-from xferlearn.decoding import Loaded, decoded_batches, load_photos
+from xferlearn.decoding import decoded_batches
 from xferlearn.errors import UserError
 from xferlearn.manifest import TEST, TRAIN, VALIDATION
 from xferlearn.predictors.bundle import bundle_resize
+from xferlearn.reading import Loaded, load_photos
 from xferlearn.sources import FileSource, PhotoSource, photos_below
 
 CALIBRATION_PHOTOS = 200

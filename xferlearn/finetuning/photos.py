@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from xferlearn.config import TrainConfig
-from xferlearn.decoding import Loaded, decoded_batches, load_photos
+from xferlearn.decoding import decoded_batches
 from xferlearn.errors import XferlearnError
+from xferlearn.reading import Loaded, load_photos
 from xferlearn.runtime import untuned
 from xferlearn.sources import Entry, FileSource, PhotoSource, Selection
 

@@ -1,7 +1,8 @@
 """The Images page: what augmentation makes of some training photos."""
 
-from xferlearn.decoding import decoded_batches, load_photos
+from xferlearn.decoding import decoded_batches
 from xferlearn.manifest import TRAIN, Photo
+from xferlearn.reading import load_photos
 from xferlearn.sources import Selection
 from xferlearn.summaries.drawing import draw_photo, draw_sheet, jpeg
 from xferlearn.summaries.events import RunWriters

@@ -7,9 +7,10 @@ from collections.abc import Collection, Iterator
 import numpy as np
 
 from xferlearn.config import ImageConfig
-from xferlearn.decoding import Loaded, decoded_batches, load_photos
+from xferlearn.decoding import decoded_batches
 from xferlearn.manifest import Photo
 from xferlearn.progress import progress_bar
+from xferlearn.reading import Loaded, load_photos
 from xferlearn.sources import Entry, FileSource, PhotoSource
 
 # A dataset has no way to a photo but past all before it.

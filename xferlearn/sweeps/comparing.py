@@ -7,7 +7,9 @@ import itertools
 from pathlib import Path
 from typing import Any
 
-from xferlearn.config import DEFAULT_BACKBONE, CompareConfig
+from xferlearn import heads
+from xferlearn.config import DEFAULT_BACKBONE, CompareConfig, TrainConfig
+from xferlearn.manifest import VALIDATION
 from xferlearn.progress import progress_bar
 from xferlearn.runtime import choose_device
 from xferlearn.sweeps.outcomes import Outcome, OutcomeStore, Share, share
@@ -17,6 +19,7 @@ from xferlearn.sweeps.running import (
     Space,
     all_warnings,
     check_backbone,
+    need_photos,
     open_photos,
     output_dir,
     run_all,
@@ -36,6 +39,7 @@ class ComparedBackbone:
         rates: photos a second by stage; None where it can't be had.
         parameters: how many numbers backbone and head have.
         pareto: whether no other one is at least as accurate and as fast, and better in one.
+        diverged: how many of its runs diverged; it is not measured then.
         problem: why it can't be had here, one line; None where it can.
     """
 
@@ -45,6 +49,7 @@ class ComparedBackbone:
     rates: Rates | None
     parameters: int
     pareto: bool = False
+    diverged: int = 0
     problem: str | None = None
 
     @property
@@ -59,7 +64,8 @@ class Comparison:
 
     Attributes:
         backbones: the most accurate first; those that can't be had come last.
-        splits: over how many splits of the photos accuracies are means.
+        splits: over how many splits of the photos accuracies are means. They have the test photos
+            of the first one, which are not looked at.
         warnings: a line each.
         table: path of the CSV.
         plot: path of the PNG.
@@ -101,12 +107,13 @@ def compare_with(config: Any) -> Comparison:
     ]
     for _, one in configs:
         check_backbone(one)
+    need_photos(configs[0][1], VALIDATION, "A comparison")
     source = open_photos(configs[0][1], output_dir(config))
     choose_device(config.device)
     store = OutcomeStore(output_dir(config) / "runs")
     found: dict[str, tuple[Space, list[Outcome]]] = {}
     with progress_bar("compare", len(configs), "run") as bar:
-        for space, outcome in run_all(configs, source, store):
+        for space, outcome in run_all(configs, source, store, "A comparison"):
             found.setdefault(outcome.settings["backbone"], (space, []))[1].append(outcome)
             bar.update()
     rows = [_row(name, *found[name], configs[0][1]) for name in names]
@@ -154,17 +161,19 @@ def _csv(rows: list[ComparedBackbone]) -> str:
     return file.getvalue()
 
 
-def _row(name: str, space: Space, outcomes: list[Outcome], limits: Any) -> ComparedBackbone:
+def _row(name: str, space: Space, outcomes: list[Outcome], config: TrainConfig) -> ComparedBackbone:
     prepared = space.prepared
     if prepared is None:
-        return ComparedBackbone(name, 0, share([]), None, 0, problem=space.problem)
+        return ComparedBackbone(name, 0, share([]), None, 0, problem=str(space.problem))
     width, classes = prepared.backbone.output_shape[-1], len(prepared.source.labels)
+    head = heads.build_head(width, classes, hidden_units=config.hidden_units)
     return ComparedBackbone(
         name=name,
         image_size=prepared.features.store.space.image_size,
-        validation=share([outcome for outcome in outcomes if outcome.right]),
-        rates=measure_rates(prepared, limits),
-        parameters=prepared.backbone.count_params() + (width + 1) * classes,
+        validation=share(outcomes),
+        rates=measure_rates(prepared, config),
+        parameters=prepared.backbone.count_params() + head.count_params(),
+        diverged=sum(outcome.diverged for outcome in outcomes),
     )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from xferlearn.config import SEEDS, SWEPT, SweepConfig, TrainConfig
+from xferlearn.manifest import TEST, VALIDATION
 from xferlearn.progress import progress_bar
 from xferlearn.runtime import choose_device, on_device
 from xferlearn.sweeps.outcomes import Outcome, OutcomeStore, Share, difference, share
@@ -22,6 +23,7 @@ from xferlearn.sweeps.running import (
     all_warnings,
     check_backbone,
     judge_on_test,
+    need_photos,
     open_photos,
     output_dir,
     run_all,
@@ -36,7 +38,8 @@ class Candidate:
         settings: what was varied besides the seeds.
         outcomes: its runs.
         validation: their accuracy on the validation photos; not measured where none converged.
-        behind: how far the best one is ahead, with a 95% interval; None for the best one.
+        behind: how far the best one is ahead, with an interval that holds, at 95%, for all
+            candidates together; None for the best one.
     """
 
     settings: dict[str, Any]
@@ -143,6 +146,7 @@ def sweep_with(config: Any) -> Sweep:
     configs = [(_short(settings, varied), config.train_config(**settings)) for settings in grid]
     for _, one in configs:
         check_backbone(one)
+    need_photos(configs[0][1], VALIDATION, "A sweep")
     source = open_photos(configs[0][1], output_dir(config))
     devices = config.values("device")
     if len(devices) == 1:
@@ -151,7 +155,7 @@ def sweep_with(config: Any) -> Sweep:
     spaces: dict[int, tuple[Space, list[Outcome]]] = {}
     outcomes: list[Outcome] = []
     with progress_bar("sweep", len(configs), "run") as bar:
-        for space, outcome in run_all(configs, source, store):
+        for space, outcome in run_all(configs, source, store, "A sweep"):
             spaces.setdefault(id(space), (space, []))[1].append(outcome)
             outcomes.append(outcome)
             bar.update()
@@ -186,11 +190,17 @@ def sweep_with(config: Any) -> Sweep:
 
 def _grid(config: Any) -> list[dict[str, Any]]:
     lists = {name: config.values(name) for name in SWEPT}
-    grid = [dict(zip(lists, values, strict=True)) for values in itertools.product(*lists.values())]
-    if config.max_runs is not None and len(grid) > config.max_runs:
-        kept = sorted(random.Random(0).sample(range(len(grid)), config.max_runs))
-        grid = [grid[index] for index in kept]
-    return grid
+    seeds = list(itertools.product(*(lists.pop(name) for name in SEEDS)))[: config.max_runs]
+    grid = list(itertools.product(*lists.values()))
+    if config.max_runs is not None and len(grid) * len(seeds) > config.max_runs:
+        # All seeds of some combinations, because those that are compared need the same ones.
+        kept = random.Random(0).sample(range(len(grid)), config.max_runs // len(seeds))
+        grid = [grid[index] for index in sorted(kept)]
+    return [
+        dict(zip((*lists, *SEEDS), (*values, *drawn), strict=True))
+        for values in grid
+        for drawn in seeds
+    ]
 
 
 def _short(settings: dict[str, Any], varied: Sequence[str]) -> dict[str, Any]:
@@ -202,12 +212,9 @@ def _ranked(outcomes: Sequence[Outcome]) -> tuple[Candidate, ...]:
     for outcome in outcomes:
         kept = tuple((k, v) for k, v in outcome.settings.items() if k not in SEEDS)
         groups.setdefault(kept, []).append(outcome)
-    candidates = []
-    for settings, group in groups.items():
-        converged = [one for one in group if one.right]
-        # A setting with which some seeds fail is no candidate for the best.
-        whole = converged if len(converged) == len(group) else []
-        candidates.append(Candidate(dict(settings), tuple(group), share(whole)))
+    candidates = [
+        Candidate(dict(settings), tuple(group), share(group)) for settings, group in groups.items()
+    ]
 
     def order(candidate: Candidate) -> tuple[float, float]:
         mean = candidate.validation.mean
@@ -218,10 +225,11 @@ def _ranked(outcomes: Sequence[Outcome]) -> tuple[Candidate, ...]:
     if not candidates or not candidates[0].validation.photos:
         return tuple(candidates)
     best = candidates[0]
+    ranked = sum(candidate.validation.photos > 0 for candidate in candidates)
     return (
         best,
         *(
-            dataclasses.replace(one, behind=difference(best.outcomes, one.outcomes))
+            dataclasses.replace(one, behind=difference(best.outcomes, one.outcomes, ranked))
             if one.validation.photos
             else one
             for one in candidates[1:]
@@ -235,12 +243,13 @@ def _test(
     prepared = space.prepared
     if prepared is None:
         return None
-    return share(
-        [
-            judge_on_test(config, prepared, outcome.settings, store)
-            for config, outcome in zip(configs, best.outcomes, strict=True)
-        ]
-    )
+    outcomes = []
+    for config, outcome in zip(configs, best.outcomes, strict=True):
+        manifest = prepared.split(config, configs[0].split_seed)
+        if not manifest.indices(TEST):
+            return None
+        outcomes.append(judge_on_test(config, prepared, manifest, outcome.settings, store))
+    return share(outcomes)
 
 
 def _times(space: Space, outcomes: Sequence[Outcome], config: TrainConfig) -> SpaceTimes:
@@ -259,7 +268,8 @@ def _times(space: Space, outcomes: Sequence[Outcome], config: TrainConfig) -> Sp
 
 
 def _command(config: TrainConfig, settings: dict[str, Any], varied: Sequence[str]) -> str:
-    left_out = ["model_dir", "summaries", *(name for name in SEEDS if name in varied)]
+    # The first of several split seeds is the one whose test photos no run has seen.
+    left_out = ["model_dir", "summaries", *(["seed"] if "seed" in varied else [])]
     flags = {n: v for n, v in config.changed().items() if n not in left_out} | settings
     words = [f"--{name}={value}" for name, value in flags.items() if value is not None]
     return shlex.join(["xferlearn", "train", *words, "--model_dir=out/best"])

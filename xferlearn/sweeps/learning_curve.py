@@ -9,18 +9,19 @@ from typing import Any
 
 from xferlearn import summaries
 from xferlearn.config import CurveConfig, TrainConfig
-from xferlearn.errors import UserError
+from xferlearn.errors import XferlearnError
 from xferlearn.fitting import Prepared, fit_head
 from xferlearn.manifest import TEST, TRAIN, Manifest
 from xferlearn.progress import progress_bar
 from xferlearn.runtime import choose_device
 from xferlearn.summaries.events import EventWriter
 from xferlearn.sweeps.forecasting import FEWEST_TESTS, Forecast, forecast_gain
-from xferlearn.sweeps.outcomes import Outcome, OutcomeStore, Share, share
+from xferlearn.sweeps.outcomes import Outcome, OutcomeStore, Share, photo_names, share
 from xferlearn.sweeps.plotting import Fit, draw_shares, save, save_plot
 from xferlearn.sweeps.running import (
     all_warnings,
     check_backbone,
+    need_photos,
     open_photos,
     open_space,
     output_dir,
@@ -54,6 +55,7 @@ class Curve:
         forecast: None where the curve has too few points or test photos to tell.
         why_not: the reason for that, one line.
         answer: whether it took many photos, one sentence.
+        tests: how many photos every head was tested on.
         steps: how many each head trained.
         warnings: a line each.
         table: path of the CSV.
@@ -65,6 +67,7 @@ class Curve:
     forecast: Forecast | None
     why_not: str
     answer: str
+    tests: int
     steps: int
     warnings: tuple[str, ...]
     table: Path
@@ -91,15 +94,15 @@ def curve(**settings: Any) -> Curve:
 def curve_with(config: Any) -> Curve:
     """Measures as `config`, a `CurveConfig`, says; see `curve`."""
     settings = config.train_config()
-    if not settings.testing_percentage:
-        raise UserError("A learning curve needs test photos: give a --testing_percentage above 0.")
+    need_photos(settings, TEST, "A learning curve")
     check_backbone(settings)
     source = open_photos(settings, output_dir(config))
     choose_device(settings.device)
     space = open_space(settings, source)
     if space.prepared is None:
-        raise UserError(f"{settings.backbone} can't be used: {space.problem}.")
+        raise space.problem or XferlearnError("it can't be had")
     manifest = space.prepared.split(settings)
+    need_photos(settings, TEST, "A learning curve", len(manifest.indices(TEST)))
     run_dir = summaries.create_run(settings.logs_dir, f"curve_{settings.backbone}")
     store = OutcomeStore(output_dir(config) / "runs")
     points = []
@@ -137,6 +140,7 @@ def curve_with(config: Any) -> Curve:
         forecast=forecast,
         why_not=why_not,
         answer=_answer(points),
+        tests=len(manifest.indices(TEST)),
         steps=config.how_many_training_steps,
         # The last point has all photos, and with them all that is to be said of the others.
         warnings=all_warnings([(space, list(points[-1].outcomes))], settings),
@@ -183,10 +187,12 @@ def _outcome(
         problems: list[str] = []
         fitted = fit_head(config, prepared, manifest=manifest, on_error=problems.append)
         right = fitted.probabilities(TEST).argmax(axis=1) == fitted.truth(TEST)
+        tested = [manifest.photos[i] for i in manifest.indices(TEST)]
         diverged = fitted.training.diverged
         known = Outcome(
             settings,
             right=() if diverged else tuple(bool(one) for one in right),
+            photos=() if diverged else photo_names(tested),
             steps=fitted.training.steps,
             diverged=diverged,
             warnings=tuple(problems),
@@ -197,7 +203,9 @@ def _outcome(
 
 def _forecast(points: list[Point]) -> tuple[Forecast | None, str]:
     measured = [point for point in points if point.test.photos]
-    tables = [[outcome.right for outcome in p.outcomes if outcome.right] for p in measured]
+    if not measured:
+        return None, "every number of photos had draws that diverged"
+    tables = [[outcome.right for outcome in point.outcomes] for point in measured]
     return forecast_gain([point.photos for point in measured], tables)
 
 
@@ -212,8 +220,10 @@ def _fit(points: list[Point], forecast: Forecast | None) -> Fit | None:
 
 def _answer(points: list[Point]) -> str:
     measured = [point for point in points if point.test.photos]
-    if not measured or measured[-1].test.photos < FEWEST_TESTS:
-        tests = measured[-1].test.photos if measured else 0
+    if not measured:
+        return "Every number of photos had draws that diverged: nothing can be concluded."
+    if measured[-1].test.photos < FEWEST_TESTS:
+        tests = measured[-1].test.photos
         return f"{tests} test photos can't tell how many photos are needed."
     last = measured[-1]
     near = next(point for point in measured if point.test.mean >= last.test.mean - 0.02)

@@ -8,11 +8,13 @@ import os
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 
 from xferlearn.errors import XferlearnError
+from xferlearn.manifest import Photo
 from xferlearn.metrics import wilson_interval
 
 
@@ -23,6 +25,7 @@ class Outcome:
     Attributes:
         settings: what was varied, by name.
         right: for each validation photo whether it was labelled right.
+        photos: which photos those are: a name for each, the same in every run.
         loss: cross-entropy on the validation photos.
         steps: steps run.
         seconds: wall time of its training.
@@ -34,6 +37,7 @@ class Outcome:
 
     settings: Mapping[str, Any]
     right: tuple[bool, ...] = ()
+    photos: tuple[str, ...] = ()
     loss: float | None = None
     steps: int = 0
     seconds: float = 0.0
@@ -69,7 +73,9 @@ class OutcomeStore:
         try:
             told = json.loads((self._folder / f"{key}.json").read_text(encoding="utf-8"))
             told["right"] = tuple(sign == "1" for sign in told["right"])
-            return Outcome(settings, **told)
+            told["photos"] = tuple(told["photos"])
+            outcome = Outcome(settings, **told)
+            return outcome if len(outcome.right) == len(outcome.photos) else None
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
@@ -101,8 +107,8 @@ class Share:
         mean: 0 to 1; NaN without photos.
         low: lower end of its 95% interval.
         high: upper end.
-        photos: how many photos were judged; a photo that several runs of one split judged
-            counts once, because it tells no more than once.
+        photos: how many photos were judged; one that several runs judged counts once, because it
+            tells no more than once.
     """
 
     mean: float
@@ -116,69 +122,94 @@ class Share:
         return f"{self.mean:.1%} ({self.low:.1%} to {self.high:.1%})"
 
 
-def by_photo(outcomes: Sequence[Outcome]) -> np.ndarray:
-    """Returns for each photo of each split the share of runs that were right, float64, [photos].
-
-    Runs of one split judge the same photos; the splits follow one another in their order.
-    """
-    splits: dict[Any, list[tuple[bool, ...]]] = {}
-    for outcome in outcomes:
-        splits.setdefault(outcome.seeds[0], []).append(outcome.right)
-    means = [np.mean(np.array(rows, float), axis=0) for _, rows in sorted(splits.items())]
-    return np.concatenate(means) if means else np.zeros(0)
+def photo_names(photos: Sequence[Photo]) -> tuple[str, ...]:
+    """Returns what `Outcome.photos` calls photos: as much of their digests as tells them apart."""
+    return tuple(photo.digest.hex()[:16] for photo in photos)
 
 
 def share(outcomes: Sequence[Outcome]) -> Share:
-    """Returns the mean accuracy of runs, with Wilson's interval."""
-    rights = by_photo(outcomes)
-    if not len(rights):
+    """Returns the mean accuracy of runs, with Wilson's interval over the photos.
+
+    Without photos, or where some run diverged, it is not measured: the mean of the others would
+    be that of the luckier seeds.
+    """
+    judged: dict[str, list[bool]] = {}
+    for outcome in outcomes:
+        for name, right in zip(outcome.photos, outcome.right, strict=True):
+            judged.setdefault(name, []).append(right)
+    if not judged or not all(outcome.right for outcome in outcomes):
         return Share(math.nan, 0.0, 1.0, 0)
-    low, high = wilson_interval(round(float(rights.sum())), len(rights))
-    mean = float(rights.mean())
-    return Share(mean, min(low, mean), max(high, mean), len(rights))
+    correct = sum(sum(rights) / len(rights) for rights in judged.values())
+    low, high = wilson_interval(round(correct), len(judged))
+    mean = correct / len(judged)
+    return Share(mean, min(low, mean), max(high, mean), len(judged))
 
 
 def difference(
-    better: Sequence[Outcome], worse: Sequence[Outcome]
+    better: Sequence[Outcome], worse: Sequence[Outcome], candidates: int = 2
 ) -> tuple[float, float, float] | None:
     """Returns by how much accuracies differ, with a 95% interval, paired by seeds and photos.
 
     Only runs whose seeds both sides have are compared, photo by photo. Both photos and seeds count
     as drawn at random, so the interval allows for other photos and for other seeds.
 
+    Args:
+        better: runs of one candidate.
+        worse: runs of another.
+        candidates: among how many the better one was found to be the best. The best of many is
+            ahead by luck, so the interval holds for all pairs of them together (Bonferroni).
+
     Returns:
         Mean, lower and upper end, -1 to 1; None where no run has the seeds of another.
     """
     others = {outcome.seeds: outcome for outcome in worse}
-    splits: dict[int, list[np.ndarray]] = {}
-    for one in better:
-        if one.seeds in others:
-            change = np.array(one.right, float) - np.array(others[one.seeds].right, float)
-            splits.setdefault(one.seeds[0], []).append(change)
-    tables = [np.array(rows) for rows in splits.values()]
-    photos = sum(table.shape[1] for table in tables)
-    if not photos:
+    changes = [
+        (one.seeds, name, float(right) - float(other))
+        for one in better
+        if one.seeds in others
+        for name, right, other in zip(one.photos, one.right, others[one.seeds].right, strict=True)
+    ]
+    if not changes:
         return None
-    mean = sum(table.mean(axis=0).sum() for table in tables) / photos
-    variance = sum((table.shape[1] / photos) ** 2 * _variance(table) for table in tables)
-    margin = 1.96 * math.sqrt(variance)
-    return mean, mean - margin, mean + margin
+    pairs = candidates * (candidates - 1) / 2
+    z = NormalDist().inv_cdf(1 - 0.025 / max(pairs, 1))
+    mean, centre, variance = _moments(changes)
+    margin = z * math.sqrt(variance)
+    return mean, max(centre - margin, -1.0), min(centre + margin, 1.0)
 
 
-def _variance(change: np.ndarray) -> float:
-    """Returns the variance of the mean of [runs, photos], both drawn at random.
+def _moments(changes: Sequence[tuple[tuple[int, int], str, float]]) -> tuple[float, float, float]:
+    """Returns mean, centre of the interval and variance of changes by seeds and photo.
 
-    That of the photos' means and that of the runs' means both hold the interaction, so it is
-    taken off once. Where no photo was judged differently it is taken as if one had been.
+    The variance is clustered both by photo and by seed: that of the photos' means and that of the
+    runs' hold the part of single judgements both, so it is taken off once (Cameron, Gelbach and
+    Miller 2011). Runs of one split are one cluster where there are several splits.
+    Two photos are added, one for each side, without which few photos that differ would prove too
+    much (Agresti and Min 2005).
     """
-    runs, photos = change.shape
-    if photos < 2:
-        return 1.0
-    by_photo, by_run = change.mean(axis=0), change.mean(axis=1)
-    of_photos = max(by_photo.var(ddof=1) / photos, 1 / (2 * photos**2))
+    names = {name: row for row, name in enumerate(dict.fromkeys(name for _, name, _ in changes))}
+    of_photo = np.array([names[name] for _, name, _ in changes])
+    several = len({seeds[0] for seeds, _, _ in changes}) > 1
+    keys = [seeds[0] if several else seeds[1] for seeds, _, _ in changes]
+    clusters = {key: row for row, key in enumerate(dict.fromkeys(keys))}
+    of_cluster = np.array([clusters[key] for key in keys])
+    change = np.array([value for _, _, value in changes])
+
+    photos, runs = len(names), len(clusters)
+    judged = np.bincount(of_photo)
+    by_photo = np.bincount(of_photo, change) / judged
+    mean = float(by_photo.mean())
+    centre = mean * photos / (photos + 2)
+    squares = float(np.square(by_photo).sum()) + 1
+    of_photos = (squares - (mean * photos) ** 2 / (photos + 2)) / (photos + 2) ** 2
     if runs < 2:
-        return of_photos
-    of_runs = by_run.var(ddof=1) / runs
-    rest = change - by_photo - by_run[:, None] + change.mean()
-    interaction = np.square(rest).sum() / ((runs - 1) * (photos - 1) * runs * photos)
-    return max(of_photos + of_runs - interaction, of_photos, of_runs)
+        return mean, centre, of_photos
+    weight = 1 / (judged[of_photo] * photos)
+    by_run = np.bincount(of_cluster, weight * (change - mean))
+    of_runs = float(np.square(by_run).sum()) * runs / (runs - 1)
+    # About its own mean where a photo was judged more than once, else about that of all.
+    once = judged[of_photo] == 1
+    alone = np.where(once, change - mean, change - by_photo[of_photo])
+    unbiased = judged[of_photo] / np.maximum(judged[of_photo] - 1, 1)
+    of_both = float((np.square(weight * alone) * unbiased).sum())
+    return mean, centre, max(of_photos + of_runs - of_both, of_photos, of_runs)

@@ -4,8 +4,9 @@ import dataclasses
 import time
 
 from xferlearn.config import ImageConfig
-from xferlearn.decoding import decoded_batches, load_photos
+from xferlearn.decoding import decoded_batches
 from xferlearn.fitting import Prepared
+from xferlearn.reading import load_photos
 from xferlearn.sources import Selection
 
 MOST_PHOTOS = 128
