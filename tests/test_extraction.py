@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from xferlearn import reading
+from xferlearn import decoding, reading
 from xferlearn.bottlenecks import BottleneckStore, FeatureSpace
 from xferlearn.config import ImageConfig
 from xferlearn.decoding import decoded_batches
@@ -71,6 +71,14 @@ def run(
     engine = engine or ToyEngine()
     store = BottleneckStore(root, space())
     return extract(source, store, engine, ImageConfig(**settings)), store, engine
+
+
+@pytest.fixture(autouse=True, params=["decoded now", "in a pipeline"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Few photos are decoded at once, more in a pipeline of tf.data, to the same end."""
+    if request.param == "in a pipeline":
+        monkeypatch.setattr(decoding, "_CHUNK_PHOTOS", 1)
+    return request.param
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Imports TensorFlow once, late, and without its messages on the user's terminal."""
 
 import contextlib
+import logging
 import os
 import sys
 import tempfile
@@ -63,6 +64,8 @@ def start_tensorflow() -> None:
 
         # The first operation makes the runtime announce itself.
         tf.constant(0)
+    # An experiment trains many heads, and TensorFlow takes them for one function traced anew.
+    tf.get_logger().setLevel(logging.ERROR)
     if keras.backend.backend() != "tensorflow":
         raise XferlearnError(
             f"Expected Keras to run on TensorFlow. It was started with {keras.backend.backend()};"
