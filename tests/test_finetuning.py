@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
 import xferlearn
 from xferlearn.backbones import weights_digest
@@ -227,6 +228,31 @@ def test_the_charts_are_a_run_of_their_own(settings) -> None:
     steps = [event.step for event in events.Tensors("accuracy")]
     batches = -(-len(result.manifest.indices("train")) // 32)
     assert steps == [batches, 2 * batches]
+
+
+def test_a_kept_tuning_is_what_the_run_shows(settings) -> None:
+    result = xferlearn.train(**settings | {"summaries": "scalars"})
+    tuning = result.bundle.metadata["fine_tuning"]
+    assert tuning["kept"]
+    photos = len(result.manifest.indices("train"))
+    steps = -(-photos // 32)
+    assert (tuning["steps_run"], tuning["best_step"]) == (2 * steps, tuning["best_epoch"] * steps)
+    found = {
+        value.tag: (event.step, value.tensor)
+        for path in result.run_dir.glob("*tfevents*")
+        for event in EventFileLoader(str(path)).Load()
+        for value in event.summary.value
+    }
+    report = json.loads(found["transfer/report"][1].string_val[0])
+    assert report["fine_tuning"] == tuning
+    assert report["training"] == {
+        "steps_run": tuning["steps_run"],
+        "best_step": tuning["best_step"],
+        "validation_loss": tuning["validation"]["fine_tuned"]["cross_entropy"],
+    }
+    assert found["results/test_accuracy"][0] == tuning["best_step"]
+    said = f"| fine-tuning | {2 * steps} steps, best at step {tuning['best_step']} |"
+    assert said in found["run_card"][1].string_val[0].decode()
 
 
 def test_several_devices_share_the_batches(settings) -> None:

@@ -33,7 +33,6 @@ def build_report(record: RunRecord, thumbnails: Sequence[Thumbnail] = ()) -> dic
     counts = {split: [0] * len(manifest.labels) for split in SPLITS}
     for photo, split in zip(manifest.photos, manifest.splits, strict=True):
         counts[split][photo.label] += 1
-    training = metadata["training"]
     return {
         "format": REPORT_FORMAT,
         "labels": [readable_label(label) for label in manifest.labels],
@@ -56,7 +55,8 @@ def build_report(record: RunRecord, thumbnails: Sequence[Thumbnail] = ()) -> dic
             "seconds": {stage: round(value, 3) for stage, value in record.seconds.items()},
         },
         "settings": _settings(record.config),
-        "training": {key: training[key] for key in ("steps_run", "best_step", "validation_loss")},
+        "training": record.kept_training,
+        "fine_tuning": metadata.get("fine_tuning"),
         "photos": [
             {
                 "split": thumbnail.choice.split,

@@ -48,6 +48,7 @@ class FineTuned:
         weights: how many numbers those layers have.
         epochs: passes over the training photos.
         best_epoch: the pass whose weights were kept.
+        steps_a_pass: optimizer steps of one pass.
         resumed: passes that an earlier, interrupted run had made.
         frozen: the model before, on the validation photos.
         frozen_loss: its cross-entropy there.
@@ -61,6 +62,7 @@ class FineTuned:
     weights: int
     epochs: int
     best_epoch: int
+    steps_a_pass: int
     resumed: int
     frozen: Evaluation
     frozen_loss: float
@@ -82,6 +84,8 @@ class FineTuned:
             "weights": self.weights,
             "epochs": self.epochs,
             "best_epoch": self.best_epoch,
+            "steps_run": self.epochs * self.steps_a_pass,
+            "best_step": self.best_epoch * self.steps_a_pass,
             "validation": {
                 "frozen": {**self.frozen.as_dict(), "cross_entropy": self.frozen_loss},
                 "fine_tuned": {**self.tuned.as_dict(), "cross_entropy": self.tuned_loss},
@@ -208,6 +212,7 @@ def fine_tune(
         weights=sum(layer.count_params() for layer in chosen),
         epochs=keeper.looks,
         best_epoch=keeper.best_look,
+        steps_a_pass=steps,
         resumed=resumed,
         frozen=left.evaluate(VALIDATION, before),
         frozen_loss=cross_entropy(before, truth),

@@ -102,11 +102,18 @@ def _formula(name: str) -> str:
 
 def _results(record: RunRecord) -> list[tuple[str, str]]:
     stages = ", ".join(f"{name} {value:.1f} s" for name, value in record.seconds.items())
-    training = record.metadata["training"]
+    trainings = {
+        "training": record.metadata["training"],
+        "fine-tuning": record.metadata.get("fine_tuning"),
+    }
     return [
         ("test accuracy", record.evaluations["test"].summary()),
         ("validation accuracy", record.evaluations["validation"].summary()),
-        ("training", f"{training['steps_run']} steps, best at step {training['best_step']}"),
+        *(
+            (name, f"{training['steps_run']} steps, best at step {training['best_step']}")
+            for name, training in trainings.items()
+            if training
+        ),
         ("photos per second", f"{record.photos_per_second:.0f}, from files to bottlenecks"),
         ("time", f"{sum(record.seconds.values()):.1f} s: {stages}"),
     ]

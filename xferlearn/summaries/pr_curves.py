@@ -17,7 +17,8 @@ def write_pr_curves(writers: RunWriters, record: RunRecord) -> None:
     """Writes `pr_curves/<class>` of validation and of test."""
     for split in (VALIDATION, TEST):
         truth, scores = record.truth(split), record.probabilities[split]
-        write_curves(writers[split], record.manifest.labels, truth, scores, record.best_step)
+        step = record.kept_training["best_step"]
+        write_curves(writers[split], record.manifest.labels, truth, scores, step)
 
 
 def write_curves(

@@ -31,7 +31,7 @@ class RunRecord:
             `manifest.indices(split)` lists, float32, [photos, classes], range [0, 1]; no rows
             where a split was not looked at.
         evaluations: by split, as `probabilities`.
-        best_step: optimizer step whose weights were kept.
+        best_step: optimizer step of the head's training whose weights were kept.
         photos_per_second: from files to bottlenecks.
         seconds: wall time of each stage so far.
         metadata: content of the model folder's metadata.json.
@@ -54,6 +54,20 @@ class RunRecord:
     def image_size(self) -> int:
         """Side in px of the square that the network sees."""
         return int(self.metadata["input"]["height"])
+
+    @property
+    def kept_training(self) -> Mapping[str, Any]:
+        """Steps run, best step and validation loss of the training that gave the weights.
+
+        That is the fine-tuning where it was kept, else the head's training.
+        """
+        tuning = self.metadata.get("fine_tuning")
+        if tuning and tuning["kept"]:
+            loss = tuning["validation"]["fine_tuned"]["cross_entropy"]
+            told = {key: tuning[key] for key in ("steps_run", "best_step")}
+            return {**told, "validation_loss": loss}
+        training = self.metadata["training"]
+        return {key: training[key] for key in ("steps_run", "best_step", "validation_loss")}
 
     def truth(self, split: str) -> np.ndarray:
         """Returns the class indices of a split's photos, int32, [photos]."""

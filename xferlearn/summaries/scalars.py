@@ -116,18 +116,18 @@ def write_results(writers: RunWriters, record: RunRecord) -> None:
     The run's own `results/...` are what HParams shows; the test's `accuracy` is a point in the
     chart of the training.
     """
-    run = writers[""]
+    run, step = writers[""], record.kept_training["best_step"]
     for split in (VALIDATION, TEST):
         accuracy, loss = record.evaluations[split].accuracy, record.cross_entropy(split)
         if accuracy is None or loss is None:
             continue
-        run.scalar(f"results/{split}_accuracy", accuracy, record.best_step)
-        run.scalar(f"results/{split}_cross_entropy", loss, record.best_step)
+        run.scalar(f"results/{split}_accuracy", accuracy, step)
+        run.scalar(f"results/{split}_cross_entropy", loss, step)
         if split == TEST:
-            writers[split].scalar("accuracy", accuracy, record.best_step)
-            writers[split].scalar("cross_entropy", loss, record.best_step)
-    run.scalar("results/photos_per_second", record.photos_per_second, record.best_step)
-    run.scalar("results/seconds", sum(record.seconds.values()), record.best_step)
+            writers[split].scalar("accuracy", accuracy, step)
+            writers[split].scalar("cross_entropy", loss, step)
+    run.scalar("results/photos_per_second", record.photos_per_second, step)
+    run.scalar("results/seconds", sum(record.seconds.values()), step)
 
 
 def write_seconds(writers: RunWriters, seconds: dict[str, float]) -> None:

@@ -45,7 +45,7 @@ export function inputSection(report) {
   const steps = [
     ["Input layer", input.name, [`${input.height} × ${input.width} px, ${channels(input)}`, `${input.dtype}, ${range}`], "input"],
     ["Preprocessing", "preprocessing", [formula(backbone), "inside the model"]],
-    ["Backbone", backbone.name, [`weights: ${backbone.weights}`, `sha256 ${backbone.weights_sha256.slice(0, 8)}…`]],
+    ["Backbone", backbone.name, [`weights: ${backbone.weights}`, trained(report), `sha256 ${backbone.weights_sha256.slice(0, 8)}…`]],
     ["Bottleneck", bottleneck.layer, [`${count(bottleneck.width, "value")} a photo`, `${bottleneck.pooling} pooling`], "bottleneck"],
     ["Output", output.name, [`${report.labels.length} labels`, output.activation]],
   ];
@@ -71,6 +71,10 @@ export function inputSection(report) {
       `The model takes raw pixels, ${range}, and scales them itself. Photos are brought to size by: ${input.resize}.`,
     ),
   );
+}
+
+function trained({ fine_tuning: tuning }) {
+  return tuning?.kept ? `${count(tuning.layers.length, "layer")} fine-tuned` : "frozen";
 }
 
 function channels(input) {
@@ -99,7 +103,7 @@ function facts(report) {
     `value range: ${input.value_range[0]} to ${input.value_range[1]}`,
     `resize: ${input.resize}`,
     `preprocessing (inside the model): ${formula(backbone).replace("−", "-")}`,
-    `backbone: ${backbone.name}, weights ${backbone.weights}, sha256 ${backbone.weights_sha256}`,
+    `backbone: ${backbone.name}, weights ${backbone.weights}, ${trained(report)}, sha256 ${backbone.weights_sha256}`,
     `bottleneck layer: ${bottleneck.layer}, ${bottleneck.width} values`,
     `output layer: ${output.name}, ${output.activation}, ${report.labels.length} labels`,
     "",

@@ -167,11 +167,25 @@ export function timeSection(report) {
     h(
       "p",
       { class: "note" },
-      `${count(steps, "training step")}, best at step ${best}`,
+      `${count(steps, report.fine_tuning?.kept ? "fine-tuning step" : "training step")}, best at step ${best}`,
       typeof loss === "number" ? ` (validation loss ${loss.toFixed(3)})` : "",
       `. Bottlenecks: ${computed} computed, ${cached} cached`,
       report.engine ? ` (${report.engine.name}, ${report.engine.precision}).` : ".",
     ),
+    fineTuningNote(report),
+  );
+}
+
+function fineTuningNote({ fine_tuning: tuning }) {
+  if (!tuning) return null;
+  const { frozen, fine_tuned: tuned } = tuning.validation;
+  const passes = tuning.epochs === 1 ? "1 pass" : `${tuning.epochs} passes`;
+  const outcome = tuning.kept ? "The tuned network was kept" : "The frozen network was kept";
+  return h(
+    "p",
+    { class: "note" },
+    `Fine-tuning of ${count(tuning.layers.length, "layer")}: ${passes}, best after ${tuning.best_epoch}. `,
+    `${outcome}: validation loss ${frozen.cross_entropy.toFixed(3)} frozen, ${tuned.cross_entropy.toFixed(3)} tuned.`,
   );
 }
 
