@@ -7,6 +7,7 @@ import importlib.metadata
 import io
 import json
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -27,11 +28,13 @@ from werkzeug.test import Client
 import xferlearn.dashboard
 from xferlearn import training
 from xferlearn.config import ImageConfig, TrainConfig
-from xferlearn.dashboard.summary import write_report, write_transfer_summary
+from xferlearn.dashboard import REPORT_TAG
+from xferlearn.dashboard.summary import _blob_sequence, write_report, write_transfer_summary
 from xferlearn.dashboard.thumbnails import choose_photos, read_thumbnails
 from xferlearn.manifest import SPLITS, TEST, TRAIN, VALIDATION, Manifest, Photo
 from xferlearn.metrics import evaluate_predictions
 from xferlearn.sources import read_image_dir
+from xferlearn.summaries.events import EventWriter
 from xferlearn.summaries.record import RunRecord
 
 with warnings.catch_warnings():
@@ -256,6 +259,52 @@ def test_reports_that_are_damaged_or_from_the_future_are_named(tmp_path):
     assert "damaged" in runs["list"]
     assert client.get(f"{PREFIX}/report?run=future").status_code == 404
     assert client.get(f"{PREFIX}/report?run=list").status_code == 404
+
+
+def _nested(report):
+    report["backbone"]["name"] = [[[[[[[[[]]]]]]]]]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _nested,
+        lambda report: report["timings"].update(photos_per_second="fast"),
+        lambda report: report["timings"]["seconds"].update(training=float("nan")),
+        lambda report: report["training"].update(steps_run=None),
+        lambda report: report["evaluations"]["test"].update(interval_95=0.5),
+        lambda report: report["evaluations"]["test"].update(accuracy="good"),
+        lambda report: report["settings"].append({"name": 1}),
+        lambda report: report.update(settings={}),
+    ],
+)
+def test_a_report_of_wrong_types_costs_only_its_own_run(client, logs, tmp_path, change):
+    report = client.get(f"{PREFIX}/report", query_string={"run": logs[0].run_dir.name}).json
+    write_report(tmp_path / "good", report, [])
+    change(report)
+    write_report(tmp_path / "odd", report, [])
+    with EventWriter(tmp_path / "deep") as events:
+        blob = b'{"format": 1, "x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+        events.summary(_blob_sequence(REPORT_TAG, [blob]))
+    good, odd = _client(tmp_path), {"good": None, "odd": "damaged", "deep": "damaged"}
+    runs = {run["run"]: run.get("problem") for run in good.get(f"{PREFIX}/runs").json["runs"]}
+    assert runs.keys() == odd.keys()
+    assert all(word is None or word in runs[run] for run, word in odd.items())
+    assert runs["good"] is None
+    assert good.get(f"{PREFIX}/report?run=deep").status_code == 404
+
+
+def test_times_are_shown_in_whole_seconds_from_two_minutes_on(tmp_path):
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("needs Node.js")
+    (tmp_path / "numbers.mjs").write_bytes((STATIC_DIR / "numbers.js").read_bytes())
+    (tmp_path / "say.mjs").write_text(
+        'import { seconds } from "./numbers.mjs";'
+        "console.log([9, 119.4, 119.97, 179.7].map(seconds).join());"
+    )
+    said = subprocess.run([node, "say.mjs"], cwd=tmp_path, capture_output=True, text=True)
+    assert said.stdout == "9.00 s,119.4 s,2 min 0 s,3 min 0 s\n"
 
 
 def test_a_folder_without_our_data_has_no_runs(tmp_path):

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,8 @@ _STATIC_FILES = {
     "style.css": "text/css",
 }
 _DAMAGED = "The run's report is damaged."
-_SHORT = ("backbone", "input", "settings", "timings", "training")
+_SHORT = {"backbone": dict, "input": dict, "settings": list, "timings": dict, "training": dict}
+_DEEPEST = 8
 
 
 class TransferPlugin(base_plugin.TBPlugin):
@@ -73,7 +75,7 @@ class TransferPlugin(base_plugin.TBPlugin):
                 runs.append(_in_short(run, self._report(request, references)))
             except errors.PublicError as error:
                 runs.append({"run": run, "problem": str(error)})
-            except (KeyError, TypeError, AttributeError):
+            except (KeyError, TypeError, AttributeError, ValueError):
                 runs.append({"run": run, "problem": _DAMAGED})
         return _json(request, {"runs": runs})
 
@@ -119,7 +121,7 @@ class TransferPlugin(base_plugin.TBPlugin):
             blob = self._provider.read_blob(context, blob_key=references[0].blob_key)
             report = json.loads(blob)
             version = report["format"]
-        except (IndexError, ValueError, KeyError, TypeError):
+        except (IndexError, ValueError, KeyError, TypeError, RecursionError):
             raise errors.NotFoundError(_DAMAGED) from None
         if version != REPORT_FORMAT:
             raise errors.NotFoundError(
@@ -130,17 +132,53 @@ class TransferPlugin(base_plugin.TBPlugin):
 
 
 def _in_short(run: str, report: dict[str, Any]) -> dict[str, Any]:
-    evaluations = {
-        split: {key: evaluation[key] for key in ("accuracy", "n", "interval_95")}
-        for split, evaluation in report["evaluations"].items()
-    }
-    classes = len(report["labels"])
+    """Returns what the list of runs and their comparison need.
+
+    One damaged run must not cost the list. Raises KeyError, TypeError, AttributeError or
+    ValueError where the report is not as `report.build_report` makes it.
+    """
+    parts = {key: report[key] for key in _SHORT}
+    _check(all(isinstance(parts[key], kind) for key, kind in _SHORT.items()))
+    _check_depth(parts, _DEEPEST)
+    _check(all(isinstance(setting["name"], str) for setting in parts["settings"]))
+    timings = parts["timings"]
+    for number in (timings["photos_per_second"], *timings["seconds"].values()):
+        _check(_is_number(number))
+    _check(_is_number(parts["training"]["steps_run"]))
     return {
         "run": run,
-        "classes": classes,
-        "evaluations": evaluations,
-        **{key: report[key] for key in _SHORT},
+        "classes": len(report["labels"]),
+        "evaluations": {
+            split: _evaluation_in_short(evaluation)
+            for split, evaluation in report["evaluations"].items()
+        },
+        **parts,
     }
+
+
+def _evaluation_in_short(evaluation: dict[str, Any]) -> dict[str, Any]:
+    accuracy, count, interval = (evaluation[key] for key in ("accuracy", "n", "interval_95"))
+    low, high = interval
+    _check(accuracy is None or _is_number(accuracy))
+    _check(all(map(_is_number, (count, low, high))))
+    return {"accuracy": accuracy, "n": count, "interval_95": interval}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and math.isfinite(value)
+
+
+def _check(holds: bool) -> None:
+    if not holds:
+        raise ValueError(_DAMAGED)
+
+
+def _check_depth(value: Any, left: int) -> None:
+    # What json.loads can still read may be nested too deep for writing it again.
+    _check(left > 0)
+    children = value.values() if isinstance(value, dict) else value
+    for child in children if isinstance(value, (dict, list)) else ():
+        _check_depth(child, left - 1)
 
 
 def _application(serve: Callable[[Request], Response]) -> Callable:

@@ -61,7 +61,7 @@ async function load() {
   try {
     const { runs } = await fetchJson("runs");
     // TensorBoard reloads every 30 seconds; drawing anew would take the focus from the reader.
-    if (JSON.stringify(runs) === JSON.stringify(state.runs) && state.report) return;
+    if (!state.problem && JSON.stringify(runs) === JSON.stringify(state.runs) && state.report) return;
     state.runs = runs;
     state.problem = null;
   } catch (error) {
@@ -186,8 +186,11 @@ function runPage() {
   if (state.problem) return [message(state.problem)];
   if (!state.report) return [message("No runs yet. `xferlearn train --logs_dir=…` writes them; TensorBoard must be started on that folder.")];
   const { report, view } = state;
-  const classes = h("div", { class: "classes" }, classesSection(report, view));
-  const matrix = matrixSection(report, view, () => classes.replaceChildren(classesSection(report, view)));
+  const classes = h("div", { class: "classes" });
+  const drawClasses = () => classes.replaceChildren(classesSection(report, view));
+  // First: it chooses another split where the one in view has no photos.
+  const matrix = matrixSection(report, view, drawClasses);
+  drawClasses();
   return [
     headline(report),
     notices(report),

@@ -21,7 +21,8 @@ export function count(number, noun) {
 }
 
 export function seconds(value) {
-  if (value >= 120) return `${Math.floor(value / 60)} min ${Math.round(value % 60)} s`;
+  const whole = Math.round(value);
+  if (whole >= 120) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
   return `${value.toFixed(value < 10 ? 2 : 1)} s`;
 }
 
