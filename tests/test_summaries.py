@@ -358,6 +358,30 @@ def test_a_full_disk_costs_the_summaries_but_not_the_model(trained, tmp_path, mo
     assert result.bundle.load_model().input_shape == (None, 32, 32, 3)
 
 
+def test_a_part_that_fails_costs_no_other(trained, tmp_path, monkeypatch):
+    def failing(*arguments, **more):
+        raise ValueError("no such colour")
+
+    monkeypatch.setattr("xferlearn.summaries.pictures.draw_confusion", failing)
+    result = trained("one_part", logs_dir=str(tmp_path))
+    (problem,) = result.problems
+    assert "no such colour" in problem
+    run = tags(result.run_dir)
+    assert "histograms" in run
+    assert run["scalars"] == RESULTS | SECONDS
+    assert (result.run_dir / "projector" / "photos.tsv").exists()
+
+
+def test_event_files_sort_in_the_order_of_their_writing(tmp_path):
+    names = []
+    for _ in range(20):
+        with EventWriter(tmp_path) as events:
+            events.scalar("x", 1.0)
+        names += [path.name for path in tmp_path.iterdir() if path.name not in names]
+    assert len(names) == 20
+    assert names == sorted(names)
+
+
 def test_a_run_that_can_not_be_written_says_so_once(tmp_path):
     import keras
 

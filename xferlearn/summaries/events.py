@@ -106,8 +106,10 @@ class EventWriter:
 
         if self._file is None:
             self.folder.mkdir(parents=True, exist_ok=True)
-            # An event file is a TFRecord file whose name has "tfevents" in it.
-            name = f"events.out.tfevents.{time.time():.0f}.{uuid.uuid4().hex[:12]}"
+            # An event file is a TFRecord file whose name has "tfevents" in it. TensorBoard reads
+            # a run's files in the order of their names, and never goes back to an earlier one.
+            seconds, rest = divmod(time.time_ns(), 10**9)
+            name = f"events.out.tfevents.{seconds}.{rest:09}.{uuid.uuid4().hex[:12]}"
             self._file = tf.io.TFRecordWriter(str(self.folder / name))
             first = event_pb2.Event(wall_time=time.time(), file_version="brain.Event:2")
             self._file.write(first.SerializeToString())

@@ -42,16 +42,22 @@ def write_run(run_dir: str | Path, record: RunRecord, level: str = "full") -> tu
         level: "scalars" for charts, run card and HParams row; "full" for everything.
 
     Returns:
-        What could not be written, a line each: a full disk must not cost a finished training.
+        What could not be written, a line each: a full disk must not cost a finished training, nor
+        a part that fails the others.
     """
     started = time.perf_counter()
-    try:
-        with RunWriters(run_dir) as writers:
-            for part in (*_ALWAYS, *(_FULL if level == "full" else ())):
-                part(writers, record)
-            spent = {**record.seconds, "summaries": time.perf_counter() - started}
-            write_seconds(writers, spent)
-    # Besides the disk, the drawing of a stranger's photos and labels may fail in many ways.
-    except Exception as error:
-        return (f"The summaries in {run_dir} are not complete: {reason(error)}.",)
-    return ()
+
+    def write_all_seconds(writers: RunWriters, record: RunRecord) -> None:
+        spent = time.perf_counter() - started
+        write_seconds(writers, {**record.seconds, "summaries": spent})
+
+    writers = RunWriters(run_dir)
+    parts = (*_ALWAYS, *(_FULL if level == "full" else ()), write_all_seconds)
+    problems: list[str] = []
+    for part in (*parts, lambda writers, record: writers.close()):
+        # Besides the disk, the drawing of a stranger's photos and labels may fail in many ways.
+        try:
+            part(writers, record)
+        except Exception as error:
+            problems.append(f"The summaries in {run_dir} are not complete: {reason(error)}.")
+    return tuple(dict.fromkeys(problems))
