@@ -14,6 +14,7 @@ from chromium import Chromium, find_chromium
 
 import xferlearn
 from xferlearn.cli import main
+from xferlearn.commands.board import find_runs
 
 pytestmark = pytest.mark.filterwarnings(
     # Keras 3.15 saves variables through NumPy's older __array__ protocol.
@@ -155,6 +156,18 @@ def test_board_says_what_is_missing(tmp_path, capsys):
     assert "to be a folder with runs. Found nothing at" in capsys.readouterr().err
     assert main(["board", f"--logs_dir={tmp_path}"]) == 2
     assert f"There are no runs in {tmp_path}." in capsys.readouterr().err
+
+
+def test_board_follows_links_to_runs(tmp_path):
+    run = tmp_path / "elsewhere" / "run"
+    (run / "train").mkdir(parents=True)
+    for folder in (run, run / "train"):
+        (folder / "events.out.tfevents.1").touch()
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    (logs / "linked").symlink_to(run)
+    (run / "up").symlink_to(tmp_path)
+    assert find_runs(str(logs)) == [logs / "linked"]
 
 
 def test_board_says_that_a_port_is_in_use(result):

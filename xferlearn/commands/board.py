@@ -3,7 +3,9 @@
 import contextlib
 import io
 import logging
+import os
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 from xferlearn.config import BoardConfig
@@ -49,7 +51,7 @@ def find_runs(logs_dir: str) -> list[Path]:
             f"Expected --logs_dir to be a folder with runs. Found {came} at {logs_dir}."
             " `xferlearn train` makes one."
         )
-    folders = {path.parent for path in root.rglob("*tfevents*")}
+    folders = set(_event_folders(root))
     runs = [path for path in folders if not folders.intersection(path.parents)]
     if not runs:
         raise UserError(
@@ -57,6 +59,19 @@ def find_runs(logs_dir: str) -> list[Path]:
             " one."
         )
     return sorted(runs)
+
+
+def _event_folders(root: Path) -> Iterator[Path]:
+    """Yields the folders with event files, links to folders followed as TensorBoard does."""
+    seen: set[str] = set()
+    for folder, below, files in os.walk(root, followlinks=True):
+        place = os.path.realpath(folder)
+        if place in seen:
+            below.clear()  # a link back up would never end
+            continue
+        seen.add(place)
+        if any("tfevents" in name for name in files):
+            yield Path(folder)
 
 
 def start_board(config: BoardConfig) -> str:
