@@ -92,6 +92,11 @@ BOMB = '<?xml version="1.0"?><!DOCTYPE net [<!ENTITY a "aaaa">]><net name="&a;">
         ('<net name="a"><layers><layer id="0" name="a"/></layers></net>', "no name or type"),
         ('<net name="a"><rt_info><xferlearn value="[1]"/></rt_info></net>', "no JSON object"),
         ('<net name="a"><rt_info><xferlearn value="{"/></rt_info></net>', "JSON breaks off"),
+        pytest.param(
+            f'<net name="a">{"<a/>" * 1_100_000}</net>',
+            "more than 1000000 XML elements",
+            id="many elements",
+        ),
         (
             '<net name="a"><layers><layer id="0" name="a" type="B"><output><port><dim>x</dim>'
             "</port></output></layer></layers></net>",
