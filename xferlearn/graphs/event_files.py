@@ -18,7 +18,7 @@ from xferlearn.graphs.hdf5_files import MOST_JSON_BYTES
 from xferlearn.graphs.keras_config import read_keras_config
 from xferlearn.graphs.layers import Graph
 from xferlearn.graphs.opening import open_view
-from xferlearn.graphs.wire import Budget, MalformedError, View, blob, fields, text
+from xferlearn.graphs.wire import DAMAGE, Budget, MalformedError, View, blob, fields, text
 
 _MOST_FILES = 10_000
 _KERAS_PLUGIN = "graph_keras_model"
@@ -30,11 +30,14 @@ def is_event_file(head: bytes) -> bool:
 
 
 def records(data: View) -> Iterator[View]:
-    """Yields the records of an event file; a last one still being written is left out."""
+    """Yields the records of an event file; a last one still being written is left out.
+
+    Ends at the zeros of a file that is made longer than what is in it.
+    """
     at = 0
     while at + 12 <= len(data):
         size = struct.unpack_from("<Q", data, at)[0]
-        if size > len(data) - at - 12:
+        if not 0 < size <= len(data) - at - 12:
             return
         yield data[at + 12 : at + 12 + size]
         at += 16 + size
@@ -43,27 +46,39 @@ def records(data: View) -> Iterator[View]:
 def read_event_file(data: View) -> Graph:
     """Reads the model's graph of one event file.
 
-    The Keras configuration is preferred where there are both: it tells value ranges too.
+    The Keras configuration is preferred where there are both: it tells value ranges too. A damaged
+    record costs no more than what it held.
 
     Raises:
         MalformedError: there is no graph in it.
+        Exception: one of `DAMAGE`, where what could have held the graph is damaged.
     """
     found: dict[str, Graph] = {}
-    budget = Budget(len(data))
+    damage: Exception | None = None
     for record in records(data):
-        for part, value in fields(record, budget):
-            if part == 4 and "ops" not in found:
-                found["ops"] = read_frozen_graph(blob(value))
-            elif part == 5 and "layers" not in found:
-                config = _keras_config(blob(value), budget)
-                if config:
-                    found["layers"] = read_keras_config(json.loads(config))
+        try:
+            _read_record(record, found)
+        except DAMAGE as error:
+            damage = damage or error
     layers, ops = found.get("layers"), found.get("ops")
     if layers is not None and layers.inputs:
         return replace(layers, producer="Keras, by way of TensorBoard")
     if ops is None:
-        raise MalformedError("its event files hold no model graph")
+        raise damage or MalformedError("its event files hold no model graph")
     return ops
+
+
+def _read_record(record: View, found: dict[str, Graph]) -> None:
+    """Adds to `found` what graphs a record holds: "ops" and "layers", the first of each."""
+    # A log of months has more fields than any model, so the budget is each record's own.
+    budget = Budget(len(record))
+    for part, value in fields(record, budget):
+        if part == 4 and "ops" not in found:
+            found["ops"] = read_frozen_graph(blob(value))
+        elif part == 5 and "layers" not in found:
+            config = _keras_config(blob(value), budget)
+            if config:
+                found["layers"] = read_keras_config(json.loads(config))
 
 
 def _keras_config(summary: View, budget: Budget) -> str:
@@ -112,7 +127,7 @@ def read_event_folder(folder: Path, files: list[Path]) -> Graph:
     for path in files:
         try:
             graph = read_event_file(open_view(path))
-        except ValueError:  # Most event files hold scalars only.
+        except DAMAGE:  # Most event files hold scalars only.
             continue
         graphs.setdefault(str(path.parent.relative_to(folder)), graph)
     if not graphs:

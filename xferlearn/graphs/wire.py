@@ -6,7 +6,10 @@ nothing nests by itself, and a budget ends the reading of files with more fields
 Source: https://protobuf.dev/programming-guides/encoding/
 """
 
+import lzma
 import struct
+import zipfile
+import zlib
 from collections.abc import Iterator
 
 View = memoryview
@@ -17,11 +20,19 @@ class MalformedError(ValueError):
     """The bytes aren't what their format promises. Turned into a UserError with the file's name."""
 
 
+# All that parsing hostile bytes may raise; anything else is a bug and shall be seen. An encrypted
+# archive is a RuntimeError, and so are endless nesting and an unknown compression.
+DAMAGE = (
+    ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError, EOFError,
+    struct.error, zlib.error, lzma.LZMAError, zipfile.BadZipFile,
+)  # fmt: skip
+
+
 class Budget:
-    """How many more fields may be read, shared by all parts of one file.
+    """How many more fields may be read, shared by all parts of one file, or of one record.
 
     Args:
-        size: bytes of the file; a SavedModel, which has no weights in it, spends eight a field.
+        size: bytes of it; a SavedModel, which has no weights in it, spends eight a field.
         most: upper limit, whatever the size; about six seconds of reading.
     """
 
