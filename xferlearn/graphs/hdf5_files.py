@@ -99,13 +99,16 @@ def _limit_memory() -> None:
         import resource
     except ImportError:  # Windows has no such limits.
         return
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, resource.RLIM_INFINITY))
+    # Who is not root can't lift a hard limit that is there already.
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    soft = _MEMORY_BYTES if hard == resource.RLIM_INFINITY else min(_MEMORY_BYTES, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _main() -> None:
-    _limit_memory()
     try:
+        _limit_memory()
         answer = _scan(sys.argv[1], sys.argv[2])
     except ImportError:
         answer = {"error": "h5py is missing: pip install h5py"}
