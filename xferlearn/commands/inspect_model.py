@@ -3,7 +3,7 @@
 import json
 
 from xferlearn.config import InspectConfig
-from xferlearn.graphs import inspect_model, write_graph
+from xferlearn.graphs.inspection import open_model
 from xferlearn.graphs.text_report import format_report
 
 
@@ -19,13 +19,17 @@ def run(config: InspectConfig) -> int:
     Raises:
         UserError: there is no readable model at `config.model`.
     """
-    report = inspect_model(str(config.model))
-    written = write_graph(str(config.model), config.logs_dir) if config.logs_dir else None
+    held, report = open_model(str(config.model))
+    written = None
+    if config.logs_dir:
+        from xferlearn.graphs.writing import write_held  # imports TensorBoard
+
+        written = write_held(str(config.model), held, config.logs_dir)
     if config.format == "json":
-        held = report.to_dict()
+        said = report.to_dict()
         if written is not None:
-            held["graph_run"] = str(written)
-        print(json.dumps(held, indent=2))
+            said["graph_run"] = str(written)
+        print(json.dumps(said, indent=2))
         return 0
     print(format_report(report))
     if written is not None:

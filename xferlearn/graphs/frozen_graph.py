@@ -54,16 +54,20 @@ def with_ends(graph: Graph) -> Graph:
         if node.role == "input" and node.dtype != "resource"
     ]
     nodes = dict(graph.nodes)
+    fed = set(inputs)
+    decoded: list[str] = []
     # The lab's Inception graph has no placeholder: one feeds `Mul`, or JPEG bytes, by name.
     for decoder in (node for node in graph.nodes.values() if node.role == "decode"):
         pixels = _after_decoder(graph, decoder, readers)
         if pixels is not None:
             nodes[pixels.name] = pixels
-            inputs.insert(0, pixels.name)
+            decoded.append(pixels.name)
+            fed.add(pixels.name)
         source = graph.nodes.get(decoder.inputs[0]) if decoder.inputs else None
-        if source is not None and source.name not in inputs:
+        if source is not None and source.name not in fed:
             nodes[source.name] = replace(source, dtype="string", elements=0)
             inputs.append(source.name)
+            fed.add(source.name)
     ends = [
         node.name
         for node in graph.nodes.values()
@@ -73,7 +77,8 @@ def with_ends(graph: Graph) -> Graph:
         and node.role != "constant"
     ]
     ends.sort(key=lambda name: (name != "final_result", graph.nodes[name].role != "score"))
-    return replace(graph, nodes=nodes, inputs=tuple(dict.fromkeys(inputs)), outputs=tuple(ends))
+    fed_first = tuple(dict.fromkeys((*reversed(decoded), *inputs)))
+    return replace(graph, nodes=nodes, inputs=fed_first, outputs=tuple(ends))
 
 
 def _after_decoder(graph: Graph, decoder: Node, readers: dict[str, list[str]]) -> Node | None:

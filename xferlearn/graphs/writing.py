@@ -1,12 +1,14 @@
 """Writes any model's graph for TensorBoard's Graphs page, one node per operation or layer."""
 
 import time
+from collections import Counter
 from pathlib import Path
 
 from tensorboard.compat.proto import event_pb2, graph_pb2
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from xferlearn.errors import UserError, XferlearnError
+from xferlearn.graphs.formats import ModelFile
 from xferlearn.graphs.graphdef import DTYPE_NUMBERS
 from xferlearn.graphs.inspection import open_model
 from xferlearn.graphs.layers import Graph, Node, Shape
@@ -31,12 +33,19 @@ def write_graph(path: str | Path, logs_dir: str | Path) -> Path:
         UserError: as `inspect_model`, and for a file of weights alone.
         XferlearnError: the folder can't be written.
     """
-    held, report = open_model(path)
-    if report.format == "keras_weights":
+    held, _ = open_model(path)
+    return write_held(path, held, logs_dir)
+
+
+def write_held(path: str | Path, held: ModelFile, logs_dir: str | Path) -> Path:
+    """As `write_graph`, for a model that has been read from `path` already."""
+    if held.format == "keras_weights":
         raise UserError(
             f"{path} holds weights without an architecture: there is no graph to write."
         )
-    return write_event(build_graph_def(held.graph), Path(path).stem or "model", Path(logs_dir))
+    path = Path(path)
+    name = path.name if path.is_dir() else path.stem
+    return write_event(build_graph_def(held.graph), name or "model", Path(logs_dir))
 
 
 def build_graph_def(graph: Graph) -> graph_pb2.GraphDef:
@@ -73,7 +82,11 @@ def build_graph_def(graph: Graph) -> graph_pb2.GraphDef:
 def _op(node: Node) -> str:
     if node.role == "input":
         return "Placeholder"
-    return "Const" if node.role == "constant" and not node.op else node.op
+    return "Const" if node.role == "constant" and not node.op else _cleaned(node.op)
+
+
+def _cleaned(text: str) -> str:
+    return "".join(sign if sign in _NAME_CHARACTERS else "_" for sign in text)
 
 
 def _write_shape(target: object, shape: Shape) -> None:
@@ -85,15 +98,14 @@ def _valid_names(graph: Graph) -> dict[str, str]:
     """Returns names that TensorBoard takes, each once; strangers' files hold any characters."""
     names: dict[str, str] = {}
     taken: set[str] = set()
+    numbers: Counter[str] = Counter()
     callers = graph.output_names | graph.input_names
     for name in graph.nodes:
         wanted = callers.get(name, name).removesuffix(":0")
-        cleaned = "".join(sign if sign in _NAME_CHARACTERS else "_" for sign in wanted).strip("/")
-        valid = cleaned or "node"
-        number = 0
+        base = valid = _cleaned(wanted).strip("/") or "node"
         while valid in taken:
-            number += 1
-            valid = f"{cleaned or 'node'}_{number}"
+            numbers[base] += 1
+            valid = f"{base}_{numbers[base]}"
         taken.add(valid)
         names[name] = valid
     return names
