@@ -14,7 +14,7 @@ from xferlearn.errors import UserError
 from xferlearn.graphs import inspect_model, write_graph
 from xferlearn.graphs.text_report import format_report, suggested_commands
 
-FLOAT, INT, STRING = 1, 3, 7
+FLOAT, INT, STRING, BOOL = 1, 3, 7, 10
 
 
 class GraphBuilder:
@@ -266,8 +266,68 @@ def test_hostile_names_are_quoted_and_shown_harmlessly(tmp_path):
     text = format_report(inspect_model(g.save(tmp_path / "a b.pb")))
     assert "\x1b" not in text
     assert f"--model='{tmp_path}/a b.pb'" in text
-    g.graph.node[0].name = g.graph.node[2].input[0] = "x;reboot"
+    g, bad = GraphBuilder(), "x;reboot"
+    g.add("Placeholder", bad, dtype=FLOAT, shape=[1, 32, 32, 3])
+    g.add("Mul", "scaled", bad, g.const("scale", [], [0.5]))
+    g.conv("conv", "scaled", (3, 3), 3, 7)
     assert "--input_layer='x;reboot'" in format_report(inspect_model(g.save(tmp_path / "c.pb")))
+
+
+@pytest.mark.parametrize(
+    ("values", "mean"),
+    [((123.68, 116.779, 103.939), (123.68, 116.779, 103.939)), ((float("nan"),), None)],
+)
+def test_the_labs_command_is_left_out_where_its_numbers_can_not_say_it(tmp_path, values, mean):
+    g = GraphBuilder()
+    g.add("DecodeJpeg", "DecodeJpeg", g.const("jpeg", [], [b"jpeg"], STRING))
+    g.add("ResizeBilinear", "resized", "DecodeJpeg", g.const("size", [2], [32, 32], INT))
+    g.add("Sub", "Sub", "resized", g.const("mean", [len(values)], values))
+    x = g.conv("conv", "Sub", (3, 3), 3, 7)
+    g.add("Softmax", "final_result", g.add("MatMul", "logits", x, g.const("w", [7, 5])))
+    folder = tmp_path / "a\nb"
+    folder.mkdir()
+    report = inspect_model(g.save(folder / "g.pb"))
+    assert report.image_input.mean == mean
+    json.dumps(report.to_dict(), allow_nan=False)
+    (only,) = suggested_commands(report)
+    assert only.startswith("xferlearn label --model=")
+    assert only.isprintable()
+
+
+def test_tiny_factors_give_no_range(tmp_path):
+    g = GraphBuilder()
+    g.add("DecodeJpeg", "DecodeJpeg", g.const("jpeg", [], [b"jpeg"], STRING))
+    g.add("ResizeBilinear", "resized", "DecodeJpeg", g.const("size", [2], [32, 32], INT))
+    g.add("Mul", "Mul", "resized", g.const("scale", [], [1e-42]))
+    g.conv("conv", "Mul", (3, 3), 3, 7)
+    report = inspect_model(g.save(tmp_path / "g.pb"))
+    assert report.image_input.value_range is None
+    assert "range unknown" in format_report(report)
+
+
+def test_every_output_has_its_own_number_of_classes(tmp_path):
+    g = GraphBuilder()
+    g.add("Placeholder", "x", dtype=FLOAT, shape=[-1, 32, 32, 3])
+    x = g.add(
+        "Mean", "pooled", g.conv("conv", "x", (3, 3), 3, 8), g.const("axes", [2], [1, 2], INT)
+    )
+    for name, units in (("colour", 5), ("form", 11)):
+        g.add("Softmax", name, g.add("MatMul", f"{name}/m", x, g.const(f"{name}/w", [8, units])))
+    report = inspect_model(g.save(tmp_path / "g.pb"))
+    shapes = {one.name: one.shape for one in report.outputs}
+    assert (shapes["colour"], shapes["form"]) == ((None, 5), (None, 11))
+    assert (report.outputs[0].name, report.classes) == ("colour", 5)
+
+
+def test_the_image_is_the_input_of_known_rank(tmp_path):
+    g = GraphBuilder()
+    g.add("Placeholder", "phase_train", dtype=BOOL)
+    g.add("Placeholder", "rate", dtype=FLOAT)
+    g.add("Placeholder", "x", dtype=FLOAT, shape=[-1, 32, 32, 3])
+    g.conv("conv", "x", (3, 3), 3, 7)
+    report = inspect_model(g.save(tmp_path / "g.pb"))
+    kinds = [(one.name, one.kind) for one in report.inputs]
+    assert kinds == [("x", "image"), ("rate", "image"), ("phase_train", "values")]
 
 
 def test_onnx(tmp_path):
@@ -348,6 +408,12 @@ def test_command(shared_data, tmp_path, capsys, output_format):
     assert again.backbone.title == "MobileNet 0.25"
     assert again.classes == 1001
     assert "there are also" in again.notes[0]
+
+
+def test_the_run_is_named_after_the_whole_folder(shared_data, tmp_path):
+    folder = tmp_path / "model.v1.2"
+    write_graph(shared_data / "graphs/mobilenet_v1_0.25_128_frozen.pb", folder)
+    assert write_graph(folder, tmp_path / "logs").name == "model.v1.2_graph"
 
 
 def test_written_graph_opens_in_tensorboard(shared_data, tmp_path):

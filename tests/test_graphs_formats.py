@@ -5,13 +5,15 @@ import json
 import random
 import shutil
 import struct
+import sys
 import time
 import zipfile
 
 import pytest
+from test_graphs import GraphBuilder
 
 from xferlearn.errors import UserError
-from xferlearn.graphs import inspect_model, write_graph
+from xferlearn.graphs import hdf5_files, inspect_model, wire, write_graph
 from xferlearn.graphs.text_report import format_report
 
 FORMATS = ("model.keras", "model.h5", "saved_model", "frozen.pb", "model.tflite", "run", "bundle")
@@ -210,6 +212,57 @@ def test_backbones_of_keras_are_told_from_their_layers(tmp_path, builder, name, 
     assert (report.classes, report.bottleneck.width) == (None, width)
 
 
+@pytest.mark.parametrize(
+    ("front", "span", "source"),
+    [
+        ("augmented, scaled", (0, 255), "layer in the model"),
+        ("augmented", (-1, 1), "known backbone"),
+        ("adapted", None, "unknown"),
+        ("channels swapped", None, "unknown"),
+    ],
+)
+def test_what_stands_before_a_backbone_decides_its_range(tmp_path, front, span, source):
+    import keras
+
+    layers = keras.layers
+    swap = keras.applications.resnet50.preprocess_input
+    steps = {
+        "augmented, scaled": [layers.RandomFlip("horizontal"), layers.Rescaling(1 / 127.5, -1)],
+        "augmented": [keras.Sequential([layers.RandomFlip(), layers.RandomRotation(0.1)])],
+        "adapted": [layers.GaussianNoise(0.1), layers.Normalization()],
+        "channels swapped": [swap],
+    }
+    x = image = keras.Input((32, 32, 3))
+    for step in steps[front]:
+        x = step(x)
+    backbone = keras.applications.MobileNet(
+        alpha=0.25, weights=None, include_top=False, input_shape=(32, 32, 3)
+    )
+    model = keras.Model(image, backbone(x))
+    report = inspect_model(keras_archive(tmp_path / "m.keras", model.to_json()))
+    assert report.backbone.name == "mobilenet_0.25"
+    assert (report.inputs[0].value_range, report.inputs[0].range_source) == (span, source)
+
+
+def test_scores_come_before_other_outputs(tmp_path):
+    import keras
+
+    image = keras.Input((32, 32, 3), name="image")
+    pooled = keras.layers.GlobalAveragePooling2D(name="pooled")(keras.layers.Conv2D(16, 3)(image))
+    embedding = keras.layers.Dense(7, name="embedding")(pooled)
+    scores = keras.layers.Dense(5, "softmax", name="scores")(embedding)
+    model = keras.Model(image, [pooled, embedding, scores])
+    report = inspect_model(keras_archive(tmp_path / "m.keras", model.to_json()))
+    ends = [(one.name, one.shape, one.place) for one in report.outputs]
+    assert ends == [
+        ("scores", (None, 5), 2),
+        ("embedding", (None, 7), 1),
+        ("pooled", (None, 16), 0),
+    ]
+    assert (report.classes, report.bottleneck.name) == (5, "pooled")
+    assert "--output_layer=scores" in format_report(report)
+
+
 def keras_archive(path, config, **rest):
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("config.json", config if isinstance(config, str) else json.dumps(config))
@@ -246,6 +299,69 @@ def test_keras_2_sequential(tmp_path):
     assert (report.classes, report.bottleneck.name) == (7, "f")
 
 
+def image_layer(shape):
+    return {"class_name": "InputLayer", "config": {"name": "image", "batch_shape": shape,
+                                                   "dtype": "float32"}}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("shape", "layer"),
+    [
+        ([None, 2**70, 9, 3], {"class_name": "Dense", "config": {"units": 5}}),
+        ([None, True, 9, 3], {"class_name": "Dense", "config": {"units": True}}),
+        ([None, 9, 9, 3], {"class_name": "Dense", "config": {"units": 10**30}}),
+        ([None, 9, 9, 3], {"class_name": "De\ud800nse", "config": {}}),
+        ([None, 9, 9, 3], {"class_name": "Resizing", "config": {"height": 2**64, "width": True}}),
+        ([None, 9, 9, 3], {"class_name": "Rescaling", "config": {"scale": float("nan")}}),
+        ([None, 9, 9, 3], {"class_name": "Rescaling", "config": {"scale": 1e-310}}),
+    ],
+)
+def test_odd_configurations_can_be_shown_and_written(tmp_path, shape, layer):
+    layer["config"]["name"] = "odd"
+    config = sequential(image_layer(shape), layer)
+    path = keras_archive(tmp_path / "m.keras", json.dumps(config))
+    report = inspect_model(path)
+    format_report(report).encode()
+    json.dumps(report.to_dict(), allow_nan=False)
+    assert inspect_model(write_graph(path, tmp_path / "logs")).inputs[0].name == "image"
+
+
+def test_work_grows_with_the_file_and_no_faster(tmp_path):
+    tensor = {"class_name": "__keras_tensor__", "config": {"keras_history": ["image", 0, 0]}}
+    same = {"class_name": "Add", "name": "a/", "config": {"name": "a/"},
+            "inbound_nodes": [{"args": [[tensor] * 200_000], "kwargs": {}}]}  # fmt: skip
+    inner = {"layers": [image_layer([None, 9, 9, 3]), same], "output_layers": [["a/", 0, 0]]}
+    wide = {"class_name": "Functional", "config": inner}
+    alike = GraphBuilder()
+    for number in range(15_000):
+        # All names become the same once their characters are valid.
+        alike.add("NoSuch", f"{'?' * (number % 120)}{chr(0x4E00 + number // 120)}", "x")
+    decoders = GraphBuilder()
+    for number in range(15_000):
+        decoders.add("NoSuch", f"source{number}")
+        decoders.add("DecodeJpeg", f"decoder{number}", f"source{number}")
+    for path in (
+        keras_archive(tmp_path / "wide.keras", wide),
+        alike.save(tmp_path / "alike.pb"),
+        decoders.save(tmp_path / "decoders.pb"),
+    ):
+        started = time.process_time()
+        write_graph(path, tmp_path / "logs")
+        assert time.process_time() - started < 5, path
+
+
+def test_hdf5_keeps_a_hard_limit_on_memory(models, monkeypatch, capsys):
+    resource = pytest.importorskip("resource")  # Windows has none.
+    given = []
+    hard = 3 * 2**30
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (hard, hard))
+    monkeypatch.setattr(resource, "setrlimit", lambda kind, limits: given.append(limits))
+    monkeypatch.setattr(sys, "argv", ["hdf5_files", str(models / "model.h5"), ""])
+    hdf5_files._main()
+    assert json.loads(capsys.readouterr().out)["data_sets"]
+    assert given == [(2 * 2**30, hard), (0, 0)]
+
+
 def test_wrong_files_give_one_line(models, tmp_path):
     cases = {
         "empty.pb": (b"", "is empty"),
@@ -258,6 +374,8 @@ def test_wrong_files_give_one_line(models, tmp_path):
         "cut.keras": ((models / "model.keras").read_bytes()[:-100], "zip"),
         "cut.tflite": ((models / "model.tflite").read_bytes()[:3000], "behind its end|own end"),
         "deep.keras": (None, "no model that can be read|JSON"),
+        "secret.keras": (odd_archive(1, zipfile.ZIP_DEFLATED), "encrypted"),
+        "lzma.keras": (odd_archive(0, zipfile.ZIP_LZMA), "no model that can be read"),
     }
     for name, (content, message) in cases.items():
         path = tmp_path / name
@@ -275,6 +393,17 @@ def test_wrong_files_give_one_line(models, tmp_path):
         inspect_model(tmp_path / "nowhere")
     with pytest.raises(UserError, match="neither a file nor a folder"):
         inspect_model("/dev/zero")
+
+
+def odd_archive(flags, method):
+    """Returns a zip archive whose only member claims to be encrypted or compressed otherwise."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr("config.json", b"\x09\x04\x05\x00\xff" + b"\xff" * 50)
+    data = bytearray(packed.getvalue())
+    for start, at in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        struct.pack_into("<HH", data, data.index(start) + at, flags, method)
+    return bytes(data)
 
 
 def varint(value):
@@ -350,6 +479,27 @@ def test_bombs_are_harmless(tmp_path):
         assert time.monotonic() - started < 10, name
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     assert grown < 150, f"{grown} MiB more"
+
+
+def record(body):
+    return struct.pack("<Q", len(body)) + bytes(4) + body + bytes(4)
+
+
+@pytest.mark.parametrize("tail", ["scalars", "damaged", "preallocated"])
+def test_a_graph_is_found_whatever_follows_it_in_the_log(models, tmp_path, tail, monkeypatch):
+    log = next(write_graph(models / "frozen.pb", tmp_path / "logs").iterdir())
+    more = {
+        "scalars": record(message(5, message(1, message(1, b"loss") + b"\x15\0\0\0\0"))) * 30_000,
+        "damaged": record(b"\xff" * 20) + record(message(5, b"\x07")),
+        "preallocated": bytes(80_000_000),
+    }
+    with log.open("ab") as file:
+        file.write(more[tail])
+    # Fewer than the scalars need together.
+    monkeypatch.setattr(wire.Budget, "__init__", lambda self, size: setattr(self, "left", 50_000))
+    started = time.process_time()
+    assert inspect_model(log).backbone.name == "mobilenet_0.25"
+    assert time.process_time() - started < 3
 
 
 def test_huge_sparse_file_is_refused_at_once(tmp_path):

@@ -1,5 +1,6 @@
 """Tells from a graph what its file doesn't state: value range, classes, bottleneck."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -15,6 +16,7 @@ _LAB_INCEPTION_INPUT = "Mul"
 _FROM_SCORES = {"score", "activation", "same", "flat", "arithmetic"}
 _HIDDEN = {"dense", "activation", "score", "arithmetic", "norm"}
 _WEIGHTED = {"dense", "conv"}
+_FIRST_LAYERS = {"conv", "depthwise", "separable"}
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ def _from_pixels(step: Affine, source: RangeSource, detail: str, order: str = "R
         zip(step.scale * (width // len(step.scale)), step.offset * (width // len(step.offset)),
             strict=True)
     )  # fmt: skip
-    if any(not scale for scale, _ in pairs):
+    if not all(1e-12 < abs(scale) < 1e12 for scale, _ in pairs):
         return ValueFacts()
     if len(set(pairs)) == 1:
         pairs = pairs[:1]
@@ -44,6 +46,8 @@ def _from_pixels(step: Affine, source: RangeSource, detail: str, order: str = "R
     means = tuple(_tidy(0.0 - offset / scale) for scale, offset in pairs)
     stds = tuple(_tidy(1 / scale) for scale, _ in pairs)
     span = _tidy(min(ends)), _tidy(max(ends))
+    if not all(map(math.isfinite, (*span, *means, *stds))):
+        return ValueFacts()
     return ValueFacts(span, means, stds, "BGR" if order == "BGR" else "RGB", source, detail)
 
 
@@ -74,7 +78,8 @@ def value_facts(
     if node.role == "arithmetic":
         inside = _compose(reversed(list(walk_back(graph, node, constants))))
         return _from_pixels(inside, "constants in the graph", f"made by {describe(inside)}")
-    inside = _compose(_after(graph, node, constants))
+    steps, first = _after(graph, node, constants)
+    inside = _compose(steps)
     span = raw_range(inside)
     if span is not None:
         keras = node.op == "InputLayer"
@@ -86,6 +91,9 @@ def value_facts(
     spec = BACKBONES.get(backbone or "")
     if spec is None or spec.preprocessing == "inside":
         return ValueFacts()
+    if first is None or first.role not in _FIRST_LAYERS:
+        # What stands before the network may make its values from any others.
+        return ValueFacts()
     step, detail = PREPROCESSING[spec.preprocessing], f"what {spec.name} was trained with"
     if node.name == _LAB_INCEPTION_INPUT:
         return _from_pixels(Affine((1 / 128,), (-1.0,)), "known backbone", detail)
@@ -93,20 +101,24 @@ def value_facts(
     return _from_pixels(Affine(step.scale, step.offset), "known backbone", detail, order)
 
 
-def _after(graph: Graph, node: Node, constants: frozenset[str]) -> list[Node]:
-    """Returns the nodes behind an input up to where data is more than scaled and shifted."""
+def _after(graph: Graph, node: Node, constants: frozenset[str]) -> tuple[list[Node], Node | None]:
+    """Returns the nodes behind an input that only scale and shift, and the one that ends them.
+
+    The latter is None where data goes several ways or nowhere.
+    """
     readers = consumers(graph)
     found: list[Node] = []
     for _ in range(30):
         following = [graph.nodes[name] for name in readers[node.name]]
         following = [one for one in following if one.role != "shape" and one.name not in constants]
-        if len(following) != 1 or following[0].role not in ("same", "resize", "arithmetic"):
+        if len(following) != 1:
             break
         node = following[0]
-        if node.role == "arithmetic" and node.affine is None:
-            break
+        known = node.role == "arithmetic" and node.affine is not None
+        if not known and node.role not in ("same", "resize"):
+            return found, node
         found.append(node)
-    return found
+    return found, None
 
 
 def _compose(nodes: Iterable[Node]) -> Affine:
@@ -117,22 +129,28 @@ def _compose(nodes: Iterable[Node]) -> Affine:
     return whole
 
 
-def find_classifier(graph: Graph, constants: frozenset[str]) -> Node | None:
-    """Returns the layer with weights that gives the scores; None for a network without a head."""
-    for name in graph.outputs[:8]:
-        seen: set[str] = set()
-        shape = graph.nodes[name].shape
-        for node in walk_back(graph, graph.nodes[name], constants):
-            if node.role == "dense" and node.units:
-                return node
-            if node.role == "conv" and node.units:
-                flat = shape is not None and (len(shape) == 2 or shape[1:3] == (1, 1))
-                if flat or (shape is None and seen & {"score", "flat"}):
-                    return node
-                break
-            if node.role not in _FROM_SCORES:
-                break
-            seen.add(node.role)
+@dataclass(frozen=True)
+class Classifier:
+    """The layer with weights that gives an output; `scores` where they become probabilities."""
+
+    layer: Node
+    scores: bool
+
+
+def find_classifier(graph: Graph, output: str, constants: frozenset[str]) -> Classifier | None:
+    """Returns what gives the scores of one output; None for an output that is no scores."""
+    seen: set[str] = set()
+    shape = graph.nodes[output].shape
+    for node in walk_back(graph, graph.nodes[output], constants):
+        found = Classifier(node, node.scores or "score" in seen)
+        if node.role == "dense" and node.units:
+            return found
+        if node.role == "conv" and node.units:
+            flat = shape is not None and (len(shape) == 2 or shape[1:3] == (1, 1))
+            return found if flat or (shape is None and seen & {"score", "flat"}) else None
+        if node.role not in _FROM_SCORES:
+            break
+        seen.add(node.role)
     return None
 
 

@@ -28,7 +28,7 @@ def affine_of(op: str, operands: Sequence[tuple[float, ...] | None]) -> Affine |
         return None
     constant_first = unknown[0] == 1
     constant = operands[0] if constant_first else operands[1]
-    if not constant or any(abs(value) > 1e12 for value in constant):
+    if not constant or not all(abs(value) <= 1e12 for value in constant):  # NaN too
         return None
     kind = op.lower().replace("_", "")
     if kind in ("add", "addv2", "biasadd"):

@@ -12,6 +12,8 @@ from xferlearn.graphs.report import BackboneReport, BottleneckReport, GraphRepor
 from xferlearn.graphs.wire import MalformedError
 
 _MOST_BYTES = 16 * 2**20
+# Values beyond, or ranges narrower than one part of it, are damage, and JSON has no infinity.
+_LARGEST = 1e12
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ def _text(value: Any) -> str | None:
 def _range(value: Any) -> tuple[float, float] | None:
     if not isinstance(value, list) or len(value) != 2:
         return None
-    if not all(isinstance(end, (int, float)) for end in value):
+    if not all(isinstance(end, (int, float)) and abs(end) <= _LARGEST for end in value):
         return None
     return float(value[0]), float(value[1])
 
@@ -140,7 +142,7 @@ def _input(told: InputReport, metadata: BundleMetadata, stated: Any) -> InputRep
         channels=stated("channels", metadata.channels, told.channels),
         value_range=span,
     )
-    if metadata.value_range is None or span is None or span[0] == span[1]:
+    if metadata.value_range is None or span is None or abs(span[1] - span[0]) < 1 / _LARGEST:
         return one
     std = 255 / (span[1] - span[0])
     return replace(

@@ -1,28 +1,29 @@
 """Looks at a model file of any format and reports what a user of it needs to know."""
 
 import json
-import struct
-import zipfile
-import zlib
 from collections import Counter
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from xferlearn.backbones.table import BACKBONES
 from xferlearn.errors import UserError
-from xferlearn.graphs.analysis import ValueFacts, find_bottleneck, find_classifier, value_facts
+from xferlearn.graphs.analysis import (
+    Classifier,
+    ValueFacts,
+    find_bottleneck,
+    find_classifier,
+    value_facts,
+)
 from xferlearn.graphs.bundle_metadata import with_metadata
 from xferlearn.graphs.formats import ModelFile, read_model_file
 from xferlearn.graphs.layers import Graph, Node, Shape, constant_names, reachable
 from xferlearn.graphs.report import BackboneReport, GraphReport, InputReport, OutputReport
 from xferlearn.graphs.signatures import recognise_backbone
+from xferlearn.graphs.wire import DAMAGE, MalformedError
 
-# All that parsing hostile bytes may raise; anything else is a bug and shall be seen.
-_DAMAGE = (
-    ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError, EOFError,
-    NotImplementedError, struct.error, zlib.error, zipfile.BadZipFile,
-)  # fmt: skip
 _MOST_ENDS = 16
+# What an input takes of which not even the number of axes is known, if it takes pixels.
+_PIXELS = {"float16", "bfloat16", "float32", "float64", "uint8", "int8"}
 Layout = Literal["NHWC", "NCHW", "unknown"]
 
 
@@ -31,8 +32,8 @@ def inspect_model(path: str | Path) -> GraphReport:
 
     Args:
         path: a model folder of this package, a `.keras` or `.h5` file, a SavedModel folder or its
-            saved_model.pb, a TF1 frozen graph, a `.tflite` or `.onnx` file, a TensorBoard folder
-            or an event file. The type is told from the content.
+            saved_model.pb, a TF1 frozen graph, a `.tflite` or `.onnx` file, OpenVINO's `.xml`, a
+            TensorBoard folder or an event file. The type is told from the content.
 
     Returns:
         The report. Example: inspect_model("retrained_graph.pb").inputs[0].resolution
@@ -61,7 +62,7 @@ def open_model(path: str | Path) -> tuple[ModelFile, GraphReport]:
         raise UserError(f"{path} can't be read: {error.strerror or error}.") from None
     except json.JSONDecodeError as error:
         raise UserError(f"{path} is damaged: its JSON breaks off at {error.pos}.") from None
-    except _DAMAGE as error:
+    except DAMAGE as error:
         reason = str(error).partition("\n")[0][:200] or type(error).__name__
         raise UserError(f"{path} is no model that can be read: {reason}.") from None
     return held, report
@@ -70,6 +71,7 @@ def open_model(path: str | Path) -> tuple[ModelFile, GraphReport]:
 def build_report(path: str, held: ModelFile) -> GraphReport:
     """Works out a report from a graph and, for a model folder, its metadata."""
     graph = held.graph
+    _check_sizes(graph)
     constants = constant_names(graph)
     signature = recognise_backbone(graph)
     spec = BACKBONES.get(signature.name) if signature else None
@@ -77,14 +79,20 @@ def build_report(path: str, held: ModelFile) -> GraphReport:
     if signature:
         size = spec.image_size if spec else None
         backbone = BackboneReport(signature.name, signature.title, size)
-    classifier = find_classifier(graph, constants)
     inputs = [_input(graph, name, constants, backbone) for name in graph.inputs[:_MOST_ENDS]]
-    inputs.sort(key=lambda one: ("image", "encoded image", "values").index(one.kind))
-    outputs = tuple(_output(graph, name) for name in graph.outputs[:_MOST_ENDS])
+    kinds = ("image", "encoded image", "values")
+    inputs.sort(key=lambda one: (kinds.index(one.kind), one.shape is None))
+    ends = [
+        (find_classifier(graph, name, constants), name, place)
+        for place, name in enumerate(graph.outputs[:_MOST_ENDS])
+    ]
+    ends.sort(key=lambda end: (end[0] is None, end[0] is None or not end[0].scores))
+    outputs = tuple(_output(graph, *end) for end in ends)
+    classifier = next((end[0].layer for end in ends if end[0] is not None), None)
     notes = list(graph.notes)
-    for ends, word in ((graph.inputs, "inputs"), (graph.outputs, "outputs")):
-        if len(ends) > _MOST_ENDS:
-            notes.append(f"{_MOST_ENDS} of {len(ends)} {word} are shown.")
+    for names, word in ((graph.inputs, "inputs"), (graph.outputs, "outputs")):
+        if len(names) > _MOST_ENDS:
+            notes.append(f"{_MOST_ENDS} of {len(names)} {word} are shown.")
     if graph.unsafe_layers:
         notes.append(
             "Layers with code in them: loading this file runs it. Load it only if you trust it."
@@ -97,7 +105,7 @@ def build_report(path: str, held: ModelFile) -> GraphReport:
         producer=graph.producer,
         inputs=tuple(inputs),
         outputs=outputs,
-        classes=_classes(graph, classifier),
+        classes=_classes(outputs[0], classifier) if classifier else None,
         labels=(),
         backbone=backbone,
         bottleneck=find_bottleneck(graph, classifier, constants),
@@ -118,10 +126,16 @@ def _parameters(graph: Graph) -> int | None:
     return sum(graph.nodes[name].elements for name in needed) or None
 
 
-def _classes(graph: Graph, classifier: Node | None) -> int | None:
-    if classifier is None:
-        return None
-    shape = graph.nodes[graph.outputs[0]].shape
+def _check_sizes(graph: Graph) -> None:
+    """Raises MalformedError for a size that no tensor has, and that not every format can state."""
+    for node in graph.nodes.values():
+        for size in (*(node.shape or ()), node.units, node.fan_in):
+            if size is not None and not -(2**63) <= size < 2**63:
+                raise MalformedError("an operation in it claims a size of over 63 bits")
+
+
+def _classes(scores: OutputReport, classifier: Node) -> int | None:
+    shape = scores.shape
     return (shape[-1] if shape and len(shape) == 2 else None) or classifier.units
 
 
@@ -133,7 +147,7 @@ def _input(
     kind: Literal["image", "encoded image", "values"] = "image"
     if node.dtype == "string":
         kind, facts = "encoded image", ValueFacts(source="not needed", detail="JPEG or PNG bytes")
-    elif layout == "unknown" and node.shape is not None:
+    elif layout == "unknown" and (node.shape is not None or node.dtype not in _PIXELS):
         kind, facts = "values", ValueFacts(order="")
     else:
         facts = value_facts(graph, node, constants, backbone.name if backbone else None)
@@ -166,11 +180,13 @@ def _image_axes(shape: Shape | None) -> tuple[Layout, int | None, int | None, in
     return "NCHW", shape[2], shape[3], shape[1]
 
 
-def _output(graph: Graph, name: str) -> OutputReport:
-    node: Any = graph.nodes[name]
+def _output(graph: Graph, classifier: Classifier | None, name: str, place: int) -> OutputReport:
+    node = graph.nodes[name]
     shape = node.shape
-    if shape is None and node.role in ("score", "activation", "arithmetic", "same"):
+    if shape is None and classifier is not None and classifier.layer.role == "dense":
         # Scores have the shape of the layer that makes them, and TF1 files state no shapes.
-        only = find_classifier(graph, constant_names(graph))
-        shape = (None, only.units) if only is not None and only.role == "dense" else None
-    return OutputReport(graph.output_names.get(name, name), node.tensor or name, shape, node.dtype)
+        alike = node.role in ("score", "activation", "arithmetic", "same", "dense")
+        shape = (None, classifier.layer.units) if alike else None
+    return OutputReport(
+        graph.output_names.get(name, name), node.tensor or name, shape, node.dtype, place
+    )

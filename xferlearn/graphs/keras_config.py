@@ -1,5 +1,6 @@
 """Keras model configurations (JSON): layers, connections and shapes, with nothing deserialised."""
 
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -85,9 +86,15 @@ def _numbers(value: Any) -> tuple[float, ...] | None:
 def _shape(value: Any) -> Shape | None:
     if not isinstance(value, (list, tuple)) or len(value) > 32:
         return None
-    if not all(size is None or (isinstance(size, int) and size >= 0) for size in value):
+    if not all(size is None or _whole(size) is not None for size in value):
         return None
     return tuple(value)
+
+
+def _whole(value: Any) -> int | None:
+    """Returns a size that other formats can state too, None for whatever else stands there."""
+    fits = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
+    return value if fits else None
 
 
 def _dtype(value: Any) -> str:
@@ -211,6 +218,9 @@ class _Reader:
         role = role_of(op)
         if role == "conv" and isinstance(settings.get("groups"), int) and settings["groups"] > 1:
             role = "depthwise"
+        activation = role_of(str(settings.get("activation")))
+        if role == "activation" and activation == "score":
+            role = activation
         units = settings.get("filters", settings.get("units"))
         inputs = tuple(dict.fromkeys(end for source in sources for end in self.resolve(source)))
         fed = self.nodes.get(inputs[0]) if len(inputs) == 1 else None
@@ -224,7 +234,8 @@ class _Reader:
             _resized(settings) if role == "resize" else None,
             _dtype(settings.get("dtype")),
             role,
-            units=units if isinstance(units, int) else None,
+            units=_whole(units),
+            scores=activation == "score",
             affine=_affine(op, settings, operands),
             tensor=name,
         )
@@ -243,10 +254,8 @@ class _Reader:
 
 
 def _resized(settings: Mapping[str, Any]) -> Shape | None:
-    height, width = settings.get("height"), settings.get("width")
-    if isinstance(height, int) and isinstance(width, int):
-        return None, height, width, None
-    return None
+    height, width = _whole(settings.get("height")), _whole(settings.get("width"))
+    return None if height is None or width is None else (None, height, width, None)
 
 
 def _affine(kind: str, settings: Mapping[str, Any], operands: tuple[Any, ...]) -> Affine | None:
@@ -259,15 +268,15 @@ def _affine(kind: str, settings: Mapping[str, Any], operands: tuple[Any, ...]) -
             stds = [value**0.5 for value in variance]
             offset = tuple(-value / std for value, std in zip(mean, stds, strict=True))
             return Affine(tuple(1 / std for std in stds), offset)
-        # An adapted layer keeps its mean among the weights; it changes nothing that is known here.
-        return Affine()
+        # An adapted layer keeps its mean among the weights.
+        return None
     return affine_of(kind.replace("truediv", "TrueDivide"), operands)
 
 
 def _tensors(value: Any) -> Iterator[Mapping[str, Any]]:
-    queue = [value]
+    queue = deque([value])
     while queue:
-        one = queue.pop(0)
+        one = queue.popleft()
         if isinstance(one, dict):
             if one.get("class_name") == "__keras_tensor__":
                 yield one

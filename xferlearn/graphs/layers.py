@@ -29,9 +29,15 @@ _ROLE_OPS = {
     " rescaling normalization",
     "same": "identity identityn dropout placeholderwithdefault cast squeeze expanddims unsqueeze"
     " checknumerics stopgradient quantize dequantize quantizelinear dequantizelinear readvariableop"
-    " transpose fakequant fakequantwithminmaxvars spatialdropout2d ensureshape",
+    " transpose fakequant fakequantwithminmaxvars spatialdropout2d ensureshape"
+    # Augmentation: outside of training these change nothing.
+    " randombrightness randomcolordegeneration randomcolorjitter randomcontrast"
+    " randomelastictransform randomerasing randomflip randomgaussianblur randomgrayscale randomhue"
+    " randominvert randomperspective randomposterization randomrotation randomsaturation"
+    " randomsharpness randomshear randomtranslation randomzoom gaussiannoise gaussiandropout"
+    " alphadropout",
     "resize": "resizing resizebilinear resizebicubic resizenearestneighbor resize centercrop"
-    " zeropadding2d pad",
+    " randomcrop zeropadding2d pad",
     "decode": "decodejpeg decodepng decodeimage decodebmp decodegif",
     "shape": "shape size rank",
 }
@@ -76,6 +82,7 @@ class Node:
         role: format-neutral, see `role_of`.
         units: output channels, where it has weights.
         fan_in: input channels, where it has weights.
+        scores: whether a softmax or sigmoid is part of it, as in a Dense layer of Keras.
         affine: what it does to values, where that is arithmetic with constants.
         elements: number of values, for a constant or variable.
         tensor: the name by which the file's own runtime calls its result.
@@ -91,6 +98,7 @@ class Node:
     role: str = ""
     units: int | None = None
     fan_in: int | None = None
+    scores: bool = False
     affine: Affine | None = None
     elements: int = 0
     tensor: str = ""

@@ -69,12 +69,17 @@ class InputReport:
 
 @dataclasses.dataclass(frozen=True)
 class OutputReport:
-    """One output; fields as in `InputReport`."""
+    """One output; fields as in `InputReport`.
+
+    Attributes:
+        place: its index among the outputs in the model's own order.
+    """
 
     name: str
     tensor_name: str
     shape: Shape | None
     dtype: str
+    place: int = 0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -134,18 +134,20 @@ def suggested_commands(report: GraphReport) -> list[str]:
     """Returns the command that labels a photo, and the lab's form of it with all its flags.
 
     The lab's label_image.py reads frozen graphs only; for the other formats its flags are shown
-    with this package's command, which knows them. Names from the file are quoted for the shell.
+    with this package's command, which knows them. The lab's script takes one whole number each
+    for mean and std: for a network that needs others its command is left out. Names from the file
+    are quoted for the shell.
     """
     one = report.image_input
     if one is None or not report.outputs or report.format == "tensorboard" or report.unsafe_layers:
         return []
-    path = shlex.quote(report.path)
-    commands = [f"xferlearn label --model={path} PHOTO"]
+    path = printable(report.path, len(report.path))
+    commands = [f"xferlearn label --model={shlex.quote(path)} PHOTO"]
     size = report.backbone.image_size if report.backbone and report.backbone.image_size else 224
     lab = report.format == "frozen_graph"
     flags = {
-        "graph": report.path,
-        "labels": _labels_beside(Path(report.path)),
+        "graph": path,
+        "labels": printable(_labels_beside(Path(report.path)), 10_000),
         "input_layer": one.name,
         "output_layer": report.outputs[0].name,
         "input_height": str(one.height or size),
@@ -156,6 +158,8 @@ def suggested_commands(report: GraphReport) -> list[str]:
     }
     if not lab:
         del flags["labels"]
+    elif not flags["input_mean"] or flags["input_std"] in ("", "0"):
+        return commands  # the lab's script would take other values than the network does
     given = [f"--{key}={shlex.quote(value)}" for key, value in flags.items() if value]
     safe = all(value.isprintable() for value in flags.values())
     tool = "python -m label_image" if lab else "xferlearn label"

@@ -6,7 +6,7 @@ tflite-support
 
 import struct
 from dataclasses import dataclass, replace
-from math import prod
+from math import isfinite, prod
 
 from xferlearn.graphs.arithmetic import affine_of, spread
 from xferlearn.graphs.flat import Table, root
@@ -111,7 +111,8 @@ def _read_tensor(tensor: Table, buffers: list[View]) -> _Tensor:
     held = tensor.table(4)
     if held is not None:
         scales, zeros = held.numbers(2, "f", 1), held.numbers(3, "q", 1)
-        quantization = (float(scales[0]), int(zeros[0]) if zeros else 0) if scales else None
+        if scales and isfinite(scales[0]):
+            quantization = (float(scales[0]), int(zeros[0]) if zeros else 0)
     dtype = _DTYPES.get(tensor.value(1, "b"), "unknown")
     return _Tensor(tensor.text(3), shape, dtype, quantization, content)
 

@@ -236,10 +236,10 @@ def _load(path: Path, report: GraphReport, feed: Feed, ends: Ends) -> Runtime:
     if report.format == "onnx":
         return open_onnx(path, feed, output.tensor_name)
     if report.format == "openvino":
-        return open_openvino(path, feed, report.outputs.index(output))
+        return open_openvino(path, feed, output.place)
     if report.format == "frozen_graph":
         return open_frozen_graph(path, feed, output.tensor_name)
-    return open_keras(path, feed, report.outputs.index(output))
+    return open_keras(path, feed, output.place)
 
 
 def _explained(
