@@ -97,6 +97,12 @@ BOMB = '<?xml version="1.0"?><!DOCTYPE net [<!ENTITY a "aaaa">]><net name="&a;">
             "more than 1000000 XML elements",
             id="many elements",
         ),
+        pytest.param(
+            '<net name="a"><layers><layer id="0" name="a" type="Parameter"><output><port>'
+            f"<dim>{'9' * 4000}</dim></port></output></layer></layers></net>",
+            "size of over 63 bits",
+            id="large size",
+        ),
         (
             '<net name="a"><layers><layer id="0" name="a" type="B"><output><port><dim>x</dim>'
             "</port></output></layer></layers></net>",
