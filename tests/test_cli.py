@@ -187,19 +187,44 @@ def test_an_existing_model_is_refused_before_any_work(
 ) -> None:
     model = tmp_path / "model"
     model.mkdir()
-    (model / "metadata.json").write_text("{}")
+    (model / "metadata.json").write_text('{"format_version": 1, "labels": [], "input": {}}')
+    (model / "model.keras").touch()
     # The photos don't exist: a command that began to work would say so.
     line = fails(f"train --image_dir={tmp_path}/none --model_dir={model}", capsys)
     assert "holds a model already" in line
     assert "--overwrite" in line
     line = fails(f"train --image_dir={tmp_path}/none --model_dir={model} --overwrite", capsys)
     assert "Found nothing at" in line
+    (model / "notes").mkdir()
+    line = fails(f"train --image_dir={tmp_path}/none --model_dir={model} --overwrite", capsys)
+    assert "holds notes, which is no part of a model" in line
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("")
-    for more in ("", "--overwrite"):
-        line = fails(f"train --image_dir=x --model_dir={tmp_path}/mine {more}", capsys)
-        assert "is not a model folder" in line
+    for metadata in ("", '{"title": "my thesis"}'):
+        if metadata:
+            (tmp_path / "mine" / "metadata.json").write_text(metadata)
+        for more in ("", "--overwrite"):
+            line = fails(f"train --image_dir=x --model_dir={tmp_path}/mine {more}", capsys)
+            assert "is not a model folder" in line
     assert (tmp_path / "mine" / "thesis.tex").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "flag"),
+    [
+        ("--image_dir={root}/m/photos", "--image_dir={root}/m/photos"),
+        ("--image_dir={root}/p --logs_dir={root}/m/logs", "--logs_dir={root}/m/logs"),
+        ("--image_dir={root}/p --bottleneck_dir={root}/m", "--bottleneck_dir={root}/m"),
+        ("--dataset=elpv --data_dir={root}/m/tfds", "--data_dir={root}/m/tfds"),
+    ],
+)
+def test_nothing_that_is_needed_lies_in_the_model_folder(
+    command: str, flag: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command, flag = (text.format(root=tmp_path) for text in (command, flag))
+    line = fails(f"train --model_dir={tmp_path}/m {command}", capsys)
+    assert f"{flag} lies in --model_dir={tmp_path}/m, which is replaced as a whole" in line
+    assert not (tmp_path / "m").exists()
 
 
 def test_too_few_photos_are_refused_before_any_work(

@@ -19,8 +19,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import xferlearn
 from xferlearn import engines
+from xferlearn.bundles import write_bundle
 from xferlearn.cli import main
-from xferlearn.errors import UserError
+from xferlearn.errors import UserError, XferlearnError
+from xferlearn.manifest import Manifest
 
 pytestmark = pytest.mark.filterwarnings(
     # Keras 3.15 saves variables through NumPy's older __array__ protocol.
@@ -230,6 +232,96 @@ def test_an_existing_folder_is_never_replaced_unasked(train, photo_dir, tmp_path
     assert code == 2
     assert "not a model folder" in err
     assert (diary / "monday.txt").read_text() == "rain"
+
+
+def model_of(number):
+    """Stands in for a Keras model; its file tells which one it is."""
+
+    class Model:
+        def save(self, path):
+            path.write_text(str(number))
+
+    return Model()
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Writes model `number` to tmp_path/m, or elsewhere; returns which one is there then."""
+
+    def run(number, path=tmp_path / "m", **settings):
+        manifest = Manifest(("a", "b"), (), ())
+        write_bundle(path, model_of(number), manifest, {"input": {"height": 1}}, **settings)
+        return int((path / "model.keras").read_text())
+
+    return run
+
+
+def test_two_runs_replace_a_model_at_once(write, tmp_path, monkeypatch):
+    write(1)
+    rename, others = Path.rename, [2]
+
+    def with_another(self, target):
+        moved = rename(self, target)
+        if self.name == "m" and others:
+            write(others.pop(), overwrite=True)
+        return moved
+
+    monkeypatch.setattr(Path, "rename", with_another)
+    assert write(3, overwrite=True) == 3
+    assert not others
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
+
+
+def test_a_model_that_cannot_be_replaced_stays(write, tmp_path, monkeypatch):
+    write(1)
+    rename = Path.rename
+
+    def fail(self, target):
+        if self.suffix == ".tmp":
+            raise OSError(5, "Input/output error")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", fail)
+    with pytest.raises(XferlearnError, match="Input/output error"):
+        write(2, overwrite=True)
+    assert (tmp_path / "m/model.keras").read_text() == "1"
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
+
+
+def test_a_model_that_another_run_wrote_meanwhile_is_not_replaced_unasked(
+    write, tmp_path, monkeypatch
+):
+    mkdir, others = Path.mkdir, [1]
+
+    def with_another(self, **settings):
+        mkdir(self, **settings)
+        if others:
+            write(others.pop())
+
+    monkeypatch.setattr(Path, "mkdir", with_another)
+    with pytest.raises(UserError, match="holds a model already"):
+        write(2)
+    assert (tmp_path / "m/model.keras").read_text() == "1"
+
+
+def test_a_link_to_a_model_folder_is_written_where_it_leads(write, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    (tmp_path / "link").symlink_to(disk / "m")
+    assert write(1, tmp_path / "link") == 1
+    assert write(2, tmp_path / "link", overwrite=True) == 2
+    assert (tmp_path / "link").is_symlink()
+    assert (disk / "m/model.keras").read_text() == "2"
+    assert [path.name for path in disk.iterdir()] == ["m"]
+
+
+def test_what_killed_runs_left_is_cleared_after_a_day(write, tmp_path):
+    for name, age in ((".m.1.tmp", 2), (".m.2.old", 2), (".m.3.tmp", 0), (".other.4.tmp", 2)):
+        (tmp_path / name).mkdir()
+        long_ago = time.time() - age * 86_400
+        os.utime(tmp_path / name, (long_ago, long_ago))
+    write(1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".m.3.tmp", ".other.4.tmp", "m"]
 
 
 def png_claiming(width, height):

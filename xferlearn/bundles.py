@@ -3,11 +3,15 @@
 The folder says everything about itself; nobody has to know sizes, means or layer names.
 """
 
+import contextlib
 import csv
 import dataclasses
+import glob
 import json
+import os
 import shutil
 import tempfile
+import time
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +28,10 @@ LABELS_FILE = "labels.txt"
 METADATA_FILE = "metadata.json"
 PHOTOS_FILE = "photos.csv"
 PHOTO_COLUMNS = ("sha256", "label", "split", "file")
+EXPORTS_DIR = "exports"
+_OWN_NAMES = (MODEL_FILE, LABELS_FILE, METADATA_FILE, PHOTOS_FILE, EXPORTS_DIR)
+_MOST_BYTES = 16 * 2**20
+_STALE_SECONDS = 24 * 3600
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -109,7 +117,7 @@ def check_model_dir(model_dir: str | Path, overwrite: bool) -> None:
     Raises:
         UserError: when there is something that must not be replaced, or nothing can be written.
     """
-    path = Path(model_dir).absolute()
+    path = _real(model_dir)
     try:
         parent = next((parent for parent in path.parents if parent.exists()), path)
         # Rights alone don't tell: a disk may be full, or mounted to be read only.
@@ -123,16 +131,59 @@ def check_model_dir(model_dir: str | Path, overwrite: bool) -> None:
         ) from None
 
 
+def check_outside_model(model_dir: str | Path, name: str, folder: str | Path) -> None:
+    """Checks that a folder that is read or written lies outside of the model folder.
+
+    Args:
+        model_dir: the model folder.
+        name: the setting that names the other one.
+        folder: the other one.
+
+    Raises:
+        UserError: when it would be replaced with the model.
+    """
+    if _real(folder).is_relative_to(_real(model_dir)):
+        raise UserError(
+            f"--{name}={folder} lies in --model_dir={model_dir}, which is replaced as a whole."
+            f" Choose a --{name} outside of it."
+        )
+
+
+def is_bundle(folder: Path) -> bool:
+    """Returns whether a folder's metadata.json is that of a model folder, of any version."""
+    file = folder / METADATA_FILE
+    try:
+        # A .keras file that was unpacked has a metadata.json too, a small one.
+        if not file.is_file() or file.stat().st_size > _MOST_BYTES:
+            return False
+        held: Any = json.loads(file.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(held, dict) and {"format_version", "labels", "input"} <= held.keys()
+
+
+def _real(path: str | Path) -> Path:
+    """Returns where a path leads: a link to a model folder stays one when that is replaced."""
+    return Path(os.path.realpath(path))
+
+
 def _check_replaceable(path: Path, overwrite: bool) -> None:
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return
-    if not (path / METADATA_FILE).is_file():
+    if not is_bundle(path) or not (path / MODEL_FILE).is_file():
         raise UserError(f"{path} exists and is not a model folder. Choose another --model_dir.")
     if not overwrite:
         raise UserError(
             f"{path} holds a model already. Choose another --model_dir, or replace it with"
             " --overwrite."
         )
+    for name in sorted(entry.name for entry in path.iterdir()):
+        # An export that was killed leaves a hidden folder.
+        if name not in _OWN_NAMES and not name.startswith(".export."):
+            raise UserError(
+                f"{path} holds {name}, which is no part of a model and would be deleted with it."
+                " Move it away, or choose another --model_dir."
+            )
 
 
 def write_bundle(
@@ -156,8 +207,7 @@ def write_bundle(
         UserError: when there is something that must not be replaced.
         XferlearnError: when the folder can't be written.
     """
-    path = Path(model_dir).absolute()
-    _check_replaceable(path, overwrite)
+    path = _real(model_dir)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     content = {"format_version": FORMAT_VERSION, "labels": list(manifest.labels), **metadata}
     try:
@@ -169,7 +219,8 @@ def write_bundle(
         # File names that are not valid UTF-8 become escapes, which JSON reads back.
         (temporary / METADATA_FILE).write_text(text, encoding="utf-8", errors="backslashreplace")
         _write_photos(temporary / PHOTOS_FILE, manifest)
-        _replace(path, temporary)
+        _replace(path, temporary, overwrite)
+        _remove_stale(path)
     except OSError as error:
         raise XferlearnError(
             f"Can't write the model to {path}: {error.strerror or error}. Make room there and run"
@@ -180,14 +231,34 @@ def write_bundle(
     return Bundle(Path(model_dir), manifest.labels, content)
 
 
-def _replace(path: Path, temporary: Path) -> None:
-    if path.exists():
-        old = temporary.with_suffix(".old")
-        path.rename(old)
-        temporary.rename(path)
+def _replace(path: Path, temporary: Path, overwrite: bool) -> None:
+    """Puts a new model where it belongs; whatever fails, what was there is there again."""
+    old = temporary.with_suffix(".old")
+    while True:
+        # Another run may move it, and put its own there, at any time.
+        with contextlib.suppress(FileNotFoundError):
+            _check_replaceable(path, overwrite)
+            path.rename(old)
+            os.utime(old)
+        try:
+            temporary.rename(path)
+        except OSError:
+            if not path.exists():
+                with contextlib.suppress(FileNotFoundError):
+                    old.rename(path)
+                raise
         shutil.rmtree(old, ignore_errors=True)
-    else:
-        temporary.rename(path)
+        if not temporary.exists():
+            return
+
+
+def _remove_stale(path: Path) -> None:
+    """Removes what runs that were killed left beside a model; a younger one may be at work."""
+    for ending in ("tmp", "old"):
+        for left in path.parent.glob(f".{glob.escape(path.name)}.*.{ending}"):
+            with contextlib.suppress(OSError):
+                if time.time() - left.stat().st_mtime > _STALE_SECONDS:
+                    shutil.rmtree(left, ignore_errors=True)
 
 
 def _write_photos(path: Path, manifest: Manifest) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from xferlearn.bundles import METADATA_FILE, read_bundle
+from xferlearn.bundles import is_bundle, read_bundle
 from xferlearn.config import ImageConfig, ModelConfig
 from xferlearn.decoding import decoded_batches
 from xferlearn.errors import UserError
@@ -166,7 +166,7 @@ def load_classifier(model: str | Path | None = None, **settings: Any) -> Classif
     """
     config = ModelConfig.of({"model": None if model is None else str(model), **settings})
     predictor = open_predictor(config)
-    ours = model is not None and (Path(model) / METADATA_FILE).is_file()
+    ours = model is not None and is_bundle(Path(model))
     return Classifier(predictor, read_bundle(str(model)).metadata if ours else {}, config)
 
 

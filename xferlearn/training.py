@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from xferlearn import backbones, heads, summaries
-from xferlearn.bundles import Bundle, check_model_dir, write_bundle
+from xferlearn.bundles import Bundle, check_model_dir, check_outside_model, write_bundle
 from xferlearn.callbacks import Training
 from xferlearn.config import ExportConfig, TrainConfig
 from xferlearn.dashboard.summary import write_transfer_summary
@@ -87,9 +87,7 @@ def train_with(config: TrainConfig) -> TrainResult:
     """Trains as `config` says; see `train`."""
     clock = StageClock()
     exporting = _export_config(config)
-    check_model_dir(config.model_dir or "", config.overwrite)
-    if config.image_dir is not None:
-        check_outside(config.image_dir, "model_dir", config.model_dir or "")
+    _check_folders(config)
     if config.unfreeze and config.image_dir and not config.validation_percentage:
         raise _no_validation_error()  # a dataset may have some of its own
     backbones.resolve_backbone(config.backbone, config.image_size)
@@ -182,6 +180,23 @@ def train_with(config: TrainConfig) -> TrainResult:
         problems=tuple(problems),
         seconds=dict(clock.seconds),
     )
+
+
+def _check_folders(config: TrainConfig) -> None:
+    """Sees, before any work, that the model folder replaces nothing that is still needed."""
+    model_dir = config.model_dir or ""
+    check_model_dir(model_dir, config.overwrite)
+    if config.image_dir is not None:
+        check_outside(config.image_dir, "model_dir", model_dir)
+    others = {
+        "image_dir": config.image_dir,
+        "data_dir": config.data_dir,
+        "bottleneck_dir": config.bottleneck_dir,
+        "logs_dir": None if config.summaries == "none" else config.logs_dir,
+    }
+    for name, folder in others.items():
+        if folder is not None:
+            check_outside_model(model_dir, name, folder)
 
 
 def _export_config(config: TrainConfig) -> ExportConfig | None:

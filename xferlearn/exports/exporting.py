@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xferlearn.bundles import MODEL_FILE, Bundle, read_bundle
+from xferlearn.bundles import EXPORTS_DIR, MODEL_FILE, Bundle, read_bundle
 from xferlearn.config import ExportConfig
 from xferlearn.errors import UserError, XferlearnError
 from xferlearn.exports.format_job import FormatJob
@@ -29,7 +29,6 @@ from xferlearn.version import __version__
 if TYPE_CHECKING:
     import keras
 
-EXPORTS_DIR = "exports"
 _STALE_SECONDS = 24 * 3600
 
 

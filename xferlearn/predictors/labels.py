@@ -1,12 +1,10 @@
 """Where a model's labels are: given, in our metadata in or around it, beside it, or nowhere."""
 
 import dataclasses
-import json
 import zipfile
 from pathlib import Path
-from typing import Any
 
-from xferlearn.bundles import METADATA_FILE, Bundle, read_bundle
+from xferlearn.bundles import EXPORTS_DIR, METADATA_FILE, Bundle, is_bundle, read_bundle
 from xferlearn.errors import UserError
 from xferlearn.graphs import GraphReport
 from xferlearn.graphs.text_report import printable
@@ -34,20 +32,8 @@ def find_bundle_around(path: Path) -> Bundle | None:
     """
     path = path.absolute()
     folders = [path, path.parent] if path.is_dir() else [path.parent]
-    folders += [folder.parent for folder in path.parents if folder.name == "exports"]
-    return next((read_bundle(folder) for folder in folders if _is_bundle(folder)), None)
-
-
-def _is_bundle(folder: Path) -> bool:
-    file = folder / METADATA_FILE
-    try:
-        # A .keras file that was unpacked has a metadata.json too, a small one.
-        if not file.is_file() or file.stat().st_size > _MOST_BYTES:
-            return False
-        held: Any = json.loads(file.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(held, dict) and {"format_version", "labels", "input"} <= held.keys()
+    folders += [folder.parent for folder in path.parents if folder.name == EXPORTS_DIR]
+    return next((read_bundle(folder) for folder in folders if is_bundle(folder)), None)
 
 
 def find_labels(
