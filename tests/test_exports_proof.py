@@ -394,6 +394,31 @@ def test_tensorboard(export, writer, tmp_path):
     assert "became" in page
 
 
+def test_a_folder_for_logs_that_cannot_be_is_told_before_the_work(export, model_dir, tmp_path):
+    (tmp_path / "file").touch()
+    code, out, err = export(f"--logs_dir={tmp_path / 'file'}")
+    assert (code, out) == (2, "")
+    assert "Can't write logs to" in err
+    photos = json.loads((model_dir / "metadata.json").read_text())["training"]["image_dir"]
+    code, _, err = export(f"--image_dir={photos}", f"--logs_dir={photos}/logs")
+    assert code == 2
+    assert f"--logs_dir={photos}/logs lies in --image_dir={photos}" in err
+    assert not (model_dir / "exports").exists()
+
+
+def test_logs_that_fail_later_cost_no_export(export, model_dir, tmp_path, monkeypatch):
+    def full(run_dir):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("xferlearn.exports.report.EventWriter", full)
+    code, out, err = export(f"--logs_dir={tmp_path / 'logs'}")
+    assert code == 0
+    assert "frozen_graph" in out
+    assert err.startswith("warning: the logs in ")
+    assert err.endswith("are not complete: [Errno 28] No space left on device.\n")
+    assert report(model_dir)["formats"]["frozen_graph"]["result"] == "ok"
+
+
 def test_in_python(model_dir):
     result = xferlearn.export(model=model_dir, format="frozen_graph")
     assert result.passed

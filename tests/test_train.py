@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 import zlib
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from xferlearn import engines
 from xferlearn.bundles import write_bundle
 from xferlearn.cli import main
 from xferlearn.errors import UserError, XferlearnError
+from xferlearn.labelling import label_photos
 from xferlearn.manifest import Manifest
 
 pytestmark = pytest.mark.filterwarnings(
@@ -542,6 +544,58 @@ def test_evaluate_bad_input(model_dir, make_photo_dir, tmp_path, capsys):
         assert code == 2
         assert message in err
         assert err.count("\n") == 1
+
+
+def test_evaluate_finds_bad_folders_before_its_work(
+    model_dir, make_photo_dir, tmp_path, capsys, monkeypatch
+):
+    photos = make_photo_dir({"red": 1})
+    (tmp_path / "file").touch()
+
+    def refuse(*args):
+        raise AssertionError("photos were labelled")
+
+    monkeypatch.setattr("xferlearn.evaluation.label_photos", refuse)
+    for flag, message in (
+        (f"--logs_dir={tmp_path / 'file'}", "Can't write logs to "),
+        (f"--logs_dir={photos / 'logs'}", f"lies in --image_dir={photos}"),
+        (f"--bottleneck_dir={photos / 'red'}", f"lies in --image_dir={photos}"),
+    ):
+        code = main(["evaluate", f"--model={model_dir}", f"--image_dir={photos}", flag])
+        err = capsys.readouterr().err
+        assert (code, err.count("\n")) == (2, 1), err
+        assert message in err
+    assert sorted(path.name for path in photos.rglob("*")) == ["0000.jpg", "red"]
+
+
+def test_evaluate_keeps_scores_for_the_logs_alone(
+    model_dir, photo_dir, tmp_path, capsys, monkeypatch
+):
+    held, most = [], 0
+
+    def watched(*args):
+        nonlocal most
+        for photo in label_photos(*args):
+            held.append(weakref.ref(photo.scores))
+            yield photo
+            most = max(most, sum(scores() is not None for scores in held))
+
+    monkeypatch.setattr("xferlearn.evaluation.label_photos", watched)
+    flags = [f"--model={model_dir}", f"--image_dir={photo_dir}"]
+    assert main(["evaluate", *flags]) == 0
+    assert most <= 64, "two batches"
+    assert main(["evaluate", *flags, f"--logs_dir={tmp_path / 'logs'}"]) == 0
+    assert most == 90
+
+
+def test_evaluate_without_a_readable_photo_fails(model_dir, make_photo_dir, capsys):
+    photos = make_photo_dir({"red": 2})
+    for path in (photos / "red").iterdir():
+        path.write_bytes(b"?")
+    assert main(["evaluate", f"--model={model_dir}", f"--image_dir={photos}"]) == 1
+    out, err = capsys.readouterr()
+    assert "accuracy  not measured (N=0)" in out
+    assert err == "None of 2 photos could be read.\n"
 
 
 def test_damaged_model_folders(model_dir, photo_dir, tmp_path, capsys):

@@ -118,8 +118,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the words after the program's name; None takes sys.argv.
 
     Returns:
-        0 when all went well; 1 when something failed outside the user's control, or some photo
-        could not be read; 2 for the user's mistakes; 130 when interrupted.
+        0 when all went well; 1 when something failed outside the user's control, an export does
+        not agree with its model, `label` could not read some photo or `evaluate` any; 2 for the
+        user's mistakes; 130 when interrupted.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     for stream in (sys.stdout, sys.stderr):

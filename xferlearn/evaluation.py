@@ -16,7 +16,7 @@ from xferlearn.metrics import Evaluation, Misclassified, evaluate_predictions
 from xferlearn.predictors import bundle_predictor
 from xferlearn.progress import progress_bar
 from xferlearn.runtime import start_tensorflow
-from xferlearn.sources import read_image_dir
+from xferlearn.sources import check_outside, read_image_dir
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +30,8 @@ class EvaluationResult:
         seen: how many evaluated photos the model was trained on ("train") or that chose its
             weights ("validation"): with any, the accuracy is too high.
         run_dir: folder of the run in the logs; None where none was asked for.
-        problems: what could not be written there, a line each.
+        problems: what could not be used as planned, such as a faster engine, or written to the
+            logs, a line each.
     """
 
     evaluation: Evaluation
@@ -70,11 +71,19 @@ def evaluate(**settings: Any) -> EvaluationResult:
 def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
     """Evaluates as `config` says; see `evaluate`."""
     bundle = read_bundle(config.model or "")
-    source = read_image_dir(config.image_dir or "", bundle.labels)
+    image_dir = config.image_dir or ""
+    for name, folder in (("logs_dir", config.logs_dir), ("bottleneck_dir", config.bottleneck_dir)):
+        if folder is not None:
+            check_outside(image_dir, name, folder)
+    source = read_image_dir(image_dir, bundle.labels)
     splits = bundle.photo_splits()
     start_tensorflow()
     predictor = bundle_predictor(bundle, config)
+    run_dir: Path | None = None
+    if config.logs_dir:
+        run_dir = summaries.create_run(config.logs_dir, f"evaluate_{bundle.path.name}")
     truth: list[int] = []
+    predicted: list[int] = []
     scores: list[np.ndarray] = []
     wrong: list[Misclassified] = []
     bad: list[BadPhoto] = []
@@ -89,7 +98,9 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
                 continue
             best = int(photo.scores.argmax())
             truth.append(photo.label)
-            scores.append(photo.scores)
+            predicted.append(best)
+            if run_dir is not None:  # nothing else needs them, and they may be gigabytes
+                scores.append(photo.scores)
             split = splits.get(photo.digest)
             if split in seen:
                 seen[split] += 1
@@ -102,14 +113,12 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
                         float(photo.scores[best]),
                     )
                 )
-    table = np.array(scores, np.float32).reshape(-1, len(bundle.labels))
-    evaluation = evaluate_predictions(bundle.labels, truth, table.argmax(axis=1))
-    run_dir: Path | None = None
+    evaluation = evaluate_predictions(bundle.labels, truth, predicted)
     problems: tuple[str, ...] = ()
-    if config.logs_dir:
-        run_dir = summaries.create_run(config.logs_dir, f"evaluate_{bundle.path.name}")
-        card = _card(bundle.path, config.image_dir or "", evaluation, seen)
-        problems = summaries.write_evaluation(run_dir, evaluation, np.array(truth), table, card)
+    if run_dir is not None:
+        table = np.array(scores, np.float32).reshape(-1, len(bundle.labels))
+        card = _card(bundle.path, image_dir, evaluation, seen)
+        problems += summaries.write_evaluation(run_dir, evaluation, np.array(truth), table, card)
     return EvaluationResult(evaluation, tuple(wrong), tuple(bad), seen, run_dir, problems)
 
 

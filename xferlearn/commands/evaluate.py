@@ -11,7 +11,7 @@ from xferlearn.tables import format_table
 
 
 def run(config: EvaluateConfig) -> int:
-    """Evaluates, and prints the numbers as text or JSON."""
+    """Evaluates, and prints the numbers as text or JSON; returns 1 where none could be read."""
     result = evaluate_with(config)
     for split, count in result.seen.items():
         if count:
@@ -26,6 +26,9 @@ def run(config: EvaluateConfig) -> int:
         print(json.dumps(result.as_dict(), indent=2, ensure_ascii=False))
     else:
         print(report(result))
+    if not result.evaluation.total:
+        print(f"None of {len(result.bad)} photos could be read.", file=sys.stderr)
+        return 1
     return 0
 
 

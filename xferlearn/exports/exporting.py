@@ -24,6 +24,8 @@ from xferlearn.predictors.bundle import bundle_resize
 from xferlearn.predictors.keras_files import check_keras_file
 from xferlearn.progress import progress_bar
 from xferlearn.runtime import core_count, start_tensorflow
+from xferlearn.sources import check_outside
+from xferlearn.summaries import create_run
 from xferlearn.version import __version__
 
 if TYPE_CHECKING:
@@ -82,10 +84,15 @@ def export(**settings: Any) -> ExportResult:
 def export_with(config: ExportConfig) -> ExportResult:
     """Exports as `config` says; see `export`."""
     check_formats(config.formats)
+    if config.image_dir and config.logs_dir:
+        check_outside(config.image_dir, "logs_dir", config.logs_dir)
     bundle = read_bundle(config.model or "")
     check_keras_file(bundle.path / MODEL_FILE)
     start_tensorflow()
     photos = proof_photos(bundle, config.max_photos, config.image_dir)
+    run_dir = None
+    if config.logs_dir:
+        run_dir = create_run(config.logs_dir, f"export_{bundle.path.name}")
     model, reference = _reference(bundle, photos)
     exports = _make_folder(bundle.path / EXPORTS_DIR)
     rows: list[ExportRow] = []
@@ -100,10 +107,9 @@ def export_with(config: ExportConfig) -> ExportResult:
     )
     cells = table_rows(reference, (bundle.path / MODEL_FILE).stat().st_size, tuple(rows))
     report = write_report(exports, about, reference, tuple(rows))
-    run_dir = None
-    if config.logs_dir:
-        run_dir = write_events(config.logs_dir, bundle.path.name, summary, cells, tuple(rows))
     warnings = _warnings(bundle, photos, config)
+    if run_dir is not None:
+        warnings += write_events(run_dir, bundle.path.name, summary, cells, tuple(rows))
     return ExportResult(tuple(rows), cells, summary, warnings, report, run_dir)
 
 

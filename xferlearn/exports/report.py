@@ -10,7 +10,8 @@ from typing import Any
 
 from xferlearn.errors import XferlearnError
 from xferlearn.exports.proof import Proof, Reference, Speed
-from xferlearn.summaries import EventWriter, create_run
+from xferlearn.predictors.base import one_line
+from xferlearn.summaries import EventWriter
 from xferlearn.summaries.card import escape, table
 
 REPORT_FILE = "report.json"
@@ -160,25 +161,20 @@ def write_report(
 
 
 def write_events(
-    logs_dir: str, name: str, summary: str, cells: list[list[str]], rows: tuple[ExportRow, ...]
-) -> Path:
+    run_dir: Path, name: str, summary: str, cells: list[list[str]], rows: tuple[ExportRow, ...]
+) -> tuple[str, ...]:
     """Shows the comparison in TensorBoard: a page with the table, and a scalar a figure.
 
     Args:
-        logs_dir: TensorBoard's folder.
+        run_dir: the run's folder, made by `create_run`.
         name: of the model.
         summary: what was compared on, one sentence.
         cells: as `table_rows` returns them.
         rows: what became of each format.
 
     Returns:
-        Folder of the new run.
-
-    Raises:
-        UserError: the folder can't be made.
-        XferlearnError: the disk is full.
+        What could not be written, a line each.
     """
-    run_dir = create_run(logs_dir, f"export_{name}")
     page = [f"# Exports of {escape(name)}", escape(summary)]
     page.append(table(cells[0], [[escape(cell) for cell in row] for row in cells[1:]]))
     for row in rows:
@@ -192,8 +188,8 @@ def write_events(
                 for tag, value in _scalars(row).items():
                     events.scalar(f"{tag}/{row.format}", value)
     except Exception as error:  # TensorFlow raises its own types on a full disk
-        raise XferlearnError(f"Can't write the logs to {run_dir}: {error}") from None
-    return run_dir
+        return (f"the logs in {run_dir} are not complete: {one_line(error)}",)
+    return ()
 
 
 def _scalars(row: ExportRow) -> dict[str, float]:
