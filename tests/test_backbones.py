@@ -165,6 +165,7 @@ def test_canonical_and_keras_names_resolve_to_their_row(name: str) -> None:
         ("mobilenet_1.0_quantized", None, "quantised graph.*use mobilenet "),
         ("inception_v3", 74, "inception_v3 takes images of at least 75 px. Received: 74 px"),
         ("mobilenet_16", None, "at least 32 px. Received: 16 px"),
+        ("mobilenet_9999", None, "mobilenet takes images of at most 2048 px. Received: 9999 px"),
         ("mobilenet", 0, "at least 32 px. Received: 0 px"),
         ("mobilenet", -224, "at least 32 px. Received: -224 px"),
     ],

@@ -250,12 +250,21 @@ def test_a_version_may_be_named(tmp_path: Path) -> None:
         open_dataset("xferlearn_toy_splits:9.9.9", str(tmp_path))
 
 
-@pytest.mark.parametrize("name", ["", "cifar10/none", "a b", "../elpv", "elpv/none", "cifar10:x"])
+@pytest.mark.parametrize(
+    "name",
+    ["", "cifar10/none", "a b", "../elpv", "elpv/none", "cifar10:x", "mnist/split=1"],
+)
 def test_a_name_that_is_no_name_is_one_line(name: str, tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
         open_dataset(name, str(tmp_path))
     assert "\n" not in str(caught.value)
     assert name in str(caught.value)
+
+
+def test_a_file_for_the_data_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"--data_dir to be a folder\. Found a file at .*file"):
+        open_dataset("xferlearn_toy_splits", str(tmp_path / "file"))
 
 
 @pytest.mark.parametrize("name", ["xferlearn_toy_text", "xferlearn_toy_pair"])

@@ -1,5 +1,6 @@
 """Foreign models as predictors: what is fed, what is read, which labels, and what is refused."""
 
+import io
 import subprocess
 import sys
 import zipfile
@@ -10,6 +11,7 @@ import pytest
 
 from xferlearn.config import ModelConfig
 from xferlearn.errors import UserError
+from xferlearn.labelling import load_classifier
 from xferlearn.predictors import open_predictor
 from xferlearn.predictors.feeding import Feed
 
@@ -335,6 +337,27 @@ def test_several_outputs(tmp_path):
     np.testing.assert_allclose(other.run(pixels()), second, atol=1e-5)
 
 
+def test_outputs_of_text(tmp_path):
+    import tensorflow as tf
+
+    model = small_keras(None, activation="softmax")
+
+    @tf.function(input_signature=[tf.TensorSpec([None, SIDE, SIDE, 3], tf.float32, "image")])
+    def call(image):
+        scores = model(image)
+        return {"a_names": tf.gather(list("wxyz"), tf.argmax(scores, 1)), "scores": scores}
+
+    module = tf.Module()
+    module.model = model
+    tf.saved_model.save(module, str(tmp_path / "m"), signatures={"serving_default": call})
+    (tmp_path / "m/metadata.json").write_text('{"title": "of somebody else"}')
+    assert opened(tmp_path / "m").run(pixels()).shape == (5, 4)
+    with pytest.raises(UserError, match=r"from output `a_names`\. Its values are text; choose"):
+        opened(tmp_path / "m", output_layer="a_names")
+    classifier = load_classifier(tmp_path / "m")
+    assert (len(classifier.labels), classifier.metadata) == (4, {})
+
+
 def test_several_inputs_are_refused(tmp_path):
     import keras
 
@@ -413,6 +436,37 @@ def test_quantised_tflite(tmp_path):
     np.testing.assert_allclose(scores, np.asarray(model(pixels(33) / np.float32(255))), atol=0.03)
     with pytest.raises(UserError, match="takes pixels as they are"):
         opened(tmp_path / "m.tflite", input_mean=127.5, input_std=127.5)
+
+
+def tflite_with(labels):
+    """A TFLite file of four classes with a label file behind it, as TFLite's tools put it."""
+    import tensorflow as tf
+
+    converter = tf.lite.TFLiteConverter.from_keras_model(small_keras(None, activation="softmax"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("warnings.warn", lambda *_, **__: None)
+        buffer = io.BytesIO(converter.convert())
+    with zipfile.ZipFile(buffer, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("labels.txt", labels)
+    return bytearray(buffer.getvalue())
+
+
+def test_labels_inside_of_tflite(tmp_path):
+    data = tflite_with("a\nb\nc\nd\n")
+    (tmp_path / "m.tflite").write_bytes(data)
+    (tmp_path / "labels.txt").write_text("w\nx\ny\nz\n")
+    (tmp_path / "given.txt").write_text("p\nq\nr\ns\n")
+    assert opened(tmp_path / "m.tflite").labels == ("a", "b", "c", "d")
+    given = opened(tmp_path / "m.tflite", labels=str(tmp_path / "given.txt"))
+    assert given.labels == ("p", "q", "r", "s")
+    member, listed = data.rfind(b"PK\x03\x04"), data.rfind(b"PK\x01\x02")
+    encrypted, broken = bytearray(data), bytearray(data)
+    encrypted[member + 6] |= 1
+    encrypted[listed + 8] |= 1
+    broken[member + 40] ^= 0xFF
+    for damaged in (encrypted, broken):
+        (tmp_path / "m.tflite").write_bytes(damaged)
+        assert opened(tmp_path / "m.tflite").labels == ("w", "x", "y", "z")
 
 
 def onnx_model(path, *, batch=1, last="Gemm"):

@@ -613,6 +613,27 @@ def test_damaged_model_folders(model_dir, photo_dir, tmp_path, capsys):
         assert message in err
 
 
+@pytest.mark.parametrize(
+    ("part", "name", "value", "message"),
+    [
+        ("input", "height", float("inf"), "metadata.json is damaged"),
+        ("input", "height", 64, "metadata.json says 64 px, but its model takes 32 x 32"),
+    ],
+)
+def test_metadata_of_another_model(
+    model_dir, photo_dir, tmp_path, capsys, part, name, value, message
+):
+    copy = shutil.copytree(model_dir, tmp_path / "model")
+    metadata = read_metadata(copy)
+    metadata[part][name] = value
+    (copy / "metadata.json").write_text(json.dumps(metadata))
+    for command in (["evaluate", f"--image_dir={photo_dir}"], ["label", str(photo_dir)]):
+        code = main([*command, f"--model={copy}"])
+        err = capsys.readouterr().err
+        assert (code, err.count("\n")) == (2, 1), err
+        assert message in err
+
+
 def test_newer_format_is_refused_by_number(model_dir, photo_dir, tmp_path, capsys):
     copy = shutil.copytree(model_dir, tmp_path / "model")
     text = (copy / "metadata.json").read_text()

@@ -67,16 +67,28 @@ class Bundle:
         """Returns the Keras model: raw pixels in, probabilities out.
 
         Raises:
-            UserError: when the file is missing or damaged.
+            UserError: when the file is missing or damaged, or is not what metadata.json tells of.
         """
         import keras
 
         path = self.path / MODEL_FILE
         try:
-            return keras.saving.load_model(path, compile=False)
+            model = keras.saving.load_model(path, compile=False)
         except Exception as error:  # Keras raises many types on damaged files
             reason = " ".join(str(error).split())[:200]
             raise UserError(f"Can't load {path}: {reason}") from error
+        outputs, sides = model.output_shape[-1], model.input_shape[1:3]
+        if outputs != len(self.labels):
+            raise UserError(
+                f"{self.path} is damaged: {len(self.labels)} labels, but its model gives {outputs}"
+                " scores."
+            )
+        if sides != (self.image_size, self.image_size):
+            raise UserError(
+                f"{self.path} is damaged: its {METADATA_FILE} says {self.image_size} px, but its"
+                f" model takes {' x '.join(map(str, sides))}."
+            )
+        return model
 
     def photo_splits(self) -> dict[bytes, str]:
         """Returns the split of each photo that the model was made from, by SHA-256 digest.
@@ -288,7 +300,7 @@ def read_bundle(model_dir: str | Path) -> Bundle:
         raise UserError(
             f"Expected a model folder, as `train` writes it. {path} has no {METADATA_FILE}."
         ) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise UserError(f"{path / METADATA_FILE} is damaged ({error}).") from None
     if version != FORMAT_VERSION:
         raise UserError(

@@ -8,6 +8,8 @@ from xferlearn.errors import UserError, did_you_mean
 
 # The lab's form: mobilenet_0.50_224, with an optional "_quantized" behind.
 _LAB_FORM = re.compile(r"(?P<base>.+?)(_(?P<alpha>\d\.\d+))?(_(?P<size>\d{2,4}))?(_quantized)?")
+# A side, as for the setting `image_size`; beyond it memory ends before the first photo.
+_MOST_PIXELS = 2048
 _ALIASES: Mapping[str, str] = {"mobilenetv1": "mobilenet", "resnet50v1": "resnet50"}
 
 
@@ -26,8 +28,8 @@ def resolve_backbone(name: str, image_size: int | None = None) -> tuple[Backbone
         The row of BACKBONES and the side of the input in px.
 
     Raises:
-        UserError: the name is unknown or quantised, or the size contradicts the name's or is
-            below the backbone's minimum.
+        UserError: the name is unknown or quantised, or the size contradicts the name's, is below
+            the backbone's minimum or above 2048 px.
 
     Example:
         >>> spec, size = resolve_backbone("MobileNet_0.50_192")
@@ -60,10 +62,9 @@ def resolve_backbone(name: str, image_size: int | None = None) -> tuple[Backbone
             f"{image_size} px; leave one of them out."
         )
     size = named_size or (spec.image_size if image_size is None else image_size)
-    if size < spec.min_size:
-        raise UserError(
-            f"{spec.name} takes images of at least {spec.min_size} px. Received: {size} px."
-        )
+    if not spec.min_size <= size <= _MOST_PIXELS:
+        bound = f"least {spec.min_size}" if size < spec.min_size else f"most {_MOST_PIXELS}"
+        raise UserError(f"{spec.name} takes images of at {bound} px. Received: {size} px.")
     return spec, size
 
 

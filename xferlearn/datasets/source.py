@@ -6,6 +6,7 @@ import io
 import re
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xferlearn.config import TrainConfig
@@ -99,11 +100,14 @@ def open_dataset(name: str, data_dir: str | None = None) -> DatasetSource:
         data_dir: where TensorFlow Datasets keeps its data; None for its default.
 
     Raises:
-        UserError: on an unknown name, or a dataset that is not one photo and one class each.
+        UserError: on an unknown name, a dataset that is not one photo and one class each, or a
+            data_dir that is no folder.
         XferlearnError: when it can't be downloaded or prepared.
     """
     import tensorflow_datasets as tfds
 
+    if data_dir is not None and Path(data_dir).exists() and not Path(data_dir).is_dir():
+        raise UserError(f"Expected --data_dir to be a folder. Found a file at {data_dir}.")
     if name.split(":")[0] == "elpv":
         from xferlearn.datasets import elpv
 
@@ -118,8 +122,8 @@ def open_dataset(name: str, data_dir: str | None = None) -> DatasetSource:
             f"There is no dataset `{name}`.{near} --dataset takes a name of TensorFlow Datasets,"
             " or elpv."
         ) from None
-    # Such as an unknown version or configuration, or a package that its loader needs.
-    except (ValueError, AssertionError, ImportError) as error:
+    # Such as an unknown version, configuration or option, or a package that its loader needs.
+    except (ValueError, TypeError, AssertionError, ImportError) as error:
         raise UserError(f"Dataset `{name}` can't be opened: {_one_line(error)}") from None
     keys = _keys(builder.info)
     if keys is None:

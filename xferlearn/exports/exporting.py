@@ -13,7 +13,7 @@ import numpy as np
 
 from xferlearn.bundles import EXPORTS_DIR, MODEL_FILE, Bundle, read_bundle
 from xferlearn.config import ExportConfig
-from xferlearn.errors import UserError, XferlearnError
+from xferlearn.errors import XferlearnError
 from xferlearn.exports.format_job import FormatJob
 from xferlearn.exports.formats import check_formats
 from xferlearn.exports.photos import ProofPhotos, photo_place, proof_photos
@@ -116,11 +116,6 @@ def export_with(config: ExportConfig) -> ExportResult:
 def _reference(bundle: Bundle, photos: ProofPhotos) -> tuple["keras.Model", Reference]:
     started = time.perf_counter()
     model = bundle.load_model()
-    if model.output_shape[-1] != len(bundle.labels):
-        raise UserError(
-            f"{bundle.path} is damaged: {len(bundle.labels)} labels, but its model gives"
-            f" {model.output_shape[-1]} scores."
-        )
 
     def run(pixels: np.ndarray) -> np.ndarray:
         return np.asarray(model.predict_on_batch(pixels.astype(np.float32)))

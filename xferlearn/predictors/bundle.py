@@ -33,16 +33,10 @@ def bundle_predictor(bundle: Bundle, config: ImageConfig | None = None) -> Predi
         config: engine, precision and folder of the bottlenecks; None for the defaults.
 
     Raises:
-        UserError: when its model is missing or damaged, or has not the labels' number of outputs.
+        UserError: when its model is missing or damaged, or what `config` asks for can't be had.
     """
     check_keras_file(bundle.path / MODEL_FILE)
     model = bundle.load_model()
-    outputs = model.output_shape[-1]
-    if outputs != len(bundle.labels):
-        raise UserError(
-            f"{bundle.path} is damaged: {len(bundle.labels)} labels, but its model gives"
-            f" {outputs} scores."
-        )
     size = bundle.image_size
     cached = None
     # Where the cache can't be used, photos go through the network each time.

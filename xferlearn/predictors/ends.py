@@ -68,18 +68,19 @@ def find_ends(graph: Graph, report: GraphReport, config: ModelConfig) -> Ends:
             )
     if config.output_layer is not None:
         return Ends(fed, _named_output(graph, report, config.output_layer))
-    if not report.outputs:
+    numbers = [one for one in report.outputs if one.dtype != "string"]
+    if not numbers:
         raise UserError(
-            f"{report.path} names no output. Name the operation to read with --output_layer."
+            f"{report.path} names no output of numbers. Name the operation to read with"
+            " --output_layer."
         )
     notes: tuple[str, ...] = ()
-    others = [one.name for one in report.outputs if one.dtype != "string"]
-    if len(others) > 1:
+    if len(numbers) > 1:
         notes = (
-            f"of the outputs {_names(others)} the first is read; choose another with"
-            " --output_layer.",
+            f"of the outputs {_names(one.name for one in numbers)} the first is read; choose"
+            " another with --output_layer.",
         )
-    return Ends(fed, report.outputs[0], notes)
+    return Ends(fed, numbers[0], notes)
 
 
 def _named_input(graph: Graph, report: GraphReport, given: str) -> InputReport:

@@ -1,4 +1,4 @@
-"""Where a model's labels are: given, in our metadata in or around it, beside it, or nowhere."""
+"""Where a model's labels are: given, inside of it, in our metadata around it, beside it, or not."""
 
 import dataclasses
 import zipfile
@@ -55,15 +55,15 @@ def find_labels(
         return _checked(read_label_file(Path(given)), classes, given, path)
     if report.labels:
         return _checked(report.labels, classes, "its metadata", path)
+    inside = _labels_inside(path) if report.format == "tflite" else ()
+    if inside:
+        return _checked(inside, classes, "a label file inside of it", path)
     if bundle is not None:
         return _checked(bundle.labels, classes, str(bundle.path / METADATA_FILE), path)
     folders = (path, path.parent) if path.is_dir() else (path.parent,)
     for file in (folder / name for folder in folders for name in LABEL_FILES):
         if file.is_file():
             return _checked(read_label_file(file), classes, str(file), path)
-    inside = _labels_inside(path) if report.format == "tflite" else ()
-    if inside:
-        return _checked(inside, classes, "a label file inside of it", path)
     retrained = any(one.name == _RETRAINED for one in report.outputs)
     if report.backbone is not None and classes in (1000, 1001) and not retrained:
         return _imagenet(classes)
@@ -113,7 +113,7 @@ def _labels_inside(path: Path) -> tuple[str, ...]:
             name = next(name for name in archive.namelist() if name.endswith(".txt"))
             with archive.open(name) as member:
                 return _lines(member.read(_MOST_BYTES))
-    except (zipfile.BadZipFile, StopIteration, OSError, ValueError, NotImplementedError):
+    except Exception:  # zipfile raises many types on archives that are damaged or encrypted
         return ()
 
 

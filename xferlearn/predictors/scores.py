@@ -67,6 +67,11 @@ def read_scores(ending: Ending, trial: np.ndarray, name: str) -> ScoreReader:
     Raises:
         UserError: when there is not one score a class.
     """
+    if trial.dtype.kind in "OSU":
+        raise UserError(
+            f"Expected one score a class from output `{name}`. Its values are text; choose another"
+            " with --output_layer."
+        )
     axes = [size for size in trial.shape[1:] if size != 1]
     if trial.ndim < 1 or len(axes) > 1 or 0 in trial.shape:
         shape = ", ".join(["any", *map(str, trial.shape[1:])])
