@@ -12,6 +12,7 @@ import pytest
 import xferlearn
 from xferlearn import features, labelling
 from xferlearn.backbones import load_backbone
+from xferlearn.bottlenecks import BottleneckStore, FeatureSpace
 from xferlearn.cli import main
 from xferlearn.config import ImageConfig
 from xferlearn.engines import Engine, EnginePlan, planning
@@ -394,6 +395,46 @@ def test_an_engine_given_up_amid_labelling_leaves_all_scores_right(
     assert networks.photos[("tensorflow", "bfloat16")] == 1
     for a, b in zip(expected, found, strict=True):
         np.testing.assert_allclose(b.scores, a.scores, atol=1e-5, err_msg=b.name)
+
+
+def test_labelling_falls_back_to_float32_and_says_so(
+    colour_model, photo_dir, tmp_path, networks, photo_bytes: PhotoBytes, capsys
+) -> None:
+    """What was cached in the precision of the training is read from there, never from no pixels."""
+    model = shutil.copytree(colour_model, tmp_path / "model")
+    metadata = json.loads((model / "metadata.json").read_text())
+    metadata["feature_space"]["precision"] = "bfloat16"
+    (model / "metadata.json").write_text(json.dumps(metadata))
+    new = tmp_path / "00.jpg"
+    new.write_bytes(photo_bytes("red", 999))
+    known = sorted(str(path) for path in photo_dir.glob("*/*.jpg"))
+    expected = label(model, tmp_path / "other", [*known, str(new)], engine="tensorflow")
+    label(model, tmp_path / "cache", known, engine="tensorflow")
+    for record in (tmp_path / "cache").glob("*/parity-*.json"):
+        record.unlink()
+    networks.factors[("openvino", "bfloat16")] = networks.factors[("tensorflow", "bfloat16")] = 3.0
+    networks.forget()
+    words = [f"--model={model}", f"--bottleneck_dir={tmp_path / 'cache'}", "--format=json"]
+    assert main(["label", *words, *known, str(new)]) == 0
+    out, err = capsys.readouterr()
+    assert ("openvino", "float32") in networks.photos
+    found = [json.loads(line)["labels"] for line in out.splitlines()]
+    for a, labels in zip(expected, found, strict=True):
+        scores = {one["label"]: one["score"] for one in labels}
+        np.testing.assert_allclose(
+            [scores[name] for name in ("blue", "green", "red")], a.scores, atol=1e-5
+        )
+    first, second = err.splitlines()
+    assert first.startswith("warning: openvino bfloat16 differs from float32 TensorFlow")
+    assert second.endswith("openvino float32 is used.")
+    spaces = [json.loads(path.read_text()) for path in (tmp_path / "cache").glob("*/space.json")]
+    rows = {
+        space["precision"]: len(BottleneckStore(tmp_path / "cache", FeatureSpace(**space)))
+        for space in spaces
+    }
+    assert rows == {"bfloat16": len(known), "float32": 1}
+    assert main(["label", *words, str(new), "--precision=bfloat16"]) == 2
+    assert "Use --precision=float32." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

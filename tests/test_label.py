@@ -8,9 +8,12 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
+from xferlearn.bundles import read_bundle
 from xferlearn.cli import main
+from xferlearn.engines import planning
 
 pytestmark = pytest.mark.filterwarnings(
     # Keras 3.15 saves variables through NumPy's older __array__ protocol.
@@ -108,6 +111,99 @@ def test_labels_of_a_model_folder_can_be_translated(model_dir, photos, label, tm
     code, _, err = label(*words, photos / "a_red.jpg")
     assert code == 2
     assert f"deutsch.txt has 2 labels, but {model_dir} gives 3 scores" in err
+
+
+def changed_copy(model_dir, path, change):
+    """A copy of a model folder with other metadata."""
+    shutil.copytree(model_dir, path)
+    metadata = json.loads((path / "metadata.json").read_text())
+    change(metadata)
+    (path / "metadata.json").write_text(json.dumps(metadata))
+    return path
+
+
+def test_synsets_are_readable_in_text_alone(
+    model_dir, photos, photo_bytes, label, tmp_path, capsys
+):
+    synsets = ["n03476684", "n11939491", "n07697537"]
+    model = changed_copy(model_dir, tmp_path / "m", lambda told: told.update(labels=synsets))
+    _, out, _ = label(f"--model={model}", "--top_k=1", photos / "a_red.jpg")
+    assert out.splitlines()[1].split()[:2] == ["n07697537", "hotdog"]
+    for form in ("json", "csv"):
+        _, out, _ = label(f"--model={model}", f"--format={form}", photos / "a_red.jpg")
+        assert "n07697537" in out
+        assert "hotdog" not in out
+    (tmp_path / "wrong/n11939491").mkdir(parents=True)
+    (tmp_path / "wrong/n11939491/1.jpg").write_bytes(photo_bytes("red", 77))
+    assert main(["evaluate", f"--model={model}", f"--image_dir={tmp_path / 'wrong'}"]) == 0
+    out = capsys.readouterr().out
+    assert "1.jpg: n11939491 daisy, taken for n07697537 hotdog" in out
+
+
+def test_scores_that_are_no_numbers_are_null(model_dir, photos, label, tmp_path):
+    model = changed_copy(model_dir, tmp_path / "m", lambda told: None)
+    network = read_bundle(model).load_model()
+    network.layers[-1].set_weights([value * np.nan for value in network.layers[-1].get_weights()])
+    network.save(model / "model.keras")
+    code, out, _ = label(f"--model={model}", "--format=json", photos / "a_red.jpg")
+    assert code == 0
+    assert "NaN" not in out
+    assert [one["score"] for one in json.loads(out)["labels"]] == [None] * 3
+
+
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--device=gpu", "Expected a GPU for --device=gpu"),
+        ("--engine=openvino", "Engine openvino is a package of its own"),
+        ("--precision=bfloat16", "This processor has no bfloat16 arithmetic"),
+        ("--bottleneck_dir={file}", "Can't write bottlenecks to {file}"),
+    ],
+)
+def test_what_was_asked_for_and_cannot_be_had_is_refused(
+    model_dir, photo_dir, tmp_path, capsys, monkeypatch, flag, message
+):
+    monkeypatch.setattr("xferlearn.runtime.gpu_is_visible", lambda: False)
+    monkeypatch.setattr(planning, "openvino_installed", lambda: False)
+    monkeypatch.setattr(planning, "has_bfloat16", lambda: False)
+    (tmp_path / "file").touch()
+    flag, message = (text.format(file=tmp_path / "file") for text in (flag, message))
+    for words in (["label", str(photo_dir)], ["evaluate", f"--image_dir={photo_dir}"]):
+        code = main([*words, f"--model={model_dir}", flag])
+        out, err = capsys.readouterr()
+        assert (code, out) == (2, "")
+        assert message in err
+        assert len(err.splitlines()) == 1
+
+
+def test_a_default_cache_that_cannot_be_used_is_told(
+    model_dir, photos, tmp_path, capsys, monkeypatch
+):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert main(["label", f"--model={model_dir}", str(photos / "a_red.jpg")]) == 0
+    out, err = capsys.readouterr()
+    assert out.splitlines()[1].split()[0] == "red"
+    assert err.startswith("note: all photos go through float32 TensorFlow, and none is cached: ")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    model = changed_copy(
+        model_dir, tmp_path / "m", lambda told: told["feature_space"].update(width=10)
+    )
+    assert main(["label", f"--model={model}", str(photos / "a_red.jpg")]) == 0
+    err = capsys.readouterr().err
+    assert "is damaged (a bottleneck is said to have 10 values, and has 256)" in err
+    assert len(err.splitlines()) == 1
+
+
+def test_a_damaged_cache_is_told(model_dir, photos, label, tmp_path):
+    words = (f"--model={model_dir}", photos / "a_red.jpg")
+    first = label(*words)
+    (shard,) = (tmp_path / "cache").glob("*/*.arrow")
+    shard.write_bytes(shard.read_bytes()[:-100])
+    code, out, err = label(*words)
+    assert (code, out) == first[:2]
+    assert err.startswith(f"warning: Shard {shard} is damaged (")
+    assert len(err.splitlines()) == 1
 
 
 def test_another_fit_is_noted_and_stays_out_of_the_cache(model_dir, photos, label):

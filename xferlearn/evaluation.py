@@ -1,6 +1,7 @@
 """Measures a trained model on photos whose classes are known."""
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from xferlearn.manifest import TRAIN, VALIDATION, BadPhoto
 from xferlearn.metrics import Evaluation, Misclassified, evaluate_predictions
 from xferlearn.predictors import bundle_predictor
 from xferlearn.progress import progress_bar
-from xferlearn.runtime import start_tensorflow
+from xferlearn.runtime import choose_device, start_tensorflow
 from xferlearn.sources import check_outside, read_image_dir
 
 
@@ -46,7 +47,12 @@ class EvaluationResult:
         return {
             **self.evaluation.as_dict(),
             "labels": list(self.evaluation.labels),
-            "misclassified": [dataclasses.asdict(photo) for photo in self.misclassified],
+            "misclassified": [
+                # JSON has no NaN.
+                dataclasses.asdict(photo)
+                | {"score": photo.score if math.isfinite(photo.score) else None}
+                for photo in self.misclassified
+            ],
             "bad_photos": [{"file": bad.name, "reason": bad.reason} for bad in self.bad],
             "seen_in_training": self.seen,
         }
@@ -78,6 +84,7 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
     source = read_image_dir(image_dir, bundle.labels)
     splits = bundle.photo_splits()
     start_tensorflow()
+    choose_device(config.device)
     predictor = bundle_predictor(bundle, config)
     run_dir: Path | None = None
     if config.logs_dir:
@@ -114,7 +121,7 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
                     )
                 )
     evaluation = evaluate_predictions(bundle.labels, truth, predicted)
-    problems: tuple[str, ...] = ()
+    problems = (*predictor.notes, *predictor.problems())
     if run_dir is not None:
         table = np.array(scores, np.float32).reshape(-1, len(bundle.labels))
         card = _card(bundle.path, image_dir, evaluation, seen)

@@ -67,6 +67,7 @@ class Features:
         space_of: Callable[[str], FeatureSpace],
         model: Callable[[], "keras.Model"],
         config: ImageConfig,
+        trained: str | None = None,
     ) -> None:
         """Chooses the engine and opens the store; loads and computes nothing.
 
@@ -74,6 +75,8 @@ class Features:
             space_of: returns the feature space for a precision.
             model: returns the backbone; called only when a photo must be computed.
             config: engine, precision, bottleneck_dir.
+            trained: precision that a head was trained in: with precision "auto" it comes first,
+                and float32 after it.
 
         Raises:
             UserError: when the engine that was asked for can't be had.
@@ -87,7 +90,10 @@ class Features:
         if engine == "auto" and config.device != "cpu" and gpu_is_visible():
             # OpenVINO is for the CPU, and bfloat16 was not measured on a GPU.
             engine, precision = "tensorflow", "float32" if precision == "auto" else precision
-        self._plans = list(plan_engines(engine, precision))
+        choices = [precision]
+        if trained is not None and precision == "auto":
+            choices = list(dict.fromkeys([trained, "float32"]))
+        self._plans = [plan for one in choices for plan in plan_engines(engine, one)]
         self._open()
 
     def _open(self) -> None:

@@ -111,7 +111,8 @@ class Classifier:
 
         Args:
             photos: paths, encoded bytes, or pixels (uint8 or float, [height, width, 3] of any
-                size, RGB, range [0, 255]); they may be mixed.
+                size, RGB, range [0, 255]); they may be mixed. Pixels of exactly the model's size
+                are taken as they are, all others are fitted as files are.
 
         Returns:
             float32, [len(photos), len(labels)], range [0, 1].
@@ -151,7 +152,8 @@ def load_classifier(model: str | Path | None = None, **settings: Any) -> Classif
     """Loads a model folder that `train` wrote, or a model file of any other format.
 
     A SavedModel or frozen graph is a program, and loading it runs it: take it only from someone
-    you trust. `predictor.notes` says what was assumed of a model that does not tell.
+    you trust. `predictor.notes` says what was assumed of a model that does not tell, and
+    `predictor.problems()` what went wrong since, such as an engine that was given up.
 
     Args:
         model: the folder or file.

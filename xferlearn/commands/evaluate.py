@@ -97,6 +97,7 @@ def confusion_table(evaluation: Evaluation) -> str:
 def misclassified_lines(photos: tuple[Misclassified, ...]) -> list[str]:
     """Returns one line for each photo that is labelled wrongly."""
     return [
-        f"  {photo.name}: {photo.truth}, taken for {photo.predicted} ({photo.score:.2f})"
+        f"  {photo.name}: {readable_label(photo.truth)}, taken for"
+        f" {readable_label(photo.predicted)} ({photo.score:.2f})"
         for photo in photos
     ]

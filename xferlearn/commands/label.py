@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import sys
 from collections.abc import Callable, Sequence
 
@@ -11,6 +12,7 @@ from xferlearn.labelling import Labelled, label_photos
 from xferlearn.predictors import open_predictor
 from xferlearn.progress import progress_bar
 from xferlearn.sources import read_files
+from xferlearn.synsets import readable_label
 
 
 def run(config: LabelConfig) -> int:
@@ -32,6 +34,8 @@ def run(config: LabelConfig) -> int:
                 raise UserError(f"{photo.name} can't be used: {photo.problem}.")
             write(photo)
             print(f"{photo.name}: {photo.problem}", file=sys.stderr)
+    for problem in predictor.problems():
+        print(f"warning: {problem}", file=sys.stderr)
     if unreadable:
         print(f"{unreadable} of {source.count} photos could not be read.", file=sys.stderr)
     return 1 if unreadable else 0
@@ -44,7 +48,7 @@ def _text(labels: Sequence[str], top_k: int) -> Writer:
     def write(photo: Labelled) -> None:
         if photo.problem is None:
             print(photo.name)
-            top = photo.top(labels, top_k)
+            top = [(readable_label(label), score) for label, score in photo.top(labels, top_k)]
             width = max(len(label) for label, _ in top)
             for label, score in top:
                 print(f"  {label:<{width}}  {score:.4f}")
@@ -54,7 +58,11 @@ def _text(labels: Sequence[str], top_k: int) -> Writer:
 
 def _json_lines(labels: Sequence[str], top_k: int) -> Writer:
     def write(photo: Labelled) -> None:
-        top = [{"label": name, "score": score} for name, score in photo.top(labels, top_k)]
+        # JSON has no NaN.
+        top = [
+            {"label": name, "score": score if math.isfinite(score) else None}
+            for name, score in photo.top(labels, top_k)
+        ]
         row = {"image": photo.name, "labels": top}
         if photo.problem is not None:
             row["error"] = photo.problem

@@ -37,6 +37,8 @@ class Predictor:
             [batch, len(labels)], range [0, 1] and sum 1 where the model ends in a softmax.
         notes: what was assumed because the model does not tell, a line each.
         cached: scores of photos whose bottlenecks are in the cache; None for models without.
+        problems: returns what went wrong so far without harm to the scores, a line each: engines
+            that were given up, a cache that is damaged or full.
     """
 
     labels: tuple[str, ...]
@@ -46,6 +48,7 @@ class Predictor:
     run: Callable[[np.ndarray], np.ndarray]
     notes: tuple[str, ...] = ()
     cached: "CachedScores | None" = None
+    problems: Callable[[], tuple[str, ...]] = tuple
 
     def knows(self, digest: bytes) -> bool:
         """Returns whether a photo can be scored without its pixels."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xferlearn.bottlenecks import FeatureSpace, ShardWriter
-from xferlearn.bundles import MODEL_FILE, Bundle
+from xferlearn.bundles import METADATA_FILE, MODEL_FILE, Bundle
 from xferlearn.config import ImageConfig
 from xferlearn.engines import build_engine
 from xferlearn.engines.planning import has_bfloat16
@@ -37,15 +37,19 @@ def bundle_predictor(bundle: Bundle, config: ImageConfig | None = None) -> Predi
     """
     check_keras_file(bundle.path / MODEL_FILE)
     model = bundle.load_model()
+    config = config or ImageConfig()
     size = bundle.image_size
-    cached = None
-    # Where the cache can't be used, photos go through the network each time.
-    with contextlib.suppress(UserError, KeyError, TypeError, ValueError):
-        cached = BundleScores(bundle, model, config or ImageConfig())
     predictor = Predictor(bundle.labels, size, size, bundle_resize(bundle), lambda pixels: pixels)
-    if cached is None:
-        return dataclasses.replace(predictor, run=build_engine(model).run)
-    return dataclasses.replace(predictor, run=cached.run, cached=cached)
+    try:
+        cached = BundleScores(bundle, model, config)
+    except UserError as error:
+        if {"engine", "precision", "bottleneck_dir"} & config.changed().keys():
+            raise
+        note = f"all photos go through float32 TensorFlow, and none is cached: {error}"
+        return dataclasses.replace(predictor, run=build_engine(model).run, notes=(note,))
+    return dataclasses.replace(
+        predictor, run=cached.run, cached=cached, problems=lambda: cached.problems
+    )
 
 
 def bundle_resize(bundle: Bundle) -> str:
@@ -70,26 +74,42 @@ class BundleScores:
             config: engine, precision and folder of the bottlenecks.
 
         Raises:
-            UserError: when the cache can't be opened.
-            ValueError: when the model has no such bottleneck.
+            UserError: when the cache can't be opened, the engine that was asked for can't be had,
+                or the metadata are damaged.
         """
-        space = FeatureSpace(**bundle.metadata["feature_space"])
-        trained = space.precision if has_bfloat16() else "float32"
-        if config.precision == "auto":
-            config = dataclasses.replace(config, precision=trained)
-        backbone, self._head = split_classifier(model, bundle.metadata["bottleneck"]["layer"])
+        try:
+            space = FeatureSpace(**bundle.metadata["feature_space"])
+            backbone, self._head = split_classifier(model, bundle.metadata["bottleneck"]["layer"])
+            if space.width != backbone.output_shape[-1]:
+                raise ValueError(
+                    f"a bottleneck is said to have {space.width} values, and has"
+                    f" {backbone.output_shape[-1]}"
+                )
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(f"{bundle.path / METADATA_FILE} is damaged ({error}).") from None
+        bfloat16 = space.precision == "bfloat16" and has_bfloat16()
         self._features = Features(
             lambda precision: dataclasses.replace(space, precision=precision, resize=RESIZE_POLICY),
             lambda: backbone,
             config,
+            "bfloat16" if bfloat16 else "float32",
         )
+        self._first = self._features.store
         self._writing = contextlib.ExitStack()
         self._writer: ShardWriter | None = None
-        self._full = False
+        self._unwritten: list[str] = []
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Engines that were given up so far, and what is wrong with the cache, a line each."""
+        store = self._features.store
+        stores = [self._first] if store is self._first else [self._first, store]
+        damage = [problem for one in stores for problem in one.problems]
+        return (*self._features.fallbacks, *damage, *self._unwritten)
 
     def knows(self, digest: bytes) -> bool:
         """Returns whether a photo's bottleneck is cached."""
-        return digest in self._features.store
+        return digest in self._features.store or digest in self._first
 
     def run(self, pixels: np.ndarray) -> np.ndarray:
         """Returns scores as `Predictor.run` does, without the cache."""
@@ -97,12 +117,15 @@ class BundleScores:
 
     def scores(self, digests: Sequence[bytes], pixels: np.ndarray) -> np.ndarray:
         """Returns scores as `Predictor.scores` does, and caches new bottlenecks."""
-        store = self._features.store
-        known = [i for i, digest in enumerate(digests) if digest in store]
-        new = [i for i, digest in enumerate(digests) if digest not in store]
-        vectors = np.empty((len(digests), store.space.width), np.float32)
-        if known:
-            vectors[known] = store.read([digests[i] for i in known])
+        vectors = np.empty((len(digests), self._features.store.space.width), np.float32)
+        new = list(range(len(digests)))
+        # Photos that the first store knew came without pixels, though the engine may have been
+        # given up since: theirs are of the precision that the head was trained in.
+        for store in (self._features.store, self._first):
+            known = [i for i in new if digests[i] in store]
+            if known:
+                vectors[known] = store.read([digests[i] for i in known])
+            new = [i for i in new if digests[i] not in store]
         if new:
             vectors[new] = self._features.run(pixels[new])
             self._add([(digests[i], vectors[i]) for i in new if digests[i]])
@@ -111,19 +134,21 @@ class BundleScores:
     def flush(self) -> None:
         """Commits the bottlenecks that were computed since."""
         self._writer = None
-        with contextlib.suppress(XferlearnError):  # labels matter more than the cache
+        try:
             self._writing.close()
+        except XferlearnError as error:  # labels matter more than the cache
+            self._unwritten.append(str(error))
 
     def _add(self, rows: list[tuple[bytes, np.ndarray]]) -> None:
-        if self._full:
+        if self._unwritten or not rows:
             return
         try:
             if self._writer is None:
                 self._writer = self._writing.enter_context(self._features.store.writer())
             for digest, vector in rows:
                 self._writer.add(digest, vector)
-        except XferlearnError:
-            self._full = True
+        except XferlearnError as error:
+            self._unwritten.append(str(error))
 
 
 def split_classifier(model: "keras.Model", layer: str) -> tuple["keras.Model", "keras.Model"]:

@@ -26,7 +26,7 @@ from xferlearn.predictors.openvino_files import open_openvino
 from xferlearn.predictors.saved_model import open_saved_model
 from xferlearn.predictors.scores import Ending, find_ending, read_scores
 from xferlearn.predictors.tflite import open_tflite
-from xferlearn.runtime import start_tensorflow
+from xferlearn.runtime import choose_device, start_tensorflow
 
 _DEFAULT_SIZE = 224
 # Only the lab's retrain.py, and the two networks it took, give these names.
@@ -65,13 +65,13 @@ def open_predictor(config: ModelConfig) -> Predictor:
         ('daisy', 'roses')
     """
     if config.backbone:
-        start_tensorflow()
+        _start_tensorflow(config)
         return imagenet_predictor(config.backbone, weights=config.weights, resize=config.resize)
     path = Path(config.model or "")
     if (path / METADATA_FILE).is_file() and (path / MODEL_FILE).is_file():
         bundle = read_bundle(path)
         if not _TOLD & config.changed().keys():
-            start_tensorflow()
+            _start_tensorflow(config)
             return bundle_predictor(bundle, config)
     held, report = open_model(path)
     if report.format in _NOT_RUN:
@@ -87,14 +87,14 @@ def _opened(path: Path, held: ModelFile, report: GraphReport, config: ModelConfi
     stated = _stated_resize(held, bundle)
     resize, resize_notes = _settle_resize(graph, report, config, stated)
     notes = (*ends.notes, *notes, *resize_notes)
-    start_tensorflow()
+    _start_tensorflow(config)
     if report.format == "bundle" and bundle is not None:
         ours = bundle_predictor(bundle, config)
         labels = find_labels(path, config.labels, report, len(ours.labels), bundle)
         # Bottlenecks are cached for photos fitted as in training, not as asked for here.
         cached = ours.cached if resize == ours.resize else None
         return dataclasses.replace(
-            ours, labels=labels.names, resize=resize, notes=notes, cached=cached
+            ours, labels=labels.names, resize=resize, notes=(*notes, *ours.notes), cached=cached
         )
     run, ending, trial = _start(path, report, feed, ends)
     if ending is None:
@@ -109,6 +109,11 @@ def _opened(path: Path, held: ModelFile, report: GraphReport, config: ModelConfi
         lambda pixels: scores.read(run(pixels)),
         (*notes, *scores.notes, *labels.notes),
     )
+
+
+def _start_tensorflow(config: ModelConfig) -> None:
+    start_tensorflow()
+    choose_device(config.device)
 
 
 def _settle_feed(
