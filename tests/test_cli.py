@@ -100,7 +100,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         ),
         (
             "train --image_dir=a --model_dir=/dev/null/m",
-            "Can't write a model to /dev/null/m: Not a",
+            "Can't write to /dev/null: Not a",
         ),
         ("train --overwrite=maybe --image_dir=a --model_dir=b", "--overwrite=maybe"),
         ("train --learning_rate=-1 --image_dir=a --model_dir=b", "`learning_rate` to be above 0"),

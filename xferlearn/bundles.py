@@ -10,13 +10,13 @@ import glob
 import json
 import os
 import shutil
-import tempfile
 import time
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xferlearn.errors import UserError, XferlearnError
+from xferlearn.folders import check_writable
 from xferlearn.manifest import Manifest
 
 if TYPE_CHECKING:
@@ -129,36 +129,9 @@ def check_model_dir(model_dir: str | Path, overwrite: bool) -> None:
     Raises:
         UserError: when there is something that must not be replaced, or nothing can be written.
     """
-    path = _real(model_dir)
-    try:
-        parent = next((parent for parent in path.parents if parent.exists()), path)
-        # Rights alone don't tell: a disk may be full, or mounted to be read only.
-        with tempfile.TemporaryFile(dir=parent):
-            pass
-        _check_replaceable(Path(model_dir), overwrite)
-    except OSError as error:
-        raise UserError(
-            f"Can't write a model to {model_dir}: {error.strerror or error}. Choose another"
-            " --model_dir."
-        ) from None
-
-
-def check_outside_model(model_dir: str | Path, name: str, folder: str | Path) -> None:
-    """Checks that a folder that is read or written lies outside of the model folder.
-
-    Args:
-        model_dir: the model folder.
-        name: the setting that names the other one.
-        folder: the other one.
-
-    Raises:
-        UserError: when it would be replaced with the model.
-    """
-    if _real(folder).is_relative_to(_real(model_dir)):
-        raise UserError(
-            f"--{name}={folder} lies in --model_dir={model_dir}, which is replaced as a whole."
-            f" Choose a --{name} outside of it."
-        )
+    # Beside it, where it is written under another name first.
+    check_writable("model_dir", _real(model_dir).parent)
+    _check_replaceable(Path(model_dir), overwrite)
 
 
 def is_bundle(folder: Path) -> bool:

@@ -11,13 +11,14 @@ from xferlearn import summaries
 from xferlearn.bundles import read_bundle
 from xferlearn.config import EvaluateConfig
 from xferlearn.errors import UserError
+from xferlearn.folders import check_outside
 from xferlearn.labelling import label_photos
 from xferlearn.manifest import TRAIN, VALIDATION, BadPhoto
 from xferlearn.metrics import Evaluation, Misclassified, evaluate_predictions
 from xferlearn.predictors import bundle_predictor
 from xferlearn.progress import progress_bar
 from xferlearn.runtime import choose_device, start_tensorflow
-from xferlearn.sources import check_outside, read_image_dir
+from xferlearn.sources import read_image_dir
 
 
 @dataclasses.dataclass(frozen=True)

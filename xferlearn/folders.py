@@ -29,6 +29,24 @@ def check_outside(image_dir: str, name: str, folder: str | Path) -> None:
         )
 
 
+def check_outside_model(model_dir: str | Path, name: str, folder: str | Path) -> None:
+    """Checks that a folder that is read or written lies outside of the model folder.
+
+    Args:
+        model_dir: the model folder.
+        name: the setting that names the other one.
+        folder: the other one.
+
+    Raises:
+        UserError: when it would be replaced with the model.
+    """
+    if Path(folder).resolve().is_relative_to(Path(model_dir).resolve()):
+        raise UserError(
+            f"--{name}={folder} lies in --model_dir={model_dir}, which is replaced as a whole."
+            f" Choose a --{name} outside of it."
+        )
+
+
 def check_writable(name: str, folder: str | Path) -> None:
     """Checks that files can be written to a folder, which need not be there yet.
 

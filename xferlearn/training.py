@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from xferlearn import backbones, heads, summaries
-from xferlearn.bundles import Bundle, check_model_dir, check_outside_model, write_bundle
+from xferlearn.bundles import Bundle, check_model_dir, write_bundle
 from xferlearn.callbacks import Training
 from xferlearn.config import ExportConfig, TrainConfig
 from xferlearn.dashboard.summary import write_transfer_summary
@@ -22,7 +22,7 @@ from xferlearn.fitting import (
     load_backbone_of,
     prepare,
 )
-from xferlearn.folders import check_outside
+from xferlearn.folders import check_outside, check_outside_model
 from xferlearn.manifest import TEST, VALIDATION, Manifest
 from xferlearn.metrics import Evaluation, Misclassified
 from xferlearn.progress import StageClock

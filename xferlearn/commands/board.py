@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from xferlearn.config import BoardConfig
-from xferlearn.errors import UserError, XferlearnError
+from xferlearn.errors import UserError
 from xferlearn.runtime import start_tensorflow
 
 
@@ -79,7 +79,6 @@ def start_board(config: BoardConfig) -> str:
 
     Raises:
         UserError: the port is taken, or the host is none of this machine.
-        XferlearnError: TensorBoard can't start.
     """
     # TensorBoard imports TensorFlow sooner or later, and not as quietly.
     start_tensorflow()
@@ -103,6 +102,4 @@ def start_board(config: BoardConfig) -> str:
         ) from None
     except (program.TensorBoardServerException, OSError, SystemExit) as error:
         reason = [str(error), *told.getvalue().split("\n\n")][-1].strip()
-        raise XferlearnError(
-            f"TensorBoard can't listen on --host={config.host}: {reason}"
-        ) from None
+        raise UserError(f"TensorBoard can't listen on --host={config.host}: {reason}") from None

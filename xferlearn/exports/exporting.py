@@ -19,12 +19,12 @@ from xferlearn.exports.formats import check_formats
 from xferlearn.exports.photos import ProofPhotos, photo_place, proof_photos
 from xferlearn.exports.proof import Reference, measure_reference
 from xferlearn.exports.report import ExportRow, table_rows, write_events, write_report
+from xferlearn.folders import check_outside
 from xferlearn.manifest import TEST, TRAIN
 from xferlearn.predictors.bundle import bundle_resize
 from xferlearn.predictors.keras_files import check_keras_file
 from xferlearn.progress import progress_bar
 from xferlearn.runtime import core_count, start_tensorflow
-from xferlearn.sources import check_outside
 from xferlearn.summaries import create_run
 from xferlearn.version import __version__
 
