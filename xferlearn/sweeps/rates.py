@@ -3,13 +3,15 @@
 import dataclasses
 import time
 
+import numpy as np
+
 from xferlearn.config import ImageConfig
 from xferlearn.decoding import decoded_batches
 from xferlearn.fitting import Prepared
 from xferlearn.reading import load_photos
 from xferlearn.sources import Selection
 
-MOST_PHOTOS = 128
+MOST_PHOTOS = 256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Rates:
 
 
 def measure_rates(prepared: Prepared, limits: ImageConfig) -> Rates | None:
-    """Measures the stages one after the other; the network once before, to warm up.
+    """Measures the stages one after the other, each without what its start takes.
 
     Returns:
         None where no photo can be read any more.
@@ -34,23 +36,22 @@ def measure_rates(prepared: Prepared, limits: ImageConfig) -> Rates | None:
     photos = prepared.extraction.photos[:MOST_PHOTOS]
     chosen = Selection(prepared.source, {photo.name for photo in photos})
     size = prepared.features.store.space.image_size
-    started = time.perf_counter()
-    batches = [
-        batch.pixels
-        for batch in decoded_batches(
-            # Any other would come out of the decoder black, and at once.
-            (item for item in load_photos(chosen, size, limits) if item.problem is None),
-            size,
-            limits,
-        )
-        if batch.photos
-    ]
-    decoded = time.perf_counter() - started
-    count = sum(len(pixels) for pixels in batches)
+    batches: list[np.ndarray] = []
+    # When decoding began, and when each batch was there.
+    clock = [time.perf_counter()]
+    # Any other would come out of the decoder black, and at once.
+    readable = (item for item in load_photos(chosen, size, limits) if item.problem is None)
+    for batch in decoded_batches(readable, size, limits):
+        if batch.photos:
+            batches.append(batch.pixels)
+            clock.append(time.perf_counter())
     if not batches:
         return None
+    # What passes until the first batch is start-up, which does not grow with the photos.
+    first = 1 if len(batches) > 1 else 0
+    decoded = sum(map(len, batches[first:])) / max(clock[-1] - clock[first], 1e-9)
     prepared.features.run(batches[0])
     started = time.perf_counter()
     for pixels in batches:
         prepared.features.run(pixels)
-    return Rates(count / decoded, count / (time.perf_counter() - started))
+    return Rates(decoded, sum(map(len, batches)) / (time.perf_counter() - started))
