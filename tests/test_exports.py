@@ -257,7 +257,7 @@ import json, shutil, sys
 import numpy as np
 flags = dict(word[2:].partition("=")[::2] for word in sys.argv[1:])
 if "onnx" in flags:
-    if {broken!r} == "build":
+    if {broken!r} == "build" or "fp16" in flags and {broken!r} == "fp16":
         sys.exit("[E] Error[9]: no kernel for this GPU")
     assert flags["minShapes"] == "image:1x32x32x3" and flags["maxShapes"] == "image:32x32x32x3"
     assert ("fp16" in flags) == ("fp16" in flags["saveEngine"])
@@ -354,8 +354,27 @@ def test_trtexec_that_fails_says_why(model_dir, trtexec, capsys):
     trtexec("build")
     assert main(["export", f"--model={model_dir}", "--format=tensorrt"]) == 1
     _, err = capsys.readouterr()
-    assert "xferlearn: tensorrt: trtexec failed (1): [E] Error[9]: no kernel for this GPU" in err
+    reason = "trtexec failed (1): [E] Error[9]: no kernel for this GPU"
+    assert err.splitlines() == [
+        f"xferlearn: tensorrt_{precision}: {reason}" for precision in ("fp32", "fp16")
+    ]
+    names = {path.name for path in (model_dir / "exports/tensorrt").iterdir()}
+    assert names == {"model.onnx", "build_engines.sh"}
+
+
+def test_an_engine_that_cannot_be_built_leaves_the_other(model_dir, trtexec, capsys):
+    trtexec("fp16")
+    assert main(["export", f"--model={model_dir}", "--format=tensorrt"]) == 1
+    _, err = capsys.readouterr()
+    assert err.startswith("xferlearn: tensorrt_fp16: trtexec failed (1): ")
     assert err.count("\n") == 1
+    names = {path.name for path in (model_dir / "exports/tensorrt").iterdir()}
+    assert names == {"model.onnx", "build_engines.sh", "model_fp32.engine"}
+    held = json.loads((model_dir / "exports/report.json").read_text())["formats"]
+    assert {name: row["result"] for name, row in held.items()} == {
+        "tensorrt_fp32": "ok",
+        "tensorrt_fp16": "not made",
+    }
 
 
 class FakeCuda:

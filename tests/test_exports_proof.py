@@ -1,5 +1,6 @@
 """The proof of exports: what must fail it, which photos it is made on, and what is left behind."""
 
+import collections
 import dataclasses
 import errno
 import json
@@ -13,13 +14,14 @@ from tensorboard.backend.event_processing.event_file_loader import EventFileLoad
 from tensorboard.util import tensor_util
 
 import xferlearn
+from xferlearn import sources
 from xferlearn.bundles import BundlePhoto, read_bundle
 from xferlearn.cli import main
-from xferlearn.errors import UserError, XferlearnError
+from xferlearn.errors import XferlearnError
 from xferlearn.exports import photos as photos_module
 from xferlearn.exports.formats import FORMATS
 from xferlearn.exports.frozen_graph import GRAPH_FILE, frozen_graph_def, write_frozen_graph
-from xferlearn.exports.photos import ProofPhotos, calibration, proof_photos, stratified
+from xferlearn.exports.photos import ProofPhotos, export_photos, stratified
 from xferlearn.exports.proof import Reference, Speed, prove
 from xferlearn.exports.report import ExportRow, write_report
 from xferlearn.graphs.embedded import NODE
@@ -249,8 +251,8 @@ def test_a_model_without_test_photos(export, model_dir, left, word):
 
 def test_the_sample_is_always_the_same_and_keeps_the_shares(model_dir):
     bundle = read_bundle(model_dir)
-    sample = proof_photos(bundle, 6)
-    again = proof_photos(bundle, 6)
+    sample, _ = export_photos(bundle, 6)
+    again, _ = export_photos(bundle, 6)
     assert sample.names == again.names
     assert len(sample.names) == 6
     np.testing.assert_array_equal(sample.pixels, again.pixels)
@@ -273,13 +275,35 @@ def test_calibration_takes_training_photos_of_all_classes(model_dir, monkeypatch
     monkeypatch.setattr(
         photos_module, "decoded", lambda b, p, d: (asked.extend(p), decoded(b, p, d))[1]
     )
-    values = list(calibration(bundle, most=12)())
+    photos, calibration = export_photos(bundle, 5, calibrate=12)
+    values = list(calibration())
     assert len(values) == 12
     assert {(one.shape, str(one.dtype)) for one in values} == {((1, 32, 32, 3), "uint8")}
-    assert {photo.split for photo in asked} == {"train"}
-    assert sorted(photo.label for photo in asked) == sorted(LABELS * 4)
-    with pytest.raises(UserError, match=r"int8 is calibrated on .*training photos.* --image_dir"):
-        list(calibration(bundle, "nowhere")())
+    assert [photo.name for photo in asked[:5]] == list(photos.names)
+    assert {photo.split for photo in asked[5:]} == {"train"}
+    assert sorted(photo.label for photo in asked[5:]) == sorted(LABELS * 4)
+    np.testing.assert_array_equal(values, list(calibration()))
+
+
+def test_a_missing_photo_costs_one_search(model_dir, photo_dir, tmp_path, monkeypatch):
+    bundle = read_bundle(model_dir)
+    shutil.copytree(photo_dir, tmp_path / "photos")
+    photos = bundle.photos()
+    for split in ("test", "train"):
+        gone = next(photo for photo in photos if photo.split == split)
+        (tmp_path / "photos" / gone.name).unlink()
+    reads = collections.Counter()
+    read = sources._read_file
+
+    def counted(path):
+        reads[path] += 1
+        return read(path)
+
+    monkeypatch.setattr(sources, "_read_file", counted)
+    proof, calibration = export_photos(bundle, 500, str(tmp_path / "photos"), calibrate=200)
+    assert len(proof.missing) == 1
+    assert sum(1 for _ in calibration()) == sum(photo.split == "train" for photo in photos) - 1
+    assert set(reads.values()) == {1}
 
 
 def test_photos_of_a_dataset(model_dir, photo_dir, monkeypatch):
@@ -293,7 +317,7 @@ def test_photos_of_a_dataset(model_dir, photo_dir, monkeypatch):
         return xferlearn.sources.read_image_dir(str(photo_dir))
 
     monkeypatch.setattr(photos_module, "open_dataset", open_dataset)
-    assert len(proof_photos(read_bundle(model_dir), 5).names) == 5
+    assert len(export_photos(read_bundle(model_dir), 5)[0].names) == 5
     assert asked == [("colours", "d")]
 
 

@@ -15,7 +15,7 @@ import xferlearn
 from xferlearn.bundles import Bundle, read_bundle
 from xferlearn.cli import main
 from xferlearn.exports import formats
-from xferlearn.exports.photos import calibration
+from xferlearn.exports.photos import export_photos
 from xferlearn.graphs import flat, inspect_model
 from xferlearn.graphs.wire import Budget
 from xferlearn.heads import build_classifier, build_head, measure_scale
@@ -51,7 +51,7 @@ def bundle(colour_model, tmp_path_factory):
     x = keras.layers.Rescaling(1 / 127.5, -1)(image)
     x = keras.layers.Conv2D(16, 3, strides=2, activation="relu")(x)
     features = keras.Model(image, keras.layers.GlobalAveragePooling2D()(x))
-    photos = np.concatenate(list(calibration(read_bundle(folder))()))
+    photos = np.concatenate(list(export_photos(read_bundle(folder), 1, calibrate=200)[1]()))
     bottlenecks = np.asarray(features(photos.astype(np.float32)))
     head = build_head(16, 3, scale=measure_scale(bottlenecks))
     # Training photos come blue, green, red, and so on.
@@ -233,7 +233,7 @@ def test_head_with_hidden_layer_and_dropout(bundle, name, tmp_path):
     x = keras.layers.Dropout(0.5)(x)
     model = keras.Model(whole.input, keras.layers.Dense(3, activation="softmax")(x))
     file = tmp_path / "model.tflite"
-    photos = calibration(bundle)
+    _, photos = export_photos(bundle, 1, calibrate=200)
     formats.FORMATS[name].write(model, bundle, file, photos)
     pixels = next(photos())
     scores, _, given = run(file, pixels)

@@ -16,7 +16,7 @@ from xferlearn.config import ExportConfig
 from xferlearn.errors import XferlearnError
 from xferlearn.exports.format_job import FormatJob
 from xferlearn.exports.formats import check_formats
-from xferlearn.exports.photos import ProofPhotos, photo_place, proof_photos
+from xferlearn.exports.photos import CALIBRATION_PHOTOS, ProofPhotos, export_photos, photo_place
 from xferlearn.exports.proof import Reference, measure_reference
 from xferlearn.exports.report import ExportRow, table_rows, write_events, write_report
 from xferlearn.folders import check_outside
@@ -89,7 +89,12 @@ def export_with(config: ExportConfig) -> ExportResult:
     bundle = read_bundle(config.model or "")
     check_keras_file(bundle.path / MODEL_FILE)
     start_tensorflow()
-    photos = proof_photos(bundle, config.max_photos, config.image_dir)
+    photos, calibration = export_photos(
+        bundle,
+        config.max_photos,
+        config.image_dir,
+        calibrate=CALIBRATION_PHOTOS if "tflite_int8" in config.formats else 0,
+    )
     run_dir = None
     if config.logs_dir:
         run_dir = create_run(config.logs_dir, f"export_{bundle.path.name}")
@@ -98,7 +103,8 @@ def export_with(config: ExportConfig) -> ExportResult:
     rows: list[ExportRow] = []
     with progress_bar("export", len(config.formats), "format") as bar:
         for name in config.formats:
-            rows += FormatJob(name, config, bundle, model, photos, reference, exports).rows()
+            job = FormatJob(name, config, bundle, model, photos, calibration, reference, exports)
+            rows += job.rows()
             bar.update()
     about = _about(bundle, photos)
     summary = (

@@ -5,18 +5,18 @@ import dataclasses
 import logging
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xferlearn.bundles import MODEL_FILE, Bundle
 from xferlearn.config import ExportConfig, ModelConfig
 from xferlearn.errors import XferlearnError
-from xferlearn.exports.formats import FORMATS
-from xferlearn.exports.photos import ProofPhotos, calibration
+from xferlearn.exports.formats import FORMATS, Calibration
+from xferlearn.exports.photos import ProofPhotos
 from xferlearn.exports.proof import Proof, Reference, prove
 from xferlearn.exports.report import ExportRow
-from xferlearn.exports.tensorrt_engines import NotBuilt, build_engines
+from xferlearn.exports.tensorrt_engines import EngineFile, NotBuilt, engine_builders
 from xferlearn.predictors import Predictor, open_predictor
 from xferlearn.predictors.base import one_line
 from xferlearn.runtime import captured_stderr
@@ -31,10 +31,11 @@ class FormatJob:
 
     Attributes:
         name: key of `FORMATS`.
-        config: min_agreement, and where the photos are.
+        config: min_agreement.
         bundle: the model folder.
         model: its model.
         photos: to compare on.
+        calibration: yields those that int8 is calibrated with.
         reference: what model.keras says of them.
         exports: folder to write to.
     """
@@ -44,6 +45,7 @@ class FormatJob:
     bundle: Bundle
     model: "keras.Model"
     photos: ProofPhotos
+    calibration: Calibration
     reference: Reference
     exports: Path
 
@@ -55,8 +57,6 @@ class FormatJob:
             try:
                 hidden.mkdir()
                 return self._engines(hidden) if self.name == "tensorrt" else [self._file(hidden)]
-            except XferlearnError as error:
-                return [ExportRow(self.name, problem=str(error))]
             except Exception as error:  # converters and runtimes raise many types, of many lines
                 return [ExportRow(self.name, problem=_reason(error, self.bundle.path))]
             finally:
@@ -71,7 +71,7 @@ class FormatJob:
     def _file(self, hidden: Path) -> ExportRow:
         one = FORMATS[self.name]
         written = hidden / one.target
-        one.write(self.model, self.bundle, written, calibration(self.bundle, self.config.image_dir))
+        one.write(self.model, self.bundle, written, self.calibration)
         file = written / one.opened
         proof = self._prove(file)
         if one.check is not None:
@@ -92,36 +92,43 @@ class FormatJob:
         folder = hidden / one.target
         folder.mkdir()
         file = folder / FORMATS["onnx"].target
-        one.write(self.model, self.bundle, file, calibration(self.bundle))
+        one.write(self.model, self.bundle, file, self.calibration)
         proof = self._prove(file)
         if not proof.passed:
             raise XferlearnError(
                 f"the ONNX file that engines are built from agrees on {proof.agreement:.2%} of the"
                 f" photos, which is below {self.minimum:.2%}"
             )
-        rows = []
+        target = self.exports / one.target
         try:
-            for engine in build_engines(file, self.bundle):
-                proof = prove(
-                    engine.load, self.photos, self.reference, self.minimum, engine.measure
-                )
-                size = engine.path.stat().st_size
-                if not proof.passed:
-                    engine.path.rename(_failed(engine.path))
-                left = engine.path if proof.passed else _failed(engine.path)
-                place = self.exports / one.target / left.name
-                row = ExportRow(f"{self.name}_{engine.precision}", place, size, proof)
-                problem = None if proof.passed else _disagreement(row)
-                rows.append(dataclasses.replace(row, problem=problem))
+            builders = engine_builders(file, self.bundle)
+            rows = [self._engine(name, build, target) for name, build in builders.items()]
         except NotBuilt as reason:
-            target = self.exports / one.target
             rows = [ExportRow(self.name, target / file.name, problem=reason.told(target))]
-        _place(folder, self.exports / one.target, passed=True)
+        _place(folder, target, passed=True)
         return rows
+
+    def _engine(self, path: Path, build: Callable[[], EngineFile], target: Path) -> ExportRow:
+        """Builds and proves one engine; one that fails leaves the ONNX file and the others be."""
+        name = f"{self.name}_{path.stem.rpartition('_')[2]}"
+        try:
+            engine = build()
+            proof = prove(engine.load, self.photos, self.reference, self.minimum, engine.measure)
+            size = path.stat().st_size
+        except Exception as error:
+            path.unlink(missing_ok=True)
+            return ExportRow(name, problem=_reason(error, self.bundle.path))
+        if proof.passed:
+            return ExportRow(name, target / path.name, size, proof)
+        path.rename(_failed(path))
+        row = ExportRow(name, target / _failed(path).name, size, proof)
+        return dataclasses.replace(row, problem=_disagreement(row))
 
 
 def _reason(error: Exception, bundle: Path) -> str:
     """Returns why a format failed, one line; converters' words for a full disk don't tell."""
+    if isinstance(error, XferlearnError):
+        return str(error)
     free = shutil.disk_usage(bundle).free
     if free >= (bundle / MODEL_FILE).stat().st_size:
         return one_line(error)

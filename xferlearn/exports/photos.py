@@ -43,76 +43,67 @@ class ProofPhotos:
     missing: tuple[str, ...] = ()
 
 
-def proof_photos(bundle: Bundle, most: int, image_dir: str | None = None) -> ProofPhotos:
-    """Finds and decodes the photos that exports are proved on.
+def export_photos(
+    bundle: Bundle, most: int, image_dir: str | None = None, *, calibrate: int = 0
+) -> tuple[ProofPhotos, Callable[[], Iterator[np.ndarray]]]:
+    """Finds and decodes, in one search, the photos to prove exports on and to calibrate int8 with.
 
-    The model's test photos; without any its validation photos, without those its training photos
-    (agreement means the same on any photo, accuracy does not).
+    Proved is on the model's test photos; without any on its validation photos, without those on
+    its training photos (agreement means the same on any photo, accuracy does not). Calibrated is
+    with training photos, of each class as often.
 
     Args:
         bundle: the model folder.
-        most: of more photos than this a sample is taken, with the classes' shares kept.
+        most: of more photos than this a sample is proved on, with the classes' shares kept.
         image_dir: where the photos are now; None for where they were in training.
+        calibrate: how many photos to calibrate with.
+
+    Returns:
+        The photos to prove on, and a function of no arguments that yields those to calibrate
+        with, always the same uint8 pixels, [1, height, width, 3]. It raises UserError where none
+        is found.
 
     Raises:
-        UserError: when none of them is found.
+        UserError: when none to prove on is found.
     """
-    photos = bundle.photos()
+    numbers = {label: number for number, label in enumerate(bundle.labels)}
     by_split: dict[str, list[BundlePhoto]] = {}
-    for photo in photos:
-        if photo.label in bundle.labels:
+    for photo in bundle.photos():
+        if photo.label in numbers:
             by_split.setdefault(photo.split, []).append(photo)
     split = next((one for one in (TEST, VALIDATION, TRAIN) if one in by_split), None)
     if split is None:
         raise UserError(f"{bundle.path} lists no photos of its classes to prove an export with.")
     sample = stratified(by_split[split], most)
-    found = {item.digest: (item, pixels) for item, pixels in decoded(bundle, sample, image_dir)}
-    if not found:
-        place = photo_place(bundle, image_dir)
+    training = stratified(by_split.get(TRAIN, []), calibrate, balanced=True)
+    wanted = [*sample, *training]
+    found = {item.digest: (item, pixels) for item, pixels in decoded(bundle, wanted, image_dir)}
+    place = photo_place(bundle, image_dir)
+    kept = [photo for photo in sample if photo.digest in found]
+    if not kept:
         raise UserError(
             f"Found none of the model's {len(sample)} {split} photos in {place}: they were moved"
             " or changed. Say where they are with --image_dir."
         )
-    kept = [photo for photo in sample if photo.digest in found]
-    return ProofPhotos(
+
+    def calibration() -> Iterator[np.ndarray]:
+        held = [found[photo.digest][1] for photo in training if photo.digest in found]
+        if not held:
+            raise UserError(
+                f"int8 is calibrated on the model's training photos, and none of {len(training)}"
+                f" was found in {place}. Say where they are with --image_dir."
+            )
+        return (pixels[None] for pixels in held)
+
+    proof = ProofPhotos(
         names=tuple(photo.name for photo in kept),
-        truth=np.array([bundle.labels.index(photo.label) for photo in kept]),
+        truth=np.array([numbers[photo.label] for photo in kept]),
         pixels=np.stack([found[photo.digest][1] for photo in kept]),
         read=tuple(found[photo.digest][0].entry.read for photo in kept),
         split=split,
         missing=tuple(photo.name for photo in sample if photo.digest not in found),
     )
-
-
-def calibration(
-    bundle: Bundle, image_dir: str | None = None, most: int = CALIBRATION_PHOTOS
-) -> Callable[[], Iterator[np.ndarray]]:
-    """Returns a function that yields training photos for quantisation, each class as often.
-
-    Args:
-        bundle: the model folder.
-        image_dir: as in `proof_photos`.
-        most: how many photos.
-
-    Returns:
-        A function of no arguments; every call yields the same uint8 pixels, [1, height, width,
-        3]. It raises UserError where none is found.
-    """
-
-    def photos() -> Iterator[np.ndarray]:
-        training = [photo for photo in bundle.photos() if photo.split == TRAIN]
-        sample = stratified(training, most, balanced=True)
-        count = 0
-        for _, pixels in decoded(bundle, sample, image_dir):
-            count += 1
-            yield pixels[None]
-        if not count:
-            raise UserError(
-                f"int8 is calibrated on the model's training photos, and none of {len(sample)} was"
-                f" found in {photo_place(bundle, image_dir)}. Say where they are with --image_dir."
-            )
-
-    return photos
+    return proof, calibration
 
 
 def stratified(
@@ -159,7 +150,7 @@ def decoded(
         return
     if not Path(root).is_dir():
         return
-    named = [str(Path(root) / photo.name) for photo in photos]
+    named = dict.fromkeys(str(Path(root) / photo.name) for photo in photos)
     for paths in (lambda: named, lambda: [p for p in photos_below(Path(root)) if p not in named]):
         if wanted:
             files = FileSource((), tuple((path, -1) for path in paths()))

@@ -6,6 +6,7 @@ with NVIDIA's TensorRT and its containers; where it is not found, the tensorrt p
 """
 
 import dataclasses
+import functools
 import importlib.util
 import json
 import re
@@ -13,7 +14,7 @@ import shlex
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -52,15 +53,11 @@ class EngineFile:
     """One engine that was built.
 
     Attributes:
-        path: the file.
-        precision: "fp32" or "fp16".
         load: opens it.
         measure: returns its latency in ms and photos a second; None where calls of the
             predictor can be timed.
     """
 
-    path: Path
-    precision: str
     load: Callable[[], Predictor]
     measure: Callable[[], tuple[float | None, float | None]] | None
 
@@ -77,7 +74,7 @@ def trtexec_command(onnx: Path, precision: str, image_size: int) -> list[str]:
     return [
         "trtexec",
         f"--onnx={onnx}",
-        f"--saveEngine={onnx.with_name(f'model_{precision}.engine')}",
+        f"--saveEngine={_engine_path(onnx, precision)}",
         *(f"--{which}Shapes={_shape(batch, image_size)}" for which, batch in shapes),
         _FLAGS[precision],
         "--skipInference",
@@ -88,16 +85,19 @@ def _shape(batch: int, image_size: int) -> str:
     return f"image:{batch}x{image_size}x{image_size}x3"
 
 
-def build_engines(onnx: Path, bundle: Bundle) -> Iterator[EngineFile]:
-    """Writes the commands beside an ONNX file, then builds and yields one engine a precision.
+def engine_builders(onnx: Path, bundle: Bundle) -> dict[Path, Callable[[], EngineFile]]:
+    """Writes the commands beside an ONNX file; builds nothing yet.
 
     Args:
         onnx: as `write_onnx` writes it.
         bundle: the model folder.
 
+    Returns:
+        What builds each engine, by the file that it writes, `model_<precision>.engine`. It raises
+        XferlearnError when that fails.
+
     Raises:
         NotBuilt: neither trtexec nor the tensorrt package is there.
-        XferlearnError: building fails.
     """
     commands = [trtexec_command(Path(onnx.name), one, bundle.image_size) for one in _FLAGS]
     lines = ["#!/bin/sh", "set -e", *map(shlex.join, commands)]
@@ -109,15 +109,24 @@ def build_engines(onnx: Path, bundle: Bundle) -> Iterator[EngineFile]:
             ' "xferlearn[tensorrt]", with an NVIDIA GPU)',
             bundle.image_size,
         )
-    for precision in _FLAGS:
-        engine = onnx.with_name(f"model_{precision}.engine")
-        if trtexec is not None:
-            _run([trtexec, *trtexec_command(onnx, precision, bundle.image_size)[1:]])
-            runner = _Trtexec(trtexec, engine, bundle)
-            yield EngineFile(engine, precision, runner.predictor, runner.measure)
-        else:
-            build_engine(onnx, engine, precision == "fp16", BATCHES, bundle.image_size)
-            yield EngineFile(engine, precision, _opener(engine, bundle), None)
+    return {
+        _engine_path(onnx, precision): functools.partial(_build, trtexec, onnx, precision, bundle)
+        for precision in _FLAGS
+    }
+
+
+def _build(trtexec: str | None, onnx: Path, precision: str, bundle: Bundle) -> EngineFile:
+    engine = _engine_path(onnx, precision)
+    if trtexec is None:
+        build_engine(onnx, engine, precision == "fp16", BATCHES, bundle.image_size)
+        return EngineFile(_opener(engine, bundle), None)
+    _run([trtexec, *trtexec_command(onnx, precision, bundle.image_size)[1:]])
+    runner = _Trtexec(trtexec, engine, bundle)
+    return EngineFile(runner.predictor, runner.measure)
+
+
+def _engine_path(onnx: Path, precision: str) -> Path:
+    return onnx.with_name(f"model_{precision}.engine")
 
 
 def _opener(engine: Path, bundle: Bundle) -> Callable[[], Predictor]:
