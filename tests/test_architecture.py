@@ -14,7 +14,8 @@ PACKAGE = ROOT / "xferlearn"
 # A module or sub-package imports only from ranks before its own.
 RANKS: tuple[tuple[str, ...], ...] = (
     ("errors", "version"),
-    ("folders", "manifest", "progress", "runtime", "settings", "synsets", "tables", "views"),
+    ("folders", "manifest", "progress", "replacing", "runtime", "settings", "synsets"),
+    ("tables", "views"),
     ("config", "splitting"),
     ("backbones", "callbacks", "images"),
     ("bottlenecks", "bundles", "engines", "graphs", "heads", "metrics", "sources"),

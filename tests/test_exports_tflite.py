@@ -50,7 +50,7 @@ def bundle(colour_model, tmp_path_factory):
     image = keras.Input((SIDE, SIDE, 3), name="image")
     x = keras.layers.Rescaling(1 / 127.5, -1)(image)
     x = keras.layers.Conv2D(16, 3, strides=2, activation="relu")(x)
-    features = keras.Model(image, keras.layers.GlobalAveragePooling2D()(x))
+    features = keras.Model(image, keras.layers.GlobalAveragePooling2D(name="pooling")(x))
     photos = np.concatenate(list(export_photos(read_bundle(folder), 1, calibrate=200)[1]()))
     bottlenecks = np.asarray(features(photos.astype(np.float32)))
     head = build_head(16, 3, scale=measure_scale(bottlenecks))
@@ -60,6 +60,9 @@ def bundle(colour_model, tmp_path_factory):
     kernel = np.linalg.lstsq(np.c_[scaled, np.ones(len(photos))], wanted, rcond=1e-3)[0]
     head.get_layer("predictions").set_weights([kernel[:-1], kernel[-1]])
     build_classifier(features, head).save(folder / "model.keras")
+    told = json.loads((folder / "metadata.json").read_text())
+    told["feature_space"]["width"] = told["bottleneck"]["width"] = 16
+    (folder / "metadata.json").write_text(json.dumps(told))
     return read_bundle(folder)
 
 

@@ -3,14 +3,10 @@
 The folder says everything about itself; nobody has to know sizes, means or layer names.
 """
 
-import contextlib
 import csv
 import dataclasses
-import glob
 import json
-import os
 import shutil
-import time
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from xferlearn.errors import UserError, XferlearnError
 from xferlearn.folders import check_writable
 from xferlearn.manifest import Manifest
+from xferlearn.replacing import real_path, remove_stale, replace_folder
 
 if TYPE_CHECKING:
     import keras
@@ -31,7 +28,6 @@ PHOTO_COLUMNS = ("sha256", "label", "split", "file")
 EXPORTS_DIR = "exports"
 _OWN_NAMES = (MODEL_FILE, LABELS_FILE, METADATA_FILE, PHOTOS_FILE, EXPORTS_DIR)
 _MOST_BYTES = 16 * 2**20
-_STALE_SECONDS = 24 * 3600
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -130,7 +126,7 @@ def check_model_dir(model_dir: str | Path, overwrite: bool) -> None:
         UserError: when there is something that must not be replaced, or nothing can be written.
     """
     # Beside it, where it is written under another name first.
-    check_writable("model_dir", _real(model_dir).parent)
+    check_writable("model_dir", real_path(model_dir).parent)
     _check_replaceable(Path(model_dir), overwrite)
 
 
@@ -145,11 +141,6 @@ def is_bundle(folder: Path) -> bool:
     except (OSError, ValueError, RecursionError):
         return False
     return isinstance(held, dict) and {"format_version", "labels", "input"} <= held.keys()
-
-
-def _real(path: str | Path) -> Path:
-    """Returns where a path leads: a link to a model folder stays one when that is replaced."""
-    return Path(os.path.realpath(path))
 
 
 def _check_replaceable(path: Path, overwrite: bool) -> None:
@@ -192,7 +183,7 @@ def write_bundle(
         UserError: when there is something that must not be replaced.
         XferlearnError: when the folder can't be written.
     """
-    path = _real(model_dir)
+    path = real_path(model_dir)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     content = {"format_version": FORMAT_VERSION, "labels": list(manifest.labels), **metadata}
     try:
@@ -204,8 +195,8 @@ def write_bundle(
         # File names that are not valid UTF-8 become escapes, which JSON reads back.
         (temporary / METADATA_FILE).write_text(text, encoding="utf-8", errors="backslashreplace")
         _write_photos(temporary / PHOTOS_FILE, manifest)
-        _replace(path, temporary, overwrite)
-        _remove_stale(path)
+        replace_folder(path, temporary, lambda: _check_replaceable(path, overwrite))
+        remove_stale(path)
     except OSError as error:
         raise XferlearnError(
             f"Can't write the model to {path}: {error.strerror or error}. Make room there and run"
@@ -214,36 +205,6 @@ def write_bundle(
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return Bundle(Path(model_dir), manifest.labels, content)
-
-
-def _replace(path: Path, temporary: Path, overwrite: bool) -> None:
-    """Puts a new model where it belongs; whatever fails, what was there is there again."""
-    old = temporary.with_suffix(".old")
-    while True:
-        # Another run may move it, and put its own there, at any time.
-        with contextlib.suppress(FileNotFoundError):
-            _check_replaceable(path, overwrite)
-            path.rename(old)
-            os.utime(old)
-        try:
-            temporary.rename(path)
-        except OSError:
-            if not path.exists():
-                with contextlib.suppress(FileNotFoundError):
-                    old.rename(path)
-                raise
-        shutil.rmtree(old, ignore_errors=True)
-        if not temporary.exists():
-            return
-
-
-def _remove_stale(path: Path) -> None:
-    """Removes what runs that were killed left beside a model; a younger one may be at work."""
-    for ending in ("tmp", "old"):
-        for left in path.parent.glob(f".{glob.escape(path.name)}.*.{ending}"):
-            with contextlib.suppress(OSError):
-                if time.time() - left.stat().st_mtime > _STALE_SECONDS:
-                    shutil.rmtree(left, ignore_errors=True)
 
 
 def _write_photos(path: Path, manifest: Manifest) -> None:
