@@ -6,6 +6,7 @@ import os
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -139,6 +140,24 @@ def run_tiny(
         return code, out, err
 
     return run
+
+
+@pytest.fixture
+def fail_to_load(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Exception], None]:
+    """`fail_to_load("mobilenet_0.50", error)`: an experiment can't have that backbone."""
+    from xferlearn.sweeps import running
+
+    def fail(backbone: str, error: Exception) -> None:
+        load = running.load_backbone_of
+
+        def load_or_fail(config: Any) -> Any:
+            if config.backbone == backbone:
+                raise error
+            return load(config)
+
+        monkeypatch.setattr(running, "load_backbone_of", load_or_fail)
+
+    return fail
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from PIL import Image
 
 import xferlearn
 from xferlearn.errors import XferlearnError
-from xferlearn.sweeps import comparing, running
+from xferlearn.sweeps import comparing
 from xferlearn.sweeps.outcomes import Share
 from xferlearn.sweeps.rates import Rates
 
@@ -55,15 +55,9 @@ def test_who_is_beaten_in_both_is_not_on_the_front(compare, tmp_path, monkeypatc
     assert pareto == {"mobilenet_0.25": "True", "mobilenet_0.50": "False"}
 
 
-def test_missing_weights_are_said_and_the_others_compared(compare, monkeypatch):
-    load = running.load_backbone_of
-
-    def offline(config):
-        if config.backbone == "mobilenet_0.50":
-            raise XferlearnError("Can't download the ImageNet weights of mobilenet_0.50")
-        return load(config)
-
-    monkeypatch.setattr(running, "load_backbone_of", offline)
+def test_missing_weights_are_said_and_the_others_compared(compare, fail_to_load):
+    missing = XferlearnError("Can't download the ImageNet weights of mobilenet_0.50")
+    fail_to_load("mobilenet_0.50", missing)
     code, out, _ = compare()
     assert code == 0
     assert "mobilenet_0.50: Can't download the ImageNet weights of mobilenet_0.50" in out

@@ -10,6 +10,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import xferlearn
+from xferlearn.errors import XferlearnError
 from xferlearn.manifest import TEST, TRAIN, VALIDATION, Manifest, Photo
 from xferlearn.sweeps import learning_curve
 from xferlearn.sweeps.forecasting import fit_power_law, forecast_gain
@@ -100,14 +101,8 @@ def test_draws_of_which_some_diverge_are_no_error(curve, monkeypatch):
     assert "1 of 2 diverged" in curve()[1]
 
 
-def test_weights_that_cannot_be_had_are_not_the_users_mistake(curve, monkeypatch):
-    from xferlearn.errors import XferlearnError
-    from xferlearn.sweeps import running
-
-    def offline(config):
-        raise XferlearnError("Can't download the ImageNet weights.")
-
-    monkeypatch.setattr(running, "load_backbone_of", offline)
+def test_weights_that_cannot_be_had_are_not_the_users_mistake(curve, fail_to_load):
+    fail_to_load("mobilenet_0.25", XferlearnError("Can't download the ImageNet weights."))
     code, _, err = curve()
     assert (code, err) == (1, "xferlearn: Can't download the ImageNet weights.\n")
 

@@ -383,7 +383,6 @@ def record(logs, photo_dir):
             TEST: evaluate_predictions(source.labels, labels[:2], [0, 1]),
             VALIDATION: evaluate_predictions(source.labels, [], []),
         },
-        best_step=1,
         photos_per_second=10.0,
         seconds={"training": 1.23456},
         metadata=logs[0].bundle.metadata,

@@ -376,10 +376,9 @@ def test_leaving_early_keeps_what_was_computed(colour_model, photo_dir, tmp_path
     np.testing.assert_allclose(again.scores, first.scores, atol=1e-5)
 
 
-def test_an_engine_given_up_amid_labelling_leaves_all_scores_right(
-    colour_model, photo_dir, tmp_path, networks, photo_bytes: PhotoBytes
-) -> None:
-    """The engine goes, the precision that the head was trained in stays, with what is cached."""
+@pytest.fixture
+def trained_in_bfloat16(colour_model, photo_dir, tmp_path, photo_bytes: PhotoBytes):
+    """A model folder that says so, a photo that it has not seen, and all that it has."""
     model = shutil.copytree(colour_model, tmp_path / "model")
     metadata = json.loads((model / "metadata.json").read_text())
     metadata["feature_space"]["precision"] = "bfloat16"
@@ -387,6 +386,14 @@ def test_an_engine_given_up_amid_labelling_leaves_all_scores_right(
     new = tmp_path / "00.jpg"
     new.write_bytes(photo_bytes("red", 999))
     known = sorted(str(path) for path in photo_dir.glob("*/*.jpg"))
+    return model, new, known
+
+
+def test_an_engine_given_up_amid_labelling_leaves_all_scores_right(
+    trained_in_bfloat16, tmp_path, networks
+) -> None:
+    """The engine goes, the precision that the head was trained in stays, with what is cached."""
+    model, new, known = trained_in_bfloat16
     expected = label(model, tmp_path / "other", [str(new), *known], engine="tensorflow")
     label(model, tmp_path / "cache", known, engine="tensorflow")
     networks.factors[("openvino", "bfloat16")] = 3.0
@@ -398,16 +405,10 @@ def test_an_engine_given_up_amid_labelling_leaves_all_scores_right(
 
 
 def test_labelling_falls_back_to_float32_and_says_so(
-    colour_model, photo_dir, tmp_path, networks, photo_bytes: PhotoBytes, capsys
+    trained_in_bfloat16, tmp_path, networks, capsys
 ) -> None:
     """What was cached in the precision of the training is read from there, never from no pixels."""
-    model = shutil.copytree(colour_model, tmp_path / "model")
-    metadata = json.loads((model / "metadata.json").read_text())
-    metadata["feature_space"]["precision"] = "bfloat16"
-    (model / "metadata.json").write_text(json.dumps(metadata))
-    new = tmp_path / "00.jpg"
-    new.write_bytes(photo_bytes("red", 999))
-    known = sorted(str(path) for path in photo_dir.glob("*/*.jpg"))
+    model, new, known = trained_in_bfloat16
     expected = label(model, tmp_path / "other", [*known, str(new)], engine="tensorflow")
     label(model, tmp_path / "cache", known, engine="tensorflow")
     for record in (tmp_path / "cache").glob("*/parity-*.json"):

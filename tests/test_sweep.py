@@ -16,7 +16,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import xferlearn
 from xferlearn.cli import main
 from xferlearn.config import TrainConfig
-from xferlearn.errors import UserError
+from xferlearn.errors import UserError, XferlearnError
 from xferlearn.fitting import load_backbone_of, prepare
 from xferlearn.sources import read_image_dir
 from xferlearn.sweeps.outcomes import Outcome, difference, share
@@ -176,18 +176,9 @@ def test_other_photos_or_settings_are_other_results(sweep, tmp_path, make_photo_
     assert len(run_dirs(tmp_path / "logs")) == 3
 
 
-def test_missing_weights_are_said_and_the_others_compared(sweep, tmp_path, monkeypatch):
-    from xferlearn.errors import XferlearnError
-    from xferlearn.sweeps import running
-
-    load = running.load_backbone_of
-
-    def offline(config):
-        if config.backbone == "mobilenet_0.50":
-            raise XferlearnError("Can't download the ImageNet weights of mobilenet_0.50")
-        return load(config)
-
-    monkeypatch.setattr(running, "load_backbone_of", offline)
+def test_missing_weights_are_said_and_the_others_compared(sweep, fail_to_load):
+    missing = XferlearnError("Can't download the ImageNet weights of mobilenet_0.50")
+    fail_to_load("mobilenet_0.50", missing)
     code, out, _ = sweep("--backbone=mobilenet_0.50,mobilenet_0.25")
     assert code == 0
     assert "backbone=mobilenet_0.50: not run: Can't download the ImageNet weights" in out
@@ -252,17 +243,8 @@ def test_a_folder_that_cannot_be_written_is_found_before_the_work(sweep, tmp_pat
         assert f"--{name}" in err
 
 
-def test_weights_that_are_wrong_are_a_row_where_others_can_be_had(sweep, tmp_path, monkeypatch):
-    from xferlearn.sweeps import running
-
-    load = running.load_backbone_of
-
-    def wrong(config):
-        if config.backbone == "mobilenet_0.50":
-            raise UserError("m.h5 does not hold the weights of mobilenet_0.50")
-        return load(config)
-
-    monkeypatch.setattr(running, "load_backbone_of", wrong)
+def test_weights_that_are_wrong_are_a_row_where_others_can_be_had(sweep, fail_to_load):
+    fail_to_load("mobilenet_0.50", UserError("m.h5 does not hold the weights of mobilenet_0.50"))
     code, out, _ = sweep("--backbone=mobilenet_0.50,mobilenet_0.25")
     assert code == 0
     assert "backbone=mobilenet_0.50: not run: m.h5 does not hold the weights" in out

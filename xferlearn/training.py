@@ -152,7 +152,6 @@ def train_with(config: TrainConfig) -> TrainResult:
                 classifier=classifier,
                 probabilities=probabilities,
                 evaluations={VALIDATION: validation, TEST: test},
-                best_step=training.best_step,
                 photos_per_second=extraction.photos_per_second,
                 seconds=dict(clock.seconds),
                 metadata=bundle.metadata,

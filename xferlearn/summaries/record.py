@@ -31,7 +31,6 @@ class RunRecord:
             `manifest.indices(split)` lists, float32, [photos, classes], range [0, 1]; no rows
             where a split was not looked at.
         evaluations: by split, as `probabilities`.
-        best_step: optimizer step of the head's training whose weights were kept.
         photos_per_second: from files to bottlenecks.
         seconds: wall time of each stage so far.
         metadata: content of the model folder's metadata.json.
@@ -45,7 +44,6 @@ class RunRecord:
     classifier: "keras.Model"
     probabilities: Mapping[str, np.ndarray]
     evaluations: Mapping[str, Evaluation]
-    best_step: int
     photos_per_second: float
     seconds: Mapping[str, float]
     metadata: Mapping[str, Any]

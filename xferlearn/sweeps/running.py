@@ -184,7 +184,6 @@ def _record(
                 TEST: probabilities[:0],
             },
             evaluations={VALIDATION: validation, TEST: unjudged},
-            best_step=fitted.training.best_step,
             photos_per_second=prepared.extraction.photos_per_second,
             seconds={"training": fitted.seconds},
             metadata=metadata,
