@@ -145,7 +145,7 @@ def run_tiny(
 @pytest.fixture
 def fail_to_load(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Exception], None]:
     """`fail_to_load("mobilenet_0.50", error)`: an experiment can't have that backbone."""
-    from xferlearn.sweeps import running
+    from xferlearn.experiments import running
 
     def fail(backbone: str, error: Exception) -> None:
         load = running.load_backbone_of

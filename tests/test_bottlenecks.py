@@ -15,8 +15,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from xferlearn import bottlenecks
-from xferlearn.bottlenecks import BottleneckStore, FeatureSpace
+from xferlearn.bottlenecks import store as bottlenecks
+from xferlearn.bottlenecks.space import FeatureSpace
+from xferlearn.bottlenecks.store import BottleneckStore
 from xferlearn.errors import UserError, XferlearnError
 
 WIDTH = 16

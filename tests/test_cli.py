@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from xferlearn.cli import COMMANDS, main, parse_settings
+from xferlearn.config.base import settings_of
 from xferlearn.errors import UserError
-from xferlearn.folders import check_outside
-from xferlearn.settings import settings_of
+from xferlearn.system.folders import check_outside
 from xferlearn.version import __version__
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -7,9 +7,9 @@ from PIL import Image
 
 import xferlearn
 from xferlearn.errors import XferlearnError
-from xferlearn.sweeps import comparing
-from xferlearn.sweeps.outcomes import Share
-from xferlearn.sweeps.rates import Rates
+from xferlearn.experiments import comparing
+from xferlearn.experiments.outcomes import Share
+from xferlearn.experiments.rates import Rates
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_what_diverged_is_not_measured(compare):
     ],
 )
 def test_a_mistake_is_told_in_one_line(compare, monkeypatch, flag, told):
-    from xferlearn import runtime
+    from xferlearn.system import runtime
 
     monkeypatch.setattr(runtime, "gpu_is_visible", lambda: False)
     code, out, err = compare(flag)

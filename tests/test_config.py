@@ -10,13 +10,9 @@ import numpy as np
 import pytest
 
 from xferlearn.cli import COMMANDS
-from xferlearn.config import (
-    Config,
-    TrainConfig,
-    default_bottleneck_dir,
-)
+from xferlearn.config import Config, TrainConfig, default_bottleneck_dir
+from xferlearn.config.base import settings_of
 from xferlearn.errors import UserError
-from xferlearn.settings import settings_of
 
 CONFIGS = [command.settings for command in COMMANDS.values()]
 

@@ -11,10 +11,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import xferlearn
 from xferlearn.errors import XferlearnError
-from xferlearn.manifest import TEST, TRAIN, VALIDATION, Manifest, Photo
-from xferlearn.sweeps import learning_curve
-from xferlearn.sweeps.forecasting import fit_power_law, forecast_gain
-from xferlearn.sweeps.learning_curve import draw_photos
+from xferlearn.experiments import learning_curve
+from xferlearn.experiments.forecasting import fit_power_law, forecast_gain
+from xferlearn.experiments.learning_curve import draw_photos
+from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION, Manifest, Photo
 
 
 @pytest.fixture

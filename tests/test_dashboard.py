@@ -26,16 +26,16 @@ from tensorboard.backend.event_processing.plugin_event_multiplexer import EventM
 from werkzeug.test import Client
 
 import xferlearn.dashboard
-from xferlearn import training
 from xferlearn.config import ImageConfig, TrainConfig
 from xferlearn.dashboard import REPORT_TAG
 from xferlearn.dashboard.summary import _blob_sequence, write_report, write_transfer_summary
 from xferlearn.dashboard.thumbnails import choose_photos, read_thumbnails
-from xferlearn.manifest import SPLITS, TEST, TRAIN, VALIDATION, Manifest, Photo
 from xferlearn.metrics import evaluate_predictions
-from xferlearn.sources import read_image_dir
+from xferlearn.photos.manifest import SPLITS, TEST, TRAIN, VALIDATION, Manifest, Photo
+from xferlearn.photos.sources import read_image_dir
 from xferlearn.summaries.events import EventWriter
 from xferlearn.summaries.record import RunRecord
+from xferlearn.training import job as training
 
 with warnings.catch_warnings():
     # The html5lib that TensorBoard carries warns of itself.
@@ -376,7 +376,7 @@ def record(logs, photo_dir):
         source=source,
         manifest=manifest,
         bottlenecks=np.zeros((len(photos), 4), np.float32),
-        head=None,
+        predict=lambda points: points,
         classifier=None,
         probabilities=probabilities,
         evaluations={

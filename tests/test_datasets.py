@@ -12,11 +12,12 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from xferlearn.datasets import DatasetSource, elpv, open_dataset
 from xferlearn.errors import UserError, XferlearnError
-from xferlearn.images import prepare
-from xferlearn.manifest import TEST, TRAIN, VALIDATION, Photo
-from xferlearn.splitting import build_manifest
+from xferlearn.photos import elpv
+from xferlearn.photos.datasets import DatasetSource, open_dataset
+from xferlearn.photos.headers import prepare
+from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION, Photo
+from xferlearn.photos.splitting import build_manifest
 
 PhotoBytes = Callable[..., bytes]
 

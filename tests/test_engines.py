@@ -7,11 +7,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from xferlearn import engines
 from xferlearn.backbones import load_backbone
-from xferlearn.engines import Engine, EnginePlan, ParityError, build_engine, planning
-from xferlearn.engines.parity import BOUNDS
-from xferlearn.engines.requests import REQUEST_SIZE, side_by_side
+from xferlearn.bottlenecks import engines
+from xferlearn.bottlenecks.engines import Engine, EnginePlan, ParityError, build_engine, planning
+from xferlearn.bottlenecks.engines.parity import BOUNDS
+from xferlearn.bottlenecks.engines.requests import REQUEST_SIZE, side_by_side
 from xferlearn.errors import UserError
 
 SIZE = 32

@@ -16,13 +16,13 @@ import pytest
 from PIL import Image
 
 import xferlearn
-from xferlearn.bundles import Bundle, read_bundle
 from xferlearn.cli import main
 from xferlearn.config import ExportConfig, ModelConfig
 from xferlearn.config.models import EXPORT_FORMATS
 from xferlearn.errors import UserError
 from xferlearn.exports import formats, tensorrt_engines, tensorrt_package
-from xferlearn.graphs import inspect_model
+from xferlearn.inspection import inspect_model
+from xferlearn.model_folder import Bundle, read_bundle
 from xferlearn.predictors import open_predictor
 
 pytestmark = [

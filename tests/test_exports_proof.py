@@ -14,8 +14,6 @@ from tensorboard.backend.event_processing.event_file_loader import EventFileLoad
 from tensorboard.util import tensor_util
 
 import xferlearn
-from xferlearn import sources
-from xferlearn.bundles import BundlePhoto, read_bundle
 from xferlearn.cli import main
 from xferlearn.errors import XferlearnError
 from xferlearn.exports import photos as photos_module
@@ -24,7 +22,9 @@ from xferlearn.exports.frozen_graph import GRAPH_FILE, frozen_graph_def, write_f
 from xferlearn.exports.photos import ProofPhotos, export_photos, stratified
 from xferlearn.exports.proof import Reference, Speed, prove
 from xferlearn.exports.report import ExportRow, write_report
-from xferlearn.graphs.embedded import NODE
+from xferlearn.inspection.embedded import NODE
+from xferlearn.model_folder import BundlePhoto, read_bundle
+from xferlearn.photos import sources
 from xferlearn.predictors import Predictor
 
 pytestmark = pytest.mark.filterwarnings(
@@ -314,7 +314,7 @@ def test_photos_of_a_dataset(model_dir, photo_dir, monkeypatch):
 
     def open_dataset(name, data_dir):
         asked.append((name, data_dir))
-        return xferlearn.sources.read_image_dir(str(photo_dir))
+        return xferlearn.photos.sources.read_image_dir(str(photo_dir))
 
     monkeypatch.setattr(photos_module, "open_dataset", open_dataset)
     assert len(export_photos(read_bundle(model_dir), 5)[0].names) == 5

@@ -12,13 +12,14 @@ from ai_edge_litert.interpreter import Interpreter
 from PIL import Image
 
 import xferlearn
-from xferlearn.bundles import Bundle, read_bundle
 from xferlearn.cli import main
 from xferlearn.exports import formats
 from xferlearn.exports.photos import export_photos
-from xferlearn.graphs import flat, inspect_model
-from xferlearn.graphs.wire import Budget
-from xferlearn.heads import build_classifier, build_head, measure_scale
+from xferlearn.inspection import inspect_model
+from xferlearn.inspection.readers import flat
+from xferlearn.inspection.readers.wire import Budget
+from xferlearn.model_folder import Bundle, read_bundle
+from xferlearn.training.head import build_classifier, build_head, measure_scale
 
 pytestmark = [
     # Keras 3.15 saves variables through NumPy's older __array__ protocol.

@@ -11,16 +11,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from xferlearn import decoding, reading
-from xferlearn.bottlenecks import BottleneckStore, FeatureSpace
+from xferlearn.bottlenecks.compute import Extraction, extract
+from xferlearn.bottlenecks.engines import Engine
+from xferlearn.bottlenecks.space import FeatureSpace
+from xferlearn.bottlenecks.store import BottleneckStore
 from xferlearn.config import ImageConfig
-from xferlearn.decoding import decoded_batches
-from xferlearn.engines import Engine
 from xferlearn.errors import UserError
-from xferlearn.extraction import Extraction, extract
-from xferlearn.manifest import BadPhoto
-from xferlearn.reading import Loaded, load_photos
-from xferlearn.sources import Entry, FileSource, read_image_dir
+from xferlearn.photos import decoding, reading
+from xferlearn.photos.decoding import decoded_batches
+from xferlearn.photos.manifest import BadPhoto
+from xferlearn.photos.reading import Loaded, load_photos
+from xferlearn.photos.sources import Entry, FileSource, read_image_dir
 
 SIZE = 32
 PhotoBytes = Callable[..., bytes]

@@ -10,15 +10,17 @@ import numpy as np
 import pytest
 
 import xferlearn
-from xferlearn import features, labelling
+from xferlearn import labelling
 from xferlearn.backbones import load_backbone
-from xferlearn.bottlenecks import BottleneckStore, FeatureSpace
+from xferlearn.bottlenecks import features
+from xferlearn.bottlenecks.engines import Engine, EnginePlan, planning
+from xferlearn.bottlenecks.features import Features
+from xferlearn.bottlenecks.space import FeatureSpace, feature_space
+from xferlearn.bottlenecks.store import BottleneckStore
 from xferlearn.cli import main
 from xferlearn.config import ImageConfig
-from xferlearn.engines import Engine, EnginePlan, planning
 from xferlearn.errors import UserError
-from xferlearn.features import Features, feature_space
-from xferlearn.sources import FileSource, read_files, read_image_dir
+from xferlearn.photos.sources import FileSource, read_files, read_image_dir
 
 pytestmark = pytest.mark.filterwarnings(
     # Keras 3.15 saves variables through NumPy's older __array__ protocol.
@@ -44,7 +46,7 @@ def source(make_photo_dir: MakePhotoDir) -> FileSource:
 def machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine with everything, whatever this one has."""
     monkeypatch.setattr(planning, "has_bfloat16", lambda: True)
-    monkeypatch.setattr("xferlearn.predictors.bundle.has_bfloat16", lambda: True)
+    monkeypatch.setattr("xferlearn.predictors.model_folder.has_bfloat16", lambda: True)
     monkeypatch.setattr(planning, "openvino_installed", lambda: True)
 
 

@@ -16,11 +16,12 @@ import xferlearn
 from xferlearn.backbones import weights_digest
 from xferlearn.cli import main
 from xferlearn.config import TrainConfig
-from xferlearn.finetuning import select_layers
-from xferlearn.finetuning.photos import training_batches
-from xferlearn.finetuning.state import State
-from xferlearn.images import decode_pixels, prepare
-from xferlearn.sources import read_image_dir
+from xferlearn.photos.headers import prepare
+from xferlearn.photos.pixels import decode_pixels
+from xferlearn.photos.sources import read_image_dir
+from xferlearn.training.finetuning import select_layers
+from xferlearn.training.finetuning.photos import training_batches
+from xferlearn.training.finetuning.state import State
 
 pytestmark = pytest.mark.filterwarnings(
     # Keras 3.15 saves variables through NumPy's older __array__ protocol.

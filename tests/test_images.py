@@ -12,14 +12,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageFile, ImageOps
 
-from xferlearn.images import (
-    SUFFIXES,
-    BadImage,
-    PreparedImage,
-    decode_pixels,
-    prepare,
-    resize_pixels,
-)
+from xferlearn.photos.headers import SUFFIXES, BadImage, PreparedImage, prepare
+from xferlearn.photos.pixels import decode_pixels, resize_pixels
 
 SIZE = 64
 MAX_PIXELS = 10_000_000

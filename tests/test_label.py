@@ -11,9 +11,9 @@ import sys
 import numpy as np
 import pytest
 
-from xferlearn.bundles import read_bundle
+from xferlearn.bottlenecks.engines import planning
 from xferlearn.cli import main
-from xferlearn.engines import planning
+from xferlearn.model_folder import read_bundle
 
 pytestmark = pytest.mark.filterwarnings(
     # Keras 3.15 saves variables through NumPy's older __array__ protocol.
@@ -163,7 +163,7 @@ def test_scores_that_are_no_numbers_are_null(model_dir, photos, label, tmp_path)
 def test_what_was_asked_for_and_cannot_be_had_is_refused(
     model_dir, photo_dir, tmp_path, capsys, monkeypatch, flag, message
 ):
-    monkeypatch.setattr("xferlearn.runtime.gpu_is_visible", lambda: False)
+    monkeypatch.setattr("xferlearn.system.runtime.gpu_is_visible", lambda: False)
     monkeypatch.setattr(planning, "openvino_installed", lambda: False)
     monkeypatch.setattr(planning, "has_bfloat16", lambda: False)
     (tmp_path / "file").touch()

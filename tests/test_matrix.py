@@ -9,7 +9,7 @@ import pytest
 import xferlearn
 from xferlearn.cli import main
 from xferlearn.errors import UserError
-from xferlearn.graphs import inspect_model
+from xferlearn.inspection import inspect_model
 
 FORMATS = {
     "bundle": "bundle",

@@ -9,8 +9,8 @@ import time
 import pytest
 
 from xferlearn.errors import UserError
-from xferlearn.manifest import SPLITS, TEST, TRAIN, VALIDATION, BadPhoto, Manifest, Photo
-from xferlearn.splitting import assign_splits, build_manifest, check_counts
+from xferlearn.photos.manifest import SPLITS, TEST, TRAIN, VALIDATION, BadPhoto, Manifest, Photo
+from xferlearn.photos.splitting import assign_splits, build_manifest, check_counts
 
 
 def photo(content: object, label: int = 0, name: str = "", fixed_split: str | None = None) -> Photo:

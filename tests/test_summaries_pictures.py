@@ -8,9 +8,9 @@ import pytest
 from PIL import Image, ImageDraw
 
 from xferlearn.config import ImageConfig
-from xferlearn.manifest import Photo
 from xferlearn.metrics import Evaluation, evaluate_predictions
-from xferlearn.sources import FileSource, read_image_dir
+from xferlearn.photos.manifest import Photo
+from xferlearn.photos.sources import FileSource, read_image_dir
 from xferlearn.summaries import pixels as pixels_module
 from xferlearn.summaries.drawing import (
     CARD_WIDTH,

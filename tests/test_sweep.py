@@ -17,10 +17,10 @@ import xferlearn
 from xferlearn.cli import main
 from xferlearn.config import TrainConfig
 from xferlearn.errors import UserError, XferlearnError
-from xferlearn.fitting import load_backbone_of, prepare
-from xferlearn.sources import read_image_dir
-from xferlearn.sweeps.outcomes import Outcome, difference, share
-from xferlearn.sweeps.rates import measure_rates
+from xferlearn.experiments.outcomes import Outcome, difference, share
+from xferlearn.experiments.rates import measure_rates
+from xferlearn.photos.sources import read_image_dir
+from xferlearn.training.fit import load_backbone_of, prepare
 
 pytestmark = pytest.mark.filterwarnings(
     # Keras 3.15 saves variables through NumPy's older __array__ protocol.
@@ -92,7 +92,7 @@ def test_every_run_has_charts_a_card_and_a_row_of_hparams_but_no_test_result(swe
 
 
 def test_the_test_photos_are_looked_at_after_the_choice_and_for_it_alone(sweep, monkeypatch):
-    from xferlearn.fitting import Fitted
+    from xferlearn.training.fit import Fitted
 
     seen = []
     look = Fitted.probabilities
@@ -124,7 +124,7 @@ def test_a_run_that_diverges_is_a_row_and_no_error(sweep, tmp_path):
 
 
 def test_a_killed_sweep_goes_on_where_it_was(sweep, tmp_path, monkeypatch):
-    from xferlearn.sweeps import running
+    from xferlearn.experiments import running
 
     fit = running.fit_head
     trained = []
@@ -186,7 +186,7 @@ def test_missing_weights_are_said_and_the_others_compared(sweep, fail_to_load):
 
 
 def test_where_no_gpu_is_visible_the_cpu_is_explained(sweep, monkeypatch):
-    from xferlearn.sweeps import running
+    from xferlearn.experiments import running
 
     monkeypatch.setattr(running, "gpu_is_visible", lambda: False)
     code, out, _ = sweep("--device=cpu,gpu")
@@ -232,7 +232,7 @@ def test_photos_that_are_left_out_are_named(sweep, make_photo_dir):
 
 
 def test_a_folder_that_cannot_be_written_is_found_before_the_work(sweep, tmp_path, monkeypatch):
-    from xferlearn.sweeps import running
+    from xferlearn.experiments import running
 
     monkeypatch.setattr(running, "prepare", lambda *_: pytest.fail("photos were read"))
     (tmp_path / "file").touch()
@@ -264,7 +264,7 @@ def test_runs_whose_charts_are_gone_are_made_again(sweep, tmp_path):
 
 
 def test_splits_share_their_test_photos_and_none_validates_on_them(sweep, monkeypatch):
-    from xferlearn.sweeps import running
+    from xferlearn.experiments import running
 
     manifests = []
     fit = running.fit_head

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from xferlearn import synsets
 from xferlearn.errors import XferlearnError
-from xferlearn.synsets import imagenet_labels, imagenet_synsets, synset_name
+from xferlearn.synsets import names as synsets
+from xferlearn.synsets.names import imagenet_labels, imagenet_synsets, synset_name
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 TOOL = REPOSITORY / "tools" / "build_synset_names.py"
@@ -141,7 +141,7 @@ def test_tool_refuses_other_files(tmp_path: Path) -> None:
 
 
 def test_licence_stands_beside_the_names() -> None:
-    folder = REPOSITORY / "xferlearn" / "data"
+    folder = REPOSITORY / "xferlearn" / "synsets"
 
     assert "WordNet 3.0 Copyright 2006" in (folder / "WORDNET_LICENSE.txt").read_text()
     assert (folder / "synset_names.txt.gz").stat().st_size < 600_000

@@ -19,12 +19,12 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import xferlearn
-from xferlearn import engines
-from xferlearn.bundles import write_bundle
+from xferlearn.bottlenecks import engines
 from xferlearn.cli import main
 from xferlearn.errors import UserError, XferlearnError
 from xferlearn.labelling import label_photos
-from xferlearn.manifest import Manifest
+from xferlearn.model_folder import write_bundle
+from xferlearn.photos.manifest import Manifest
 
 pytestmark = pytest.mark.filterwarnings(
     # Keras 3.15 saves variables through NumPy's older __array__ protocol.
@@ -163,7 +163,7 @@ def test_second_run_computes_nothing(train, photo_dir, tmp_path, monkeypatch):
     def no_network(*args):
         raise AssertionError("the backbone was called")
 
-    monkeypatch.setattr("xferlearn.features.build_engine", no_network)
+    monkeypatch.setattr("xferlearn.bottlenecks.features.build_engine", no_network)
     code, out, _ = train(f"--image_dir={photo_dir}", "--overwrite")
     assert code == 0
     assert "90 cached, 0 computed" in out

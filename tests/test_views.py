@@ -12,15 +12,17 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageOps
 
-from xferlearn.bottlenecks import BottleneckStore, FeatureSpace
+from xferlearn.bottlenecks.space import FeatureSpace
+from xferlearn.bottlenecks.store import BottleneckStore
 from xferlearn.cli import main
 from xferlearn.config import ImageConfig, TrainConfig
-from xferlearn.decoding import decoded_batches
-from xferlearn.images import decode_pixels, prepare
-from xferlearn.manifest import SPLITS, TRAIN
-from xferlearn.reading import load_photos
-from xferlearn.sources import Entry, Selection, read_image_dir
-from xferlearn.views import CROP_FRACTION, PLAIN, Augmentation, View
+from xferlearn.photos.decoding import decoded_batches
+from xferlearn.photos.headers import prepare
+from xferlearn.photos.manifest import SPLITS, TRAIN
+from xferlearn.photos.pixels import decode_pixels
+from xferlearn.photos.reading import load_photos
+from xferlearn.photos.sources import Entry, Selection, read_image_dir
+from xferlearn.photos.views import CROP_FRACTION, PLAIN, Augmentation, View
 
 pytestmark = pytest.mark.filterwarnings(
     # Keras 3.15 saves variables through NumPy's older __array__ protocol.
@@ -345,7 +347,7 @@ class OneEntry:
 )
 def test_what_the_settings_stand_for(settings, fine_tuning: bool, expected: Augmentation) -> None:
     config = TrainConfig(image_dir="photos", model_dir="model", **settings)
-    assert config.augmentation(fine_tuning=fine_tuning) == expected
+    assert Augmentation.of(config, fine_tuning=fine_tuning) == expected
 
 
 @pytest.mark.parametrize(
@@ -407,7 +409,7 @@ def test_only_training_photos_are_seen_in_views_and_each_once(
     def refuse(*args: object) -> None:
         raise AssertionError("the network was called for")
 
-    monkeypatch.setattr("xferlearn.features.build_engine", refuse)
+    monkeypatch.setattr("xferlearn.bottlenecks.features.build_engine", refuse)
     again, out = train(*flags)
     assert "90 cached, 0 computed" in out
     assert again["metrics"] == metadata["metrics"]

@@ -23,18 +23,20 @@ from unittest import mock
 import numpy as np
 from absl import app, flags
 
-from xferlearn import decoding, extraction, reading
 from xferlearn.backbones import load_backbone
-from xferlearn.bottlenecks import BottleneckStore
+from xferlearn.bottlenecks import compute as extraction
+from xferlearn.bottlenecks.engines import Engine, EnginePlan, build_engine
+from xferlearn.bottlenecks.engines.planning import has_bfloat16, openvino_installed
+from xferlearn.bottlenecks.space import feature_space
+from xferlearn.bottlenecks.store import BottleneckStore
 from xferlearn.config import DEFAULT_BACKBONE, ImageConfig
-from xferlearn.engines import BATCH_SIZE, Engine, EnginePlan, build_engine
-from xferlearn.engines.planning import has_bfloat16, openvino_installed
 from xferlearn.errors import XferlearnError
-from xferlearn.features import feature_space
-from xferlearn.images import resize_pixels
-from xferlearn.runtime import core_count, start_tensorflow
-from xferlearn.sources import Entry, FileSource, read_image_dir
-from xferlearn.tables import format_table
+from xferlearn.photos import decoding, reading
+from xferlearn.photos.decoding import BATCH_SIZE
+from xferlearn.photos.pixels import resize_pixels
+from xferlearn.photos.sources import Entry, FileSource, read_image_dir
+from xferlearn.system.runtime import core_count, start_tensorflow
+from xferlearn.system.tables import format_table
 
 _IMAGE_DIR = flags.DEFINE_string("image_dir", None, "Folder with one sub-folder a class.")
 _BACKBONE = flags.DEFINE_string("backbone", DEFAULT_BACKBONE, "The network.")

@@ -21,7 +21,7 @@ from absl import app, flags
 
 from xferlearn.config import DEFAULT_BACKBONE
 from xferlearn.metrics import wilson_interval
-from xferlearn.runtime import core_count
+from xferlearn.system.runtime import core_count
 
 _IMAGE_DIR = flags.DEFINE_string("image_dir", None, "Folder with one sub-folder a class.")
 _DATASET = flags.DEFINE_string("dataset", None, "TensorFlow Datasets name, instead.")
@@ -63,7 +63,7 @@ def keras_tutorial(epochs: int) -> float:
     import keras
 
     from xferlearn.backbones import load_backbone
-    from xferlearn.heads import build_classifier, build_head
+    from xferlearn.training.head import build_classifier, build_head
 
     backbone = load_backbone(_BACKBONE.value)
     size = backbone.input_shape[1]

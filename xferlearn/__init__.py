@@ -17,26 +17,25 @@ from xferlearn.version import __version__
 if TYPE_CHECKING:
     from xferlearn.backbones import load_backbone
     from xferlearn.evaluation import evaluate
+    from xferlearn.experiments import compare, curve, sweep
     from xferlearn.exports import export
-    from xferlearn.graphs import inspect_model
-    from xferlearn.heads import build_classifier, build_head
+    from xferlearn.inspection import inspect_model
     from xferlearn.labelling import Classifier, load_classifier
-    from xferlearn.sweeps import compare, curve, sweep
-    from xferlearn.training import train
+    from xferlearn.training import build_classifier, build_head, train
 
 # Imported on first use, so that `xferlearn --help` and `import xferlearn` stay quick.
 _HOMES = {
     "Classifier": "xferlearn.labelling",
-    "build_classifier": "xferlearn.heads",
-    "build_head": "xferlearn.heads",
-    "compare": "xferlearn.sweeps",
-    "curve": "xferlearn.sweeps",
+    "build_classifier": "xferlearn.training",
+    "build_head": "xferlearn.training",
+    "compare": "xferlearn.experiments",
+    "curve": "xferlearn.experiments",
     "evaluate": "xferlearn.evaluation",
     "export": "xferlearn.exports",
-    "inspect_model": "xferlearn.graphs",
+    "inspect_model": "xferlearn.inspection",
     "load_backbone": "xferlearn.backbones",
     "load_classifier": "xferlearn.labelling",
-    "sweep": "xferlearn.sweeps",
+    "sweep": "xferlearn.experiments",
     "train": "xferlearn.training",
 }
 

@@ -12,8 +12,8 @@ from typing import Any
 from absl import flags
 
 from xferlearn import config
+from xferlearn.config.base import Config, Setting, settings_of, value_type
 from xferlearn.errors import UserError, XferlearnError, did_you_mean
-from xferlearn.settings import Config, Setting, settings_of, value_type
 from xferlearn.version import __version__
 
 

@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 
 from xferlearn import summaries
-from xferlearn.bundles import read_bundle
 from xferlearn.config import EvaluateConfig
 from xferlearn.errors import UserError
-from xferlearn.folders import check_outside
 from xferlearn.labelling import label_photos
-from xferlearn.manifest import TRAIN, VALIDATION, BadPhoto
 from xferlearn.metrics import Evaluation, Misclassified, evaluate_predictions
+from xferlearn.model_folder import read_bundle
+from xferlearn.photos.manifest import TRAIN, VALIDATION, BadPhoto
+from xferlearn.photos.sources import read_image_dir
 from xferlearn.predictors import bundle_predictor
-from xferlearn.progress import progress_bar
-from xferlearn.runtime import choose_device, start_tensorflow
-from xferlearn.sources import read_image_dir
+from xferlearn.system.folders import check_outside
+from xferlearn.system.progress import progress_bar
+from xferlearn.system.runtime import choose_device, start_tensorflow
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from xferlearn.bundles import is_bundle, read_bundle
 from xferlearn.config import ImageConfig, ModelConfig
-from xferlearn.decoding import decoded_batches
 from xferlearn.errors import UserError
+from xferlearn.model_folder import is_bundle, read_bundle
+from xferlearn.photos.decoding import decoded_batches
+from xferlearn.photos.reading import Loaded, load_photos
+from xferlearn.photos.sources import Entry, FileSource, PhotoSource
 from xferlearn.predictors import Predictor, open_predictor
-from xferlearn.reading import Loaded, load_photos
-from xferlearn.sources import Entry, FileSource, PhotoSource
 
 
 @dataclasses.dataclass(frozen=True)
@@ -194,7 +194,7 @@ def _entry(index: int, photo: str | Path | bytes) -> Entry:
 def _resized(pixels: np.ndarray, index: int, predictor: Predictor) -> np.ndarray:
     import tensorflow as tf
 
-    from xferlearn.images import resize_pixels
+    from xferlearn.photos.pixels import resize_pixels
 
     if pixels.ndim != 3 or pixels.shape[-1] != 3 or 0 in pixels.shape:
         raise UserError(

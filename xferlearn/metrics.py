@@ -201,3 +201,9 @@ def evaluate_predictions(
     confusion = np.zeros((len(labels), len(labels)), np.int64)
     np.add.at(confusion, (np.asarray(truth, int), np.asarray(predicted, int)), 1)
     return Evaluation(tuple(labels), confusion)
+
+
+def cross_entropy(probabilities: np.ndarray, y: np.ndarray) -> float:
+    """Returns the mean cross-entropy of probabilities, [photos, classes], with class indices."""
+    of_truth = probabilities[np.arange(len(y)), y]
+    return float(-np.log(np.clip(of_truth, 1e-7, 1)).mean())

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from xferlearn.config import BoardConfig
 from xferlearn.errors import UserError
-from xferlearn.runtime import start_tensorflow
+from xferlearn.system.runtime import start_tensorflow
 
 
 def run(config: BoardConfig) -> int:

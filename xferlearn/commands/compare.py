@@ -3,8 +3,8 @@
 import sys
 from typing import Any
 
-from xferlearn.sweeps import ComparedBackbone, Comparison, compare_with
-from xferlearn.tables import format_table
+from xferlearn.experiments import ComparedBackbone, Comparison, compare_with
+from xferlearn.system.tables import format_table
 
 
 def run(config: Any) -> int:

@@ -6,8 +6,8 @@ import sys
 from xferlearn.config import EvaluateConfig
 from xferlearn.evaluation import EvaluationResult, evaluate_with
 from xferlearn.metrics import Evaluation, Misclassified
-from xferlearn.synsets import readable_label
-from xferlearn.tables import format_table
+from xferlearn.synsets.names import readable_label
+from xferlearn.system.tables import format_table
 
 
 def run(config: EvaluateConfig) -> int:

@@ -4,7 +4,7 @@ import sys
 
 from xferlearn.config import ExportConfig
 from xferlearn.exports import ExportResult, changed_lines, export_with
-from xferlearn.tables import format_table
+from xferlearn.system.tables import format_table
 
 
 def run(config: ExportConfig) -> int:

@@ -3,8 +3,8 @@
 import json
 
 from xferlearn.config import InspectConfig
-from xferlearn.graphs.inspection import open_model
-from xferlearn.graphs.text_report import format_report
+from xferlearn.inspection.inspection import open_model
+from xferlearn.inspection.text_report import format_report
 
 
 def run(config: InspectConfig) -> int:
@@ -22,7 +22,7 @@ def run(config: InspectConfig) -> int:
     held, report = open_model(str(config.model))
     written = None
     if config.logs_dir:
-        from xferlearn.graphs.writing import write_held  # imports TensorBoard
+        from xferlearn.inspection.writing import write_held
 
         written = write_held(str(config.model), held, config.logs_dir)
     if config.format == "json":

@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from xferlearn.config import LabelConfig
 from xferlearn.errors import UserError
 from xferlearn.labelling import Labelled, label_photos
+from xferlearn.photos.sources import read_files
 from xferlearn.predictors import open_predictor
-from xferlearn.progress import progress_bar
-from xferlearn.sources import read_files
-from xferlearn.synsets import readable_label
+from xferlearn.synsets.names import readable_label
+from xferlearn.system.progress import progress_bar
 
 
 def run(config: LabelConfig) -> int:

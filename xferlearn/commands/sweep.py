@@ -5,8 +5,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from xferlearn.sweeps import Candidate, SpaceTimes, Sweep, sweep_with
-from xferlearn.tables import format_facts, format_table
+from xferlearn.experiments import Candidate, SpaceTimes, Sweep, sweep_with
+from xferlearn.system.tables import format_facts, format_table
 
 # Fewer photos than this can't tell one setting from another.
 FEWEST_PHOTOS = 20

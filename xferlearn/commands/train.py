@@ -7,12 +7,12 @@ from xferlearn.commands.evaluate import misclassified_lines
 from xferlearn.commands.export import problems as export_problems
 from xferlearn.commands.export import report as export_report
 from xferlearn.config import TrainConfig
-from xferlearn.finetuning import FineTuned
-from xferlearn.manifest import SPLITS
+from xferlearn.photos.manifest import SPLITS
 from xferlearn.summaries import folder_bytes
-from xferlearn.synsets import readable_label
-from xferlearn.tables import format_facts, format_table
-from xferlearn.training import TrainResult, train_with
+from xferlearn.synsets.names import readable_label
+from xferlearn.system.tables import format_facts, format_table
+from xferlearn.training.finetuning import FineTuned
+from xferlearn.training.job import TrainResult, train_with
 
 
 def run(config: TrainConfig) -> int:

@@ -5,6 +5,7 @@ metadata and the run card their entries. A default that was chosen by measuremen
 help; the command that measured it is `tools/bench_train.py`.
 """
 
+from xferlearn.config.base import Config
 from xferlearn.config.board import BoardConfig
 from xferlearn.config.experiments import SEEDS, SWEPT, CompareConfig, CurveConfig, SweepConfig
 from xferlearn.config.images import DEFAULT_BACKBONE, ImageConfig, default_bottleneck_dir
@@ -15,10 +16,10 @@ from xferlearn.config.models import (
     LabelConfig,
     ModelConfig,
 )
-from xferlearn.config.training import TrainConfig
-from xferlearn.settings import Config
+from xferlearn.config.training import AUGMENTATIONS, TrainConfig
 
 __all__ = [
+    "AUGMENTATIONS",
     "DEFAULT_BACKBONE",
     "SEEDS",
     "SWEPT",

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from xferlearn.settings import Config, setting
+from xferlearn.config.base import Config, setting
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -3,9 +3,9 @@
 import dataclasses
 from typing import Any
 
+from xferlearn.config.base import Config, setting, settings_of, value_type
 from xferlearn.config.training import TrainConfig
 from xferlearn.errors import UserError
-from xferlearn.settings import Config, setting, settings_of, value_type
 
 # What `sweep` takes lists of.
 SWEPT = (

@@ -4,7 +4,7 @@ import dataclasses
 import os
 from pathlib import Path
 
-from xferlearn.settings import Config, setting
+from xferlearn.config.base import Config, setting
 
 
 def default_bottleneck_dir() -> Path:

@@ -2,9 +2,9 @@
 
 import dataclasses
 
+from xferlearn.config.base import Config, setting
 from xferlearn.config.images import ImageConfig
 from xferlearn.errors import UserError, did_you_mean
-from xferlearn.settings import Config, setting
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -1,21 +1,24 @@
 """Settings of `xferlearn train`."""
 
 import dataclasses
+import types
+from collections.abc import Mapping
 
+from xferlearn.config.base import setting
 from xferlearn.config.images import DEFAULT_BACKBONE, ImageConfig
 from xferlearn.errors import UserError
-from xferlearn.settings import setting
-from xferlearn.views import Augmentation
 
-# What `--augment` stands for.
-_FULL_VIEWS = Augmentation(
-    flip_left_right=True, random_crop=15, random_scale=30, random_brightness=20
-)
-_AUGMENTATIONS = {
-    "none": Augmentation(),
-    "flip": Augmentation(flip_left_right=True),
-    "full": _FULL_VIEWS,
-}
+# What `--augment` stands for, in the settings that it stands for.
+AUGMENTATIONS: Mapping[str, Mapping[str, float]] = types.MappingProxyType(
+    {
+        "none": {},
+        "flip": {"flip_left_right": True},
+        "full": {
+            "flip_left_right": True, "random_crop": 15, "random_scale": 30, "random_brightness": 20
+        },
+    }
+)  # fmt: skip
+_FULL = AUGMENTATIONS["full"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -169,9 +172,9 @@ class TrainConfig(ImageConfig):
     augment: str = setting(
         "auto",
         "Train on more than one view of each photo: `flip` adds its mirror image, `full` also"
-        f" windows of it ({_FULL_VIEWS.random_crop:g} percent margin, enlarged by up to"
-        f" {_FULL_VIEWS.random_scale:g} percent, brightness up to"
-        f" {_FULL_VIEWS.random_brightness:g} percent up or down). `auto` is `none` for the head"
+        f" windows of it ({_FULL['random_crop']:g} percent margin, enlarged by up to"
+        f" {_FULL['random_scale']:g} percent, brightness up to"
+        f" {_FULL['random_brightness']:g} percent up or down). `auto` is `none` for the head"
         " and `full` for fine-tuning.",
         choices=("auto", "none", "flip", "full"),
         section="Augmentation",
@@ -245,23 +248,3 @@ class TrainConfig(ImageConfig):
                 f" train on. Received: {self.testing_percentage:g} + {self.validation_percentage:g}"
                 " percent."
             )
-
-    def augmentation(self, *, fine_tuning: bool = False) -> Augmentation:
-        """Returns what varies between views: what `augment` stands for, and what is set beside it.
-
-        Args:
-            fine_tuning: for the fine-tuning, or for the head on cached bottlenecks.
-        """
-        own = Augmentation(
-            self.flip_left_right, self.random_crop, self.random_scale, self.random_brightness
-        )
-        name = self.augment
-        if name == "auto":
-            name = "full" if fine_tuning and own == _AUGMENTATIONS["none"] else "none"
-        preset = _AUGMENTATIONS[name]
-        return Augmentation(
-            flip_left_right=own.flip_left_right or preset.flip_left_right,
-            random_crop=own.random_crop or preset.random_crop,
-            random_scale=own.random_scale or preset.random_scale,
-            random_brightness=own.random_brightness or preset.random_brightness,
-        )

@@ -8,13 +8,13 @@ import numpy as np
 
 from xferlearn.backbones import PREPROCESSING
 from xferlearn.config import TrainConfig
+from xferlearn.config.base import settings_of
 from xferlearn.dashboard import REPORT_FORMAT
 from xferlearn.dashboard.thumbnails import Thumbnail
-from xferlearn.manifest import SPLITS
 from xferlearn.metrics import Evaluation, wilson_interval
-from xferlearn.settings import settings_of
+from xferlearn.photos.manifest import SPLITS
 from xferlearn.summaries.record import RunRecord
-from xferlearn.synsets import readable_label
+from xferlearn.synsets.names import readable_label
 
 _FROM_METADATA = ("input", "output", "versions", "command")
 

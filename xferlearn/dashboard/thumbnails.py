@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image
 
 from xferlearn.config import ImageConfig
-from xferlearn.manifest import TEST, VALIDATION, Manifest, Photo
-from xferlearn.sources import PhotoSource
+from xferlearn.photos.manifest import TEST, VALIDATION, Manifest, Photo
+from xferlearn.photos.sources import PhotoSource
 from xferlearn.summaries.pixels import read_pixels
 
 THUMBNAIL_SIZE = 96

@@ -6,9 +6,9 @@ read here from its bytes: the EXIF orientation, the size, and what a PNG's pixel
 
 from typing import TYPE_CHECKING
 
-from xferlearn.images import decode_pixels
-from xferlearn.images.preparing import PNG_KIND
-from xferlearn.views import CROP_FRACTION
+from xferlearn.photos.headers import PNG_KIND
+from xferlearn.photos.pixels import decode_pixels
+from xferlearn.photos.views import CROP_FRACTION
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xferlearn.bundles import EXPORTS_DIR, MODEL_FILE, Bundle, read_bundle
 from xferlearn.config import ExportConfig
 from xferlearn.errors import XferlearnError
 from xferlearn.exports.format_job import FormatJob
@@ -19,13 +18,14 @@ from xferlearn.exports.formats import check_formats
 from xferlearn.exports.photos import CALIBRATION_PHOTOS, ProofPhotos, export_photos, photo_place
 from xferlearn.exports.proof import Reference, measure_reference
 from xferlearn.exports.report import ExportRow, table_rows, write_events, write_report
-from xferlearn.folders import check_outside
-from xferlearn.manifest import TEST, TRAIN
-from xferlearn.predictors.bundle import bundle_resize
+from xferlearn.model_folder import EXPORTS_DIR, MODEL_FILE, Bundle, read_bundle
+from xferlearn.photos.manifest import TEST, TRAIN
 from xferlearn.predictors.keras_files import check_keras_file
-from xferlearn.progress import progress_bar
-from xferlearn.runtime import core_count, start_tensorflow
+from xferlearn.predictors.model_folder import bundle_resize
 from xferlearn.summaries import create_run
+from xferlearn.system.folders import check_outside
+from xferlearn.system.progress import progress_bar
+from xferlearn.system.runtime import core_count, start_tensorflow
 from xferlearn.version import __version__
 
 if TYPE_CHECKING:

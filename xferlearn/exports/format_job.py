@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xferlearn.bundles import MODEL_FILE, Bundle
 from xferlearn.config import ExportConfig, ModelConfig
 from xferlearn.errors import XferlearnError
 from xferlearn.exports.formats import FORMATS, Calibration
@@ -17,9 +16,10 @@ from xferlearn.exports.photos import ProofPhotos
 from xferlearn.exports.proof import Proof, Reference, prove
 from xferlearn.exports.report import ExportRow
 from xferlearn.exports.tensorrt_engines import EngineFile, NotBuilt, engine_builders
+from xferlearn.model_folder import MODEL_FILE, Bundle
 from xferlearn.predictors import Predictor, open_predictor
 from xferlearn.predictors.base import one_line
-from xferlearn.runtime import captured_stderr
+from xferlearn.system.runtime import captured_stderr
 
 if TYPE_CHECKING:
     import keras

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from xferlearn.bundles import Bundle
 from xferlearn.errors import UserError
 from xferlearn.exports.frozen_graph import GRAPH_FILE, write_frozen_graph
-from xferlearn.exports.onnx_file import write_onnx
+from xferlearn.exports.onnx_files import write_onnx
 from xferlearn.exports.openvino_files import XML_FILE, write_openvino
 from xferlearn.exports.photos import ProofPhotos
 from xferlearn.exports.proof import Reference
 from xferlearn.exports.saved_model import VERSION, check_image_bytes, write_saved_model
+from xferlearn.model_folder import Bundle
 
 if TYPE_CHECKING:
     import keras
@@ -57,7 +57,7 @@ def _plain(write: Callable[["keras.Model", Bundle, Path], None]) -> Writer:
 def _write_tflite(
     kind: Kind, model: "keras.Model", bundle: Bundle, path: Path, calibration: Calibration
 ) -> None:
-    from xferlearn.exports.tflite import write_tflite
+    from xferlearn.exports.tflite_files import write_tflite
 
     write_tflite(model, path, kind, bundle, calibration if kind == "int8" else None)
 

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xferlearn.bundles import LABELS_FILE, Bundle
 from xferlearn.exports.metadata import describe
-from xferlearn.graphs.embedded import NODE
+from xferlearn.inspection.embedded import NODE
+from xferlearn.model_folder import LABELS_FILE, Bundle
 
 if TYPE_CHECKING:
     import keras

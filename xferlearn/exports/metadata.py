@@ -2,7 +2,7 @@
 
 import json
 
-from xferlearn.bundles import FORMAT_VERSION, Bundle
+from xferlearn.model_folder import FORMAT_VERSION, Bundle
 from xferlearn.version import __version__
 
 # Not `weights`, which may be a path on the machine of the training.

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xferlearn.bundles import Bundle
 from xferlearn.exports.frozen_graph import frozen_graph_def
 from xferlearn.exports.metadata import describe
-from xferlearn.graphs.embedded import KEY
+from xferlearn.inspection.embedded import KEY
+from xferlearn.model_folder import Bundle
 
 if TYPE_CHECKING:
     import keras

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from xferlearn.bundles import Bundle, BundlePhoto
 from xferlearn.config import ImageConfig
-from xferlearn.datasets import open_dataset
-from xferlearn.decoding import decoded_batches
 from xferlearn.errors import UserError
-from xferlearn.manifest import TEST, TRAIN, VALIDATION
-from xferlearn.predictors.bundle import bundle_resize
-from xferlearn.reading import Loaded, load_photos
-from xferlearn.sources import FileSource, PhotoSource, photos_below
+from xferlearn.model_folder import Bundle, BundlePhoto
+from xferlearn.photos.datasets import open_dataset
+from xferlearn.photos.decoding import decoded_batches
+from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION
+from xferlearn.photos.reading import Loaded, load_photos
+from xferlearn.photos.sources import FileSource, PhotoSource, photos_below
+from xferlearn.predictors.model_folder import bundle_resize
 
 CALIBRATION_PHOTOS = 200
 _LIMITS = ("max_image_pixels", "max_image_bytes")

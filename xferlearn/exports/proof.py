@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from xferlearn.engines import BATCH_SIZE
 from xferlearn.errors import XferlearnError
 from xferlearn.exports.photos import ProofPhotos
 from xferlearn.metrics import paired_interval
+from xferlearn.photos.decoding import BATCH_SIZE
 from xferlearn.predictors import Predictor
 
 # Calls for the latency: an odd number, so that the median is one of them.

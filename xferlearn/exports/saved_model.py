@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from xferlearn.bundles import Bundle
 from xferlearn.errors import XferlearnError
 from xferlearn.exports.encoded import decode_photo
 from xferlearn.exports.metadata import describe
 from xferlearn.exports.photos import ProofPhotos
 from xferlearn.exports.proof import Reference
-from xferlearn.graphs.embedded import ASSET
-from xferlearn.predictors.bundle import bundle_resize
+from xferlearn.inspection.embedded import ASSET
+from xferlearn.model_folder import Bundle
+from xferlearn.predictors.model_folder import bundle_resize
 
 if TYPE_CHECKING:
     import keras

@@ -20,12 +20,12 @@ from typing import Any
 
 import numpy as np
 
-from xferlearn.bundles import Bundle
-from xferlearn.engines import BATCH_SIZE
 from xferlearn.errors import XferlearnError
 from xferlearn.exports.tensorrt_package import build_engine, open_engine
+from xferlearn.model_folder import Bundle
+from xferlearn.photos.decoding import BATCH_SIZE
 from xferlearn.predictors import Predictor
-from xferlearn.predictors.bundle import bundle_resize
+from xferlearn.predictors.model_folder import bundle_resize
 
 COMMANDS_FILE = "build_engines.sh"
 # Smallest, usual and largest batch that an engine takes.

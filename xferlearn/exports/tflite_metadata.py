@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from xferlearn.bundles import LABELS_FILE, Bundle
 from xferlearn.exports.metadata import describe
-from xferlearn.graphs.embedded import KEY
+from xferlearn.inspection.embedded import KEY
+from xferlearn.model_folder import LABELS_FILE, Bundle
 
 if TYPE_CHECKING:
     from flatbuffers import Builder

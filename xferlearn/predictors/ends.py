@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 
 from xferlearn.config import ModelConfig
 from xferlearn.errors import UserError
-from xferlearn.graphs import GraphReport, InputReport, OutputReport
-from xferlearn.graphs.layers import Graph, Node
-from xferlearn.graphs.text_report import format_shape, printable
+from xferlearn.inspection import GraphReport, InputReport, OutputReport
+from xferlearn.inspection.layers import Graph, Node
+from xferlearn.inspection.text_report import format_shape, printable
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 
 from xferlearn.errors import UserError
-from xferlearn.graphs import GraphReport, InputReport
+from xferlearn.inspection import GraphReport, InputReport
 
 # Luma of ITU-R BT.601, as libjpeg computes it.
 _GRAY = np.array([0.299, 0.587, 0.114], np.float32)

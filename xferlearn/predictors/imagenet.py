@@ -1,9 +1,9 @@
 """A backbone with the top it was trained with: ImageNet's 1000 classes, with no training."""
 
 from xferlearn.backbones import load_imagenet_classifier
-from xferlearn.engines import build_engine
+from xferlearn.bottlenecks.engines import build_engine
 from xferlearn.predictors.base import Predictor
-from xferlearn.synsets import imagenet_labels
+from xferlearn.synsets.names import imagenet_labels
 
 
 def imagenet_predictor(

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xferlearn.errors import UserError
-from xferlearn.graphs.hdf5_files import read_hdf5
-from xferlearn.graphs.keras_files import read_json_member
+from xferlearn.inspection.readers.hdf5_files import read_hdf5
+from xferlearn.inspection.readers.keras_files import read_json_member
 from xferlearn.predictors.base import Runtime, one_line
 from xferlearn.predictors.feeding import Feed
 from xferlearn.predictors.scores import Ending

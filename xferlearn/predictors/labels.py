@@ -4,11 +4,11 @@ import dataclasses
 import zipfile
 from pathlib import Path
 
-from xferlearn.bundles import EXPORTS_DIR, METADATA_FILE, Bundle, is_bundle, read_bundle
 from xferlearn.errors import UserError
-from xferlearn.graphs import GraphReport
-from xferlearn.graphs.text_report import printable
-from xferlearn.synsets import imagenet_labels
+from xferlearn.inspection import GraphReport
+from xferlearn.inspection.text_report import printable
+from xferlearn.model_folder import EXPORTS_DIR, METADATA_FILE, Bundle, is_bundle, read_bundle
+from xferlearn.synsets.names import imagenet_labels
 
 LABEL_FILES = ("retrained_labels.txt", "output_labels.txt", "labels.txt")
 _MOST_BYTES = 16 * 2**20

@@ -6,27 +6,27 @@ from pathlib import Path
 
 import numpy as np
 
-from xferlearn.bundles import METADATA_FILE, MODEL_FILE, Bundle, read_bundle
 from xferlearn.config import ModelConfig
 from xferlearn.errors import UserError, XferlearnError
-from xferlearn.graphs import GraphReport, InputReport, OutputReport
-from xferlearn.graphs.formats import ModelFile
-from xferlearn.graphs.inspection import open_model
-from xferlearn.graphs.layers import Graph
+from xferlearn.inspection import GraphReport, InputReport, OutputReport
+from xferlearn.inspection.formats import ModelFile
+from xferlearn.inspection.inspection import open_model
+from xferlearn.inspection.layers import Graph
+from xferlearn.model_folder import METADATA_FILE, MODEL_FILE, Bundle, read_bundle
 from xferlearn.predictors.base import Predictor, Runtime, one_line
-from xferlearn.predictors.bundle import bundle_predictor, bundle_resize, resize_policy
 from xferlearn.predictors.ends import Ends, find_ends
 from xferlearn.predictors.feeding import Feed, settle_values
 from xferlearn.predictors.frozen_graph import open_frozen_graph
 from xferlearn.predictors.imagenet import imagenet_predictor
 from xferlearn.predictors.keras_files import open_keras
 from xferlearn.predictors.labels import find_bundle_around, find_labels
+from xferlearn.predictors.model_folder import bundle_predictor, bundle_resize, resize_policy
 from xferlearn.predictors.onnx_files import open_onnx
 from xferlearn.predictors.openvino_files import open_openvino
 from xferlearn.predictors.saved_model import open_saved_model
 from xferlearn.predictors.scores import Ending, find_ending, read_scores
-from xferlearn.predictors.tflite import open_tflite
-from xferlearn.runtime import choose_device, start_tensorflow
+from xferlearn.predictors.tflite_files import open_tflite
+from xferlearn.system.runtime import choose_device, start_tensorflow
 
 _DEFAULT_SIZE = 224
 # Only the lab's retrain.py, and the two networks it took, give these names.

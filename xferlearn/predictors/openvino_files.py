@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xferlearn.engines.planning import openvino_installed
+from xferlearn.bottlenecks.engines.planning import openvino_installed
 from xferlearn.errors import UserError
 from xferlearn.predictors.base import Runtime, one_line
 from xferlearn.predictors.feeding import Feed

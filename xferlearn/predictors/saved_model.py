@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from xferlearn.errors import UserError
-from xferlearn.graphs.saved_model import find_saved_model
+from xferlearn.inspection.readers.saved_model import find_saved_model
 from xferlearn.predictors.base import Runtime, one_line
 from xferlearn.predictors.feeding import Feed
 

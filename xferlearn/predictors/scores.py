@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from xferlearn.errors import UserError
-from xferlearn.graphs.layers import Graph, constant_names, walk_back
+from xferlearn.inspection.layers import Graph, constant_names, walk_back
 
 Ending = Literal["softmax", "log_softmax", "sigmoid", "logits", "unknown"]
 _ENDINGS: dict[str, Ending] = {

@@ -1,9 +1,10 @@
 """The Images page: what augmentation makes of some training photos."""
 
-from xferlearn.decoding import decoded_batches
-from xferlearn.manifest import TRAIN, Photo
-from xferlearn.reading import load_photos
-from xferlearn.sources import Selection
+from xferlearn.photos.decoding import decoded_batches
+from xferlearn.photos.manifest import TRAIN, Photo
+from xferlearn.photos.reading import load_photos
+from xferlearn.photos.sources import Selection
+from xferlearn.photos.views import Augmentation
 from xferlearn.summaries.drawing import draw_photo, draw_sheet, jpeg
 from xferlearn.summaries.events import RunWriters
 from xferlearn.summaries.pixels import narrowed
@@ -20,7 +21,7 @@ def write_augmentation(writers: RunWriters, record: RunRecord) -> None:
     The first view is the plain one. Without augmentation there is nothing to show.
     """
     config = record.config
-    augmentation = config.augmentation(fine_tuning=config.unfreeze is not None)
+    augmentation = Augmentation.of(config, fine_tuning=config.unfreeze is not None)
     if augmentation.most_views == 1:
         return
     manifest = record.manifest

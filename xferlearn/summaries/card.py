@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from xferlearn.backbones.table import PREPROCESSING
-from xferlearn.manifest import SPLITS
+from xferlearn.photos.manifest import SPLITS
 from xferlearn.summaries.events import EventWriter
 from xferlearn.summaries.record import RunRecord
 

@@ -6,7 +6,7 @@ from tensorboard.compat.proto import summary_pb2
 from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 
-from xferlearn.settings import settings_of
+from xferlearn.config.base import settings_of
 from xferlearn.summaries.events import EventWriter, plain
 from xferlearn.summaries.record import RunRecord
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from xferlearn.manifest import TEST, VALIDATION, Photo
 from xferlearn.metrics import Evaluation
+from xferlearn.photos.manifest import TEST, VALIDATION, Photo
 from xferlearn.summaries.drawing import CARD_WIDTH, draw_photo, draw_sheet, jpeg, png
 from xferlearn.summaries.events import EventWriter, RunWriters
 from xferlearn.summaries.matrix import draw_confusion

@@ -7,11 +7,11 @@ from collections.abc import Collection, Iterator
 import numpy as np
 
 from xferlearn.config import ImageConfig
-from xferlearn.decoding import decoded_batches
-from xferlearn.manifest import Photo
-from xferlearn.progress import progress_bar
-from xferlearn.reading import Loaded, load_photos
-from xferlearn.sources import Entry, FileSource, PhotoSource
+from xferlearn.photos.decoding import decoded_batches
+from xferlearn.photos.manifest import Photo
+from xferlearn.photos.reading import Loaded, load_photos
+from xferlearn.photos.sources import Entry, FileSource, PhotoSource
+from xferlearn.system.progress import progress_bar
 
 # A dataset has no way to a photo but past all before it.
 MOST_BYTES_PASSED = 2**30

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from tensorboard.plugins.pr_curve.summary import raw_data_pb
 
-from xferlearn.manifest import TEST, VALIDATION
+from xferlearn.photos.manifest import TEST, VALIDATION
 from xferlearn.summaries.events import EventWriter, RunWriters, plain
 from xferlearn.summaries.record import RunRecord
 

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 from tensorboard.plugins.projector import projector_config_pb2
 
-from xferlearn import heads
 from xferlearn.summaries.drawing import draw_photo, draw_sheet, jpeg
 from xferlearn.summaries.events import plain
 from xferlearn.summaries.pixels import read_pixels
@@ -50,7 +49,7 @@ def write_projector(run_dir: Path, record: RunRecord) -> None:
 
 def _table(record: RunRecord, order: list[int], points: np.ndarray) -> list[tuple[str, ...]]:
     manifest = record.manifest
-    probabilities = heads.predict_head(record.head, points)
+    probabilities = record.predict(points)
     rows = []
     for index, scores in zip(order, probabilities, strict=True):
         photo, best = manifest.photos[index], int(scores.argmax())

@@ -1,16 +1,15 @@
 """What a run's summaries are made from."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xferlearn.callbacks import cross_entropy
 from xferlearn.config import TrainConfig
-from xferlearn.manifest import Manifest
-from xferlearn.metrics import Evaluation
-from xferlearn.sources import PhotoSource
+from xferlearn.metrics import Evaluation, cross_entropy
+from xferlearn.photos.manifest import Manifest
+from xferlearn.photos.sources import PhotoSource
 
 if TYPE_CHECKING:
     import keras
@@ -25,7 +24,8 @@ class RunRecord:
         source: where its photos can be read again.
         manifest: its photos, and their split.
         bottlenecks: of `manifest.photos`, float32, [photos, width].
-        head: from bottlenecks to probabilities.
+        predict: from bottlenecks, float32, [photos, width], to probabilities, float32,
+            [photos, classes].
         classifier: from pixels to probabilities.
         probabilities: by split ("validation", "test"), for the photos that
             `manifest.indices(split)` lists, float32, [photos, classes], range [0, 1]; no rows
@@ -40,7 +40,7 @@ class RunRecord:
     source: PhotoSource
     manifest: Manifest
     bottlenecks: np.ndarray
-    head: "keras.Model"
+    predict: Callable[[np.ndarray], np.ndarray]
     classifier: "keras.Model"
     probabilities: Mapping[str, np.ndarray]
     evaluations: Mapping[str, Evaluation]

@@ -1,0 +1,1 @@
+"""Bottlenecks: what the frozen network makes of a photo, computed once and kept on disk."""

@@ -1,0 +1,169 @@
+"""Photos -> bottlenecks, each photo once: look up, decode, network, store.
+
+The steps overlap: photos are read, hashed and decoded ahead, the engine computes on whole batches,
+and finished rows go to the store.
+"""
+
+import collections
+import dataclasses
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+
+from xferlearn.bottlenecks.engines import Engine
+from xferlearn.bottlenecks.store import BottleneckStore
+from xferlearn.config import ImageConfig
+from xferlearn.errors import UserError
+from xferlearn.photos.decoding import DecodedBatch, decoded_batches
+from xferlearn.photos.manifest import BadPhoto, Photo
+from xferlearn.photos.reading import Loaded, load_photos
+from xferlearn.photos.sources import PhotoSource
+from xferlearn.system.progress import progress_bar
+
+
+@dataclasses.dataclass(frozen=True)
+class Extraction:
+    """What `extract` found.
+
+    Attributes:
+        photos: readable photos in the source's order; all have a bottleneck in the store.
+        bad: photos that were left out, in the source's order.
+        computed: how many bottlenecks went through the network.
+        cached: how many photos needed no network pass.
+        seconds: wall time of the whole stage.
+    """
+
+    photos: tuple[Photo, ...]
+    bad: tuple[BadPhoto, ...]
+    computed: int
+    cached: int
+    seconds: float
+
+    @property
+    def photos_per_second(self) -> float:
+        """Photos of any kind a second of this stage."""
+        return (len(self.photos) + len(self.bad)) / max(self.seconds, 1e-9)
+
+
+def overlapped(
+    run: Callable[[np.ndarray], np.ndarray], batches: Iterator[DecodedBatch]
+) -> Iterator[tuple[DecodedBatch, np.ndarray]]:
+    """Yields batches with their outputs, in order; the next ones are computed meanwhile.
+
+    Args:
+        run: an engine's.
+        batches: as `decoded_batches` yields them.
+    """
+    ahead: collections.deque[tuple[DecodedBatch, Future[np.ndarray] | None]] = collections.deque()
+
+    def finished() -> tuple[DecodedBatch, np.ndarray]:
+        batch, future = ahead.popleft()
+        return batch, np.empty((0, 0), np.float32) if future is None else future.result()
+
+    with ThreadPoolExecutor(2) as pool:
+        for batch in batches:
+            ahead.append((batch, pool.submit(run, batch.pixels) if batch.photos else None))
+            if len(ahead) > 2:
+                yield finished()
+        while ahead:
+            yield finished()
+
+
+def extract(
+    source: PhotoSource,
+    store: BottleneckStore,
+    engine: Callable[[], Engine],
+    limits: ImageConfig,
+    *,
+    views: bool = False,
+) -> Extraction:
+    """Makes sure that every readable photo of a source has its bottleneck in the store.
+
+    Args:
+        source: the photos.
+        store: where bottlenecks are looked up and written.
+        engine: returns the network; called only when some photo needs it.
+        limits: what to do with bad photos, and caps.
+        views: whether the source's entries are views; their photos' digests are then keys of
+            views.
+
+    Raises:
+        UserError: on the first bad photo where `limits.on_bad_image` is "fail".
+        XferlearnError: when the store can't be written.
+    """
+    started = time.perf_counter()
+    image_size = store.space.image_size
+    done: list[tuple[int, Photo | BadPhoto]] = []
+    # Copies are claimed by their first photo. tf.data reads `missing` in a thread of its own, so
+    # the lock guards both: `pending` has the photos whose digest is on its way through the
+    # network, `settled` the digests that are through, with the problem of those that failed.
+    lock = threading.Lock()
+    pending: dict[bytes, list[tuple[int, Loaded]]] = {}
+    settled: dict[bytes, str | None] = {}
+    computed = 0
+
+    def finish(position: int, item: Loaded) -> None:
+        if item.problem is not None and limits.on_bad_image == "fail":
+            raise UserError(
+                f"{item.entry.name} can't be used: {item.problem}. Take it out, or leave out bad"
+                " photos with --on_bad_image=skip."
+            )
+        done.append((position, item.photo if item.problem is None else item.bad))
+        bar.update()
+
+    def settle(digest: bytes, problem: str | None) -> None:
+        with lock:
+            settled[digest] = problem
+            same = pending.pop(digest)
+        for position, item in same:
+            finish(position, dataclasses.replace(item, problem=problem))
+
+    def known(digest: bytes) -> bool:
+        with lock:
+            return digest in store or digest in pending or digest in settled
+
+    def missing() -> Iterator[Loaded]:
+        for position, item in enumerate(load_photos(source, image_size, limits, known)):
+            if item.problem is not None or item.digest in store:
+                finish(position, item)
+                continue
+            freed = dataclasses.replace(item, image=None)
+            with lock:
+                through = item.digest in settled
+                is_first = not through and item.digest not in pending
+                if not through:
+                    pending.setdefault(item.digest, []).append((position, freed))
+            if through:
+                finish(position, dataclasses.replace(freed, problem=settled[item.digest]))
+            elif is_first:
+                yield item
+
+    with progress_bar("bottlenecks", source.count) as bar:
+        todo = missing()
+        first = next(todo, None)
+        if first is not None:
+            run = engine().run
+            with store.writer() as writer:
+                batches = decoded_batches(
+                    itertools.chain([first], todo), image_size, limits, views=views
+                )
+                for batch, vectors in overlapped(run, batches):
+                    for item, vector in zip(batch.photos, vectors, strict=True):
+                        writer.add(item.digest, vector)
+                        computed += 1
+                        settle(item.digest, None)
+                    for item in batch.failed:
+                        settle(item.digest, item.problem)
+    done.sort(key=lambda pair: pair[0])
+    photos = tuple(result for _, result in done if isinstance(result, Photo))
+    return Extraction(
+        photos=photos,
+        bad=tuple(result for _, result in done if isinstance(result, BadPhoto)),
+        computed=computed,
+        cached=len(photos) - computed,
+        seconds=time.perf_counter() - started,
+    )

@@ -1,0 +1,37 @@
+"""The frozen backbone as one fast function: pixels -> bottlenecks."""
+
+from typing import TYPE_CHECKING
+
+from xferlearn.bottlenecks.engines.base import Engine
+from xferlearn.bottlenecks.engines.openvino_runtime import openvino_engine
+from xferlearn.bottlenecks.engines.parity import Parity, ParityError, checked, measure_parity
+from xferlearn.bottlenecks.engines.planning import EnginePlan, plan_engines
+from xferlearn.bottlenecks.engines.tensorflow_runtime import tensorflow_engine
+
+if TYPE_CHECKING:
+    import keras
+
+__all__ = [
+    "Engine",
+    "EnginePlan",
+    "Parity",
+    "ParityError",
+    "build_engine",
+    "checked",
+    "measure_parity",
+    "plan_engines",
+]
+
+_REFERENCE = EnginePlan("tensorflow", "float32")
+_BUILDERS = {"tensorflow": tensorflow_engine, "openvino": openvino_engine}
+
+
+def build_engine(model: "keras.Model", plan: EnginePlan = _REFERENCE) -> Engine:
+    """Returns a model as an engine.
+
+    Args:
+        model: takes float32 pixels, [batch, height, width, 3], range [0, 255], such as
+            `load_backbone` and `build_classifier` return.
+        plan: which runtime and precision.
+    """
+    return _BUILDERS[plan.name](model, plan.precision)

@@ -1,0 +1,67 @@
+"""The feature space: what a bottleneck depends on besides the photo."""
+
+import dataclasses
+import hashlib
+import json
+from typing import TYPE_CHECKING
+
+from xferlearn import backbones
+from xferlearn.photos.pixels import RESIZE_POLICY
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclasses.dataclass(frozen=True)
+class FeatureSpace:
+    """Everything that a bottleneck depends on besides the photo.
+
+    Two bottlenecks may be compared, and one used in place of the other, only within one space.
+
+    Attributes:
+        backbone: name of the network, as in `backbones.BACKBONES`.
+        weights_sha256: digest of its weights, `backbones.weights_digest`.
+        image_size: side in px of the square that it sees.
+        resize: how a photo becomes that square.
+        preprocessing: how pixels become its input.
+        pooling: how its last feature map becomes one vector.
+        precision: number format that it computes in.
+        width: values a bottleneck.
+    """
+
+    backbone: str
+    weights_sha256: str
+    image_size: int
+    resize: str
+    preprocessing: str
+    pooling: str
+    precision: str
+    width: int
+
+    @property
+    def folder(self) -> str:
+        """Name of the space's folder: readable first, then the digest of all fields."""
+        digest = hashlib.sha256(self.as_json().encode()).hexdigest()[:16]
+        return f"{self.backbone}-{self.image_size}-{digest}"
+
+    def as_json(self) -> str:
+        """Returns all fields, the same text for equal spaces; its digest names the folder."""
+        return json.dumps(dataclasses.asdict(self), indent=2, sort_keys=True) + "\n"
+
+
+def feature_space(backbone: "keras.Model", precision: str) -> FeatureSpace:
+    """Returns the feature space of a backbone, as `load_backbone` returns it, in a precision.
+
+    The engine is no part of it: engines agree within `engines.parity.BOUNDS`, which is checked.
+    """
+    spec, _ = backbones.resolve_backbone(backbone.name)
+    return FeatureSpace(
+        backbone=backbone.name,
+        weights_sha256=backbones.weights_digest(backbone),
+        image_size=backbone.input_shape[1],
+        resize=RESIZE_POLICY,
+        preprocessing=spec.preprocessing,
+        pooling="average",
+        precision=precision,
+        width=backbone.output_shape[-1],
+    )

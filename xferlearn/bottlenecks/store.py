@@ -1,0 +1,256 @@
+"""The store of bottlenecks: a folder of immutable shards, addressed by photo and feature space.
+
+A shard is one Arrow IPC file with the columns key, vector and crc32, named by the SHA-256 of its
+bytes. It is written under a temporary name and renamed, so whoever reads sees whole shards only;
+writers never share a name for different content, so they need no locks. A shard that a disk or a
+kill damaged is found, named and computed again.
+"""
+
+import contextlib
+import hashlib
+import os
+import time
+import uuid
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from xferlearn.bottlenecks.space import FeatureSpace
+from xferlearn.errors import UserError, XferlearnError
+
+# A kill loses at most this much work; a million photos still make only hundreds of shards.
+ROWS_A_SHARD = 4096
+SECONDS_A_SHARD = 15.0
+
+_STALE_SECONDS = 86_400
+
+
+class BottleneckStore:
+    """The bottlenecks of one feature space on disk.
+
+    Attributes:
+        folder: where the shards are.
+        problems: what was damaged when the store was opened, a line each.
+
+    Example:
+        >>> store = BottleneckStore("/tmp/bottlenecks", space)
+        >>> with store.writer() as writer:
+        ...     writer.add(digest, vector)
+        >>> store.read([digest]).shape
+        (1, 1280)
+    """
+
+    def __init__(self, root: str | Path, space: FeatureSpace) -> None:
+        """Opens the store, and makes its folder where there is none.
+
+        Args:
+            root: folder of all spaces, `--bottleneck_dir`.
+            space: the space to read and write.
+
+        Raises:
+            UserError: when the folder can't be made or written to.
+        """
+        self.space = space
+        self.folder = Path(root) / space.folder
+        self.problems: list[str] = []
+        self._schema = pa.schema(
+            [
+                ("key", pa.binary(32)),
+                ("vector", pa.list_(pa.float32(), space.width)),
+                ("crc32", pa.uint32()),
+            ]
+        )
+        self._place: dict[bytes, tuple[Path, int]] = {}
+        self._read_shards: set[Path] = set()
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            if not (self.folder / "space.json").exists():
+                _write_atomically(self.folder / "space.json", space.as_json().encode())
+        except OSError as error:
+            raise UserError(
+                f"Can't write bottlenecks to {self.folder}: {error.strerror}. Choose another folder"
+                " with --bottleneck_dir."
+            ) from None
+        self._remove_stale()
+        self.refresh()
+
+    def __contains__(self, digest: bytes) -> bool:
+        return digest in self._place
+
+    def __len__(self) -> int:
+        return len(self._place)
+
+    def refresh(self) -> None:
+        """Takes in the shards that were committed since, by this process or by others."""
+        for path in sorted(self.folder.glob("*.arrow")):
+            if path in self._read_shards:
+                continue
+            self._read_shards.add(path)
+            try:
+                # Arrow ends the whole process on some damaged files, so they must not reach it.
+                if _file_digest(path) != path.stem:
+                    raise ValueError("its bytes are not those that were written")
+                keys = self._load(path)[0]
+            except FileNotFoundError:  # another process found it damaged just now
+                continue
+            except (OSError, pa.ArrowException, ValueError) as error:
+                if not isinstance(error, OSError):
+                    with contextlib.suppress(OSError):
+                        path.rename(path.with_suffix(".damaged"))
+                reason = " ".join(str(error).split())[:100]
+                self.problems.append(
+                    f"Shard {path} is damaged ({reason}); its photos are computed again."
+                )
+                continue
+            self._place.update((key, (path, row)) for row, key in enumerate(keys))
+
+    def read(self, digests: Sequence[bytes]) -> np.ndarray:
+        """Returns the bottlenecks of photos, float32, [len(digests), width], in their order.
+
+        Raises:
+            KeyError: for a digest that is not in the store.
+            XferlearnError: when a shard was removed or damaged since the store was opened.
+        """
+        result = np.empty((len(digests), self.space.width), np.float32)
+        wanted: dict[Path, tuple[list[int], list[int]]] = {}
+        for position, digest in enumerate(digests):
+            path, row = self._place[digest]
+            positions, rows = wanted.setdefault(path, ([], []))
+            positions.append(position)
+            rows.append(row)
+        for path, (positions, rows) in wanted.items():
+            try:
+                keys, vectors, checksums = self._load(path)
+                result[positions] = vectors[rows]
+                if any(_checksum(keys[row], vectors[row]) != checksums[row] for row in rows):
+                    raise ValueError("its rows and their checksums differ")
+            except (OSError, pa.ArrowException, ValueError, IndexError) as error:
+                reason = " ".join(str(error).split())[:100]
+                raise XferlearnError(
+                    f"Shard {path} was removed or damaged while this was running ({reason}). Run"
+                    " again; its photos are computed again."
+                ) from None
+        return result
+
+    @contextlib.contextmanager
+    def writer(self) -> Iterator["ShardWriter"]:
+        """Returns a writer whose last rows are committed when the block ends, however it ends."""
+        writer = ShardWriter(self.folder, self._schema)
+        try:
+            yield writer
+        finally:
+            writer.flush()
+            self.refresh()
+
+    def _load(self, path: Path) -> tuple[list[bytes], np.ndarray, np.ndarray]:
+        with pa.memory_map(str(path)) as file:
+            table = pa.ipc.open_file(file).read_all()
+        if table.schema != self._schema:
+            raise ValueError("its columns are not those of the feature space")
+        table = table.combine_chunks()
+        if not table.num_rows:
+            return [], np.empty((0, self.space.width), np.float32), np.empty(0, np.uint32)
+        vectors = table["vector"].chunk(0).flatten().to_numpy(zero_copy_only=True)
+        return (
+            table["key"].to_pylist(),
+            vectors.reshape(table.num_rows, self.space.width),
+            table["crc32"].to_numpy(),
+        )
+
+    def _remove_stale(self) -> None:
+        for path in self.folder.glob(".*.tmp"):
+            with contextlib.suppress(OSError):
+                if time.time() - path.stat().st_mtime > _STALE_SECONDS:
+                    path.unlink()
+
+
+class ShardWriter:
+    """Collects rows and commits them as shards; made by `BottleneckStore.writer`."""
+
+    def __init__(self, folder: Path, schema: pa.Schema) -> None:
+        self._folder = folder
+        self._schema = schema
+        self._keys: list[bytes] = []
+        self._vectors: list[np.ndarray] = []
+        self._since = time.monotonic()
+
+    def add(self, digest: bytes, vector: np.ndarray) -> None:
+        """Adds a row, and commits a shard when enough rows or seconds have gathered.
+
+        Args:
+            digest: SHA-256 of the photo, 32 bytes.
+            vector: its bottleneck, float32, [width].
+
+        Raises:
+            XferlearnError: when the shard can't be written, such as on a full disk.
+        """
+        self._keys.append(digest)
+        self._vectors.append(np.asarray(vector, np.float32))
+        age = time.monotonic() - self._since
+        if len(self._keys) >= ROWS_A_SHARD or age >= SECONDS_A_SHARD:
+            self.flush()
+
+    def flush(self) -> None:
+        """Commits the rows added so far."""
+        keys, self._keys = self._keys, []
+        vectors, self._vectors = self._vectors, []
+        self._since = time.monotonic()
+        if not keys:
+            return
+        values = pa.array(np.concatenate(vectors))
+        table = pa.Table.from_arrays(
+            [
+                pa.array(keys, pa.binary(32)),
+                pa.FixedSizeListArray.from_arrays(values, len(vectors[0])),
+                pa.array(map(_checksum, keys, vectors), pa.uint32()),
+            ],
+            schema=self._schema,
+        )
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_file(sink, self._schema) as file:
+            file.write_table(table)
+        data = sink.getvalue()
+        try:
+            _write_atomically(self._folder / f"{hashlib.sha256(data).hexdigest()}.arrow", data)
+        except OSError as error:
+            raise XferlearnError(
+                f"Can't write {len(keys)} bottlenecks to {self._folder}: {error.strerror}. Shards"
+                " written before are kept; make room or choose another --bottleneck_dir, and run"
+                " again."
+            ) from None
+
+
+def _checksum(key: bytes, vector: np.ndarray) -> int:
+    return zlib.crc32(vector.tobytes(), zlib.crc32(key))
+
+
+def _file_digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _write_atomically(path: Path, data: bytes) -> None:
+    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.rename(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    # The rename itself must reach the disk too. Windows can't open a folder, and needs no fsync.
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

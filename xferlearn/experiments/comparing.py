@@ -1,0 +1,192 @@
+"""`xferlearn compare`: backbones by accuracy, speed and size, on the user's own photos."""
+
+import csv
+import dataclasses
+import io
+import itertools
+from pathlib import Path
+from typing import Any
+
+from xferlearn.config import DEFAULT_BACKBONE, CompareConfig, TrainConfig
+from xferlearn.experiments.outcomes import Outcome, OutcomeStore, Share, share
+from xferlearn.experiments.plotting import draw_shares, save, save_plot
+from xferlearn.experiments.rates import Rates, measure_rates
+from xferlearn.experiments.running import (
+    Space,
+    all_warnings,
+    check_backbone,
+    need_photos,
+    open_photos,
+    output_dir,
+    run_all,
+)
+from xferlearn.photos.manifest import VALIDATION
+from xferlearn.system.progress import progress_bar
+from xferlearn.system.runtime import choose_device
+from xferlearn.training import head as heads
+
+_BYTES_A_WEIGHT = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class ComparedBackbone:
+    """One backbone of a comparison.
+
+    Attributes:
+        name: its name.
+        image_size: px.
+        validation: accuracy on the validation photos of all splits.
+        rates: photos a second by stage; None where it can't be had.
+        parameters: how many numbers backbone and head have.
+        pareto: whether no other one is at least as accurate and as fast, and better in one.
+        diverged: how many of its runs diverged; it is not measured then.
+        problem: why it can't be had here, one line; None where it can.
+    """
+
+    name: str
+    image_size: int
+    validation: Share
+    rates: Rates | None
+    parameters: int
+    pareto: bool = False
+    diverged: int = 0
+    problem: str | None = None
+
+    @property
+    def megabytes(self) -> float:
+        """Size of its weights in float32."""
+        return self.parameters * _BYTES_A_WEIGHT / 1e6
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """What a comparison found.
+
+    Attributes:
+        backbones: the most accurate first; those that can't be had come last.
+        splits: over how many splits of the photos accuracies are means. They have the test photos
+            of the first one, which are not looked at.
+        warnings: a line each.
+        table: path of the CSV.
+        plot: path of the PNG.
+    """
+
+    backbones: tuple[ComparedBackbone, ...]
+    splits: int
+    warnings: tuple[str, ...]
+    table: Path
+    plot: Path
+
+
+def compare(**settings: Any) -> Comparison:
+    """Compares backbones on photos; `xferlearn compare` in Python.
+
+    Args:
+        **settings: the fields of `config.CompareConfig`; backbone is text with commas, and so is
+            split_seed.
+
+    Raises:
+        UserError: when a setting or the photos can't be right.
+
+    Example:
+        >>> compare(image_dir="photos", backbone="mobilenet,efficientnet_lite0").backbones[0].name
+    """
+    return compare_with(CompareConfig.of(settings))
+
+
+def compare_with(config: Any) -> Comparison:
+    """Compares as `config`, a `CompareConfig`, says; see `compare`."""
+    names = config.values("backbone") if config.backbone else [DEFAULT_BACKBONE, "mobilenet"]
+    seeds = config.values("split_seed") if config.split_seed else [0, 1, 2]
+    configs = [
+        (
+            {"backbone": name, "split_seed": seed},
+            config.train_config(backbone=name, split_seed=seed),
+        )
+        for name, seed in itertools.product(names, seeds)
+    ]
+    for _, one in configs:
+        check_backbone(one)
+    need_photos(configs[0][1], VALIDATION, "A comparison")
+    source = open_photos(configs[0][1], output_dir(config))
+    choose_device(config.device)
+    store = OutcomeStore(output_dir(config) / "runs")
+    found: dict[str, tuple[Space, list[Outcome]]] = {}
+    with progress_bar("compare", len(configs), "run") as bar:
+        for space, outcome in run_all(configs, source, store, "A comparison"):
+            found.setdefault(outcome.settings["backbone"], (space, []))[1].append(outcome)
+            bar.update()
+    rows = [_row(name, *found[name], configs[0][1]) for name in names]
+    rows = [dataclasses.replace(row, pareto=_on_front(row, rows)) for row in rows]
+    rows.sort(key=lambda row: -row.validation.mean if row.validation.photos else 1.0)
+    folder = output_dir(config)
+    save(folder / "compare.csv", _csv(rows).encode())
+    points = [
+        (f"{row.name}, {row.rates.network:.0f} photos/s", row.validation)
+        for row in rows
+        if row.rates is not None
+    ]
+    title = "validation accuracy by backbone"
+    save_plot(folder / "compare.png", draw_shares(title, points, joined=False))
+    return Comparison(
+        backbones=tuple(rows),
+        splits=len(seeds),
+        warnings=all_warnings(found.values(), configs[0][1]),
+        table=folder / "compare.csv",
+        plot=folder / "compare.png",
+    )
+
+
+def _csv(rows: list[ComparedBackbone]) -> str:
+    file = io.StringIO()
+    writer = csv.writer(file)
+    writer.writerow(
+        [
+            *("backbone", "image_size", "validation_accuracy", "low", "high", "photos"),
+            *("network_photos_per_second", "decode_photos_per_second", "parameters", "megabytes"),
+            *("pareto", "problem"),
+        ]
+    )
+    for row in rows:
+        found, rates = row.validation, row.rates
+        measured = (found.mean, found.low, found.high) if found.photos else ("", "", "")
+        speed = (round(rates.network, 1), round(rates.decode, 1)) if rates else ("", "")
+        size = (row.parameters, round(row.megabytes, 1)) if rates else ("", "")
+        writer.writerow(
+            [
+                *(row.name, row.image_size or "", *measured, found.photos, *speed, *size),
+                *(row.pareto, row.problem or ""),
+            ]
+        )
+    return file.getvalue()
+
+
+def _row(name: str, space: Space, outcomes: list[Outcome], config: TrainConfig) -> ComparedBackbone:
+    prepared = space.prepared
+    if prepared is None:
+        return ComparedBackbone(name, 0, share([]), None, 0, problem=str(space.problem))
+    width, classes = prepared.backbone.output_shape[-1], len(prepared.source.labels)
+    head = heads.build_head(width, classes, hidden_units=config.hidden_units)
+    return ComparedBackbone(
+        name=name,
+        image_size=prepared.features.store.space.image_size,
+        validation=share(outcomes),
+        rates=measure_rates(prepared, config),
+        parameters=prepared.backbone.count_params() + head.count_params(),
+        diverged=sum(outcome.diverged for outcome in outcomes),
+    )
+
+
+def _on_front(row: ComparedBackbone, rows: list[ComparedBackbone]) -> bool:
+    def merits(one: ComparedBackbone) -> tuple[float, float]:
+        return one.validation.mean, one.rates.network if one.rates else 0.0
+
+    if row.problem is not None or not row.validation.photos:
+        return False
+    mine = merits(row)
+    return not any(
+        other.validation.photos
+        and merits(other) != mine
+        and all(theirs >= own for theirs, own in zip(merits(other), mine, strict=True))
+        for other in rows
+    )

@@ -1,0 +1,215 @@
+"""What single runs gave, kept on disk so that a killed experiment goes on, and their statistics."""
+
+import dataclasses
+import hashlib
+import json
+import math
+import os
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+
+from xferlearn.errors import XferlearnError
+from xferlearn.metrics import wilson_interval
+from xferlearn.photos.manifest import Photo
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What one run gave.
+
+    Attributes:
+        settings: what was varied, by name.
+        right: for each validation photo whether it was labelled right.
+        photos: which photos those are: a name for each, the same in every run.
+        loss: cross-entropy on the validation photos.
+        steps: steps run.
+        seconds: wall time of its training.
+        diverged: whether its loss stopped being a number; `right` is empty then.
+        run_dir: its folder in the logs.
+        problem: why there was no run; None where there was.
+        warnings: what could not be written to its folder, a line each; not kept on disk.
+    """
+
+    settings: Mapping[str, Any]
+    right: tuple[bool, ...] = ()
+    photos: tuple[str, ...] = ()
+    loss: float | None = None
+    steps: int = 0
+    seconds: float = 0.0
+    diverged: bool = False
+    run_dir: str = ""
+    problem: str | None = None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def seeds(self) -> tuple[int, int]:
+        """Seeds of the split and of the training."""
+        return self.settings.get("split_seed", 0), self.settings.get("seed", 0)
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the photos that were labelled right, 0 to 1; NaN without photos."""
+        return sum(self.right) / len(self.right) if self.right else math.nan
+
+
+class OutcomeStore:
+    """Outcomes in a folder, one JSON file each, whole or not there."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def key(self, *parts: Any) -> str:
+        """Returns a name for a run: what it is made from decides, nothing else."""
+        text = json.dumps(parts, sort_keys=True, default=str)
+        return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+
+    def get(self, key: str, settings: Mapping[str, Any]) -> Outcome | None:
+        """Returns an outcome; None where there is none that can be read."""
+        try:
+            told = json.loads((self._folder / f"{key}.json").read_text(encoding="utf-8"))
+            told["right"] = tuple(sign == "1" for sign in told["right"])
+            told["photos"] = tuple(told["photos"])
+            outcome = Outcome(settings, **told)
+            return outcome if len(outcome.right) == len(outcome.photos) else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def put(self, key: str, outcome: Outcome) -> None:
+        """Keeps an outcome.
+
+        Raises:
+            XferlearnError: when the file can't be written.
+        """
+        told = dataclasses.asdict(outcome)
+        del told["settings"], told["problem"], told["warnings"]
+        told["right"] = "".join("1" if right else "0" for right in outcome.right)
+        temporary = self._folder / f".{uuid.uuid4().hex}.tmp"
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            temporary.write_text(json.dumps(told), encoding="utf-8")
+            os.replace(temporary, self._folder / f"{key}.json")
+        except OSError as error:
+            raise XferlearnError(
+                f"Can't write to {self._folder}: {error.strerror}. Choose another --output_dir."
+            ) from None
+
+
+@dataclasses.dataclass(frozen=True)
+class Share:
+    """An accuracy over runs that differ in their seeds.
+
+    Attributes:
+        mean: 0 to 1; NaN without photos.
+        low: lower end of its 95% interval.
+        high: upper end.
+        photos: how many photos were judged; one that several runs judged counts once, because it
+            tells no more than once.
+    """
+
+    mean: float
+    low: float
+    high: float
+    photos: int
+
+    def __str__(self) -> str:
+        if not self.photos:
+            return "not measured"
+        return f"{self.mean:.1%} ({self.low:.1%} to {self.high:.1%})"
+
+
+def photo_names(photos: Sequence[Photo]) -> tuple[str, ...]:
+    """Returns what `Outcome.photos` calls photos: as much of their digests as tells them apart."""
+    return tuple(photo.digest.hex()[:16] for photo in photos)
+
+
+def share(outcomes: Sequence[Outcome]) -> Share:
+    """Returns the mean accuracy of runs, with Wilson's interval over the photos.
+
+    Without photos, or where some run diverged, it is not measured: the mean of the others would
+    be that of the luckier seeds.
+    """
+    judged: dict[str, list[bool]] = {}
+    for outcome in outcomes:
+        for name, right in zip(outcome.photos, outcome.right, strict=True):
+            judged.setdefault(name, []).append(right)
+    if not judged or not all(outcome.right for outcome in outcomes):
+        return Share(math.nan, 0.0, 1.0, 0)
+    correct = sum(sum(rights) / len(rights) for rights in judged.values())
+    low, high = wilson_interval(round(correct), len(judged))
+    mean = correct / len(judged)
+    return Share(mean, min(low, mean), max(high, mean), len(judged))
+
+
+def difference(
+    better: Sequence[Outcome], worse: Sequence[Outcome], candidates: int = 2
+) -> tuple[float, float, float] | None:
+    """Returns by how much accuracies differ, with a 95% interval, paired by seeds and photos.
+
+    Only runs whose seeds both sides have are compared, photo by photo. Both photos and seeds count
+    as drawn at random, so the interval allows for other photos and for other seeds.
+
+    Args:
+        better: runs of one candidate.
+        worse: runs of another.
+        candidates: among how many the better one was found to be the best. The best of many is
+            ahead by luck, so the interval holds for all pairs of them together (Bonferroni).
+
+    Returns:
+        Mean, lower and upper end, -1 to 1; None where no run has the seeds of another.
+    """
+    others = {outcome.seeds: outcome for outcome in worse}
+    changes = [
+        (one.seeds, name, float(right) - float(other))
+        for one in better
+        if one.seeds in others
+        for name, right, other in zip(one.photos, one.right, others[one.seeds].right, strict=True)
+    ]
+    if not changes:
+        return None
+    pairs = candidates * (candidates - 1) / 2
+    z = NormalDist().inv_cdf(1 - 0.025 / max(pairs, 1))
+    mean, centre, variance = _moments(changes)
+    margin = z * math.sqrt(variance)
+    return mean, max(centre - margin, -1.0), min(centre + margin, 1.0)
+
+
+def _moments(changes: Sequence[tuple[tuple[int, int], str, float]]) -> tuple[float, float, float]:
+    """Returns mean, centre of the interval and variance of changes by seeds and photo.
+
+    The variance is clustered both by photo and by seed: that of the photos' means and that of the
+    runs' hold the part of single judgements both, so it is taken off once (Cameron, Gelbach and
+    Miller 2011). Runs of one split are one cluster where there are several splits.
+    Two photos are added, one for each side, without which few photos that differ would prove too
+    much (Agresti and Min 2005).
+    """
+    names = {name: row for row, name in enumerate(dict.fromkeys(name for _, name, _ in changes))}
+    of_photo = np.array([names[name] for _, name, _ in changes])
+    several = len({seeds[0] for seeds, _, _ in changes}) > 1
+    keys = [seeds[0] if several else seeds[1] for seeds, _, _ in changes]
+    clusters = {key: row for row, key in enumerate(dict.fromkeys(keys))}
+    of_cluster = np.array([clusters[key] for key in keys])
+    change = np.array([value for _, _, value in changes])
+
+    photos, runs = len(names), len(clusters)
+    judged = np.bincount(of_photo)
+    by_photo = np.bincount(of_photo, change) / judged
+    mean = float(by_photo.mean())
+    centre = mean * photos / (photos + 2)
+    squares = float(np.square(by_photo).sum()) + 1
+    of_photos = (squares - (mean * photos) ** 2 / (photos + 2)) / (photos + 2) ** 2
+    if runs < 2:
+        return mean, centre, of_photos
+    weight = 1 / (judged[of_photo] * photos)
+    by_run = np.bincount(of_cluster, weight * (change - mean))
+    of_runs = float(np.square(by_run).sum()) * runs / (runs - 1)
+    # About its own mean where a photo was judged more than once, else about that of all.
+    once = judged[of_photo] == 1
+    alone = np.where(once, change - mean, change - by_photo[of_photo])
+    unbiased = judged[of_photo] / np.maximum(judged[of_photo] - 1, 1)
+    of_both = float((np.square(weight * alone) * unbiased).sum())
+    return mean, centre, max(of_photos + of_runs - of_both, of_photos, of_runs)

@@ -1,0 +1,292 @@
+"""Runs of an experiment: one extraction a feature space, then head after head."""
+
+import dataclasses
+import shutil
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xferlearn import backbones, summaries
+from xferlearn.config import TrainConfig
+from xferlearn.errors import UserError, XferlearnError
+from xferlearn.experiments.outcomes import Outcome, OutcomeStore, photo_names
+from xferlearn.metrics import cross_entropy, evaluate_predictions
+from xferlearn.photos.datasets import open_source
+from xferlearn.photos.manifest import TEST, VALIDATION, Manifest
+from xferlearn.photos.sources import PhotoSource
+from xferlearn.system.folders import check_outside, check_writable
+from xferlearn.system.runtime import gpu_is_visible, on_device, start_tensorflow
+from xferlearn.training.fit import Fitted, Prepared, fit_head, load_backbone_of, prepare
+from xferlearn.training.metadata import describe, run_name
+from xferlearn.version import __version__
+
+# What decides which bottlenecks a run needs.
+SPACE = ("backbone", "image_size", "device")
+# What a run's result does not depend on.
+_ELSEWHERE = (
+    "image_dir", "model_dir", "logs_dir", "bottleneck_dir", "summaries", "overwrite",
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Space:
+    """A feature space that is ready, or the reason why it is not.
+
+    Attributes:
+        settings: `SPACE` by name.
+        prepared: photos and network; None where there is a problem.
+        seconds: wall time until it was ready.
+        problem: why it can't be had.
+    """
+
+    settings: Mapping[str, Any]
+    prepared: Prepared | None
+    seconds: float = 0.0
+    problem: XferlearnError | None = None
+
+
+def output_dir(config: Any) -> Path:
+    """Returns the folder for tables, plots and outcomes."""
+    return Path(config.output_dir or Path(config.logs_dir) / "experiments")
+
+
+def open_photos(config: TrainConfig, folder: Path) -> PhotoSource:
+    """Returns the photos, checked before TensorFlow starts where they are files.
+
+    Args:
+        config: which photos.
+        folder: where the experiment's results go.
+
+    Raises:
+        UserError: when the photos can't be right, or the results could not be written.
+    """
+    source = open_source(config)
+    if config.image_dir is not None:
+        check_outside(config.image_dir, "output_dir", folder)
+    check_writable("logs_dir", config.logs_dir)
+    check_writable("output_dir", folder)
+    start_tensorflow()
+    return source
+
+
+def need_photos(config: TrainConfig, split: str, command: str, found: int | None = None) -> None:
+    """Fails where there are no photos of a split that a command lives on.
+
+    Args:
+        config: the shares of the splits.
+        split: "validation" or "test".
+        command: what needs them.
+        found: how many there are; None before that is known: a data set may have some of its own.
+    """
+    setting = {VALIDATION: "validation_percentage", TEST: "testing_percentage"}[split]
+    if found == 0 or (found is None and config.image_dir and not getattr(config, setting)):
+        raise UserError(
+            f"{command} needs {split} photos, and there are none: raise --{setting}, or add photos."
+        )
+
+
+def open_space(config: TrainConfig, source: PhotoSource) -> Space:
+    """Computes what is missing of a feature space; says so where its network can't be had.
+
+    Raises:
+        UserError: when the photos can't be right; that would hold for every space.
+    """
+    started = time.perf_counter()
+    settings = {name: getattr(config, name) for name in SPACE}
+    if config.device == "gpu" and not gpu_is_visible():
+        problem = UserError("TensorFlow sees no GPU on this machine")
+        return Space(settings, None, problem=problem)
+    try:
+        backbone = load_backbone_of(config)
+    except XferlearnError as error:
+        return Space(settings, None, problem=error)
+    prepared = prepare(config, source, backbone)
+    return Space(settings, prepared, time.perf_counter() - started)
+
+
+def run(
+    config: TrainConfig,
+    prepared: Prepared,
+    manifest: Manifest,
+    settings: Mapping[str, Any],
+    store: OutcomeStore,
+) -> Outcome:
+    """Trains one head, unless an earlier experiment has, and keeps what came out.
+
+    The test photos are not looked at.
+    """
+    key = run_key(store, VALIDATION, config, prepared, manifest)
+    known = store.get(key, settings)
+    # A run whose charts are gone, or elsewhere, is made again: TensorBoard is where it is read.
+    if known is not None and _is_in(Path(known.run_dir), Path(config.logs_dir)):
+        return known
+    run_dir = summaries.create_run(config.logs_dir, run_name(config, prepared.backbone.name))
+    problems: list[str] = []
+    try:
+        fitted = fit_head(
+            config, prepared, run_dir=run_dir, manifest=manifest, on_error=problems.append
+        )
+        unseen = np.zeros((0, len(manifest.labels)), np.float32)
+        probabilities = unseen if fitted.training.diverged else fitted.probabilities(VALIDATION)
+        problems += _record(config, prepared, fitted, probabilities, run_dir)
+    except BaseException:
+        # The run that replaces it has a folder of its own.
+        shutil.rmtree(run_dir, ignore_errors=True)
+        raise
+    truth = fitted.truth(VALIDATION)[: len(probabilities)]
+    judged = [manifest.photos[i] for i in manifest.indices(VALIDATION)][: len(probabilities)]
+    outcome = Outcome(
+        settings,
+        right=tuple(bool(right) for right in probabilities.argmax(axis=1) == truth),
+        photos=photo_names(judged),
+        loss=cross_entropy(probabilities, truth) if len(truth) else None,
+        steps=fitted.training.steps,
+        seconds=fitted.seconds,
+        diverged=fitted.training.diverged,
+        run_dir=str(run_dir),
+        warnings=tuple(problems),
+    )
+    store.put(key, outcome)
+    return outcome
+
+
+def _is_in(run_dir: Path, logs_dir: Path) -> bool:
+    return run_dir.is_dir() and run_dir.parent.resolve() == logs_dir.resolve()
+
+
+def _record(
+    config: TrainConfig,
+    prepared: Prepared,
+    fitted: Fitted,
+    probabilities: np.ndarray,
+    run_dir: Path,
+) -> tuple[str, ...]:
+    """Writes a run for TensorBoard, as `train` does, but for the test; returns what failed."""
+    manifest = fitted.manifest
+    unjudged = evaluate_predictions(manifest.labels, [], [])
+    validation = fitted.evaluate(VALIDATION, probabilities) if len(probabilities) else unjudged
+    metadata = describe(config, prepared, fitted, None, validation, unjudged)
+    return summaries.write_run(
+        run_dir,
+        summaries.RunRecord(
+            config=config,
+            source=prepared.source,
+            manifest=manifest,
+            bottlenecks=fitted.bottlenecks,
+            predict=fitted.predict,
+            classifier=fitted.head,
+            probabilities={
+                VALIDATION: probabilities,
+                TEST: probabilities[:0],
+            },
+            evaluations={VALIDATION: validation, TEST: unjudged},
+            photos_per_second=prepared.extraction.photos_per_second,
+            seconds={"training": fitted.seconds},
+            metadata=metadata,
+        ),
+        "scalars",
+    )
+
+
+def run_all(
+    configs: Sequence[tuple[dict[str, Any], TrainConfig]],
+    source: PhotoSource,
+    store: OutcomeStore,
+    command: str,
+) -> Iterator[tuple[Space, Outcome]]:
+    """Yields what runs give; those of one feature space should follow one another.
+
+    All splits have the test photos of the first one, so that none of them is validated on.
+
+    Args:
+        configs: what was varied and the whole settings, a run each.
+        source: the photos.
+        store: where outcomes are kept.
+        command: whose runs they are.
+
+    Raises:
+        UserError: when there are no validation photos, or no space can be had by the user's fault.
+    """
+    test_seed = configs[0][1].split_seed
+    space: Space | None = None
+    problems: list[XferlearnError] = []
+    for settings, config in configs:
+        wanted = {name: getattr(config, name) for name in SPACE}
+        with on_device(config.device):
+            if space is None or space.settings != wanted:
+                space = open_space(config, source)
+            if space.prepared is None:
+                problem = space.problem or XferlearnError("it can't be had")
+                problems.append(problem)
+                outcome = Outcome(settings, problem=str(problem))
+            else:
+                manifest = space.prepared.split(config, test_seed)
+                need_photos(config, VALIDATION, command, len(manifest.indices(VALIDATION)))
+                outcome = run(config, space.prepared, manifest, settings, store)
+        yield space, outcome
+    if len(problems) == len(configs) and isinstance(problems[0], UserError):
+        raise problems[0]
+
+
+def judge_on_test(
+    config: TrainConfig,
+    prepared: Prepared,
+    manifest: Manifest,
+    settings: Mapping[str, Any],
+    store: OutcomeStore,
+) -> Outcome:
+    """Trains a chosen run once more and judges it on the test photos; keeps what came out."""
+    key = run_key(store, TEST, config, prepared, manifest)
+    known = store.get(key, settings)
+    if known is None:
+        with on_device(config.device):
+            fitted = fit_head(config, prepared, manifest=manifest)
+        right = fitted.probabilities(TEST).argmax(axis=1) == fitted.truth(TEST)
+        known = Outcome(
+            settings,
+            right=tuple(bool(one) for one in right),
+            photos=photo_names([manifest.photos[i] for i in manifest.indices(TEST)]),
+        )
+        store.put(key, known)
+    return known
+
+
+def run_key(
+    store: OutcomeStore, kind: str, config: TrainConfig, prepared: Prepared, manifest: Manifest
+) -> str:
+    """Returns the key of what a run gives: settings, feature space, photos and split decide."""
+    made_from = {
+        name: value for name, value in dataclasses.asdict(config).items() if name not in _ELSEWHERE
+    }
+    photos = [
+        f"{photo.digest.hex()} {photo.label} {split}"
+        for photo, split in zip(manifest.photos, manifest.splits, strict=True)
+    ]
+    space = dataclasses.asdict(prepared.features.store.space)
+    return store.key(__version__, kind, made_from, space, photos)
+
+
+def check_backbone(config: TrainConfig) -> None:
+    """Fails, before any work, on a backbone or size that does not exist."""
+    backbones.resolve_backbone(config.backbone, config.image_size)
+
+
+def all_warnings(
+    spaces: Iterable[tuple[Space, list[Outcome]]], config: TrainConfig
+) -> tuple[str, ...]:
+    """Returns what is to be said of spaces and their runs, a line each, each once."""
+    found: list[str] = []
+    for space, outcomes in spaces:
+        if space.prepared is not None:
+            features = space.prepared.features
+            found += [*features.fallbacks, *features.store.problems]
+            manifest = space.prepared.split(config)
+            found += [f"{bad.name} is left out: {bad.reason}" for bad in manifest.bad]
+            if manifest.duplicates:
+                found.append(f"{manifest.duplicates} copies of photos are left out")
+            found += manifest.warnings
+        found += [line for outcome in outcomes for line in outcome.warnings]
+    return tuple(dict.fromkeys(found))

@@ -1,0 +1,295 @@
+"""`xferlearn sweep`: every combination of settings, compared on the validation photos."""
+
+import csv
+import dataclasses
+import io
+import itertools
+import math
+import random
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from xferlearn.config import SEEDS, SWEPT, SweepConfig, TrainConfig
+from xferlearn.experiments.outcomes import Outcome, OutcomeStore, Share, difference, share
+from xferlearn.experiments.plotting import draw_shares, save, save_plot
+from xferlearn.experiments.rates import Rates, measure_rates
+from xferlearn.experiments.running import (
+    Space,
+    all_warnings,
+    check_backbone,
+    judge_on_test,
+    need_photos,
+    open_photos,
+    output_dir,
+    run_all,
+)
+from xferlearn.photos.manifest import TEST, VALIDATION
+from xferlearn.system.progress import progress_bar
+from xferlearn.system.runtime import choose_device, on_device
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """One combination of settings, over all its seeds.
+
+    Attributes:
+        settings: what was varied besides the seeds.
+        outcomes: its runs.
+        validation: their accuracy on the validation photos; not measured where none converged.
+        behind: how far the best one is ahead, with an interval that holds, at 95%, for all
+            candidates together; None for the best one.
+    """
+
+    settings: dict[str, Any]
+    outcomes: tuple[Outcome, ...]
+    validation: Share
+    behind: tuple[float, float, float] | None = None
+
+    @property
+    def diverged(self) -> int:
+        """How many of its runs diverged."""
+        return sum(outcome.diverged for outcome in self.outcomes)
+
+    @property
+    def problem(self) -> str | None:
+        """Why it was not run; None where it was."""
+        return next((outcome.problem for outcome in self.outcomes if outcome.problem), None)
+
+    @property
+    def over_seeds(self) -> tuple[float, float] | None:
+        """Lowest and highest accuracy of its runs; None where there are not two."""
+        found = [outcome.accuracy for outcome in self.outcomes if outcome.right]
+        return (min(found), max(found)) if len(found) > 1 else None
+
+    @property
+    def seconds(self) -> float:
+        """Mean wall time of its trainings."""
+        return sum(outcome.seconds for outcome in self.outcomes) / max(len(self.outcomes), 1)
+
+    @property
+    def name(self) -> str:
+        """What was varied, in words."""
+        words = (f"{name}={value}" for name, value in self.settings.items())
+        return " ".join(words) or "defaults"
+
+
+@dataclasses.dataclass(frozen=True)
+class SpaceTimes:
+    """Where the time of one feature space went.
+
+    Attributes:
+        settings: its backbone, size and device.
+        photos: how many it has.
+        extraction: wall seconds until their bottlenecks were there, the network's start included.
+        computed: how many were computed; the others were cached.
+        training: wall seconds of all its heads.
+        heads: how many that were.
+        rates: photos a second by stage; None where nothing ran.
+    """
+
+    settings: dict[str, Any]
+    photos: int
+    extraction: float
+    computed: int
+    training: float
+    heads: int
+    rates: Rates | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Sweep:
+    """What a sweep found.
+
+    Attributes:
+        candidates: best first; those that diverged or were not run come last.
+        test: accuracy of the best one on the test photos, looked at once; None without a best.
+        spaces: where the time went.
+        command: the `train` command of the best one; empty without one.
+        warnings: a line each.
+        table: path of the CSV.
+        plot: path of the PNG.
+        logs_dir: where the runs are.
+    """
+
+    candidates: tuple[Candidate, ...]
+    test: Share | None
+    spaces: tuple[SpaceTimes, ...]
+    command: str
+    warnings: tuple[str, ...]
+    table: Path
+    plot: Path
+    logs_dir: str
+
+
+def sweep(**settings: Any) -> Sweep:
+    """Trains all combinations of settings and compares them; `xferlearn sweep` in Python.
+
+    Args:
+        **settings: the fields of `config.SweepConfig`. Those that may vary are text with commas,
+            such as learning_rate="0.005,0.01,1.0".
+
+    Raises:
+        UserError: when a setting or the photos can't be right.
+
+    Example:
+        >>> sweep(image_dir="photos", learning_rate="0.005,0.01,1.0", seed="0,1").candidates[0]
+    """
+    return sweep_with(SweepConfig.of(settings))
+
+
+def sweep_with(config: Any) -> Sweep:
+    """Sweeps as `config`, a `SweepConfig`, says; see `sweep`."""
+    varied = [name for name in SWEPT if len(config.values(name)) > 1]
+    grid = _grid(config)
+    configs = [(_short(settings, varied), config.train_config(**settings)) for settings in grid]
+    for _, one in configs:
+        check_backbone(one)
+    need_photos(configs[0][1], VALIDATION, "A sweep")
+    source = open_photos(configs[0][1], output_dir(config))
+    devices = config.values("device")
+    if len(devices) == 1:
+        choose_device(devices[0])
+    store = OutcomeStore(output_dir(config) / "runs")
+    spaces: dict[int, tuple[Space, list[Outcome]]] = {}
+    outcomes: list[Outcome] = []
+    with progress_bar("sweep", len(configs), "run") as bar:
+        for space, outcome in run_all(configs, source, store, "A sweep"):
+            spaces.setdefault(id(space), (space, []))[1].append(outcome)
+            outcomes.append(outcome)
+            bar.update()
+    candidates = _ranked(outcomes)
+    best = candidates[0] if candidates and candidates[0].validation.photos else None
+    test, command = None, ""
+    if best is not None:
+        # The test photos are looked at here, once, after the choice.
+        chosen = [
+            one
+            for (_, one), outcome in zip(configs, outcomes, strict=True)
+            if outcome in best.outcomes
+        ]
+        space = next(space for space, done in spaces.values() if best.outcomes[0] in done)
+        test = _test(best, chosen, space, store)
+        command = _command(chosen[0], best.settings, varied)
+    folder = output_dir(config)
+    save(folder / "sweep.csv", _csv(candidates).encode())
+    rows = [(candidate.name, candidate.validation) for candidate in candidates[:12]]
+    save_plot(folder / "sweep.png", draw_shares("validation accuracy", rows, joined=False))
+    return Sweep(
+        candidates=candidates,
+        test=test,
+        spaces=tuple(_times(space, done, configs[0][1]) for space, done in spaces.values()),
+        command=command,
+        warnings=all_warnings(spaces.values(), configs[0][1]),
+        table=folder / "sweep.csv",
+        plot=folder / "sweep.png",
+        logs_dir=config.logs_dir,
+    )
+
+
+def _grid(config: Any) -> list[dict[str, Any]]:
+    lists = {name: config.values(name) for name in SWEPT}
+    seeds = list(itertools.product(*(lists.pop(name) for name in SEEDS)))[: config.max_runs]
+    grid = list(itertools.product(*lists.values()))
+    if config.max_runs is not None and len(grid) * len(seeds) > config.max_runs:
+        # All seeds of some combinations, because those that are compared need the same ones.
+        kept = random.Random(0).sample(range(len(grid)), config.max_runs // len(seeds))
+        grid = [grid[index] for index in sorted(kept)]
+    return [
+        dict(zip((*lists, *SEEDS), (*values, *drawn), strict=True))
+        for values in grid
+        for drawn in seeds
+    ]
+
+
+def _short(settings: dict[str, Any], varied: Sequence[str]) -> dict[str, Any]:
+    return {name: settings[name] for name in varied}
+
+
+def _ranked(outcomes: Sequence[Outcome]) -> tuple[Candidate, ...]:
+    groups: dict[tuple, list[Outcome]] = {}
+    for outcome in outcomes:
+        kept = tuple((k, v) for k, v in outcome.settings.items() if k not in SEEDS)
+        groups.setdefault(kept, []).append(outcome)
+    candidates = [
+        Candidate(dict(settings), tuple(group), share(group)) for settings, group in groups.items()
+    ]
+
+    def order(candidate: Candidate) -> tuple[float, float]:
+        mean = candidate.validation.mean
+        losses = [one.loss for one in candidate.outcomes if one.loss is not None]
+        return (math.inf if math.isnan(mean) else -mean, sum(losses) / max(len(losses), 1))
+
+    candidates.sort(key=order)
+    if not candidates or not candidates[0].validation.photos:
+        return tuple(candidates)
+    best = candidates[0]
+    ranked = sum(candidate.validation.photos > 0 for candidate in candidates)
+    return (
+        best,
+        *(
+            dataclasses.replace(one, behind=difference(best.outcomes, one.outcomes, ranked))
+            if one.validation.photos
+            else one
+            for one in candidates[1:]
+        ),
+    )
+
+
+def _test(
+    best: Candidate, configs: Sequence[TrainConfig], space: Space, store: OutcomeStore
+) -> Share | None:
+    prepared = space.prepared
+    if prepared is None:
+        return None
+    outcomes = []
+    for config, outcome in zip(configs, best.outcomes, strict=True):
+        manifest = prepared.split(config, configs[0].split_seed)
+        if not manifest.indices(TEST):
+            return None
+        outcomes.append(judge_on_test(config, prepared, manifest, outcome.settings, store))
+    return share(outcomes)
+
+
+def _times(space: Space, outcomes: Sequence[Outcome], config: TrainConfig) -> SpaceTimes:
+    prepared = space.prepared
+    with on_device(space.settings["device"]):
+        rates = measure_rates(prepared, config) if prepared else None
+    return SpaceTimes(
+        settings=dict(space.settings),
+        photos=len(prepared.extraction.photos) if prepared else 0,
+        extraction=space.seconds,
+        computed=prepared.extraction.computed if prepared else 0,
+        training=sum(outcome.seconds for outcome in outcomes),
+        heads=len(outcomes),
+        rates=rates,
+    )
+
+
+def _command(config: TrainConfig, settings: dict[str, Any], varied: Sequence[str]) -> str:
+    # The first of several split seeds is the one whose test photos no run has seen.
+    left_out = ["model_dir", "summaries", *(["seed"] if "seed" in varied else [])]
+    flags = {n: v for n, v in config.changed().items() if n not in left_out} | settings
+    words = [f"--{name}={value}" for name, value in flags.items() if value is not None]
+    return shlex.join(["xferlearn", "train", *words, "--model_dir=out/best"])
+
+
+def _csv(candidates: Sequence[Candidate]) -> str:
+    names = list(dict.fromkeys(name for one in candidates for name in one.settings))
+    file = io.StringIO()
+    writer = csv.writer(file)
+    columns = ["validation_accuracy", "low", "high", "photos", "runs", "diverged", "seconds"]
+    writer.writerow([*names, *columns, "problem"])
+    for one in candidates:
+        found = one.validation
+        measured = (found.mean, found.low, found.high) if found.photos else ("", "", "")
+        writer.writerow(
+            [
+                *(one.settings.get(name) for name in names),
+                *measured,
+                *(found.photos, len(one.outcomes), one.diverged, round(one.seconds, 3)),
+                one.problem or "",
+            ]
+        )
+    return file.getvalue()

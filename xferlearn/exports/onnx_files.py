@@ -1,0 +1,74 @@
+"""ONNX files: pixels in, probabilities out, with labels and preprocessing in their metadata."""
+
+import contextlib
+import io
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from xferlearn.exports.frozen_graph import frozen_graph_def
+from xferlearn.exports.metadata import describe
+from xferlearn.inspection.embedded import KEY
+from xferlearn.model_folder import Bundle
+
+if TYPE_CHECKING:
+    import keras
+
+# The newest that tf2onnx writes.
+OPSET = 18
+
+
+def write_onnx(model: "keras.Model", bundle: Bundle, path: Path) -> None:
+    """Writes an ONNX file from `image`, [batch, height, width, 3], to `probabilities`.
+
+    Its metadata have `labels`, one a line, `preprocessing` in words, and all that
+    `exports.metadata` says as JSON under `xferlearn`.
+
+    Args:
+        model: the bundle's model.
+        bundle: the model folder.
+        path: the file.
+    """
+    import onnx
+    import tf2onnx
+
+    graph = frozen_graph_def(model, "image", "probabilities")
+    _replace_erfc(graph)
+    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+    with contextlib.redirect_stdout(io.StringIO()):
+        made, _ = tf2onnx.convert.from_graph_def(
+            graph,
+            input_names=["image:0"],
+            output_names=["probabilities:0"],
+            opset=OPSET,
+            tensors_to_rename={"image:0": "image", "probabilities:0": "probabilities"},
+        )
+    for end in (*made.graph.input, *made.graph.output):
+        end.type.tensor_type.shape.dim[0].dim_param = "batch"
+    made.graph.name = "classifier"
+    made.producer_version = made.producer_version.removesuffix(" None")  # it has no commit to tell
+    fed = bundle.metadata["input"]
+    said = {
+        "labels": "\n".join(bundle.labels),
+        "preprocessing": f"RGB pixels from 0 to 255, float32, as they are; {fed['resize']} to"
+        f" {bundle.image_size} x {bundle.image_size} px; EXIF orientation applied",
+        KEY: describe(bundle),
+    }
+    onnx.helper.set_model_props(made, said)
+    onnx.checker.check_model(made, full_check=True)
+    path.write_bytes(made.SerializeToString())
+
+
+def _replace_erfc(graph: Any) -> None:
+    """Writes erfc(x), which TensorFlow's GELU has and ONNX has not, as 1 - erf(x)."""
+    import tensorflow as tf
+
+    for node in [node for node in graph.node if node.op == "Erfc"]:
+        kind = node.attr["T"]
+        erf = graph.node.add(name=f"{node.name}/erf", op="Erf", input=list(node.input))
+        erf.attr["T"].CopyFrom(kind)
+        one = graph.node.add(name=f"{node.name}/one", op="Const")
+        one.attr["dtype"].CopyFrom(kind)
+        one.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(1.0, kind.type))
+        node.op = "Sub"
+        node.input[:] = [one.name, erf.name]

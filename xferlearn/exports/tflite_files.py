@@ -1,0 +1,131 @@
+"""TFLite files: pixels in, probabilities out; float32, float16, or whole numbers throughout."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from xferlearn.errors import XferlearnError
+from xferlearn.exports.frozen_graph import frozen_graph_def
+from xferlearn.exports.tflite_bias import correct_biases
+from xferlearn.exports.tflite_metadata import INPUT, OUTPUT, with_metadata
+from xferlearn.model_folder import Bundle
+from xferlearn.system.runtime import captured_stderr
+
+if TYPE_CHECKING:
+    import keras
+    from tensorflow.lite.python.schema_py_generated import ModelT
+
+# Of a tensor of int8. The converter takes no range to be smaller than about 2e-6.
+_LEAST_UNIT = 1e-7
+
+
+def write_tflite(
+    model: "keras.Model",
+    path: Path,
+    kind: Literal["float32", "float16", "int8"],
+    bundle: Bundle,
+    calibration: Callable[[], Iterator[np.ndarray]] | None,
+) -> None:
+    """Writes a TFLite file from `image`, [1, height, width, 3], to `probabilities`, [1, classes].
+
+    Float files take float32, range [0, 255]. int8 files take the same pixels as uint8, and give
+    probabilities times 256 as uint8; all operations in between are of int8.
+
+    Args:
+        model: the bundle's model.
+        path: the file.
+        kind: float32; float16, which keeps weights so and computes in float32; or int8.
+        bundle: the model folder.
+        calibration: yields uint8 pixels of training photos, [1, height, width, 3]; int8 takes
+            the ranges of its numbers and the biases' corrections from them. None for other
+            kinds.
+
+    Raises:
+        XferlearnError: int8 can't hold the network's numbers.
+    """
+    import tensorflow as tf
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    graph = frozen_graph_def(_without_normalization(model), INPUT, OUTPUT)
+    image = tf.TensorSpec([1, *model.input_shape[1:]], tf.float32, name=INPUT)
+
+    @tf.function(input_signature=[image], autograph=False)
+    def network(image: tf.Tensor) -> dict[str, tf.Tensor]:
+        (scores,) = tf.graph_util.import_graph_def(graph, {INPUT: image}, [f"{OUTPUT}:0"], name="")
+        return {OUTPUT: scores}
+
+    def converted(kind: str) -> bytes:
+        converter = tf.lite.TFLiteConverter.from_concrete_functions(
+            [network.get_concrete_function()], tf.Module()
+        )
+        if kind != "float32":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if kind == "float16":
+            converter.target_spec.supported_types = [tf.float16]
+        if kind == "int8" and calibration is not None:
+            converter.representative_dataset = lambda: _of_full_range(calibration())
+            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+            converter.inference_input_type = converter.inference_output_type = tf.uint8
+        return bytes(converter.convert())
+
+    with captured_stderr():
+        file = schema.ModelT.InitFromPackedBuf(converted(kind), 0)
+        if calibration is not None:
+            _check_ranges(file)
+            correct_biases(file, converted("float32"), calibration())
+    path.write_bytes(with_metadata(file, bundle))
+
+
+def _of_full_range(photos: Iterator[np.ndarray]) -> Iterator[list[np.ndarray]]:
+    """Yields photos as the converter takes them, the first with black and white somewhere.
+
+    The input's range is then [0, 255] whatever the photos, so that its unit is one of pixels.
+    """
+    for number, pixels in enumerate(photos):
+        values = pixels.astype(np.float32)
+        if not number:
+            values[0, 0, 0], values[0, 0, 1] = 0, 255
+        yield [values]
+
+
+def _check_ranges(model: "ModelT") -> None:
+    """Refuses networks whose layers give next to nothing; LiteRT aborts the process on them."""
+    from tensorflow.lite.python.schema_py_generated import TensorType
+
+    made = [one for one in model.subgraphs[0].tensors if model.buffers[one.buffer].data is None]
+    for tensor in made:
+        if tensor.type == TensorType.INT8 and max(tensor.quantization.scale) < _LEAST_UNIT:
+            raise XferlearnError(
+                "int8 can't hold what this network computes: on the training photos a layer's"
+                f" values are all below {256 * _LEAST_UNIT:.0e}, as those of untrained networks"
+            )
+
+
+def _without_normalization(model: "keras.Model") -> "keras.Model":
+    """Returns an equal model whose first dense layer does what `normalization` did before it.
+
+    As whole numbers, what that layer makes of a bottleneck would be rounded once more.
+    """
+    import keras
+
+    names = [layer.name for layer in model.layers]
+    if "normalization" not in names:
+        return model
+    at = names.index("normalization")
+    scaling = model.layers[at]
+    if not isinstance(scaling, keras.layers.Rescaling) or len(scaling.input.shape) != 2:
+        return model
+    dense = [one for one in model.layers[at + 1 :] if isinstance(one, keras.layers.Dense)]
+    copies = [keras.layers.Dense.from_config(layer.get_config()) for layer in dense]
+    x = scaling.input
+    for copy in copies:
+        x = copy(x)
+    for copy, layer in zip(copies, dense, strict=True):
+        copy.set_weights(layer.get_weights())
+    kernel, bias = (weights.astype(np.float64) for weights in dense[0].get_weights())
+    width = len(kernel)
+    scale, offset = (np.broadcast_to(part, width) for part in (scaling.scale, scaling.offset))
+    copies[0].set_weights([kernel * scale[:, None], bias + offset @ kernel])
+    return keras.Model(model.input, x)

@@ -1,0 +1,297 @@
+"""Keras model configurations (JSON): layers, connections and shapes, with nothing deserialised."""
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from xferlearn.inspection.arithmetic import affine_of
+from xferlearn.inspection.layers import Affine, Graph, Node, Shape, role_of
+from xferlearn.inspection.readers.wire import MalformedError
+
+_MODELS = {"Functional", "Model", "Sequential"}
+# Loading these runs code that the file carries.
+_UNSAFE = {"Lambda", "__lambda__", "TFSMLayer"}
+_DEEPEST = 24
+_MOST_LAYERS = 50_000
+_OPERATIONS = {"tf.math.truediv": "truediv", "tf.math.subtract": "sub", "tf.math.multiply": "mul"}
+
+
+def read_keras_config(config: Mapping[str, Any]) -> Graph:
+    """Reads a model's JSON as `model.to_json()` and config.json hold it.
+
+    Args:
+        config: the parsed JSON: {"class_name": ..., "config": {...}}.
+
+    Returns:
+        One node per layer; nested models are unfolded as name scopes.
+
+    Raises:
+        MalformedError: it is no model configuration.
+    """
+    name = config.get("class_name") if isinstance(config, Mapping) else None
+    if not isinstance(name, str) or not isinstance(config.get("config"), (dict, list)):
+        raise MalformedError("its configuration names no model class")
+    unsafe = tuple(dict.fromkeys(_unsafe_layers(config)))
+    reader = _Reader()
+    if not is_model(config):
+        note = f"The model is of the Python class {name!r}: its layers are not listed in the file."
+        return Graph({}, unsafe_layers=unsafe, notes=(note,))
+    ends = reader.expand(config, "", (), 0)
+    inputs = tuple(node.name for node in reader.nodes.values() if node.role == "input")
+    notes = tuple(
+        f"Layer {layer!r} is of the custom class {kind!r}: loading needs that class's code."
+        for layer, kind in reader.custom.items()
+    )
+    nodes = {node.name: reader.finished(node) for node in reader.nodes.values()}
+    return Graph(nodes, inputs, ends, unsafe_layers=unsafe, notes=notes[:8])
+
+
+def is_model(layer: Mapping[str, Any]) -> bool:
+    """Tells whether a layer's configuration lists layers of its own."""
+    inner = layer.get("config")
+    listed = isinstance(inner, list) or (isinstance(inner, dict) and "layers" in inner)
+    return listed and layer.get("class_name") in _MODELS
+
+
+def _unsafe_layers(config: Any) -> Iterator[str]:
+    """Yields the names of all layers that carry code, at any depth, without recursion."""
+    queue = [config]
+    while queue:
+        value = queue.pop()
+        if isinstance(value, dict):
+            kind = value.get("class_name")
+            if isinstance(kind, str) and kind.rpartition(">")[2] in _UNSAFE:
+                inner = value.get("config")
+                name = inner.get("name") if isinstance(inner, dict) else None
+                yield str(name or value.get("name") or kind)
+            queue.extend(value.values())
+        elif isinstance(value, list):
+            queue.extend(value)
+
+
+def _numbers(value: Any) -> tuple[float, ...] | None:
+    """Returns a number, or nested lists of at most 64 of them, as a flat tuple; else None."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return (float(value),)
+    if isinstance(value, dict) and value.get("class_name") == "__numpy__":
+        value = value.get("config", {}).get("value")
+    if isinstance(value, (list, tuple)) and value and len(value) <= 64:
+        parts = [_numbers(part) for part in value]
+        if all(part is not None for part in parts):
+            return tuple(number for part in parts for number in part or ())[:64]
+    return None
+
+
+def _shape(value: Any) -> Shape | None:
+    if not isinstance(value, (list, tuple)) or len(value) > 32:
+        return None
+    if not all(size is None or _whole(size) is not None for size in value):
+        return None
+    return tuple(value)
+
+
+def _whole(value: Any) -> int | None:
+    """Returns a size that other formats can state too, None for whatever else stands there."""
+    fits = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
+    return value if fits else None
+
+
+def _dtype(value: Any) -> str:
+    if isinstance(value, dict):
+        value = (value.get("config") or {}).get("name")
+    return str(value)[:40] if value else ""
+
+
+@dataclass
+class _Reader:
+    nodes: dict[str, Node] = field(default_factory=dict)
+    shapes: dict[str, Shape] = field(default_factory=dict)
+    custom: dict[str, str] = field(default_factory=dict)
+    # Ends of nested models and the tensors that stand for their inputs.
+    same: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def expand(
+        self, model: Mapping[str, Any], scope: str, fed: tuple[str, ...], depth: int
+    ) -> tuple[str, ...]:
+        """Adds a model's layers; returns the names of the nodes that give its outputs."""
+        if depth > _DEEPEST:
+            raise MalformedError(f"its models are nested more than {_DEEPEST} deep")
+        inner = model["config"]
+        layers = inner if isinstance(inner, list) else inner["layers"]
+        chain = model["class_name"] == "Sequential"
+        previous, place = fed, 0
+        if chain and not scope and layers and layers[0].get("class_name") != "InputLayer":
+            previous = (self.implied_input(model, layers[0]),)
+        for layer in layers:
+            name = scope + str(layer.get("name") or layer["config"]["name"])
+            if layer.get("class_name") == "InputLayer":
+                if scope:
+                    self.same[name] = fed[place : place + 1]
+                    place += 1
+                else:
+                    self.input(name, layer["config"])
+                    previous = (name,)
+                continue
+            sources, operands = (previous, ()) if chain else self.inbound(layer, scope)
+            build = layer.get("build_config")
+            if chain and isinstance(build, dict) and len(sources) == 1:
+                self.learn(sources[0], build.get("input_shape"))
+            if is_model(layer):
+                self.same[name] = self.expand(layer, name + "/", sources, depth + 1)
+            else:
+                self.layer(name, layer, sources, operands)
+            previous = (name,)
+            if len(self.nodes) > _MOST_LAYERS:
+                raise MalformedError(f"it claims more than {_MOST_LAYERS} layers")
+        if chain or not isinstance(inner, dict):
+            return tuple(dict.fromkeys(end for name in previous for end in self.resolve(name)))
+        ends = [scope + name for name in _histories(inner.get("output_layers"))]
+        return tuple(dict.fromkeys(end for name in ends for end in self.resolve(name)))
+
+    def implied_input(self, model: Mapping[str, Any], first: Mapping[str, Any]) -> str:
+        settings = first.get("config") or {}
+        shape = settings.get("batch_input_shape") or settings.get("batch_shape")
+        build = model.get("build_config") or first.get("build_config") or {}
+        shape = shape or model["config"].get("build_input_shape") or build.get("input_shape")
+        self.input("input", {"batch_shape": shape, "dtype": settings.get("dtype")})
+        return "input"
+
+    def input(self, name: str, settings: Mapping[str, Any]) -> None:
+        shape = _shape(settings.get("batch_shape") or settings.get("batch_input_shape"))
+        if shape is None and _shape(settings.get("shape")) is not None:
+            shape = (None, *settings["shape"])
+        dtype = _dtype(settings.get("dtype")) or "float32"
+        self.nodes[name] = Node(name, "InputLayer", (), shape, dtype, "input", tensor=name)
+
+    def inbound(
+        self, layer: Mapping[str, Any], scope: str
+    ) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+        """Returns the layers a layer reads, and its first call's operands as numbers or None."""
+        calls = layer.get("inbound_nodes") or []
+        call = calls[0] if calls else []
+        found: list[str] = []
+        if isinstance(call, dict):
+            for tensor in _tensors([call.get("args"), call.get("kwargs")]):
+                held = tensor.get("config", {})
+                name = scope + str(held["keras_history"][0])
+                self.learn(name, held.get("shape"))
+                found.append(name)
+            arguments = call.get("args") or []
+            return tuple(found), tuple(_numbers(argument) for argument in arguments[:2])
+        histories = call if call and isinstance(call[0], list) else calls
+        operands: tuple[Any, ...] = ()
+        for history in histories:
+            found.append(scope + str(history[0]))
+            if len(history) > 3 and isinstance(history[3], dict) and history[3]:
+                operands = (None, _numbers(next(iter(history[3].values()))))
+        return tuple(found), operands
+
+    def learn(self, name: str, shape: Any) -> None:
+        known = _shape(shape)
+        for end in self.resolve(name) if known is not None else ():
+            self.shapes.setdefault(end, known or ())
+
+    def resolve(self, name: str) -> tuple[str, ...]:
+        ends, names = [], [name]
+        for _ in range(200):
+            if not names:
+                break
+            one = names.pop()
+            if one in self.same:
+                names.extend(source for source in self.same[one] if source != one)
+            else:
+                ends.append(one)
+        return tuple(ends)
+
+    def layer(
+        self, name: str, layer: Mapping[str, Any], sources: tuple[str, ...], operands: Any
+    ) -> None:
+        kind = str(layer.get("class_name"))[:100]
+        inner = layer.get("config")
+        settings: dict[str, Any] = inner if isinstance(inner, dict) else {}
+        module = layer.get("module")
+        foreign = isinstance(module, str) and module.partition(".")[0] != "keras"
+        if foreign or (">" in kind and not kind.startswith("Keras>")):
+            self.custom[name] = kind
+        op = _OPERATIONS.get(str(settings.get("function")), kind)
+        role = role_of(op)
+        if role == "conv" and isinstance(settings.get("groups"), int) and settings["groups"] > 1:
+            role = "depthwise"
+        activation = role_of(str(settings.get("activation")))
+        if role == "activation" and activation == "score":
+            role = activation
+        units = settings.get("filters", settings.get("units"))
+        inputs = tuple(dict.fromkeys(end for source in sources for end in self.resolve(source)))
+        fed = self.nodes.get(inputs[0]) if len(inputs) == 1 else None
+        before = self.shapes.get(fed.name, fed.shape) if fed else None
+        if kind.startswith("Global") and before and not settings.get("keepdims"):
+            self.shapes[name] = (before[0], before[-1])
+        self.nodes[name] = Node(
+            name,
+            op,
+            inputs,
+            _resized(settings) if role == "resize" else None,
+            _dtype(settings.get("dtype")),
+            role,
+            units=_whole(units),
+            scores=activation == "score",
+            affine=_affine(op, settings, operands),
+            tensor=name,
+        )
+
+    def finished(self, node: Node) -> Node:
+        """Adds the shape, which a layer's readers know, and the channels it reads."""
+        shape = self.shapes.get(node.name, node.shape)
+        before = [self.shapes.get(name, self.nodes[name].shape) for name in node.inputs
+                  if name in self.nodes]  # fmt: skip
+        fan_in = before[0][-1] if len(before) == 1 and before[0] else None
+        if node.role == "dense" and shape is None and len(before) == 1 and before[0]:
+            shape = (*before[0][:-1], node.units)
+        if node.role in ("same", "score", "activation", "norm", "arithmetic") and len(before) == 1:
+            shape = shape or before[0]
+        return replace(node, shape=shape, fan_in=fan_in)
+
+
+def _resized(settings: Mapping[str, Any]) -> Shape | None:
+    height, width = _whole(settings.get("height")), _whole(settings.get("width"))
+    return None if height is None or width is None else (None, height, width, None)
+
+
+def _affine(kind: str, settings: Mapping[str, Any], operands: tuple[Any, ...]) -> Affine | None:
+    if kind == "Rescaling":
+        scale, offset = _numbers(settings.get("scale")), _numbers(settings.get("offset", 0.0))
+        return Affine(scale, offset) if scale and offset else None
+    if kind == "Normalization":
+        mean, variance = _numbers(settings.get("mean")), _numbers(settings.get("variance"))
+        if mean and variance and len(mean) == len(variance) and min(variance) > 0:
+            stds = [value**0.5 for value in variance]
+            offset = tuple(-value / std for value, std in zip(mean, stds, strict=True))
+            return Affine(tuple(1 / std for std in stds), offset)
+        # An adapted layer keeps its mean among the weights.
+        return None
+    return affine_of(kind.replace("truediv", "TrueDivide"), operands)
+
+
+def _tensors(value: Any) -> Iterator[Mapping[str, Any]]:
+    queue = deque([value])
+    while queue:
+        one = queue.popleft()
+        if isinstance(one, dict):
+            if one.get("class_name") == "__keras_tensor__":
+                yield one
+            else:
+                queue.extend(one.values())
+        elif isinstance(one, list):
+            queue.extend(one)
+
+
+def _histories(value: Any) -> list[str]:
+    """Returns layer names of ["name", 0, 0] or of a list or dict of such."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if not isinstance(value, list) or not value:
+        return []
+    if isinstance(value[0], str):
+        return [value[0]]
+    return [item[0] for item in value if isinstance(item, list) and item]

@@ -1,0 +1,233 @@
+"""TFLite files: tensors and operations, read from the FlatBuffer without any interpreter.
+
+Field numbers: tensorflow/compiler/mlir/lite/schema/schema.fbs and metadata_schema.fbs of
+tflite-support
+"""
+
+import struct
+from dataclasses import dataclass, replace
+from math import isfinite, prod
+
+from xferlearn.inspection.arithmetic import affine_of, spread
+from xferlearn.inspection.layers import Affine, Graph, Node, Shape, role_of
+from xferlearn.inspection.readers.flat import Table, root
+from xferlearn.inspection.readers.tflite_operators import BUILTIN_OPERATORS
+from xferlearn.inspection.readers.wire import Budget, MalformedError, View
+
+IDENTIFIER = b"TFL3"
+_METADATA_IDENTIFIER = b"M001"
+_DTYPES = dict(enumerate((
+    "float32", "float16", "int32", "uint8", "int64", "string", "bool", "int16", "complex64",
+    "int8", "float64", "complex128", "uint64", "resource", "variant", "uint32", "uint16", "int4",
+    "bfloat16",
+)))  # fmt: skip
+_WEIGHTS = {"float32", "float16", "float64", "bfloat16", "int8", "uint8", "int16", "int4"}
+_PACKING = {"float32": "f", "int32": "i", "int64": "q"}
+_MOST_VALUES = 64
+_NORMALIZATION = 1
+
+
+@dataclass(frozen=True)
+class _Tensor:
+    name: str
+    shape: Shape
+    dtype: str
+    quantization: tuple[float, int] | None
+    content: View
+
+    def values(self) -> tuple[float, ...] | None:
+        """Returns the numbers of a small constant."""
+        code, count = _PACKING.get(self.dtype), prod(size or 0 for size in self.shape)
+        if code is None or count > _MOST_VALUES:
+            return None
+        if not count or len(self.content) != struct.calcsize(f"<{count}{code}"):
+            return None
+        return struct.unpack(f"<{count}{code}", self.content)
+
+
+def read_tflite(data: View) -> Graph:
+    """Reads a `.tflite` file.
+
+    Raises:
+        MalformedError: the bytes are no TFLite model.
+    """
+    model = root(data, Budget(len(data)))
+    operators = [_operator_name(code) for code in model.tables(1)]
+    buffers = [_content(buffer, data) for buffer in model.tables(4)]
+    subgraphs = list(model.tables(2))
+    if not subgraphs:
+        raise MalformedError("it holds no graph")
+    main = subgraphs[0]
+    tensors = [_read_tensor(tensor, buffers) for tensor in main.tables(0)]
+    reader = _Reader(tensors, operators)
+    for index, operator in enumerate(main.tables(3)):
+        reader.operation(index, operator)
+    starts, ends = reader.checked(main.numbers(1, "i")), reader.checked(main.numbers(2, "i"))
+    stated = _stated(model, buffers)
+    for place, index in enumerate(starts):
+        reader.input(index, stated[place] if place < len(stated) else None)
+    nodes = reader.nodes
+    inputs = tuple(reader.made[index] for index in starts)
+    outputs = tuple(dict.fromkeys(reader.made[index] for index in ends if index in reader.made))
+    named = _signature(model, reader)
+    note = f"Only the first of {len(subgraphs)} subgraphs is shown."
+    return Graph(
+        nodes,
+        inputs,
+        outputs,
+        producer=model.text(3, 200),
+        input_names={name: named[0][name] for name in inputs if name in named[0]},
+        output_names={name: named[1][name] for name in outputs if name in named[1]},
+        notes=(note,) if len(subgraphs) > 1 else (),
+    )
+
+
+def _operator_name(code: Table) -> str:
+    """Returns the name of an operation; old files keep the number in a byte."""
+    number = max(code.value(3, "i"), code.value(0, "b"))
+    if number == BUILTIN_OPERATORS.index("CUSTOM"):
+        return code.text(1, 100) or "CUSTOM"
+    return BUILTIN_OPERATORS[number] if 0 <= number < len(BUILTIN_OPERATORS) else f"OP_{number}"
+
+
+def _content(buffer: Table, data: View) -> View:
+    """Returns a buffer's bytes; large models keep them behind the FlatBuffer."""
+    offset, size = buffer.value(1, "Q"), buffer.value(2, "Q")
+    if offset > 1:
+        if offset + size > len(data):
+            raise MalformedError(f"a buffer claims {size} bytes behind its end")
+        return data[offset : offset + size]
+    return buffer.blob(0)
+
+
+def _read_tensor(tensor: Table, buffers: list[View]) -> _Tensor:
+    sizes = tensor.numbers(0, "i", 32)
+    # shape_signature has -1 where `shape` has a placeholder 1.
+    signature = tensor.numbers(7, "i", 32) or sizes
+    shape = tuple(None if size < 0 else int(size) for size in signature)
+    index = tensor.value(2, "I")
+    content = buffers[index] if 0 < index < len(buffers) else memoryview(b"")
+    quantization = None
+    held = tensor.table(4)
+    if held is not None:
+        scales, zeros = held.numbers(2, "f", 1), held.numbers(3, "q", 1)
+        if scales and isfinite(scales[0]):
+            quantization = (float(scales[0]), int(zeros[0]) if zeros else 0)
+    dtype = _DTYPES.get(tensor.value(1, "b"), "unknown")
+    return _Tensor(tensor.text(3), shape, dtype, quantization, content)
+
+
+class _Reader:
+    """Turns operations into nodes, each named after the tensor it makes."""
+
+    def __init__(self, tensors: list[_Tensor], operators: list[str]) -> None:
+        self.tensors, self.operators = tensors, operators
+        self.nodes: dict[str, Node] = {}
+        self.made: dict[int, str] = {}
+        for index, tensor in enumerate(tensors):
+            if len(tensor.content):
+                self.constant(index, tensor)
+
+    def named(self, index: int, fallback: str = "tensor") -> str:
+        name = self.tensors[index].name or f"{fallback}_{index}"
+        return name if name not in self.nodes else f"{name}_{index}"
+
+    def constant(self, index: int, tensor: _Tensor) -> None:
+        counts = bool(tensor.shape) and tensor.dtype in _WEIGHTS | {"int32"}
+        # int32 without quantisation is a shape or an axis, not a weight.
+        counts = counts and (tensor.dtype != "int32" or tensor.quantization is not None)
+        elements = prod(size or 0 for size in tensor.shape) if counts else 0
+        name = self.made[index] = self.named(index)
+        self.nodes[name] = Node(
+            name, "", (), tensor.shape, tensor.dtype, "constant", elements=elements
+        )
+
+    def checked(self, indexes: tuple[int, ...]) -> list[int]:
+        if any(index >= len(self.tensors) for index in indexes):
+            raise MalformedError("it refers to a tensor that it doesn't hold")
+        return [index for index in indexes if index >= 0]
+
+    def operation(self, place: int, operator: Table) -> None:
+        code = operator.value(0, "I")
+        if code >= len(self.operators):
+            raise MalformedError(f"operation {place} has no type")
+        op = self.operators[code]
+        sources = self.checked(operator.numbers(1, "i"))
+        results = self.checked(operator.numbers(2, "i"))
+        if not results:
+            return
+        for index in sources:
+            self.made.setdefault(index, self.tensors[index].name or f"tensor_{index}")
+        first = self.tensors[results[0]]
+        role = role_of(op)
+        name = self.named(results[0], op.lower())
+        node = Node(
+            name, op, tuple(self.made[index] for index in sources), first.shape, first.dtype, role,
+            affine=self.affine(op, sources), quantization=first.quantization, tensor=first.name,
+        )  # fmt: skip
+        if role in ("conv", "depthwise", "dense") and len(sources) > 1:
+            units, fan_in = _channels(role, self.tensors[sources[1]].shape)
+            node = replace(node, units=units, fan_in=fan_in)
+        if role == "resize" and len(sources) > 1:
+            size = self.tensors[sources[1]].values()
+            if size and len(size) == 2:
+                node = replace(node, shape=(None, *spread(size), None))
+        self.nodes[name] = node
+        self.made.update(dict.fromkeys(results, name))
+
+    def affine(self, op: str, sources: list[int]) -> Affine | None:
+        operands = [self.tensors[index].values() for index in sources]
+        return affine_of(op, operands) if role_of(op) == "arithmetic" else None
+
+    def input(self, index: int, stated: Affine | None) -> None:
+        tensor = self.tensors[index]
+        name = self.made.get(index) or tensor.name or f"input_{index}"
+        self.made[index] = name
+        self.nodes[name] = Node(
+            name, "", (), tensor.shape, tensor.dtype, "input", tensor=tensor.name,
+            quantization=tensor.quantization, stated=stated,
+        )  # fmt: skip
+
+
+def _channels(role: str, kernel: Shape) -> tuple[int | None, int | None]:
+    """Returns output and input channels: TFLite's kernels are [out, h, w, in] or [out, in]."""
+    if len(kernel) < 2:
+        return None, None
+    return kernel[-1] if role == "depthwise" else kernel[0], kernel[-1]
+
+
+def _stated(model: Table, buffers: list[View]) -> list[Affine | None]:
+    """Returns mean and std of each input as the file's own metadata state them."""
+    for entry in model.tables(6):
+        index = entry.value(1, "I")
+        if entry.text(0, 100) != "TFLITE_METADATA" or index >= len(buffers):
+            continue
+        held = buffers[index]
+        if bytes(held[4:8]) != _METADATA_IDENTIFIER:
+            continue
+        subgraph = next(root(held, model.budget).tables(3), None)
+        return [_normalization(tensor) for tensor in subgraph.tables(2)] if subgraph else []
+    return []
+
+
+def _normalization(tensor: Table) -> Affine | None:
+    for unit in tensor.tables(4):
+        options = unit.table(1) if unit.value(0, "B") == _NORMALIZATION else None
+        means = options.numbers(0, "f", 4) if options else ()
+        stds = options.numbers(1, "f", 4) if options else ()
+        if means and len(means) == len(stds) and all(stds):
+            offset = tuple(-mean / std for mean, std in zip(means, stds, strict=True))
+            return Affine(tuple(1 / std for std in stds), offset)
+    return None
+
+
+def _signature(model: Table, reader: _Reader) -> tuple[dict[str, str], dict[str, str]]:
+    """Returns the first signature's names of inputs and outputs, by node."""
+    first = next(model.tables(7), None)
+    if first is None or first.value(4, "I"):
+        return {}, {}
+    sides: list[dict[str, str]] = []
+    for field in (0, 1):
+        pairs = ((one.value(1, "I"), one.text(0, 200)) for one in first.tables(field))
+        sides.append({reader.made[index]: name for index, name in pairs if index in reader.made})
+    return sides[0], sides[1]

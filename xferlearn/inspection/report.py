@@ -1,0 +1,164 @@
+"""What is said about a model: the dataclasses that `inspect_model` returns."""
+
+import dataclasses
+from typing import Any, Literal
+
+from xferlearn.inspection.layers import Shape
+
+RangeSource = Literal[
+    "metadata",
+    "layer in the model",
+    "constants in the graph",
+    "known backbone",
+    "quantisation",
+    "dtype",
+    "not needed",
+    "unknown",
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class InputReport:
+    """One input.
+
+    A raw pixel p (0..255) becomes what the input takes by (p - mean) / std.
+
+    Attributes:
+        name: name of the layer or operation; for SavedModel and TFLite the signature's name.
+        tensor_name: what the format's own runtime calls it, such as "input:0".
+        shape: None for an axis of any size; None altogether where the file doesn't say.
+        dtype: as in NumPy; "string" for encoded images.
+        kind: "image" (pixels), "encoded image" (JPEG or PNG bytes), or "values" (anything else).
+        layout: "NHWC", "NCHW", or "unknown".
+        height: px; None for any.
+        width: px; None for any.
+        channels: None where unknown.
+        channel_order: "RGB" or "BGR"; "" for what is no colour image.
+        value_range: smallest and largest value it was made for; None where unknown.
+        mean: one value, or one per channel in the order R, G, B; None where unknown.
+        std: as mean.
+        range_source: how the range is known.
+        range_detail: the same in words.
+        quantization: (scale, zero point) of an integer input.
+    """
+
+    name: str
+    tensor_name: str
+    shape: Shape | None
+    dtype: str
+    kind: Literal["image", "encoded image", "values"]
+    layout: Literal["NHWC", "NCHW", "unknown"]
+    height: int | None
+    width: int | None
+    channels: int | None
+    channel_order: Literal["RGB", "BGR", ""]
+    value_range: tuple[float, float] | None
+    mean: tuple[float, ...] | None
+    std: tuple[float, ...] | None
+    range_source: RangeSource
+    range_detail: str
+    quantization: tuple[float, int] | None
+
+    @property
+    def resolution(self) -> str:
+        """Height x width in px, such as "224 x 224", or "any"."""
+        if self.height is None and self.width is None:
+            return "any"
+        return f"{self.height or 'any'} x {self.width or 'any'}"
+
+
+@dataclasses.dataclass(frozen=True)
+class OutputReport:
+    """One output; fields as in `InputReport`.
+
+    Attributes:
+        place: its index among the outputs in the model's own order.
+    """
+
+    name: str
+    tensor_name: str
+    shape: Shape | None
+    dtype: str
+    place: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class BackboneReport:
+    """The network in front of the head.
+
+    Attributes:
+        name: this package's name for it, such as "mobilenet_0.25".
+        title: name for people, such as "MobileNet 0.25".
+        image_size: side of the square it was made for, px.
+    """
+
+    name: str
+    title: str
+    image_size: int | None
+
+
+@dataclasses.dataclass(frozen=True)
+class BottleneckReport:
+    """The layer whose values the head works on.
+
+    Attributes:
+        name: name of the layer or operation.
+        tensor_name: what the format's own runtime calls its result.
+        width: number of values per image; None where unknown.
+    """
+
+    name: str
+    tensor_name: str
+    width: int | None
+
+
+@dataclasses.dataclass(frozen=True)
+class GraphReport:
+    """What a model file says about itself, told without running any of it.
+
+    Attributes:
+        path: the file or folder that was given.
+        format: "bundle", "keras", "keras_h5", "keras_weights", "saved_model", "frozen_graph",
+            "tflite", "onnx", "openvino" or "tensorboard".
+        file_size: bytes; for a folder, of all files in it.
+        producer: who wrote it, "" where the file doesn't say.
+        inputs: images first.
+        outputs: scores first.
+        classes: number of classes; None where the model gives no scores.
+        labels: class names in order; () where the model doesn't hold them.
+        backbone: None where the network isn't recognised.
+        bottleneck: None where there is no head to tell it from.
+        parameters: number of weights; None where the file doesn't say.
+        operations: number of operations or layers.
+        op_counts: how many there are of each type, the most frequent first.
+        unsafe_layers: layers that hold code (Lambda): don't load such a file from a stranger.
+        notes: what else there is to know, in sentences.
+    """
+
+    path: str
+    format: str
+    file_size: int
+    producer: str
+    inputs: tuple[InputReport, ...]
+    outputs: tuple[OutputReport, ...]
+    classes: int | None
+    labels: tuple[str, ...]
+    backbone: BackboneReport | None
+    bottleneck: BottleneckReport | None
+    parameters: int | None
+    operations: int
+    op_counts: dict[str, int]
+    unsafe_layers: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def image_input(self) -> InputReport | None:
+        """The input that takes pixels; None where there is none."""
+        return next((one for one in self.inputs if one.kind == "image"), None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the report as what `json.dumps` takes; resolution as text included."""
+        held = dataclasses.asdict(self)
+        for one, entry in zip(self.inputs, held["inputs"], strict=True):
+            entry["resolution"] = one.resolution
+        return held

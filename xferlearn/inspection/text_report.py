@@ -1,0 +1,179 @@
+"""The report as text for a person, ending in commands that can be pasted."""
+
+import shlex
+from pathlib import Path
+
+from xferlearn.inspection.layers import Shape
+from xferlearn.inspection.report import GraphReport, InputReport, OutputReport
+
+_TITLES = {
+    "bundle": "model folder of xferlearn",
+    "keras": "Keras model (.keras)",
+    "keras_h5": "Keras model (.h5)",
+    "keras_weights": "Keras weights (.h5), no architecture",
+    "saved_model": "TensorFlow SavedModel",
+    "frozen_graph": "TensorFlow 1 frozen graph",
+    "tflite": "TFLite model",
+    "onnx": "ONNX model",
+    "openvino": "OpenVINO model",
+    "tensorboard": "TensorBoard run",
+}
+_LABEL_FILES = ("retrained_labels.txt", "output_labels.txt", "labels.txt")
+_MOST_COUNTS = 12
+_COLUMN = 14
+
+
+def format_report(report: GraphReport) -> str:
+    """Returns the report as aligned lines, the last ones being commands."""
+    lines = [printable(report.path, 500)]
+    backbone, bottleneck = report.backbone, report.bottleneck
+    rows = [
+        ("format", _TITLES.get(report.format, report.format)),
+        ("size", f"{_bytes(report.file_size)} ({report.file_size:,} bytes)"),
+        ("written by", printable(report.producer)),
+    ]
+    for one in report.inputs:
+        rows += _input_rows(one)
+    for output in report.outputs:
+        rows.append(("output", _output(output)))
+    rows += [
+        ("classes", "" if report.classes is None else f"{report.classes:,}"),
+        ("labels", _listed(report.labels)),
+        ("backbone", backbone.title if backbone else "not recognised"),
+    ]
+    if bottleneck:
+        width = f", {bottleneck.width:,} values" if bottleneck.width is not None else ""
+        rows.append(("bottleneck", printable(bottleneck.name) + width))
+    rows += [
+        ("parameters", "not stated" if report.parameters is None else f"{report.parameters:,}"),
+        ("operations", f"{report.operations:,}: {_counts(report)}"),
+        ("unsafe layers", _listed(report.unsafe_layers)),
+    ]
+    lines += [f"  {key:<{_COLUMN}}{value}" for key, value in rows if value]
+    lines += [f"  {'note':<{_COLUMN}}{printable(note, 500)}" for note in report.notes]
+    commands = suggested_commands(report)
+    if commands:
+        lines += ["", "To label a photo with it:", *(f"  {command}" for command in commands)]
+    return "\n".join(lines)
+
+
+def _input_rows(one: InputReport) -> list[tuple[str, str]]:
+    named = printable(one.name)
+    if one.tensor_name != one.name:
+        named += f" (tensor {printable(one.tensor_name)})"
+    rows = [("input", named), ("  shape", f"{format_shape(one.shape)} {one.dtype}")]
+    if one.kind == "encoded image":
+        return [*rows, ("  values", one.range_detail)]
+    if one.kind == "values":
+        return rows
+    layout = "" if one.layout == "unknown" else f" px, {one.layout}"
+    rows.append(("  resolution", one.resolution + layout))
+    rows.append(("  values", f"{_range(one)} [{one.range_source}: {printable(one.range_detail)}]"))
+    if one.quantization is not None:
+        scale, zero = one.quantization
+        rows.append(("  quantised", f"scale {scale:.6g}, zero point {zero}"))
+    return rows
+
+
+def _range(one: InputReport) -> str:
+    if one.value_range is None:
+        return "range unknown"
+    low, high = (f"{end:.4g}" for end in one.value_range)
+    return f"range [{low}, {high}], {one.channel_order or 'grey'}: {_formula(one)}"
+
+
+def _formula(one: InputReport) -> str:
+    if one.mean == (0.0,) and one.std == (1.0,):
+        return "pixels as they are"
+    return f"(pixel - {_numbers(one.mean)}) / {_numbers(one.std)}"
+
+
+def _numbers(values: tuple[float, ...] | None) -> str:
+    listed = ", ".join(f"{value:.6g}" for value in values or ())
+    return listed if values is not None and len(values) == 1 else f"[{listed}]"
+
+
+def _output(one: OutputReport) -> str:
+    tensor = f" (tensor {printable(one.tensor_name)})" if one.tensor_name != one.name else ""
+    return f"{printable(one.name)}{tensor}, {format_shape(one.shape)} {one.dtype}".rstrip()
+
+
+def format_shape(shape: Shape | None) -> str:
+    """Returns a shape such as "[any, 224, 224, 3]"."""
+    if shape is None:
+        return "shape not stated,"
+    return "[" + ", ".join("any" if size is None else str(size) for size in shape) + "]"
+
+
+def _counts(report: GraphReport) -> str:
+    pairs = list(report.op_counts.items())
+    listed = ", ".join(f"{count} {printable(op, 60)}" for op, count in pairs[:_MOST_COUNTS])
+    rest = len(pairs) - _MOST_COUNTS
+    return listed + (f" and {rest} more types" if rest > 0 else "")
+
+
+def _listed(names: tuple[str, ...], most: int = 8) -> str:
+    rest = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(printable(name, 60) for name in names[:most]) + rest
+
+
+def _bytes(size: int) -> str:
+    for unit, scale in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if size >= scale:
+            return f"{size / scale:.1f} {unit}"
+    return f"{size} bytes"
+
+
+def printable(text: str, limit: int = 160) -> str:
+    """Returns a stranger's text without what a terminal would obey, and not too long."""
+    shown = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text)
+    return shown if len(shown) <= limit else shown[: limit - 3] + "..."
+
+
+def suggested_commands(report: GraphReport) -> list[str]:
+    """Returns the command that labels a photo, and the lab's form of it with all its flags.
+
+    The lab's label_image.py reads frozen graphs only; for the other formats its flags are shown
+    with this package's command, which knows them. The lab's script takes one whole number each
+    for mean and std: for a network that needs others its command is left out. Names from the file
+    are quoted for the shell.
+    """
+    one = report.image_input
+    if one is None or not report.outputs or report.format == "tensorboard" or report.unsafe_layers:
+        return []
+    path = printable(report.path, len(report.path))
+    commands = [f"xferlearn label --model={shlex.quote(path)} PHOTO"]
+    size = report.backbone.image_size if report.backbone and report.backbone.image_size else 224
+    lab = report.format == "frozen_graph"
+    flags = {
+        "graph": path,
+        "labels": printable(_labels_beside(Path(report.path)), 10_000),
+        "input_layer": one.name,
+        "output_layer": report.outputs[0].name,
+        "input_height": str(one.height or size),
+        "input_width": str(one.width or size),
+        "input_mean": _one_number(one.mean, lab),
+        "input_std": _one_number(one.std, lab),
+        "image": "PHOTO",
+    }
+    if not lab:
+        del flags["labels"]
+    elif not flags["input_mean"] or flags["input_std"] in ("", "0"):
+        return commands  # the lab's script would take other values than the network does
+    given = [f"--{key}={shlex.quote(value)}" for key, value in flags.items() if value]
+    safe = all(value.isprintable() for value in flags.values())
+    tool = "python -m label_image" if lab else "xferlearn label"
+    return [*commands, " ".join([tool, *given])] if safe else commands
+
+
+def _one_number(values: tuple[float, ...] | None, lab: bool) -> str:
+    """Returns the flag's value: one number for all channels, a whole one for the lab's script."""
+    if values is None or len(values) != 1:
+        return ""
+    return str(round(values[0])) if lab else f"{values[0]:.6g}"
+
+
+def _labels_beside(path: Path) -> str:
+    folder = path if path.is_dir() else path.parent
+    found = (folder / name for name in _LABEL_FILES if (folder / name).is_file())
+    return str(next(found, "LABELS.txt"))

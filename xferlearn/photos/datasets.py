@@ -1,0 +1,177 @@
+"""Any TensorFlow Datasets image classification dataset as a source of photos."""
+
+import contextlib
+import dataclasses
+import io
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from xferlearn.config import TrainConfig
+from xferlearn.errors import UserError, XferlearnError, did_you_mean
+from xferlearn.photos.manifest import TEST, VALIDATION
+from xferlearn.photos.sources import Entry, PhotoSource, read_image_dir
+from xferlearn.system.folders import check_outside
+from xferlearn.system.runtime import start_tensorflow
+
+if TYPE_CHECKING:
+    import tensorflow_datasets as tfds
+
+_OFFICIAL = {"test": TEST, "validation": VALIDATION, "val": VALIDATION, "valid": VALIDATION}
+_FILE_NAME_KEYS = ("file_name", "image/filename", "filename", "image_name")
+
+
+@dataclasses.dataclass(frozen=True)
+class DatasetSource:
+    """The photos of a prepared builder, still encoded.
+
+    A split that its authors named test or validation stays what it is, so that results compare
+    with published ones; everything else is split like a folder of photos.
+
+    Attributes:
+        builder: prepared with `download_and_prepare`.
+        image_key: feature that holds the photo.
+        label_key: feature that holds the class.
+    """
+
+    builder: "tfds.core.DatasetBuilder"
+    image_key: str
+    label_key: str
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Class names, in the order of the dataset."""
+        return tuple(self.builder.info.features[self.label_key].names)
+
+    @property
+    def count(self) -> int:
+        """Number of examples in all splits."""
+        return sum(split.num_examples for split in self.builder.info.splits.values())
+
+    def entries(self) -> Iterator[Entry]:
+        """Yields the labelled photos; examples without a label are passed over."""
+        import tensorflow_datasets as tfds
+
+        taken: set[int] = set()
+        for split in self.builder.info.splits:
+            examples = self.builder.as_dataset(
+                split=split,
+                shuffle_files=False,
+                decoders={self.image_key: tfds.decode.SkipDecoding()},
+            )
+            for number, example in enumerate(tfds.as_numpy(examples)):
+                label = int(example[self.label_key])
+                if label < 0:
+                    continue
+                data: bytes = example[self.image_key]
+                name = f"{split}/{_file_name(example) or number}"
+                # Photos are chosen by name, and nothing says that a file's is there once only.
+                if hash(name) in taken:
+                    name = f"{split}/{number}/{_file_name(example)}"
+                taken.add(hash(name))
+                yield Entry(
+                    name=name,
+                    label=label,
+                    read=lambda data=data: data,  # type: ignore[misc]
+                    size=len(data),
+                    fixed_split=_OFFICIAL.get(split),
+                )
+
+
+def open_source(config: TrainConfig) -> PhotoSource:
+    """Returns the photos that a config asks for: a folder, or a prepared dataset."""
+    if config.image_dir is not None:
+        if config.summaries != "none":
+            check_outside(config.image_dir, "logs_dir", config.logs_dir)
+        if config.bottleneck_dir is not None:
+            check_outside(config.image_dir, "bottleneck_dir", config.bottleneck_dir)
+        return read_image_dir(config.image_dir)
+    start_tensorflow()
+    return open_dataset(config.dataset or "", config.data_dir)
+
+
+def open_dataset(name: str, data_dir: str | None = None) -> DatasetSource:
+    """Prepares a TensorFlow Datasets dataset, downloading it where that is needed.
+
+    Args:
+        name: a name of TensorFlow Datasets, such as "tf_flowers" or "cifar10", or "elpv".
+        data_dir: where TensorFlow Datasets keeps its data; None for its default.
+
+    Raises:
+        UserError: on an unknown name, a dataset that is not one photo and one class each, or a
+            data_dir that is no folder.
+        XferlearnError: when it can't be downloaded or prepared.
+    """
+    import tensorflow_datasets as tfds
+
+    if data_dir is not None and Path(data_dir).exists() and not Path(data_dir).is_dir():
+        raise UserError(f"Expected --data_dir to be a folder. Found a file at {data_dir}.")
+    if name.split(":")[0] == "elpv":
+        from xferlearn.photos import elpv
+
+        elpv.photo_dir()
+    if not sys.stderr.isatty():
+        tfds.disable_progress_bar()
+    try:
+        builder = tfds.builder(name, data_dir=data_dir)
+    except tfds.core.DatasetNotFoundError:
+        near = did_you_mean(name, [*tfds.list_builders(with_community_datasets=False), "elpv"])
+        raise UserError(
+            f"There is no dataset `{name}`.{near} --dataset takes a name of TensorFlow Datasets,"
+            " or elpv."
+        ) from None
+    # Such as an unknown version, configuration or option, or a package that its loader needs.
+    except (ValueError, TypeError, AssertionError, ImportError) as error:
+        raise UserError(f"Dataset `{name}` can't be opened: {_one_line(error)}") from None
+    keys = _keys(builder.info)
+    if keys is None:
+        raise UserError(
+            f"Dataset `{name}` is not for image classification: expected one Image and one"
+            f" ClassLabel, found {_one_line(builder.info.features)}."
+        )
+    try:
+        # It prints sizes of downloads that mostly are unknown; its progress bars go to stderr.
+        with contextlib.redirect_stdout(io.StringIO()):
+            builder.download_and_prepare()
+    except Exception as error:  # downloads, checksums, manual steps: dozens of types
+        raise XferlearnError(
+            f"Dataset `{name}` can't be prepared in {builder.data_dir}: {_one_line(error)}"
+        ) from error
+    return DatasetSource(builder, *keys)
+
+
+def _keys(info: Any) -> tuple[str, str] | None:
+    import tensorflow_datasets as tfds
+
+    if not isinstance(info.features, tfds.features.FeaturesDict):
+        return None
+    if info.supervised_keys and len(info.supervised_keys) == 2:
+        pairs = [info.supervised_keys]
+    else:
+        images = [key for key, f in info.features.items() if isinstance(f, tfds.features.Image)]
+        labels = [
+            key for key, f in info.features.items() if isinstance(f, tfds.features.ClassLabel)
+        ]
+        pairs = [(images[0], labels[0])] if len(images) == len(labels) == 1 else []
+    for image, label in pairs:
+        if (
+            isinstance(image, str)
+            and isinstance(label, str)
+            and isinstance(info.features[image], tfds.features.Image)
+            and isinstance(info.features[label], tfds.features.ClassLabel)
+        ):
+            return image, label
+    return None
+
+
+def _file_name(example: dict[str, Any]) -> str:
+    for key in _FILE_NAME_KEYS:
+        if isinstance(example.get(key), bytes):
+            return example[key].decode("utf-8", "replace")
+    return ""
+
+
+def _one_line(thing: object) -> str:
+    return re.sub(r"\s+", " ", str(thing)).strip()[:300]

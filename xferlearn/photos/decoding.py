@@ -1,0 +1,223 @@
+"""Read photos -> pixels: decoded in parallel, in their order."""
+
+import dataclasses
+import functools
+import itertools
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from xferlearn.config import ImageConfig
+from xferlearn.photos.headers import NO_IMAGE, BadImage
+from xferlearn.photos.pixels import decode_pixels
+from xferlearn.photos.reading import Loaded, prepared_image, reason_of
+from xferlearn.photos.views import PLAIN
+from xferlearn.system.runtime import core_count, untuned
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+# Photos that are decoded, and go through a network, at a time. Larger batches are no faster on
+# CPUs and take memory.
+BATCH_SIZE = 32
+# What Python hands to tf.data at a time: photos one by one cost half a millisecond each, and
+# large ones need not wait for each other.
+_CHUNK_PHOTOS = 16
+_CHUNK_BYTES = 2**20
+_NO_VIEW = PLAIN.parameters(1, 1)
+_NO_PIXELS = np.zeros((0, 0, 0, 3), np.uint8)
+
+
+@dataclasses.dataclass(frozen=True)
+class DecodedBatch:
+    """Photos that `decoded_batches` has decoded, and those that it could not.
+
+    Attributes:
+        photos: the decoded ones, `image` taken off to free its bytes, and those that needed no
+            decoding.
+        pixels: uint8, [len(photos), height, width, 3], range [0, 255]; no photos, no pixels.
+            Black where a photo needed no decoding.
+        failed: photos between and before them whose data is broken, `problem` set.
+    """
+
+    photos: list[Loaded]
+    pixels: np.ndarray
+    failed: list[Loaded]
+
+
+def decoded_batches(
+    loaded: Iterator[Loaded],
+    image_size: int | tuple[int, int],
+    limits: ImageConfig,
+    *,
+    resize: str = "crop",
+    batch_size: int = BATCH_SIZE,
+    views: bool = False,
+) -> Iterator[DecodedBatch]:
+    """Decodes photos in parallel, in their order.
+
+    Args:
+        loaded: photos. Those without `image` pass through, in their place.
+        image_size: side in px, or height and width.
+        limits: caps on bytes and pixels.
+        resize: "crop" or "squash", see `images.resize_pixels`.
+        batch_size: photos a batch; the last one may be smaller or empty.
+        views: whether photos are seen as their `view` says; else all in the plain view.
+    """
+    import tensorflow as tf
+
+    chunks = _chunks(loaded)
+    first_two = list(itertools.islice(chunks, 2))
+    if len(first_two) < 2:
+        # Somebody who labels photo after photo need not wait for a pipeline each time, 0.15 s.
+        few = first_two[0] if first_two else []
+        for start in range(0, len(few), batch_size):
+            yield _decoded_now(few[start : start + batch_size], image_size, resize, views)
+        return
+    waiting: dict[int, Loaded] = {}
+    failure: list[BaseException] = []
+
+    def images() -> Iterator[tuple[list, ...]]:
+        first = 0
+        try:
+            for chunk in itertools.chain(first_two, chunks):
+                images = [item.image or NO_IMAGE for item in chunk]
+                numbers = list(range(first, first + len(chunk)))
+                for number, item in zip(numbers, chunk, strict=True):
+                    waiting[number] = dataclasses.replace(item, image=None)
+                yield (
+                    numbers,
+                    [image.data for image in images],
+                    [image.kind for image in images],
+                    [image.orientation for image in images],
+                    [item.view or _NO_VIEW for item in chunk],
+                )
+                first += len(chunk)
+        except BaseException as error:
+            # ignore_errors below would swallow it and go on.
+            failure.append(error)
+
+    def failed_before(number: int) -> list[Loaded]:
+        # Order is kept, so whatever is still waiting here has failed. It is read once more to
+        # learn why, because ignore_errors does not tell.
+        # The list is a snapshot: the thread that reads ahead adds to `waiting` all the time.
+        numbers = sorted(n for n in list(waiting) if n < number)
+        return [_with_reason(waiting.pop(n), image_size, limits, resize, views) for n in numbers]
+
+    batches = (
+        tf.data.Dataset.from_generator(
+            images,
+            output_signature=tuple(tf.TensorSpec([None, *s.shape], s.dtype) for s in _signature()),
+        )
+        .prefetch(1)
+        .unbatch()
+        # More than there are cores, because some photos take several times as long as others.
+        .map(_decoder(image_size, resize, views), num_parallel_calls=core_count() + 2)
+        .ignore_errors(log_warning=False)
+        .batch(batch_size)
+        .prefetch(2)
+    )
+    for numbers, pixels in untuned(batches).as_numpy_iterator():
+        photos = [waiting.pop(number) for number in numbers.tolist()]
+        yield DecodedBatch(photos, pixels, failed_before(int(numbers[-1])))
+        if failure:
+            break
+    if failure:
+        raise failure[0]
+    if waiting:
+        yield DecodedBatch([], _NO_PIXELS, failed_before(max(waiting) + 1))
+
+
+def _signature() -> "tuple[tf.TensorSpec, ...]":
+    """Returns number, data, kind, orientation and view of one photo."""
+    import tensorflow as tf
+
+    return (
+        *(tf.TensorSpec([], kind) for kind in (tf.int64, tf.string, tf.int32, tf.int32)),
+        tf.TensorSpec([len(_NO_VIEW)], tf.float32),
+    )
+
+
+@functools.lru_cache
+def _decoder(image_size: int | tuple[int, int], resize: str, views: bool) -> Callable:
+    """Returns what decodes one photo, traced once in a process: that takes 0.1 s."""
+    import tensorflow as tf
+
+    def decode(number: tf.Tensor, *image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        data, kind, orientation, view = image
+        seen = view if views else None
+        return number, decode_pixels(data, kind, orientation, image_size, resize, seen)
+
+    # There is no Python control flow to convert, and trying takes half a second.
+    traced = tf.function(decode, input_signature=_signature(), autograph=False)
+    return traced.get_concrete_function()
+
+
+def _decoded_now(
+    items: list[Loaded], image_size: int | tuple[int, int], resize: str, views: bool
+) -> DecodedBatch:
+    import tensorflow as tf
+
+    decode = _decoder(image_size, resize, views)
+    photos, pixels, failed = [], [], []
+    for item in items:
+        image = item.image or NO_IMAGE
+        values = (0, image.data, image.kind, image.orientation, item.view or _NO_VIEW)
+        freed = dataclasses.replace(item, image=None)
+        try:
+            with tf.device("/CPU:0"):
+                parts = (
+                    tf.constant(value, spec.dtype)
+                    for value, spec in zip(values, _signature(), strict=True)
+                )
+                pixels.append(decode(*parts)[1].numpy())
+            photos.append(freed)
+        except tf.errors.OpError as error:
+            failed.append(dataclasses.replace(freed, problem=_decoder_reason(error)))
+    return DecodedBatch(photos, np.stack(pixels) if pixels else _NO_PIXELS, failed)
+
+
+def _chunks(loaded: Iterator[Loaded]) -> Iterator[list[Loaded]]:
+    chunk: list[Loaded] = []
+    size = 0
+    for item in loaded:
+        chunk.append(item)
+        size += len(item.image.data) if item.image else 0
+        if len(chunk) == _CHUNK_PHOTOS or size >= _CHUNK_BYTES:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
+
+
+def _with_reason(
+    item: Loaded, image_size: int | tuple[int, int], limits: ImageConfig, resize: str, views: bool
+) -> Loaded:
+    import tensorflow as tf
+
+    reason = "it changed while it was being read"
+    try:
+        image = prepared_image(item.entry, item.entry.read(), image_size, limits)
+        decode_pixels(
+            tf.constant(image.data),
+            tf.constant(image.kind),
+            tf.constant(image.orientation),
+            image_size,
+            resize,
+            # What is broken need not be in the part that another view sees.
+            tf.constant(item.view or _NO_VIEW) if views else None,
+        )
+    except (OSError, BadImage) as error:
+        reason = reason_of(error)
+    except tf.errors.OpError as error:
+        reason = _decoder_reason(error)
+    return dataclasses.replace(item, problem=reason)
+
+
+def _decoder_reason(error: "tf.errors.OpError") -> str:
+    # "{{function_node __wrapped__DecodeJpeg_...}} Invalid JPEG data or crop window, ... [Op:...]",
+    # or with the node's name in double brackets behind it.
+    said = (error.message or "").split("[[")[0].split("[Op:")[0]
+    reason = " ".join(said.split("}}")[-1].split(";")[0].split())[:120] or "broken data"
+    return f"can't be decoded ({reason})"

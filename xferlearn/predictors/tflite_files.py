@@ -1,0 +1,62 @@
+"""TFLite files as runtimes, by way of LiteRT."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xferlearn.errors import UserError
+from xferlearn.predictors.base import Runtime, one_line
+from xferlearn.predictors.feeding import Feed
+from xferlearn.system.runtime import captured_stderr, core_count
+
+
+def open_tflite(path: Path, feed: Feed, output: str) -> Runtime:
+    """Loads a `.tflite` file.
+
+    Args:
+        path: the file.
+        feed: its input.
+        output: name of the tensor that is read.
+
+    Raises:
+        UserError: when LiteRT is not installed, or can't load the file.
+    """
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError:
+        raise UserError(
+            f'{path} is a TFLite file; to run it: pip install "xferlearn[tflite]"'
+        ) from None
+    problem: Exception | None = None
+    # It announces its delegate on stderr, and repeats its errors there.
+    with captured_stderr():
+        try:
+            interpreter = Interpreter(str(path), num_threads=core_count())
+            interpreter.allocate_tensors()
+        except Exception as error:  # it raises many types on what it can't run
+            problem = error
+    if problem is not None:
+        raise UserError(f"LiteRT can't load {path}: {one_line(problem)}") from problem
+    source = _named(interpreter.get_input_details(), feed.tensor)["index"]
+    result = _named(interpreter.get_output_details(), output)
+    batch = [feed.batch or 1]
+
+    def run(values: np.ndarray) -> np.ndarray:
+        if len(values) != batch[0]:
+            interpreter.resize_tensor_input(source, values.shape)
+            interpreter.allocate_tensors()
+            batch[0] = len(values)
+        interpreter.set_tensor(source, values)
+        interpreter.invoke()
+        answer = interpreter.get_tensor(result["index"])
+        scale, zero_point = result["quantization"]
+        if scale:
+            answer = (answer.astype(np.float32) - zero_point) * np.float32(scale)
+        return answer
+
+    return Runtime(feed.batched(run))
+
+
+def _named(details: list[dict[str, Any]], name: str) -> dict[str, Any]:
+    return next((one for one in details if one["name"] == name), details[0])

@@ -1,0 +1,6 @@
+"""Training: the head on cached bottlenecks, fine-tuning, and the job that writes a model folder."""
+
+from xferlearn.training.head import build_classifier, build_head
+from xferlearn.training.job import TrainResult, train
+
+__all__ = ["TrainResult", "build_classifier", "build_head", "train"]

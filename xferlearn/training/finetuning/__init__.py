@@ -1,0 +1,6 @@
+"""Fine-tuning: after the head, the backbone's later layers learn from the photos themselves."""
+
+from xferlearn.training.finetuning.layers import select_layers
+from xferlearn.training.finetuning.tuning import FineTuned, fine_tune
+
+__all__ = ["FineTuned", "fine_tune", "select_layers"]

@@ -1,0 +1,270 @@
+"""The fine-tuning itself.
+
+Only what was unfrozen moves. BatchNormalization never does: its statistics, from ImageNet, would
+be replaced by those of a few small batches. What was learned replaces the frozen model only where
+it is better on the validation photos.
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from xferlearn import summaries
+from xferlearn.config import TrainConfig
+from xferlearn.metrics import Evaluation, cross_entropy
+from xferlearn.photos.manifest import TRAIN, VALIDATION
+from xferlearn.photos.sources import Selection
+from xferlearn.system.progress import progress_bar
+from xferlearn.training import head as heads
+from xferlearn.training.callbacks import best_keeper, validator
+from xferlearn.training.finetuning.layers import copy_of, select_layers, unfreeze
+from xferlearn.training.finetuning.photos import classifier_predictions, no_photos, training_batches
+from xferlearn.training.finetuning.state import State
+from xferlearn.training.fit import Fitted, Prepared, diverged_error, prepare
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+# Share of the steps: moments of Adam are rough at first, and must not wreck what is there.
+WARM_UP = 0.1
+# Settings that change neither what is learned nor from what.
+_NOT_LEARNED = (
+    "model_dir", "overwrite", "logs_dir", "summaries", "print_misclassified_test_images",
+    "bottleneck_dir", "on_bad_image", "engine", "precision", "export",
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class FineTuned:
+    """What a fine-tuning gave.
+
+    Attributes:
+        layers: names of the backbone's layers that were trained.
+        weights: how many numbers those layers have.
+        epochs: passes over the training photos.
+        best_epoch: the pass whose weights were kept.
+        steps_a_pass: optimizer steps of one pass.
+        resumed: passes that an earlier, interrupted run had made.
+        frozen: the model before, on the validation photos.
+        frozen_loss: its cross-entropy there.
+        tuned: the model afterwards, on the validation photos.
+        tuned_loss: its cross-entropy there.
+        prepared: the photos' bottlenecks of the tuned network.
+        fitted: its head.
+    """
+
+    layers: tuple[str, ...]
+    weights: int
+    epochs: int
+    best_epoch: int
+    steps_a_pass: int
+    resumed: int
+    frozen: Evaluation
+    frozen_loss: float
+    tuned: Evaluation
+    tuned_loss: float
+    prepared: Prepared
+    fitted: Fitted
+
+    @property
+    def better(self) -> bool:
+        """Whether the tuned model is to be kept: by its validation cross-entropy."""
+        return self.tuned_loss < self.frozen_loss
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns everything for the metadata."""
+        return {
+            "kept": self.better,
+            "layers": list(self.layers),
+            "weights": self.weights,
+            "epochs": self.epochs,
+            "best_epoch": self.best_epoch,
+            "steps_run": self.epochs * self.steps_a_pass,
+            "best_step": self.best_epoch * self.steps_a_pass,
+            "validation": {
+                "frozen": {**self.frozen.as_dict(), "cross_entropy": self.frozen_loss},
+                "fine_tuned": {**self.tuned.as_dict(), "cross_entropy": self.tuned_loss},
+            },
+        }
+
+
+def fine_tune(
+    config: TrainConfig,
+    prepared: Prepared,
+    fitted: Fitted,
+    state_path: Path,
+    *,
+    run_dir: Path | None = None,
+    on_error: Callable[[str], None] = lambda problem: None,
+) -> FineTuned:
+    """Trains the layers that `config.unfreeze` names, and the head, on views of the photos.
+
+    The learning rate warms up over a tenth of the steps and falls to zero along a cosine. The
+    weights of the pass with the lowest validation cross-entropy are kept. After every pass all is
+    saved, and a second run with the same settings and photos goes on from there.
+
+    Args:
+        config: settings.
+        prepared: the photos, some of them for validation, and the frozen backbone, which stays as
+            it is.
+        fitted: the head on it, which stays as it is.
+        state_path: file for what a killed run left; the caller's to remove once all is saved.
+        run_dir: folder of the run; charts go to `fine_tuning` in it.
+        on_error: called with what could not be written, and with photos that went away.
+
+    Raises:
+        UserError: when there are no such layers, or training diverges.
+        XferlearnError: when no photo can be read any more.
+    """
+    import keras
+    import tensorflow as tf
+
+    manifest = fitted.manifest
+    training = [manifest.photos[i] for i in manifest.indices(TRAIN)]
+    labels = {photo.name: photo.label for photo in training}
+    strategy = distribution()
+    steps = -(-len(training) // config.fine_tune_batch_size)
+    warm_up = int(WARM_UP * steps * config.fine_tune_epochs)
+    with strategy.scope():
+        backbone = copy_of(prepared.backbone)
+        head = copy_of(fitted.head)
+        model = heads.build_classifier(backbone, head)
+        chosen = select_layers(backbone, config.unfreeze or "")
+        unfreeze(backbone, chosen)
+        head.trainable = True
+        schedule = keras.optimizers.schedules.CosineDecay(
+            0.0,
+            steps * config.fine_tune_epochs - warm_up,
+            warmup_target=config.fine_tune_learning_rate,
+            warmup_steps=warm_up,
+        )
+        model.compile(
+            keras.optimizers.Adam(schedule),
+            loss="sparse_categorical_crossentropy",
+            metrics=["accuracy", keras.metrics.SparseCategoricalCrossentropy(name="cross_entropy")],
+            # XLA's convolutions are several times slower than oneDNN's on a CPU.
+            jit_compile=bool(tf.config.list_logical_devices("GPU")),
+        )
+        model.optimizer.build(model.trainable_variables)
+        keeper = best_keeper(patience=config.fine_tune_epochs)
+        state = State(state_path, _key(config, prepared, fitted), model, keeper, on_error)
+        resumed = state.restore()
+    failures: list[Exception] = []
+    batches = training_batches(
+        config, prepared.source, labels, backbone.input_shape[1], resumed, failures
+    )
+    validation = Selection(
+        prepared.source, {manifest.photos[i].name for i in manifest.indices(VALIDATION)}
+    )
+    callbacks = [
+        validator(classifier_predictions(model, validation, config)),
+        keeper,
+        state.callback(),
+        _bar(resumed * steps, config.fine_tune_epochs * steps),
+    ]
+    if run_dir is not None:
+        callbacks.append(summaries.scalars_callback(run_dir / "fine_tuning", on_error=on_error))
+    if resumed < config.fine_tune_epochs:
+        try:
+            model.fit(
+                batches,
+                epochs=config.fine_tune_epochs,
+                initial_epoch=resumed,
+                steps_per_epoch=steps,
+                class_weight=heads.class_weights(
+                    np.array([photo.label for photo in training]), config.class_weight
+                ),
+                callbacks=callbacks,
+                shuffle=False,
+                verbose=0,
+            )
+        except tf.errors.OpError:
+            if failures:
+                raise failures[0] from None
+            raise
+    else:
+        model.set_weights(keeper.weights)
+    if keeper.diverged:
+        state.forget()
+        raise diverged_error(config, "fine_tune_learning_rate")
+    backbone.trainable = False
+    tuned = prepare(config, prepared.source, backbone)
+    # Hours may have passed, and photos with them: both models are asked about the same ones.
+    left = fitted.only({photo.digest for photo in tuned.extraction.photos})
+    if not left.manifest.indices(VALIDATION):
+        raise no_photos("validation")
+    if gone := set(manifest.photos) - set(left.manifest.photos):
+        on_error(
+            f"The fine-tuned model was compared without {len(gone)} of {len(manifest.photos)}"
+            f" photos, which changed or went away meanwhile, such as"
+            f" {min(photo.name for photo in gone)}."
+        )
+    tuned_fit = dataclasses.replace(left, bottlenecks=tuned.read(left.manifest.photos), head=head)
+    before, after = left.probabilities(VALIDATION), tuned_fit.probabilities(VALIDATION)
+    truth = left.truth(VALIDATION)
+    return FineTuned(
+        layers=tuple(layer.name for layer in chosen),
+        weights=sum(layer.count_params() for layer in chosen),
+        epochs=keeper.looks,
+        best_epoch=keeper.best_look,
+        steps_a_pass=steps,
+        resumed=resumed,
+        frozen=left.evaluate(VALIDATION, before),
+        frozen_loss=cross_entropy(before, truth),
+        tuned=tuned_fit.evaluate(VALIDATION, after),
+        tuned_loss=cross_entropy(after, truth),
+        prepared=tuned,
+        fitted=tuned_fit,
+    )
+
+
+def distribution() -> "tf.distribute.Strategy":
+    """Returns what spreads a batch over all visible GPUs, where there are several."""
+    import tensorflow as tf
+
+    if len(tf.config.list_logical_devices("GPU")) > 1:
+        return tf.distribute.MirroredStrategy()
+    return tf.distribute.get_strategy()
+
+
+def _bar(done: int, steps: int) -> "keras.callbacks.Callback":
+    import keras
+
+    class Bar(keras.callbacks.Callback):
+        def __init__(self) -> None:
+            super().__init__()
+            self._bar = progress_bar("fine-tuning", steps, "step")
+            self._bar.update(done)
+
+        def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+            self._bar.update()
+
+        def on_train_end(self, logs: dict | None = None) -> None:
+            self._bar.close()
+
+    return Bar()
+
+
+def _key(config: TrainConfig, prepared: Prepared, fitted: Fitted) -> str:
+    """Returns a name for what a fine-tuning starts from and does."""
+    settings = {
+        name: value
+        for name, value in dataclasses.asdict(config).items()
+        if name not in _NOT_LEARNED
+    }
+    manifest = fitted.manifest
+    parts = [
+        json.dumps(settings, sort_keys=True, default=str),
+        prepared.features.store.space.weights_sha256,
+        *(
+            f"{p.digest.hex()} {p.label} {split}"
+            for p, split in zip(manifest.photos, manifest.splits, strict=True)
+        ),
+    ]
+    return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogateescape")).hexdigest()

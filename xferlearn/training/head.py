@@ -1,0 +1,278 @@
+"""The head: a small Keras model from bottlenecks to labels, and its training."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from xferlearn.system.runtime import untuned
+from xferlearn.training.callbacks import Training, best_keeper, validator
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+# Enough for a thousand photos to converge, and for large sets to be seen ten times.
+FEWEST_STEPS = 1000
+FEWEST_PASSES = 10
+# Training is looked at 50 times or every 20 steps, and ends after 10 looks without progress.
+LOOKS = 50
+STEPS_A_LOOK = 20
+PATIENCE = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class FeatureScale:
+    """What brings bottlenecks of any backbone to the same scale before the head.
+
+    Centred by feature and divided by one number, so that one learning rate fits all backbones.
+    Dividing each feature by its own deviation cost 1 point on the flowers: it blows up features
+    that hardly vary.
+
+    Attributes:
+        mean: float32, [width], mean of each feature over the training photos.
+        deviation: root mean square of what remains, over all features.
+    """
+
+    mean: np.ndarray
+    deviation: float
+
+
+def measure_scale(bottlenecks: np.ndarray) -> FeatureScale:
+    """Returns the scale of training bottlenecks, float32, [photos, width]."""
+    mean = bottlenecks.mean(axis=0, dtype=np.float64)
+    square = np.mean(np.square(bottlenecks).mean(axis=0, dtype=np.float64) - np.square(mean))
+    return FeatureScale(mean.astype(np.float32), max(math.sqrt(max(square, 0.0)), 1e-30))
+
+
+def build_head(
+    width: int,
+    classes: int,
+    *,
+    hidden_units: int = 0,
+    dropout: float = 0.0,
+    weight_decay: float = 0.0,
+    scale: FeatureScale | None = None,
+    seed: int = 0,
+) -> "keras.Model":
+    """Returns a head: softmax regression, optionally with one hidden layer.
+
+    Args:
+        width: values a bottleneck.
+        classes: number of labels.
+        hidden_units: units of a ReLU layer in between; 0 for none.
+        dropout: share of values dropped before the last layer in training, 0 to 1.
+        weight_decay: penalty on the kernels: the loss grows by half of it times their squares.
+        scale: how bottlenecks are scaled first; None leaves them as they are.
+        seed: of the initial weights and of dropout.
+
+    Returns:
+        A Keras model with the layers `bottleneck` (input, float32, [batch, width]),
+        `normalization`, `hidden`, `dropout` (each where asked for) and `predictions`
+        (softmax, float32, [batch, classes], range [0, 1]).
+
+    Example:
+        >>> head = build_head(width=1280, classes=5, dropout=0.2)
+    """
+    import keras
+
+    bottleneck = keras.Input((width,), name="bottleneck")
+    x = bottleneck
+    penalty = keras.regularizers.L2(weight_decay / 2) if weight_decay else None
+    if scale is not None:
+        # Not Normalization, whose epsilon of 1e-7 swallows the tiny outputs of untrained networks.
+        x = keras.layers.Rescaling(
+            1 / scale.deviation,
+            offset=(-scale.mean / scale.deviation).tolist(),
+            name="normalization",
+        )(x)
+    if hidden_units:
+        initializer = keras.initializers.HeNormal(seed=seed)
+        x = keras.layers.Dense(
+            hidden_units,
+            activation="relu",
+            kernel_initializer=initializer,
+            kernel_regularizer=penalty,
+            name="hidden",
+        )(x)
+    if dropout:
+        x = keras.layers.Dropout(dropout, seed=seed, name="dropout")(x)
+    # From zero every class starts equal, and small sets end nearer to the simplest solution.
+    predictions = keras.layers.Dense(
+        classes,
+        activation="softmax",
+        kernel_initializer="zeros",
+        kernel_regularizer=penalty,
+        name="predictions",
+    )(x)
+    return keras.Model(bottleneck, predictions, name="head")
+
+
+def build_classifier(backbone: "keras.Model", head: "keras.Model") -> "keras.Model":
+    """Returns backbone and head as one model: raw pixels in, probabilities out.
+
+    Args:
+        backbone: a model from pixels to bottlenecks, such as `load_backbone` returns.
+        head: a model from bottlenecks to probabilities, such as `build_head` returns.
+
+    Returns:
+        A Keras model from `image`, float32, [batch, height, width, 3], range [0, 255], to
+        `predictions`, float32, [batch, classes], range [0, 1]. The layers are those of both
+        models, not copies, and so keep their weights and names.
+
+    Raises:
+        ValueError: when the widths differ.
+
+    Example:
+        >>> backbone = load_backbone("mobilenet", weights="none")
+        >>> model = build_classifier(backbone, build_head(backbone.output_shape[-1], 5))
+    """
+    import keras
+
+    if backbone.output_shape[-1] != head.input_shape[-1]:
+        raise ValueError(
+            f"Expected a head for bottlenecks of {backbone.output_shape[-1]} values, as"
+            f" {backbone.name} gives. Received one for {head.input_shape[-1]}."
+        )
+    x = backbone.output
+    for layer in head.layers[1:]:
+        x = layer(x)
+    return keras.Model(backbone.input, x, name="classifier")
+
+
+def planned_steps(how_many_training_steps: int | None, photos: int, batch_size: int) -> int:
+    """Returns the most steps that training takes; see `FEWEST_STEPS` for the default."""
+    if how_many_training_steps is not None:
+        return how_many_training_steps
+    return max(FEWEST_STEPS, math.ceil(FEWEST_PASSES * photos / batch_size))
+
+
+def train_head(
+    head: "keras.Model",
+    train: tuple[np.ndarray, np.ndarray],
+    validation: tuple[np.ndarray, np.ndarray],
+    *,
+    learning_rate: float,
+    steps: int,
+    batch_size: int,
+    optimizer: str = "adam",
+    class_weight: str = "none",
+    seed: int = 0,
+    callbacks: Sequence["keras.callbacks.Callback"] = (),
+) -> Training:
+    """Trains a head in place, and leaves it with the weights of the best validation loss.
+
+    The learning rate falls to zero along a cosine (Loshchilov and Hutter 2017). Several steps run
+    in one call into TensorFlow; `callbacks` see them together.
+
+    Args:
+        head: compiled by this function.
+        train: bottlenecks, float32, [photos, width], and class indices, int, [photos].
+        validation: likewise; with no photos all steps are run and the last weights kept.
+        learning_rate: the largest one.
+        steps: most steps; a few fewer are run where they don't divide into looks.
+        batch_size: photos a step.
+        optimizer: "adam" (Kingma and Ba 2015), or "sgd" for plain gradient descent.
+        class_weight: "balanced" weighs classes by the inverse of their photos, "none" does not.
+        seed: of the shuffling.
+        callbacks: Keras callbacks for `fit`; an epoch of theirs is one look of this training.
+    """
+    import keras
+
+    per_look = max(STEPS_A_LOOK, steps // LOOKS)
+    looks = max(1, steps // per_look)
+    per_look = steps // looks
+    schedule = keras.optimizers.schedules.CosineDecay(learning_rate, looks * per_look)
+    head.compile(
+        keras.optimizers.SGD(schedule) if optimizer == "sgd" else keras.optimizers.Adam(schedule),
+        loss="sparse_categorical_crossentropy",
+        # The loss includes the penalty; what is watched is the cross-entropy alone.
+        metrics=[
+            "accuracy",
+            keras.metrics.SparseCategoricalCrossentropy(name="cross_entropy"),
+        ],
+        steps_per_execution=per_look,
+        # XLA takes longer to compile than a small head takes to train.
+        jit_compile=False,
+    )
+    keeper = best_keeper(patience=PATIENCE)
+    head.fit(
+        _batches(*train, batch_size, seed),
+        epochs=looks,
+        steps_per_epoch=per_look,
+        class_weight=class_weights(train[1], class_weight),
+        # First, because the others read what it finds.
+        callbacks=[_validator(head, *validation), *callbacks, keeper],
+        shuffle=False,
+        verbose=0,
+    )
+    return keeper.training(per_look)
+
+
+def predict_head(head: "keras.Model", bottlenecks: np.ndarray) -> np.ndarray:
+    """Returns probabilities, float32, [photos, classes], for bottlenecks, [photos, width]."""
+    if not len(bottlenecks):
+        return np.zeros((0, head.output_shape[-1]), np.float32)
+    # Keras' predict takes longer to start than a small set takes to predict.
+    parts = [
+        np.asarray(head(np.asarray(bottlenecks[start : start + 4096]), training=False))
+        for start in range(0, len(bottlenecks), 4096)
+    ]
+    return np.concatenate(parts)
+
+
+def _batches(x: np.ndarray, y: np.ndarray, batch_size: int, seed: int) -> "tf.data.Dataset":
+    import tensorflow as tf
+
+    # Only indices are shuffled and batched, one gather fetches a whole batch.
+    return untuned(
+        tf.data.Dataset.range(len(y))
+        .shuffle(len(y), seed=seed)
+        .repeat()
+        .batch(batch_size)
+        .map(_gatherer(x, y))
+        .prefetch(8)
+    )
+
+
+def _gatherer(x: np.ndarray, y: np.ndarray) -> Callable[["tf.Tensor"], tuple]:
+    import tensorflow as tf
+
+    labels = tf.constant(y, tf.int32)
+    if isinstance(x, np.memmap):
+        # Too large for memory: the rows of a batch are read from the disk.
+        def rows(indices: tf.Tensor) -> tf.Tensor:
+            picked = tf.numpy_function(lambda i: np.asarray(x[i]), [indices], tf.float32)
+            return tf.ensure_shape(picked, [None, x.shape[1]])
+    else:
+        values = tf.constant(x)
+
+        def rows(indices: tf.Tensor) -> tf.Tensor:
+            return tf.gather(values, indices)
+
+    @tf.autograph.experimental.do_not_convert
+    def pairs(indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return rows(indices), tf.gather(labels, indices)
+
+    return pairs
+
+
+def class_weights(labels: np.ndarray, class_weight: str) -> dict[int, float] | None:
+    """Returns the weight of each class that `--class_weight` means, as `fit` takes it.
+
+    Args:
+        labels: class indices of the training photos, int, [photos].
+        class_weight: "none" or "balanced".
+    """
+    if class_weight != "balanced":
+        return None
+    classes, counts = np.unique(labels, return_counts=True)
+    return {
+        int(c): len(labels) / (len(classes) * int(n)) for c, n in zip(classes, counts, strict=True)
+    }
+
+
+def _validator(head: "keras.Model", x: np.ndarray, y: np.ndarray) -> "keras.callbacks.Callback":
+    return validator((lambda: (predict_head(head, x), y)) if len(y) else None)

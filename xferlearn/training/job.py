@@ -1,0 +1,230 @@
+"""The main job: photos -> bottlenecks -> head -> one model folder."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xferlearn import backbones, summaries
+from xferlearn.bottlenecks.compute import Extraction
+from xferlearn.config import ExportConfig, TrainConfig
+from xferlearn.dashboard.summary import write_transfer_summary
+from xferlearn.errors import UserError, XferlearnError
+from xferlearn.exports import ExportResult, check_formats, export_with
+from xferlearn.metrics import Evaluation, Misclassified
+from xferlearn.model_folder import Bundle, check_model_dir, write_bundle
+from xferlearn.photos.datasets import open_source
+from xferlearn.photos.manifest import TEST, VALIDATION, Manifest
+from xferlearn.system.folders import check_outside, check_outside_model
+from xferlearn.system.progress import StageClock
+from xferlearn.system.runtime import choose_device, start_tensorflow
+from xferlearn.training import head as heads
+from xferlearn.training.callbacks import Training
+from xferlearn.training.finetuning import FineTuned, fine_tune, select_layers
+from xferlearn.training.fit import diverged_error, fit_head, load_backbone_of, prepare
+from xferlearn.training.metadata import describe, run_name
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainResult:
+    """What a training gave.
+
+    Attributes:
+        bundle: the model folder that was written.
+        run_dir: folder of the run in the logs; None where no summaries were asked for.
+        manifest: the photos and their split.
+        extraction: what was computed and what was cached.
+        training: steps run, best step.
+        fine_tuned: what fine-tuning gave, kept or not; None where none was asked for.
+        exported: what `config.export` asked for; None where nothing was, or nothing could be.
+        validation: evaluation on the validation split, which chose the weights.
+        test: evaluation on the test split, which chose nothing.
+        misclassified: the test photos that the model labels wrongly.
+        problems: damage found in the bottleneck store, and summaries that could not be written,
+            a line each.
+        seconds: wall time of each stage.
+    """
+
+    bundle: Bundle
+    run_dir: Path | None
+    manifest: Manifest
+    extraction: Extraction
+    training: Training
+    fine_tuned: FineTuned | None
+    exported: ExportResult | None
+    validation: Evaluation
+    test: Evaluation
+    misclassified: tuple[Misclassified, ...]
+    problems: tuple[str, ...]
+    seconds: dict[str, float]
+
+
+def train(**settings: Any) -> TrainResult:
+    """Trains a head on photos and writes a model folder; `xferlearn train` in Python.
+
+    Args:
+        **settings: the fields of `config.TrainConfig`, which are the flags of `xferlearn train`:
+            image_dir or dataset, and model_dir are needed.
+
+    Raises:
+        UserError: when a setting or the photos can't be right.
+        XferlearnError: when something outside failed: a download, a full disk.
+
+    Example:
+        >>> result = train(image_dir="flower_photos", model_dir="out/flowers")
+        >>> result.test.accuracy
+        0.918
+    """
+    return train_with(TrainConfig.of(settings))
+
+
+def train_with(config: TrainConfig) -> TrainResult:
+    """Trains as `config` says; see `train`."""
+    clock = StageClock()
+    exporting = _export_config(config)
+    _check_folders(config)
+    if config.unfreeze and config.image_dir and not config.validation_percentage:
+        raise _no_validation_error()  # a dataset may have some of its own
+    backbones.resolve_backbone(config.backbone, config.image_size)
+    with clock.stage("list photos"):
+        source = open_source(config)
+    with clock.stage("import"):
+        start_tensorflow()
+        choose_device(config.device)
+    with clock.stage("backbone"):
+        backbone = load_backbone_of(config)
+        if config.unfreeze:
+            select_layers(backbone, config.unfreeze)
+    with clock.stage("bottlenecks"):
+        prepared = prepare(config, source, backbone)
+        manifest = prepared.split(config)
+    if config.unfreeze and not manifest.indices(VALIDATION):
+        raise _no_validation_error()
+    run_dir = None
+    if config.summaries != "none":
+        run_dir = summaries.create_run(config.logs_dir, run_name(config, backbone.name))
+    problems = [*prepared.features.fallbacks, *prepared.features.store.problems]
+    with clock.stage("training"):
+        fitted = fit_head(
+            config, prepared, run_dir=run_dir, manifest=manifest, on_error=problems.append
+        )
+    if fitted.training.diverged:
+        raise diverged_error(config)
+    fine_tuned = None
+    if config.unfreeze:
+        with clock.stage("fine-tuning"):
+            state = _state_path(config)
+            fine_tuned = fine_tune(
+                config, prepared, fitted, state, run_dir=run_dir, on_error=problems.append
+            )
+        if fine_tuned.better:
+            prepared, fitted = fine_tuned.prepared, fine_tuned.fitted
+    with clock.stage("test"):
+        # The test split is looked at here, once, after everything has been chosen.
+        probabilities = {split: fitted.probabilities(split) for split in (VALIDATION, TEST)}
+        validation, test = (
+            fitted.evaluate(split, probabilities[split]) for split in (VALIDATION, TEST)
+        )
+    manifest, extraction, training = fitted.manifest, prepared.extraction, fitted.training
+    with clock.stage("model"):
+        classifier = heads.build_classifier(prepared.backbone, fitted.head)
+        metadata = describe(config, prepared, fitted, fine_tuned, validation, test)
+        metadata["timings"] |= {"seconds": _rounded(clock.seconds)}
+        bundle = write_bundle(
+            config.model_dir or "", classifier, manifest, metadata, overwrite=config.overwrite
+        )
+        if config.unfreeze:
+            state.unlink(missing_ok=True)
+    if run_dir is not None:
+        # After the model: whatever happens here can't cost it.
+        with clock.stage("summaries"):
+            record = summaries.RunRecord(
+                config=config,
+                source=source,
+                manifest=manifest,
+                bottlenecks=fitted.bottlenecks,
+                predict=fitted.predict,
+                classifier=classifier,
+                probabilities=probabilities,
+                evaluations={VALIDATION: validation, TEST: test},
+                photos_per_second=extraction.photos_per_second,
+                seconds=dict(clock.seconds),
+                metadata=bundle.metadata,
+            )
+            problems += summaries.write_run(run_dir, record, config.summaries)
+            problems += write_transfer_summary(run_dir, record, photos=config.summaries == "full")
+    exported = None
+    if exporting is not None:
+        with clock.stage("export"):
+            try:
+                exported = export_with(exporting)
+            except XferlearnError as error:  # the model is there, and the caller is to have it
+                problems.append(f"Nothing was exported: {error}")
+    return TrainResult(
+        bundle=bundle,
+        run_dir=run_dir,
+        manifest=manifest,
+        extraction=extraction,
+        training=training,
+        fine_tuned=fine_tuned,
+        exported=exported,
+        validation=validation,
+        test=test,
+        misclassified=_misclassified(manifest, probabilities[TEST]),
+        problems=tuple(problems),
+        seconds=dict(clock.seconds),
+    )
+
+
+def _check_folders(config: TrainConfig) -> None:
+    """Sees, before any work, that the model folder replaces nothing that is still needed."""
+    model_dir = config.model_dir or ""
+    check_model_dir(model_dir, config.overwrite)
+    if config.image_dir is not None:
+        check_outside(config.image_dir, "model_dir", model_dir)
+    others = {
+        "image_dir": config.image_dir,
+        "data_dir": config.data_dir,
+        "bottleneck_dir": config.bottleneck_dir,
+        "logs_dir": None if config.summaries == "none" else config.logs_dir,
+    }
+    for name, folder in others.items():
+        if folder is not None:
+            check_outside_model(model_dir, name, folder)
+
+
+def _export_config(config: TrainConfig) -> ExportConfig | None:
+    """Returns what is to be exported; fails before any work where that can't be."""
+    if config.export is None:
+        return None
+    logs_dir = None if config.summaries == "none" else config.logs_dir
+    exporting = ExportConfig(model=config.model_dir, format=config.export, logs_dir=logs_dir)
+    check_formats(exporting.formats)
+    return exporting
+
+
+def _no_validation_error() -> UserError:
+    return UserError(
+        "--unfreeze needs validation photos, which tell whether it was better. There are none:"
+        " raise --validation_percentage, or add photos."
+    )
+
+
+def _state_path(config: TrainConfig) -> Path:
+    model_dir = Path(config.model_dir or "").absolute()
+    return model_dir.with_name(f".{model_dir.name}.fine-tuning")
+
+
+def _misclassified(manifest: Manifest, probabilities: np.ndarray) -> tuple[Misclassified, ...]:
+    wrong = []
+    for index, scores in zip(manifest.indices(TEST), probabilities, strict=True):
+        photo, best = manifest.photos[index], int(scores.argmax())
+        if best != photo.label:
+            truth, predicted = manifest.labels[photo.label], manifest.labels[best]
+            wrong.append(Misclassified(photo.name, truth, predicted, float(scores[best])))
+    return tuple(wrong)
+
+
+def _rounded(seconds: dict[str, float]) -> dict[str, float]:
+    return {stage: round(value, 3) for stage, value in seconds.items()}

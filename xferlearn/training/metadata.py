@@ -1,0 +1,114 @@
+"""What is told of a training: its run's name, and the model folder's metadata.json."""
+
+import dataclasses
+import importlib.metadata
+import platform
+import sys
+from typing import Any
+
+from xferlearn.config import TrainConfig
+from xferlearn.metrics import Evaluation
+from xferlearn.photos.manifest import SPLITS
+from xferlearn.synsets.names import synset_name
+from xferlearn.training.finetuning import FineTuned
+from xferlearn.training.fit import Fitted, Prepared
+from xferlearn.version import __version__
+
+_VERSIONED = ("tensorflow", "keras", "tensorboard", "tensorflow-datasets", "numpy", "pillow")
+
+
+def run_name(config: TrainConfig, backbone: str) -> str:
+    """Returns what a run's folder is called after its date: the network and what was changed."""
+    short = {
+        "image_size": "px",
+        "learning_rate": "lr",
+        "train_batch_size": "bs",
+        "how_many_training_steps": "steps",
+        "hidden_units": "hidden",
+        "dropout": "drop",
+        "weight_decay": "wd",
+        "split_seed": "split",
+        "seed": "seed",
+        "optimizer": "",
+        "class_weight": "",
+        "device": "",
+        "augment": "augment-",
+        "unfreeze": "unfreeze-",
+    }
+    changed = config.changed()
+    values = {name: f"{v:g}" if isinstance(v, float) else str(v) for name, v in changed.items()}
+    parts = [f"{key}{values[name]}" for name, key in short.items() if name in values]
+    return "_".join([backbone, *parts])
+
+
+def describe(
+    config: TrainConfig,
+    prepared: Prepared,
+    fitted: Fitted,
+    fine_tuned: FineTuned | None,
+    validation: Evaluation,
+    test: Evaluation,
+) -> dict[str, Any]:
+    """Returns what metadata.json says of a model, but for its timings by stage."""
+    features, extraction = prepared.features, prepared.extraction
+    manifest, training = fitted.manifest, fitted.training
+    space = features.store.space
+    counts = manifest.counts()
+    names = {label: synset_name(label) for label in manifest.labels}
+    return {
+        "label_names": {label: name for label, name in names.items() if name},
+        "input": {
+            "name": "image",
+            "height": space.image_size,
+            "width": space.image_size,
+            "channels": 3,
+            "dtype": "float32",
+            "value_range": [0, 255],
+            "resize": space.resize,
+        },
+        "output": {"name": "predictions", "activation": "softmax"},
+        "backbone": {
+            "name": space.backbone,
+            "weights": config.weights,
+            "weights_sha256": space.weights_sha256,
+            "preprocessing": space.preprocessing,
+        },
+        "bottleneck": {"layer": "pooling", "width": space.width},
+        "feature_space": dataclasses.asdict(space),
+        "engine": features.as_dict(),
+        "head": {
+            "hidden_units": config.hidden_units,
+            "dropout": config.dropout,
+            "normalization": "per-feature mean, one deviation",
+        },
+        "training": {
+            **dataclasses.asdict(config),
+            "steps_run": training.steps,
+            "best_step": training.best_step,
+            "validation_loss": training.validation_loss,
+        },
+        "fine_tuning": fine_tuned.as_dict() if fine_tuned else None,
+        "split": {
+            "counts": counts,
+            "totals": {split: sum(row[split] for row in counts.values()) for split in SPLITS},
+            "photos_file": "photos.csv",
+            "duplicates_left_out": manifest.duplicates,
+        },
+        "bad_photos": [
+            {"file": bad.name, "label": manifest.labels[bad.label], "reason": bad.reason}
+            for bad in manifest.bad
+        ],
+        "warnings": list(manifest.warnings),
+        "metrics": {"test": test.as_dict(), "validation": validation.as_dict()},
+        "timings": {
+            "photos_per_second": round(extraction.photos_per_second, 1),
+            "computed": extraction.computed,
+            "cached": extraction.cached,
+        },
+        "versions": {
+            "xferlearn": __version__,
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in _VERSIONED},
+        },
+        "command": sys.argv,
+    }
