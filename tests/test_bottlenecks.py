@@ -178,7 +178,7 @@ def test_a_kill_loses_only_the_rows_of_the_unfinished_shard(tmp_path: Path) -> N
         assert process.stdout.readline() == b"written\n"
         process.kill()
     store = BottleneckStore(tmp_path, SPACE)
-    assert store.problems == []
+    assert store.warnings == []
     assert len(store) == 10
     check(store, range(10))
     check(write(tmp_path, range(10, 12)), range(12))
@@ -190,7 +190,7 @@ def test_two_processes_write_at_the_same_time(tmp_path: Path) -> None:
         process.communicate(timeout=60)
         assert process.returncode == 0
     store = BottleneckStore(tmp_path, SPACE)
-    assert store.problems == []
+    assert store.warnings == []
     assert len(store) == 60
     check(store, range(60))
     assert not list(store.folder.glob(".*"))
@@ -206,12 +206,12 @@ def test_a_truncated_shard_is_reported_and_computed_again(tmp_path: Path, length
 
     again = BottleneckStore(tmp_path, SPACE)
     assert len(again) == 5
-    (problem,) = again.problems
+    (problem,) = again.warnings
     assert str(shard) in problem
     assert "damaged" in problem
     assert "\n" not in problem
     check(write(tmp_path, range(20)), range(25))
-    assert BottleneckStore(tmp_path, SPACE).problems == []
+    assert BottleneckStore(tmp_path, SPACE).warnings == []
 
 
 def test_one_flipped_bit_in_a_vector_is_found(tmp_path: Path) -> None:
@@ -222,7 +222,7 @@ def test_one_flipped_bit_in_a_vector_is_found(tmp_path: Path) -> None:
     shard.write_bytes(data)
     again = BottleneckStore(tmp_path, SPACE)
     assert key(7) not in again
-    assert len(again.problems) == 1
+    assert len(again.warnings) == 1
     check(write(tmp_path, range(20)), range(20))
 
 
@@ -239,7 +239,7 @@ def test_damage_anywhere_neither_ends_the_process_nor_gives_wrong_vectors(tmp_pa
         broken[position] ^= 1 << bit
         shard.write_bytes(broken)
         again = BottleneckStore(tmp_path, SPACE)
-        assert len(again.problems) == 1, (position, bit)
+        assert len(again.warnings) == 1, (position, bit)
         held = [number for number in range(8) if key(number) in again]
         found = again.read([key(number) for number in held])
         for number, row in zip(held, found, strict=True):
@@ -258,8 +258,8 @@ def test_rubbish_and_foreign_files_in_the_folder_do_no_harm(tmp_path: Path) -> N
     foreign = only_shard(other)
     foreign.rename(store.folder / foreign.name)
     again = BottleneckStore(tmp_path, SPACE)
-    assert len(again.problems) == 2
-    assert any("columns are not those" in problem for problem in again.problems)
+    assert len(again.warnings) == 2
+    assert any("columns are not those" in problem for problem in again.warnings)
     check(again, range(3))
     assert (store.folder / "notes.txt").exists()
 
@@ -280,7 +280,7 @@ def test_a_shard_that_may_not_be_read_is_left_where_it_is(
         patch.setattr(Path, "open", refusing)
         store = BottleneckStore(tmp_path, SPACE)
     assert len(store) == 0
-    assert "Permission denied" in store.problems[0]
+    assert "Permission denied" in store.warnings[0]
     assert shard.exists()
     check(BottleneckStore(tmp_path, SPACE), range(3))
 
@@ -348,7 +348,7 @@ def test_a_full_disk_is_one_line_and_keeps_what_was_committed(
     assert not isinstance(caught.value, UserError)
     assert "\n" not in str(caught.value)
     again = BottleneckStore(tmp_path, SPACE)
-    assert again.problems == []
+    assert again.warnings == []
     assert len(again) == 4
     check(again, range(4))
     assert not list(again.folder.glob(".*")), "the half-written file was left behind"

@@ -37,7 +37,7 @@ def result(photo_dir, tmp_path_factory):
         how_many_training_steps=40,
         dropout=0.0,
     )
-    assert result.problems == ()
+    assert result.warnings == ()
     return result
 
 

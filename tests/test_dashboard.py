@@ -76,7 +76,7 @@ def logs(make_photo_dir, photo_bytes, tmp_path_factory):
         testing_percentage=30.0,
         summaries="full",
     )
-    assert result.problems == ()
+    assert result.warnings == ()
     name = {"run": result.run_dir.name}
     large = _client(root / "logs").get(f"{PREFIX}/report", query_string=name).json
     large["labels"][0] = HOSTILE
@@ -117,7 +117,7 @@ def test_the_report_is_the_result(logs, client):
     assert report["labels"] == ["blue", "green", "red"]
     assert report["input"] == {
         **{"name": "image", "height": 32, "width": 32, "channels": 3, "dtype": "float32"},
-        **{"value_range": [0, 255], "resize": result.bundle.metadata["input"]["resize"]},
+        **{"value_range": [0, 255], "resize": result.model_folder.metadata["input"]["resize"]},
     }
     assert report["bottleneck"] == {"layer": "pooling", "width": 256, "pooling": "average"}
     assert report["backbone"]["preprocessing"] == {
@@ -385,7 +385,7 @@ def record(logs, photo_dir):
         },
         photos_per_second=10.0,
         seconds={"training": 1.23456},
-        metadata=logs[0].bundle.metadata,
+        metadata=logs[0].model_folder.metadata,
     )
 
 

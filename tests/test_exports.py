@@ -22,7 +22,7 @@ from xferlearn.config.models import EXPORT_FORMATS
 from xferlearn.errors import UserError
 from xferlearn.exports import formats, tensorrt_engines, tensorrt_package
 from xferlearn.inspection import inspect_model
-from xferlearn.model_folder import Bundle, read_bundle
+from xferlearn.model_folder import ModelFolder, read_model_folder
 from xferlearn.predictors import open_predictor
 
 pytestmark = [
@@ -77,7 +77,7 @@ def pixels(photo_bytes):
 
 @pytest.fixture(scope="module")
 def expected(exported, pixels):
-    return np.asarray(read_bundle(exported[0]).load_model()(pixels.astype(np.float32)))
+    return np.asarray(read_model_folder(exported[0]).load_model()(pixels.astype(np.float32)))
 
 
 def test_table_and_report(exported):
@@ -118,7 +118,11 @@ def test_file_copied_alone_describes_itself(exported, pixels, expected, name, tm
         (tmp_path / copied / "labels.txt").unlink()
     predictor = open_predictor(ModelConfig(model=str(tmp_path / file)))
     assert predictor.labels == LABELS
-    assert (predictor.image_size, predictor.resize, predictor.notes) == ((SIDE, SIDE), "crop", ())
+    assert (predictor.image_size, predictor.resize, predictor.warnings) == (
+        (SIDE, SIDE),
+        "crop",
+        (),
+    )
     np.testing.assert_allclose(predictor.run(pixels), expected, atol=1e-5)
     report = inspect_model(tmp_path / file)
     assert report.format == name
@@ -133,7 +137,7 @@ def test_file_copied_alone_describes_itself(exported, pixels, expected, name, tm
     assert fed.shape[0] == (1 if name == "tflite" else None)
     assert (fed.mean, fed.std) == (((128.0,), (128.0,)) if lab else ((0.0,), (1.0,)))
     assert fed.range_source == "metadata"
-    assert not [note for note in report.notes if "metadata say" in note]
+    assert not [warning for warning in report.warnings if "metadata say" in warning]
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -181,7 +185,7 @@ def test_saved_model_is_found_by_the_folder_that_serving_takes(exported, pixels,
 
 def test_saved_model_holds_the_weights_once(exported):
     model = exported[0]
-    weights = sum(value.numpy().nbytes for value in read_bundle(model).load_model().weights)
+    weights = sum(value.numpy().nbytes for value in read_model_folder(model).load_model().weights)
     data = model / "exports/saved_model/1/variables/variables.data-00000-of-00001"
     assert weights <= data.stat().st_size < 1.05 * weights
 
@@ -241,9 +245,9 @@ def test_what_converters_do_not_know_is_written_otherwise(name, pixels, tmp_path
     x = keras.layers.GlobalAveragePooling2D()(x)
     model = keras.Model(image, keras.layers.Dense(3, activation="softmax")(x))
     said = {"input": {"height": SIDE, "width": SIDE, "resize": "shorter side, crop"}}
-    bundle = Bundle(tmp_path, LABELS, said)
+    model_folder = ModelFolder(tmp_path, LABELS, said)
     one = formats.FORMATS[name]
-    one.write(model, bundle, tmp_path / one.target, lambda: iter(()))
+    one.write(model, model_folder, tmp_path / one.target, lambda: iter(()))
     predictor = open_predictor(ModelConfig(model=str(tmp_path / one.target / one.opened)))
     wanted = np.asarray(model(pixels.astype(np.float32)))
     np.testing.assert_allclose(predictor.run(pixels), wanted, atol=1e-5)
@@ -284,7 +288,7 @@ else:
 def written(exported, monkeypatch):
     """Takes the ONNX file that was exported before, since converting takes seconds."""
 
-    def write(model, bundle, path, calibration):
+    def write(model, model_folder, path, calibration):
         shutil.copyfile(exported[0] / "exports/model.onnx", path)
 
     quick = dataclasses.replace(formats.FORMATS["tensorrt"], write=write)

@@ -23,7 +23,7 @@ from xferlearn.exports.photos import ProofPhotos, export_photos, stratified
 from xferlearn.exports.proof import Reference, Speed, prove
 from xferlearn.exports.report import ExportRow, write_report
 from xferlearn.inspection.embedded import NODE
-from xferlearn.model_folder import BundlePhoto, read_bundle
+from xferlearn.model_folder import RecordedPhoto, read_model_folder
 from xferlearn.photos import sources
 from xferlearn.predictors import Predictor
 
@@ -65,9 +65,9 @@ def writer(monkeypatch):
     return replace
 
 
-def wrong_mean(model, bundle, folder, calibration):
+def wrong_mean(model, model_folder, folder, calibration):
     """Writes a graph that shifts all pixels, beside metadata that are right."""
-    write_frozen_graph(model, bundle, folder)
+    write_frozen_graph(model, model_folder, folder)
     import tensorflow as tf
 
     right = tf.compat.v1.GraphDef.FromString((folder / GRAPH_FILE).read_bytes())
@@ -101,7 +101,11 @@ def test_broken_preprocessing_fails_the_proof(export, writer, model_dir, monkeyp
         assert one["before"][0] != one["after"][0]
         assert one["truth"] == one["name"].split("/")[0]
     # The same again with the writer repaired: the name that says it failed is gone.
-    writer(lambda model, bundle, folder, calibration: write_frozen_graph(model, bundle, folder))
+    writer(
+        lambda model, model_folder, folder, calibration: write_frozen_graph(
+            model, model_folder, folder
+        )
+    )
     assert export()[0] == 0
     names = {path.name for path in (model_dir / "exports").iterdir()}
     assert names == {"frozen_graph", "report.json"}
@@ -114,8 +118,8 @@ def test_min_agreement_is_the_user_s(export, writer):
 
 
 def test_wrong_labels_in_the_file_fail_the_proof(export, writer, model_dir):
-    def swapped(model, bundle, folder, calibration):
-        other = dataclasses.replace(bundle, labels=bundle.labels[::-1])
+    def swapped(model, model_folder, folder, calibration):
+        other = dataclasses.replace(model_folder, labels=model_folder.labels[::-1])
         write_frozen_graph(model, other, folder)
 
     writer(swapped)
@@ -137,7 +141,7 @@ def test_photos_that_are_decoded_otherwise_fail_the_proof(export, model_dir, mon
 
 
 def test_one_format_that_fails_does_not_stop_the_others(export, writer, model_dir):
-    def full_disk(model, bundle, folder, calibration):
+    def full_disk(model, model_folder, folder, calibration):
         folder.mkdir()
         (folder / GRAPH_FILE).write_bytes(b"half")
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -155,7 +159,7 @@ def test_one_format_that_fails_does_not_stop_the_others(export, writer, model_di
 
 
 def test_full_disk_is_named_whatever_the_converter_says(export, writer, model_dir, monkeypatch):
-    def iostream_error(model, bundle, folder, calibration):
+    def iostream_error(model, model_folder, folder, calibration):
         raise RuntimeError("basic_ios::clear: iostream error")
 
     writer(iostream_error)
@@ -172,7 +176,7 @@ def test_interrupted_export_leaves_nothing_half(export, writer, model_dir):
     assert export()[0] == 0
     before = (model_dir / FROZEN / GRAPH_FILE).read_bytes()
 
-    def interrupted(model, bundle, folder, calibration):
+    def interrupted(model, model_folder, folder, calibration):
         folder.mkdir()
         (folder / GRAPH_FILE).write_bytes(before[:1000])
         raise KeyboardInterrupt
@@ -201,7 +205,7 @@ def test_what_a_killed_export_left_is_cleared_after_a_day(export, model_dir):
 
 
 def test_photos_are_found_by_content_where_they_were_moved(export, model_dir, photo_dir, tmp_path):
-    photos = read_bundle(model_dir).photos()
+    photos = read_model_folder(model_dir).photos()
     new = tmp_path / "elsewhere" / "deep"
     new.mkdir(parents=True)
     for number, photo in enumerate(photos):
@@ -213,7 +217,7 @@ def test_photos_are_found_by_content_where_they_were_moved(export, model_dir, ph
 
 
 def test_missing_photos_are_counted_and_named(export, model_dir, photo_dir, tmp_path):
-    tested = [photo for photo in read_bundle(model_dir).photos() if photo.split == "test"]
+    tested = [photo for photo in read_model_folder(model_dir).photos() if photo.split == "test"]
     gone = [photo.name for photo in tested[:2]]
     shutil.copytree(photo_dir, tmp_path / "photos")
     (tmp_path / "photos" / gone[0]).unlink()
@@ -250,17 +254,17 @@ def test_a_model_without_test_photos(export, model_dir, left, word):
 
 
 def test_the_sample_is_always_the_same_and_keeps_the_shares(model_dir):
-    bundle = read_bundle(model_dir)
-    sample, _ = export_photos(bundle, 6)
-    again, _ = export_photos(bundle, 6)
+    model_folder = read_model_folder(model_dir)
+    sample, _ = export_photos(model_folder, 6)
+    again, _ = export_photos(model_folder, 6)
     assert sample.names == again.names
     assert len(sample.names) == 6
     np.testing.assert_array_equal(sample.pixels, again.pixels)
     assert sample.pixels.shape == (6, 32, 32, 3)
     for name, truth in zip(sample.names, sample.truth, strict=True):
         assert name.split("/")[0] == LABELS[truth]
-    many = [BundlePhoto(bytes([n, 0]), "a", "test", f"a{n}") for n in range(90)]
-    many += [BundlePhoto(bytes([n, 1]), "b", "test", f"b{n}") for n in range(10)]
+    many = [RecordedPhoto(bytes([n, 0]), "a", "test", f"a{n}") for n in range(90)]
+    many += [RecordedPhoto(bytes([n, 1]), "b", "test", f"b{n}") for n in range(10)]
     shares = [photo.label for photo in stratified(many, 20)]
     assert (shares.count("a"), shares.count("b")) == (18, 2)
     turns = [photo.label for photo in stratified(many, 20, balanced=True)]
@@ -269,13 +273,13 @@ def test_the_sample_is_always_the_same_and_keeps_the_shares(model_dir):
 
 
 def test_calibration_takes_training_photos_of_all_classes(model_dir, monkeypatch):
-    bundle = read_bundle(model_dir)
+    model_folder = read_model_folder(model_dir)
     asked = []
     decoded = photos_module.decoded
     monkeypatch.setattr(
         photos_module, "decoded", lambda b, p, d: (asked.extend(p), decoded(b, p, d))[1]
     )
-    photos, calibration = export_photos(bundle, 5, calibrate=12)
+    photos, calibration = export_photos(model_folder, 5, calibrate=12)
     values = list(calibration())
     assert len(values) == 12
     assert {(one.shape, str(one.dtype)) for one in values} == {((1, 32, 32, 3), "uint8")}
@@ -286,9 +290,9 @@ def test_calibration_takes_training_photos_of_all_classes(model_dir, monkeypatch
 
 
 def test_a_missing_photo_costs_one_search(model_dir, photo_dir, tmp_path, monkeypatch):
-    bundle = read_bundle(model_dir)
+    model_folder = read_model_folder(model_dir)
     shutil.copytree(photo_dir, tmp_path / "photos")
-    photos = bundle.photos()
+    photos = model_folder.photos()
     for split in ("test", "train"):
         gone = next(photo for photo in photos if photo.split == split)
         (tmp_path / "photos" / gone.name).unlink()
@@ -300,7 +304,7 @@ def test_a_missing_photo_costs_one_search(model_dir, photo_dir, tmp_path, monkey
         return read(path)
 
     monkeypatch.setattr(sources, "_read_file", counted)
-    proof, calibration = export_photos(bundle, 500, str(tmp_path / "photos"), calibrate=200)
+    proof, calibration = export_photos(model_folder, 500, str(tmp_path / "photos"), calibrate=200)
     assert len(proof.missing) == 1
     assert sum(1 for _ in calibration()) == sum(photo.split == "train" for photo in photos) - 1
     assert set(reads.values()) == {1}
@@ -317,7 +321,7 @@ def test_photos_of_a_dataset(model_dir, photo_dir, monkeypatch):
         return xferlearn.photos.sources.read_image_dir(str(photo_dir))
 
     monkeypatch.setattr(photos_module, "open_dataset", open_dataset)
-    assert len(export_photos(read_bundle(model_dir), 5)[0].names) == 5
+    assert len(export_photos(read_model_folder(model_dir), 5)[0].names) == 5
     assert asked == [("colours", "d")]
 
 

@@ -18,7 +18,7 @@ from xferlearn.exports.photos import export_photos
 from xferlearn.inspection import inspect_model
 from xferlearn.inspection.readers import flat
 from xferlearn.inspection.readers.wire import Budget
-from xferlearn.model_folder import Bundle, read_bundle
+from xferlearn.model_folder import ModelFolder, read_model_folder
 from xferlearn.training.head import build_classifier, build_head, measure_scale
 
 pytestmark = [
@@ -41,7 +41,7 @@ TOLERANCE = {"tflite": 1e-5, "tflite_float16": 0.01, "tflite_int8": 0.1}
 
 
 @pytest.fixture(scope="module")
-def bundle(colour_model, tmp_path_factory):
+def model_folder(colour_model, tmp_path_factory):
     """A model folder whose network's values are of usual size, as int8 needs them."""
     import keras
 
@@ -52,7 +52,7 @@ def bundle(colour_model, tmp_path_factory):
     x = keras.layers.Rescaling(1 / 127.5, -1)(image)
     x = keras.layers.Conv2D(16, 3, strides=2, activation="relu")(x)
     features = keras.Model(image, keras.layers.GlobalAveragePooling2D(name="pooling")(x))
-    photos = np.concatenate(list(export_photos(read_bundle(folder), 1, calibrate=200)[1]()))
+    photos = np.concatenate(list(export_photos(read_model_folder(folder), 1, calibrate=200)[1]()))
     bottlenecks = np.asarray(features(photos.astype(np.float32)))
     head = build_head(16, 3, scale=measure_scale(bottlenecks))
     # Training photos come blue, green, red, and so on.
@@ -64,14 +64,14 @@ def bundle(colour_model, tmp_path_factory):
     told = json.loads((folder / "metadata.json").read_text())
     told["feature_space"]["width"] = told["bottleneck"]["width"] = 16
     (folder / "metadata.json").write_text(json.dumps(told))
-    return read_bundle(folder)
+    return read_model_folder(folder)
 
 
 @pytest.fixture(scope="module")
-def exported(bundle):
+def exported(model_folder):
     """The model folder with the three files. Shared: do not change it."""
-    assert main(["export", f"--model={bundle.path}", f"--format={','.join(FILES)}"]) == 0
-    return bundle.path
+    assert main(["export", f"--model={model_folder.path}", f"--format={','.join(FILES)}"]) == 0
+    return model_folder.path
 
 
 @pytest.fixture(scope="module", params=FILES)
@@ -133,7 +133,7 @@ def test_file_alone_is_inspected(alone):
     assert (fed.mean, fed.std) == ((0.0,), (1.0,))
     assert fed.range_source == "metadata"
     assert fed.dtype == scores.dtype == ("uint8" if name == "tflite_int8" else "float32")
-    assert not [note for note in report.notes if "metadata say" in note]
+    assert not [warning for warning in report.warnings if "metadata say" in warning]
 
 
 def test_raw_pixels_go_in(exported, alone, photo_bytes):
@@ -141,7 +141,7 @@ def test_raw_pixels_go_in(exported, alone, photo_bytes):
     photo = Image.open(io.BytesIO(photo_bytes("green", 9, size=(SIDE, SIDE), form="PNG")))
     pixels = np.asarray(photo)[None]
     scores, fed, given = run(file, pixels)
-    wanted = np.asarray(read_bundle(exported).load_model()(pixels.astype(np.float32)))
+    wanted = np.asarray(read_model_folder(exported).load_model()(pixels.astype(np.float32)))
     assert (fed["name"], given["name"]) == ("image", "probabilities")
     if name == "tflite_int8":
         assert (fed["dtype"], fed["quantization"]) == (np.uint8, (1.0, 0))
@@ -169,11 +169,11 @@ def test_untrained_network_is_refused_as_int8(colour_model, tmp_path, capsys):
     assert not (tmp_path / "model/exports/model_int8.tflite").exists()
 
 
-def test_int8_without_training_photos(bundle, tmp_path, capsys):
+def test_int8_without_training_photos(model_folder, tmp_path, capsys):
     """Test photos alone prove a file, but give no ranges."""
-    shutil.copytree(bundle.path, tmp_path / "model", ignore=shutil.ignore_patterns("exports"))
-    source = Path(bundle.metadata["training"]["image_dir"])
-    for photo in bundle.photos():
+    shutil.copytree(model_folder.path, tmp_path / "model", ignore=shutil.ignore_patterns("exports"))
+    source = Path(model_folder.metadata["training"]["image_dir"])
+    for photo in model_folder.photos():
         if photo.split == "test":
             place = tmp_path / "photos" / photo.name
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -226,19 +226,19 @@ def test_weights_stay_aligned(alone):
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_head_with_hidden_layer_and_dropout(bundle, name, tmp_path):
+def test_head_with_hidden_layer_and_dropout(model_folder, name, tmp_path):
     """Its first dense layer takes over what scales bottlenecks."""
     import keras
 
     keras.utils.set_random_seed(0)
-    whole = bundle.load_model()
+    whole = model_folder.load_model()
     scaling = whole.get_layer("normalization")
     x = keras.layers.Dense(8, activation="relu", name="hidden")(scaling.output)
     x = keras.layers.Dropout(0.5)(x)
     model = keras.Model(whole.input, keras.layers.Dense(3, activation="softmax")(x))
     file = tmp_path / "model.tflite"
-    _, photos = export_photos(bundle, 1, calibrate=200)
-    formats.FORMATS[name].write(model, bundle, file, photos)
+    _, photos = export_photos(model_folder, 1, calibrate=200)
+    formats.FORMATS[name].write(model, model_folder, file, photos)
     pixels = next(photos())
     scores, _, given = run(file, pixels)
     scale = given["quantization"][0] or 1
@@ -265,7 +265,7 @@ def test_int8_keeps_what_many_small_weights_add_up_to(tmp_path):
     file = tmp_path / "model.tflite"
     pixels = np.random.default_rng(0).integers(0, 256, (8, 1, SIDE, SIDE, 3), np.uint8)
     writer = formats.FORMATS["tflite_int8"]
-    writer.write(model, Bundle(tmp_path, LABELS, said), file, lambda: iter(pixels))
+    writer.write(model, ModelFolder(tmp_path, LABELS, said), file, lambda: iter(pixels))
     scores = run(file, pixels[0])[0] / 256
     wanted = np.asarray(model(pixels[0].astype(np.float32)))
     assert wanted.max() < 0.95, "not so sure that a wrong sum would not show"
@@ -285,14 +285,14 @@ def test_grouped_convolutions_without_our_head(name, tmp_path):
     x = keras.layers.GlobalAveragePooling2D()(x)
     model = keras.Model(image, keras.layers.Dense(3, activation="softmax")(x))
     said = {"input": {"height": SIDE, "width": SIDE, "resize": "shorter side, crop"}}
-    bundle = Bundle(tmp_path, ("blue", "grün", "red"), said)
+    model_folder = ModelFolder(tmp_path, ("blue", "grün", "red"), said)
     file = tmp_path / "model.tflite"
     pixels = np.random.default_rng(0).integers(0, 256, (4, 1, SIDE, SIDE, 3), np.uint8)
-    formats.FORMATS[name].write(model, bundle, file, lambda: iter(pixels))
+    formats.FORMATS[name].write(model, model_folder, file, lambda: iter(pixels))
     scores, _, given = run(file, pixels[0])
     scale = given["quantization"][0] or 1
     wanted = np.asarray(model(pixels[0].astype(np.float32)))
     np.testing.assert_allclose(scores * scale, wanted, atol=TOLERANCE[name])
-    assert inspect_model(file).labels == bundle.labels
+    assert inspect_model(file).labels == model_folder.labels
     with zipfile.ZipFile(file) as archive:
         assert archive.read("labels.txt").decode() == "blue\ngrün\nred\n"

@@ -118,7 +118,7 @@ def test_a_second_run_computes_nothing_and_starts_no_network(
     assert (second.computed, second.cached) == (0, 30)
     assert engine.started == 0
     assert second.photos == first.photos
-    assert store.problems == []
+    assert store.warnings == []
 
 
 def test_only_changed_and_new_photos_are_computed_again(
@@ -141,7 +141,7 @@ def test_a_damaged_shard_is_computed_again(three_colours: Path, tmp_path: Path) 
     shard.write_bytes(shard.read_bytes()[:-30])
     result, store, _ = run(source, tmp_path)
     assert (result.computed, result.cached) == (30, 0)
-    assert len(store.problems) == 1
+    assert len(store.warnings) == 1
 
 
 def bad_folder(root: Path, photo_bytes: PhotoBytes) -> dict[str, str]:

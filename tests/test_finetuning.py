@@ -184,7 +184,7 @@ def test_a_full_disk_costs_only_the_resuming(settings, monkeypatch) -> None:
     monkeypatch.setattr(np, "savez", full)
     result = xferlearn.train(**settings)
     assert result.fine_tuned.epochs == 2
-    assert [p for p in result.problems if "No space left" in p and "start anew" in p]
+    assert [p for p in result.warnings if "No space left" in p and "start anew" in p]
 
 
 @pytest.mark.parametrize(
@@ -233,7 +233,7 @@ def test_the_charts_are_a_run_of_their_own(settings) -> None:
 
 def test_a_kept_tuning_is_what_the_run_shows(settings) -> None:
     result = xferlearn.train(**settings | {"summaries": "scalars"})
-    tuning = result.bundle.metadata["fine_tuning"]
+    tuning = result.model_folder.metadata["fine_tuning"]
     assert tuning["kept"]
     photos = len(result.manifest.indices("train"))
     steps = -(-photos // 32)
@@ -279,7 +279,7 @@ def test_the_views_that_it_learns_from_are_shown(settings) -> None:
     width, height, sheet = events.Tensors("augmentation/views")[0].tensor_proto.string_val
     assert (int(width), int(height)) == (6 * 164 - 4, 3 * 164 - 4)
     assert sheet.startswith(b"\xff\xd8")
-    assert not result.problems
+    assert not result.warnings
     text = events.Tensors("run_card")[0].tensor_proto.string_val[0].decode()
     assert "fine-tuned (validation cross-entropy" in text
 

@@ -11,7 +11,7 @@ import zipfile
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from test_graphs import GraphBuilder
+from test_inspection import GraphBuilder
 
 from xferlearn.errors import UserError
 from xferlearn.inspection import inspect_model, write_graph
@@ -23,7 +23,15 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
 )
 
-FORMATS = ("model.keras", "model.h5", "saved_model", "frozen.pb", "model.tflite", "run", "bundle")
+FORMATS = (
+    "model.keras",
+    "model.h5",
+    "saved_model",
+    "frozen.pb",
+    "model.tflite",
+    "run",
+    "model_folder",
+)
 METADATA = {
     "format_version": 1,
     "labels": ["a", "b", "c"],
@@ -56,9 +64,9 @@ def models(tmp_path_factory):
     model = keras.Model(image, x, name="classifier")
     model.save(folder / "model.keras")
     model.save(folder / "model.h5")
-    (folder / "bundle").mkdir()
-    model.save(folder / "bundle/model.keras")
-    (folder / "bundle/metadata.json").write_text(json.dumps(METADATA))
+    (folder / "model_folder").mkdir()
+    model.save(folder / "model_folder/model.keras")
+    (folder / "model_folder/metadata.json").write_text(json.dumps(METADATA))
     callback = keras.callbacks.TensorBoard(folder / "run")
     callback.set_model(model)
     callback.on_train_begin()
@@ -98,7 +106,7 @@ def test_all_formats_agree(models, tmp_path, name, by_way_of_tensorboard):
     assert json.loads(json.dumps(report.to_dict()))["inputs"][0]["resolution"] == "128 x 128"
     if not by_way_of_tensorboard:
         assert report.file_size > 0
-        assert report.producer or name == "bundle"
+        assert report.producer or name == "model_folder"
 
 
 def quantised(models, kind):
@@ -185,7 +193,7 @@ def test_formats_are_told_from_content(models, tmp_path):
     assert inner.inputs == inspect_model(models / "saved_model").inputs
 
 
-def test_bundle_contradicting_its_model_is_noted(models, tmp_path):
+def test_metadata_contradicting_its_model_is_a_warning(models, tmp_path):
     metadata = json.loads(json.dumps(METADATA))
     metadata["input"]["height"] = 224
     metadata["labels"] = ["a", "b"]
@@ -193,8 +201,8 @@ def test_bundle_contradicting_its_model_is_noted(models, tmp_path):
     (tmp_path / "metadata.json").write_text(json.dumps(metadata))
     report = inspect_model(tmp_path)
     assert (report.labels, report.inputs[0].range_source) == (("a", "b"), "metadata")
-    assert "The metadata say height 224, but the model has 128." in report.notes
-    assert "The metadata say number of classes 2, but the model has 3." in report.notes
+    assert "The metadata say height 224, but the model has 128." in report.warnings
+    assert "The metadata say number of classes 2, but the model has 3." in report.warnings
 
 
 @pytest.mark.parametrize(
@@ -289,7 +297,7 @@ def test_lambda_layers_are_flagged_not_run(tmp_path):
                                                     "dtype": "float32"}}  # fmt: skip
     report = inspect_model(keras_archive(tmp_path / "m.keras", sequential(image, inner)))
     assert "evil" in report.unsafe_layers
-    assert any("only if you trust it" in note for note in report.notes)
+    assert any("only if you trust it" in warning for warning in report.warnings)
 
 
 def test_keras_2_sequential(tmp_path):

@@ -13,7 +13,7 @@ import pytest
 
 from xferlearn.bottlenecks.engines import planning
 from xferlearn.cli import main
-from xferlearn.model_folder import read_bundle
+from xferlearn.model_folder import read_model_folder
 
 pytestmark = pytest.mark.filterwarnings(
     # Keras 3.15 saves variables through NumPy's older __array__ protocol.
@@ -142,7 +142,7 @@ def test_synsets_are_readable_in_text_alone(
 
 def test_scores_that_are_no_numbers_are_null(model_dir, photos, label, tmp_path):
     model = changed_copy(model_dir, tmp_path / "m", lambda told: None)
-    network = read_bundle(model).load_model()
+    network = read_model_folder(model).load_model()
     network.layers[-1].set_weights([value * np.nan for value in network.layers[-1].get_weights()])
     network.save(model / "model.keras")
     code, out, _ = label(f"--model={model}", "--format=json", photos / "a_red.jpg")
@@ -184,7 +184,7 @@ def test_a_default_cache_that_cannot_be_used_is_told(
     assert main(["label", f"--model={model_dir}", str(photos / "a_red.jpg")]) == 0
     out, err = capsys.readouterr()
     assert out.splitlines()[1].split()[0] == "red"
-    assert err.startswith("note: all photos go through float32 TensorFlow, and none is cached: ")
+    assert err.startswith("warning: all photos go through float32 TensorFlow, and none is cached: ")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     model = changed_copy(
         model_dir, tmp_path / "m", lambda told: told["feature_space"].update(width=10)
@@ -211,7 +211,7 @@ def test_another_fit_is_noted_and_stays_out_of_the_cache(model_dir, photos, labe
     plain = label(*words)
     code, squashed, err = label(*words, "--resize=squash")
     assert code == 0
-    assert err == "note: --resize=squash, but the model was trained with crop.\n"
+    assert err == "warning: --resize=squash, but the model was trained with crop.\n"
     assert squashed != plain[1]
     assert label(*words, "--resize=crop") == plain
 
@@ -295,7 +295,7 @@ def test_plain_graph_of_the_lab(shared_data, label, tmp_path, names):
     best = json.loads(out)["labels"][0]
     assert best["label"] == ("class 986" if names else "#986 n11939491 daisy")
     assert best["score"] > 0.9
-    assert "note: photos are squashed to the model's size" in err
+    assert "warning: photos are squashed to the model's size" in err
     assert ("ImageNet's were assumed" in err) == (names is None)
 
 

@@ -12,7 +12,7 @@ from xferlearn.errors import UserError
 from xferlearn.inspection import inspect_model
 
 FORMATS = {
-    "bundle": "bundle",
+    "model_folder": "model_folder",
     "model.keras": "keras",
     "model.h5": "keras_h5",
     "saved_model": "saved_model",
@@ -31,7 +31,7 @@ def models(photo_dir, tmp_path_factory):
         warnings.simplefilter("ignore")
         xferlearn.train(
             image_dir=str(photo_dir),
-            model_dir=str(root / "bundle"),
+            model_dir=str(root / "model_folder"),
             logs_dir=str(root / "logs"),
             bottleneck_dir=str(root / "bottlenecks"),
             backbone="mobilenet_0.25",
@@ -54,7 +54,7 @@ def write_formats(root):
         convert_variables_to_constants_v2,
     )
 
-    model = keras.saving.load_model(root / "bundle/model.keras", compile=False)
+    model = keras.saving.load_model(root / "model_folder/model.keras", compile=False)
     model.save(root / "model.keras")
     model.save(root / "model.h5")
     model.export(root / "saved_model", verbose=False)
@@ -120,7 +120,7 @@ def test_inspection_says_the_same(models, name):
 def expected(models, photos):
     """What the model folder says of the photos, by the public API."""
     classifier = xferlearn.load_classifier(
-        models / "bundle",
+        models / "model_folder",
         engine="tensorflow",
         precision="float32",
         bottleneck_dir=str(models / "bottlenecks"),
@@ -132,15 +132,15 @@ def expected(models, photos):
 @pytest.mark.parametrize("name", FORMATS)
 def test_labels_and_scores_are_the_same(models, photos, expected, label, name):
     files = [file for group in photos.values() for file in group]
-    found, notes = label(f"--graph={models / name}", *files)
+    found, warnings = label(f"--graph={models / name}", *files)
     best = [row[0][0] for row in found]
-    if name == "bundle":
+    if name == "model_folder":
         assert best == ["blue", "blue", "green", "green", "red", "red"]
-        assert notes == ""
+        assert warnings == ""
     else:
         assert best == ["#0", "#0", "#1", "#1", "#2", "#2"]
-        assert "centre crop was assumed" in notes
-        assert "no labels were found: #0 to #2" in notes
+        assert "centre crop was assumed" in warnings
+        assert "no labels were found: #0 to #2" in warnings
     names = {"#0": "blue", "#1": "green", "#2": "red"}
     for row, wanted in zip(found, expected, strict=True):
         scores = {names.get(label, label): score for label, score in row}
@@ -148,12 +148,12 @@ def test_labels_and_scores_are_the_same(models, photos, expected, label, name):
 
 
 @pytest.mark.parametrize(
-    "name", ["bundle", "saved_model", "frozen.pb", "model.tflite", "model.onnx"]
+    "name", ["model_folder", "saved_model", "frozen.pb", "model.tflite", "model.onnx"]
 )
 def test_what_inspect_says_can_be_given_back(models, photos, expected, label, name):
     report = inspect_model(models / name)
     flags = (
-        f"--labels={models / 'bundle/labels.txt'}",
+        f"--labels={models / 'model_folder/labels.txt'}",
         f"--input_layer={report.inputs[0].name}",
         f"--output_layer={report.outputs[0].name}",
         "--input_height=96",
@@ -162,13 +162,13 @@ def test_what_inspect_says_can_be_given_back(models, photos, expected, label, na
         "--input_std=1",
         "--resize=crop",
     )
-    rows, notes = label(f"--model={models / name}", *flags, f"--image={photos['red'][0]}")
+    rows, warnings = label(f"--model={models / name}", *flags, f"--image={photos['red'][0]}")
     assert rows[0][0][0] == "red"
     assert dict(rows[0]) == pytest.approx(expected[4], abs=1e-3)
-    assert notes == ""
+    assert warnings == ""
 
 
-@pytest.mark.parametrize("name", ["bundle", "frozen.pb", "model.onnx"])
+@pytest.mark.parametrize("name", ["model_folder", "frozen.pb", "model.onnx"])
 @pytest.mark.parametrize(
     ("flag", "reason"),
     [
@@ -188,20 +188,20 @@ def test_contradictions_name_both(models, photos, capsys, name, flag, reason):
 
 def test_python_opens_files_too(models, photos, expected):
     classifier = xferlearn.load_classifier(
-        models / "frozen.pb", labels=str(models / "bundle/labels.txt")
+        models / "frozen.pb", labels=str(models / "model_folder/labels.txt")
     )
     assert dict(classifier.label(photos["blue"][0])) == pytest.approx(expected[0], abs=1e-3)
     assert classifier.metadata == {}
-    assert "centre crop was assumed" in classifier.predictor.notes[0]
+    assert "centre crop was assumed" in classifier.predictor.warnings[0]
     with pytest.raises(UserError, match=r"no setting `input_hight`\. Did you mean input_height"):
         xferlearn.load_classifier(models / "frozen.pb", input_hight=96)
 
 
 def test_file_of_a_model_folder_knows_what_the_folder_says(models, photos, label):
-    exports = models / "bundle/exports"
+    exports = models / "model_folder/exports"
     exports.mkdir(exist_ok=True)
     (exports / "any.tflite").write_bytes((models / "model.tflite").read_bytes())
-    for path in (models / "bundle/model.keras", exports / "any.tflite"):
-        rows, notes = label(f"--model={path}", photos["red"][0])
+    for path in (models / "model_folder/model.keras", exports / "any.tflite"):
+        rows, warnings = label(f"--model={path}", photos["red"][0])
         assert rows[0][0][0] == "red"
-        assert notes == ""
+        assert warnings == ""

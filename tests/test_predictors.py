@@ -168,7 +168,7 @@ def test_inception_of_the_lab(tmp_path, jpeg):
     predictor = opened(path, **settings)
     assert predictor.labels == ("daisy", "roses", "tulips")
     assert (predictor.image_size, predictor.resize) == ((SIDE, SIDE), "squash")
-    assert "squashed to the model's size, as the lab's tools did" in " ".join(predictor.notes)
+    assert "squashed to the model's size, as the lab's tools did" in " ".join(predictor.warnings)
     photos = pixels()
     np.testing.assert_allclose(predictor.run(photos), modern_scores(modern, photos), atol=1e-5)
     assert opened(path, resize="crop", **settings).resize == "crop"
@@ -201,7 +201,7 @@ def test_operations_inside_of_a_graph_can_be_fed_and_read(tmp_path):
     np.testing.assert_allclose(raw.run(photos), modern_scores(modern, photos), atol=1e-5)
     logits = opened(path, output_layer="add")
     np.testing.assert_allclose(logits.run(photos), modern_scores(modern, photos), atol=1e-5)
-    assert "ends before its softmax, at `add`" in " ".join(logits.notes)
+    assert "ends before its softmax, at `add`" in " ".join(logits.warnings)
 
 
 @pytest.mark.parametrize(
@@ -248,14 +248,14 @@ def test_plain_mobilenet_of_the_lab(shared_data):
     assert predictor.labels[0] == "#0 background"
     assert predictor.labels[986] == "#986 n11939491 daisy"
     assert (predictor.image_size, predictor.resize) == ((128, 128), "squash")
-    assert any("ImageNet's were assumed, #0 being the background" in n for n in predictor.notes)
+    assert any("ImageNet's were assumed, #0 being the background" in n for n in predictor.warnings)
     other = opened(path, input_mean=0.0, input_std=255.0)
-    note = r"(pixel - 0) / 255 is fed as asked for; expected was (pixel - 127.5) / 127.5"
-    assert note in other.notes[0]
+    warning = r"(pixel - 0) / 255 is fed as asked for; expected was (pixel - 127.5) / 127.5"
+    assert warning in other.warnings[0]
     photos = pixels(3, 128)
     assert not np.allclose(other.run(photos), predictor.run(photos), atol=1e-3)
     lab = opened(path, input_mean=128.0, input_std=128.0)
-    assert not any("asked for" in note for note in lab.notes)
+    assert not any("asked for" in warning for warning in lab.warnings)
 
 
 # --- Keras files
@@ -287,13 +287,13 @@ def test_values_that_a_file_does_not_tell_are_assumed_and_said(tmp_path):
     photos = pixels(3, 20)
     expected = softmax(np.asarray(model(photos / np.float32(255))))
     np.testing.assert_allclose(predictor.run(photos), expected, atol=1e-5)
-    notes = " ".join(predictor.notes)
-    assert "does not tell which values `picture` takes; (pixel - 0) / 255, the range" in notes
-    assert "override it with --input_mean and --input_std" in notes
-    assert "ends before its softmax, at `end_0`" in notes
-    assert "#0 to #3 count the outputs" in notes
+    warnings = " ".join(predictor.warnings)
+    assert "does not tell which values `picture` takes; (pixel - 0) / 255, the range" in warnings
+    assert "override it with --input_mean and --input_std" in warnings
+    assert "ends before its softmax, at `end_0`" in warnings
+    assert "#0 to #3 count the outputs" in warnings
     told = opened(tmp_path / "m.keras", input_mean=0.0, input_std=1.0, input_height=20)
-    assert "does not tell which values" not in " ".join(told.notes)
+    assert "does not tell which values" not in " ".join(told.warnings)
     expected = softmax(np.asarray(model(photos.astype(np.float32))))
     np.testing.assert_allclose(told.run(photos), expected, atol=1e-4)
     assert opened(tmp_path / "m.keras").image_size == (224, 224)
@@ -324,14 +324,14 @@ def test_scores_of_their_own_are_left_alone(tmp_path):
     np.testing.assert_allclose(
         predictor.run(pixels()), np.asarray(model(pixels() / np.float32(255))), atol=1e-5
     )
-    assert any("don't sum to 1" in note for note in predictor.notes)
+    assert any("don't sum to 1" in warning for warning in predictor.warnings)
 
 
 def test_several_outputs(tmp_path):
     model = small_keras(tmp_path / "m.keras", activation="softmax", outputs=2)
     first, second = (np.asarray(end) for end in model(pixels() / np.float32(255)))
     predictor = opened(tmp_path / "m.keras")
-    assert "of the outputs `end_0`, `end_1` the first is read" in predictor.notes[0]
+    assert "of the outputs `end_0`, `end_1` the first is read" in predictor.warnings[0]
     np.testing.assert_allclose(predictor.run(pixels()), first, atol=1e-5)
     other = opened(tmp_path / "m.keras", output_layer="end_1")
     np.testing.assert_allclose(other.run(pixels()), second, atol=1e-5)
@@ -431,7 +431,7 @@ def test_quantised_tflite(tmp_path):
         patch.setattr("warnings.warn", lambda *_, **__: None)
         (tmp_path / "m.tflite").write_bytes(converter.convert())
     predictor = opened(tmp_path / "m.tflite")
-    assert "does not tell which values" not in " ".join(predictor.notes)
+    assert "does not tell which values" not in " ".join(predictor.warnings)
     scores = predictor.run(pixels(33))
     np.testing.assert_allclose(scores, np.asarray(model(pixels(33) / np.float32(255))), atol=0.03)
     with pytest.raises(UserError, match="takes pixels as they are"):
@@ -510,9 +510,9 @@ def test_onnx_of_pytorch(tmp_path, batch, last):
     scores = onnx_model(tmp_path / "m.onnx", batch=batch, last=last)
     predictor = opened(tmp_path / "m.onnx")
     np.testing.assert_allclose(predictor.run(pixels()), scores(pixels()), atol=1e-4)
-    notes = " ".join(predictor.notes)
-    assert "as PyTorch's models take, was assumed" in notes
-    assert ("ends before its softmax" in notes) == (last == "Gemm")
+    warnings = " ".join(predictor.warnings)
+    assert "as PyTorch's models take, was assumed" in warnings
+    assert ("ends before its softmax" in warnings) == (last == "Gemm")
 
 
 @pytest.mark.parametrize(

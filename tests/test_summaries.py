@@ -90,7 +90,7 @@ def trained(make_photo_dir, photo_bytes, tmp_path_factory):
 @pytest.fixture(scope="module")
 def full(trained):
     result = trained("full")
-    assert result.problems == ()
+    assert result.warnings == ()
     assert result.misclassified
     return result
 
@@ -241,7 +241,7 @@ def test_the_run_card_answers_the_question(full):
     row = f"| green&#124;\\`x\\` | {counts['train']} | {counts['validation']} | {counts['test']} |"
     assert row in card
     assert "seed" not in card.split("## Settings")[1].split("## Versions")[0]
-    assert f"| tensorflow | {full.bundle.metadata['versions']['tensorflow']} |" in card
+    assert f"| tensorflow | {full.model_folder.metadata['versions']['tensorflow']} |" in card
     bad = pages["bad_photos"][0][1].item().decode()
     assert "| red/broken.jpg | red | broken JPEG header" in bad
 
@@ -354,8 +354,8 @@ def test_a_full_disk_costs_the_summaries_but_not_the_model(trained, tmp_path, mo
 
     monkeypatch.setattr(EventWriter, "_write", full_disk)
     result = trained("full_disk", logs_dir=str(tmp_path))
-    assert len([line for line in result.problems if "No space left on device" in line]) >= 2
-    assert result.bundle.load_model().input_shape == (None, 32, 32, 3)
+    assert len([line for line in result.warnings if "No space left on device" in line]) >= 2
+    assert result.model_folder.load_model().input_shape == (None, 32, 32, 3)
 
 
 def test_a_part_that_fails_costs_no_other(trained, tmp_path, monkeypatch):
@@ -364,7 +364,7 @@ def test_a_part_that_fails_costs_no_other(trained, tmp_path, monkeypatch):
 
     monkeypatch.setattr("xferlearn.summaries.pictures.draw_confusion", failing)
     result = trained("one_part", logs_dir=str(tmp_path))
-    (problem,) = result.problems
+    (problem,) = result.warnings
     assert "no such colour" in problem
     run = tags(result.run_dir)
     assert "histograms" in run
@@ -387,7 +387,7 @@ def test_a_run_that_can_not_be_written_says_so_once(tmp_path):
 
     (tmp_path / "file").write_text("")
     told = []
-    callback = summaries.scalars_callback(tmp_path / "file" / "run", on_error=told.append)
+    callback = summaries.scalars_callback(tmp_path / "file" / "run", on_warning=told.append)
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse")
     model.fit(np.zeros((4, 2)), np.zeros((4, 1)), epochs=3, callbacks=[callback], verbose=0)

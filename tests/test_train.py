@@ -23,7 +23,7 @@ from xferlearn.bottlenecks import engines
 from xferlearn.cli import main
 from xferlearn.errors import UserError, XferlearnError
 from xferlearn.labelling import label_photos
-from xferlearn.model_folder import write_bundle
+from xferlearn.model_folder import write_model_folder
 from xferlearn.photos.manifest import Manifest
 
 pytestmark = pytest.mark.filterwarnings(
@@ -252,7 +252,7 @@ def write(tmp_path):
 
     def run(number, path=tmp_path / "m", **settings):
         manifest = Manifest(("a", "b"), (), ())
-        write_bundle(path, model_of(number), manifest, {"input": {"height": 1}}, **settings)
+        write_model_folder(path, model_of(number), manifest, {"input": {"height": 1}}, **settings)
         return int((path / "model.keras").read_text())
 
     return run

@@ -12,10 +12,10 @@ from xferlearn.config import EvaluateConfig
 from xferlearn.errors import UserError
 from xferlearn.labelling import label_photos
 from xferlearn.metrics import Evaluation, Misclassified, evaluate_predictions
-from xferlearn.model_folder import read_bundle
+from xferlearn.model_folder import read_model_folder
 from xferlearn.photos.manifest import TRAIN, VALIDATION, BadPhoto
 from xferlearn.photos.sources import read_image_dir
-from xferlearn.predictors import bundle_predictor
+from xferlearn.predictors import model_folder_predictor
 from xferlearn.system.folders import check_outside
 from xferlearn.system.progress import progress_bar
 from xferlearn.system.runtime import choose_device, start_tensorflow
@@ -32,7 +32,7 @@ class EvaluationResult:
         seen: how many evaluated photos the model was trained on ("train") or that chose its
             weights ("validation"): with any, the accuracy is too high.
         run_dir: folder of the run in the logs; None where none was asked for.
-        problems: what could not be used as planned, such as a faster engine, or written to the
+        warnings: what could not be used as planned, such as a faster engine, or written to the
             logs, a line each.
     """
 
@@ -41,7 +41,7 @@ class EvaluationResult:
     bad: tuple[BadPhoto, ...]
     seen: dict[str, int]
     run_dir: Path | None = None
-    problems: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Returns everything for JSON."""
@@ -77,19 +77,19 @@ def evaluate(**settings: Any) -> EvaluationResult:
 
 def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
     """Evaluates as `config` says; see `evaluate`."""
-    bundle = read_bundle(config.model or "")
+    model_folder = read_model_folder(config.model or "")
     image_dir = config.image_dir or ""
     for name, folder in (("logs_dir", config.logs_dir), ("bottleneck_dir", config.bottleneck_dir)):
         if folder is not None:
             check_outside(image_dir, name, folder)
-    source = read_image_dir(image_dir, bundle.labels)
-    splits = bundle.photo_splits()
+    source = read_image_dir(image_dir, model_folder.labels)
+    splits = model_folder.photo_splits()
     start_tensorflow()
     choose_device(config.device)
-    predictor = bundle_predictor(bundle, config)
+    predictor = model_folder_predictor(model_folder, config)
     run_dir: Path | None = None
     if config.logs_dir:
-        run_dir = summaries.create_run(config.logs_dir, f"evaluate_{bundle.path.name}")
+        run_dir = summaries.create_run(config.logs_dir, f"evaluate_{model_folder.path.name}")
     truth: list[int] = []
     predicted: list[int] = []
     scores: list[np.ndarray] = []
@@ -116,18 +116,18 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
                 wrong.append(
                     Misclassified(
                         photo.name,
-                        bundle.labels[photo.label],
-                        bundle.labels[best],
+                        model_folder.labels[photo.label],
+                        model_folder.labels[best],
                         float(photo.scores[best]),
                     )
                 )
-    evaluation = evaluate_predictions(bundle.labels, truth, predicted)
-    problems = (*predictor.notes, *predictor.problems())
+    evaluation = evaluate_predictions(model_folder.labels, truth, predicted)
+    warnings = (*predictor.warnings, *predictor.later_warnings())
     if run_dir is not None:
-        table = np.array(scores, np.float32).reshape(-1, len(bundle.labels))
-        card = _card(bundle.path, image_dir, evaluation, seen)
-        problems += summaries.write_evaluation(run_dir, evaluation, np.array(truth), table, card)
-    return EvaluationResult(evaluation, tuple(wrong), tuple(bad), seen, run_dir, problems)
+        table = np.array(scores, np.float32).reshape(-1, len(model_folder.labels))
+        card = _card(model_folder.path, image_dir, evaluation, seen)
+        warnings += summaries.write_evaluation(run_dir, evaluation, np.array(truth), table, card)
+    return EvaluationResult(evaluation, tuple(wrong), tuple(bad), seen, run_dir, warnings)
 
 
 def _card(model: Path, image_dir: str, evaluation: Evaluation, seen: dict[str, int]) -> str:

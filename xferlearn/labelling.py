@@ -9,7 +9,7 @@ import numpy as np
 
 from xferlearn.config import ImageConfig, ModelConfig
 from xferlearn.errors import UserError
-from xferlearn.model_folder import is_bundle, read_bundle
+from xferlearn.model_folder import is_model_folder, read_model_folder
 from xferlearn.photos.decoding import decoded_batches
 from xferlearn.photos.reading import Loaded, load_photos
 from xferlearn.photos.sources import Entry, FileSource, PhotoSource
@@ -152,8 +152,8 @@ def load_classifier(model: str | Path | None = None, **settings: Any) -> Classif
     """Loads a model folder that `train` wrote, or a model file of any other format.
 
     A SavedModel or frozen graph is a program, and loading it runs it: take it only from someone
-    you trust. `predictor.notes` says what was assumed of a model that does not tell, and
-    `predictor.problems()` what went wrong since, such as an engine that was given up.
+    you trust. `predictor.warnings` says what was assumed of a model that does not tell, and
+    `predictor.later_warnings()` what went wrong since, such as an engine that was given up.
 
     Args:
         model: the folder or file.
@@ -168,8 +168,8 @@ def load_classifier(model: str | Path | None = None, **settings: Any) -> Classif
     """
     config = ModelConfig.of({"model": None if model is None else str(model), **settings})
     predictor = open_predictor(config)
-    ours = model is not None and is_bundle(Path(model))
-    return Classifier(predictor, read_bundle(str(model)).metadata if ours else {}, config)
+    ours = model is not None and is_model_folder(Path(model))
+    return Classifier(predictor, read_model_folder(str(model)).metadata if ours else {}, config)
 
 
 @dataclasses.dataclass(frozen=True)

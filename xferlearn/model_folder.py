@@ -31,7 +31,7 @@ _MOST_BYTES = 16 * 2**20
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class BundlePhoto:
+class RecordedPhoto:
     """A photo that a model was made from: its digest, class, split and name in the source."""
 
     digest: bytes
@@ -41,7 +41,7 @@ class BundlePhoto:
 
 
 @dataclasses.dataclass(frozen=True)
-class Bundle:
+class ModelFolder:
     """A model folder that has been read.
 
     Attributes:
@@ -94,7 +94,7 @@ class Bundle:
         """
         return {photo.digest: photo.split for photo in self.photos()}
 
-    def photos(self) -> tuple["BundlePhoto", ...]:
+    def photos(self) -> tuple["RecordedPhoto", ...]:
         """Returns the photos that the model was made from.
 
         Raises:
@@ -108,7 +108,7 @@ class Bundle:
                 if rows.fieldnames != list(PHOTO_COLUMNS):
                     raise ValueError(f"it does not begin with {','.join(PHOTO_COLUMNS)}")
                 return tuple(
-                    BundlePhoto(
+                    RecordedPhoto(
                         bytes.fromhex(row["sha256"]), row["label"], row["split"], row["file"]
                     )
                     for row in rows
@@ -130,7 +130,7 @@ def check_model_dir(model_dir: str | Path, overwrite: bool) -> None:
     _check_replaceable(Path(model_dir), overwrite)
 
 
-def is_bundle(folder: Path) -> bool:
+def is_model_folder(folder: Path) -> bool:
     """Returns whether a folder's metadata.json is that of a model folder, of any version."""
     file = folder / METADATA_FILE
     try:
@@ -146,7 +146,7 @@ def is_bundle(folder: Path) -> bool:
 def _check_replaceable(path: Path, overwrite: bool) -> None:
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return
-    if not is_bundle(path) or not (path / MODEL_FILE).is_file():
+    if not is_model_folder(path) or not (path / MODEL_FILE).is_file():
         raise UserError(f"{path} exists and is not a model folder. Choose another --model_dir.")
     if not overwrite:
         raise UserError(
@@ -162,14 +162,14 @@ def _check_replaceable(path: Path, overwrite: bool) -> None:
             )
 
 
-def write_bundle(
+def write_model_folder(
     model_dir: str | Path,
     model: "keras.Model",
     manifest: Manifest,
     metadata: dict[str, Any],
     *,
     overwrite: bool = False,
-) -> Bundle:
+) -> ModelFolder:
     """Writes a model folder: under a temporary name, then renamed, so it is whole or not there.
 
     Args:
@@ -204,7 +204,7 @@ def write_bundle(
         ) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return Bundle(Path(model_dir), manifest.labels, content)
+    return ModelFolder(Path(model_dir), manifest.labels, content)
 
 
 def _write_photos(path: Path, manifest: Manifest) -> None:
@@ -215,7 +215,7 @@ def _write_photos(path: Path, manifest: Manifest) -> None:
             writer.writerow([photo.digest.hex(), manifest.labels[photo.label], split, photo.name])
 
 
-def read_bundle(model_dir: str | Path) -> Bundle:
+def read_model_folder(model_dir: str | Path) -> ModelFolder:
     """Reads a model folder; loads no model and needs no TensorFlow.
 
     Raises:
@@ -242,4 +242,4 @@ def read_bundle(model_dir: str | Path) -> Bundle:
             f" {FORMAT_VERSION}. Install the xferlearn that wrote it"
             f" ({metadata.get('versions', {}).get('xferlearn', 'unknown')})."
         )
-    return Bundle(path, labels, metadata)
+    return ModelFolder(path, labels, metadata)

@@ -33,7 +33,7 @@ class BottleneckStore:
 
     Attributes:
         folder: where the shards are.
-        problems: what was damaged when the store was opened, a line each.
+        warnings: what was damaged when the store was opened, a line each.
 
     Example:
         >>> store = BottleneckStore("/tmp/bottlenecks", space)
@@ -55,7 +55,7 @@ class BottleneckStore:
         """
         self.space = space
         self.folder = Path(root) / space.folder
-        self.problems: list[str] = []
+        self.warnings: list[str] = []
         self._schema = pa.schema(
             [
                 ("key", pa.binary(32)),
@@ -101,7 +101,7 @@ class BottleneckStore:
                     with contextlib.suppress(OSError):
                         path.rename(path.with_suffix(".damaged"))
                 reason = " ".join(str(error).split())[:100]
-                self.problems.append(
+                self.warnings.append(
                     f"Shard {path} is damaged ({reason}); its photos are computed again."
                 )
                 continue

@@ -20,7 +20,7 @@ def run(config: EvaluateConfig) -> int:
                 " split: the accuracy is too high.",
                 file=sys.stderr,
             )
-    for problem in result.problems:
+    for problem in result.warnings:
         print(f"warning: {problem}", file=sys.stderr)
     if config.format == "json":
         print(json.dumps(result.as_dict(), indent=2, ensure_ascii=False))

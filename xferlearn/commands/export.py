@@ -11,7 +11,7 @@ def run(config: ExportConfig) -> int:
     """Exports and prints the table; returns 1 where a format failed or was not made."""
     result = export_with(config)
     print(report(result))
-    for line in problems(result):
+    for line in failures(result):
         print(line, file=sys.stderr)
     return 0 if result.passed else 1
 
@@ -31,7 +31,7 @@ def report(result: ExportResult) -> str:
     return "\n".join(lines)
 
 
-def problems(result: ExportResult) -> list[str]:
+def failures(result: ExportResult) -> list[str]:
     """Returns the warnings and what failed, a line each."""
     lines = [f"warning: {warning}." for warning in result.warnings]
     failed = [row for row in result.rows if row.problem is not None]

@@ -19,8 +19,8 @@ def run(config: LabelConfig) -> int:
     """Labels all photos; returns 1 where some could not be read, after labelling the others."""
     source = read_files(config.photos)
     predictor = open_predictor(config)
-    for note in predictor.notes:
-        print(f"note: {note}", file=sys.stderr)
+    for warning in predictor.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
     write = _WRITERS[config.format](predictor.labels, config.top_k)
     unreadable = 0
     with progress_bar("labels", source.count) as bar:
@@ -34,7 +34,7 @@ def run(config: LabelConfig) -> int:
                 raise UserError(f"{photo.name} can't be used: {photo.problem}.")
             write(photo)
             print(f"{photo.name}: {photo.problem}", file=sys.stderr)
-    for problem in predictor.problems():
+    for problem in predictor.later_warnings():
         print(f"warning: {problem}", file=sys.stderr)
     if unreadable:
         print(f"{unreadable} of {source.count} photos could not be read.", file=sys.stderr)

@@ -4,7 +4,7 @@ import shlex
 import sys
 
 from xferlearn.commands.evaluate import misclassified_lines
-from xferlearn.commands.export import problems as export_problems
+from xferlearn.commands.export import failures as export_failures
 from xferlearn.commands.export import report as export_report
 from xferlearn.config import TrainConfig
 from xferlearn.photos.manifest import SPLITS
@@ -18,14 +18,14 @@ from xferlearn.training.job import TrainResult, train_with
 def run(config: TrainConfig) -> int:
     """Trains as the flags say and prints the summary."""
     result = train_with(config)
-    for warning in (*result.problems, *result.manifest.warnings):
+    for warning in (*result.warnings, *result.manifest.warnings):
         print(f"warning: {warning}", file=sys.stderr)
     print(summary(result))
     if config.print_misclassified_test_images:
         print(misclassified_list(result))
     if result.exported is not None:
         print(f"\nexports:\n{export_report(result.exported)}")
-        for line in export_problems(result.exported):
+        for line in export_failures(result.exported):
             print(line, file=sys.stderr)
     print(next_commands(config, result))
     return 0 if config.export is None or (result.exported and result.exported.passed) else 1
@@ -52,7 +52,7 @@ def summary(result: TrainResult) -> str:
         **_fine_tuning(result.fine_tuned),
         "validation": result.validation.summary(),
         "test": result.test.summary(),
-        "model": str(result.bundle.path),
+        "model": str(result.model_folder.path),
     }
     if result.run_dir is not None:
         rows["logs"] = f"{result.run_dir} ({folder_bytes(result.run_dir) / 1e6:.1f} MB)"

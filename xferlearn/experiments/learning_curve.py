@@ -184,8 +184,8 @@ def _outcome(
     settings = {"draw": draw}
     known = store.get(key, settings)
     if known is None:
-        problems: list[str] = []
-        fitted = fit_head(config, prepared, manifest=manifest, on_error=problems.append)
+        warnings: list[str] = []
+        fitted = fit_head(config, prepared, manifest=manifest, on_warning=warnings.append)
         right = fitted.probabilities(TEST).argmax(axis=1) == fitted.truth(TEST)
         tested = [manifest.photos[i] for i in manifest.indices(TEST)]
         diverged = fitted.training.diverged
@@ -195,7 +195,7 @@ def _outcome(
             photos=() if diverged else photo_names(tested),
             steps=fitted.training.steps,
             diverged=diverged,
-            warnings=tuple(problems),
+            warnings=tuple(warnings),
         )
         store.put(key, known)
     return known

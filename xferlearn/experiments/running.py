@@ -124,14 +124,14 @@ def run(
     if known is not None and _is_in(Path(known.run_dir), Path(config.logs_dir)):
         return known
     run_dir = summaries.create_run(config.logs_dir, run_name(config, prepared.backbone.name))
-    problems: list[str] = []
+    warnings: list[str] = []
     try:
         fitted = fit_head(
-            config, prepared, run_dir=run_dir, manifest=manifest, on_error=problems.append
+            config, prepared, run_dir=run_dir, manifest=manifest, on_warning=warnings.append
         )
         unseen = np.zeros((0, len(manifest.labels)), np.float32)
         probabilities = unseen if fitted.training.diverged else fitted.probabilities(VALIDATION)
-        problems += _record(config, prepared, fitted, probabilities, run_dir)
+        warnings += _record(config, prepared, fitted, probabilities, run_dir)
     except BaseException:
         # The run that replaces it has a folder of its own.
         shutil.rmtree(run_dir, ignore_errors=True)
@@ -147,7 +147,7 @@ def run(
         seconds=fitted.seconds,
         diverged=fitted.training.diverged,
         run_dir=str(run_dir),
-        warnings=tuple(problems),
+        warnings=tuple(warnings),
     )
     store.put(key, outcome)
     return outcome
@@ -212,7 +212,7 @@ def run_all(
     """
     test_seed = configs[0][1].split_seed
     space: Space | None = None
-    problems: list[XferlearnError] = []
+    errors: list[XferlearnError] = []
     for settings, config in configs:
         wanted = {name: getattr(config, name) for name in SPACE}
         with on_device(config.device):
@@ -220,15 +220,15 @@ def run_all(
                 space = open_space(config, source)
             if space.prepared is None:
                 problem = space.problem or XferlearnError("it can't be had")
-                problems.append(problem)
+                errors.append(problem)
                 outcome = Outcome(settings, problem=str(problem))
             else:
                 manifest = space.prepared.split(config, test_seed)
                 need_photos(config, VALIDATION, command, len(manifest.indices(VALIDATION)))
                 outcome = run(config, space.prepared, manifest, settings, store)
         yield space, outcome
-    if len(problems) == len(configs) and isinstance(problems[0], UserError):
-        raise problems[0]
+    if len(errors) == len(configs) and isinstance(errors[0], UserError):
+        raise errors[0]
 
 
 def judge_on_test(
@@ -282,7 +282,7 @@ def all_warnings(
     for space, outcomes in spaces:
         if space.prepared is not None:
             features = space.prepared.features
-            found += [*features.fallbacks, *features.store.problems]
+            found += [*features.fallbacks, *features.store.warnings]
             manifest = space.prepared.split(config)
             found += [f"{bad.name} is left out: {bad.reason}" for bad in manifest.bad]
             if manifest.duplicates:

@@ -18,10 +18,10 @@ from xferlearn.exports.formats import check_formats
 from xferlearn.exports.photos import CALIBRATION_PHOTOS, ProofPhotos, export_photos, photo_place
 from xferlearn.exports.proof import Reference, measure_reference
 from xferlearn.exports.report import ExportRow, table_rows, write_events, write_report
-from xferlearn.model_folder import EXPORTS_DIR, MODEL_FILE, Bundle, read_bundle
+from xferlearn.model_folder import EXPORTS_DIR, MODEL_FILE, ModelFolder, read_model_folder
 from xferlearn.photos.manifest import TEST, TRAIN
 from xferlearn.predictors.keras_files import check_keras_file
-from xferlearn.predictors.model_folder import bundle_resize
+from xferlearn.predictors.model_folder import model_folder_resize
 from xferlearn.summaries import create_run
 from xferlearn.system.folders import check_outside
 from xferlearn.system.progress import progress_bar
@@ -86,49 +86,53 @@ def export_with(config: ExportConfig) -> ExportResult:
     check_formats(config.formats)
     if config.image_dir and config.logs_dir:
         check_outside(config.image_dir, "logs_dir", config.logs_dir)
-    bundle = read_bundle(config.model or "")
-    check_keras_file(bundle.path / MODEL_FILE)
+    model_folder = read_model_folder(config.model or "")
+    check_keras_file(model_folder.path / MODEL_FILE)
     start_tensorflow()
     photos, calibration = export_photos(
-        bundle,
+        model_folder,
         config.max_photos,
         config.image_dir,
         calibrate=CALIBRATION_PHOTOS if "tflite_int8" in config.formats else 0,
     )
     run_dir = None
     if config.logs_dir:
-        run_dir = create_run(config.logs_dir, f"export_{bundle.path.name}")
-    model, reference = _reference(bundle, photos)
-    exports = _make_folder(bundle.path / EXPORTS_DIR)
+        run_dir = create_run(config.logs_dir, f"export_{model_folder.path.name}")
+    model, reference = _reference(model_folder, photos)
+    exports = _make_folder(model_folder.path / EXPORTS_DIR)
     rows: list[ExportRow] = []
     with progress_bar("export", len(config.formats), "format") as bar:
         for name in config.formats:
-            job = FormatJob(name, config, bundle, model, photos, calibration, reference, exports)
+            job = FormatJob(
+                name, config, model_folder, model, photos, calibration, reference, exports
+            )
             rows += job.rows()
             bar.update()
-    about = _about(bundle, photos)
+    about = _about(model_folder, photos)
     summary = (
         f"{len(photos.names)} {photos.split} photos, each file in its own runtime on"
         f" {about['processor']}, against model.keras in float32."
     )
-    cells = table_rows(reference, (bundle.path / MODEL_FILE).stat().st_size, tuple(rows))
+    cells = table_rows(reference, (model_folder.path / MODEL_FILE).stat().st_size, tuple(rows))
     report = write_report(exports, about, reference, tuple(rows))
-    warnings = _warnings(bundle, photos, config)
+    warnings = _warnings(model_folder, photos, config)
     if run_dir is not None:
-        warnings += write_events(run_dir, bundle.path.name, summary, cells, tuple(rows))
+        warnings += write_events(run_dir, model_folder.path.name, summary, cells, tuple(rows))
     return ExportResult(tuple(rows), cells, summary, warnings, report, run_dir)
 
 
-def _reference(bundle: Bundle, photos: ProofPhotos) -> tuple["keras.Model", Reference]:
+def _reference(model_folder: ModelFolder, photos: ProofPhotos) -> tuple["keras.Model", Reference]:
     started = time.perf_counter()
-    model = bundle.load_model()
+    model = model_folder.load_model()
 
     def run(pixels: np.ndarray) -> np.ndarray:
         return np.asarray(model.predict_on_batch(pixels.astype(np.float32)))
 
     run(photos.pixels[:1])
     loaded = time.perf_counter() - started
-    return model, measure_reference(bundle.labels, bundle_resize(bundle), run, photos, loaded)
+    return model, measure_reference(
+        model_folder.labels, model_folder_resize(model_folder), run, photos, loaded
+    )
 
 
 def _make_folder(exports: Path) -> Path:
@@ -143,9 +147,9 @@ def _make_folder(exports: Path) -> Path:
     return exports
 
 
-def _about(bundle: Bundle, photos: ProofPhotos) -> dict[str, Any]:
+def _about(model_folder: ModelFolder, photos: ProofPhotos) -> dict[str, Any]:
     return {
-        "model_sha256": hashlib.sha256((bundle.path / MODEL_FILE).read_bytes()).hexdigest(),
+        "model_sha256": hashlib.sha256((model_folder.path / MODEL_FILE).read_bytes()).hexdigest(),
         "photos": len(photos.names),
         "split": photos.split,
         "missing": list(photos.missing),
@@ -166,7 +170,9 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def _warnings(bundle: Bundle, photos: ProofPhotos, config: ExportConfig) -> tuple[str, ...]:
+def _warnings(
+    model_folder: ModelFolder, photos: ProofPhotos, config: ExportConfig
+) -> tuple[str, ...]:
     lines = []
     if photos.split != TEST:
         lines.append(
@@ -175,7 +181,7 @@ def _warnings(bundle: Bundle, photos: ProofPhotos, config: ExportConfig) -> tupl
         )
     if photos.missing:
         count, names = len(photos.missing), ", ".join(photos.missing[:3])
-        place = photo_place(bundle, config.image_dir)
+        place = photo_place(model_folder, config.image_dir)
         more = ", ..." if count > 3 else ""
         lines.append(
             f"{count} of {count + len(photos.names)} photos were not found in {place} or can't be"

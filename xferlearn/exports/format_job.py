@@ -16,7 +16,7 @@ from xferlearn.exports.photos import ProofPhotos
 from xferlearn.exports.proof import Proof, Reference, prove
 from xferlearn.exports.report import ExportRow
 from xferlearn.exports.tensorrt_engines import EngineFile, NotBuilt, engine_builders
-from xferlearn.model_folder import MODEL_FILE, Bundle
+from xferlearn.model_folder import MODEL_FILE, ModelFolder
 from xferlearn.predictors import Predictor, open_predictor
 from xferlearn.predictors.base import one_line
 from xferlearn.system.runtime import captured_stderr
@@ -32,7 +32,7 @@ class FormatJob:
     Attributes:
         name: key of `FORMATS`.
         config: min_agreement.
-        bundle: the model folder.
+        model_folder: the model folder.
         model: its model.
         photos: to compare on.
         calibration: yields those that int8 is calibrated with.
@@ -42,7 +42,7 @@ class FormatJob:
 
     name: str
     config: ExportConfig
-    bundle: Bundle
+    model_folder: ModelFolder
     model: "keras.Model"
     photos: ProofPhotos
     calibration: Calibration
@@ -52,13 +52,13 @@ class FormatJob:
     def rows(self) -> list[ExportRow]:
         """Does the job and returns what became of it; what fails is a row with its reason."""
         # Not in exports/, where the model folder's metadata would stand in for the file's own.
-        hidden = self.bundle.path / f".export.{self.name}.{uuid.uuid4().hex[:8]}.tmp"
+        hidden = self.model_folder.path / f".export.{self.name}.{uuid.uuid4().hex[:8]}.tmp"
         with _quiet():
             try:
                 hidden.mkdir()
                 return self._engines(hidden) if self.name == "tensorrt" else [self._file(hidden)]
             except Exception as error:  # converters and runtimes raise many types, of many lines
-                return [ExportRow(self.name, problem=_reason(error, self.bundle.path))]
+                return [ExportRow(self.name, problem=_reason(error, self.model_folder.path))]
             finally:
                 shutil.rmtree(hidden, ignore_errors=True)
 
@@ -71,7 +71,7 @@ class FormatJob:
     def _file(self, hidden: Path) -> ExportRow:
         one = FORMATS[self.name]
         written = hidden / one.target
-        one.write(self.model, self.bundle, written, self.calibration)
+        one.write(self.model, self.model_folder, written, self.calibration)
         file = written / one.opened
         proof = self._prove(file)
         if one.check is not None:
@@ -92,7 +92,7 @@ class FormatJob:
         folder = hidden / one.target
         folder.mkdir()
         file = folder / FORMATS["onnx"].target
-        one.write(self.model, self.bundle, file, self.calibration)
+        one.write(self.model, self.model_folder, file, self.calibration)
         proof = self._prove(file)
         if not proof.passed:
             raise XferlearnError(
@@ -101,7 +101,7 @@ class FormatJob:
             )
         target = self.exports / one.target
         try:
-            builders = engine_builders(file, self.bundle)
+            builders = engine_builders(file, self.model_folder)
             rows = [self._engine(name, build, target) for name, build in builders.items()]
         except NotBuilt as reason:
             rows = [ExportRow(self.name, target / file.name, problem=reason.told(target))]
@@ -117,7 +117,7 @@ class FormatJob:
             size = path.stat().st_size
         except Exception as error:
             path.unlink(missing_ok=True)
-            return ExportRow(name, problem=_reason(error, self.bundle.path))
+            return ExportRow(name, problem=_reason(error, self.model_folder.path))
         if proof.passed:
             return ExportRow(name, target / path.name, size, proof)
         path.rename(_failed(path))
@@ -125,14 +125,14 @@ class FormatJob:
         return dataclasses.replace(row, problem=_disagreement(row))
 
 
-def _reason(error: Exception, bundle: Path) -> str:
+def _reason(error: Exception, model_folder: Path) -> str:
     """Returns why a format failed, one line; converters' words for a full disk don't tell."""
     if isinstance(error, XferlearnError):
         return str(error)
-    free = shutil.disk_usage(bundle).free
-    if free >= (bundle / MODEL_FILE).stat().st_size:
+    free = shutil.disk_usage(model_folder).free
+    if free >= (model_folder / MODEL_FILE).stat().st_size:
         return one_line(error)
-    return f"{one_line(error)} (only {free / 1e6:.0f} MB are free on the disk of {bundle})"
+    return f"{one_line(error)} (only {free / 1e6:.0f} MB are free on the disk of {model_folder})"
 
 
 def _disagreement(row: ExportRow) -> str:

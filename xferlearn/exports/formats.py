@@ -16,13 +16,13 @@ from xferlearn.exports.openvino_files import XML_FILE, write_openvino
 from xferlearn.exports.photos import ProofPhotos
 from xferlearn.exports.proof import Reference
 from xferlearn.exports.saved_model import VERSION, check_image_bytes, write_saved_model
-from xferlearn.model_folder import Bundle
+from xferlearn.model_folder import ModelFolder
 
 if TYPE_CHECKING:
     import keras
 
 Calibration = Callable[[], Iterator[np.ndarray]]
-Writer = Callable[["keras.Model", Bundle, Path, Calibration], None]
+Writer = Callable[["keras.Model", ModelFolder, Path, Calibration], None]
 Kind = Literal["float32", "float16", "int8"]
 
 
@@ -50,16 +50,20 @@ class Format:
     check: Callable[[Path, ProofPhotos, Reference], None] | None = None
 
 
-def _plain(write: Callable[["keras.Model", Bundle, Path], None]) -> Writer:
-    return lambda model, bundle, path, calibration: write(model, bundle, path)
+def _plain(write: Callable[["keras.Model", ModelFolder, Path], None]) -> Writer:
+    return lambda model, model_folder, path, calibration: write(model, model_folder, path)
 
 
 def _write_tflite(
-    kind: Kind, model: "keras.Model", bundle: Bundle, path: Path, calibration: Calibration
+    kind: Kind,
+    model: "keras.Model",
+    model_folder: ModelFolder,
+    path: Path,
+    calibration: Calibration,
 ) -> None:
     from xferlearn.exports.tflite_files import write_tflite
 
-    write_tflite(model, path, kind, bundle, calibration if kind == "int8" else None)
+    write_tflite(model, path, kind, model_folder, calibration if kind == "int8" else None)
 
 
 def _tflite(kind: Kind, target: str, min_agreement: float = 0.99) -> Format:

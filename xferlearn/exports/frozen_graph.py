@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from xferlearn.exports.metadata import describe
 from xferlearn.inspection.embedded import NODE
-from xferlearn.model_folder import LABELS_FILE, Bundle
+from xferlearn.model_folder import LABELS_FILE, ModelFolder
 
 if TYPE_CHECKING:
     import keras
@@ -60,12 +60,12 @@ def frozen_graph_def(
     return graph
 
 
-def write_frozen_graph(model: "keras.Model", bundle: Bundle, folder: Path) -> None:
+def write_frozen_graph(model: "keras.Model", model_folder: ModelFolder, folder: Path) -> None:
     """Writes frozen_graph.pb and labels.txt as retrain.py of the lab wrote its two files.
 
     Args:
-        model: the bundle's model.
-        bundle: the model folder.
+        model: the model folder's model.
+        model_folder: the model folder.
         folder: a new folder.
     """
     import tensorflow as tf
@@ -80,11 +80,11 @@ def write_frozen_graph(model: "keras.Model", bundle: Bundle, folder: Path) -> No
         node.op = _OLDER.get(node.op, node.op)
     # TensorFlow 1 refuses attributes that were added since, also those that say what it does.
     strip_graph_default_valued_attrs(meta)
-    said = describe(bundle, input_name=INPUT, output_name=OUTPUT, mean=MEAN, std=STD)
+    said = describe(model_folder, input_name=INPUT, output_name=OUTPUT, mean=MEAN, std=STD)
     stated = graph.node.add(name=NODE, op="Const")
     stated.attr["dtype"].type = tf.string.as_datatype_enum
     stated.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(said.encode()))
     folder.mkdir()
     (folder / GRAPH_FILE).write_bytes(graph.SerializeToString())
-    labels = "".join(f"{label}\n" for label in bundle.labels)
+    labels = "".join(f"{label}\n" for label in model_folder.labels)
     (folder / LABELS_FILE).write_text(labels, encoding="utf-8")

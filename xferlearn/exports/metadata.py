@@ -2,7 +2,7 @@
 
 import json
 
-from xferlearn.model_folder import FORMAT_VERSION, Bundle
+from xferlearn.model_folder import FORMAT_VERSION, ModelFolder
 from xferlearn.version import __version__
 
 # Not `weights`, which may be a path on the machine of the training.
@@ -10,7 +10,7 @@ _BACKBONE = ("name", "weights_sha256", "preprocessing")
 
 
 def describe(
-    bundle: Bundle,
+    model_folder: ModelFolder,
     *,
     input_name: str = "image",
     output_name: str = "probabilities",
@@ -22,18 +22,18 @@ def describe(
     `graphs.embedded` says where each format keeps it, and reads it.
 
     Args:
-        bundle: the model folder.
+        model_folder: the model folder.
         input_name: what the file calls its input.
         output_name: what it calls its scores.
         mean: the input takes (pixel - mean) / std.
         std: see mean.
     """
-    held = bundle.metadata
+    held = model_folder.metadata
     backbone = held.get("backbone", {})
     low, high = ((end - mean) / std for end in (0, 255))
     said = {
         "format_version": FORMAT_VERSION,
-        "labels": list(bundle.labels),
+        "labels": list(model_folder.labels),
         "label_names": held.get("label_names", {}),
         "input": {**held["input"], "name": input_name, "value_range": [low, high]},
         "output": {**held.get("output", {}), "name": output_name},

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from xferlearn.exports.frozen_graph import frozen_graph_def
 from xferlearn.exports.metadata import describe
 from xferlearn.inspection.embedded import KEY
-from xferlearn.model_folder import Bundle
+from xferlearn.model_folder import ModelFolder
 
 if TYPE_CHECKING:
     import keras
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 OPSET = 18
 
 
-def write_onnx(model: "keras.Model", bundle: Bundle, path: Path) -> None:
+def write_onnx(model: "keras.Model", model_folder: ModelFolder, path: Path) -> None:
     """Writes an ONNX file from `image`, [batch, height, width, 3], to `probabilities`.
 
     Its metadata have `labels`, one a line, `preprocessing` in words, and all that
     `exports.metadata` says as JSON under `xferlearn`.
 
     Args:
-        model: the bundle's model.
-        bundle: the model folder.
+        model: the model folder's model.
+        model_folder: the model folder.
         path: the file.
     """
     import onnx
@@ -47,12 +47,12 @@ def write_onnx(model: "keras.Model", bundle: Bundle, path: Path) -> None:
         end.type.tensor_type.shape.dim[0].dim_param = "batch"
     made.graph.name = "classifier"
     made.producer_version = made.producer_version.removesuffix(" None")  # it has no commit to tell
-    fed = bundle.metadata["input"]
+    fed = model_folder.metadata["input"]
     said = {
-        "labels": "\n".join(bundle.labels),
+        "labels": "\n".join(model_folder.labels),
         "preprocessing": f"RGB pixels from 0 to 255, float32, as they are; {fed['resize']} to"
-        f" {bundle.image_size} x {bundle.image_size} px; EXIF orientation applied",
-        KEY: describe(bundle),
+        f" {model_folder.image_size} x {model_folder.image_size} px; EXIF orientation applied",
+        KEY: describe(model_folder),
     }
     onnx.helper.set_model_props(made, said)
     onnx.checker.check_model(made, full_check=True)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from xferlearn.exports.frozen_graph import frozen_graph_def
 from xferlearn.exports.metadata import describe
 from xferlearn.inspection.embedded import KEY
-from xferlearn.model_folder import Bundle
+from xferlearn.model_folder import ModelFolder
 
 if TYPE_CHECKING:
     import keras
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 XML_FILE = "model.xml"
 
 
-def write_openvino(model: "keras.Model", bundle: Bundle, folder: Path) -> None:
+def write_openvino(model: "keras.Model", model_folder: ModelFolder, folder: Path) -> None:
     """Writes model.xml and model.bin, float32, from `image` to `probabilities`.
 
     Args:
-        model: the bundle's model.
-        bundle: the model folder.
+        model: the model folder's model.
+        model_folder: the model folder.
         folder: a new folder.
     """
     import openvino
@@ -27,7 +27,7 @@ def write_openvino(model: "keras.Model", bundle: Bundle, folder: Path) -> None:
     converted = openvino.convert_model(frozen_graph_def(model, "image", "probabilities"))
     converted.inputs[0].set_names({"image"})
     converted.outputs[0].set_names({"probabilities"})
-    converted.set_rt_info(describe(bundle), [KEY])
+    converted.set_rt_info(describe(model_folder), [KEY])
     folder.mkdir()
     # Half precision, its default, would be smaller and no longer answer as the model does.
     openvino.save_model(converted, str(folder / XML_FILE), compress_to_fp16=False)

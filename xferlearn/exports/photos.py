@@ -10,13 +10,13 @@ import numpy as np
 
 from xferlearn.config import ImageConfig
 from xferlearn.errors import UserError
-from xferlearn.model_folder import Bundle, BundlePhoto
+from xferlearn.model_folder import ModelFolder, RecordedPhoto
 from xferlearn.photos.datasets import open_dataset
 from xferlearn.photos.decoding import decoded_batches
 from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION
 from xferlearn.photos.reading import Loaded, load_photos
 from xferlearn.photos.sources import FileSource, PhotoSource, photos_below
-from xferlearn.predictors.model_folder import bundle_resize
+from xferlearn.predictors.model_folder import model_folder_resize
 
 CALIBRATION_PHOTOS = 200
 _LIMITS = ("max_image_pixels", "max_image_bytes")
@@ -44,7 +44,7 @@ class ProofPhotos:
 
 
 def export_photos(
-    bundle: Bundle, most: int, image_dir: str | None = None, *, calibrate: int = 0
+    model_folder: ModelFolder, most: int, image_dir: str | None = None, *, calibrate: int = 0
 ) -> tuple[ProofPhotos, Callable[[], Iterator[np.ndarray]]]:
     """Finds and decodes, in one search, the photos to prove exports on and to calibrate int8 with.
 
@@ -53,7 +53,7 @@ def export_photos(
     with training photos, of each class as often.
 
     Args:
-        bundle: the model folder.
+        model_folder: the model folder.
         most: of more photos than this a sample is proved on, with the classes' shares kept.
         image_dir: where the photos are now; None for where they were in training.
         calibrate: how many photos to calibrate with.
@@ -66,19 +66,23 @@ def export_photos(
     Raises:
         UserError: when none to prove on is found.
     """
-    numbers = {label: number for number, label in enumerate(bundle.labels)}
-    by_split: dict[str, list[BundlePhoto]] = {}
-    for photo in bundle.photos():
+    numbers = {label: number for number, label in enumerate(model_folder.labels)}
+    by_split: dict[str, list[RecordedPhoto]] = {}
+    for photo in model_folder.photos():
         if photo.label in numbers:
             by_split.setdefault(photo.split, []).append(photo)
     split = next((one for one in (TEST, VALIDATION, TRAIN) if one in by_split), None)
     if split is None:
-        raise UserError(f"{bundle.path} lists no photos of its classes to prove an export with.")
+        raise UserError(
+            f"{model_folder.path} lists no photos of its classes to prove an export with."
+        )
     sample = stratified(by_split[split], most)
     training = stratified(by_split.get(TRAIN, []), calibrate, balanced=True)
     wanted = [*sample, *training]
-    found = {item.digest: (item, pixels) for item, pixels in decoded(bundle, wanted, image_dir)}
-    place = photo_place(bundle, image_dir)
+    found = {
+        item.digest: (item, pixels) for item, pixels in decoded(model_folder, wanted, image_dir)
+    }
+    place = photo_place(model_folder, image_dir)
     kept = [photo for photo in sample if photo.digest in found]
     if not kept:
         raise UserError(
@@ -107,8 +111,8 @@ def export_photos(
 
 
 def stratified(
-    photos: Sequence[BundlePhoto], most: int, *, balanced: bool = False
-) -> list[BundlePhoto]:
+    photos: Sequence[RecordedPhoto], most: int, *, balanced: bool = False
+) -> list[RecordedPhoto]:
     """Returns a sample that is always the same, in an order in which the classes take turns.
 
     Args:
@@ -116,7 +120,7 @@ def stratified(
         most: size of the sample.
         balanced: every class as often, where it has as many photos; else with its share.
     """
-    members: dict[str, list[BundlePhoto]] = collections.defaultdict(list)
+    members: dict[str, list[RecordedPhoto]] = collections.defaultdict(list)
     for photo in sorted(photos, key=lambda photo: photo.digest):
         members[photo.label].append(photo)
     placed = [
@@ -128,25 +132,25 @@ def stratified(
     return [photo for _, _, photo in placed[:most]]
 
 
-def photo_place(bundle: Bundle, image_dir: str | None) -> str:
+def photo_place(model_folder: ModelFolder, image_dir: str | None) -> str:
     """Returns where a model's photos are looked for, for messages."""
-    training = bundle.metadata.get("training", {})
+    training = model_folder.metadata.get("training", {})
     return str(image_dir or training.get("image_dir") or f"dataset {training.get('dataset')}")
 
 
 def decoded(
-    bundle: Bundle, photos: Sequence[BundlePhoto], image_dir: str | None
+    model_folder: ModelFolder, photos: Sequence[RecordedPhoto], image_dir: str | None
 ) -> Iterator[tuple[Loaded, np.ndarray]]:
     """Yields those photos that are found, each once, with their pixels.
 
     A photo is looked for under its name, then, by its content, in all files of the folder.
     """
     wanted = {photo.digest for photo in photos}
-    training = bundle.metadata.get("training", {})
+    training = model_folder.metadata.get("training", {})
     root = image_dir or training.get("image_dir")
     if root is None:
         source = open_dataset(str(training.get("dataset")), training.get("data_dir"))
-        yield from _wanted(source, bundle, training, wanted)
+        yield from _wanted(source, model_folder, training, wanted)
         return
     if not Path(root).is_dir():
         return
@@ -154,15 +158,15 @@ def decoded(
     for paths in (lambda: named, lambda: [p for p in photos_below(Path(root)) if p not in named]):
         if wanted:
             files = FileSource((), tuple((path, -1) for path in paths()))
-            yield from _wanted(files, bundle, training, wanted)
+            yield from _wanted(files, model_folder, training, wanted)
 
 
 def _wanted(
-    source: PhotoSource, bundle: Bundle, training: dict[str, Any], wanted: set[bytes]
+    source: PhotoSource, model_folder: ModelFolder, training: dict[str, Any], wanted: set[bytes]
 ) -> Iterator[tuple[Loaded, np.ndarray]]:
     """Yields the photos whose digests are wanted, and takes them off; ends when all are found."""
     limits = ImageConfig(**{name: training[name] for name in _LIMITS if name in training})
-    size = bundle.image_size
+    size = model_folder.image_size
     asked = set(wanted)
 
     def loaded() -> Iterator[Loaded]:
@@ -173,7 +177,7 @@ def _wanted(
             if not asked:
                 return
 
-    for batch in decoded_batches(loaded(), size, limits, resize=bundle_resize(bundle)):
+    for batch in decoded_batches(loaded(), size, limits, resize=model_folder_resize(model_folder)):
         for item, pixels in zip(batch.photos, batch.pixels, strict=True):
             wanted.discard(item.digest)
             yield item, pixels

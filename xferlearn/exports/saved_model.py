@@ -11,8 +11,8 @@ from xferlearn.exports.metadata import describe
 from xferlearn.exports.photos import ProofPhotos
 from xferlearn.exports.proof import Reference
 from xferlearn.inspection.embedded import ASSET
-from xferlearn.model_folder import Bundle
-from xferlearn.predictors.model_folder import bundle_resize
+from xferlearn.model_folder import ModelFolder
+from xferlearn.predictors.model_folder import model_folder_resize
 
 if TYPE_CHECKING:
     import keras
@@ -24,7 +24,7 @@ _CHECKED_PHOTOS = 64
 VERSION = "1"
 
 
-def write_saved_model(model: "keras.Model", bundle: Bundle, folder: Path) -> None:
+def write_saved_model(model: "keras.Model", model_folder: ModelFolder, folder: Path) -> None:
     """Writes a SavedModel with two signatures below `folder`/1.
 
     `serving_default` takes `image`, float32 pixels, [batch, height, width, 3], range [0, 255].
@@ -33,13 +33,13 @@ def write_saved_model(model: "keras.Model", bundle: Bundle, folder: Path) -> Non
     `labels`, the names of the classes in the same order, string, [batch, classes].
 
     Args:
-        model: the bundle's model.
-        bundle: the model folder.
+        model: the model folder's model.
+        model_folder: the model folder.
         folder: a new folder.
     """
     import tensorflow as tf
 
-    size, resize = bundle.image_size, bundle_resize(bundle)
+    size, resize = model_folder.image_size, model_folder_resize(model_folder)
     image = tf.TensorSpec([None, *model.input_shape[1:]], tf.float32, name="image")
 
     @tf.function(input_signature=[image], autograph=False)
@@ -48,7 +48,7 @@ def write_saved_model(model: "keras.Model", bundle: Bundle, folder: Path) -> Non
 
     def answer(probabilities: tf.Tensor) -> dict[str, tf.Tensor]:
         # A row a photo, as TensorFlow Serving's REST interface wants of every output.
-        labels = tf.tile(tf.constant([bundle.labels]), [tf.shape(probabilities)[0], 1])
+        labels = tf.tile(tf.constant([model_folder.labels]), [tf.shape(probabilities)[0], 1])
         return {"probabilities": probabilities, "labels": labels}
 
     @tf.function(input_signature=[image], autograph=False)
@@ -73,7 +73,7 @@ def write_saved_model(model: "keras.Model", bundle: Bundle, folder: Path) -> Non
     tf.saved_model.save(module, str(folder / VERSION), signatures)
     asset = folder / VERSION / ASSET
     asset.parent.mkdir()
-    asset.write_text(describe(bundle), encoding="utf-8")
+    asset.write_text(describe(model_folder), encoding="utf-8")
 
 
 def check_image_bytes(folder: Path, photos: ProofPhotos, reference: Reference) -> None:

@@ -22,10 +22,10 @@ import numpy as np
 
 from xferlearn.errors import XferlearnError
 from xferlearn.exports.tensorrt_package import build_engine, open_engine
-from xferlearn.model_folder import Bundle
+from xferlearn.model_folder import ModelFolder
 from xferlearn.photos.decoding import BATCH_SIZE
 from xferlearn.predictors import Predictor
-from xferlearn.predictors.model_folder import bundle_resize
+from xferlearn.predictors.model_folder import model_folder_resize
 
 COMMANDS_FILE = "build_engines.sh"
 # Smallest, usual and largest batch that an engine takes.
@@ -85,12 +85,12 @@ def _shape(batch: int, image_size: int) -> str:
     return f"image:{batch}x{image_size}x{image_size}x3"
 
 
-def engine_builders(onnx: Path, bundle: Bundle) -> dict[Path, Callable[[], EngineFile]]:
+def engine_builders(onnx: Path, model_folder: ModelFolder) -> dict[Path, Callable[[], EngineFile]]:
     """Writes the commands beside an ONNX file; builds nothing yet.
 
     Args:
         onnx: as `write_onnx` writes it.
-        bundle: the model folder.
+        model_folder: the model folder.
 
     Returns:
         What builds each engine, by the file that it writes, `model_<precision>.engine`. It raises
@@ -99,7 +99,7 @@ def engine_builders(onnx: Path, bundle: Bundle) -> dict[Path, Callable[[], Engin
     Raises:
         NotBuilt: neither trtexec nor the tensorrt package is there.
     """
-    commands = [trtexec_command(Path(onnx.name), one, bundle.image_size) for one in _FLAGS]
+    commands = [trtexec_command(Path(onnx.name), one, model_folder.image_size) for one in _FLAGS]
     lines = ["#!/bin/sh", "set -e", *map(shlex.join, commands)]
     (onnx.parent / COMMANDS_FILE).write_text("\n".join(lines) + "\n", encoding="utf-8")
     trtexec = shutil.which("trtexec")
@@ -107,21 +107,25 @@ def engine_builders(onnx: Path, bundle: Bundle) -> dict[Path, Callable[[], Engin
         raise NotBuilt(
             "neither trtexec nor the tensorrt package is installed (pip install"
             ' "xferlearn[tensorrt]", with an NVIDIA GPU)',
-            bundle.image_size,
+            model_folder.image_size,
         )
     return {
-        _engine_path(onnx, precision): functools.partial(_build, trtexec, onnx, precision, bundle)
+        _engine_path(onnx, precision): functools.partial(
+            _build, trtexec, onnx, precision, model_folder
+        )
         for precision in _FLAGS
     }
 
 
-def _build(trtexec: str | None, onnx: Path, precision: str, bundle: Bundle) -> EngineFile:
+def _build(
+    trtexec: str | None, onnx: Path, precision: str, model_folder: ModelFolder
+) -> EngineFile:
     engine = _engine_path(onnx, precision)
     if trtexec is None:
-        build_engine(onnx, engine, precision == "fp16", BATCHES, bundle.image_size)
-        return EngineFile(_opener(engine, bundle), None)
-    _run([trtexec, *trtexec_command(onnx, precision, bundle.image_size)[1:]])
-    runner = _Trtexec(trtexec, engine, bundle)
+        build_engine(onnx, engine, precision == "fp16", BATCHES, model_folder.image_size)
+        return EngineFile(_opener(engine, model_folder), None)
+    _run([trtexec, *trtexec_command(onnx, precision, model_folder.image_size)[1:]])
+    runner = _Trtexec(trtexec, engine, model_folder)
     return EngineFile(runner.predictor, runner.measure)
 
 
@@ -129,13 +133,13 @@ def _engine_path(onnx: Path, precision: str) -> Path:
     return onnx.with_name(f"model_{precision}.engine")
 
 
-def _opener(engine: Path, bundle: Bundle) -> Callable[[], Predictor]:
-    return lambda: _predictor(bundle, open_engine(engine, len(bundle.labels)))
+def _opener(engine: Path, model_folder: ModelFolder) -> Callable[[], Predictor]:
+    return lambda: _predictor(model_folder, open_engine(engine, len(model_folder.labels)))
 
 
-def _predictor(bundle: Bundle, run: Callable[[np.ndarray], np.ndarray]) -> Predictor:
-    size = bundle.image_size
-    return Predictor(bundle.labels, size, size, bundle_resize(bundle), run)
+def _predictor(model_folder: ModelFolder, run: Callable[[np.ndarray], np.ndarray]) -> Predictor:
+    size = model_folder.image_size
+    return Predictor(model_folder.labels, size, size, model_folder_resize(model_folder), run)
 
 
 def _run(command: list[str]) -> str:
@@ -164,16 +168,16 @@ class _Trtexec:
 
     trtexec: str
     engine: Path
-    bundle: Bundle
+    model_folder: ModelFolder
 
     def predictor(self) -> Predictor:
-        return _predictor(self.bundle, self.run)
+        return _predictor(self.model_folder, self.run)
 
     def run(self, pixels: np.ndarray) -> np.ndarray:
         with tempfile.TemporaryDirectory() as folder:
             fed, answered = Path(folder) / "image.bin", Path(folder) / "answer.json"
             pixels.astype("<f4").tofile(fed)
-            shape = _shape(len(pixels), self.bundle.image_size)
+            shape = _shape(len(pixels), self.model_folder.image_size)
             _run(
                 [
                     self.trtexec,
@@ -186,11 +190,11 @@ class _Trtexec:
             )
             outputs: list[dict[str, Any]] = json.loads(answered.read_text(encoding="utf-8"))
         values = next(one["values"] for one in outputs if one["name"] == "probabilities")
-        return np.asarray(values, np.float32).reshape(len(pixels), len(self.bundle.labels))
+        return np.asarray(values, np.float32).reshape(len(pixels), len(self.model_folder.labels))
 
     def measure(self) -> tuple[float | None, float | None]:
         """Returns what trtexec measures: median latency of one photo, photos a second of 32."""
-        size = self.bundle.image_size
+        size = self.model_folder.image_size
         one, many = (
             _run([self.trtexec, f"--loadEngine={self.engine}", f"--shapes={_shape(batch, size)}"])
             for batch in (1, BATCH_SIZE)

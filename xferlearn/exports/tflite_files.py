@@ -10,7 +10,7 @@ from xferlearn.errors import XferlearnError
 from xferlearn.exports.frozen_graph import frozen_graph_def
 from xferlearn.exports.tflite_bias import correct_biases
 from xferlearn.exports.tflite_metadata import INPUT, OUTPUT, with_metadata
-from xferlearn.model_folder import Bundle
+from xferlearn.model_folder import ModelFolder
 from xferlearn.system.runtime import captured_stderr
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def write_tflite(
     model: "keras.Model",
     path: Path,
     kind: Literal["float32", "float16", "int8"],
-    bundle: Bundle,
+    model_folder: ModelFolder,
     calibration: Callable[[], Iterator[np.ndarray]] | None,
 ) -> None:
     """Writes a TFLite file from `image`, [1, height, width, 3], to `probabilities`, [1, classes].
@@ -34,10 +34,10 @@ def write_tflite(
     probabilities times 256 as uint8; all operations in between are of int8.
 
     Args:
-        model: the bundle's model.
+        model: the model folder's model.
         path: the file.
         kind: float32; float16, which keeps weights so and computes in float32; or int8.
-        bundle: the model folder.
+        model_folder: the model folder.
         calibration: yields uint8 pixels of training photos, [1, height, width, 3]; int8 takes
             the ranges of its numbers and the biases' corrections from them. None for other
             kinds.
@@ -75,7 +75,7 @@ def write_tflite(
         if calibration is not None:
             _check_ranges(file)
             correct_biases(file, converted("float32"), calibration())
-    path.write_bytes(with_metadata(file, bundle))
+    path.write_bytes(with_metadata(file, model_folder))
 
 
 def _of_full_range(photos: Iterator[np.ndarray]) -> Iterator[list[np.ndarray]]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from xferlearn.exports.metadata import describe
 from xferlearn.inspection.embedded import KEY
-from xferlearn.model_folder import LABELS_FILE, Bundle
+from xferlearn.model_folder import LABELS_FILE, ModelFolder
 
 if TYPE_CHECKING:
     from flatbuffers import Builder
@@ -29,12 +29,12 @@ _RGB, _IMAGE, _NORMALIZATION, _AXIS_LABELS = 1, 2, 1, 2
 _ALIGNMENT = 16
 
 
-def with_metadata(model: "ModelT", bundle: Bundle) -> bytes:
+def with_metadata(model: "ModelT", model_folder: ModelFolder) -> bytes:
     """Returns a TFLite file with its metadata, and with labels.txt as a ZIP archive behind it.
 
     Args:
         model: what the converter returned; metadata and names are added to it.
-        bundle: the model folder.
+        model_folder: the model folder.
     """
     import flatbuffers
     from tensorflow.lite.python import schema_py_generated as schema
@@ -49,7 +49,7 @@ def with_metadata(model: "ModelT", bundle: Bundle) -> bytes:
 
     for buffer in model.buffers:
         buffer.__class__ = Aligned
-    stated = {_ENTRY: _model_metadata(bundle), KEY: describe(bundle).encode()}
+    stated = {_ENTRY: _model_metadata(model_folder), KEY: describe(model_folder).encode()}
     for name, content in stated.items():
         entry, buffer = schema.MetadataT(), Aligned()
         entry.name, entry.buffer = name, len(model.buffers)
@@ -63,21 +63,21 @@ def with_metadata(model: "ModelT", bundle: Bundle) -> bytes:
     builder = flatbuffers.Builder(2**16)
     builder.Finish(model.Pack(builder), _MODEL_IDENTIFIER)
     file = io.BytesIO(bytes(builder.Output()))
-    labels = "".join(f"{label}\n" for label in bundle.labels)
+    labels = "".join(f"{label}\n" for label in model_folder.labels)
     with zipfile.ZipFile(file, "a", zipfile.ZIP_STORED) as archive:
         # With the date that stands for none, so that the same model gives the same file.
         archive.writestr(zipfile.ZipInfo(LABELS_FILE), labels)
     return file.getvalue()
 
 
-def _model_metadata(bundle: Bundle) -> bytes:
+def _model_metadata(model_folder: ModelFolder) -> bytes:
     """Returns a FlatBuffer ModelMetadata on a classifier of raw pixels."""
     import flatbuffers
 
     builder = flatbuffers.Builder(1024)
     text, floats = builder.CreateString, functools.partial(_floats, builder)
     table, vector = functools.partial(_table, builder), functools.partial(_vector, builder)
-    resize = bundle.metadata["input"]["resize"]
+    resize = model_folder.metadata["input"]["resize"]
     image = {
         0: text(INPUT),
         1: text(f"Photo: {resize}. RGB pixels from 0 to 255, as they are."),
@@ -95,7 +95,7 @@ def _model_metadata(bundle: Bundle) -> bytes:
     graph = {2: vector([table(image)]), 3: vector([table(scores)])}
     model = {
         0: text("ImageClassifier"),
-        1: text(f"Tells {len(bundle.labels)} classes of photos apart."),
+        1: text(f"Tells {len(model_folder.labels)} classes of photos apart."),
         3: vector([table(graph)]),
         7: text(_PARSER_VERSION),
     }

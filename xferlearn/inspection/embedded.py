@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from xferlearn.inspection.model_folder import BundleMetadata, parse_metadata
+from xferlearn.inspection.model_folder import ModelMetadata, parse_metadata
 from xferlearn.inspection.readers.flat import root
 from xferlearn.inspection.readers.graphdef import attribute, attributes, read_node
 from xferlearn.inspection.readers.wire import Budget, View, blob, entry, fields
@@ -17,7 +17,7 @@ ASSET = "assets.extra/xferlearn.json"
 _MOST_BYTES = 16 * 2**20
 
 
-def find_embedded(format: str, path: Path, data: View) -> BundleMetadata | None:
+def find_embedded(format: str, path: Path, data: View) -> ModelMetadata | None:
     """Returns the metadata that a model file holds; None where it holds none of ours.
 
     Args:

@@ -8,7 +8,7 @@ from pathlib import Path
 from xferlearn.errors import UserError, did_you_mean
 from xferlearn.inspection.embedded import find_embedded
 from xferlearn.inspection.layers import Graph
-from xferlearn.inspection.model_folder import BundleMetadata, read_metadata
+from xferlearn.inspection.model_folder import ModelMetadata, read_metadata
 from xferlearn.inspection.opening import open_view
 from xferlearn.inspection.readers import tflite_files
 from xferlearn.inspection.readers.event_files import (
@@ -59,7 +59,7 @@ class ModelFile:
     format: str
     size: int
     graph: Graph
-    metadata: BundleMetadata | None = None
+    metadata: ModelMetadata | None = None
 
 
 def read_model_file(path: Path) -> ModelFile:
@@ -134,7 +134,7 @@ def _read_folder(folder: Path) -> ModelFile:
     if (folder / "metadata.json").is_file() and (folder / "model.keras").is_file():
         metadata = read_metadata(folder)
         graph = read_keras_archive(folder / "model.keras")
-        return ModelFile("bundle", _folder_size(folder), graph, metadata)
+        return ModelFile("model_folder", _folder_size(folder), graph, metadata)
     file = find_saved_model(folder)
     if file is not None:
         data = open_view(file)

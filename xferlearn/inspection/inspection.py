@@ -89,12 +89,12 @@ def build_report(path: str, held: ModelFile) -> GraphReport:
     ends.sort(key=lambda end: (end[0] is None, end[0] is None or not end[0].scores))
     outputs = tuple(_output(graph, *end) for end in ends)
     classifier = next((end[0].layer for end in ends if end[0] is not None), None)
-    notes = list(graph.notes)
+    warnings = list(graph.warnings)
     for names, word in ((graph.inputs, "inputs"), (graph.outputs, "outputs")):
         if len(names) > _MOST_ENDS:
-            notes.append(f"{_MOST_ENDS} of {len(names)} {word} are shown.")
+            warnings.append(f"{_MOST_ENDS} of {len(names)} {word} are shown.")
     if graph.unsafe_layers:
-        notes.append(
+        warnings.append(
             "Layers with code in them: loading this file runs it. Load it only if you trust it."
         )
     counts = Counter(node.op for node in graph.nodes.values() if node.op)
@@ -113,7 +113,7 @@ def build_report(path: str, held: ModelFile) -> GraphReport:
         operations=sum(counts.values()),
         op_counts=dict(sorted(counts.items(), key=lambda item: (-item[1], item[0]))),
         unsafe_layers=graph.unsafe_layers,
-        notes=tuple(notes),
+        warnings=tuple(warnings),
     )
     return with_metadata(report, held.metadata) if held.metadata else report
 

@@ -119,7 +119,7 @@ class Graph:
         input_names: what a caller calls an input, where that isn't the node's name.
         output_names: what a caller calls an output, where that isn't the node's name.
         unsafe_layers: layers that hold code (Lambda), which loading the file would run.
-        notes: sentences for the reader of the report.
+        warnings: sentences for the reader of the report.
     """
 
     nodes: dict[str, Node]
@@ -130,7 +130,7 @@ class Graph:
     input_names: dict[str, str] = field(default_factory=dict)
     output_names: dict[str, str] = field(default_factory=dict)
     unsafe_layers: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def data_inputs(self, node: Node, constants: frozenset[str]) -> list[Node]:
         """Returns the nodes it takes values from that are neither constants nor missing."""

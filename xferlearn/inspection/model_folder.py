@@ -17,7 +17,7 @@ _LARGEST = 1e12
 
 
 @dataclass(frozen=True)
-class BundleMetadata:
+class ModelMetadata:
     """What a model states, as far as a report or a predictor needs it; None for the rest.
 
     `resize` says how photos were fitted in training; the other names are those of the keys.
@@ -36,7 +36,7 @@ class BundleMetadata:
     format_version: int | None
 
 
-def read_metadata(folder: Path) -> BundleMetadata:
+def read_metadata(folder: Path) -> ModelMetadata:
     """Reads metadata.json of a model folder.
 
     Raises:
@@ -48,7 +48,7 @@ def read_metadata(folder: Path) -> BundleMetadata:
     return parse_metadata(file.read_bytes())
 
 
-def parse_metadata(data: bytes) -> BundleMetadata:
+def parse_metadata(data: bytes) -> ModelMetadata:
     """Reads metadata from JSON; what has the wrong type counts as not stated.
 
     Raises:
@@ -59,7 +59,7 @@ def parse_metadata(data: bytes) -> BundleMetadata:
         raise MalformedError("its metadata is no JSON object")
     fed, backbone, bottleneck = (_part(held, key) for key in ("input", "backbone", "bottleneck"))
     labels = held.get("labels")
-    return BundleMetadata(
+    return ModelMetadata(
         labels=tuple(map(str, labels)) if isinstance(labels, list) else (),
         input_name=_text(fed.get("name")),
         height=_whole(fed.get("height")),
@@ -95,15 +95,15 @@ def _whole(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def with_metadata(report: GraphReport, metadata: BundleMetadata) -> GraphReport:
+def with_metadata(report: GraphReport, metadata: ModelMetadata) -> GraphReport:
     """Puts what the metadata states before what the network tells; notes where they differ."""
-    notes = list(report.notes)
+    warnings = list(report.warnings)
 
     def stated(what: str, value: Any, told: Any) -> Any:
         if value is None:
             return told
         if told is not None and told != value:
-            notes.append(f"The metadata say {what} {value!r}, but the model has {told!r}.")
+            warnings.append(f"The metadata say {what} {value!r}, but the model has {told!r}.")
         return value
 
     inputs = list(report.inputs)
@@ -126,11 +126,11 @@ def with_metadata(report: GraphReport, metadata: BundleMetadata) -> GraphReport:
         labels=metadata.labels,
         backbone=backbone,
         bottleneck=bottleneck,
-        notes=tuple(notes),
+        warnings=tuple(warnings),
     )
 
 
-def _input(told: InputReport, metadata: BundleMetadata, stated: Any) -> InputReport:
+def _input(told: InputReport, metadata: ModelMetadata, stated: Any) -> InputReport:
     # Ranges that are worked out from a graph's constants are likely, no more.
     sure = told.value_range if told.range_source == "layer in the model" else None
     span = stated("value range", metadata.value_range, sure) or told.value_range

@@ -118,7 +118,7 @@ class GraphReport:
 
     Attributes:
         path: the file or folder that was given.
-        format: "bundle", "keras", "keras_h5", "keras_weights", "saved_model", "frozen_graph",
+        format: "model_folder", "keras", "keras_h5", "keras_weights", "saved_model", "frozen_graph",
             "tflite", "onnx", "openvino" or "tensorboard".
         file_size: bytes; for a folder, of all files in it.
         producer: who wrote it, "" where the file doesn't say.
@@ -132,7 +132,7 @@ class GraphReport:
         operations: number of operations or layers.
         op_counts: how many there are of each type, the most frequent first.
         unsafe_layers: layers that hold code (Lambda): don't load such a file from a stranger.
-        notes: what else there is to know, in sentences.
+        warnings: what else there is to know, in sentences.
     """
 
     path: str
@@ -149,7 +149,7 @@ class GraphReport:
     operations: int
     op_counts: dict[str, int]
     unsafe_layers: tuple[str, ...]
-    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
 
     @property
     def image_input(self) -> InputReport | None:

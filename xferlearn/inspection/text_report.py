@@ -7,7 +7,7 @@ from xferlearn.inspection.layers import Shape
 from xferlearn.inspection.report import GraphReport, InputReport, OutputReport
 
 _TITLES = {
-    "bundle": "model folder of xferlearn",
+    "model_folder": "model folder of xferlearn",
     "keras": "Keras model (.keras)",
     "keras_h5": "Keras model (.h5)",
     "keras_weights": "Keras weights (.h5), no architecture",
@@ -50,7 +50,7 @@ def format_report(report: GraphReport) -> str:
         ("unsafe layers", _listed(report.unsafe_layers)),
     ]
     lines += [f"  {key:<{_COLUMN}}{value}" for key, value in rows if value]
-    lines += [f"  {'note':<{_COLUMN}}{printable(note, 500)}" for note in report.notes]
+    lines += [f"  {'warning':<{_COLUMN}}{printable(warning, 500)}" for warning in report.warnings]
     commands = suggested_commands(report)
     if commands:
         lines += ["", "To label a photo with it:", *(f"  {command}" for command in commands)]

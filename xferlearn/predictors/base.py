@@ -35,10 +35,10 @@ class Predictor:
         resize: how a photo becomes that picture, "crop" or "squash"; see `images.resize_pixels`.
         run: uint8 pixels, [batch, height, width, 3], RGB, range [0, 255], to float32 scores,
             [batch, len(labels)], range [0, 1] and sum 1 where the model ends in a softmax.
-        notes: what was assumed because the model does not tell, a line each.
+        warnings: what was assumed because the model does not tell, a line each.
         cached: scores of photos whose bottlenecks are in the cache; None for models without.
-        problems: returns what went wrong so far without harm to the scores, a line each: engines
-            that were given up, a cache that is damaged or full.
+        later_warnings: returns what went wrong so far without harm to the scores, a line each:
+            engines that were given up, a cache that is damaged or full.
     """
 
     labels: tuple[str, ...]
@@ -46,9 +46,9 @@ class Predictor:
     width: int
     resize: str
     run: Callable[[np.ndarray], np.ndarray]
-    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     cached: "CachedScores | None" = None
-    problems: Callable[[], tuple[str, ...]] = tuple
+    later_warnings: Callable[[], tuple[str, ...]] = tuple
 
     def knows(self, digest: bytes) -> bool:
         """Returns whether a photo can be scored without its pixels."""

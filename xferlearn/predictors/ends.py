@@ -18,12 +18,12 @@ class Ends:
     Attributes:
         input: of the report, or made up for an operation inside of a frozen graph.
         output: likewise.
-        notes: what was chosen among several.
+        warnings: what was chosen among several.
     """
 
     input: InputReport
     output: OutputReport
-    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def find_ends(graph: Graph, report: GraphReport, config: ModelConfig) -> Ends:
@@ -74,13 +74,13 @@ def find_ends(graph: Graph, report: GraphReport, config: ModelConfig) -> Ends:
             f"{report.path} names no output of numbers. Name the operation to read with"
             " --output_layer."
         )
-    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     if len(numbers) > 1:
-        notes = (
+        warnings = (
             f"of the outputs {_names(one.name for one in numbers)} the first is read; choose"
             " another with --output_layer.",
         )
-    return Ends(fed, numbers[0], notes)
+    return Ends(fed, numbers[0], warnings)
 
 
 def _named_input(graph: Graph, report: GraphReport, given: str) -> InputReport:

@@ -105,7 +105,7 @@ class Normalisation:
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 # How these are known leaves no doubt; a recognised backbone may have been trained otherwise.
@@ -142,8 +142,8 @@ def settle_values(
                 f"--input_mean and --input_std ask for {format_values(asked)}, but `{one.name}` of"
                 f" {report.path} takes {reason}. Leave them out."
             )
-        note = f"{format_values(asked)} is fed as asked for; expected was {reason}."
-        return dataclasses.replace(asked, notes=(note,))
+        warning = f"{format_values(asked)} is fed as asked for; expected was {reason}."
+        return dataclasses.replace(asked, warnings=(warning,))
     if one.layout == "NCHW" and one.channels == 3:
         assumed, why = Normalisation(_TORCH_MEAN, _TORCH_STD), ", as PyTorch's models take,"
     else:
@@ -152,12 +152,12 @@ def settle_values(
     if mean is not None and std is not None:
         return Normalisation((mean,), (std,))
     settled = _completed(assumed, mean, std)
-    note = (
+    warning = (
         f"the file does not tell which values `{one.name}` takes; {format_values(settled)}"
         f"{'' if given else why} was assumed: {_OVERRIDE} (127.5 and 127.5 for [-1, 1], 0 and 1"
         " for [0, 255])."
     )
-    return dataclasses.replace(settled, notes=(note,))
+    return dataclasses.replace(settled, warnings=(warning,))
 
 
 def _completed(known: Normalisation, mean: float | None, std: float | None) -> Normalisation:

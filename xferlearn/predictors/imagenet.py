@@ -27,5 +27,5 @@ def imagenet_predictor(
     model = load_imagenet_classifier(name, weights=weights or "imagenet")
     height, width = model.input_shape[1:3]
     random = (weights or "").lower() == "none"
-    notes = ("with random weights (--weights=none) the labels mean nothing.",) if random else ()
-    return Predictor(labels, height, width, resize or "crop", build_engine(model).run, notes)
+    warnings = ("with random weights (--weights=none) the labels mean nothing.",) if random else ()
+    return Predictor(labels, height, width, resize or "crop", build_engine(model).run, warnings)

@@ -7,7 +7,13 @@ from pathlib import Path
 from xferlearn.errors import UserError
 from xferlearn.inspection import GraphReport
 from xferlearn.inspection.text_report import printable
-from xferlearn.model_folder import EXPORTS_DIR, METADATA_FILE, Bundle, is_bundle, read_bundle
+from xferlearn.model_folder import (
+    EXPORTS_DIR,
+    METADATA_FILE,
+    ModelFolder,
+    is_model_folder,
+    read_model_folder,
+)
 from xferlearn.synsets.names import imagenet_labels
 
 LABEL_FILES = ("retrained_labels.txt", "output_labels.txt", "labels.txt")
@@ -21,10 +27,10 @@ class Labels:
     """Class names in output order, and what was assumed about them."""
 
     names: tuple[str, ...]
-    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
-def find_bundle_around(path: Path) -> Bundle | None:
+def find_model_folder_around(path: Path) -> ModelFolder | None:
     """Returns the model folder of this package that a model file lies in, or in its exports/.
 
     Raises:
@@ -33,11 +39,15 @@ def find_bundle_around(path: Path) -> Bundle | None:
     path = path.absolute()
     folders = [path, path.parent] if path.is_dir() else [path.parent]
     folders += [folder.parent for folder in path.parents if folder.name == EXPORTS_DIR]
-    return next((read_bundle(folder) for folder in folders if is_bundle(folder)), None)
+    return next((read_model_folder(folder) for folder in folders if is_model_folder(folder)), None)
 
 
 def find_labels(
-    path: Path, given: str | None, report: GraphReport, classes: int, bundle: Bundle | None
+    path: Path,
+    given: str | None,
+    report: GraphReport,
+    classes: int,
+    model_folder: ModelFolder | None,
 ) -> Labels:
     """Returns the labels of a model.
 
@@ -46,7 +56,7 @@ def find_labels(
         given: file that the user names, None for none.
         report: on the model.
         classes: number of scores that the model gives.
-        bundle: our model folder around it.
+        model_folder: our model folder around it.
 
     Raises:
         UserError: when there are labels, and not as many as classes.
@@ -58,8 +68,8 @@ def find_labels(
     inside = _labels_inside(path) if report.format == "tflite" else ()
     if inside:
         return _checked(inside, classes, "a label file inside of it", path)
-    if bundle is not None:
-        return _checked(bundle.labels, classes, str(bundle.path / METADATA_FILE), path)
+    if model_folder is not None:
+        return _checked(model_folder.labels, classes, str(model_folder.path / METADATA_FILE), path)
     folders = (path, path.parent) if path.is_dir() else (path.parent,)
     for file in (folder / name for folder in folders for name in LABEL_FILES):
         if file.is_file():
@@ -67,16 +77,16 @@ def find_labels(
     retrained = any(one.name == _RETRAINED for one in report.outputs)
     if report.backbone is not None and classes in (1000, 1001) and not retrained:
         return _imagenet(classes)
-    note = f"no labels were found: #0 to #{classes - 1} count the outputs. Give --labels=FILE."
-    return Labels(tuple(f"#{index}" for index in range(classes)), (note,))
+    warning = f"no labels were found: #0 to #{classes - 1} count the outputs. Give --labels=FILE."
+    return Labels(tuple(f"#{index}" for index in range(classes)), (warning,))
 
 
 def _imagenet(classes: int) -> Labels:
     names = ["background"] if classes == 1001 else []
     names += [f"{synset} {name}" for synset, name in imagenet_labels()]
     first = ", #0 being the background" if classes == 1001 else ""
-    note = f"no labels were found: with {classes} outputs ImageNet's were assumed{first}."
-    return Labels(tuple(f"#{index} {name}" for index, name in enumerate(names)), (note,))
+    warning = f"no labels were found: with {classes} outputs ImageNet's were assumed{first}."
+    return Labels(tuple(f"#{index} {name}" for index, name in enumerate(names)), (warning,))
 
 
 def read_label_file(file: Path) -> tuple[str, ...]:

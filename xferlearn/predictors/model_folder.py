@@ -14,7 +14,7 @@ from xferlearn.bottlenecks.space import FeatureSpace
 from xferlearn.bottlenecks.store import ShardWriter
 from xferlearn.config import ImageConfig
 from xferlearn.errors import UserError, XferlearnError
-from xferlearn.model_folder import METADATA_FILE, MODEL_FILE, Bundle
+from xferlearn.model_folder import METADATA_FILE, MODEL_FILE, ModelFolder
 from xferlearn.photos.pixels import RESIZE_POLICY
 from xferlearn.predictors.base import Predictor
 from xferlearn.predictors.keras_files import check_keras_file
@@ -23,39 +23,43 @@ if TYPE_CHECKING:
     import keras
 
 
-def bundle_predictor(bundle: Bundle, config: ImageConfig | None = None) -> Predictor:
+def model_folder_predictor(
+    model_folder: ModelFolder, config: ImageConfig | None = None
+) -> Predictor:
     """Returns the predictor of a model folder.
 
     Its backbone runs in the precision that the head was trained in, so that what was measured is
     what one gets, and photos that were seen in training or labelled before need no network pass.
 
     Args:
-        bundle: the folder.
+        model_folder: the folder.
         config: engine, precision and folder of the bottlenecks; None for the defaults.
 
     Raises:
         UserError: when its model is missing or damaged, or what `config` asks for can't be had.
     """
-    check_keras_file(bundle.path / MODEL_FILE)
-    model = bundle.load_model()
+    check_keras_file(model_folder.path / MODEL_FILE)
+    model = model_folder.load_model()
     config = config or ImageConfig()
-    size = bundle.image_size
-    predictor = Predictor(bundle.labels, size, size, bundle_resize(bundle), lambda pixels: pixels)
+    size = model_folder.image_size
+    predictor = Predictor(
+        model_folder.labels, size, size, model_folder_resize(model_folder), lambda pixels: pixels
+    )
     try:
-        cached = BundleScores(bundle, model, config)
+        cached = CachedScores(model_folder, model, config)
     except UserError as error:
         if {"engine", "precision", "bottleneck_dir"} & config.changed().keys():
             raise
-        note = f"all photos go through float32 TensorFlow, and none is cached: {error}"
-        return dataclasses.replace(predictor, run=build_engine(model).run, notes=(note,))
+        warning = f"all photos go through float32 TensorFlow, and none is cached: {error}"
+        return dataclasses.replace(predictor, run=build_engine(model).run, warnings=(warning,))
     return dataclasses.replace(
-        predictor, run=cached.run, cached=cached, problems=lambda: cached.problems
+        predictor, run=cached.run, cached=cached, later_warnings=lambda: cached.later_warnings
     )
 
 
-def bundle_resize(bundle: Bundle) -> str:
+def model_folder_resize(model_folder: ModelFolder) -> str:
     """Returns how a model's photos were fitted in training, "crop" or "squash"."""
-    return resize_policy(bundle.metadata["input"].get("resize"))
+    return resize_policy(model_folder.metadata["input"].get("resize"))
 
 
 def resize_policy(stated: Any) -> str:
@@ -63,14 +67,16 @@ def resize_policy(stated: Any) -> str:
     return "squash" if str(stated).startswith("squash") else "crop"
 
 
-class BundleScores:
+class CachedScores:
     """Scores of a model folder: backbone, or cache, and then the head."""
 
-    def __init__(self, bundle: Bundle, model: "keras.Model", config: ImageConfig) -> None:
+    def __init__(
+        self, model_folder: ModelFolder, model: "keras.Model", config: ImageConfig
+    ) -> None:
         """Splits a model at its bottleneck and opens the cache.
 
         Args:
-            bundle: the folder.
+            model_folder: the folder.
             model: its model.
             config: engine, precision and folder of the bottlenecks.
 
@@ -79,15 +85,17 @@ class BundleScores:
                 or the metadata are damaged.
         """
         try:
-            space = FeatureSpace(**bundle.metadata["feature_space"])
-            backbone, self._head = split_classifier(model, bundle.metadata["bottleneck"]["layer"])
+            space = FeatureSpace(**model_folder.metadata["feature_space"])
+            backbone, self._head = split_classifier(
+                model, model_folder.metadata["bottleneck"]["layer"]
+            )
             if space.width != backbone.output_shape[-1]:
                 raise ValueError(
                     f"a bottleneck is said to have {space.width} values, and has"
                     f" {backbone.output_shape[-1]}"
                 )
         except (KeyError, TypeError, ValueError) as error:
-            raise UserError(f"{bundle.path / METADATA_FILE} is damaged ({error}).") from None
+            raise UserError(f"{model_folder.path / METADATA_FILE} is damaged ({error}).") from None
         bfloat16 = space.precision == "bfloat16" and has_bfloat16()
         self._features = Features(
             lambda precision: dataclasses.replace(space, precision=precision, resize=RESIZE_POLICY),
@@ -101,11 +109,11 @@ class BundleScores:
         self._unwritten: list[str] = []
 
     @property
-    def problems(self) -> tuple[str, ...]:
+    def later_warnings(self) -> tuple[str, ...]:
         """Engines that were given up so far, and what is wrong with the cache, a line each."""
         store = self._features.store
         stores = [self._first] if store is self._first else [self._first, store]
-        damage = [problem for one in stores for problem in one.problems]
+        damage = [problem for one in stores for problem in one.warnings]
         return (*self._features.fallbacks, *damage, *self._unwritten)
 
     def knows(self, digest: bytes) -> bool:

@@ -12,15 +12,19 @@ from xferlearn.inspection import GraphReport, InputReport, OutputReport
 from xferlearn.inspection.formats import ModelFile
 from xferlearn.inspection.inspection import open_model
 from xferlearn.inspection.layers import Graph
-from xferlearn.model_folder import METADATA_FILE, MODEL_FILE, Bundle, read_bundle
+from xferlearn.model_folder import METADATA_FILE, MODEL_FILE, ModelFolder, read_model_folder
 from xferlearn.predictors.base import Predictor, Runtime, one_line
 from xferlearn.predictors.ends import Ends, find_ends
 from xferlearn.predictors.feeding import Feed, settle_values
 from xferlearn.predictors.frozen_graph import open_frozen_graph
 from xferlearn.predictors.imagenet import imagenet_predictor
 from xferlearn.predictors.keras_files import open_keras
-from xferlearn.predictors.labels import find_bundle_around, find_labels
-from xferlearn.predictors.model_folder import bundle_predictor, bundle_resize, resize_policy
+from xferlearn.predictors.labels import find_labels, find_model_folder_around
+from xferlearn.predictors.model_folder import (
+    model_folder_predictor,
+    model_folder_resize,
+    resize_policy,
+)
 from xferlearn.predictors.onnx_files import open_onnx
 from xferlearn.predictors.openvino_files import open_openvino
 from xferlearn.predictors.saved_model import open_saved_model
@@ -69,10 +73,10 @@ def open_predictor(config: ModelConfig) -> Predictor:
         return imagenet_predictor(config.backbone, weights=config.weights, resize=config.resize)
     path = Path(config.model or "")
     if (path / METADATA_FILE).is_file() and (path / MODEL_FILE).is_file():
-        bundle = read_bundle(path)
+        model_folder = read_model_folder(path)
         if not _TOLD & config.changed().keys():
             _start_tensorflow(config)
-            return bundle_predictor(bundle, config)
+            return model_folder_predictor(model_folder, config)
     held, report = open_model(path)
     if report.format in _NOT_RUN:
         raise UserError(f"{path} {_NOT_RUN[report.format]}.")
@@ -81,33 +85,37 @@ def open_predictor(config: ModelConfig) -> Predictor:
 
 def _opened(path: Path, held: ModelFile, report: GraphReport, config: ModelConfig) -> Predictor:
     graph = held.graph
-    bundle = find_bundle_around(path)
+    model_folder = find_model_folder_around(path)
     ends = find_ends(graph, report, config)
-    feed, notes = _settle_feed(report, ends.input, config, bundle)
-    stated = _stated_resize(held, bundle)
-    resize, resize_notes = _settle_resize(graph, report, config, stated)
-    notes = (*ends.notes, *notes, *resize_notes)
+    feed, warnings = _settle_feed(report, ends.input, config, model_folder)
+    stated = _stated_resize(held, model_folder)
+    resize, resize_warnings = _settle_resize(graph, report, config, stated)
+    warnings = (*ends.warnings, *warnings, *resize_warnings)
     _start_tensorflow(config)
-    if report.format == "bundle" and bundle is not None:
-        ours = bundle_predictor(bundle, config)
-        labels = find_labels(path, config.labels, report, len(ours.labels), bundle)
+    if report.format == "model_folder" and model_folder is not None:
+        ours = model_folder_predictor(model_folder, config)
+        labels = find_labels(path, config.labels, report, len(ours.labels), model_folder)
         # Bottlenecks are cached for photos fitted as in training, not as asked for here.
         cached = ours.cached if resize == ours.resize else None
         return dataclasses.replace(
-            ours, labels=labels.names, resize=resize, notes=(*notes, *ours.notes), cached=cached
+            ours,
+            labels=labels.names,
+            resize=resize,
+            warnings=(*warnings, *ours.warnings),
+            cached=cached,
         )
     run, ending, trial = _start(path, report, feed, ends)
     if ending is None:
         ending = find_ending(graph, _node_name(graph, ends.output))
     scores = read_scores(ending, trial, ends.output.name)
-    labels = find_labels(path, config.labels, report, scores.classes, bundle)
+    labels = find_labels(path, config.labels, report, scores.classes, model_folder)
     return Predictor(
         labels.names,
         feed.height,
         feed.width,
         resize,
         lambda pixels: scores.read(run(pixels)),
-        (*notes, *scores.notes, *labels.notes),
+        (*warnings, *scores.warnings, *labels.warnings),
     )
 
 
@@ -117,10 +125,10 @@ def _start_tensorflow(config: ModelConfig) -> None:
 
 
 def _settle_feed(
-    report: GraphReport, one: InputReport, config: ModelConfig, bundle: Bundle | None
+    report: GraphReport, one: InputReport, config: ModelConfig, model_folder: ModelFolder | None
 ) -> tuple[Feed, tuple[str, ...]]:
     """Decides what the input is fed; returns what had to be assumed too."""
-    height, width, notes = _settle_size(report, one, config, bundle)
+    height, width, warnings = _settle_size(report, one, config, model_folder)
     values = settle_values(report, one, config.input_mean, config.input_std)
     layout = one.layout
     if layout == "unknown":
@@ -140,11 +148,11 @@ def _settle_feed(
         # What the report says of 8-bit inputs is in their own integers.
         quantization=None if one.dtype in ("uint8", "int8") else one.quantization,
     )
-    return feed, (*notes, *values.notes)
+    return feed, (*warnings, *values.warnings)
 
 
 def _settle_size(
-    report: GraphReport, one: InputReport, config: ModelConfig, bundle: Bundle | None
+    report: GraphReport, one: InputReport, config: ModelConfig, model_folder: ModelFolder | None
 ) -> tuple[int, int, tuple[str, ...]]:
     asked = {"height": config.input_height, "width": config.input_width}
     known = {"height": one.height, "width": one.width}
@@ -157,22 +165,22 @@ def _settle_size(
     height, width = (asked[side] or known[side] for side in ("height", "width"))
     if height or width:
         return height or width or 0, width or height or 0, ()
-    if bundle is not None:
-        return bundle.image_size, bundle.image_size, ()
+    if model_folder is not None:
+        return model_folder.image_size, model_folder.image_size, ()
     backbone = report.backbone
     size = backbone.image_size if backbone and backbone.image_size else _DEFAULT_SIZE
-    note = (
+    warning = (
         f"the model takes photos of any size; {size} x {size} px was assumed: override it with"
         " --input_height and --input_width."
     )
-    return size, size, (note,)
+    return size, size, (warning,)
 
 
-def _stated_resize(held: ModelFile, bundle: Bundle | None) -> str | None:
+def _stated_resize(held: ModelFile, model_folder: ModelFolder | None) -> str | None:
     """Returns how photos were fitted in training, as the file itself says, or the folder."""
     if held.metadata is not None and held.metadata.resize is not None:
         return resize_policy(held.metadata.resize)
-    return bundle_resize(bundle) if bundle is not None else None
+    return model_folder_resize(model_folder) if model_folder is not None else None
 
 
 def _settle_resize(
@@ -180,21 +188,21 @@ def _settle_resize(
 ) -> tuple[str, tuple[str, ...]]:
     if config.resize is not None:
         differs = stated not in (None, config.resize)
-        note = f"--resize={config.resize}, but the model was trained with {stated}."
-        return config.resize, (note,) if differs else ()
+        warning = f"--resize={config.resize}, but the model was trained with {stated}."
+        return config.resize, (warning,) if differs else ()
     if stated is not None:
         return stated, ()
     if _is_from_the_lab(graph, report):
-        note = (
+        warning = (
             "photos are squashed to the model's size, as the lab's tools did in training:"
             " --resize=crop takes the centre instead."
         )
-        return "squash", (note,)
-    note = (
+        return "squash", (warning,)
+    warning = (
         "the file does not tell how photos were fitted in training; the centre crop was assumed:"
         " --resize=squash takes the whole photo instead."
     )
-    return "crop", (note,)
+    return "crop", (warning,)
 
 
 def _is_from_the_lab(graph: Graph, report: GraphReport) -> bool:

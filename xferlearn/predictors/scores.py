@@ -48,12 +48,12 @@ class ScoreReader:
     Attributes:
         classes: number of scores a photo.
         read: float32, [photos, ...], as the model answers, to float32, [photos, classes].
-        notes: what was assumed.
+        warnings: what was assumed.
     """
 
     classes: int
     read: Callable[[np.ndarray], np.ndarray]
-    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def read_scores(ending: Ending, trial: np.ndarray, name: str) -> ScoreReader:
@@ -81,26 +81,26 @@ def read_scores(ending: Ending, trial: np.ndarray, name: str) -> ScoreReader:
         )
     classes = axes[0] if axes else 1
     step: Callable[[np.ndarray], np.ndarray]
-    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     if ending == "unknown":
         ending = _guess(trial.reshape(len(trial), classes))
         if ending == "logits":
-            notes = (f"the values of `{name}` are no shares, so softmax was applied to them.",)
+            warnings = (f"the values of `{name}` are no shares, so softmax was applied to them.",)
     elif ending == "logits" and classes > 1:
-        notes = (f"the model ends before its softmax, at `{name}`: it was applied here.",)
+        warnings = (f"the model ends before its softmax, at `{name}`: it was applied here.",)
     if classes == 1:
         step = _pair_of_logit if ending == "logits" else _pair
-        notes = ("the model gives one score, that of the second of two classes.",)
+        warnings = ("the model gives one score, that of the second of two classes.",)
     elif ending == "sigmoid":
         step = _same
-        notes = ("each label has a score of its own (sigmoid); they don't sum to 1.",)
+        warnings = ("each label has a score of its own (sigmoid); they don't sum to 1.",)
     else:
         step = {"log_softmax": _powers, "logits": _softmax}.get(ending, _same)
 
     def read(answer: np.ndarray) -> np.ndarray:
         return step(answer.reshape(len(answer), classes).astype(np.float32))
 
-    return ScoreReader(max(classes, 2), read, notes)
+    return ScoreReader(max(classes, 2), read, warnings)
 
 
 def _guess(trial: np.ndarray) -> Ending:

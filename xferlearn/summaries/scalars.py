@@ -20,7 +20,7 @@ def scalars_callback(
     *,
     batch: tuple[Any, Any] | None = None,
     histograms: bool = False,
-    on_error: Callable[[str], None] = warnings.warn,
+    on_warning: Callable[[str], None] = warnings.warn,
 ) -> "keras.callbacks.Callback":
     """Returns a Keras callback that logs a training for TensorBoard, in any `model.fit`.
 
@@ -33,7 +33,7 @@ def scalars_callback(
         batch: inputs and targets on which `gradient_norm` is measured after every epoch; without
             them it is not.
         histograms: also write the distribution of each of the model's trainable weights.
-        on_error: called once, with the reason, when the events can't be written, such as on a
+        on_warning: called once, with the reason, when the events can't be written, such as on a
             full disk. The training goes on without them.
 
     Example:
@@ -68,7 +68,7 @@ def scalars_callback(
                 write()
             except (OSError, tf.errors.OpError) as error:
                 self._failed = True
-                on_error(f"Can't write events to {run_dir}: {reason(error)}.")
+                on_warning(f"Can't write events to {run_dir}: {reason(error)}.")
 
         def _write(self, logs: dict[str, float], step: int) -> None:
             train, validation = self._writers[TRAIN], self._writers[VALIDATION]

@@ -53,11 +53,11 @@ def write_run(run_dir: str | Path, record: RunRecord, level: str = "full") -> tu
 
     writers = RunWriters(run_dir)
     parts = (*_ALWAYS, *(_FULL if level == "full" else ()), write_all_seconds)
-    problems: list[str] = []
+    warnings: list[str] = []
     for part in (*parts, lambda writers, record: writers.close()):
         # Besides the disk, the drawing of a stranger's photos and labels may fail in many ways.
         try:
             part(writers, record)
         except Exception as error:
-            problems.append(f"The summaries in {run_dir} are not complete: {reason(error)}.")
-    return tuple(dict.fromkeys(problems))
+            warnings.append(f"The summaries in {run_dir} are not complete: {reason(error)}.")
+    return tuple(dict.fromkeys(warnings))

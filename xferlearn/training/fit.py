@@ -81,14 +81,14 @@ class Prepared:
         self,
         photos: list[Photo],
         config: TrainConfig,
-        on_error: Callable[[str], None] = lambda problem: None,
+        on_warning: Callable[[str], None] = lambda problem: None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Returns bottlenecks and classes of the views of training photos; computes missing ones.
 
         Args:
             photos: the photos.
             config: which views, and how many; limits.
-            on_error: called with which views could not be had.
+            on_warning: called with which views could not be had.
 
         Returns:
             Float32, [views, width], and int32, [views]: all views of a photo one after the other,
@@ -116,7 +116,7 @@ class Prepared:
             lost = {photo.name for photo, key in named if key not in self.features.store}
             reasons = {photo.name: photo.reason for photo in bad}
             name = next((name for name in reasons if name in lost), min(lost))
-            on_error(
+            on_warning(
                 f"The head learns without {len(named) - len(there)} of {len(named)} views, such as"
                 f" of {name}: {reasons.get(name, 'it changed while this was running')}."
             )
@@ -193,7 +193,7 @@ def fit_head(
     *,
     run_dir: Path | None = None,
     manifest: Manifest | None = None,
-    on_error: Callable[[str], None] = lambda problem: None,
+    on_warning: Callable[[str], None] = lambda problem: None,
 ) -> Fitted:
     """Trains a head as `config` says; a training that diverged is returned as such.
 
@@ -202,14 +202,14 @@ def fit_head(
         prepared: the photos.
         run_dir: folder for the charts of the training; None for none.
         manifest: the photos and their split; None for all photos, split as `config` says.
-        on_error: called with what could not be written there, and with views that are missing.
+        on_warning: called with what could not be written there, and with views that are missing.
     """
     manifest = manifest or prepared.split(config)
     y = _labels(manifest.photos)
     train, validation = manifest.indices(TRAIN), manifest.indices(VALIDATION)
     augmented = None
     if Augmentation.of(config).most_views != 1:
-        augmented = prepared.views([manifest.photos[i] for i in train], config, on_error)
+        augmented = prepared.views([manifest.photos[i] for i in train], config, on_warning)
     x = prepared.read(manifest.photos)
     train_x, train_y = augmented or (x[train], y[train])
     callbacks = []
@@ -219,7 +219,7 @@ def fit_head(
                 run_dir,
                 batch=(train_x[: config.train_batch_size], train_y[: config.train_batch_size]),
                 histograms=config.summaries == "full",
-                on_error=on_error,
+                on_warning=on_warning,
             )
         )
     started = time.perf_counter()

@@ -13,7 +13,7 @@ from xferlearn.dashboard.summary import write_transfer_summary
 from xferlearn.errors import UserError, XferlearnError
 from xferlearn.exports import ExportResult, check_formats, export_with
 from xferlearn.metrics import Evaluation, Misclassified
-from xferlearn.model_folder import Bundle, check_model_dir, write_bundle
+from xferlearn.model_folder import ModelFolder, check_model_dir, write_model_folder
 from xferlearn.photos.datasets import open_source
 from xferlearn.photos.manifest import TEST, VALIDATION, Manifest
 from xferlearn.system.folders import check_outside, check_outside_model
@@ -31,7 +31,7 @@ class TrainResult:
     """What a training gave.
 
     Attributes:
-        bundle: the model folder that was written.
+        model_folder: the model folder that was written.
         run_dir: folder of the run in the logs; None where no summaries were asked for.
         manifest: the photos and their split.
         extraction: what was computed and what was cached.
@@ -41,12 +41,12 @@ class TrainResult:
         validation: evaluation on the validation split, which chose the weights.
         test: evaluation on the test split, which chose nothing.
         misclassified: the test photos that the model labels wrongly.
-        problems: damage found in the bottleneck store, and summaries that could not be written,
+        warnings: damage found in the bottleneck store, and summaries that could not be written,
             a line each.
         seconds: wall time of each stage.
     """
 
-    bundle: Bundle
+    model_folder: ModelFolder
     run_dir: Path | None
     manifest: Manifest
     extraction: Extraction
@@ -56,7 +56,7 @@ class TrainResult:
     validation: Evaluation
     test: Evaluation
     misclassified: tuple[Misclassified, ...]
-    problems: tuple[str, ...]
+    warnings: tuple[str, ...]
     seconds: dict[str, float]
 
 
@@ -104,10 +104,10 @@ def train_with(config: TrainConfig) -> TrainResult:
     run_dir = None
     if config.summaries != "none":
         run_dir = summaries.create_run(config.logs_dir, run_name(config, backbone.name))
-    problems = [*prepared.features.fallbacks, *prepared.features.store.problems]
+    warnings = [*prepared.features.fallbacks, *prepared.features.store.warnings]
     with clock.stage("training"):
         fitted = fit_head(
-            config, prepared, run_dir=run_dir, manifest=manifest, on_error=problems.append
+            config, prepared, run_dir=run_dir, manifest=manifest, on_warning=warnings.append
         )
     if fitted.training.diverged:
         raise diverged_error(config)
@@ -116,7 +116,7 @@ def train_with(config: TrainConfig) -> TrainResult:
         with clock.stage("fine-tuning"):
             state = _state_path(config)
             fine_tuned = fine_tune(
-                config, prepared, fitted, state, run_dir=run_dir, on_error=problems.append
+                config, prepared, fitted, state, run_dir=run_dir, on_warning=warnings.append
             )
         if fine_tuned.better:
             prepared, fitted = fine_tuned.prepared, fine_tuned.fitted
@@ -131,7 +131,7 @@ def train_with(config: TrainConfig) -> TrainResult:
         classifier = heads.build_classifier(prepared.backbone, fitted.head)
         metadata = describe(config, prepared, fitted, fine_tuned, validation, test)
         metadata["timings"] |= {"seconds": _rounded(clock.seconds)}
-        bundle = write_bundle(
+        model_folder = write_model_folder(
             config.model_dir or "", classifier, manifest, metadata, overwrite=config.overwrite
         )
         if config.unfreeze:
@@ -150,19 +150,19 @@ def train_with(config: TrainConfig) -> TrainResult:
                 evaluations={VALIDATION: validation, TEST: test},
                 photos_per_second=extraction.photos_per_second,
                 seconds=dict(clock.seconds),
-                metadata=bundle.metadata,
+                metadata=model_folder.metadata,
             )
-            problems += summaries.write_run(run_dir, record, config.summaries)
-            problems += write_transfer_summary(run_dir, record, photos=config.summaries == "full")
+            warnings += summaries.write_run(run_dir, record, config.summaries)
+            warnings += write_transfer_summary(run_dir, record, photos=config.summaries == "full")
     exported = None
     if exporting is not None:
         with clock.stage("export"):
             try:
                 exported = export_with(exporting)
             except XferlearnError as error:  # the model is there, and the caller is to have it
-                problems.append(f"Nothing was exported: {error}")
+                warnings.append(f"Nothing was exported: {error}")
     return TrainResult(
-        bundle=bundle,
+        model_folder=model_folder,
         run_dir=run_dir,
         manifest=manifest,
         extraction=extraction,
@@ -172,7 +172,7 @@ def train_with(config: TrainConfig) -> TrainResult:
         validation=validation,
         test=test,
         misclassified=_misclassified(manifest, probabilities[TEST]),
-        problems=tuple(problems),
+        warnings=tuple(warnings),
         seconds=dict(clock.seconds),
     )
 

@@ -144,5 +144,5 @@ def read_event_folder(folder: Path, files: list[Path]) -> Graph:
     if len(graphs) == 1:
         return graph
     others = ", ".join(list(graphs)[1:6]) + (", ..." if len(graphs) > 6 else "")
-    note = f"Run {name!r}, the newest with a graph, is shown; there are also {others}."
-    return replace(graph, notes=(*graph.notes, note))
+    warning = f"Run {name!r}, the newest with a graph, is shown; there are also {others}."
+    return replace(graph, warnings=(*graph.warnings, warning))

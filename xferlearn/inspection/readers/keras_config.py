@@ -35,16 +35,18 @@ def read_keras_config(config: Mapping[str, Any]) -> Graph:
     unsafe = tuple(dict.fromkeys(_unsafe_layers(config)))
     reader = _Reader()
     if not is_model(config):
-        note = f"The model is of the Python class {name!r}: its layers are not listed in the file."
-        return Graph({}, unsafe_layers=unsafe, notes=(note,))
+        warning = (
+            f"The model is of the Python class {name!r}: its layers are not listed in the file."
+        )
+        return Graph({}, unsafe_layers=unsafe, warnings=(warning,))
     ends = reader.expand(config, "", (), 0)
     inputs = tuple(node.name for node in reader.nodes.values() if node.role == "input")
-    notes = tuple(
+    warnings = tuple(
         f"Layer {layer!r} is of the custom class {kind!r}: loading needs that class's code."
         for layer, kind in reader.custom.items()
     )
     nodes = {node.name: reader.finished(node) for node in reader.nodes.values()}
-    return Graph(nodes, inputs, ends, unsafe_layers=unsafe, notes=notes[:8])
+    return Graph(nodes, inputs, ends, unsafe_layers=unsafe, warnings=warnings[:8])
 
 
 def is_model(layer: Mapping[str, Any]) -> bool:

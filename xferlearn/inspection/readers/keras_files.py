@@ -41,7 +41,7 @@ def read_keras_archive(path: Path) -> Graph:
     try:
         content = read_hdf5(path, weights)
     except HDF5Error as error:
-        return replace(graph, notes=(*graph.notes, f"Its weights can't be read: {error}."))
+        return replace(graph, warnings=(*graph.warnings, f"Its weights can't be read: {error}."))
     return replace(graph, parameters=count_parameters(content))
 
 
@@ -97,8 +97,8 @@ def _weights_alone(content: HDF5Content) -> Graph:
         elif len(shape) == 2:
             node = replace(node, op="Dense", role="dense", units=shape[-1], fan_in=shape[0])
         nodes[layer] = replace(node, elements=node.elements + prod(shape))
-    note = (
+    warning = (
         "Weights only: the file has no architecture, so no inputs, outputs or connections. Build"
         " the same network and use its load_weights()."
     )
-    return Graph(nodes, notes=(note,))
+    return Graph(nodes, warnings=(warning,))

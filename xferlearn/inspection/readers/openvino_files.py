@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 from xferlearn.inspection.arithmetic import affine_of
 from xferlearn.inspection.embedded import KEY
 from xferlearn.inspection.layers import Graph, Node, Shape, role_of
-from xferlearn.inspection.model_folder import BundleMetadata, parse_metadata
+from xferlearn.inspection.model_folder import ModelMetadata, parse_metadata
 from xferlearn.inspection.opening import open_view
 from xferlearn.inspection.readers.frozen_graph import node_limit
 from xferlearn.inspection.readers.wire import MalformedError, View
@@ -36,7 +36,7 @@ def is_openvino(head: bytes) -> bool:
     return head.lstrip().startswith((b"<?xml", b"<net ")) and b"<net " in head
 
 
-def read_openvino(path: Path) -> tuple[Graph, BundleMetadata | None]:
+def read_openvino(path: Path) -> tuple[Graph, ModelMetadata | None]:
     """Reads an OpenVINO `.xml`, and what `export` stated in it.
 
     Raises:

@@ -82,13 +82,13 @@ def read_saved_model(data: View) -> Graph:
     nodes = _unfold(meta, budget, node_limit(len(data)))
     graph = replace(build_graph(nodes, budget), producer=meta.version)
     if not named:
-        note = "The SavedModel has no signature: inputs and outputs are told from its graph."
-        return replace(with_ends(graph), notes=(note,))
+        warning = "The SavedModel has no signature: inputs and outputs are told from its graph."
+        return replace(with_ends(graph), warnings=(warning,))
     chosen = (preferred or named)[0]
     graph = _without_call_names(_with_signature(graph, meta.signatures[chosen], budget))
     others = ", ".join(name for name in named if name != chosen)
-    note = f"Signature {chosen!r} is shown; there is also {others}." if others else ""
-    return replace(graph, notes=(note,) if note else ())
+    warning = f"Signature {chosen!r} is shown; there is also {others}." if others else ""
+    return replace(graph, warnings=(warning,) if warning else ())
 
 
 def _read_meta_graph(view: View, budget: Budget, most: int) -> MetaGraph:

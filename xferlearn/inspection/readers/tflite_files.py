@@ -70,7 +70,7 @@ def read_tflite(data: View) -> Graph:
     inputs = tuple(reader.made[index] for index in starts)
     outputs = tuple(dict.fromkeys(reader.made[index] for index in ends if index in reader.made))
     named = _signature(model, reader)
-    note = f"Only the first of {len(subgraphs)} subgraphs is shown."
+    warning = f"Only the first of {len(subgraphs)} subgraphs is shown."
     return Graph(
         nodes,
         inputs,
@@ -78,7 +78,7 @@ def read_tflite(data: View) -> Graph:
         producer=model.text(3, 200),
         input_names={name: named[0][name] for name in inputs if name in named[0]},
         output_names={name: named[1][name] for name in outputs if name in named[1]},
-        notes=(note,) if len(subgraphs) > 1 else (),
+        warnings=(warning,) if len(subgraphs) > 1 else (),
     )
 
 

@@ -35,7 +35,7 @@ class State:
         key: str,
         model: "keras.Model",
         keeper: Any,
-        on_error: Callable[[str], None],
+        on_warning: Callable[[str], None],
     ) -> None:
         """Names the file, and reads and writes nothing.
 
@@ -44,10 +44,10 @@ class State:
             key: what the state belongs to; another one's is passed over.
             model: built and compiled.
             keeper: the callback of `best_keeper`.
-            on_error: called once where the file can't be written; training goes on.
+            on_warning: called once where the file can't be written; training goes on.
         """
         self._path, self._key, self._model, self.keeper = path, key, model, keeper
-        self._on_error = on_error
+        self._on_error = on_warning
         self.writable = True
 
     def restore(self) -> int:

@@ -101,7 +101,7 @@ def fine_tune(
     state_path: Path,
     *,
     run_dir: Path | None = None,
-    on_error: Callable[[str], None] = lambda problem: None,
+    on_warning: Callable[[str], None] = lambda problem: None,
 ) -> FineTuned:
     """Trains the layers that `config.unfreeze` names, and the head, on views of the photos.
 
@@ -116,7 +116,7 @@ def fine_tune(
         fitted: the head on it, which stays as it is.
         state_path: file for what a killed run left; the caller's to remove once all is saved.
         run_dir: folder of the run; charts go to `fine_tuning` in it.
-        on_error: called with what could not be written, and with photos that went away.
+        on_warning: called with what could not be written, and with photos that went away.
 
     Raises:
         UserError: when there are no such layers, or training diverges.
@@ -153,7 +153,7 @@ def fine_tune(
         )
         model.optimizer.build(model.trainable_variables)
         keeper = best_keeper(patience=config.fine_tune_epochs)
-        state = State(state_path, _key(config, prepared, fitted), model, keeper, on_error)
+        state = State(state_path, _key(config, prepared, fitted), model, keeper, on_warning)
         resumed = state.restore()
     failures: list[Exception] = []
     batches = training_batches(
@@ -169,7 +169,7 @@ def fine_tune(
         _bar(resumed * steps, config.fine_tune_epochs * steps),
     ]
     if run_dir is not None:
-        callbacks.append(summaries.scalars_callback(run_dir / "fine_tuning", on_error=on_error))
+        callbacks.append(summaries.scalars_callback(run_dir / "fine_tuning", on_warning=on_warning))
     if resumed < config.fine_tune_epochs:
         try:
             model.fit(
@@ -200,7 +200,7 @@ def fine_tune(
     if not left.manifest.indices(VALIDATION):
         raise no_photos("validation")
     if gone := set(manifest.photos) - set(left.manifest.photos):
-        on_error(
+        on_warning(
             f"The fine-tuned model was compared without {len(gone)} of {len(manifest.photos)}"
             f" photos, which changed or went away meanwhile, such as"
             f" {min(photo.name for photo in gone)}."
