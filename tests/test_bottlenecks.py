@@ -115,13 +115,13 @@ def test_the_folder_tells_its_space_to_a_reader(tmp_path: Path) -> None:
 def test_shards_are_committed_when_they_are_full_or_old(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bottlenecks, "ROWS_A_SHARD", 4)
+    monkeypatch.setattr(bottlenecks, "ROWS_PER_SHARD", 4)
     store = BottleneckStore(tmp_path, SPACE)
     with store.writer() as writer:
         for number in range(6):
             writer.add(key(number), vector(number))
         assert len(BottleneckStore(tmp_path, SPACE)) == 4
-        monkeypatch.setattr(bottlenecks, "SECONDS_A_SHARD", 0.0)
+        monkeypatch.setattr(bottlenecks, "SECONDS_PER_SHARD", 0.0)
         writer.add(key(6), vector(6))
         assert len(BottleneckStore(tmp_path, SPACE)) == 7
     check(store, range(7))
@@ -147,7 +147,7 @@ WRITER = """
 import sys, time
 sys.path[:0] = {paths!r}
 from test_bottlenecks import *
-bottlenecks.ROWS_A_SHARD = 5
+bottlenecks.ROWS_PER_SHARD = 5
 store = BottleneckStore({root!r}, SPACE)
 with store.writer() as writer:
     for number in range({first}, {last}):
@@ -334,7 +334,7 @@ def test_a_folder_that_can_not_be_written_to_is_named(
 def test_a_full_disk_is_one_line_and_keeps_what_was_committed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bottlenecks, "ROWS_A_SHARD", 4)
+    monkeypatch.setattr(bottlenecks, "ROWS_PER_SHARD", 4)
     BottleneckStore(tmp_path, SPACE)
     written = iter(range(2))
 

@@ -26,13 +26,14 @@ from tensorboard.backend.event_processing.plugin_event_multiplexer import EventM
 from werkzeug.test import Client
 
 import xferlearn.dashboard
-from xferlearn.config import ImageConfig, TrainConfig
+from xferlearn.config import TrainConfig
 from xferlearn.dashboard import REPORT_TAG
 from xferlearn.dashboard.summary import _blob_sequence, write_report, write_transfer_summary
 from xferlearn.dashboard.thumbnails import choose_photos, read_thumbnails
 from xferlearn.metrics import evaluate_predictions
+from xferlearn.photos.files import read_image_dir
+from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import SPLITS, TEST, TRAIN, VALIDATION, Manifest, Photo
-from xferlearn.photos.sources import read_image_dir
 from xferlearn.summaries.events import EventWriter
 from xferlearn.summaries.record import RunRecord
 from xferlearn.training import job as training
@@ -337,7 +338,7 @@ def test_wrong_photos_come_first_the_surest_leading():
         *("1.jpg", "4.jpg", "0.jpg"),  # right: of each cell the least sure, then the next
     ]
     assert [round(choice.score, 1) for choice in choices] == [0.9, 0.7, 0.6, 0.6, 0.8, 0.9]
-    capped = choose_photos(manifest, probabilities, most_a_cell=1)
+    capped = choose_photos(manifest, probabilities, most_per_cell=1)
     assert [choice.photo.name for choice in capped] == ["3.jpg", "6.jpg", "1.jpg", "4.jpg"]
     assert choose_photos(manifest, probabilities, most_in_all=2) == choices[:2]
     assert choose_photos(manifest, {}) == []
@@ -350,11 +351,11 @@ def test_changed_and_missing_photos_are_left_out(make_photo_dir, photo_bytes):
     photos = tuple(Photo(digest, name[0] == "r", name) for name, digest in digests.items())
     manifest = Manifest(("blue", "red"), photos, (TEST,) * 6)
     choices = choose_photos(manifest, {TEST: np.full((6, 2), 0.5)})
-    assert len(read_thumbnails(source, choices, ImageConfig())) == 6
+    assert len(read_thumbnails(source, choices, PhotoLimits())) == 6
     (root / "blue" / "0000.jpg").unlink()
     (root / "red" / "0001.jpg").write_bytes(photo_bytes("green", 7))
     left = {
-        thumbnail.choice.photo.name for thumbnail in read_thumbnails(source, choices, ImageConfig())
+        thumbnail.choice.photo.name for thumbnail in read_thumbnails(source, choices, PhotoLimits())
     }
     assert left == digests.keys() - {"blue/0000.jpg", "red/0001.jpg"}
 

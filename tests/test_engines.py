@@ -9,7 +9,7 @@ import pytest
 
 from xferlearn.backbones import load_backbone
 from xferlearn.bottlenecks import engines
-from xferlearn.bottlenecks.engines import Engine, EnginePlan, ParityError, build_engine, planning
+from xferlearn.bottlenecks.engines import Engine, EnginePlan, build_engine, planning
 from xferlearn.bottlenecks.engines.parity import BOUNDS
 from xferlearn.bottlenecks.engines.requests import REQUEST_SIZE, side_by_side
 from xferlearn.errors import UserError
@@ -284,38 +284,6 @@ def test_bottlenecks_of_nothing_but_zeros_can_be_compared(pixels) -> None:
     zero = toy(np.zeros_like)
     assert engines.measure_parity(zero, zero, pixels).passed
     assert not engines.measure_parity(toy(), zero, pixels).passed
-
-
-def test_a_wrong_engine_returns_nothing_and_is_reported(pixels) -> None:
-    reports: list[engines.Parity] = []
-    engine = engines.checked(toy(lambda x: x[:, ::-1]), toy, reports.append)
-    for attempt in (1, 2):
-        with pytest.raises(ParityError, match="openvino float32 differs") as caught:
-            engine.run(pixels)
-        assert caught.value.parity is reports[-1]
-        assert len(reports) == attempt
-    assert not reports[0].passed
-
-
-def test_a_right_engine_is_compared_once(pixels) -> None:
-    reports: list[engines.Parity] = []
-    made: list[Engine] = []
-
-    def reference() -> Engine:
-        made.append(toy())
-        return made[-1]
-
-    engine = engines.checked(toy(), reference, reports.append)
-    assert (engine.name, engine.precision) == ("openvino", "float32")
-    assert made == []
-    threads = [threading.Thread(target=engine.run, args=(pixels,)) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    np.testing.assert_array_equal(engine.run(pixels), toy().run(pixels))
-    assert len(made) == len(reports) == 1
-    assert reports[0].passed
 
 
 def test_another_network_does_not_pass(built, pixels) -> None:

@@ -24,7 +24,7 @@ from xferlearn.exports.proof import Reference, Speed, prove
 from xferlearn.exports.report import ExportRow, write_report
 from xferlearn.inspection.embedded import NODE
 from xferlearn.model_folder import RecordedPhoto, read_model_folder
-from xferlearn.photos import sources
+from xferlearn.photos import files
 from xferlearn.predictors import Predictor
 
 pytestmark = pytest.mark.filterwarnings(
@@ -297,13 +297,13 @@ def test_a_missing_photo_costs_one_search(model_dir, photo_dir, tmp_path, monkey
         gone = next(photo for photo in photos if photo.split == split)
         (tmp_path / "photos" / gone.name).unlink()
     reads = collections.Counter()
-    read = sources._read_file
+    read = files._read_file
 
     def counted(path):
         reads[path] += 1
         return read(path)
 
-    monkeypatch.setattr(sources, "_read_file", counted)
+    monkeypatch.setattr(files, "_read_file", counted)
     proof, calibration = export_photos(model_folder, 500, str(tmp_path / "photos"), calibrate=200)
     assert len(proof.missing) == 1
     assert sum(1 for _ in calibration()) == sum(photo.split == "train" for photo in photos) - 1
@@ -318,7 +318,7 @@ def test_photos_of_a_dataset(model_dir, photo_dir, monkeypatch):
 
     def open_dataset(name, data_dir):
         asked.append((name, data_dir))
-        return xferlearn.photos.sources.read_image_dir(str(photo_dir))
+        return xferlearn.photos.files.read_image_dir(str(photo_dir))
 
     monkeypatch.setattr(photos_module, "open_dataset", open_dataset)
     assert len(export_photos(read_model_folder(model_dir), 5)[0].names) == 5

@@ -15,15 +15,17 @@ from xferlearn.bottlenecks.compute import Extraction, extract
 from xferlearn.bottlenecks.engines import Engine
 from xferlearn.bottlenecks.space import FeatureSpace
 from xferlearn.bottlenecks.store import BottleneckStore
-from xferlearn.config import ImageConfig
 from xferlearn.errors import UserError
 from xferlearn.photos import decoding, reading
 from xferlearn.photos.decoding import decoded_batches
+from xferlearn.photos.files import FileSource, read_image_dir
+from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import BadPhoto
 from xferlearn.photos.reading import Loaded, load_photos
-from xferlearn.photos.sources import Entry, FileSource, read_image_dir
+from xferlearn.photos.sources import Entry
 
 SIZE = 32
+LIMITS = PhotoLimits()
 PhotoBytes = Callable[..., bytes]
 MakePhotoDir = Callable[..., Path]
 
@@ -71,7 +73,8 @@ def run(
 ) -> tuple[Extraction, BottleneckStore, ToyEngine]:
     engine = engine or ToyEngine()
     store = BottleneckStore(root, space())
-    return extract(source, store, engine, ImageConfig(**settings)), store, engine
+    limits = PhotoLimits(**settings)
+    return extract(source.entries(), store, engine, limits, count=source.count), store, engine
 
 
 @pytest.fixture(autouse=True, params=["decoded now", "in a pipeline"])
@@ -411,11 +414,11 @@ class CountingSource(BytesSource):
 def test_what_is_read_ahead_is_bounded_in_photos_and_bytes(
     photo_bytes: PhotoBytes, monkeypatch: pytest.MonkeyPatch, size: int, most: int
 ) -> None:
-    monkeypatch.setattr(reading, "_UNREAD_A_THREAD", 1000)
+    monkeypatch.setattr(reading, "_UNREAD_PER_THREAD", 1000)
     source = CountingSource((photo_bytes("red", 0, size=(24, 24)),) * 600, size=size)
     assert (reading.READ_AHEAD_PHOTOS, reading.READ_AHEAD_BYTES) == (256, 64 * 2**20)
     ahead = []
-    for taken, _ in enumerate(load_photos(source, SIZE, ImageConfig())):
+    for taken, _ in enumerate(load_photos(source.entries(), SIZE, LIMITS)):
         ahead.append(len(source.read) - taken - 1)
     assert taken == 599
     assert max(ahead) <= most
@@ -425,7 +428,7 @@ def test_what_is_read_ahead_is_bounded_in_photos_and_bytes(
 def test_leaving_early_stops_reading(photo_bytes: PhotoBytes) -> None:
     source = CountingSource((photo_bytes("red", 0, size=(24, 24)),) * 5000)
     before = threading.active_count()
-    for _ in load_photos(source, SIZE, ImageConfig()):
+    for _ in load_photos(source.entries(), SIZE, LIMITS):
         break
     assert len(source.read) < 300
     assert threading.active_count() <= before + 1
@@ -433,11 +436,11 @@ def test_leaving_early_stops_reading(photo_bytes: PhotoBytes) -> None:
 
 def test_known_photos_are_not_prepared(photo_bytes: PhotoBytes) -> None:
     data = photo_bytes("red", 0)
-    (item,) = load_photos(BytesSource((data,)), SIZE, ImageConfig(), lambda digest: True)
+    (item,) = load_photos(BytesSource((data,)).entries(), SIZE, LIMITS, lambda digest: True)
     assert item.image is None
     assert item.problem is None
     assert item.photo.digest == hashlib.sha256(data).digest()
-    (item,) = load_photos(BytesSource((data,)), SIZE, ImageConfig())
+    (item,) = load_photos(BytesSource((data,)).entries(), SIZE, LIMITS)
     assert item.image is not None
 
 
@@ -445,8 +448,8 @@ def test_decoded_batches_keep_order_and_free_the_bytes(photo_bytes: PhotoBytes) 
     colours = ["red", "green", "blue"]
     photos = [photo_bytes(colours[n % 3], n, size=(150, 100)) for n in range(50)]
     photos[10] = photos[10][:-400]
-    loaded = load_photos(BytesSource(tuple(photos)), SIZE, ImageConfig())
-    batches = list(decoded_batches(loaded, SIZE, ImageConfig(), batch_size=16))
+    loaded = load_photos(BytesSource(tuple(photos)).entries(), SIZE, LIMITS)
+    batches = list(decoded_batches(loaded, SIZE, LIMITS, batch_size=16))
     items = [item for batch in batches for item in batch.photos]
     assert [item.entry.name for item in items] == [f"photo{n}" for n in range(50) if n != 10]
     assert all(item.image is None for item in items)
@@ -476,13 +479,13 @@ def test_what_grows_when_it_is_read_counts_as_what_it_has_become(
 ) -> None:
     give_cores(2)
     photo = photo_bytes("red", 0, size=(70, 70), form="PNG", mode="P")
-    (item,) = load_photos(BytesSource((photo,)), SIZE, ImageConfig())
+    (item,) = load_photos(BytesSource((photo,)).entries(), SIZE, LIMITS)
     pixels = len(item.image.data)
     assert pixels > 2 * len(photo)
     monkeypatch.setattr(reading, "READ_AHEAD_BYTES", 10 * pixels)
     source = CountingSource((photo,) * 300, size=len(photo))
     ahead = []
-    for taken, _ in enumerate(load_photos(source, SIZE, ImageConfig())):
+    for taken, _ in enumerate(load_photos(source.entries(), SIZE, LIMITS)):
         ahead.append(len(source.read) - taken - 1)
     # Ten that are read, and those that the two threads are at or are to do next.
     assert max(ahead) <= 10 + 2 * 4
@@ -495,8 +498,8 @@ def test_a_photo_that_breaks_off_is_told_why_in_every_way_to_see_it(
 ) -> None:
     whole = photo_bytes("red", 0, size=(40, 400))
     cut = whole[: len(whole) * 8 // 10]  # below what the centre crop sees
-    loaded = load_photos(BytesSource((whole, cut)), SIZE, ImageConfig())
-    batches = list(decoded_batches(loaded, SIZE, ImageConfig(), resize=resize))
+    loaded = load_photos(BytesSource((whole, cut)).entries(), SIZE, LIMITS)
+    batches = list(decoded_batches(loaded, SIZE, LIMITS, resize=resize))
     problems = [item.problem for batch in batches for item in batch.failed]
     assert sum(len(batch.photos) for batch in batches) == (2 if resize == "crop" else 1)
     assert not problems if resize == "crop" else "can't be decoded" in problems[0]

@@ -1,5 +1,6 @@
 """Fine-tuning through its public surface: `xferlearn train --unfreeze`, its files, and the kill."""
 
+import hashlib
 import itertools
 import json
 import os
@@ -16,9 +17,10 @@ import xferlearn
 from xferlearn.backbones import weights_digest
 from xferlearn.cli import main
 from xferlearn.config import TrainConfig
+from xferlearn.photos.files import read_image_dir
 from xferlearn.photos.headers import prepare
+from xferlearn.photos.manifest import Photo
 from xferlearn.photos.pixels import decode_pixels
-from xferlearn.photos.sources import read_image_dir
 from xferlearn.training.finetuning import select_layers
 from xferlearn.training.finetuning.photos import training_batches
 from xferlearn.training.finetuning.state import State
@@ -261,7 +263,7 @@ def test_several_devices_share_the_batches(settings) -> None:
 import tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-from xferlearn.finetuning import tuning
+from xferlearn.training.finetuning import tuning
 tuning.distribution = lambda: tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 import xferlearn
 result = xferlearn.train(**{settings!r})
@@ -321,8 +323,8 @@ def test_photos_that_go_away_meanwhile_are_left_out_of_both_sides(
     settings |= {"overwrite": True}
     assert main(words(settings)) == 0
     shown = capsys.readouterr()
-    assert "compared without 3 of 60 photos, which changed or went away" in shown.err
-    assert f"such as {min(gone)}." in shown.err
+    assert "compared without 3 of 60 photos, which changed or were removed" in shown.err
+    assert f"e.g. {min(gone)}." in shown.err
     metadata = json.loads((Path(settings["model_dir"]) / "metadata.json").read_text())
     tuning = metadata["fine_tuning"]
     held = len(photos.indices("validation")) - 1
@@ -348,7 +350,7 @@ def test_where_all_photos_go_away_it_ends_in_one_line_and_can_go_on(
     assert main(words(settings)) == 1
     line = capsys.readouterr().err.splitlines()[-1]
     kind = {"train": "training"}.get(split, split)
-    assert line.startswith(f"xferlearn: No {kind} photo can be read any more.")
+    assert line.startswith(f"xferlearn: None of the {kind} photos can be read any more.")
     for name, data in kept.items():
         (own_photos / name).write_bytes(data)
     after_first_pass(lambda: None)
@@ -376,14 +378,22 @@ def test_what_killed_writers_left_is_cleared_away(tmp_path) -> None:
     assert new.exists()
 
 
-def test_it_learns_from_no_photo_that_went_away(settings, own_photos) -> None:
+def test_it_learns_from_no_photo_that_was_removed_or_changed(
+    settings, own_photos, photo_bytes
+) -> None:
     source = read_image_dir(str(own_photos))
-    labels = {entry.name: entry.label for entry in source.entries()}
-    for name in list(labels)[:50]:
-        (own_photos / name).unlink()
+    photos = [
+        Photo(hashlib.sha256(entry.read()).digest(), entry.label, entry.name)
+        for entry in source.entries()
+    ]
+    for photo in photos[:40]:
+        (own_photos / photo.name).unlink()
+    for photo in photos[40:50]:
+        (own_photos / photo.name).write_bytes(photo_bytes("white"))
     config = TrainConfig.of(settings)
-    batches = training_batches(config, source, labels, 32, 0, failures := [])
+    batches = training_batches(config, source, photos, 32, 0, failures := [])
     passes = list(itertools.islice(batches.as_numpy_iterator(), 3))
     assert [len(pixels) for pixels, _ in passes] == [10, 10, 10]
     assert all((pixels.max(axis=(1, 2, 3)) > 0).all() for pixels, _ in passes)
+    assert all((pixels.mean(axis=(1, 2, 3)) < 200).all() for pixels, _ in passes), "one is white"
     assert not failures

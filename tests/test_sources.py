@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from xferlearn.errors import UserError
-from xferlearn.photos.sources import FileSource, read_files, read_image_dir
+from xferlearn.photos.files import FileSource, read_files, read_image_dir
 
 
 def touch(root: Path, *names: str) -> Path:
@@ -168,7 +168,7 @@ def test_a_file_instead_of_a_folder(tmp_path: Path) -> None:
 
 def test_photos_without_class_folders(tmp_path: Path) -> None:
     touch(tmp_path, "1.jpg", "2.jpg", "3.jpg")
-    with pytest.raises(UserError, match=r"holds photos but no sub-folders.*such as .*daisy"):
+    with pytest.raises(UserError, match=r"holds photos but no sub-folders.*e\.g\. .*daisy"):
         read_image_dir(str(tmp_path))
 
 

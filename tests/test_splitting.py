@@ -256,7 +256,7 @@ def test_more_than_half_unreadable_stops_and_names_one() -> None:
     photos = photos_of(30) + photos_of(30, label=1)
     with pytest.raises(
         UserError,
-        match=r"More than half of class 'b' can't be read: 31 of 61 photos, such as b/0.jpg"
+        match=r"More than half of class 'b' can't be used: 31 of 61 photos, e.g. b/0.jpg"
         r" \(the file is empty\)",
     ):
         build_manifest(("a", "b"), photos, bad)

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from xferlearn.config import ImageConfig
 from xferlearn.metrics import Evaluation, evaluate_predictions
+from xferlearn.photos.files import FileSource, read_image_dir
+from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import Photo
-from xferlearn.photos.sources import FileSource, read_image_dir
 from xferlearn.summaries import pixels as pixels_module
 from xferlearn.summaries.drawing import (
     CARD_WIDTH,
@@ -154,7 +154,7 @@ def test_chosen_photos_are_read_and_no_others(photo_dir, wrap):
     photos = _photos(source)
     chosen = [photos[0], photos[40], photos[89]]
     gone = dataclasses.replace(photos[1], digest=b"changed".ljust(32))
-    found = read_pixels(wrap(source), [*chosen, gone], 24, ImageConfig())
+    found = read_pixels(wrap(source), [*chosen, gone], 24, PhotoLimits())
     assert set(found) == {photo.digest for photo in chosen}
     for photo in chosen:
         assert found[photo.digest].shape == (24, 24, 3)
@@ -169,5 +169,5 @@ def test_a_large_dataset_is_not_read_to_its_end(photo_dir, monkeypatch):
     photos = _photos(source)
     first = next(source.entries()).size
     monkeypatch.setattr(pixels_module, "MOST_BYTES_PASSED", 5 * first)
-    found = read_pixels(Stream(source), [photos[0], photos[80]], 24, ImageConfig())
+    found = read_pixels(Stream(source), [photos[0], photos[80]], 24, PhotoLimits())
     assert set(found) == {photos[0].digest}

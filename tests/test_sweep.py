@@ -1,6 +1,7 @@
 """`xferlearn sweep` through its command line, its files, and what TensorBoard reads of them."""
 
 import csv
+import dataclasses
 import functools
 import json
 import shlex
@@ -14,12 +15,14 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import xferlearn
+from xferlearn.bottlenecks.engines import build_engine
 from xferlearn.cli import main
 from xferlearn.config import TrainConfig
 from xferlearn.errors import UserError, XferlearnError
 from xferlearn.experiments.outcomes import Outcome, difference, share
 from xferlearn.experiments.rates import measure_rates
-from xferlearn.photos.sources import read_image_dir
+from xferlearn.photos.files import read_image_dir
+from xferlearn.photos.limits import PhotoLimits
 from xferlearn.training.fit import load_backbone_of, prepare
 
 pytestmark = pytest.mark.filterwarnings(
@@ -454,7 +457,9 @@ print(*seen)
     assert all(device.endswith("CPU:1") for device in devices)
 
 
-def test_photos_that_went_away_are_not_counted_in_the_rates(make_photo_dir, bottlenecks, tmp_path):
+def test_photos_that_were_removed_are_not_counted_in_the_rates(
+    make_photo_dir, bottlenecks, tmp_path, monkeypatch
+):
     root = make_photo_dir({"red": 20, "blue": 20})
     config = TrainConfig(
         image_dir=str(root),
@@ -470,10 +475,16 @@ def test_photos_that_went_away_are_not_counted_in_the_rates(make_photo_dir, bott
     for path in [*root.glob("red/*"), *root.glob("blue/*")][:35]:
         path.unlink()
     seen = []
-    run = prepared.features.run
-    prepared.features.run = lambda pixels: seen.append(len(pixels)) or run(pixels)
-    assert measure_rates(prepared, config) is not None
+
+    def watched(*args):
+        engine = build_engine(*args)
+        run = engine.run
+        return dataclasses.replace(engine, run=lambda x: seen.append(len(x)) or run(x))
+
+    monkeypatch.setattr("xferlearn.experiments.rates.build_engine", watched)
+    limits = PhotoLimits.of(config)
+    assert measure_rates(prepared, limits) is not None
     assert set(seen) == {5}
     for path in root.glob("*/*"):
         path.unlink()
-    assert measure_rates(prepared, config) is None
+    assert measure_rates(prepared, limits) is None

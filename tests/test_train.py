@@ -163,7 +163,7 @@ def test_second_run_computes_nothing(train, photo_dir, tmp_path, monkeypatch):
     def no_network(*args):
         raise AssertionError("the backbone was called")
 
-    monkeypatch.setattr("xferlearn.bottlenecks.features.build_engine", no_network)
+    monkeypatch.setattr("xferlearn.bottlenecks.settling.build_engine", no_network)
     code, out, _ = train(f"--image_dir={photo_dir}", "--overwrite")
     assert code == 0
     assert "90 cached, 0 computed" in out
@@ -372,7 +372,7 @@ def test_mostly_unreadable_class_stops(train, photo_dir, tmp_path):
         path.write_bytes(b"gone")
     code, _, err = train(f"--image_dir={copy}")
     assert code == 2
-    assert "More than half of class 'blue' can't be read: 16 of 30" in err
+    assert "More than half of class 'blue' can't be used: 16 of 30" in err
 
 
 def test_synset_folders_get_readable_names(train, make_photo_dir, tmp_path):
@@ -398,17 +398,17 @@ def test_killed_run_keeps_its_shards(make_photo_dir, tmp_path):
     # Small shards and a slow network, so that there is a middle to be killed in.
     code = (
         "import sys, time\n"
-        "from xferlearn import bottlenecks, features\n"
+        "from xferlearn.bottlenecks import settling, store\n"
         "from xferlearn.cli import main\n"
-        "bottlenecks.ROWS_A_SHARD = 32\n"
-        "build = features.build_engine\n"
+        "store.ROWS_PER_SHARD = 32\n"
+        "build = settling.build_engine\n"
         "def slow(*args):\n"
         "    engine = build(*args)\n"
         "    def run(pixels):\n"
         "        time.sleep(0.4)\n"
         "        return engine.run(pixels)\n"
         "    return type(engine)(engine.name, engine.precision, run)\n"
-        "features.build_engine = slow\n"
+        "settling.build_engine = slow\n"
         "main(['train', *sys.argv[1:]])\n"
     )
     process = subprocess.Popen([sys.executable, "-c", code, *flags], stderr=subprocess.DEVNULL)

@@ -1,10 +1,11 @@
 """Views: which part of a photo is seen, that they repeat, and training on them."""
 
 import dataclasses
+import hashlib
 import io
 import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +16,15 @@ from PIL import Image, ImageOps
 from xferlearn.bottlenecks.space import FeatureSpace
 from xferlearn.bottlenecks.store import BottleneckStore
 from xferlearn.cli import main
-from xferlearn.config import ImageConfig, TrainConfig
+from xferlearn.config import TrainConfig
 from xferlearn.photos.decoding import decoded_batches
+from xferlearn.photos.files import read_image_dir
 from xferlearn.photos.headers import prepare
-from xferlearn.photos.manifest import SPLITS, TRAIN
+from xferlearn.photos.limits import PhotoLimits
+from xferlearn.photos.manifest import SPLITS, TRAIN, Photo
 from xferlearn.photos.pixels import decode_pixels
 from xferlearn.photos.reading import load_photos
-from xferlearn.photos.sources import Entry, Selection, read_image_dir
+from xferlearn.photos.selecting import pick_photos
 from xferlearn.photos.views import CROP_FRACTION, PLAIN, Augmentation, View
 
 pytestmark = pytest.mark.filterwarnings(
@@ -30,6 +33,7 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 SIZE = 64
+LIMITS = PhotoLimits()
 FULL = Augmentation(flip_left_right=True, random_crop=15, random_scale=30, random_brightness=20)
 FLIP = Augmentation(flip_left_right=True)
 DIGESTS = [bytes([number]) * 32 for number in range(40)]
@@ -299,33 +303,22 @@ def test_a_small_window_of_a_large_photo_is_sharp() -> None:
 
 def test_selected_views_are_read_in_order_and_decoded_as_drawn(make_photo_dir) -> None:
     source = read_image_dir(str(make_photo_dir({"red": 4, "blue": 4}, size=(160, 120))))
-    names = {"red/0001.jpg", "blue/0003.jpg"}
-    chosen = Selection(source, names, FULL, range(1, 4))
-    assert chosen.count == 6
-    assert chosen.labels == source.labels
-    entries = list(chosen.entries())
+    photos = [
+        Photo(hashlib.sha256(entry.read()).digest(), entry.label, entry.name)
+        for entry in source.entries()
+        if entry.name in ("red/0001.jpg", "blue/0003.jpg")
+    ]
+    entries = list(pick_photos(source, photos, augmentation=FULL, numbers=range(1, 4)))
     assert [entry.name for entry in entries] == ["blue/0003.jpg"] * 3 + ["red/0001.jpg"] * 3
     assert [entry.view for entry in entries] == [(FULL, 1), (FULL, 2), (FULL, 3)] * 2
-    loaded = load_photos(chosen, SIZE, ImageConfig())
-    (batch,) = decoded_batches(loaded, SIZE, ImageConfig(), views=True)
+    (batch,) = decoded_batches(load_photos(entries, SIZE, LIMITS), SIZE, LIMITS, views=True)
     assert len(batch.photos) == 6
     for item, pixels in zip(batch.photos, batch.pixels, strict=True):
         data = item.entry.read()
-        plain = next(load_photos(OneEntry(dataclasses.replace(item.entry, view=None)), SIZE,
-                                 ImageConfig()))  # fmt: skip
-        view = FULL.view(plain.digest, item.entry.view[1])
-        assert item.digest == view.key(plain.digest)
+        digest = hashlib.sha256(data).digest()
+        view = FULL.view(digest, item.entry.view[1])
+        assert item.digest == view.key(digest)
         np.testing.assert_array_equal(pixels, seen(data, view, smallest=FULL.smallest_window))
-
-
-@dataclasses.dataclass(frozen=True)
-class OneEntry:
-    entry: Entry
-    labels: tuple[str, ...] = ()
-    count: int = 1
-
-    def entries(self) -> Iterator[Entry]:
-        yield self.entry
 
 
 # Settings and training ------------------------------------------------------------------------
@@ -409,7 +402,7 @@ def test_only_training_photos_are_seen_in_views_and_each_once(
     def refuse(*args: object) -> None:
         raise AssertionError("the network was called for")
 
-    monkeypatch.setattr("xferlearn.bottlenecks.features.build_engine", refuse)
+    monkeypatch.setattr("xferlearn.bottlenecks.settling.build_engine", refuse)
     again, out = train(*flags)
     assert "90 cached, 0 computed" in out
     assert again["metrics"] == metadata["metrics"]
@@ -453,7 +446,7 @@ def test_a_photo_that_is_broken_in_some_views_only_is_named_and_the_rest_is_lear
     assert main(["train", *words]) == 0
     (line,) = [one for one in capsys.readouterr().err.splitlines() if "views" in one]
     assert line.startswith("warning: The head learns without ")
-    assert "such as of red/cut" in line
+    assert "e.g. those of red/cut" in line
     assert "can't be decoded" in line
     assert main(["train", *words, "--overwrite", "--on_bad_image=fail"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
@@ -465,4 +458,4 @@ def test_a_curve_tells_of_missing_views_once(broken_below: Path, run_tiny) -> No
     code, _, err = run_tiny("curve", *flags)
     assert code == 0
     (line,) = [one for one in err.splitlines() if "views" in one]
-    assert "such as of red/cut" in line
+    assert "e.g. those of red/cut" in line

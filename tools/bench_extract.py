@@ -29,12 +29,14 @@ from xferlearn.bottlenecks.engines import Engine, EnginePlan, build_engine
 from xferlearn.bottlenecks.engines.planning import has_bfloat16, openvino_installed
 from xferlearn.bottlenecks.space import feature_space
 from xferlearn.bottlenecks.store import BottleneckStore
-from xferlearn.config import DEFAULT_BACKBONE, ImageConfig
+from xferlearn.config import DEFAULT_BACKBONE
 from xferlearn.errors import XferlearnError
 from xferlearn.photos import decoding, reading
 from xferlearn.photos.decoding import BATCH_SIZE
+from xferlearn.photos.files import FileSource, read_image_dir
+from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.pixels import resize_pixels
-from xferlearn.photos.sources import Entry, FileSource, read_image_dir
+from xferlearn.photos.sources import Entry
 from xferlearn.system.runtime import core_count, start_tensorflow
 from xferlearn.system.tables import format_table
 
@@ -51,27 +53,19 @@ _PHOTOS = flags.DEFINE_integer(
 )
 flags.mark_flag_as_required("image_dir")
 
-LIMITS = ImageConfig()
+LIMITS = PhotoLimits()
 # Pillow's default, and what cameras write: the more data, the less there is to be left out.
 _QUALITIES = (75, 90)
 
 
-@dataclasses.dataclass(frozen=True)
-class RepeatedSource:
-    """The photos of a folder over and over; bytes behind the end make each one new."""
-
-    files: FileSource
-    count: int
-    labels: tuple[str, ...] = ()
-
-    def entries(self) -> Iterator[Entry]:
-        """Yields `count` photos that no two runs of this script share."""
-        salt = os.urandom(8)
-        paths = itertools.cycle(path for path, _ in self.files.files)
-        for number, path in zip(range(self.count), paths, strict=False):
-            tail = salt + number.to_bytes(8, "big")
-            size = Path(path).stat().st_size
-            yield Entry(f"{number}", 0, lambda p=path, t=tail: Path(p).read_bytes() + t, size)
+def repeated(source: FileSource, count: int) -> Iterator[Entry]:
+    """Yields a folder's photos over and over; bytes after the end make each one new to any run."""
+    salt = os.urandom(8)
+    paths = itertools.cycle(path for path, _ in source.files)
+    for number, path in zip(range(count), paths, strict=False):
+        tail = salt + number.to_bytes(8, "big")
+        size = Path(path).stat().st_size
+        yield Entry(f"{number}", 0, lambda p=path, t=tail: Path(p).read_bytes() + t, size)
 
 
 def plans() -> list[EnginePlan]:
@@ -106,11 +100,11 @@ def compare_engines(source: FileSource) -> None:
         return len(backbone.predict(dataset, verbose=0))
 
     def decode_alone() -> int:
-        photos = reading.load_photos(source, size, LIMITS)
+        photos = reading.load_photos(source.entries(), size, LIMITS)
         return sum(len(batch.photos) for batch in decoding.decoded_batches(photos, size, LIMITS))
 
     few = FileSource(source.labels, source.files[:: max(1, source.count // 256)][:256], source.root)
-    loaded = reading.load_photos(few, size, LIMITS)
+    loaded = reading.load_photos(few.entries(), size, LIMITS)
     ready = np.concatenate(
         [batch.pixels for batch in decoding.decoded_batches(loaded, size, LIMITS)]
     )
@@ -130,7 +124,7 @@ def compare_engines(source: FileSource) -> None:
             space = feature_space(backbone, plan.precision)
             with tempfile.TemporaryDirectory() as folder:
                 store = BottleneckStore(folder, space)
-                found = extraction.extract(source, store, lambda: engine, LIMITS)
+                found = extraction.extract(source.entries(), store, lambda: engine, LIMITS)
             return found.computed
 
         _, alone_warm = rates(alone, _ROUNDS.value)
@@ -170,7 +164,7 @@ def compare_decoding(source: FileSource, megapixels: float) -> None:
             large = FileSource((), tuple((str(path), 0) for path in paths) * 16)
 
             def decode(large: FileSource = large) -> int:
-                loaded = reading.load_photos(large, size, LIMITS)
+                loaded = reading.load_photos(large.entries(), size, LIMITS)
                 batches = decoding.decoded_batches(loaded, size, LIMITS)
                 return sum(len(batch.photos) for batch in batches)
 
@@ -204,8 +198,9 @@ def extract_many(source: FileSource, count: int) -> None:
     plan = plans()[-1]
     with tempfile.TemporaryDirectory() as folder:
         store = BottleneckStore(folder, feature_space(backbone, plan.precision))
+        entries = repeated(source, count)
         found = extraction.extract(
-            RepeatedSource(source, count), store, lambda: build_engine(backbone, plan), LIMITS
+            entries, store, lambda: build_engine(backbone, plan), LIMITS, count=count
         )
     print(f"{found.computed} photos, {plan.name} {plan.precision}: {found.photos_per_second:.0f}/s")
 

@@ -13,8 +13,9 @@ from xferlearn.errors import UserError
 from xferlearn.labelling import label_photos
 from xferlearn.metrics import Evaluation, Misclassified, evaluate_predictions
 from xferlearn.model_folder import read_model_folder
+from xferlearn.photos.files import read_image_dir
+from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import TRAIN, VALIDATION, BadPhoto
-from xferlearn.photos.sources import read_image_dir
 from xferlearn.predictors import model_folder_predictor
 from xferlearn.system.folders import check_outside
 from xferlearn.system.progress import progress_bar
@@ -97,7 +98,7 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
     bad: list[BadPhoto] = []
     seen = {TRAIN: 0, VALIDATION: 0}
     with progress_bar("evaluate", source.count) as bar:
-        for photo in label_photos(source, predictor, config):
+        for photo in label_photos(source.entries, predictor, PhotoLimits.of(config)):
             bar.update()
             if photo.scores is None:
                 if config.on_bad_image == "fail":

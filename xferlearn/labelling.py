@@ -1,7 +1,7 @@
 """Photos -> labels: streams any number of photos through a model, in batches and in their order."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +11,23 @@ from xferlearn.config import ImageConfig, ModelConfig
 from xferlearn.errors import UserError
 from xferlearn.model_folder import is_model_folder, read_model_folder
 from xferlearn.photos.decoding import decoded_batches
+from xferlearn.photos.files import FileSource
+from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.reading import Loaded, load_photos
-from xferlearn.photos.sources import Entry, FileSource, PhotoSource
+from xferlearn.photos.sources import Entry
 from xferlearn.predictors import Predictor, open_predictor
 
 
 @dataclasses.dataclass(frozen=True)
 class Labelled:
-    """One photo and what the model says of it.
+    """One photo and the scores that the model gives it.
 
     Attributes:
         name: the photo, as given.
-        label: index of its true class; -1 where it is not known.
-        digest: SHA-256 of its bytes; empty where it can't be read.
-        scores: float32, [classes], range [0, 1]; None where the photo can't be used.
-        problem: why not, one line.
+        label: index of its true class; -1 if it is unknown.
+        digest: SHA-256 of its bytes; empty if it can't be read.
+        scores: float32, [classes], range [0, 1]; None if the photo can't be used.
+        problem: why it can't be used, one line; None if it can.
     """
 
     name: str
@@ -43,41 +45,43 @@ class Labelled:
 
 
 def label_photos(
-    source: PhotoSource, predictor: Predictor, limits: ImageConfig
+    entries: Callable[[], Iterable[Entry]], predictor: Predictor, limits: PhotoLimits
 ) -> Iterator[Labelled]:
-    """Labels photos, one result each, in the source's order and in flat memory.
+    """Labels photos, one result each, in their order and in flat memory.
 
     Args:
-        source: the photos.
+        entries: returns the photos, as a source's `entries` does; called once more if engines have
+            to be compared on some of them first.
         predictor: the model.
         limits: caps on bytes and pixels.
+
+    Example:
+        >>> source = read_files(["photos/*.jpg"])
+        >>> for photo in label_photos(source.entries, predictor, PhotoLimits()):
+        ...     print(photo.name, photo.top(predictor.labels, 1))
     """
+    size = predictor.image_size
     order: dict[int, int] = {}
-
-    def numbered() -> Iterator[Loaded]:
-        loaded = load_photos(source, predictor.image_size, limits, predictor.knows)
-        for position, item in enumerate(loaded):
-            order[id(item.entry)] = position
-            yield item
-
     results: dict[int, Labelled] = {}
     following = 0
-    try:
-        for batch in decoded_batches(
-            numbered(), predictor.image_size, limits, resize=predictor.resize
-        ):
+    with predictor.scoring(entries, limits) as scorer:
+
+        def numbered() -> Iterator[Loaded]:
+            loaded = load_photos(entries(), size, limits, scorer.knows)
+            for position, item in enumerate(loaded):
+                order[id(item.entry)] = position
+                yield item
+
+        for batch in decoded_batches(numbered(), size, limits, resize=predictor.resize):
             good = [i for i, item in enumerate(batch.photos) if item.problem is None]
             digests = [batch.photos[i].digest for i in good]
-            scores = predictor.scores(digests, batch.pixels[good]) if good else ()
+            scores = scorer.scores(digests, batch.pixels[good]) if good else ()
             by_row = dict(zip(good, scores, strict=True))
             for row, item in enumerate([*batch.photos, *batch.failed]):
                 results[order.pop(id(item.entry))] = _labelled(item, by_row.get(row))
             while following in results:
                 yield results.pop(following)
                 following += 1
-    finally:
-        if predictor.cached is not None:
-            predictor.cached.flush()
 
 
 def _labelled(item: Loaded, scores: np.ndarray | None = None) -> Labelled:
@@ -104,7 +108,7 @@ class Classifier:
         self.labels = predictor.labels
         self.metadata = metadata
         self.predictor = predictor
-        self._limits = limits or ImageConfig()
+        self._limits = PhotoLimits.of(limits or ImageConfig())
 
     def predict(self, photos: Sequence[str | Path | bytes | np.ndarray]) -> np.ndarray:
         """Returns the probability of each label for each photo.
@@ -128,16 +132,16 @@ class Classifier:
                 arrays.append(index)
             else:
                 files.append((index, _entry(index, photo)))
-        source = _Entries(tuple(entry for _, entry in files))
+        entries = [entry for _, entry in files]
         for (index, _), labelled in zip(
-            files, label_photos(source, self.predictor, self._limits), strict=True
+            files, label_photos(lambda: entries, self.predictor, self._limits), strict=True
         ):
             if labelled.scores is None:
                 raise UserError(f"{labelled.name} can't be used: {labelled.problem}.")
             result[index] = labelled.scores
         for index in arrays:
             pixels = _resized(np.asarray(photos[index]), index, self.predictor)
-            result[index] = self.predictor.scores([b""], pixels[None])[0]
+            result[index] = self.predictor.run(pixels[None])[0]
         return result
 
     def label(
@@ -153,7 +157,7 @@ def load_classifier(model: str | Path | None = None, **settings: Any) -> Classif
 
     A SavedModel or frozen graph is a program, and loading it runs it: take it only from someone
     you trust. `predictor.warnings` says what was assumed of a model that does not tell, and
-    `predictor.later_warnings()` what went wrong since, such as an engine that was given up.
+    `predictor.later_warnings()` what went wrong since, e.g. an engine that is too inexact.
 
     Args:
         model: the folder or file.
@@ -170,19 +174,6 @@ def load_classifier(model: str | Path | None = None, **settings: Any) -> Classif
     predictor = open_predictor(config)
     ours = model is not None and is_model_folder(Path(model))
     return Classifier(predictor, read_model_folder(str(model)).metadata if ours else {}, config)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Entries:
-    items: tuple[Entry, ...]
-    labels: tuple[str, ...] = ()
-
-    @property
-    def count(self) -> int:
-        return len(self.items)
-
-    def entries(self) -> Iterator[Entry]:
-        return iter(self.items)
 
 
 def _entry(index: int, photo: str | Path | bytes) -> Entry:

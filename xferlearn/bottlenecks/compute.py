@@ -9,19 +9,19 @@ import dataclasses
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
 from xferlearn.bottlenecks.engines import Engine
 from xferlearn.bottlenecks.store import BottleneckStore
-from xferlearn.config import ImageConfig
 from xferlearn.errors import UserError
 from xferlearn.photos.decoding import DecodedBatch, decoded_batches
+from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import BadPhoto, Photo
 from xferlearn.photos.reading import Loaded, load_photos
-from xferlearn.photos.sources import PhotoSource
+from xferlearn.photos.sources import Entry
 from xferlearn.system.progress import progress_bar
 
 
@@ -30,9 +30,9 @@ class Extraction:
     """What `extract` found.
 
     Attributes:
-        photos: readable photos in the source's order; all have a bottleneck in the store.
-        bad: photos that were left out, in the source's order.
-        computed: how many bottlenecks went through the network.
+        photos: readable photos in the order of the entries; all have a bottleneck in the store.
+        bad: photos that were left out, in the same order.
+        computed: how many bottlenecks the network computed.
         cached: how many photos needed no network pass.
         seconds: wall time of the whole stage.
     """
@@ -45,7 +45,7 @@ class Extraction:
 
     @property
     def photos_per_second(self) -> float:
-        """Photos of any kind a second of this stage."""
+        """Photos per second of this stage, cached and bad ones included."""
         return (len(self.photos) + len(self.bad)) / max(self.seconds, 1e-9)
 
 
@@ -55,7 +55,7 @@ def overlapped(
     """Yields batches with their outputs, in order; the next ones are computed meanwhile.
 
     Args:
-        run: an engine's.
+        run: from pixels to outputs, as an `Engine` has it.
         batches: as `decoded_batches` yields them.
     """
     ahead: collections.deque[tuple[DecodedBatch, Future[np.ndarray] | None]] = collections.deque()
@@ -74,75 +74,82 @@ def overlapped(
 
 
 def extract(
-    source: PhotoSource,
+    entries: Iterable[Entry],
     store: BottleneckStore,
     engine: Callable[[], Engine],
-    limits: ImageConfig,
+    limits: PhotoLimits,
     *,
+    count: int | None = None,
     views: bool = False,
 ) -> Extraction:
-    """Makes sure that every readable photo of a source has its bottleneck in the store.
+    """Makes sure that every readable photo has its bottleneck in the store.
 
     Args:
-        source: the photos.
+        entries: the photos.
         store: where bottlenecks are looked up and written.
-        engine: returns the network; called only when some photo needs it.
-        limits: what to do with bad photos, and caps.
-        views: whether the source's entries are views; their photos' digests are then keys of
-            views.
+        engine: returns the network; called only if some photo needs it.
+        limits: caps on bytes and pixels, and what to do with bad photos.
+        count: number of entries, for the progress bar; None if it is unknown.
+        views: whether entries are seen as their `view` says; the digests of the photos found are
+            then keys of views.
 
     Raises:
-        UserError: on the first bad photo where `limits.on_bad_image` is "fail".
+        UserError: on the first bad photo if `limits.on_bad_image` is "fail".
         XferlearnError: when the store can't be written.
+
+    Example:
+        >>> features = candidates.settle(sample)
+        >>> extract(source.entries(), features.store, features.engine, limits).computed
+        1000
     """
     started = time.perf_counter()
     image_size = store.space.image_size
     done: list[tuple[int, Photo | BadPhoto]] = []
-    # Copies are claimed by their first photo. tf.data reads `missing` in a thread of its own, so
-    # the lock guards both: `pending` has the photos whose digest is on its way through the
-    # network, `settled` the digests that are through, with the problem of those that failed.
+    # Copies wait for their first photo. tf.data reads `missing` in a thread of its own, so the lock
+    # guards both: `pending` has the photos whose digest is on its way through the network,
+    # `through` the digests that are done, with the problem of those that failed.
     lock = threading.Lock()
     pending: dict[bytes, list[tuple[int, Loaded]]] = {}
-    settled: dict[bytes, str | None] = {}
+    through: dict[bytes, str | None] = {}
     computed = 0
 
     def finish(position: int, item: Loaded) -> None:
         if item.problem is not None and limits.on_bad_image == "fail":
             raise UserError(
-                f"{item.entry.name} can't be used: {item.problem}. Take it out, or leave out bad"
+                f"{item.entry.name} can't be used: {item.problem}. Remove it, or leave out bad"
                 " photos with --on_bad_image=skip."
             )
         done.append((position, item.photo if item.problem is None else item.bad))
         bar.update()
 
-    def settle(digest: bytes, problem: str | None) -> None:
+    def finish_all(digest: bytes, problem: str | None) -> None:
         with lock:
-            settled[digest] = problem
+            through[digest] = problem
             same = pending.pop(digest)
         for position, item in same:
             finish(position, dataclasses.replace(item, problem=problem))
 
     def known(digest: bytes) -> bool:
         with lock:
-            return digest in store or digest in pending or digest in settled
+            return digest in store or digest in pending or digest in through
 
     def missing() -> Iterator[Loaded]:
-        for position, item in enumerate(load_photos(source, image_size, limits, known)):
+        for position, item in enumerate(load_photos(entries, image_size, limits, known)):
             if item.problem is not None or item.digest in store:
                 finish(position, item)
                 continue
             freed = dataclasses.replace(item, image=None)
             with lock:
-                through = item.digest in settled
-                is_first = not through and item.digest not in pending
-                if not through:
+                is_through = item.digest in through
+                is_first = not is_through and item.digest not in pending
+                if not is_through:
                     pending.setdefault(item.digest, []).append((position, freed))
-            if through:
-                finish(position, dataclasses.replace(freed, problem=settled[item.digest]))
+            if is_through:
+                finish(position, dataclasses.replace(freed, problem=through[item.digest]))
             elif is_first:
                 yield item
 
-    with progress_bar("bottlenecks", source.count) as bar:
+    with progress_bar("bottlenecks", count) as bar:
         todo = missing()
         first = next(todo, None)
         if first is not None:
@@ -155,9 +162,9 @@ def extract(
                     for item, vector in zip(batch.photos, vectors, strict=True):
                         writer.add(item.digest, vector)
                         computed += 1
-                        settle(item.digest, None)
+                        finish_all(item.digest, None)
                     for item in batch.failed:
-                        settle(item.digest, item.problem)
+                        finish_all(item.digest, item.problem)
     done.sort(key=lambda pair: pair[0])
     photos = tuple(result for _, result in done if isinstance(result, Photo))
     return Extraction(

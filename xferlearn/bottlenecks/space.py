@@ -26,7 +26,7 @@ class FeatureSpace:
         preprocessing: how pixels become its input.
         pooling: how its last feature map becomes one vector.
         precision: number format that it computes in.
-        width: values a bottleneck.
+        width: values per bottleneck.
     """
 
     backbone: str
@@ -52,7 +52,11 @@ class FeatureSpace:
 def feature_space(backbone: "keras.Model", precision: str) -> FeatureSpace:
     """Returns the feature space of a backbone, as `load_backbone` returns it, in a precision.
 
-    The engine is no part of it: engines agree within `engines.parity.BOUNDS`, which is checked.
+    The engine is not part of it: engines agree within `engines.parity.BOUNDS`, which is measured.
+
+    Args:
+        backbone: the network.
+        precision: "float32" or "bfloat16".
     """
     spec, _ = backbones.resolve_backbone(backbone.name)
     return FeatureSpace(

@@ -22,8 +22,8 @@ from xferlearn.bottlenecks.space import FeatureSpace
 from xferlearn.errors import UserError, XferlearnError
 
 # A kill loses at most this much work; a million photos still make only hundreds of shards.
-ROWS_A_SHARD = 4096
-SECONDS_A_SHARD = 15.0
+ROWS_PER_SHARD = 4096
+SECONDS_PER_SHARD = 15.0
 
 _STALE_SECONDS = 86_400
 
@@ -33,7 +33,7 @@ class BottleneckStore:
 
     Attributes:
         folder: where the shards are.
-        warnings: what was damaged when the store was opened, a line each.
+        warnings: what was damaged when the store was opened, one line each.
 
     Example:
         >>> store = BottleneckStore("/tmp/bottlenecks", space)
@@ -44,7 +44,7 @@ class BottleneckStore:
     """
 
     def __init__(self, root: str | Path, space: FeatureSpace) -> None:
-        """Opens the store, and makes its folder where there is none.
+        """Opens the store, and makes its folder if there is none.
 
         Args:
             root: folder of all spaces, `--bottleneck_dir`.
@@ -190,7 +190,7 @@ class ShardWriter:
         self._keys.append(digest)
         self._vectors.append(np.asarray(vector, np.float32))
         age = time.monotonic() - self._since
-        if len(self._keys) >= ROWS_A_SHARD or age >= SECONDS_A_SHARD:
+        if len(self._keys) >= ROWS_PER_SHARD or age >= SECONDS_PER_SHARD:
             self.flush()
 
     def flush(self) -> None:

@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from xferlearn.config import LabelConfig
 from xferlearn.errors import UserError
 from xferlearn.labelling import Labelled, label_photos
-from xferlearn.photos.sources import read_files
+from xferlearn.photos.files import read_files
+from xferlearn.photos.limits import PhotoLimits
 from xferlearn.predictors import open_predictor
 from xferlearn.synsets.names import readable_label
 from xferlearn.system.progress import progress_bar
@@ -24,7 +25,7 @@ def run(config: LabelConfig) -> int:
     write = _WRITERS[config.format](predictor.labels, config.top_k)
     unreadable = 0
     with progress_bar("labels", source.count) as bar:
-        for photo in label_photos(source, predictor, config):
+        for photo in label_photos(source.entries, predictor, PhotoLimits.of(config)):
             bar.update()
             if photo.problem is None:
                 write(photo)

@@ -8,6 +8,7 @@ from typing import Any
 from xferlearn.dashboard import PHOTOS_TAG, PLUGIN_NAME, REPORT_TAG
 from xferlearn.dashboard.report import build_report
 from xferlearn.dashboard.thumbnails import choose_photos, read_thumbnails
+from xferlearn.photos.limits import PhotoLimits
 from xferlearn.summaries.events import EventWriter
 from xferlearn.summaries.record import RunRecord
 
@@ -29,7 +30,7 @@ def write_transfer_summary(
 
     try:
         choices = choose_photos(record.manifest, record.probabilities) if photos else []
-        thumbnails = read_thumbnails(record.source, choices, record.config)
+        thumbnails = read_thumbnails(record.source, choices, PhotoLimits.of(record.config))
         report = build_report(record, thumbnails)
         write_report(run_dir, report, [thumbnail.jpeg for thumbnail in thumbnails])
     except (OSError, tf.errors.OpError) as error:

@@ -1,4 +1,4 @@
-"""The photos behind the cells of a confusion matrix: which ones, and their pixels in small."""
+"""The photos behind the cells of a confusion matrix: which ones, and small pictures of them."""
 
 import collections
 import dataclasses
@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from PIL import Image
 
-from xferlearn.config import ImageConfig
+from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import TEST, VALIDATION, Manifest, Photo
 from xferlearn.photos.sources import PhotoSource
 from xferlearn.summaries.pixels import read_pixels
 
 THUMBNAIL_SIZE = 96
-MOST_A_CELL = 12
+MOST_PER_CELL = 12
 MOST_IN_ALL = 600
 
 _JPEG_QUALITY = 85
@@ -41,7 +41,7 @@ class Choice:
 
 @dataclasses.dataclass(frozen=True)
 class Thumbnail:
-    """A photo in small.
+    """A small picture of a photo.
 
     Attributes:
         choice: which one, and what the model says.
@@ -56,19 +56,23 @@ def choose_photos(
     manifest: Manifest,
     probabilities: Mapping[str, np.ndarray],
     *,
-    most_a_cell: int = MOST_A_CELL,
+    most_per_cell: int = MOST_PER_CELL,
     most_in_all: int = MOST_IN_ALL,
 ) -> list[Choice]:
     """Picks photos for the cells of the test's and the validation's confusion matrix.
 
-    Wrong ones come first, the surest of a cell leading: those are the labels to check. Of the
-    right ones the least sure lead. Each cell gets its first before any gets its second.
+    Wrong ones come first, in each cell those with the highest scores: those are the labels to
+    check. Of the right ones, those with the lowest scores. Each cell gets its first photo before
+    any gets its second.
 
     Args:
         manifest: the photos and their split.
         probabilities: by split, float, [photos of the split, classes], in 0 to 1.
-        most_a_cell: photos a cell and split at most.
+        most_per_cell: photos per cell and split at most.
         most_in_all: photos at most.
+
+    Returns:
+        The photos, the most worth showing first.
     """
     cells: dict[tuple[str, int, int], list[Choice]] = collections.defaultdict(list)
     for split in (TEST, VALIDATION):
@@ -82,16 +86,16 @@ def choose_photos(
     for (split, truth, predicted), choices in cells.items():
         right = truth == predicted
         choices.sort(key=lambda choice: choice.score if right else -choice.score)
-        for rank, choice in enumerate(choices[:most_a_cell]):
+        for rank, choice in enumerate(choices[:most_per_cell]):
             ranked.append(((right, rank, (TEST, VALIDATION).index(split)), choice))
     ranked.sort(key=lambda pair: pair[0])
     return [choice for _, choice in ranked[:most_in_all]]
 
 
 def read_thumbnails(
-    source: PhotoSource, choices: Sequence[Choice], limits: ImageConfig
+    source: PhotoSource, choices: Sequence[Choice], limits: PhotoLimits
 ) -> list[Thumbnail]:
-    """Reads the chosen photos once more, and makes them small.
+    """Reads the chosen photos again, and makes small pictures of them.
 
     Args:
         source: where the photos came from.

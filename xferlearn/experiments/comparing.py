@@ -20,6 +20,7 @@ from xferlearn.experiments.running import (
     output_dir,
     run_all,
 )
+from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import VALIDATION
 from xferlearn.system.progress import progress_bar
 from xferlearn.system.runtime import choose_device
@@ -171,7 +172,7 @@ def _row(name: str, space: Space, outcomes: list[Outcome], config: TrainConfig) 
         name=name,
         image_size=prepared.features.store.space.image_size,
         validation=share(outcomes),
-        rates=measure_rates(prepared, config),
+        rates=measure_rates(prepared, PhotoLimits.of(config)),
         parameters=prepared.backbone.count_params() + head.count_params(),
         diverged=sum(outcome.diverged for outcome in outcomes),
     )

@@ -1,14 +1,15 @@
-"""How many photos a second the stages of an extraction manage, each for itself."""
+"""How many photos per second the stages of an extraction manage, each by itself."""
 
 import dataclasses
 import time
 
 import numpy as np
 
-from xferlearn.config import ImageConfig
+from xferlearn.bottlenecks.engines import build_engine
 from xferlearn.photos.decoding import decoded_batches
-from xferlearn.photos.reading import load_photos
-from xferlearn.photos.sources import Selection
+from xferlearn.photos.limits import PhotoLimits
+from xferlearn.photos.reading import load_photos, readable
+from xferlearn.photos.selecting import pick_photos
 from xferlearn.training.fit import Prepared
 
 MOST_PHOTOS = 256
@@ -16,7 +17,7 @@ MOST_PHOTOS = 256
 
 @dataclasses.dataclass(frozen=True)
 class Rates:
-    """Photos a second, on up to `MOST_PHOTOS` of the user's own.
+    """Photos per second, on up to `MOST_PHOTOS` of the user's own.
 
     Attributes:
         decode: from files to pixels.
@@ -27,31 +28,34 @@ class Rates:
     network: float
 
 
-def measure_rates(prepared: Prepared, limits: ImageConfig) -> Rates | None:
-    """Measures the stages one after the other, each without what its start takes.
+def measure_rates(prepared: Prepared, limits: PhotoLimits) -> Rates | None:
+    """Measures the stages one after the other, each without the time that its start takes.
+
+    Args:
+        prepared: photos and network.
+        limits: caps on bytes and pixels.
 
     Returns:
-        None where no photo can be read any more.
+        The rates; None if no photo can be read any more.
     """
-    photos = prepared.extraction.photos[:MOST_PHOTOS]
-    chosen = Selection(prepared.source, {photo.name for photo in photos})
+    chosen = pick_photos(prepared.source, prepared.extraction.photos[:MOST_PHOTOS])
     size = prepared.features.store.space.image_size
     batches: list[np.ndarray] = []
-    # When decoding began, and when each batch was there.
+    # When decoding began, and when each batch was done.
     clock = [time.perf_counter()]
-    # Any other would come out of the decoder black, and at once.
-    readable = (item for item in load_photos(chosen, size, limits) if item.problem is None)
-    for batch in decoded_batches(readable, size, limits):
+    for batch in decoded_batches(readable(load_photos(chosen, size, limits)), size, limits):
         if batch.photos:
             batches.append(batch.pixels)
             clock.append(time.perf_counter())
     if not batches:
         return None
-    # What passes until the first batch is start-up, which does not grow with the photos.
+    # The time until the first batch is start-up, which does not grow with the photos.
     first = 1 if len(batches) > 1 else 0
     decoded = sum(map(len, batches[first:])) / max(clock[-1] - clock[first], 1e-9)
-    prepared.features.run(batches[0])
+    # An engine that computed nothing, because all was cached, need not have been compared.
+    run = build_engine(prepared.backbone, prepared.features.plan).run
+    run(batches[0])
     started = time.perf_counter()
     for pixels in batches:
-        prepared.features.run(pixels)
+        run(pixels)
     return Rates(decoded, sum(map(len, batches)) / (time.perf_counter() - started))

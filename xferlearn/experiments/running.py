@@ -1,4 +1,4 @@
-"""Runs of an experiment: one extraction a feature space, then head after head."""
+"""Runs of an experiment: one extraction per feature space, then head after head."""
 
 import dataclasses
 import shutil
@@ -14,8 +14,8 @@ from xferlearn.config import TrainConfig
 from xferlearn.errors import UserError, XferlearnError
 from xferlearn.experiments.outcomes import Outcome, OutcomeStore, photo_names
 from xferlearn.metrics import cross_entropy, evaluate_predictions
-from xferlearn.photos.datasets import open_source
 from xferlearn.photos.manifest import TEST, VALIDATION, Manifest
+from xferlearn.photos.opening import open_source
 from xferlearn.photos.sources import PhotoSource
 from xferlearn.system.folders import check_outside, check_writable
 from xferlearn.system.runtime import gpu_is_visible, on_device, start_tensorflow
@@ -33,13 +33,13 @@ _ELSEWHERE = (
 
 @dataclasses.dataclass(frozen=True)
 class Space:
-    """A feature space that is ready, or the reason why it is not.
+    """A feature space whose bottlenecks are ready, or the reason why they are not.
 
     Attributes:
         settings: `SPACE` by name.
-        prepared: photos and network; None where there is a problem.
+        prepared: photos and network; None if there is a problem.
         seconds: wall time until it was ready.
-        problem: why it can't be had.
+        problem: why it is not available.
     """
 
     settings: Mapping[str, Any]
@@ -61,7 +61,7 @@ def open_photos(config: TrainConfig, folder: Path) -> PhotoSource:
         folder: where the experiment's results go.
 
     Raises:
-        UserError: when the photos can't be right, or the results could not be written.
+        UserError: when the photos can't be used, or the results could not be written.
     """
     source = open_source(config)
     if config.image_dir is not None:
@@ -73,13 +73,16 @@ def open_photos(config: TrainConfig, folder: Path) -> PhotoSource:
 
 
 def need_photos(config: TrainConfig, split: str, command: str, found: int | None = None) -> None:
-    """Fails where there are no photos of a split that a command lives on.
+    """Checks that there are photos of a split that a command needs.
 
     Args:
         config: the shares of the splits.
         split: "validation" or "test".
         command: what needs them.
-        found: how many there are; None before that is known: a data set may have some of its own.
+        found: how many there are; None before that is known: a dataset may have some of its own.
+
+    Raises:
+        UserError: when there are none.
     """
     setting = {VALIDATION: "validation_percentage", TEST: "testing_percentage"}[split]
     if found == 0 or (found is None and config.image_dir and not getattr(config, setting)):
@@ -88,11 +91,18 @@ def need_photos(config: TrainConfig, split: str, command: str, found: int | None
         )
 
 
-def open_space(config: TrainConfig, source: PhotoSource) -> Space:
-    """Computes what is missing of a feature space; says so where its network can't be had.
+def open_space(
+    config: TrainConfig, source: PhotoSource, others: Iterable[TrainConfig] = ()
+) -> Space:
+    """Computes the missing bottlenecks of a feature space; keeps the reason if it has no network.
+
+    Args:
+        config: settings of the space and of a run in it.
+        source: the photos.
+        others: settings of more runs in it.
 
     Raises:
-        UserError: when the photos can't be right; that would hold for every space.
+        UserError: when the photos can't be used; that holds for every space.
     """
     started = time.perf_counter()
     settings = {name: getattr(config, name) for name in SPACE}
@@ -103,7 +113,7 @@ def open_space(config: TrainConfig, source: PhotoSource) -> Space:
         backbone = load_backbone_of(config)
     except XferlearnError as error:
         return Space(settings, None, problem=error)
-    prepared = prepare(config, source, backbone)
+    prepared = prepare(config, source, backbone, others)
     return Space(settings, prepared, time.perf_counter() - started)
 
 
@@ -114,13 +124,13 @@ def run(
     settings: Mapping[str, Any],
     store: OutcomeStore,
 ) -> Outcome:
-    """Trains one head, unless an earlier experiment has, and keeps what came out.
+    """Trains one head, unless an earlier experiment has, and keeps the outcome.
 
     The test photos are not looked at.
     """
     key = run_key(store, VALIDATION, config, prepared, manifest)
     known = store.get(key, settings)
-    # A run whose charts are gone, or elsewhere, is made again: TensorBoard is where it is read.
+    # A run whose charts are gone, or elsewhere, is made again: TensorBoard shows it.
     if known is not None and _is_in(Path(known.run_dir), Path(config.logs_dir)):
         return known
     run_dir = summaries.create_run(config.logs_dir, run_name(config, prepared.backbone.name))
@@ -197,18 +207,19 @@ def run_all(
     store: OutcomeStore,
     command: str,
 ) -> Iterator[tuple[Space, Outcome]]:
-    """Yields what runs give; those of one feature space should follow one another.
+    """Yields the outcomes of runs; those of one feature space should follow one another.
 
     All splits have the test photos of the first one, so that none of them is validated on.
 
     Args:
-        configs: what was varied and the whole settings, a run each.
+        configs: what was varied and the whole settings, one pair per run.
         source: the photos.
         store: where outcomes are kept.
         command: whose runs they are.
 
     Raises:
-        UserError: when there are no validation photos, or no space can be had by the user's fault.
+        UserError: when there are no validation photos, or no space is available because of a
+            user's mistake.
     """
     test_seed = configs[0][1].split_seed
     space: Space | None = None
@@ -217,9 +228,9 @@ def run_all(
         wanted = {name: getattr(config, name) for name in SPACE}
         with on_device(config.device):
             if space is None or space.settings != wanted:
-                space = open_space(config, source)
+                space = open_space(config, source, [one for _, one in configs])
             if space.prepared is None:
-                problem = space.problem or XferlearnError("it can't be had")
+                problem = space.problem or XferlearnError("it is not available")
                 errors.append(problem)
                 outcome = Outcome(settings, problem=str(problem))
             else:
@@ -238,7 +249,7 @@ def judge_on_test(
     settings: Mapping[str, Any],
     store: OutcomeStore,
 ) -> Outcome:
-    """Trains a chosen run once more and judges it on the test photos; keeps what came out."""
+    """Trains a chosen run once more and measures it on the test photos; keeps the outcome."""
     key = run_key(store, TEST, config, prepared, manifest)
     known = store.get(key, settings)
     if known is None:
@@ -257,7 +268,7 @@ def judge_on_test(
 def run_key(
     store: OutcomeStore, kind: str, config: TrainConfig, prepared: Prepared, manifest: Manifest
 ) -> str:
-    """Returns the key of what a run gives: settings, feature space, photos and split decide."""
+    """Returns the key of an outcome: settings, feature space, photos and split decide it."""
     made_from = {
         name: value for name, value in dataclasses.asdict(config).items() if name not in _ELSEWHERE
     }
@@ -270,14 +281,14 @@ def run_key(
 
 
 def check_backbone(config: TrainConfig) -> None:
-    """Fails, before any work, on a backbone or size that does not exist."""
+    """Checks, before any work, that backbone and image size exist."""
     backbones.resolve_backbone(config.backbone, config.image_size)
 
 
 def all_warnings(
     spaces: Iterable[tuple[Space, list[Outcome]]], config: TrainConfig
 ) -> tuple[str, ...]:
-    """Returns what is to be said of spaces and their runs, a line each, each once."""
+    """Returns the warnings of spaces and their runs, one line each, each once."""
     found: list[str] = []
     for space, outcomes in spaces:
         if space.prepared is not None:

@@ -25,6 +25,7 @@ from xferlearn.experiments.running import (
     output_dir,
     run_all,
 )
+from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import TEST, VALIDATION
 from xferlearn.system.progress import progress_bar
 from xferlearn.system.runtime import choose_device, on_device
@@ -255,7 +256,7 @@ def _test(
 def _times(space: Space, outcomes: Sequence[Outcome], config: TrainConfig) -> SpaceTimes:
     prepared = space.prepared
     with on_device(space.settings["device"]):
-        rates = measure_rates(prepared, config) if prepared else None
+        rates = measure_rates(prepared, PhotoLimits.of(config)) if prepared else None
     return SpaceTimes(
         settings=dict(space.settings),
         photos=len(prepared.extraction.photos) if prepared else 0,

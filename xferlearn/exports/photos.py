@@ -2,7 +2,7 @@
 
 import collections
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,12 @@ from xferlearn.errors import UserError
 from xferlearn.model_folder import ModelFolder, RecordedPhoto
 from xferlearn.photos.datasets import open_dataset
 from xferlearn.photos.decoding import decoded_batches
+from xferlearn.photos.files import FileSource, photos_below
+from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION
-from xferlearn.photos.reading import Loaded, load_photos
-from xferlearn.photos.sources import FileSource, PhotoSource, photos_below
+from xferlearn.photos.reading import Loaded
+from xferlearn.photos.selecting import search_photos
+from xferlearn.photos.sources import Entry
 from xferlearn.predictors.model_folder import model_folder_resize
 
 CALIBRATION_PHOTOS = 200
@@ -30,7 +33,7 @@ class ProofPhotos:
         names: of each photo, as in photos.csv.
         truth: index of each photo's class, int, [photos].
         pixels: what the network sees, uint8, [photos, height, width, 3], RGB, range [0, 255].
-        read: returns the file of each photo.
+        read: returns the bytes of each photo.
         split: which split they are of; test where the model has test photos.
         missing: names of the photos of the sample that were not found or can't be read.
     """
@@ -48,23 +51,23 @@ def export_photos(
 ) -> tuple[ProofPhotos, Callable[[], Iterator[np.ndarray]]]:
     """Finds and decodes, in one search, the photos to prove exports on and to calibrate int8 with.
 
-    Proved is on the model's test photos; without any on its validation photos, without those on
-    its training photos (agreement means the same on any photo, accuracy does not). Calibrated is
-    with training photos, of each class as often.
+    The proof takes the model's test photos; without any its validation photos, without those its
+    training photos (agreement means the same on any photo, accuracy does not). The calibration
+    takes training photos, equally many of each class.
 
     Args:
         model_folder: the model folder.
-        most: of more photos than this a sample is proved on, with the classes' shares kept.
+        most: of more photos than this a sample is taken that keeps the classes' shares.
         image_dir: where the photos are now; None for where they were in training.
         calibrate: how many photos to calibrate with.
 
     Returns:
-        The photos to prove on, and a function of no arguments that yields those to calibrate
-        with, always the same uint8 pixels, [1, height, width, 3]. It raises UserError where none
-        is found.
+        The photos for the proof, and a function of no arguments that yields those for the
+        calibration, always the same uint8 pixels, [1, height, width, 3]. It raises UserError if
+        none of them was found.
 
     Raises:
-        UserError: when none to prove on is found.
+        UserError: when none of the photos for the proof is found.
     """
     numbers = {label: number for number, label in enumerate(model_folder.labels)}
     by_split: dict[str, list[RecordedPhoto]] = {}
@@ -118,7 +121,7 @@ def stratified(
     Args:
         photos: to choose from.
         most: size of the sample.
-        balanced: every class as often, where it has as many photos; else with its share.
+        balanced: equally many photos of each class that has so many; else each class's share.
     """
     members: dict[str, list[RecordedPhoto]] = collections.defaultdict(list)
     for photo in sorted(photos, key=lambda photo: photo.digest):
@@ -147,37 +150,29 @@ def decoded(
     """
     wanted = {photo.digest for photo in photos}
     training = model_folder.metadata.get("training", {})
+    limits = PhotoLimits.of(
+        ImageConfig(**{name: training[name] for name in _LIMITS if name in training})
+    )
+    size, resize = model_folder.image_size, model_folder_resize(model_folder)
+    for entries in _places(training, photos, image_dir):
+        loaded = search_photos(entries, wanted, size, limits)
+        for batch in decoded_batches(loaded, size, limits, resize=resize):
+            for item, pixels in zip(batch.photos, batch.pixels, strict=True):
+                wanted.discard(item.digest)
+                yield item, pixels
+        if not wanted:
+            return
+
+
+def _places(
+    training: Mapping[str, Any], photos: Sequence[RecordedPhoto], image_dir: str | None
+) -> Iterator[Iterator[Entry]]:
+    """Yields where to look, the most likely place first; others are listed if asked for."""
     root = image_dir or training.get("image_dir")
     if root is None:
-        source = open_dataset(str(training.get("dataset")), training.get("data_dir"))
-        yield from _wanted(source, model_folder, training, wanted)
-        return
-    if not Path(root).is_dir():
-        return
-    named = dict.fromkeys(str(Path(root) / photo.name) for photo in photos)
-    for paths in (lambda: named, lambda: [p for p in photos_below(Path(root)) if p not in named]):
-        if wanted:
-            files = FileSource((), tuple((path, -1) for path in paths()))
-            yield from _wanted(files, model_folder, training, wanted)
-
-
-def _wanted(
-    source: PhotoSource, model_folder: ModelFolder, training: dict[str, Any], wanted: set[bytes]
-) -> Iterator[tuple[Loaded, np.ndarray]]:
-    """Yields the photos whose digests are wanted, and takes them off; ends when all are found."""
-    limits = ImageConfig(**{name: training[name] for name in _LIMITS if name in training})
-    size = model_folder.image_size
-    asked = set(wanted)
-
-    def loaded() -> Iterator[Loaded]:
-        for item in load_photos(source, size, limits, lambda digest: digest not in asked):
-            if item.digest in asked and item.image is not None:
-                asked.discard(item.digest)
-                yield item
-            if not asked:
-                return
-
-    for batch in decoded_batches(loaded(), size, limits, resize=model_folder_resize(model_folder)):
-        for item, pixels in zip(batch.photos, batch.pixels, strict=True):
-            wanted.discard(item.digest)
-            yield item, pixels
+        yield open_dataset(str(training.get("dataset")), training.get("data_dir")).entries()
+    elif Path(root).is_dir():
+        named = dict.fromkeys(str(Path(root) / photo.name) for photo in photos)
+        yield FileSource((), tuple((path, -1) for path in named)).entries()
+        others = [path for path in photos_below(Path(root)) if path not in named]
+        yield FileSource((), tuple((path, -1) for path in others)).entries()

@@ -9,12 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xferlearn.config import TrainConfig
 from xferlearn.errors import UserError, XferlearnError, did_you_mean
 from xferlearn.photos.manifest import TEST, VALIDATION
-from xferlearn.photos.sources import Entry, PhotoSource, read_image_dir
-from xferlearn.system.folders import check_outside
-from xferlearn.system.runtime import start_tensorflow
+from xferlearn.photos.sources import Entry
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
@@ -25,10 +22,10 @@ _FILE_NAME_KEYS = ("file_name", "image/filename", "filename", "image_name")
 
 @dataclasses.dataclass(frozen=True)
 class DatasetSource:
-    """The photos of a prepared builder, still encoded.
+    """A source of the photos of a prepared builder, still encoded.
 
-    A split that its authors named test or validation stays what it is, so that results compare
-    with published ones; everything else is split like a folder of photos.
+    A split that its authors named test or validation stays what it is, so that results can be
+    compared with published ones; everything else is split like a folder of photos.
 
     Attributes:
         builder: prepared with `download_and_prepare`.
@@ -51,7 +48,7 @@ class DatasetSource:
         return sum(split.num_examples for split in self.builder.info.splits.values())
 
     def entries(self) -> Iterator[Entry]:
-        """Yields the labelled photos; examples without a label are passed over."""
+        """Yields the labelled photos; examples without a label are left out."""
         import tensorflow_datasets as tfds
 
         taken: set[int] = set()
@@ -67,7 +64,7 @@ class DatasetSource:
                     continue
                 data: bytes = example[self.image_key]
                 name = f"{split}/{_file_name(example) or number}"
-                # Photos are chosen by name, and nothing says that a file's is there once only.
+                # Photos are picked by name, and several examples may have the same file name.
                 if hash(name) in taken:
                     name = f"{split}/{number}/{_file_name(example)}"
                 taken.add(hash(name))
@@ -80,29 +77,21 @@ class DatasetSource:
                 )
 
 
-def open_source(config: TrainConfig) -> PhotoSource:
-    """Returns the photos that a config asks for: a folder, or a prepared dataset."""
-    if config.image_dir is not None:
-        if config.summaries != "none":
-            check_outside(config.image_dir, "logs_dir", config.logs_dir)
-        if config.bottleneck_dir is not None:
-            check_outside(config.image_dir, "bottleneck_dir", config.bottleneck_dir)
-        return read_image_dir(config.image_dir)
-    start_tensorflow()
-    return open_dataset(config.dataset or "", config.data_dir)
-
-
 def open_dataset(name: str, data_dir: str | None = None) -> DatasetSource:
-    """Prepares a TensorFlow Datasets dataset, downloading it where that is needed.
+    """Prepares a TensorFlow Datasets dataset, and downloads it if that is needed.
 
     Args:
-        name: a name of TensorFlow Datasets, such as "tf_flowers" or "cifar10", or "elpv".
+        name: a name of TensorFlow Datasets, e.g. "tf_flowers" or "cifar10", or "elpv".
         data_dir: where TensorFlow Datasets keeps its data; None for its default.
 
     Raises:
-        UserError: on an unknown name, a dataset that is not one photo and one class each, or a
-            data_dir that is no folder.
+        UserError: on an unknown name, a dataset that is not one photo and one class per example,
+            or a data_dir that is not a folder.
         XferlearnError: when it can't be downloaded or prepared.
+
+    Example:
+        >>> open_dataset("elpv").labels
+        ('functional', 'defective')
     """
     import tensorflow_datasets as tfds
 
@@ -122,7 +111,7 @@ def open_dataset(name: str, data_dir: str | None = None) -> DatasetSource:
             f"There is no dataset `{name}`.{near} --dataset takes a name of TensorFlow Datasets,"
             " or elpv."
         ) from None
-    # Such as an unknown version, configuration or option, or a package that its loader needs.
+    # E.g. an unknown version, configuration or option, or a missing package of its loader.
     except (ValueError, TypeError, AssertionError, ImportError) as error:
         raise UserError(f"Dataset `{name}` can't be opened: {_one_line(error)}") from None
     keys = _keys(builder.info)
@@ -132,7 +121,7 @@ def open_dataset(name: str, data_dir: str | None = None) -> DatasetSource:
             f" ClassLabel, found {_one_line(builder.info.features)}."
         )
     try:
-        # It prints sizes of downloads that mostly are unknown; its progress bars go to stderr.
+        # It prints download sizes, which are mostly unknown; its progress bars go to stderr.
         with contextlib.redirect_stdout(io.StringIO()):
             builder.download_and_prepare()
     except Exception as error:  # downloads, checksums, manual steps: dozens of types

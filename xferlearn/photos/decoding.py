@@ -1,4 +1,4 @@
-"""Read photos -> pixels: decoded in parallel, in their order."""
+"""Loaded photos -> pixels: decoded in parallel, in their order."""
 
 import dataclasses
 import functools
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from xferlearn.config import ImageConfig
 from xferlearn.photos.headers import NO_IMAGE, BadImage
+from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.pixels import decode_pixels
 from xferlearn.photos.reading import Loaded, prepared_image, reason_of
 from xferlearn.photos.views import PLAIN
@@ -18,11 +18,11 @@ from xferlearn.system.runtime import core_count, untuned
 if TYPE_CHECKING:
     import tensorflow as tf
 
-# Photos that are decoded, and go through a network, at a time. Larger batches are no faster on
-# CPUs and take memory.
+# Photos that are decoded, and go through a network, at a time. Larger batches are not faster on
+# CPUs, and take memory.
 BATCH_SIZE = 32
-# What Python hands to tf.data at a time: photos one by one cost half a millisecond each, and
-# large ones need not wait for each other.
+# What Python hands to tf.data at a time: one by one, photos cost half a millisecond each; large
+# ones need not wait for each other.
 _CHUNK_PHOTOS = 16
 _CHUNK_BYTES = 2**20
 _NO_VIEW = PLAIN.parameters(1, 1)
@@ -31,14 +31,13 @@ _NO_PIXELS = np.zeros((0, 0, 0, 3), np.uint8)
 
 @dataclasses.dataclass(frozen=True)
 class DecodedBatch:
-    """Photos that `decoded_batches` has decoded, and those that it could not.
+    """Photos that `decoded_batches` has decoded, and those that it could not decode.
 
     Attributes:
-        photos: the decoded ones, `image` taken off to free its bytes, and those that needed no
-            decoding.
-        pixels: uint8, [len(photos), height, width, 3], range [0, 255]; no photos, no pixels.
-            Black where a photo needed no decoding.
-        failed: photos between and before them whose data is broken, `problem` set.
+        photos: the decoded ones, without their `image` to free its bytes, and those that had none.
+        pixels: uint8, [len(photos), height, width, 3], range [0, 255]; black for photos that had
+            no `image`. Without photos its shape is [0, 0, 0, 3].
+        failed: photos between and before them whose data is broken, with their `problem`.
     """
 
     photos: list[Loaded]
@@ -49,7 +48,7 @@ class DecodedBatch:
 def decoded_batches(
     loaded: Iterator[Loaded],
     image_size: int | tuple[int, int],
-    limits: ImageConfig,
+    limits: PhotoLimits,
     *,
     resize: str = "crop",
     batch_size: int = BATCH_SIZE,
@@ -58,19 +57,28 @@ def decoded_batches(
     """Decodes photos in parallel, in their order.
 
     Args:
-        loaded: photos. Those without `image` pass through, in their place.
+        loaded: as `load_photos` yields them. Those without `image` pass through, in their place.
         image_size: side in px, or height and width.
         limits: caps on bytes and pixels.
-        resize: "crop" or "squash", see `images.resize_pixels`.
-        batch_size: photos a batch; the last one may be smaller or empty.
+        resize: "crop" or "squash", see `pixels.resize_pixels`.
+        batch_size: photos per batch; the last batch may be smaller or empty.
         views: whether photos are seen as their `view` says; else all in the plain view.
+
+    Returns:
+        Batches that together have every photo once, in `photos` or `failed`.
+
+    Example:
+        >>> loaded = load_photos(source.entries(), 224, limits)
+        >>> for batch in decoded_batches(loaded, 224, limits):
+        ...     print(batch.pixels.shape)
+        (32, 224, 224, 3)
     """
     import tensorflow as tf
 
     chunks = _chunks(loaded)
     first_two = list(itertools.islice(chunks, 2))
     if len(first_two) < 2:
-        # Somebody who labels photo after photo need not wait for a pipeline each time, 0.15 s.
+        # Who labels photo after photo need not wait 0.15 s for a pipeline each time.
         few = first_two[0] if first_two else []
         for start in range(0, len(few), batch_size):
             yield _decoded_now(few[start : start + batch_size], image_size, resize, views)
@@ -100,7 +108,7 @@ def decoded_batches(
 
     def failed_before(number: int) -> list[Loaded]:
         # Order is kept, so whatever is still waiting here has failed. It is read once more to
-        # learn why, because ignore_errors does not tell.
+        # learn the reason, which ignore_errors drops.
         # The list is a snapshot: the thread that reads ahead adds to `waiting` all the time.
         numbers = sorted(n for n in list(waiting) if n < number)
         return [_with_reason(waiting.pop(n), image_size, limits, resize, views) for n in numbers]
@@ -141,7 +149,7 @@ def _signature() -> "tuple[tf.TensorSpec, ...]":
 
 @functools.lru_cache
 def _decoder(image_size: int | tuple[int, int], resize: str, views: bool) -> Callable:
-    """Returns what decodes one photo, traced once in a process: that takes 0.1 s."""
+    """Returns what decodes one photo, traced once per process: that takes 0.1 s."""
     import tensorflow as tf
 
     def decode(number: tf.Tensor, *image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -149,7 +157,7 @@ def _decoder(image_size: int | tuple[int, int], resize: str, views: bool) -> Cal
         seen = view if views else None
         return number, decode_pixels(data, kind, orientation, image_size, resize, seen)
 
-    # There is no Python control flow to convert, and trying takes half a second.
+    # There is no Python control flow to convert, and looking for it takes half a second.
     traced = tf.function(decode, input_signature=_signature(), autograph=False)
     return traced.get_concrete_function()
 
@@ -192,7 +200,7 @@ def _chunks(loaded: Iterator[Loaded]) -> Iterator[list[Loaded]]:
 
 
 def _with_reason(
-    item: Loaded, image_size: int | tuple[int, int], limits: ImageConfig, resize: str, views: bool
+    item: Loaded, image_size: int | tuple[int, int], limits: PhotoLimits, resize: str, views: bool
 ) -> Loaded:
     import tensorflow as tf
 

@@ -1,9 +1,9 @@
-"""ELPV: photos of functional and defective solar cells, from a pip package, with no download.
+"""ELPV: photos of functional and defective solar cells, from a pip package, without a download.
 
 Source: C. Buerhop-Lutz et al., "A Benchmark for Visual Identification of Defective Solar Cells in
 Electroluminescence Imagery", EU PVSEC 2018; S. Deitsch et al., "Automatic classification of
 defective photovoltaic module cells in electroluminescence images", Solar Energy 185, 2019.
-Licence of the photos: Creative Commons BY-NC-SA 4.0 (not for commercial use).
+Licence of the photos: Creative Commons BY-NC-SA 4.0 (no commercial use).
 """
 
 import csv
@@ -31,7 +31,7 @@ _CITATION = """\
 class Elpv(tfds.core.GeneratorBasedBuilder):
     """2,624 gray photos (PNG, 300 x 300 px) of solar cells under current.
 
-    A cell is "defective" where the experts' mean probability of a defect is above one half (they
+    A cell is "defective" if the experts' mean probability of a defect is above one half (they
     gave 0, 1/3, 2/3 or 1): 1,803 are functional and 821 defective. The photos come from the
     installed package `elpv-dataset`.
     """

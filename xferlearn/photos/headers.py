@@ -1,4 +1,4 @@
-"""A photo's file, looked at in Python: what can't be used is named, rare forms become plain."""
+"""A photo's file, before it is decoded: why it can't be used, and rare forms made plain."""
 
 import dataclasses
 import io
@@ -17,16 +17,12 @@ from xferlearn.photos.views import CROP_FRACTION
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
 
-JPEG_KIND, PNG_KIND, BMP_KIND, NO_KIND = (
-    0,
-    4,
-    5,
-    6,
-)  # 0 to 3: JPEG at 1/1, 1/2, 1/4 and 1/8 of its size
+# 0 to 3: JPEG at 1/1, 1/2, 1/4 and 1/8 of its size.
+JPEG_KIND, PNG_KIND, BMP_KIND, NO_KIND = 0, 4, 5, 6
 _EXIF_ORIENTATION = 0x0112
 
-# The plug-ins are called by name because Image.open tries dozens of formats and warns, through
-# process-wide state, about sizes that `max_pixels` already bounds.
+# The plug-ins are called by name because Image.open tries dozens of formats, and warns through
+# process-wide state about sizes that `max_pixels` already bounds.
 _READERS = (
     (b"\xff\xd8\xff", "JPEG", JpegImagePlugin.JpegImageFile),
     (b"\x89PNG\r\n\x1a\n", "PNG", PngImagePlugin.PngImageFile),
@@ -43,7 +39,7 @@ _FOREIGN = (
     (b"\xff\x0a", "a JPEG XL file"),
 )
 # 8-bit gray and colour, also CMYK: TensorFlow's decoders read these as they are. BMP has many
-# forms that they don't.
+# forms that they do not read.
 _PLAIN = {"JPEG": ("L", "RGB", "CMYK"), "PNG": ("L", "RGB")}
 
 
@@ -90,7 +86,10 @@ def prepare(
         data: the file's bytes.
         image_size: side in px of the square that the network sees, or its height and width.
         max_pixels: photos with more pixels than this are refused before decoding.
-        smallest_window: the smallest `View.window` that it is to be seen through.
+        smallest_window: the smallest `View.window` that the photo will be seen through.
+
+    Returns:
+        The photo's data, ready for TensorFlow's decoders.
 
     Raises:
         BadImage: when the photo can't be used.
@@ -103,7 +102,7 @@ def prepare(
     shorter = min(width, height)
     needed = max(height_and_width(image_size)) / smallest_window
     transparent = "transparency" in image.info
-    # TensorFlow reads 16-bit gray rightly too, but Pillow's modes tell only that it is not 8.
+    # TensorFlow reads 16-bit gray correctly too, but Pillow's modes say only that it is not 8-bit.
     if image.mode in _PLAIN.get(name, ()) and not transparent:
         kind = JPEG_KIND + _halvings(shorter, needed) if name == "JPEG" else PNG_KIND
         return PreparedImage(data, kind, orientation, width, height)

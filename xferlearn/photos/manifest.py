@@ -1,4 +1,4 @@
-"""What there is to learn from: photos, their labels, and the split into train, validation, test.
+"""The photos of a run, their labels, and their split into train, validation and test.
 
 A photo is its content: its SHA-256 digest names it everywhere, in the split, in the cache and in
 the metadata. So photos may be renamed, moved and added without changing what was decided before.
@@ -17,8 +17,8 @@ class Photo:
     Attributes:
         digest: SHA-256 of the file's bytes, 32 bytes.
         label: index of its class in the sorted list of labels.
-        name: path below the photos' folder with `/`, or the key in the dataset.
-        fixed_split: the split that the data set's authors gave it; None where they gave none.
+        name: path below the photos' folder with `/`, or the dataset's key.
+        fixed_split: the split that the dataset's authors gave it; None if they gave none.
     """
 
     digest: bytes
@@ -33,8 +33,8 @@ class BadPhoto:
 
     Attributes:
         name: as in `Photo`.
-        label: as in `Photo`; -1 where it has none.
-        reason: one line for a person.
+        label: as in `Photo`; -1 if it has none.
+        reason: why, one line for a person.
     """
 
     name: str
@@ -44,15 +44,15 @@ class BadPhoto:
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
-    """All that is known of the photos of one run.
+    """The photos of one run, and what was decided about them.
 
     Attributes:
         labels: class names, sorted; a photo's label is an index into them.
         photos: the photos that are used, in the order they were read.
-        splits: for each of `photos`, one of "train", "validation" and "test".
+        splits: for each of `photos`, "train", "validation" or "test".
         bad: the photos that were left out.
         duplicates: how many files were left out because the same class holds the same bytes.
-        warnings: one line each, for a person.
+        warnings: what a person should know of the photos, one line each.
     """
 
     labels: tuple[str, ...]
@@ -67,7 +67,7 @@ class Manifest:
         return [index for index, name in enumerate(self.splits) if name == split]
 
     def only(self, rows: Sequence[int]) -> "Manifest":
-        """Returns a manifest with nothing but the photos at these positions."""
+        """Returns a manifest of only the photos at these positions."""
         return dataclasses.replace(
             self,
             photos=tuple(self.photos[i] for i in rows),

@@ -27,7 +27,8 @@ def decode_pixels(
         orientation: int32, []: `PreparedImage.orientation`.
         image_size: side in px of the result, or its height and width.
         resize: "crop" or "squash", see `resize_pixels`.
-        view: float32, [6], as `View.parameters` returns it, instead of the centre; None for none.
+        view: float32, [6], as `View.parameters` returns it, instead of the centre; None for the
+            centre.
 
     Returns:
         uint8, [height, width, 3], RGB, range [0, 255].
@@ -127,16 +128,16 @@ def _boxed(pixels: "tf.Tensor", box: "tf.Tensor") -> "tf.Tensor":
 def _scaled(pixels: "tf.Tensor", size: "tf.Tensor") -> "tf.Tensor":
     import tensorflow as tf
 
-    # Antialiasing costs as much as decoding. It is kept for where leaving it out would skip
-    # pixels, which JPEGs, decoded at a fraction of their size, never come to.
+    # Antialiasing costs as much as decoding. It is kept for photos of which pixels would be skipped
+    # without it; JPEGs, decoded at a fraction of their size, never shrink that much.
     shrinks = tf.reduce_any(tf.shape(pixels)[:2] > 2 * size)
     resized = tf.cond(
         shrinks,
         lambda: tf.image.resize(pixels, size, antialias=True),
-        # Of float32 the same interpolation takes half the time that it takes of uint8.
+        # In float32 the same interpolation takes half the time that it takes in uint8.
         lambda: tf.image.resize(tf.cast(pixels, tf.float32), size),
     )
-    # Weighted means stay in [0, 255]: saturating would cost as much as the rest of the rounding.
+    # Weighted means stay in [0, 255]: a saturating cast would double the cost of the rounding.
     return tf.cast(tf.round(resized), tf.uint8)
 
 

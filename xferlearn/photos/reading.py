@@ -1,27 +1,27 @@
-"""Photo files -> bytes, digest and header: read once, by threads ahead of the reader.
+"""Entries -> bytes, digest and header: each read once, by threads that read ahead.
 
-What is in flight is bounded in bytes.
+What is in flight is bounded in photos and bytes.
 """
 
 import collections
 import dataclasses
 import hashlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from xferlearn.config import ImageConfig
 from xferlearn.photos.headers import BadImage, PreparedImage, prepare
+from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import BadPhoto, Photo
-from xferlearn.photos.sources import Entry, PhotoSource
+from xferlearn.photos.sources import Entry
 from xferlearn.photos.views import CROP_FRACTION
 from xferlearn.system.runtime import core_count
 
 READ_AHEAD_PHOTOS = 256
 READ_AHEAD_BYTES = 64 * 2**20
 # A rare form grows when it is read: a WebP of 30 KB can become 5 MB of pixels. By how much is
-# known once that is done, so few are on their way at a time.
-_UNREAD_A_THREAD = 4
+# known only afterwards, so few are being read at a time.
+_UNREAD_PER_THREAD = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,10 +30,10 @@ class Loaded:
 
     Attributes:
         entry: where it came from.
-        digest: SHA-256 of its bytes, or the key of its view; empty where it can't be read.
-        image: ready to decode; None where it needs no decoding or can't be read.
+        digest: SHA-256 of its bytes, or the key of its view, 32 bytes; empty if it can't be read.
+        image: ready to decode; None if it needs no decoding or can't be used.
+        problem: why it can't be used, a few words; None if it can.
         view: as `View.parameters` returns it; None for the plain view.
-        problem: why it can't be used; None where it can.
     """
 
     entry: Entry
@@ -54,18 +54,25 @@ class Loaded:
 
 
 def load_photos(
-    source: PhotoSource,
+    entries: Iterable[Entry],
     image_size: int | tuple[int, int],
-    limits: ImageConfig,
+    limits: PhotoLimits,
     known: Callable[[bytes], bool] = lambda digest: False,
 ) -> Iterator[Loaded]:
-    """Yields the photos of a source, read and checked by threads ahead of the reader.
+    """Yields photos read and checked, in the order of the entries; threads read ahead.
 
     Args:
-        source: where they come from.
-        image_size: side in px of the square that the network sees.
+        entries: the photos, e.g. those of a source.
+        image_size: side in px of the square that the network sees, or height and width.
         limits: caps on bytes and pixels.
-        known: tells whether a digest needs no decoding.
+        known: returns whether the photo with a digest needs no decoding; called in the threads.
+
+    Returns:
+        One item per entry; those that can't be used have a `problem`.
+
+    Example:
+        >>> for item in load_photos(read_files(["*.jpg"]).entries(), 224, PhotoLimits()):
+        ...     print(item.entry.name, item.problem or item.digest.hex())
     """
 
     def load(entry: Entry) -> Loaded:
@@ -76,6 +83,8 @@ def load_photos(
                 )
             data = entry.read()
             digest = hashlib.sha256(data).digest()
+            if entry.digest not in (None, digest):
+                raise BadImage("it changed while this was running")
             if entry.view is not None:
                 view = entry.view[0].view(digest, entry.view[1])
                 digest = view.key(digest)
@@ -105,7 +114,7 @@ def load_photos(
         with lock:
             return (
                 len(waiting) >= READ_AHEAD_PHOTOS
-                or unread >= _UNREAD_A_THREAD * threads
+                or unread >= _UNREAD_PER_THREAD * threads
                 or in_flight + entry.size > READ_AHEAD_BYTES
             )
 
@@ -118,7 +127,7 @@ def load_photos(
 
     with ThreadPoolExecutor(threads) as pool:
         try:
-            for entry in source.entries():
+            for entry in entries:
                 while waiting and full(entry):
                     yield first()
                 with lock:
@@ -132,8 +141,13 @@ def load_photos(
             pool.shutdown(wait=False, cancel_futures=True)
 
 
+def readable(loaded: Iterable[Loaded]) -> Iterator[Loaded]:
+    """Yields the photos that there is something to decode of: all others would come out black."""
+    return (item for item in loaded if item.image is not None)
+
+
 def prepared_image(
-    entry: Entry, data: bytes, image_size: int | tuple[int, int], limits: ImageConfig
+    entry: Entry, data: bytes, image_size: int | tuple[int, int], limits: PhotoLimits
 ) -> PreparedImage:
     """Returns a photo's header and data, ready for the view that the entry asks for.
 
@@ -145,7 +159,7 @@ def prepared_image(
 
 
 def _held_bytes(item: Loaded) -> int:
-    """Returns what a photo takes in memory: a data set's entries come with their bytes."""
+    """Returns the memory that a photo takes: a dataset's entries come with their bytes."""
     return max(item.entry.size, len(item.image.data) if item.image else 0)
 
 

@@ -1,4 +1,4 @@
-"""Photos -> manifest: enough of them, no copies, and each in its split."""
+"""Photos -> manifest: copies left out, enough left per class, and each in its split."""
 
 import collections
 import dataclasses
@@ -12,7 +12,7 @@ from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION, BadPhoto, Manifes
 FEWEST_PHOTOS = 3
 FEW_PHOTOS = 20
 
-# Of what the data set's authors said of equal photos, the first counts.
+# Where a dataset's authors put equal photos into several splits, the first of these counts.
 _CLAIMS = (TEST, VALIDATION, TRAIN, None)
 _NOHASH = re.compile(r"_nohash_.*$", re.DOTALL)
 
@@ -32,16 +32,16 @@ def build_manifest(
     Args:
         labels: class names, sorted.
         photos: readable photos. Of several with the same bytes in one class one is used: the
-            first that the data set's authors set apart for the test, for validation, or the first.
-        bad: photos that could not be read.
+            first that the dataset's authors set apart for the test, for validation, or the first.
+        bad: photos that could not be used.
         testing_percentage: 0 to 90, share of the photos for the test.
         validation_percentage: 0 to 90, share of the photos for validation.
         split_seed: salt of the split.
         test_seed: salt of the choice of test photos; None for `split_seed`.
 
     Raises:
-        UserError: when a class has fewer than three different photos, or when more than half of
-            its photos can't be read.
+        UserError: when there are fewer than two classes, a class has fewer than three different
+            photos, or more than half of its photos can't be used.
     """
     kept: dict[tuple[int, bytes], Photo] = {}
     files: collections.Counter[int] = collections.Counter()
@@ -57,9 +57,9 @@ def build_manifest(
         if broken[label] > files[label]:
             first = next(photo for photo in bad if photo.label == label)
             raise UserError(
-                f"More than half of class {name!r} can't be read: {broken[label]} of"
-                f" {broken[label] + files[label]} photos, such as {first.name} ({first.reason})."
-                " Replace them, or take them out of the folder."
+                f"More than half of class {name!r} can't be used: {broken[label]} of"
+                f" {broken[label] + files[label]} photos, e.g. {first.name} ({first.reason})."
+                " Replace or remove them."
             )
     check_counts(
         {name: distinct[label] for label, name in enumerate(labels)}, kind="different readable"
@@ -100,7 +100,7 @@ def check_counts(counts: Mapping[str, int], kind: str = "") -> None:
     if len(counts) < 2:
         names = ", ".join(map(repr, counts)) or "none"
         raise UserError(
-            f"Expected at least two classes, one folder each. Found {len(counts)}: {names}."
+            f"Expected at least two classes, one folder per class. Found {len(counts)}: {names}."
         )
     for name, count in counts.items():
         if count < FEWEST_PHOTOS:
@@ -125,14 +125,14 @@ def assign_splits(
     What must stay together is one unit: files with the same bytes, and files of one class whose
     names agree up to `_nohash_` (several photos of one object). A unit's digest and the seed make
     a number from 0 to 100 that is compared with the percentages, so adding a photo moves no
-    other one. Where that leaves a class of at least three units without one in some split, the
-    unit whose number is nearest moves there.
+    other one. If that leaves a class of at least three units without one in some split, the unit
+    whose number is nearest moves there.
 
     Args:
         labels: class names, sorted.
         photos: readable photos.
-        testing_percentage: 0 to 90; with 0 nothing is tested.
-        validation_percentage: 0 to 90; with 0 nothing is validated.
+        testing_percentage: 0 to 90; 0 puts no photo into the test split.
+        validation_percentage: 0 to 90; 0 puts no photo into the validation split.
         split_seed: salt of the numbers.
 
     Returns:
@@ -190,8 +190,8 @@ def _deal_again(
 ) -> tuple[str, ...]:
     """Returns splits with the same test photos; the others are dealt by another seed.
 
-    Several splits are compared to choose something. If each had test photos of its own, those of
-    one would be validated on in another, and no test would be of unseen photos any more.
+    Several splits are compared to choose something. If each had its own test photos, the test
+    photos of one would be validation photos of another, and no test would be of unseen photos.
     """
     held = [
         dataclasses.replace(photo, fixed_split=TEST) if split == TEST else photo
@@ -216,7 +216,7 @@ def _claim(photo: Photo) -> int:
 
 
 def _units(labels: Sequence[str], photos: Sequence[Photo]) -> list[str]:
-    """Returns a name for each photo's unit: the last in order of all that its photos go by."""
+    """Returns the name of each photo's unit: of all names of its photos, the last in order."""
     parent: dict[str, str] = {}
 
     def find(name: str) -> str:
@@ -233,8 +233,8 @@ def _units(labels: Sequence[str], photos: Sequence[Photo]) -> list[str]:
             # By the class's name: its index would change with every class that is added.
             group = f"group {labels[photo.label]}/{_NOHASH.sub('', file_name)}"
             first, second = sorted((find(group), find(digest)))
-            # "group ..." sorts behind every hex digit, and should name the unit: a digest would
-            # change when a photo with a smaller one joins the group.
+            # "group ..." sorts after every hex digest, and should name the unit: a digest would
+            # change when a photo with a greater one joins the group.
             parent[first] = second
     return [find(digest) for digest in digests]
 
@@ -244,7 +244,7 @@ def _few_photos_warnings(labels: Sequence[str], counts: Mapping[int, int]) -> li
     if not few:
         return []
     return [
-        f"Fewer than {FEW_PHOTOS} photos in {_some(few)}: expect poor and uncertain accuracy there."
+        f"Fewer than {FEW_PHOTOS} photos in {_some(few)}: expect low and uncertain accuracy there."
     ]
 
 
@@ -258,8 +258,8 @@ def _conflict_warnings(photos: Sequence[Photo]) -> list[str]:
     if not conflicts:
         return []
     return [
-        f"{len(conflicts)} photos are in more than one class, byte by byte, which the model can't"
-        f" learn: {_some(conflicts)}."
+        f"{len(conflicts)} photos are in more than one class with the same bytes, which no model"
+        f" can learn: {_some(conflicts)}."
     ]
 
 

@@ -1,4 +1,4 @@
-"""Views of a photo: which part of it is seen, mirrored or not, how bright. Drawn, not random.
+"""Views of a photo: which part of it is seen, mirrored or not, how bright.
 
 A view follows from the photo's content and a number, so it is the same in every run, and its
 bottleneck can be cached like the photo's own.
@@ -12,8 +12,8 @@ import numpy as np
 
 from xferlearn.config import AUGMENTATIONS, TrainConfig
 
-# Shorter side to 256/224 of what the network sees, then the centre: on the flowers 1.2 points
-# better than squashing the whole photo into the square.
+# Shorter side to 256/224 of what the network sees, then the centre: 1.2 points better on the
+# flowers than squashing the whole photo into the square.
 CROP_FRACTION = 0.875
 
 
@@ -23,8 +23,8 @@ class View:
 
     Attributes:
         window: side of what is seen, as a share of the largest box that fits into the photo.
-        reach: share of the photo's sides that the window may lie in, around the centre; 0 where
-            that is the central `CROP_FRACTION` of the largest box.
+        reach: share of the photo's sides that the window may lie in, around the centre; 0 for the
+            central `CROP_FRACTION` of the largest box.
         x: where in it, 0 (left) to 1 (right), as the photo is stored.
         y: likewise, 0 (top) to 1.
         flip: mirrored left to right, once upright.
@@ -46,7 +46,7 @@ class View:
         return hashlib.sha256(digest + struct.pack("<6d", *numbers)).digest()
 
     def parameters(self, width: int, height: int, aspect: float = 1.0) -> tuple[float, ...]:
-        """Returns what `images.decode_pixels` takes for a photo.
+        """Returns what `pixels.decode_pixels` takes for a photo.
 
         Args:
             width: of the photo as stored, px.
@@ -91,7 +91,7 @@ class Augmentation:
 
     @classmethod
     def of(cls, config: TrainConfig, *, fine_tuning: bool = False) -> "Augmentation":
-        """Returns what settings ask for: what `augment` stands for, and what is set beside it.
+        """Returns what the settings ask for: `augment`'s preset, and what is set beside it.
 
         Args:
             config: `augment` and the lab's four settings.
@@ -106,10 +106,18 @@ class Augmentation:
 
     @property
     def most_views(self) -> int | None:
-        """How many different views there are of a photo; None where there is no end of them."""
+        """How many different views there are of a photo; None if their number has no limit."""
         if self.random_crop or self.random_scale or self.random_brightness:
             return None
         return 2 if self.flip_left_right else 1
+
+    def numbers(self, most: int) -> range:
+        """Returns the numbers of a photo's first views, 0 (the plain one) and up.
+
+        Args:
+            most: how many there may be; there are fewer where they would repeat.
+        """
+        return range(most if self.most_views is None else min(most, self.most_views))
 
     @property
     def smallest_window(self) -> float:

@@ -1,27 +1,52 @@
 """What every model that labels photos is brought to, whatever file it comes from."""
 
+import contextlib
 import dataclasses
 import re
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 import numpy as np
 
+from xferlearn.photos.limits import PhotoLimits
+from xferlearn.photos.sources import Entry
 from xferlearn.predictors.scores import Ending
+
+
+class Scorer(Protocol):
+    """Scores the photos of one labelling; its engine and cache do not change meanwhile."""
+
+    def knows(self, digest: bytes) -> bool:
+        """Returns whether a photo can be scored without its pixels."""
+
+    def scores(self, digests: Sequence[bytes], pixels: np.ndarray) -> np.ndarray:
+        """Returns the scores of photos, as `Predictor.run` does.
+
+        Args:
+            digests: SHA-256 of each photo.
+            pixels: as for `Predictor.run`; not looked at for photos that the scorer `knows`.
+        """
 
 
 class CachedScores(Protocol):
     """Scores that may come from cached bottlenecks."""
 
+    def scoring(
+        self, entries: Callable[[], Iterable[Entry]], limits: PhotoLimits
+    ) -> contextlib.AbstractContextManager[Scorer]:
+        """Returns a scorer as `Predictor.scoring` does."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Uncached:
+    run: Callable[[np.ndarray], np.ndarray]
+
     def knows(self, digest: bytes) -> bool:
-        """Returns whether a photo's bottleneck is cached."""
+        return False
 
     def scores(self, digests: Sequence[bytes], pixels: np.ndarray) -> np.ndarray:
-        """Returns scores as `Predictor.scores` does."""
-
-    def flush(self) -> None:
-        """Commits what was computed since."""
+        return self.run(pixels)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,13 +57,13 @@ class Predictor:
         labels: class names in output order.
         height: of the picture that it sees, px.
         width: likewise.
-        resize: how a photo becomes that picture, "crop" or "squash"; see `images.resize_pixels`.
+        resize: how a photo becomes that picture, "crop" or "squash"; see `pixels.resize_pixels`.
         run: uint8 pixels, [batch, height, width, 3], RGB, range [0, 255], to float32 scores,
             [batch, len(labels)], range [0, 1] and sum 1 where the model ends in a softmax.
         warnings: what was assumed because the model does not tell, a line each.
         cached: scores of photos whose bottlenecks are in the cache; None for models without.
-        later_warnings: returns what went wrong so far without harm to the scores, a line each:
-            engines that were given up, a cache that is damaged or full.
+        later_warnings: returns what went wrong so far without harm to the scores, one line each:
+            engines that are too inexact, a cache that is damaged or full.
     """
 
     labels: tuple[str, ...]
@@ -50,20 +75,19 @@ class Predictor:
     cached: "CachedScores | None" = None
     later_warnings: Callable[[], tuple[str, ...]] = tuple
 
-    def knows(self, digest: bytes) -> bool:
-        """Returns whether a photo can be scored without its pixels."""
-        return self.cached is not None and self.cached.knows(digest)
-
-    def scores(self, digests: Sequence[bytes], pixels: np.ndarray) -> np.ndarray:
-        """Returns the scores of photos, as `run` does.
+    def scoring(
+        self, entries: Callable[[], Iterable[Entry]], limits: PhotoLimits
+    ) -> contextlib.AbstractContextManager[Scorer]:
+        """Returns what scores photos; it settles the engine first, and keeps the cache at the end.
 
         Args:
-            digests: SHA-256 of each photo; empty where it is not known.
-            pixels: as for `run`; not looked at for photos that the predictor `knows`.
+            entries: returns the photos to be labelled; the first ones are read if engines have to
+                be compared.
+            limits: caps on bytes and pixels.
         """
         if self.cached is None:
-            return self.run(pixels)
-        return self.cached.scores(digests, pixels)
+            return contextlib.nullcontext(_Uncached(self.run))
+        return self.cached.scoring(entries, limits)
 
     @property
     def image_size(self) -> tuple[int, int]:

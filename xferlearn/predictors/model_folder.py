@@ -1,22 +1,25 @@
-"""Our own model folder as a predictor; bottlenecks of its frozen backbone come from the cache."""
+"""A model folder as a predictor; its frozen backbone's bottlenecks come from the cache."""
 
 import contextlib
 import dataclasses
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from xferlearn.bottlenecks.engines import build_engine
 from xferlearn.bottlenecks.engines.planning import has_bfloat16
-from xferlearn.bottlenecks.features import Features
+from xferlearn.bottlenecks.settling import Candidates, Features, Sample, sample_pixels
 from xferlearn.bottlenecks.space import FeatureSpace
-from xferlearn.bottlenecks.store import ShardWriter
+from xferlearn.bottlenecks.store import BottleneckStore, ShardWriter
 from xferlearn.config import ImageConfig
 from xferlearn.errors import UserError, XferlearnError
 from xferlearn.model_folder import METADATA_FILE, MODEL_FILE, ModelFolder
+from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.pixels import RESIZE_POLICY
-from xferlearn.predictors.base import Predictor
+from xferlearn.photos.sources import Entry
+from xferlearn.predictors.base import Predictor, Scorer
 from xferlearn.predictors.keras_files import check_keras_file
 
 if TYPE_CHECKING:
@@ -28,15 +31,15 @@ def model_folder_predictor(
 ) -> Predictor:
     """Returns the predictor of a model folder.
 
-    Its backbone runs in the precision that the head was trained in, so that what was measured is
-    what one gets, and photos that were seen in training or labelled before need no network pass.
+    Its backbone runs in the precision that the head was trained in, so that its accuracy is the one
+    that was measured; photos seen in training or labelled before need no network pass.
 
     Args:
         model_folder: the folder.
         config: engine, precision and folder of the bottlenecks; None for the defaults.
 
     Raises:
-        UserError: when its model is missing or damaged, or what `config` asks for can't be had.
+        UserError: when its model is missing or damaged, or what `config` asks for is not available.
     """
     check_keras_file(model_folder.path / MODEL_FILE)
     model = model_folder.load_model()
@@ -63,12 +66,16 @@ def model_folder_resize(model_folder: ModelFolder) -> str:
 
 
 def resize_policy(stated: Any) -> str:
-    """Returns "crop" or "squash" for what metadata say in words of how photos were fitted."""
+    """Returns "crop" or "squash" for the words in which metadata say how photos were fitted."""
     return "squash" if str(stated).startswith("squash") else "crop"
 
 
 class CachedScores:
-    """Scores of a model folder: backbone, or cache, and then the head."""
+    """Scores of a model folder: backbone or cache, then head.
+
+    Attributes:
+        resize: how photos are fitted, "crop" or "squash".
+    """
 
     def __init__(
         self, model_folder: ModelFolder, model: "keras.Model", config: ImageConfig
@@ -81,9 +88,10 @@ class CachedScores:
             config: engine, precision and folder of the bottlenecks.
 
         Raises:
-            UserError: when the cache can't be opened, the engine that was asked for can't be had,
-                or the metadata are damaged.
+            UserError: when the cache can't be opened, the engine that was asked for is not
+                available or too inexact, or the metadata are damaged.
         """
+        self.resize = model_folder_resize(model_folder)
         try:
             space = FeatureSpace(**model_folder.metadata["feature_space"])
             backbone, self._head = split_classifier(
@@ -91,65 +99,94 @@ class CachedScores:
             )
             if space.width != backbone.output_shape[-1]:
                 raise ValueError(
-                    f"a bottleneck is said to have {space.width} values, and has"
+                    f"it says that a bottleneck has {space.width} values, and the model's has"
                     f" {backbone.output_shape[-1]}"
                 )
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(f"{model_folder.path / METADATA_FILE} is damaged ({error}).") from None
         bfloat16 = space.precision == "bfloat16" and has_bfloat16()
-        self._features = Features(
-            lambda precision: dataclasses.replace(space, precision=precision, resize=RESIZE_POLICY),
-            lambda: backbone,
+        self._candidates = Candidates.of(
             config,
+            backbone,
+            lambda precision: dataclasses.replace(space, precision=precision, resize=RESIZE_POLICY),
             "bfloat16" if bfloat16 else "float32",
         )
-        self._first = self._features.store
-        self._writing = contextlib.ExitStack()
-        self._writer: ShardWriter | None = None
+        self._settling = threading.Lock()
+        # Without photos only engines that were compared before are ruled out.
+        self._features = self._candidates.settle(_no_photos)
         self._unwritten: list[str] = []
 
     @property
     def later_warnings(self) -> tuple[str, ...]:
-        """Engines that were given up so far, and what is wrong with the cache, a line each."""
-        store = self._features.store
-        stores = [self._first] if store is self._first else [self._first, store]
-        damage = [problem for one in stores for problem in one.warnings]
-        return (*self._features.fallbacks, *damage, *self._unwritten)
+        """Why faster engines are not used, and what is wrong with the cache, one line each."""
+        features = self._features
+        return (*features.fallbacks, *features.store.warnings, *self._unwritten)
 
-    def knows(self, digest: bytes) -> bool:
-        """Returns whether a photo's bottleneck is cached."""
-        return digest in self._features.store or digest in self._first
+    @contextlib.contextmanager
+    def scoring(
+        self, entries: Callable[[], Iterable[Entry]], limits: PhotoLimits
+    ) -> Iterator[Scorer]:
+        """Returns a scorer as `Predictor.scoring` does; it caches new bottlenecks."""
+        features = self._settled(
+            lambda store: sample_pixels(entries(), store, limits, resize=self.resize)
+        )
+        scorer = _Scorer(features, self._head)
+        try:
+            yield scorer
+        finally:
+            self._unwritten += scorer.close()
 
     def run(self, pixels: np.ndarray) -> np.ndarray:
         """Returns scores as `Predictor.run` does, without the cache."""
-        return self.scores([b""] * len(pixels), pixels)
+        features = self._settled(lambda store: pixels)
+        return np.asarray(self._head(features.engine().run(pixels)))
+
+    def _settled(self, sample: Sample) -> Features:
+        with self._settling:
+            if not self._features.proven:
+                self._features = self._candidates.settle(sample)
+            return self._features
+
+
+def _no_photos(store: BottleneckStore) -> np.ndarray:
+    return np.zeros((0, store.space.image_size, store.space.image_size, 3), np.uint8)
+
+
+class _Scorer:
+    """A scorer that caches what it computes; a full disk ends the caching, not the labelling."""
+
+    def __init__(self, features: Features, head: "keras.Model") -> None:
+        self._features = features
+        self._head = head
+        self._writing = contextlib.ExitStack()
+        self._writer: ShardWriter | None = None
+        self._unwritten: list[str] = []
+
+    def knows(self, digest: bytes) -> bool:
+        return digest in self._features.store
 
     def scores(self, digests: Sequence[bytes], pixels: np.ndarray) -> np.ndarray:
-        """Returns scores as `Predictor.scores` does, and caches new bottlenecks."""
-        vectors = np.empty((len(digests), self._features.store.space.width), np.float32)
-        new = list(range(len(digests)))
-        # Photos that the first store knew came without pixels, though the engine may have been
-        # given up since: theirs are of the precision that the head was trained in.
-        for store in (self._features.store, self._first):
-            known = [i for i in new if digests[i] in store]
-            if known:
-                vectors[known] = store.read([digests[i] for i in known])
-            new = [i for i in new if digests[i] not in store]
+        store = self._features.store
+        vectors = np.empty((len(digests), store.space.width), np.float32)
+        known = [i for i, digest in enumerate(digests) if digest in store]
+        new = [i for i, digest in enumerate(digests) if digest not in store]
+        if known:
+            vectors[known] = store.read([digests[i] for i in known])
         if new:
-            vectors[new] = self._features.run(pixels[new])
-            self._add([(digests[i], vectors[i]) for i in new if digests[i]])
+            vectors[new] = self._features.engine().run(pixels[new])
+            self._add([(digests[i], vectors[i]) for i in new])
         return np.asarray(self._head(vectors))
 
-    def flush(self) -> None:
-        """Commits the bottlenecks that were computed since."""
-        self._writer = None
+    def close(self) -> list[str]:
+        """Commits new bottlenecks; returns what could not be written, one line each."""
         try:
             self._writing.close()
-        except XferlearnError as error:  # labels matter more than the cache
+        except XferlearnError as error:
             self._unwritten.append(str(error))
+        return self._unwritten
 
     def _add(self, rows: list[tuple[bytes, np.ndarray]]) -> None:
-        if self._unwritten or not rows:
+        if self._unwritten:
             return
         try:
             if self._writer is None:

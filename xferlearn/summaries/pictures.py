@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from xferlearn.metrics import Evaluation
+from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import TEST, VALIDATION, Photo
 from xferlearn.summaries.drawing import CARD_WIDTH, draw_photo, draw_sheet, jpeg, png
 from xferlearn.summaries.events import EventWriter, RunWriters
@@ -55,7 +56,7 @@ def write_pictures(writers: RunWriters, record: RunRecord) -> None:
     shown = mistakes[:MOST_MISTAKES], confident[:MOST_CONFIDENT]
     wanted = [photo for photos in samples.values() for photo in photos]
     wanted += [item.photo for items in shown for item in items]
-    pixels = read_pixels(record.source, wanted, record.image_size, record.config)
+    pixels = read_pixels(record.source, wanted, record.image_size, PhotoLimits.of(record.config))
     labels = record.manifest.labels
     for label, photos in samples.items():
         side = min(record.image_size, LARGEST_SAMPLE)

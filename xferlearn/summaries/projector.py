@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 from tensorboard.plugins.projector import projector_config_pb2
 
+from xferlearn.photos.limits import PhotoLimits
 from xferlearn.summaries.drawing import draw_photo, draw_sheet, jpeg
 from xferlearn.summaries.events import plain
 from xferlearn.summaries.pixels import read_pixels
@@ -67,7 +68,7 @@ def _table(record: RunRecord, order: list[int], points: np.ndarray) -> list[tupl
 
 def _sprites(record: RunRecord, order: list[int]) -> bytes:
     photos = [record.manifest.photos[index] for index in order]
-    pixels = read_pixels(record.source, photos, SPRITE, record.config)
+    pixels = read_pixels(record.source, photos, SPRITE, PhotoLimits.of(record.config))
     grey = np.full((SPRITE, SPRITE, 3), 224, np.uint8)
     tiles = [draw_photo(pixels.get(photo.digest, grey), (), SPRITE) for photo in photos]
     # The Projector takes the picture's width for the number of columns, and expects a square.

@@ -1,22 +1,26 @@
 """Photos -> bottlenecks -> a trained head: what `train` and every run of an experiment share."""
 
 import dataclasses
+import functools
 import time
-from collections.abc import Callable, Set
+from collections.abc import Callable, Iterable, Set
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from xferlearn import backbones, summaries
-from xferlearn.bottlenecks.compute import Extraction
-from xferlearn.bottlenecks.features import Features
+from xferlearn.bottlenecks.compute import Extraction, extract
+from xferlearn.bottlenecks.settling import Candidates, Features, sample_pixels
 from xferlearn.bottlenecks.space import feature_space
+from xferlearn.bottlenecks.store import BottleneckStore
 from xferlearn.config import TrainConfig
 from xferlearn.errors import UserError, XferlearnError
 from xferlearn.metrics import Evaluation, evaluate_predictions
-from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION, BadPhoto, Manifest, Photo
-from xferlearn.photos.sources import PhotoSource, Selection
+from xferlearn.photos.limits import PhotoLimits
+from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION, Manifest, Photo
+from xferlearn.photos.selecting import pick_photos, views_of
+from xferlearn.photos.sources import PhotoSource
 from xferlearn.photos.splitting import build_manifest
 from xferlearn.photos.views import Augmentation
 from xferlearn.training import head as heads
@@ -34,7 +38,8 @@ class Prepared:
         source: where the photos can be read again.
         backbone: the network.
         features: its engine and store.
-        extraction: the photos, and those that were left out.
+        extraction: the photos, and those that were left out; its seconds include the settling of
+            the engine.
     """
 
     source: PhotoSource
@@ -45,8 +50,7 @@ class Prepared:
     def split(self, config: TrainConfig, test_seed: int | None = None) -> Manifest:
         """Returns the photos, split as `config` says.
 
-        Where the dataset's authors have set test or validation photos apart, none are added to
-        them.
+        If the dataset's authors have set test or validation photos apart, none are added to them.
 
         Args:
             config: shares and seed of the splits.
@@ -67,13 +71,13 @@ class Prepared:
         """Returns the bottlenecks of photos in the plain view, float32, [photos, width].
 
         Raises:
-            XferlearnError: where one has none.
+            XferlearnError: when one has none.
         """
         store = self.features.store
         for photo in photos:
             if photo.digest not in store:
                 raise XferlearnError(
-                    f"{photo.name} changed or went away while this was running. Run again."
+                    f"{photo.name} changed or was removed while this was running. Run again."
                 )
         return store.read([photo.digest for photo in photos])
 
@@ -88,52 +92,77 @@ class Prepared:
         Args:
             photos: the photos.
             config: which views, and how many; limits.
-            on_warning: called with which views could not be had.
+            on_warning: called with which views are missing, and why.
 
         Returns:
             Float32, [views, width], and int32, [views]: all views of a photo one after the other,
             the plain one first.
         """
-        bad: tuple[BadPhoto, ...] = ()
+        store = self.features.store
         augmentation = Augmentation.of(config)
-        count = min(config.augment_views, augmentation.most_views or config.augment_views)
-        if count > 1:
-            names = {photo.name for photo in photos}
-            chosen = Selection(self.source, names, augmentation, range(1, count))
-            store = self.features.store
-            bad = self.features.extract(chosen, config, views=True).bad
-            if self.features.store is not store:
-                # The engine was given up for an exact one, of which nothing is cached yet.
-                self.features.extract(self.source, config)
+        numbers = augmentation.numbers(config.augment_views)
+        reasons: dict[str, str] = {}
+        if drawn := numbers[1:]:
+            found = extract(
+                pick_photos(self.source, photos, augmentation=augmentation, numbers=drawn),
+                store,
+                self.features.engine,
+                PhotoLimits.of(config),
+                count=len(photos) * len(drawn),
+                views=True,
+            )
+            reasons = {bad.name: bad.reason for bad in found.bad}
         named = [
             (photo, augmentation.view(photo.digest, number).key(photo.digest))
             for photo in photos
-            for number in range(count)
+            for number in numbers
         ]
         # A photo may be broken in a part that the plain view does not see.
-        there = [(photo, key) for photo, key in named if key in self.features.store]
-        if len(there) < len(named):
-            lost = {photo.name for photo, key in named if key not in self.features.store}
-            reasons = {photo.name: photo.reason for photo in bad}
+        kept = [(photo, key) for photo, key in named if key in store]
+        if len(kept) < len(named):
+            lost = {photo.name for photo, key in named if key not in store}
             name = next((name for name in reasons if name in lost), min(lost))
             on_warning(
-                f"The head learns without {len(named) - len(there)} of {len(named)} views, such as"
-                f" of {name}: {reasons.get(name, 'it changed while this was running')}."
+                f"The head learns without {len(named) - len(kept)} of {len(named)} views, e.g."
+                f" those of {name}: {reasons.get(name, 'it was removed while this was running')}."
             )
-        keys = [key for _, key in there]
-        return self.features.store.read(keys), _labels([photo for photo, _ in there])
+        return store.read([key for _, key in kept]), _labels([photo for photo, _ in kept])
 
 
-def prepare(config: TrainConfig, source: PhotoSource, backbone: "keras.Model") -> Prepared:
+def prepare(
+    config: TrainConfig,
+    source: PhotoSource,
+    backbone: "keras.Model",
+    others: Iterable[TrainConfig] = (),
+) -> Prepared:
     """Returns photos with their bottlenecks: those that are not cached yet are computed.
 
     Args:
-        config: engine, precision, folder of the bottlenecks, limits.
+        config: engine, precision, folder of the bottlenecks, limits, augmentation.
         source: the photos.
         backbone: as `load_backbone` returns it, or fine-tuned.
+        others: settings of more heads on these photos, which may see them in other views.
     """
-    features = Features(lambda kind: feature_space(backbone, kind), lambda: backbone, config)
-    return Prepared(source, backbone, features, features.extract(source, config))
+    started = time.perf_counter()
+    limits = PhotoLimits.of(config)
+
+    def sample(store: BottleneckStore) -> np.ndarray:
+        pixels = sample_pixels(source.entries(), store, limits)
+        for one in (config, *others):
+            augmentation = Augmentation.of(one)
+            drawn = augmentation.numbers(one.augment_views)[1:]
+            if drawn and not len(pixels):
+                views = views_of(source.entries(), augmentation, drawn)
+                pixels = sample_pixels(views, store, limits, views=True)
+        return pixels
+
+    space_of = functools.partial(feature_space, backbone)
+    features = Candidates.of(config, backbone, space_of).settle(sample)
+    extraction = extract(
+        source.entries(), features.store, features.engine, limits, count=source.count
+    )
+    seconds = time.perf_counter() - started
+    return Prepared(source, backbone, features, dataclasses.replace(extraction, seconds=seconds))
 
 
 def load_backbone_of(config: TrainConfig) -> "keras.Model":
@@ -145,14 +174,14 @@ def load_backbone_of(config: TrainConfig) -> "keras.Model":
 
 @dataclasses.dataclass(frozen=True)
 class Fitted:
-    """A trained head with the photos that it was trained, and can be measured, on.
+    """A trained head, and the photos that it was trained on and can be measured on.
 
     Attributes:
         manifest: the photos and their split.
         bottlenecks: of `manifest.photos`, float32, [photos, width].
         head: from bottlenecks to probabilities.
         training: how its training went.
-        seconds: wall time of its training, its bottlenecks at hand.
+        seconds: wall time of its training, without that of its bottlenecks.
     """
 
     manifest: Manifest
@@ -162,18 +191,18 @@ class Fitted:
     seconds: float
 
     def only(self, digests: Set[bytes]) -> "Fitted":
-        """Returns the same head with nothing but the photos that have these digests."""
+        """Returns the same head with only the photos that have these digests."""
         rows = [i for i, photo in enumerate(self.manifest.photos) if photo.digest in digests]
         return dataclasses.replace(
             self, manifest=self.manifest.only(rows), bottlenecks=self.bottlenecks[rows]
         )
 
     def predict(self, bottlenecks: np.ndarray) -> np.ndarray:
-        """Returns the head's answers for bottlenecks, float32, [photos, classes], range [0, 1]."""
+        """Returns the head's probabilities, float32, [photos, classes], range [0, 1]."""
         return heads.predict_head(self.head, bottlenecks)
 
     def probabilities(self, split: str) -> np.ndarray:
-        """Returns the head's answers for a split's photos, float32, [photos, classes]."""
+        """Returns the head's probabilities for a split's photos, float32, [photos, classes]."""
         return self.predict(self.bottlenecks[self.manifest.indices(split)])
 
     def truth(self, split: str) -> np.ndarray:
@@ -181,7 +210,7 @@ class Fitted:
         return _labels([self.manifest.photos[i] for i in self.manifest.indices(split)])
 
     def evaluate(self, split: str, probabilities: np.ndarray) -> Evaluation:
-        """Returns how good probabilities of a split's photos are."""
+        """Returns what probabilities for a split's photos amount to: accuracy, and per class."""
         return evaluate_predictions(
             self.manifest.labels, self.truth(split), probabilities.argmax(axis=1)
         )
@@ -202,7 +231,7 @@ def fit_head(
         prepared: the photos.
         run_dir: folder for the charts of the training; None for none.
         manifest: the photos and their split; None for all photos, split as `config` says.
-        on_warning: called with what could not be written there, and with views that are missing.
+        on_warning: called with what could not be written there, and which views are missing.
     """
     manifest = manifest or prepared.split(config)
     y = _labels(manifest.photos)
@@ -250,9 +279,9 @@ def fit_head(
 
 
 def diverged_error(config: TrainConfig, name: str = "learning_rate") -> UserError:
-    """Returns the error of a training that diverged; `name` is the setting to blame."""
+    """Returns the error of a training that diverged; `name` is the setting that caused it."""
     return UserError(
-        f"Training diverged: the loss is no number any more. {name}={getattr(config, name):g} is"
+        f"Training diverged: the loss became infinite or NaN. {name}={getattr(config, name):g} is"
         " too large; try a tenth of it."
     )
 

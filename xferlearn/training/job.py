@@ -14,8 +14,8 @@ from xferlearn.errors import UserError, XferlearnError
 from xferlearn.exports import ExportResult, check_formats, export_with
 from xferlearn.metrics import Evaluation, Misclassified
 from xferlearn.model_folder import ModelFolder, check_model_dir, write_model_folder
-from xferlearn.photos.datasets import open_source
 from xferlearn.photos.manifest import TEST, VALIDATION, Manifest
+from xferlearn.photos.opening import open_source
 from xferlearn.system.folders import check_outside, check_outside_model
 from xferlearn.system.progress import StageClock
 from xferlearn.system.runtime import choose_device, start_tensorflow

@@ -1,15 +1,19 @@
 """Whether a faster engine gives the same bottlenecks as float32 TensorFlow."""
 
+import contextlib
 import dataclasses
-import threading
-from collections.abc import Callable
+import json
+import os
+import uuid
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from xferlearn.bottlenecks.engines.base import Engine
+from xferlearn.bottlenecks.engines.planning import EnginePlan
 
-# Largest relative error of any checked photo's bottleneck. One feature space holds what agrees
+# Largest relative error of any compared photo's bottleneck. One feature space holds what agrees
 # with float32 TensorFlow within its precision's bound, whichever engine computed it.
 BOUNDS = {"float32": 0.001, "bfloat16": 0.1}
 PHOTOS = 16
@@ -50,56 +54,52 @@ class Parity:
         )
 
 
-class ParityError(Exception):
-    """An engine's results differ too much; `parity` says by how much."""
-
-    def __init__(self, parity: Parity) -> None:
-        super().__init__(str(parity))
-        self.parity = parity
-
-
 def measure_parity(engine: Engine, reference: Engine, pixels: np.ndarray) -> Parity:
     """Compares two engines on photos.
 
     Args:
         engine: the one to check.
         reference: float32 TensorFlow.
-        pixels: uint8, [photos, height, width, 3]; the first 16 are used.
+        pixels: uint8, [photos, height, width, 3], range [0, 255]; the first 16 are used.
     """
     few = pixels[:PHOTOS]
-    expected, got = reference.run(few), engine.run(few)
+    # The squares of small values vanish in float32, and those of large ones overflow.
+    expected, got = (one.run(few).astype(np.float64) for one in (reference, engine))
     lengths = np.maximum(np.linalg.norm(expected, axis=1), np.finfo(np.float32).tiny)
-    with np.errstate(over="ignore", invalid="ignore"):  # what is no number does not pass
+    with np.errstate(invalid="ignore"):  # NaN and infinity do not pass
         error = np.linalg.norm(got - expected, axis=1) / lengths
     found = float(np.max(np.where(np.isfinite(error), error, np.inf)))
     return Parity(engine.name, engine.precision, len(few), found, BOUNDS[engine.precision])
 
 
-def checked(
-    engine: Engine, reference: Callable[[], Engine], report: Callable[[Parity], None]
-) -> Engine:
-    """Returns an engine that is compared with a reference on the first batch it gets.
+def read_parity(folder: Path, plan: EnginePlan) -> Parity | None:
+    """Returns what an earlier comparison found; None if there was none, or its record is damaged.
 
     Args:
-        engine: the one to check.
-        reference: makes float32 TensorFlow; called once, with the first batch.
-        report: takes what was found, before anything is returned.
-
-    Returns:
-        An engine whose first `run` raises ParityError where the results differ too much.
+        folder: of the store whose bottlenecks the engine computes.
+        plan: the engine that was compared.
     """
-    done = False
-    lock = threading.Lock()
+    try:
+        parity = Parity(**json.loads(_record_path(folder, plan.name).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+    # With another bound, or in another precision, it would have to be measured again.
+    asked = (plan.name, plan.precision, BOUNDS[plan.precision])
+    same = (parity.engine, parity.precision, parity.bound) == asked
+    return parity if same and isinstance(parity.found, float) else None
 
-    def run(pixels: np.ndarray) -> np.ndarray:
-        nonlocal done
-        with lock:
-            if not done:
-                parity = measure_parity(engine, reference(), pixels)
-                report(parity)
-                if not parity.passed:
-                    raise ParityError(parity)
-                done = True
-        return engine.run(pixels)
 
-    return dataclasses.replace(engine, run=run)
+def write_parity(folder: Path, parity: Parity) -> None:
+    """Keeps what a comparison found for `read_parity`.
+
+    Without room for it, such as on a full disk, the engine is only compared again next time.
+    """
+    path = _record_path(folder, parity.engine)
+    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
+    with contextlib.suppress(OSError):
+        temporary.write_text(json.dumps(parity.as_dict()), encoding="utf-8")
+        os.replace(temporary, path)
+
+
+def _record_path(folder: Path, engine: str) -> Path:
+    return folder / f"parity-{engine}.json"

@@ -1,4 +1,4 @@
-"""Fine-tuning: after the head, the backbone's later layers learn from the photos themselves."""
+"""Fine-tuning: after the head, the backbone's later layers are trained on the photos too."""
 
 from xferlearn.training.finetuning.layers import select_layers
 from xferlearn.training.finetuning.tuning import FineTuned, fine_tune

@@ -1,4 +1,4 @@
-"""Which layers of a backbone are trained, and copies that leave the original as it is."""
+"""Which layers of a backbone are trained, and copies that leave the original unchanged."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING

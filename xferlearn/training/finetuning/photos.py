@@ -1,8 +1,7 @@
 """Photos for fine-tuning: batches of new views in every pass, and the validation photos."""
 
-import dataclasses
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,8 +9,12 @@ import numpy as np
 from xferlearn.config import TrainConfig
 from xferlearn.errors import XferlearnError
 from xferlearn.photos.decoding import decoded_batches
-from xferlearn.photos.reading import Loaded, load_photos
-from xferlearn.photos.sources import Entry, FileSource, PhotoSource, Selection
+from xferlearn.photos.files import FileSource
+from xferlearn.photos.limits import PhotoLimits
+from xferlearn.photos.manifest import Photo
+from xferlearn.photos.reading import load_photos, readable
+from xferlearn.photos.selecting import pick_photos
+from xferlearn.photos.sources import Entry, PhotoSource
 from xferlearn.photos.views import Augmentation
 from xferlearn.system.runtime import untuned
 
@@ -26,26 +29,37 @@ _SHUFFLED_BYTES = 512 * 2**20
 def training_batches(
     config: TrainConfig,
     source: PhotoSource,
-    labels: dict[str, int],
+    photos: Sequence[Photo],
     image_size: int,
     first_epoch: int,
     failures: list[Exception],
 ) -> "tf.data.Dataset":
-    """Returns batches of pixels and classes without end, every pass in an order of its own.
+    """Returns batches without end, every pass in new views and in an order of its own.
 
-    Photos that can't be read any more are passed over. What ends the batches goes to `failures`:
-    TensorFlow, which raises an error of its own then, has only the text.
+    Args:
+        config: seed, augmentation, batch size, limits.
+        source: where the photos are read again.
+        photos: the training photos. Those that have changed or can't be read are left out.
+        image_size: side in px of the square that the network sees.
+        first_epoch: the pass to begin with.
+        failures: gets the error that ends the batches, of which TensorFlow's own error has only
+            the text.
+
+    Returns:
+        Pixels, uint8, [batch, image_size, image_size, 3], range [0, 255], and class indices,
+        int32, [batch].
     """
     import tensorflow as tf
 
     augmentation = Augmentation.of(config, fine_tuning=True)
+    limits = PhotoLimits.of(config)
 
     def entries(epoch: int) -> Iterator[Entry]:
         # Pass 0 sees view 1: number 0 is always the plain one.
-        chosen = Selection(source, labels.keys(), augmentation, (epoch + 1,))
+        chosen = pick_photos(source, photos, augmentation=augmentation, numbers=(epoch + 1,))
         # NumPy takes no negative seeds.
         rng = np.random.default_rng([config.seed % 2**64, epoch])
-        return _shuffled(chosen.entries(), rng, holds_bytes=not isinstance(source, FileSource))
+        return _shuffled(chosen, rng, holds_bytes=not isinstance(source, FileSource))
 
     def generate() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         try:
@@ -56,19 +70,18 @@ def training_batches(
 
     def passes() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for epoch in itertools.count(first_epoch):
-            ordered = _Ordered(source.labels, len(labels), entries(epoch))
-            readable = False
+            found = False
             for batch in decoded_batches(
-                _readable(load_photos(ordered, image_size, config)),
+                readable(load_photos(entries(epoch), image_size, limits)),
                 image_size,
-                config,
+                limits,
                 batch_size=config.fine_tune_batch_size,
                 views=True,
             ):
                 if batch.photos:
-                    readable = True
-                    yield batch.pixels, np.array([labels[p.entry.name] for p in batch.photos])
-            if not readable:
+                    found = True
+                    yield batch.pixels, np.array([item.entry.label for item in batch.photos])
+            if not found:
                 raise no_photos("training")
 
     signature = (
@@ -79,26 +92,11 @@ def training_batches(
 
 
 def no_photos(kind: str) -> XferlearnError:
-    """Returns the error of a fine-tuning whose photos of a kind have all gone away."""
+    """Returns the error of a fine-tuning whose photos of a kind have all been removed."""
     return XferlearnError(
-        f"No {kind} photo can be read any more. Bring the photos back and run again: fine-tuning"
-        " goes on after its last whole pass."
+        f"None of the {kind} photos can be read any more. Bring them back and run again:"
+        " fine-tuning continues after its last complete pass."
     )
-
-
-def _readable(loaded: Iterator[Loaded]) -> Iterator[Loaded]:
-    """Yields what there is to decode: anything else would come out of the decoder black."""
-    return (item for item in loaded if item.problem is None)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Ordered:
-    labels: tuple[str, ...]
-    count: int
-    items: Iterator[Entry]
-
-    def entries(self) -> Iterator[Entry]:
-        return self.items
 
 
 def _shuffled(
@@ -119,26 +117,35 @@ def _shuffled(
 
 
 def classifier_predictions(
-    model: "keras.Model", photos: PhotoSource, config: TrainConfig
+    model: "keras.Model", source: PhotoSource, photos: Sequence[Photo], config: TrainConfig
 ) -> Callable[[], tuple[np.ndarray, np.ndarray]]:
-    """Returns a function that asks a classifier, as it is then, about photos.
+    """Returns a function that asks a classifier, in its state at that time, about photos.
 
-    It returns probabilities, float32, [photos, classes], and class indices, int32, [photos], of
-    those that can be read; XferlearnError where none can.
+    Args:
+        model: from float32 pixels to probabilities.
+        source: where the photos are read again.
+        photos: which ones. Those that have changed or can't be read are left out.
+        config: limits.
+
+    Returns:
+        A function of no arguments that returns probabilities, float32, [photos, classes], and
+        class indices, int32, [photos]. It raises XferlearnError if no photo can be read.
     """
     import tensorflow as tf
 
-    # Not Keras' predict_on_batch, which answers once a device where there are several.
+    # Not Keras' predict_on_batch, which answers once per device if there are several.
     signature = [tf.TensorSpec(model.input_shape, tf.float32)]
     ask = tf.function(lambda pixels: model(pixels, training=False), input_signature=signature)
     size = model.input_shape[1]
+    limits = PhotoLimits.of(config)
 
     def predictions() -> tuple[np.ndarray, np.ndarray]:
         probabilities, labels = [], []
-        for batch in decoded_batches(_readable(load_photos(photos, size, config)), size, config):
+        loaded = readable(load_photos(pick_photos(source, photos), size, limits))
+        for batch in decoded_batches(loaded, size, limits):
             if batch.photos:
                 probabilities.append(np.asarray(ask(batch.pixels.astype(np.float32))))
-                labels += [photo.entry.label for photo in batch.photos]
+                labels += [item.entry.label for item in batch.photos]
         if not probabilities:
             raise no_photos("validation")
         return np.concatenate(probabilities), np.array(labels, np.int32)

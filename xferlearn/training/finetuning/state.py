@@ -1,4 +1,4 @@
-"""What a killed fine-tuning goes on from."""
+"""The state that a killed fine-tuning continues from."""
 
 import contextlib
 import glob

@@ -1,8 +1,8 @@
 """The fine-tuning itself.
 
-Only what was unfrozen moves. BatchNormalization never does: its statistics, from ImageNet, would
-be replaced by those of a few small batches. What was learned replaces the frozen model only where
-it is better on the validation photos.
+Only what was unfrozen changes. BatchNormalization never does: its statistics, from ImageNet, would
+be replaced by those of a few small batches. The tuned model replaces the frozen one only if it is
+better on the validation photos.
 """
 
 import dataclasses
@@ -18,7 +18,6 @@ from xferlearn import summaries
 from xferlearn.config import TrainConfig
 from xferlearn.metrics import Evaluation, cross_entropy
 from xferlearn.photos.manifest import TRAIN, VALIDATION
-from xferlearn.photos.sources import Selection
 from xferlearn.system.progress import progress_bar
 from xferlearn.training import head as heads
 from xferlearn.training.callbacks import best_keeper, validator
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
-# Share of the steps: moments of Adam are rough at first, and must not wreck what is there.
+# Share of the steps: Adam's moments are inaccurate at first, and must not ruin the weights.
 WARM_UP = 0.1
 # Settings that change neither what is learned nor from what.
 _NOT_LEARNED = (
@@ -42,18 +41,18 @@ _NOT_LEARNED = (
 
 @dataclasses.dataclass(frozen=True)
 class FineTuned:
-    """What a fine-tuning gave.
+    """The result of a fine-tuning.
 
     Attributes:
         layers: names of the backbone's layers that were trained.
-        weights: how many numbers those layers have.
+        weights: how many weights those layers have.
         epochs: passes over the training photos.
         best_epoch: the pass whose weights were kept.
-        steps_a_pass: optimizer steps of one pass.
-        resumed: passes that an earlier, interrupted run had made.
-        frozen: the model before, on the validation photos.
+        steps_per_pass: optimizer steps of one pass.
+        resumed: passes that an earlier, interrupted run had completed.
+        frozen: the model before the fine-tuning, on the validation photos.
         frozen_loss: its cross-entropy there.
-        tuned: the model afterwards, on the validation photos.
+        tuned: the model after the fine-tuning, on the validation photos.
         tuned_loss: its cross-entropy there.
         prepared: the photos' bottlenecks of the tuned network.
         fitted: its head.
@@ -63,7 +62,7 @@ class FineTuned:
     weights: int
     epochs: int
     best_epoch: int
-    steps_a_pass: int
+    steps_per_pass: int
     resumed: int
     frozen: Evaluation
     frozen_loss: float
@@ -74,7 +73,7 @@ class FineTuned:
 
     @property
     def better(self) -> bool:
-        """Whether the tuned model is to be kept: by its validation cross-entropy."""
+        """Whether the tuned model is kept: whether its validation cross-entropy is lower."""
         return self.tuned_loss < self.frozen_loss
 
     def as_dict(self) -> dict[str, Any]:
@@ -85,8 +84,8 @@ class FineTuned:
             "weights": self.weights,
             "epochs": self.epochs,
             "best_epoch": self.best_epoch,
-            "steps_run": self.epochs * self.steps_a_pass,
-            "best_step": self.best_epoch * self.steps_a_pass,
+            "steps_run": self.epochs * self.steps_per_pass,
+            "best_step": self.best_epoch * self.steps_per_pass,
             "validation": {
                 "frozen": {**self.frozen.as_dict(), "cross_entropy": self.frozen_loss},
                 "fine_tuned": {**self.tuned.as_dict(), "cross_entropy": self.tuned_loss},
@@ -106,17 +105,17 @@ def fine_tune(
     """Trains the layers that `config.unfreeze` names, and the head, on views of the photos.
 
     The learning rate warms up over a tenth of the steps and falls to zero along a cosine. The
-    weights of the pass with the lowest validation cross-entropy are kept. After every pass all is
-    saved, and a second run with the same settings and photos goes on from there.
+    weights of the pass with the lowest validation cross-entropy are kept. After every pass
+    everything is saved, and a second run with the same settings and photos continues from there.
 
     Args:
         config: settings.
-        prepared: the photos, some of them for validation, and the frozen backbone, which stays as
-            it is.
-        fitted: the head on it, which stays as it is.
-        state_path: file for what a killed run left; the caller's to remove once all is saved.
+        prepared: the photos, some of them for validation, and the frozen backbone, which is not
+            changed.
+        fitted: the head on it, which is not changed.
+        state_path: file for the state of a killed run; the caller removes it once all is saved.
         run_dir: folder of the run; charts go to `fine_tuning` in it.
-        on_warning: called with what could not be written, and with photos that went away.
+        on_warning: called with what could not be written, and with photos that were removed.
 
     Raises:
         UserError: when there are no such layers, or training diverges.
@@ -127,7 +126,7 @@ def fine_tune(
 
     manifest = fitted.manifest
     training = [manifest.photos[i] for i in manifest.indices(TRAIN)]
-    labels = {photo.name: photo.label for photo in training}
+    validation = [manifest.photos[i] for i in manifest.indices(VALIDATION)]
     strategy = distribution()
     steps = -(-len(training) // config.fine_tune_batch_size)
     warm_up = int(WARM_UP * steps * config.fine_tune_epochs)
@@ -157,13 +156,10 @@ def fine_tune(
         resumed = state.restore()
     failures: list[Exception] = []
     batches = training_batches(
-        config, prepared.source, labels, backbone.input_shape[1], resumed, failures
-    )
-    validation = Selection(
-        prepared.source, {manifest.photos[i].name for i in manifest.indices(VALIDATION)}
+        config, prepared.source, training, backbone.input_shape[1], resumed, failures
     )
     callbacks = [
-        validator(classifier_predictions(model, validation, config)),
+        validator(classifier_predictions(model, prepared.source, validation, config)),
         keeper,
         state.callback(),
         _bar(resumed * steps, config.fine_tune_epochs * steps),
@@ -195,14 +191,14 @@ def fine_tune(
         raise diverged_error(config, "fine_tune_learning_rate")
     backbone.trainable = False
     tuned = prepare(config, prepared.source, backbone)
-    # Hours may have passed, and photos with them: both models are asked about the same ones.
+    # Photos may have been removed in the meantime: both models are asked about the same ones.
     left = fitted.only({photo.digest for photo in tuned.extraction.photos})
     if not left.manifest.indices(VALIDATION):
         raise no_photos("validation")
     if gone := set(manifest.photos) - set(left.manifest.photos):
         on_warning(
             f"The fine-tuned model was compared without {len(gone)} of {len(manifest.photos)}"
-            f" photos, which changed or went away meanwhile, such as"
+            f" photos, which changed or were removed in the meantime, e.g."
             f" {min(photo.name for photo in gone)}."
         )
     tuned_fit = dataclasses.replace(left, bottlenecks=tuned.read(left.manifest.photos), head=head)
@@ -213,7 +209,7 @@ def fine_tune(
         weights=sum(layer.count_params() for layer in chosen),
         epochs=keeper.looks,
         best_epoch=keeper.best_look,
-        steps_a_pass=steps,
+        steps_per_pass=steps,
         resumed=resumed,
         frozen=left.evaluate(VALIDATION, before),
         frozen_loss=cross_entropy(before, truth),
@@ -225,7 +221,7 @@ def fine_tune(
 
 
 def distribution() -> "tf.distribute.Strategy":
-    """Returns what spreads a batch over all visible GPUs, where there are several."""
+    """Returns what spreads a batch over all visible GPUs, if there are several."""
     import tensorflow as tf
 
     if len(tf.config.list_logical_devices("GPU")) > 1:
@@ -252,7 +248,7 @@ def _bar(done: int, steps: int) -> "keras.callbacks.Callback":
 
 
 def _key(config: TrainConfig, prepared: Prepared, fitted: Fitted) -> str:
-    """Returns a name for what a fine-tuning starts from and does."""
+    """Returns a digest of what a fine-tuning starts from and does."""
     settings = {
         name: value
         for name, value in dataclasses.asdict(config).items()

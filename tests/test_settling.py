@@ -1,9 +1,10 @@
-"""Cached bottlenecks: which engine's may be used for which, and what an inexact engine does."""
+"""Settling: which engine computes, whose bottlenecks are shared, what an inexact engine does."""
 
 import dataclasses
+import functools
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,15 +13,18 @@ import pytest
 import xferlearn
 from xferlearn import labelling
 from xferlearn.backbones import load_backbone
-from xferlearn.bottlenecks import features
+from xferlearn.bottlenecks import settling
+from xferlearn.bottlenecks.compute import Extraction, extract
 from xferlearn.bottlenecks.engines import Engine, EnginePlan, planning
-from xferlearn.bottlenecks.features import Features
+from xferlearn.bottlenecks.settling import Candidates, Features, sample_pixels
 from xferlearn.bottlenecks.space import FeatureSpace, feature_space
 from xferlearn.bottlenecks.store import BottleneckStore
 from xferlearn.cli import main
 from xferlearn.config import ImageConfig
-from xferlearn.errors import UserError
-from xferlearn.photos.sources import FileSource, read_files, read_image_dir
+from xferlearn.errors import UserError, XferlearnError
+from xferlearn.photos.files import FileSource, read_files, read_image_dir
+from xferlearn.photos.limits import PhotoLimits
+from xferlearn.photos.sources import Entry
 
 pytestmark = pytest.mark.filterwarnings(
     # Keras 3.15 saves variables through NumPy's older __array__ protocol.
@@ -29,6 +33,7 @@ pytestmark = pytest.mark.filterwarnings(
 
 MakePhotoDir = Callable[..., Path]
 PhotoBytes = Callable[..., bytes]
+LIMITS = PhotoLimits()
 TINY = ("--backbone=mobilenet_0.25", "--weights=none", "--image_size=32", "--summaries=none")
 
 
@@ -78,35 +83,67 @@ class Networks:
 def networks(monkeypatch: pytest.MonkeyPatch) -> Networks:
     """The engines that are built from here on."""
     found = Networks()
-    monkeypatch.setattr(features, "build_engine", found.build)
+    monkeypatch.setattr(settling, "build_engine", found.build)
     return found
 
 
-@pytest.fixture
-def features_of(backbone, tmp_path: Path) -> Callable[..., Features]:
-    """Opens the features of the backbone in one folder."""
+Extracted = tuple[Features, Extraction]
+Photos = Sequence[Entry]
 
-    def make(engine: str = "auto", precision: str = "auto") -> Features:
+
+@pytest.fixture
+def candidates_of(backbone, tmp_path: Path) -> Callable[..., Candidates]:
+    """The engines of the backbone, with stores in one folder."""
+
+    def make(engine: str = "auto", precision: str = "auto") -> Candidates:
         config = ImageConfig(
             engine=engine, precision=precision, bottleneck_dir=str(tmp_path / "bottlenecks")
         )
-        return Features(lambda kind: feature_space(backbone, kind), lambda: backbone, config)
+        return Candidates.of(config, backbone, functools.partial(feature_space, backbone))
 
     return make
+
+
+@pytest.fixture
+def extract_with(candidates_of, source) -> Callable[..., Extracted]:
+    """Settles an engine on the photos that its store lacks, and computes their bottlenecks."""
+
+    def run(engine: str = "auto", precision: str = "auto", photos: Photos = ()) -> Extracted:
+        def entries() -> Iterable[Entry]:
+            return photos or source.entries()
+
+        given = candidates_of(engine, precision).settle(
+            lambda store: sample_pixels(entries(), store, LIMITS)
+        )
+        return given, extract(entries(), given.store, given.engine, LIMITS)
+
+    return run
+
+
+def few_pixels(store: BottleneckStore) -> np.ndarray:
+    """Pixels of three photos that no store has."""
+    return np.full((3, 32, 32, 3), 51, np.uint8)
+
+
+def no_pixels(store: BottleneckStore) -> np.ndarray:
+    """A sample of a source whose photos are all cached."""
+    return np.zeros((0, 32, 32, 3), np.uint8)
+
+
+def refuse_sample(store: BottleneckStore) -> np.ndarray:
+    raise AssertionError("photos were read")
 
 
 @pytest.mark.parametrize(
     ("first", "second"), [("openvino", "tensorflow"), ("tensorflow", "openvino")]
 )
 def test_one_engines_bottlenecks_serve_the_other(
-    features_of, source, networks, first: str, second: str
+    extract_with, networks, first: str, second: str
 ) -> None:
-    one = features_of(first, "float32")
-    result = one.extract(source, ImageConfig())
+    one, result = extract_with(first, "float32")
     assert (result.computed, result.cached) == (10, 0)
     networks.forget()
-    other = features_of(second, "float32")
-    result = other.extract(source, ImageConfig())
+    other, result = extract_with(second, "float32")
     assert (result.computed, result.cached) == (0, 10)
     assert networks.built == []
     assert other.store.folder == one.store.folder
@@ -114,25 +151,24 @@ def test_one_engines_bottlenecks_serve_the_other(
     np.testing.assert_array_equal(other.store.read(digests), one.store.read(digests))
 
 
-def test_precisions_are_never_mixed(features_of, source, networks) -> None:
-    coarse = features_of("tensorflow", "bfloat16")
-    coarse.extract(source, ImageConfig())
-    exact = features_of("tensorflow", "float32")
+def test_precisions_are_never_mixed(extract_with, candidates_of, networks) -> None:
+    coarse, _ = extract_with("tensorflow", "bfloat16")
+    exact = candidates_of("tensorflow", "float32").settle(refuse_sample)
     assert exact.store.folder != coarse.store.folder
     assert len(exact.store) == 0
-    assert exact.extract(source, ImageConfig()).computed == 10
-    assert features_of("openvino", "bfloat16").extract(source, ImageConfig()).computed == 0
+    assert extract_with("tensorflow", "float32")[1].computed == 10
+    assert extract_with("openvino", "bfloat16")[1].computed == 0
 
 
-def test_real_engines_agree_within_the_bound(features_of, source) -> None:
-    fast = features_of("openvino", "float32")
-    digests = [photo.digest for photo in fast.extract(source, ImageConfig()).photos]
+def test_real_engines_agree_within_the_bound(extract_with) -> None:
+    fast, result = extract_with("openvino", "float32")
+    digests = [photo.digest for photo in result.photos]
     assert fast.parity is not None
     assert fast.parity.found <= fast.parity.bound == 0.001
-    found = fast.store.read(digests)
+    found = fast.store.read(digests).astype(np.float64)
     shutil.rmtree(fast.store.folder)
-    exact = features_of("tensorflow", "float32")
-    assert exact.extract(source, ImageConfig()).computed == 10
+    exact, result = extract_with("tensorflow", "float32")
+    assert result.computed == 10
     expected = exact.store.read(digests)
     error = np.linalg.norm(found - expected, axis=1) / np.linalg.norm(expected, axis=1)
     # The error that was recorded is that of these very photos.
@@ -140,15 +176,13 @@ def test_real_engines_agree_within_the_bound(features_of, source) -> None:
     assert error.max() > 0, "the engines can't be told apart, so this compared one with itself"
 
 
-def test_the_record_of_a_comparison_is_read_again(features_of, source, networks) -> None:
-    first = features_of("openvino", "float32")
-    assert first.parity is None
-    first.extract(source, ImageConfig())
+def test_the_record_of_a_comparison_is_read_again(extract_with, candidates_of, networks) -> None:
+    first, result = extract_with("openvino", "float32")
+    assert result.computed == 10
     assert networks.built == [("openvino", "float32"), ("tensorflow", "float32")]
-    assert first.parity is not None
-    assert first.parity.passed
+    assert first.proven
     networks.forget()
-    second = features_of("openvino", "float32")
+    second = candidates_of("openvino", "float32").settle(refuse_sample)
     assert second.parity == first.parity
     assert second.as_dict() == {
         "name": "openvino",
@@ -162,52 +196,64 @@ def test_the_record_of_a_comparison_is_read_again(features_of, source, networks)
         },
         "fallbacks": [],
     }
-    assert second.run(np.zeros((2, 32, 32, 3), np.uint8)).shape == (2, 256)
-    assert networks.built == [("openvino", "float32")], "compared with TensorFlow once more"
+    assert networks.built == [], "loaded before any photo needed it"
+    for _ in range(2):
+        assert second.engine().run(np.zeros((2, 32, 32, 3), np.uint8)).shape == (2, 256)
+    assert networks.built == [("openvino", "float32")], "compared or loaded once more"
 
 
-def test_float32_tensorflow_is_not_compared_with_itself(features_of, source, networks) -> None:
-    plain = features_of("tensorflow", "float32")
-    plain.extract(source, ImageConfig())
+def test_float32_tensorflow_is_not_compared_with_itself(extract_with, networks) -> None:
+    plain, _ = extract_with("tensorflow", "float32")
     assert networks.built == [("tensorflow", "float32")]
+    assert networks.photos == {("tensorflow", "float32"): 10}
+    assert plain.proven
     assert plain.as_dict()["parity"] is None
     assert list(plain.store.folder.glob("parity*")) == []
 
 
-def test_an_inexact_engine_gives_way_to_the_next(features_of, source, networks) -> None:
+def test_an_inexact_engine_is_found_before_it_computes(extract_with, networks) -> None:
     networks.factors[("openvino", "bfloat16")] = 1.5
-    given = features_of()
-    result = given.extract(source, ImageConfig())
+    given, result = extract_with()
     assert (given.plan.name, given.plan.precision) == ("openvino", "float32")
     assert given.store.space.precision == "float32"
     assert result.computed == len(given.store) == 10
+    # Ten to compare it, none to keep.
+    assert networks.photos[("openvino", "bfloat16")] == 10
     (line,) = given.as_dict()["fallbacks"]
     assert line == (
         "openvino bfloat16 differs from float32 TensorFlow by up to 0.5 of a bottleneck's length"
         " on 10 photos (allowed: 0.1): openvino float32 is used."
     )
     networks.forget()
-    again = features_of()
+    again, result = extract_with()
     assert (again.plan, again.store.folder) == (given.plan, given.store.folder)
-    assert again.fallbacks == [line]
-    assert again.extract(source, ImageConfig()).computed == 0
+    assert again.fallbacks == (line,)
+    assert result.computed == 0
     assert networks.built == []
 
 
-def test_the_last_resort_is_float32_tensorflow(features_of, source, networks) -> None:
+def test_what_was_settled_can_not_change(extract_with, networks) -> None:
+    given, _ = extract_with("tensorflow", "float32")
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        given.store = None
+
+
+def test_the_last_resort_is_float32_tensorflow(extract_with, candidates_of, networks) -> None:
     networks.factors.update(
         {("openvino", "bfloat16"): np.nan, ("openvino", "float32"): 1.01}  # both unusable
     )
-    given = features_of()
-    found = given.run(np.full((3, 32, 32, 3), 51, np.uint8))
+    given = candidates_of().settle(few_pixels)
     assert given.plan == EnginePlan("tensorflow", "float32")
     assert given.parity is None
+    assert given.proven
     assert len(given.fallbacks) == 2
+    found = given.engine().run(np.full((3, 32, 32, 3), 51, np.uint8))
     np.testing.assert_allclose(found, 0.2, rtol=1e-6)
     assert "differs from float32 TensorFlow by up to inf of" in given.fallbacks[0]
     assert given.fallbacks[1].endswith("tensorflow float32 is used.")
-    assert given.extract(source, ImageConfig()).computed == 10
-    assert features_of().plan == given.plan
+    again, result = extract_with()
+    assert result.computed == 10
+    assert again.plan == given.plan
 
 
 @pytest.mark.parametrize(
@@ -221,21 +267,64 @@ def test_the_last_resort_is_float32_tensorflow(features_of, source, networks) ->
     ],
 )
 def test_an_engine_that_was_asked_for_is_not_replaced(
-    features_of, networks, engine: str, precision: str, instead: str
+    candidates_of, networks, tmp_path, engine: str, precision: str, instead: str
 ) -> None:
     for name in ("openvino", "tensorflow"):
         for kind in ("float32", "bfloat16"):
             networks.factors[(name, kind)] = 2.0
     networks.factors[("tensorflow", "float32")] = 1.0
     message = rf"differs from float32 TensorFlow .*\. Use {instead}\.$"
-    given = features_of(engine, precision)
     with pytest.raises(UserError, match=message):
-        given.run(np.full((3, 32, 32, 3), 51, np.uint8))
-    assert len(given.store) == 0
+        candidates_of(engine, precision).settle(few_pixels)
+    assert list((tmp_path / "bottlenecks").glob("*/*.arrow")) == []
     networks.forget()
     with pytest.raises(UserError, match=message):  # the record says so without computing
-        features_of(engine, precision)
+        candidates_of(engine, precision).settle(refuse_sample)
     assert networks.built == []
+
+
+def test_an_engine_that_was_never_compared_does_not_compute(
+    extract_with, candidates_of, networks, photo_bytes: PhotoBytes
+) -> None:
+    extract_with("tensorflow", "float32")
+    networks.forget()
+    given = candidates_of("openvino", "float32").settle(no_pixels)
+    assert not given.proven
+    data = photo_bytes("red", 777)
+    new = Entry("new.jpg", 0, lambda: data)
+    with pytest.raises(XferlearnError, match=r"added or changed while this was running.*again\.$"):
+        extract([new], given.store, given.engine, LIMITS)
+    assert networks.built == []
+    given, result = extract_with("openvino", "float32", photos=[new])
+    assert given.proven
+    assert result.computed == 1
+
+
+def test_a_sample_is_the_first_16_different_photos_that_can_be_used(
+    candidates_of, networks, photo_bytes: PhotoBytes
+) -> None:
+    data = [photo_bytes("red", 0, size=(200, 150))[:-400]] * 3  # broken in its data
+    data += [b"", *[photo_bytes("blue", 1)] * 5]
+    data += [photo_bytes("green", number) for number in range(200)]
+    reads: list[int] = []
+
+    def entry(number: int) -> Entry:
+        return Entry(f"{number}", 0, lambda: reads.append(number) or data[number])
+
+    store = candidates_of("tensorflow", "float32").settle(refuse_sample).store
+    pixels = sample_pixels(map(entry, range(len(data))), store, LIMITS)
+    assert pixels.shape == (16, 32, 32, 3)
+    assert pixels.dtype == np.uint8
+    colours = pixels.mean(axis=(1, 2)).argmax(axis=1)
+    assert colours.tolist() == [2] + [1] * 15
+    assert len(reads) < len(data), "all were read"
+    assert len(sample_pixels([], store, LIMITS)) == 0
+    assert len(sample_pixels(map(entry, range(4)), store, LIMITS)) == 0
+
+
+def test_a_sample_passes_over_what_is_cached(extract_with, source, networks) -> None:
+    given, _ = extract_with("tensorflow", "float32")
+    assert len(sample_pixels(source.entries(), given.store, LIMITS)) == 0
 
 
 @pytest.mark.parametrize(
@@ -256,17 +345,15 @@ def test_an_engine_that_was_asked_for_is_not_replaced(
         {"more": 1},
     ],
 )
-def test_a_damaged_record_is_measured_again(features_of, networks, damage) -> None:
-    first = features_of("openvino", "float32")
-    first.run(np.full((10, 32, 32, 3), 7, np.uint8))
+def test_a_damaged_record_is_measured_again(candidates_of, networks, damage) -> None:
+    first = candidates_of("openvino", "float32").settle(few_pixels)
     path = first.store.folder / "parity-openvino.json"
     whole = path.read_bytes()
     if isinstance(damage, dict):
         damage = json.dumps({**json.loads(whole), **damage}).encode()
     path.write_bytes(damage)
-    second = features_of("openvino", "float32")
-    assert second.parity is None
-    second.run(np.full((10, 32, 32, 3), 7, np.uint8))
+    assert candidates_of("openvino", "float32").settle(no_pixels).parity is None
+    second = candidates_of("openvino", "float32").settle(few_pixels)
     assert second.parity == first.parity
     assert path.read_bytes() == whole
     assert list(first.store.folder.glob(".*.tmp")) == []
@@ -317,14 +404,15 @@ def label(
 ) -> list[labelling.Labelled]:
     config = ImageConfig(bottleneck_dir=str(cache), **settings)
     predictor = xferlearn.load_classifier(model, bottleneck_dir=str(cache), **settings).predictor
-    return list(labelling.label_photos(read_files(photos), predictor, config))
+    limits = PhotoLimits.of(config)
+    return list(labelling.label_photos(read_files(photos).entries, predictor, limits))
 
 
 @pytest.mark.parametrize("engine", ["auto", "openvino"])
 def test_photos_of_the_training_cost_no_network_pass(
     colour_model, photo_dir, cache, monkeypatch, engine: str
 ) -> None:
-    monkeypatch.setattr(features, "build_engine", refuse)
+    monkeypatch.setattr(settling, "build_engine", refuse)
     found = label(colour_model, cache, [str(photo_dir)], engine=engine)
     assert len(found) == 90
     names = [max(zip(one.scores, ("blue", "green", "red"), strict=True))[1] for one in found]
@@ -367,9 +455,7 @@ def test_leaving_early_keeps_what_was_computed(colour_model, photo_dir, tmp_path
     settings = {"engine": "tensorflow", "precision": "float32"}
     cache = str(tmp_path / "cache")
     predictor = xferlearn.load_classifier(colour_model, bottleneck_dir=cache, **settings).predictor
-    results = labelling.label_photos(
-        read_files([str(photo_dir)]), predictor, ImageConfig(bottleneck_dir=cache, **settings)
-    )
+    results = labelling.label_photos(read_files([str(photo_dir)]).entries, predictor, LIMITS)
     first = next(results)
     results.close()
     networks.forget()
@@ -391,7 +477,7 @@ def trained_in_bfloat16(colour_model, photo_dir, tmp_path, photo_bytes: PhotoByt
     return model, new, known
 
 
-def test_an_engine_given_up_amid_labelling_leaves_all_scores_right(
+def test_labelling_with_the_next_engine_leaves_all_scores_right(
     trained_in_bfloat16, tmp_path, networks
 ) -> None:
     """The engine goes, the precision that the head was trained in stays, with what is cached."""
@@ -409,7 +495,7 @@ def test_an_engine_given_up_amid_labelling_leaves_all_scores_right(
 def test_labelling_falls_back_to_float32_and_says_so(
     trained_in_bfloat16, tmp_path, networks, capsys
 ) -> None:
-    """What was cached in the precision of the training is read from there, never from no pixels."""
+    """All photos then go through float32, though some were cached in the other precision."""
     model, new, known = trained_in_bfloat16
     expected = label(model, tmp_path / "other", [*known, str(new)], engine="tensorflow")
     label(model, tmp_path / "cache", known, engine="tensorflow")
@@ -435,7 +521,7 @@ def test_labelling_falls_back_to_float32_and_says_so(
         space["precision"]: len(BottleneckStore(tmp_path / "cache", FeatureSpace(**space)))
         for space in spaces
     }
-    assert rows == {"bfloat16": len(known), "float32": 1}
+    assert rows == {"bfloat16": len(known), "float32": len(known) + 1}
     assert main(["label", *words, str(new), "--precision=bfloat16"]) == 2
     assert "Use --precision=float32." in capsys.readouterr().err
 
@@ -444,8 +530,8 @@ def test_labelling_falls_back_to_float32_and_says_so(
     ("precision", "used"), [("auto", "float32"), ("float32", "float32"), ("bfloat16", "bfloat16")]
 )
 def test_with_a_gpu_tensorflow_computes_in_the_precision_that_was_asked_for(
-    features_of, monkeypatch: pytest.MonkeyPatch, precision: str, used: str
+    candidates_of, monkeypatch: pytest.MonkeyPatch, precision: str, used: str
 ) -> None:
-    monkeypatch.setattr(features, "gpu_is_visible", lambda: True)
-    plan = features_of("auto", precision).plan
+    monkeypatch.setattr(settling, "gpu_is_visible", lambda: True)
+    (plan,) = candidates_of("auto", precision).plans
     assert (plan.name, plan.precision) == ("tensorflow", used)

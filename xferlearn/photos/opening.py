@@ -1,0 +1,28 @@
+"""Settings -> the source of photos that they ask for."""
+
+from xferlearn.config import TrainConfig
+from xferlearn.photos.datasets import open_dataset
+from xferlearn.photos.files import read_image_dir
+from xferlearn.photos.sources import PhotoSource
+from xferlearn.system.folders import check_outside
+from xferlearn.system.runtime import start_tensorflow
+
+
+def open_source(config: TrainConfig) -> PhotoSource:
+    """Returns the photos that a config asks for: a folder, or a prepared dataset.
+
+    Args:
+        config: `image_dir` or `dataset`, and the folders that must not lie among the photos.
+
+    Raises:
+        UserError: when there are no such photos, or results would be written among them.
+        XferlearnError: when a dataset can't be downloaded or prepared.
+    """
+    if config.image_dir is not None:
+        if config.summaries != "none":
+            check_outside(config.image_dir, "logs_dir", config.logs_dir)
+        if config.bottleneck_dir is not None:
+            check_outside(config.image_dir, "bottleneck_dir", config.bottleneck_dir)
+        return read_image_dir(config.image_dir)
+    start_tensorflow()
+    return open_dataset(config.dataset or "", config.data_dir)
