@@ -261,7 +261,7 @@ def test_several_devices_share_the_batches(settings) -> None:
 import tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-from xferlearn.finetuning import tuning
+from xferlearn.training.finetuning import tuning
 tuning.distribution = lambda: tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 import xferlearn
 result = xferlearn.train(**{settings!r})

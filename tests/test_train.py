@@ -398,9 +398,9 @@ def test_killed_run_keeps_its_shards(make_photo_dir, tmp_path):
     # Small shards and a slow network, so that there is a middle to be killed in.
     code = (
         "import sys, time\n"
-        "from xferlearn import bottlenecks, features\n"
+        "from xferlearn.bottlenecks import features, store\n"
         "from xferlearn.cli import main\n"
-        "bottlenecks.ROWS_A_SHARD = 32\n"
+        "store.ROWS_A_SHARD = 32\n"
         "build = features.build_engine\n"
         "def slow(*args):\n"
         "    engine = build(*args)\n"
