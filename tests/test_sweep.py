@@ -434,7 +434,7 @@ cpu = tf.config.list_physical_devices("CPU")[0]
 two = [tf.config.LogicalDeviceConfiguration(), tf.config.LogicalDeviceConfiguration()]
 tf.config.set_logical_device_configuration(cpu, two)
 import keras
-from xferlearn.engines import tensorflow_runtime
+from xferlearn.bottlenecks.engines import tensorflow_runtime
 seen = []
 def freeze(model):
     def function(pixels):

@@ -112,9 +112,8 @@ def build(source: Path, output: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_tool_writes_what_the_module_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "data").mkdir()
     (tmp_path / "data.noun").write_text(DATA_NOUN)
-    packed = tmp_path / "data" / "synset_names.txt.gz"
+    packed = tmp_path / "synset_names.txt.gz"
 
     first = build(tmp_path / "data.noun", packed)
     before = packed.read_bytes()

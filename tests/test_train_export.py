@@ -46,7 +46,7 @@ def test_a_failed_export_leaves_the_model(words, tmp_path, capsys, monkeypatch) 
     def full(config: object) -> None:
         raise xferlearn.XferlearnError("No space left on device.")
 
-    monkeypatch.setattr("xferlearn.training.export_with", full)
+    monkeypatch.setattr("xferlearn.training.job.export_with", full)
     assert main([*words, "--export=frozen_graph"]) == 1
     out, err = capsys.readouterr()
     assert "warning: Nothing was exported: No space left on device." in err

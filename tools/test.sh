@@ -9,4 +9,5 @@ command -v "$PYTHON" >/dev/null 2>&1 || PYTHON=python3
 .venv/bin/ruff format --check .
 .venv/bin/ruff check .
 .venv/bin/mypy
-.venv/bin/python -m pytest "$@"
+# Two workers; a file stays with one of them, so that what its tests share is made once.
+.venv/bin/python -m pytest --numprocesses=2 --dist=loadfile "$@"
