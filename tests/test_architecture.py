@@ -1,6 +1,7 @@
 """The shape of the package: imports go one way, heavy libraries late; ruff checks the rest."""
 
 import ast
+import importlib
 import re
 import subprocess
 import sys
@@ -142,6 +143,15 @@ def test_all_public_names_can_be_imported() -> None:
         assert getattr(xferlearn, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = xferlearn.nonsense
+
+
+@pytest.mark.parametrize("room", sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py")))
+def test_the_public_names_of_a_room_can_be_imported(room: str) -> None:
+    module = importlib.import_module(f"xferlearn.{room}")
+    names = getattr(module, "__all__", [])
+    assert [name for name in names if getattr(module, name, None) is None] == []
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = module.nonsense
 
 
 def test_the_version_is_one_and_the_changelog_knows_it() -> None:

@@ -5,6 +5,7 @@ import functools
 import json
 import shutil
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +21,12 @@ from xferlearn.bottlenecks.settling import Candidates, Features, sample_pixels
 from xferlearn.bottlenecks.space import FeatureSpace, feature_space
 from xferlearn.bottlenecks.store import BottleneckStore
 from xferlearn.cli import main
-from xferlearn.config import ImageConfig
+from xferlearn.config import ImageConfig, TrainConfig
 from xferlearn.errors import UserError, XferlearnError
 from xferlearn.photos.files import FileSource, read_files, read_image_dir
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.sources import Entry
+from xferlearn.training.fit import prepare
 
 pytestmark = pytest.mark.filterwarnings(
     # Keras 3.15 saves variables through NumPy's older __array__ protocol.
@@ -386,6 +388,45 @@ def test_training_falls_back_and_says_so(
     assert not (tmp_path / "b").exists()
 
 
+def test_an_engine_is_compared_on_views_where_all_photos_are_cached(
+    networks, photo_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = (*TINY, f"--image_dir={photo_dir}", "--how_many_training_steps=5", "--overwrite")
+    words += (f"--bottleneck_dir={tmp_path / 'bottlenecks'}", f"--model_dir={tmp_path / 'model'}")
+    words += ("--precision=float32",)
+    assert main(["train", *words, "--engine=tensorflow"]) == 0
+    networks.forget()
+    assert main(["train", *words]) == 0
+    assert networks.built == []
+    networks.factors[("openvino", "float32")] = 2.0
+    capsys.readouterr()
+    assert main(["train", *words, "--augment=flip"]) == 0
+    assert "tensorflow float32 is used" in capsys.readouterr().err
+    assert networks.photos[("openvino", "float32")] == 16
+    engine = json.loads((tmp_path / "model" / "metadata.json").read_text())["engine"]
+    assert (engine["name"], len(engine["fallbacks"])) == ("tensorflow", 1)
+
+
+def test_an_engine_is_compared_where_any_head_to_come_needs_it(
+    networks, backbone, source, tmp_path
+) -> None:
+    config = TrainConfig(
+        image_dir=source.root,
+        model_dir=str(tmp_path / "model"),
+        bottleneck_dir=str(tmp_path / "bottlenecks"),
+        engine="tensorflow",
+        precision="float32",
+    )
+    prepare(config, source, backbone)
+    config = dataclasses.replace(config, engine="openvino")
+    assert not prepare(config, source, backbone).features.proven
+    others = [dataclasses.replace(config, augment=name) for name in ("none", "flip")]
+    prepared = prepare(config, source, backbone, others)
+    assert prepared.features.proven
+    photos = list(prepared.extraction.photos)
+    assert prepared.views(photos, others[1], pytest.fail)[0].shape == (20, 256)
+
+
 # Labelling -----------------------------------------------------------------------------------
 
 
@@ -462,6 +503,38 @@ def test_leaving_early_keeps_what_was_computed(colour_model, photo_dir, tmp_path
     (again,) = label(colour_model, cache, [first.name], **settings)
     assert networks.built == []
     np.testing.assert_allclose(again.scores, first.scores, atol=1e-5)
+
+
+def test_labellings_at_the_same_time_share_one_engine(
+    colour_model, photo_dir, tmp_path, networks
+) -> None:
+    expected = label(colour_model, tmp_path / "one by one", [str(photo_dir)])
+    networks.forget()
+    cache = str(tmp_path / "cache")
+    predictor = xferlearn.load_classifier(colour_model, bottleneck_dir=cache).predictor
+
+    def scores(colour: str) -> list[labelling.Labelled]:
+        photos = read_files([str(photo_dir / colour)])
+        return list(labelling.label_photos(photos.entries, predictor, LIMITS))
+
+    with ThreadPoolExecutor(3) as pool:
+        found = [one for part in pool.map(scores, ("blue", "green", "red")) for one in part]
+    assert sorted(networks.built) == [("openvino", "float32"), ("tensorflow", "float32")]
+    assert [one.name for one in found] == [one.name for one in expected]
+    for a, b in zip(expected, found, strict=True):
+        np.testing.assert_allclose(b.scores, a.scores, atol=1e-5)
+
+
+def test_pixels_alone_settle_an_engine_too(colour_model, tmp_path, networks) -> None:
+    networks.factors[("openvino", "float32")] = 2.0
+    classifier = xferlearn.load_classifier(colour_model, bottleneck_dir=str(tmp_path / "cache"))
+    assert networks.built == []
+    assert classifier.predictor.later_warnings() == ()
+    red = np.zeros((32, 32, 3), np.uint8) + np.array([200, 0, 0], np.uint8)
+    assert classifier.predict([red]).shape == (1, 3)
+    (line,) = classifier.predictor.later_warnings()
+    assert line.endswith("tensorflow float32 is used.")
+    assert networks.photos == {("openvino", "float32"): 1, ("tensorflow", "float32"): 2}
 
 
 @pytest.fixture
