@@ -121,7 +121,7 @@ class Candidates:
         """Returns the first engine that is exact enough.
 
         An engine is compared with float32 TensorFlow once per feature space; the result is kept
-        beside the bottlenecks. If nothing is missing from its store it is not compared, nor loaded.
+        beside the bottlenecks. If nothing is missing from its store, nothing is compared or loaded.
 
         Args:
             sample: called for an engine that was never compared.

@@ -1,4 +1,4 @@
-"""The backbone in OpenVINO: several requests at a time, one stream a core."""
+"""The backbone in OpenVINO: several requests at a time, one stream per core."""
 
 import threading
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""Which engine to use: the fastest that is installed and that this machine's processor suits."""
+"""Which engines may be used: those that are installed and that suit this machine's processor."""
 
 import dataclasses
 import importlib.util
@@ -23,14 +23,14 @@ class EnginePlan:
 def plan_engines(engine: str = "auto", precision: str = "auto") -> tuple[EnginePlan, ...]:
     """Returns the engines to try, fastest first; loads none of them.
 
-    The last one for "auto" is float32 TensorFlow, which all others are compared with.
+    For "auto" the last one is float32 TensorFlow, which all others are compared with.
 
     Args:
         engine: "auto", "tensorflow" or "openvino".
         precision: "auto", "float32" or "bfloat16".
 
     Raises:
-        UserError: when what was asked for is not installed, or the processor can't do it.
+        UserError: when the engine is not installed, or the processor does not have the precision.
     """
     if engine == "openvino" and not openvino_installed():
         raise UserError(
@@ -56,12 +56,12 @@ def plan_engines(engine: str = "auto", precision: str = "auto") -> tuple[EngineP
 
 
 def openvino_installed() -> bool:
-    """Returns whether the extra `openvino` is there."""
+    """Returns whether OpenVINO is installed."""
     return importlib.util.find_spec("openvino") is not None
 
 
 def has_bfloat16() -> bool:
-    """Returns whether the processor multiplies bfloat16 in hardware, as Linux tells it."""
+    """Returns whether the processor multiplies bfloat16 in hardware, as Linux reports it."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
     except OSError:

@@ -21,8 +21,8 @@ def side_by_side(
 
     Args:
         request: pixels, [at most 8, height, width, 3], to outputs, [at most 8, width]. Must be
-            safe to call from several threads, and should let go of the interpreter's lock.
-        width: of the outputs, which a batch without photos has too.
+            safe to call from several threads, and should release the interpreter's lock.
+        width: of the outputs, also for a batch without photos.
     """
     workers = ThreadPoolExecutor(core_count(), thread_name_prefix="engine")
 

@@ -75,8 +75,8 @@ def _bfloat16_options() -> Any:
 def _called_with(options: Any) -> Iterator[None]:
     """Calls functions with options, None for TensorFlow's own, in this thread.
 
-    TensorFlow keeps the options of calls by thread, and optimizes a function anew for others; so
-    the option has to be there in every worker, and must not reach other functions.
+    TensorFlow keeps call options per thread, and optimizes a function again for other options; so
+    the option must be set in every worker, and must not reach other functions.
     """
     from tensorflow.python.eager import context
 
