@@ -209,11 +209,11 @@ def test_operations_inside_of_a_graph_can_be_fed_and_read(tmp_path):
     [
         ({"input_layer": "27"}, f"no operation 27; its input is `Mul`, float32, {SIDE} x {SIDE}"),
         ({"input_layer": "mull"}, r"`Mul`, .* Did you mean `Mul`"),
-        ({"input_layer": "weights"}, "that is a constant, its input is `Mul`"),
+        ({"input_layer": "weights"}, "this is a constant; its input is `Mul`"),
         ({"input_layer": "DecodeJpeg/contents"}, r"encoded photos.* `Mul` takes pixels"),
-        ({"input_layer": "MatMul"}, "one score a class from output `final_result`"),
+        ({"input_layer": "MatMul"}, "one score per class from output `final_result`"),
         ({"output_layer": "finalresult"}, "no operation finalresult.* Did you mean `final_result`"),
-        ({"output_layer": "conv"}, r"one score a class from output `conv`. Its values are \[any"),
+        ({"output_layer": "conv"}, r"one score per class from output `conv`. Its shape is \[any"),
         ({"output_layer": "Sub"}, "`Sub:0` does not depend on the input `Mul:0`"),
         ({"input_height": 224}, f"--input_height=224, but `Mul` of .* is {SIDE} x {SIDE} px"),
         ({"input_mean": 0.0}, r"\(pixel - 0\) / 128, but `Mul` of .* takes \(pixel - 128\) / 128"),
@@ -250,7 +250,7 @@ def test_plain_mobilenet_of_the_lab(shared_data):
     assert (predictor.image_size, predictor.resize) == ((128, 128), "squash")
     assert any("ImageNet's were assumed, #0 being the background" in n for n in predictor.warnings)
     other = opened(path, input_mean=0.0, input_std=255.0)
-    warning = r"(pixel - 0) / 255 is fed as asked for; expected was (pixel - 127.5) / 127.5"
+    warning = r"(pixel - 0) / 255 is fed, as asked for; expected was (pixel - 127.5) / 127.5"
     assert warning in other.warnings[0]
     photos = pixels(3, 128)
     assert not np.allclose(other.run(photos), predictor.run(photos), atol=1e-3)
@@ -288,14 +288,14 @@ def test_values_that_a_file_does_not_tell_are_assumed_and_said(tmp_path):
     expected = softmax(np.asarray(model(photos / np.float32(255))))
     np.testing.assert_allclose(predictor.run(photos), expected, atol=1e-5)
     warnings = " ".join(predictor.warnings)
-    assert "does not tell which values `picture` takes; (pixel - 0) / 255, the range" in warnings
+    assert "does not state which values `picture` takes; (pixel - 0) / 255, the range" in warnings
     assert "override it with --input_mean and --input_std" in warnings
     assert "ends before its softmax, at `end_0`" in warnings
     assert "#0 to #3 count the outputs" in warnings
-    told = opened(tmp_path / "m.keras", input_mean=0.0, input_std=1.0, input_height=20)
-    assert "does not tell which values" not in " ".join(told.warnings)
+    given = opened(tmp_path / "m.keras", input_mean=0.0, input_std=1.0, input_height=20)
+    assert "does not state which values" not in " ".join(given.warnings)
     expected = softmax(np.asarray(model(photos.astype(np.float32))))
-    np.testing.assert_allclose(told.run(photos), expected, atol=1e-4)
+    np.testing.assert_allclose(given.run(photos), expected, atol=1e-4)
     assert opened(tmp_path / "m.keras").image_size == (224, 224)
 
 
@@ -331,7 +331,7 @@ def test_several_outputs(tmp_path):
     model = small_keras(tmp_path / "m.keras", activation="softmax", outputs=2)
     first, second = (np.asarray(end) for end in model(pixels() / np.float32(255)))
     predictor = opened(tmp_path / "m.keras")
-    assert "of the outputs `end_0`, `end_1` the first is read" in predictor.warnings[0]
+    assert "the first of the outputs `end_0`, `end_1` is read" in predictor.warnings[0]
     np.testing.assert_allclose(predictor.run(pixels()), first, atol=1e-5)
     other = opened(tmp_path / "m.keras", output_layer="end_1")
     np.testing.assert_allclose(other.run(pixels()), second, atol=1e-5)
@@ -381,7 +381,7 @@ def test_code_in_keras_files_is_refused(tmp_path, name):
         )
     code = keras.layers.Lambda(lambda x: x * 2, name="evil", output_shape=lambda shape: shape)
     small_keras(path / "model.keras" if name == "folder" else path, middle=code)
-    with pytest.raises(UserError, match=r"not loaded: its layer 'evil' \(Lambda\) carries Python"):
+    with pytest.raises(UserError, match=r"not loaded: its layer 'evil' \(Lambda\) holds Python"):
         opened(path)
 
 
@@ -398,13 +398,13 @@ def test_classes_from_elsewhere_are_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "evil.keras", "w") as target:
         for name, data in {**members, "config.json": config}.items():
             target.writestr(name, data)
-    with pytest.raises(UserError, match=r"os.path.join\) is a class from outside of Keras"):
+    with pytest.raises(UserError, match=r"os.path.join\) is a class from outside Keras"):
         opened(tmp_path / "evil.keras")
 
 
 def test_files_that_hold_no_model_to_run(tmp_path):
     small_keras(None).save_weights(tmp_path / "m.weights.h5")
-    with pytest.raises(UserError, match="holds weights and no network"):
+    with pytest.raises(UserError, match="holds weights without a network"):
         opened(tmp_path / "m.weights.h5")
     with pytest.raises(UserError, match=r"There is no .*nothing\.pb"):
         opened(tmp_path / "nothing.pb")
@@ -431,7 +431,7 @@ def test_quantised_tflite(tmp_path):
         patch.setattr("warnings.warn", lambda *_, **__: None)
         (tmp_path / "m.tflite").write_bytes(converter.convert())
     predictor = opened(tmp_path / "m.tflite")
-    assert "does not tell which values" not in " ".join(predictor.warnings)
+    assert "does not state which values" not in " ".join(predictor.warnings)
     scores = predictor.run(pixels(33))
     np.testing.assert_allclose(scores, np.asarray(model(pixels(33) / np.float32(255))), atol=0.03)
     with pytest.raises(UserError, match="takes pixels as they are"):
@@ -580,7 +580,7 @@ def test_labels(four_classes, tmp_path, files, given, expected):
     [
         (b"a\nb\n", r"labels.txt has 2 labels, but .*m.onnx gives 3 scores"),
         (b"\xff\xfe", "labels.txt to be text in UTF-8"),
-        (b"\n\n", r"labels.txt to hold labels, one a line\. It is empty"),
+        (b"\n\n", r"labels.txt to hold labels, one per line\. It is empty"),
     ],
 )
 def test_labels_that_do_not_fit(four_classes, tmp_path, data, message):

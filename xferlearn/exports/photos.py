@@ -16,7 +16,7 @@ from xferlearn.photos.decoding import decoded_batches
 from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION
 from xferlearn.photos.reading import Loaded, load_photos
 from xferlearn.photos.sources import FileSource, PhotoSource, photos_below
-from xferlearn.predictors.model_folder import model_folder_resize
+from xferlearn.predictors import model_folder_resize
 
 CALIBRATION_PHOTOS = 200
 _LIMITS = ("max_image_pixels", "max_image_bytes")

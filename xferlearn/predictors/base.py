@@ -1,4 +1,4 @@
-"""What every model that labels photos is brought to, whatever file it comes from."""
+"""The one form that every model for labelling is brought to, whatever file it comes from."""
 
 import dataclasses
 import re
@@ -21,7 +21,7 @@ class CachedScores(Protocol):
         """Returns scores as `Predictor.scores` does."""
 
     def flush(self) -> None:
-        """Commits what was computed since."""
+        """Commits the bottlenecks that were computed since the last call."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,13 +32,13 @@ class Predictor:
         labels: class names in output order.
         height: of the picture that it sees, px.
         width: likewise.
-        resize: how a photo becomes that picture, "crop" or "squash"; see `images.resize_pixels`.
+        resize: how a photo becomes that picture, "crop" or "squash"; see `pixels.resize_pixels`.
         run: uint8 pixels, [batch, height, width, 3], RGB, range [0, 255], to float32 scores,
             [batch, len(labels)], range [0, 1] and sum 1 where the model ends in a softmax.
-        warnings: what was assumed because the model does not tell, a line each.
-        cached: scores of photos whose bottlenecks are in the cache; None for models without.
-        later_warnings: returns what went wrong so far without harm to the scores, a line each:
-            engines that were given up, a cache that is damaged or full.
+        warnings: what was assumed because the model does not state it, one line each.
+        cached: scores of photos whose bottlenecks are cached; None for models without a cache.
+        later_warnings: returns what went wrong so far without harm to the scores, one line each:
+            engines that failed, a cache that is damaged or full.
     """
 
     labels: tuple[str, ...]
@@ -58,8 +58,8 @@ class Predictor:
         """Returns the scores of photos, as `run` does.
 
         Args:
-            digests: SHA-256 of each photo; empty where it is not known.
-            pixels: as for `run`; not looked at for photos that the predictor `knows`.
+            digests: SHA-256 of each photo; empty where unknown.
+            pixels: as for `run`; not used for photos that the predictor `knows`.
         """
         if self.cached is None:
             return self.run(pixels)
@@ -76,9 +76,9 @@ class Runtime:
     """A model file that its own runtime has loaded.
 
     Attributes:
-        run: uint8 pixels, [batch, height, width, 3], RGB, range [0, 255], to what the model
-            answers, [batch, ...].
-        ending: what the model does last, where the runtime knows more than the graph tells.
+        run: uint8 pixels, [batch, height, width, 3], RGB, range [0, 255], to the model's answers,
+            [batch, ...].
+        ending: what the model does last, where the runtime knows more than the graph shows.
     """
 
     run: Callable[[np.ndarray], np.ndarray]

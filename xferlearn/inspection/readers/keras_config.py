@@ -1,4 +1,4 @@
-"""Keras model configurations (JSON): layers, connections and shapes, with nothing deserialised."""
+"""Keras model configurations (JSON): layers, connections and shapes; nothing is deserialised."""
 
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,7 @@ from xferlearn.inspection.layers import Affine, Graph, Node, Shape, role_of
 from xferlearn.inspection.readers.wire import MalformedError
 
 _MODELS = {"Functional", "Model", "Sequential"}
-# Loading these runs code that the file carries.
+# Loading these runs code that is in the file.
 _UNSAFE = {"Lambda", "__lambda__", "TFSMLayer"}
 _DEEPEST = 24
 _MOST_LAYERS = 50_000
@@ -27,7 +27,7 @@ def read_keras_config(config: Mapping[str, Any]) -> Graph:
         One node per layer; nested models are unfolded as name scopes.
 
     Raises:
-        MalformedError: it is no model configuration.
+        MalformedError: it is not a model's configuration.
     """
     name = config.get("class_name") if isinstance(config, Mapping) else None
     if not isinstance(name, str) or not isinstance(config.get("config"), (dict, list)):
@@ -36,13 +36,13 @@ def read_keras_config(config: Mapping[str, Any]) -> Graph:
     reader = _Reader()
     if not is_model(config):
         warning = (
-            f"The model is of the Python class {name!r}: its layers are not listed in the file."
+            f"The model is of the Python class {name!r}, and the file does not list its layers."
         )
         return Graph({}, unsafe_layers=unsafe, warnings=(warning,))
     ends = reader.expand(config, "", (), 0)
     inputs = tuple(node.name for node in reader.nodes.values() if node.role == "input")
     warnings = tuple(
-        f"Layer {layer!r} is of the custom class {kind!r}: loading needs that class's code."
+        f"Layer {layer!r} is of the custom class {kind!r}; loading it needs the code of that class."
         for layer, kind in reader.custom.items()
     )
     nodes = {node.name: reader.finished(node) for node in reader.nodes.values()}
@@ -50,14 +50,14 @@ def read_keras_config(config: Mapping[str, Any]) -> Graph:
 
 
 def is_model(layer: Mapping[str, Any]) -> bool:
-    """Tells whether a layer's configuration lists layers of its own."""
+    """Returns whether a layer's configuration lists layers of its own."""
     inner = layer.get("config")
     listed = isinstance(inner, list) or (isinstance(inner, dict) and "layers" in inner)
     return listed and layer.get("class_name") in _MODELS
 
 
 def _unsafe_layers(config: Any) -> Iterator[str]:
-    """Yields the names of all layers that carry code, at any depth, without recursion."""
+    """Yields the names of all layers with code in them, at any depth, without recursion."""
     queue = [config]
     while queue:
         value = queue.pop()
@@ -94,7 +94,7 @@ def _shape(value: Any) -> Shape | None:
 
 
 def _whole(value: Any) -> int | None:
-    """Returns a size that other formats can state too, None for whatever else stands there."""
+    """Returns a size that other formats can state too, None for any other value."""
     fits = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
     return value if fits else None
 
@@ -110,7 +110,7 @@ class _Reader:
     nodes: dict[str, Node] = field(default_factory=dict)
     shapes: dict[str, Shape] = field(default_factory=dict)
     custom: dict[str, str] = field(default_factory=dict)
-    # Ends of nested models and the tensors that stand for their inputs.
+    # The outputs of nested models, and the layers that feed their inputs.
     same: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def expand(
@@ -169,7 +169,7 @@ class _Reader:
     def inbound(
         self, layer: Mapping[str, Any], scope: str
     ) -> tuple[tuple[str, ...], tuple[Any, ...]]:
-        """Returns the layers a layer reads, and its first call's operands as numbers or None."""
+        """Returns the layers that a layer reads, and its first call's operands (numbers, None)."""
         calls = layer.get("inbound_nodes") or []
         call = calls[0] if calls else []
         found: list[str] = []
@@ -243,7 +243,7 @@ class _Reader:
         )
 
     def finished(self, node: Node) -> Node:
-        """Adds the shape, which a layer's readers know, and the channels it reads."""
+        """Adds the shape, which the layers that read this one state, and the channels it reads."""
         shape = self.shapes.get(node.name, node.shape)
         before = [self.shapes.get(name, self.nodes[name].shape) for name in node.inputs
                   if name in self.nodes]  # fmt: skip
@@ -270,7 +270,7 @@ def _affine(kind: str, settings: Mapping[str, Any], operands: tuple[Any, ...]) -
             stds = [value**0.5 for value in variance]
             offset = tuple(-value / std for value, std in zip(mean, stds, strict=True))
             return Affine(tuple(1 / std for std in stds), offset)
-        # An adapted layer keeps its mean among the weights.
+        # An adapted layer has its mean among the weights.
         return None
     return affine_of(kind.replace("truediv", "TrueDivide"), operands)
 
