@@ -106,7 +106,8 @@ def _check_ranges(model: "ModelT") -> None:
 def _without_normalization(model: "keras.Model") -> "keras.Model":
     """Returns an equal model whose first dense layer includes the `normalization` before it.
 
-    In int8, a layer of its own would round bottlenecks once more.
+    In int8, a layer of its own would round bottlenecks once more. A head that is not a chain of
+    dense layers and dropout is returned as it is.
     """
     import keras
 
@@ -117,7 +118,17 @@ def _without_normalization(model: "keras.Model") -> "keras.Model":
     scaling = model.layers[at]
     if not isinstance(scaling, keras.layers.Rescaling) or len(scaling.input.shape) != 2:
         return model
+    x = scaling.output
+    for layer in model.layers[at + 1 :]:
+        if (
+            not isinstance(layer, (keras.layers.Dense, keras.layers.Dropout))
+            or layer.input is not x
+        ):
+            return model
+        x = layer.output
     dense = [one for one in model.layers[at + 1 :] if isinstance(one, keras.layers.Dense)]
+    if not dense or x is not model.output:
+        return model
     copies = [keras.layers.Dense.from_config(layer.get_config()) for layer in dense]
     x = scaling.input
     for copy in copies:
