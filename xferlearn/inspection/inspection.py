@@ -95,7 +95,7 @@ def build_report(path: str, held: ModelFile) -> GraphReport:
     kinds = ("image", "encoded image", "values")
     inputs.sort(key=lambda one: (kinds.index(one.kind), one.shape is None))
     ends = [
-        (find_classifier(graph, name, constants), name, place)
+        (find_classifier(graph, name, constants), name, graph.output_places.get(name, place))
         for place, name in enumerate(graph.outputs[:_MOST_ENDS])
     ]
     ends.sort(key=lambda end: (end[0] is None, end[0] is None or not end[0].scores))

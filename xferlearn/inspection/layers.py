@@ -120,6 +120,8 @@ class Graph:
         parameters: number of weights, None where the file does not say.
         input_names: what a caller calls an input, where that is not the node's name.
         output_names: what a caller calls an output, where that is not the node's name.
+        output_places: index of an output in the model's own order, where that is another than in
+            `outputs`, which has each node once.
         labels: class names that the file holds, in order; () for none.
         metadata: what a model of this package states about itself; None for other models.
         unsafe_layers: layers that hold code (Lambda), which loading the file would run.
@@ -133,6 +135,7 @@ class Graph:
     parameters: int | None = None
     input_names: dict[str, str] = field(default_factory=dict)
     output_names: dict[str, str] = field(default_factory=dict)
+    output_places: dict[str, int] = field(default_factory=dict)
     labels: tuple[str, ...] = ()
     metadata: ModelMetadata | None = None
     unsafe_layers: tuple[str, ...] = ()

@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 from xferlearn.config import ModelConfig
 from xferlearn.errors import UserError
@@ -16,6 +17,8 @@ from xferlearn.inspection import (
     format_shape,
     printable,
 )
+
+End = TypeVar("End", InputReport, OutputReport)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,9 +99,9 @@ def _has_operations(report: GraphReport) -> bool:
 
 
 def _named_input(graph: Graph, report: GraphReport, given: str) -> InputReport:
-    for one in report.inputs:
-        if _bare(given) in (_bare(one.name), _bare(one.tensor_name)):
-            return one
+    one = _named(report.inputs, given)
+    if one is not None:
+        return one
     node = _operation(graph, report, given)
     if node is None:
         kind = "operation" if _has_operations(report) else "input"
@@ -141,9 +144,9 @@ def _inner_input(node: Node, report: GraphReport, given: str) -> InputReport:
 
 
 def _named_output(graph: Graph, report: GraphReport, given: str) -> OutputReport:
-    for one in report.outputs:
-        if _bare(given) in (_bare(one.name), _bare(one.tensor_name)):
-            return one
+    one = _named(report.outputs, given)
+    if one is not None:
+        return one
     node = _operation(graph, report, given)
     if node is not None:
         return OutputReport(node.name, _tensor(given), node.shape, node.dtype)
@@ -156,6 +159,13 @@ def _named_output(graph: Graph, report: GraphReport, given: str) -> OutputReport
         f"--output_layer={given}: {report.path} has no {kind} {given}; its output is"
         f" {whole or 'not named'}." + _nearest(given, graph, report, report.outputs)
     )
+
+
+def _named(ends: Sequence[End], given: str) -> End | None:
+    """Returns the input or output of a name, else the one whose tensor has that name."""
+    by_tensor = {_bare(one.tensor_name): one for one in reversed(ends)}
+    by_name = {_bare(one.name): one for one in reversed(ends)}
+    return (by_tensor | by_name).get(_bare(given))
 
 
 def _operation(graph: Graph, report: GraphReport, given: str) -> Node | None:

@@ -46,7 +46,16 @@ def read_keras_config(config: Mapping[str, Any]) -> Graph:
         for layer, kind in reader.custom.items()
     )
     nodes = {node.name: reader.finished(node) for node in reader.nodes.values()}
-    return Graph(nodes, inputs, ends, unsafe_layers=unsafe, warnings=warnings[:8])
+    places = {name: place for place, name in reversed(list(enumerate(ends)))}
+    return Graph(
+        nodes,
+        inputs,
+        tuple(dict.fromkeys(ends)),
+        output_names=_output_names(config["config"], ends),
+        output_places=places,
+        unsafe_layers=unsafe,
+        warnings=warnings[:8],
+    )
 
 
 def is_model(layer: Mapping[str, Any]) -> bool:
@@ -116,7 +125,7 @@ class _Reader:
     def expand(
         self, model: Mapping[str, Any], scope: str, fed: tuple[str, ...], depth: int
     ) -> tuple[str, ...]:
-        """Adds a model's layers; returns the names of the nodes that give its outputs."""
+        """Adds a model's layers; returns the names of the nodes that give its outputs, in order."""
         if depth > _DEEPEST:
             raise MalformedError(f"its models are nested more than {_DEEPEST} deep")
         inner = model["config"]
@@ -147,9 +156,14 @@ class _Reader:
             if len(self.nodes) > _MOST_LAYERS:
                 raise MalformedError(f"it claims more than {_MOST_LAYERS} layers")
         if chain or not isinstance(inner, dict):
-            return tuple(dict.fromkeys(end for name in previous for end in self.resolve(name)))
-        ends = [scope + name for name in _histories(inner.get("output_layers"))]
-        return tuple(dict.fromkeys(end for name in ends for end in self.resolve(name)))
+            return tuple(end for name in previous for end in self.resolve(name))
+        outputs = [(scope + name, place) for _, name, place in _outputs(inner.get("output_layers"))]
+        return tuple(end for name, place in outputs for end in self.result(name, place))
+
+    def result(self, name: str, place: int) -> tuple[str, ...]:
+        """Returns the node that gives one of the results of a layer or nested model."""
+        ends = self.resolve(name)
+        return ends[place : place + 1] or ends[:1]
 
     def implied_input(self, model: Mapping[str, Any], first: Mapping[str, Any]) -> str:
         settings = first.get("config") or {}
@@ -201,7 +215,7 @@ class _Reader:
                 break
             one = names.pop()
             if one in self.same:
-                names.extend(source for source in self.same[one] if source != one)
+                names.extend(source for source in reversed(self.same[one]) if source != one)
             else:
                 ends.append(one)
         return tuple(ends)
@@ -288,12 +302,30 @@ def _tensors(value: Any) -> Iterator[Mapping[str, Any]]:
             queue.extend(one)
 
 
-def _histories(value: Any) -> list[str]:
-    """Returns layer names of ["name", 0, 0] or of a list or dict of such."""
-    if isinstance(value, dict):
-        value = list(value.values())
-    if not isinstance(value, list) or not value:
-        return []
-    if isinstance(value[0], str):
-        return [value[0]]
-    return [item[0] for item in value if isinstance(item, list) and item]
+def _outputs(value: Any, path: str = "") -> Iterator[tuple[str, str, int]]:
+    """Yields the outputs of a model in Keras' own order, in which dictionaries are sorted by key.
+
+    Args:
+        value: ["layer", 0, place of the result], or lists or dictionaries of such.
+        path: keys that lead to it.
+
+    Yields:
+        Its keys, "" for none; name of the layer; place of the result among those of the layer.
+    """
+    if isinstance(value, list) and value and isinstance(value[0], str):
+        yield path, value[0], _whole(value[2]) or 0 if len(value) > 2 else 0
+    elif isinstance(value, dict):
+        for key in sorted(value):
+            yield from _outputs(value[key], f"{path}/{key}" if path else key)
+    elif isinstance(value, list):
+        for place, one in enumerate(value):
+            yield from _outputs(one, f"{path}/{place}" if path else "")
+
+
+def _output_names(model: Any, ends: tuple[str, ...]) -> dict[str, str]:
+    """Returns the keys of outputs that are a dictionary, by the node that gives each."""
+    outputs = _outputs(model.get("output_layers")) if isinstance(model, dict) else ()
+    keys = [key for key, _, _ in outputs]
+    # Not where a layer is missing, so that no output is taken for another.
+    named = zip(ends, keys, strict=True) if len(ends) == len(keys) else ()
+    return {end: key for end, key in reversed(list(named)) if key}
