@@ -265,8 +265,8 @@ def test_scores_come_before_other_outputs(tmp_path):
     pooled = keras.layers.GlobalAveragePooling2D(name="pooled")(keras.layers.Conv2D(16, 3)(image))
     embedding = keras.layers.Dense(7, name="embedding")(pooled)
     scores = keras.layers.Dense(5, "softmax", name="scores")(embedding)
-    model = keras.Model(image, [pooled, embedding, scores])
-    report = inspect_model(keras_archive(tmp_path / "m.keras", model.to_json()))
+    keras.Model(image, [pooled, embedding, scores]).save(tmp_path / "m.keras")
+    report = inspect_model(tmp_path / "m.keras")
     ends = [(one.name, one.shape, one.place) for one in report.outputs]
     assert ends == [
         ("scores", (None, 5), 2),

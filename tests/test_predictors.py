@@ -11,6 +11,7 @@ import pytest
 
 from xferlearn.config import ModelConfig
 from xferlearn.errors import UserError
+from xferlearn.inspection import format_report, inspect_model
 from xferlearn.labelling import load_classifier
 from xferlearn.predictors import open_predictor
 from xferlearn.predictors.feeding import Feed
@@ -335,6 +336,102 @@ def test_several_outputs(tmp_path):
     np.testing.assert_allclose(predictor.run(pixels()), first, atol=1e-5)
     other = opened(tmp_path / "m.keras", output_layer="end_1")
     np.testing.assert_allclose(other.run(pixels()), second, atol=1e-5)
+
+
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+@pytest.mark.parametrize(
+    "outputs",
+    [
+        {"kind": "a", "age": "b"},
+        {"b": "a", "a": "b"},
+        {"z": {"kind": "a", "age": "b"}, "y": "c"},
+        {"many": ["c", "a"], "few": "b"},
+        ["a", "a", "b"],
+        ["c", ["a", "b"]],
+    ],
+)
+def test_outputs_are_read_by_name_whatever_their_structure(tmp_path, outputs, suffix):
+    import keras
+
+    keras.utils.set_random_seed(0)
+    image = keras.Input((SIDE, SIDE, 3), name="picture")
+    pooled = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3)(image))
+    ends = {
+        name: keras.layers.Dense(units, "softmax", name=name)(pooled)
+        for name, units in (("a", 3), ("b", 4), ("c", 5))
+    }
+    file = tmp_path / f"m.{suffix}"
+    model = keras.Model(image, keras.tree.map_structure(ends.get, outputs))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("absl.logging.warning", lambda *_: None)  # HDF5 is called legacy
+        model.save(file)
+    report = inspect_model(file)
+    asked = {one.tensor_name: one.name for one in report.outputs}
+    assert set(asked) == set(keras.tree.flatten(outputs))
+    if outputs == {"b": "a", "a": "b"}:
+        # What a caller reads as "a" is layer "b": the key counts.
+        assert asked == {"a": "b", "b": "a"}
+    for layer, name in asked.items():
+        expected = keras.Model(image, ends[layer])(pixels() / np.float32(255))
+        found = opened(file, output_layer=name)
+        np.testing.assert_allclose(found.run(pixels()), np.asarray(expected), atol=1e-5)
+
+
+def without_weights(path):
+    """Copies of a model: saved before it was built, without the file of weights, with it empty."""
+    import h5py
+    import keras
+
+    layers = keras.layers
+    model = keras.Sequential(
+        [layers.Conv2D(8, 3), layers.GlobalAveragePooling2D(), layers.Dense(3)]
+    )
+    with pytest.warns(UserWarning, match="not yet been built"):
+        model.save(path / "unbuilt.keras")
+    small_keras(path / "m.keras")
+    empty = io.BytesIO()
+    h5py.File(empty, "w").close()
+    with zipfile.ZipFile(path / "m.keras") as source:
+        members = {name: source.read(name) for name in source.namelist()}
+    for name, weights in (("removed.keras", None), ("empty.keras", empty.getvalue())):
+        with zipfile.ZipFile(path / name, "w") as target:
+            for member, data in members.items():
+                data = weights if member == "model.weights.h5" else data
+                if data is not None:
+                    target.writestr(member, data)
+
+
+@pytest.mark.filterwarnings("ignore:Skipping nested container:UserWarning")  # Keras, of empty.keras
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("unbuilt.keras", "holds a model without its weights: it was saved before it was built"),
+        ("removed.keras", "Keras can't load .*removed.keras: Expected a model.weights.h5"),
+        ("empty.keras", "Keras can't load .*empty.keras: .* could not be loaded"),
+    ],
+)
+def test_keras_files_without_weights_are_refused(tmp_path, name, message):
+    without_weights(tmp_path)
+    report = inspect_model(tmp_path / name)
+    assert report.parameters == 0
+    assert any("holds no weights" in warning for warning in report.warnings)
+    assert "To label a photo" not in format_report(report)
+    with pytest.raises(UserError, match=message) as caught:
+        opened(tmp_path / name)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_model_that_was_built_by_a_call_has_its_weights(tmp_path):
+    import keras
+
+    layers = keras.layers
+    model = keras.Sequential(
+        [layers.Conv2D(8, 3), layers.GlobalAveragePooling2D(), layers.Dense(3)]
+    )
+    expected = softmax(np.asarray(model(pixels() / np.float32(255))))
+    model.save(tmp_path / "m.keras")
+    found = opened(tmp_path / "m.keras", input_width=SIDE, input_height=SIDE).run(pixels())
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_outputs_of_text(tmp_path):

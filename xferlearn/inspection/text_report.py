@@ -130,6 +130,8 @@ def suggested_commands(report: GraphReport) -> list[str]:
     one, format = report.image_input, FORMATS[report.format]
     if one is None or not report.outputs or format.holds != "model" or report.unsafe_layers:
         return []
+    if report.parameters == 0:  # the file holds no weights
+        return []
     path = printable(report.path, len(report.path))
     commands = [f"xferlearn label --model={shlex.quote(path)} PHOTO"]
     size = report.backbone.image_size if report.backbone and report.backbone.image_size else 224

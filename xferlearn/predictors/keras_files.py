@@ -40,7 +40,8 @@ def open_keras(path: Path, feed: Feed, output: OutputReport) -> Runtime:
         output: what is read, known by its place.
 
     Raises:
-        UserError: it has code in it, needs classes that Keras does not have, or is damaged.
+        UserError: it has code in it, needs classes that Keras does not have, holds no weights, or
+            is damaged.
     """
     import keras
     import tensorflow as tf
@@ -55,7 +56,14 @@ def open_keras(path: Path, feed: Feed, output: OutputReport) -> Runtime:
         return keras.tree.flatten(model(values, training=False))[output.place]
 
     spec = tf.TensorSpec(feed.shape, feed.dtype)
+    held = len(model.weights)
     traced = tf.function(answer, autograph=False).get_concrete_function(spec)
+    if len(model.weights) > held:
+        # Keras made them on this call: random ones, different each time.
+        raise UserError(
+            f"{path} holds a model without its weights: it was saved before it was built. Save it"
+            " again after it was trained."
+        )
     frozen = convert_variables_to_constants_v2(traced)
 
     def run(values: np.ndarray) -> np.ndarray:

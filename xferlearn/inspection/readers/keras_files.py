@@ -19,6 +19,7 @@ from xferlearn.inspection.readers.wire import MalformedError
 from xferlearn.inspection.source import ModelSource
 
 _MODEL = "model_config"
+_WEIGHTS = "model.weights.h5"
 _NO_WEIGHTS = ("optimizer", "_optimizer", "optimizer_weights", "metrics", "loss", "seed_generator")
 
 
@@ -53,17 +54,18 @@ def read_keras(source: ModelSource) -> Graph:
             raise MalformedError("it is a zip archive without config.json, not a .keras file")
         graph = read_keras_config(read_json_member(archive, "config.json"))
         wrote = read_json_member(archive, "metadata.json") if "metadata.json" in names else {}
-        weights = "model.weights.h5"
-        stored = weights in names and archive.getinfo(weights).compress_type == zipfile.ZIP_STORED
+        stored = _WEIGHTS in names and archive.getinfo(_WEIGHTS).compress_type == zipfile.ZIP_STORED
     version = wrote.get("keras_version") if isinstance(wrote, dict) else None
     graph = replace(graph, producer=f"Keras {str(version)[:40]}" if version else "Keras")
     if not stored:
-        return graph
+        # Keras also writes them in other forms, whose names start the same.
+        missing = not any(name.startswith("model.weights") for name in names)
+        return _with_parameters(graph, 0) if missing else graph
     try:
-        content = read_hdf5(source.path, weights)
+        content = read_hdf5(source.path, _WEIGHTS)
     except HDF5Error as error:
         return replace(graph, warnings=(*graph.warnings, f"Its weights can't be read: {error}."))
-    return replace(graph, parameters=_count_parameters(content))
+    return _with_parameters(graph, _count_parameters(content))
 
 
 def read_json_member(archive: zipfile.ZipFile, name: str) -> Any:
@@ -95,8 +97,17 @@ def read_keras_weights(source: ModelSource) -> Graph:
 
 def _with_facts(graph: Graph, content: HDF5Content) -> Graph:
     version = content.attributes.get("keras_version", "")[:40]
-    wrote = f"Keras {version}".strip()
-    return replace(graph, producer=wrote, parameters=_count_parameters(content))
+    graph = replace(graph, producer=f"Keras {version}".strip())
+    return _with_parameters(graph, _count_parameters(content))
+
+
+def _with_parameters(graph: Graph, count: int) -> Graph:
+    """Adds the number of weights, and a warning where layers have none that should."""
+    warnings = graph.warnings
+    if not count and any(node.units for node in graph.nodes.values()):
+        warning = "The file holds no weights, e.g. because the model was saved before it was built."
+        warnings = (*warnings, warning)
+    return replace(graph, parameters=count, warnings=warnings)
 
 
 def _count_parameters(content: HDF5Content) -> int:
