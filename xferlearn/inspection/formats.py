@@ -86,13 +86,13 @@ FORMATS: dict[str, Format] = {
     "onnx": Format("ONNX model", ".onnx", onnx_files.is_onnx, onnx_files.read_onnx, layout="NCHW"),
     "saved_model": Format(
         "TensorFlow SavedModel",
-        "SavedModel",
+        "a SavedModel",
         saved_model.is_saved_model,
         saved_model.read_saved_model,
     ),
     "tensorboard": Format(
         "TensorBoard run",
-        "TensorBoard folder",
+        "a TensorBoard folder",
         tensorboard_files.is_tensorboard,
         tensorboard_files.read_tensorboard,
         holds="graph",
