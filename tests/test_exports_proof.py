@@ -22,7 +22,7 @@ from xferlearn.exports.frozen_graph import GRAPH_FILE, frozen_graph_def, write_f
 from xferlearn.exports.photos import ProofPhotos, export_photos, stratified
 from xferlearn.exports.proof import Reference, Speed, prove
 from xferlearn.exports.report import ExportRow, write_report
-from xferlearn.inspection.embedded import NODE
+from xferlearn.inspection import METADATA_NODE
 from xferlearn.model_folder import RecordedPhoto, read_model_folder
 from xferlearn.photos import files
 from xferlearn.predictors import Predictor
@@ -72,7 +72,7 @@ def wrong_mean(model, model_folder, folder, calibration):
 
     right = tf.compat.v1.GraphDef.FromString((folder / GRAPH_FILE).read_bytes())
     wrong = frozen_graph_def(model, "input", "final_result", mean=0.0, std=1 / 255)
-    wrong.node.extend(node for node in right.node if node.name == NODE)
+    wrong.node.extend(node for node in right.node if node.name == METADATA_NODE)
     (folder / GRAPH_FILE).write_bytes(wrong.SerializeToString())
 
 
@@ -125,7 +125,7 @@ def test_wrong_labels_in_the_file_fail_the_proof(export, writer, model_dir):
     writer(swapped)
     code, _, err = export()
     assert code == 1
-    assert "the written file says labels ('red', 'green', 'blue'), and the model has" in err
+    assert "the written file states labels ('red', 'green', 'blue'), but the model has" in err
     assert not (model_dir / FROZEN).exists()
 
 
@@ -136,7 +136,7 @@ def test_photos_that_are_decoded_otherwise_fail_the_proof(export, model_dir, mon
     monkeypatch.setattr(saved_model, "decode_photo", lambda *args: 255 - decode(*args))
     code, _, err = export(format="saved_model")
     assert code == 1
-    assert "saved_model: serve_image_bytes answers photos otherwise than the model" in err
+    assert "saved_model: serve_image_bytes gives other probabilities than the model" in err
     assert not (model_dir / "exports/saved_model").exists()
 
 
@@ -372,7 +372,7 @@ def test_numbers_that_are_none_agree_with_nothing():
 
 def test_labels_in_another_order_are_no_agreement():
     scores = [[0.8, 0.1, 0.1]]
-    with pytest.raises(XferlearnError, match="says labels"):
+    with pytest.raises(XferlearnError, match="states labels"):
         compared(scores, scores, [0], labels=("green", "blue", "red"))
 
 

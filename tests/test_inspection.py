@@ -11,8 +11,8 @@ from tensorboard.compat.proto import graph_pb2
 from xferlearn.commands import inspect_model as command
 from xferlearn.config import InspectConfig
 from xferlearn.errors import UserError
-from xferlearn.inspection import inspect_model, write_graph
-from xferlearn.inspection.text_report import format_report, suggested_commands
+from xferlearn.inspection import format_report, inspect_model, write_graph
+from xferlearn.inspection.text_report import suggested_commands
 
 FLOAT, INT, STRING, BOOL = 1, 3, 7, 10
 
@@ -380,7 +380,7 @@ def test_weights_alone_are_reported_as_such(shared_data, tmp_path):
     assert (report.format, report.parameters) == ("keras_weights", 475_544)
     assert report.inputs == report.outputs == ()
     assert report.backbone.title == "MobileNet 0.25"
-    assert "Weights only" in report.warnings[0]
+    assert "weights without an architecture" in report.warnings[0]
     assert suggested_commands(report) == []
     with pytest.raises(UserError, match="without an architecture"):
         write_graph(path, tmp_path)
@@ -407,7 +407,7 @@ def test_command(shared_data, tmp_path, capsys, output_format):
     assert again.inputs[0].shape == (1, 128, 128, 3)
     assert again.backbone.title == "MobileNet 0.25"
     assert again.classes == 1001
-    assert "there are also" in again.warnings[0]
+    assert "others with one are" in again.warnings[0]
 
 
 def test_the_run_is_named_after_the_whole_folder(shared_data, tmp_path):

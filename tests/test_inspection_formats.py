@@ -14,9 +14,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from test_inspection import GraphBuilder
 
 from xferlearn.errors import UserError
-from xferlearn.inspection import inspect_model, write_graph
-from xferlearn.inspection.readers import hdf5_files, wire
-from xferlearn.inspection.text_report import format_report
+from xferlearn.inspection import format_report, inspect_model, write_graph
+from xferlearn.inspection.readers import hdf5, wire
 
 pytestmark = pytest.mark.filterwarnings(
     # Keras 3.15 saves variables through NumPy's older __array__ protocol.
@@ -201,8 +200,8 @@ def test_metadata_contradicting_its_model_is_a_warning(models, tmp_path):
     (tmp_path / "metadata.json").write_text(json.dumps(metadata))
     report = inspect_model(tmp_path)
     assert (report.labels, report.inputs[0].range_source) == (("a", "b"), "metadata")
-    assert "The metadata say height 224, but the model has 128." in report.warnings
-    assert "The metadata say number of classes 2, but the model has 3." in report.warnings
+    assert "The metadata state height 224, but the model has 128." in report.warnings
+    assert "The metadata state number of classes 2, but the model has 3." in report.warnings
 
 
 @pytest.mark.parametrize(
@@ -266,8 +265,8 @@ def test_scores_come_before_other_outputs(tmp_path):
     pooled = keras.layers.GlobalAveragePooling2D(name="pooled")(keras.layers.Conv2D(16, 3)(image))
     embedding = keras.layers.Dense(7, name="embedding")(pooled)
     scores = keras.layers.Dense(5, "softmax", name="scores")(embedding)
-    model = keras.Model(image, [pooled, embedding, scores])
-    report = inspect_model(keras_archive(tmp_path / "m.keras", model.to_json()))
+    keras.Model(image, [pooled, embedding, scores]).save(tmp_path / "m.keras")
+    report = inspect_model(tmp_path / "m.keras")
     ends = [(one.name, one.shape, one.place) for one in report.outputs]
     assert ends == [
         ("scores", (None, 5), 2),
@@ -373,8 +372,8 @@ def test_hdf5_keeps_a_hard_limit_on_memory(models, monkeypatch, capsys):
     hard = 3 * 2**30
     monkeypatch.setattr(resource, "getrlimit", lambda kind: (hard, hard))
     monkeypatch.setattr(resource, "setrlimit", lambda kind, limits: given.append(limits))
-    monkeypatch.setattr(sys, "argv", ["hdf5_files", str(models / "model.h5"), ""])
-    hdf5_files._main()
+    monkeypatch.setattr(sys, "argv", ["hdf5", str(models / "model.h5"), ""])
+    hdf5._main()
     assert json.loads(capsys.readouterr().out)["data_sets"]
     assert given == [(2 * 2**30, hard), (0, 0)]
 
@@ -389,10 +388,10 @@ def test_wrong_files_give_one_line(models, tmp_path):
         "cut.pb": ((models / "frozen.pb").read_bytes()[:-100], "cut off"),
         "cut.h5": ((models / "model.h5").read_bytes()[:5000], "truncated"),
         "cut.keras": ((models / "model.keras").read_bytes()[:-100], "zip"),
-        "cut.tflite": ((models / "model.tflite").read_bytes()[:3000], "behind its end|own end"),
-        "deep.keras": (None, "no model that can be read|JSON"),
+        "cut.tflite": ((models / "model.tflite").read_bytes()[:3000], "beyond its end"),
+        "deep.keras": (None, "can't be read as a model|JSON"),
         "secret.keras": (odd_archive(1, zipfile.ZIP_DEFLATED), "encrypted"),
-        "lzma.keras": (odd_archive(0, zipfile.ZIP_LZMA), "no model that can be read"),
+        "lzma.keras": (odd_archive(0, zipfile.ZIP_LZMA), "can't be read as a model"),
     }
     for name, (content, message) in cases.items():
         path = tmp_path / name

@@ -90,7 +90,7 @@ BOMB = '<?xml version="1.0"?><!DOCTYPE net [<!ENTITY a "aaaa">]><net name="&a;">
         ('<?xml version="1.0"?><net name="a"><layers>', "its XML is broken"),
         ("<?xml version='1.0'?><html></html>", "an HTML or XML page"),
         ('<net name="a"><layers><layer id="0" name="a"/></layers></net>', "no name or type"),
-        ('<net name="a"><rt_info><xferlearn value="[1]"/></rt_info></net>', "no JSON object"),
+        ('<net name="a"><rt_info><xferlearn value="[1]"/></rt_info></net>', "not a JSON object"),
         ('<net name="a"><rt_info><xferlearn value="{"/></rt_info></net>', "JSON breaks off"),
         pytest.param(
             f'<net name="a">{"<a/>" * 1_100_000}</net>',
@@ -106,7 +106,7 @@ BOMB = '<?xml version="1.0"?><!DOCTYPE net [<!ENTITY a "aaaa">]><net name="&a;">
         (
             '<net name="a"><layers><layer id="0" name="a" type="B"><output><port><dim>x</dim>'
             "</port></output></layer></layers></net>",
-            "is no model that can be read",
+            "can't be read as a model",
         ),
     ],
 )

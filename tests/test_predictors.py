@@ -11,6 +11,7 @@ import pytest
 
 from xferlearn.config import ModelConfig
 from xferlearn.errors import UserError
+from xferlearn.inspection import format_report, inspect_model
 from xferlearn.labelling import load_classifier
 from xferlearn.predictors import open_predictor
 from xferlearn.predictors.feeding import Feed
@@ -209,11 +210,11 @@ def test_operations_inside_of_a_graph_can_be_fed_and_read(tmp_path):
     [
         ({"input_layer": "27"}, f"no operation 27; its input is `Mul`, float32, {SIDE} x {SIDE}"),
         ({"input_layer": "mull"}, r"`Mul`, .* Did you mean `Mul`"),
-        ({"input_layer": "weights"}, "that is a constant, its input is `Mul`"),
+        ({"input_layer": "weights"}, "this is a constant; its input is `Mul`"),
         ({"input_layer": "DecodeJpeg/contents"}, r"encoded photos.* `Mul` takes pixels"),
-        ({"input_layer": "MatMul"}, "one score a class from output `final_result`"),
+        ({"input_layer": "MatMul"}, "one score per class from output `final_result`"),
         ({"output_layer": "finalresult"}, "no operation finalresult.* Did you mean `final_result`"),
-        ({"output_layer": "conv"}, r"one score a class from output `conv`. Its values are \[any"),
+        ({"output_layer": "conv"}, r"one score per class from output `conv`. Its shape is \[any"),
         ({"output_layer": "Sub"}, "`Sub:0` does not depend on the input `Mul:0`"),
         ({"input_height": 224}, f"--input_height=224, but `Mul` of .* is {SIDE} x {SIDE} px"),
         ({"input_mean": 0.0}, r"\(pixel - 0\) / 128, but `Mul` of .* takes \(pixel - 128\) / 128"),
@@ -250,7 +251,7 @@ def test_plain_mobilenet_of_the_lab(shared_data):
     assert (predictor.image_size, predictor.resize) == ((128, 128), "squash")
     assert any("ImageNet's were assumed, #0 being the background" in n for n in predictor.warnings)
     other = opened(path, input_mean=0.0, input_std=255.0)
-    warning = r"(pixel - 0) / 255 is fed as asked for; expected was (pixel - 127.5) / 127.5"
+    warning = r"(pixel - 0) / 255 is fed, as asked for; expected was (pixel - 127.5) / 127.5"
     assert warning in other.warnings[0]
     photos = pixels(3, 128)
     assert not np.allclose(other.run(photos), predictor.run(photos), atol=1e-3)
@@ -288,14 +289,14 @@ def test_values_that_a_file_does_not_tell_are_assumed_and_said(tmp_path):
     expected = softmax(np.asarray(model(photos / np.float32(255))))
     np.testing.assert_allclose(predictor.run(photos), expected, atol=1e-5)
     warnings = " ".join(predictor.warnings)
-    assert "does not tell which values `picture` takes; (pixel - 0) / 255, the range" in warnings
+    assert "does not state which values `picture` takes; (pixel - 0) / 255, the range" in warnings
     assert "override it with --input_mean and --input_std" in warnings
     assert "ends before its softmax, at `end_0`" in warnings
     assert "#0 to #3 count the outputs" in warnings
-    told = opened(tmp_path / "m.keras", input_mean=0.0, input_std=1.0, input_height=20)
-    assert "does not tell which values" not in " ".join(told.warnings)
+    given = opened(tmp_path / "m.keras", input_mean=0.0, input_std=1.0, input_height=20)
+    assert "does not state which values" not in " ".join(given.warnings)
     expected = softmax(np.asarray(model(photos.astype(np.float32))))
-    np.testing.assert_allclose(told.run(photos), expected, atol=1e-4)
+    np.testing.assert_allclose(given.run(photos), expected, atol=1e-4)
     assert opened(tmp_path / "m.keras").image_size == (224, 224)
 
 
@@ -331,10 +332,106 @@ def test_several_outputs(tmp_path):
     model = small_keras(tmp_path / "m.keras", activation="softmax", outputs=2)
     first, second = (np.asarray(end) for end in model(pixels() / np.float32(255)))
     predictor = opened(tmp_path / "m.keras")
-    assert "of the outputs `end_0`, `end_1` the first is read" in predictor.warnings[0]
+    assert "the first of the outputs `end_0`, `end_1` is read" in predictor.warnings[0]
     np.testing.assert_allclose(predictor.run(pixels()), first, atol=1e-5)
     other = opened(tmp_path / "m.keras", output_layer="end_1")
     np.testing.assert_allclose(other.run(pixels()), second, atol=1e-5)
+
+
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+@pytest.mark.parametrize(
+    "outputs",
+    [
+        {"kind": "a", "age": "b"},
+        {"b": "a", "a": "b"},
+        {"z": {"kind": "a", "age": "b"}, "y": "c"},
+        {"many": ["c", "a"], "few": "b"},
+        ["a", "a", "b"],
+        ["c", ["a", "b"]],
+    ],
+)
+def test_outputs_are_read_by_name_whatever_their_structure(tmp_path, outputs, suffix):
+    import keras
+
+    keras.utils.set_random_seed(0)
+    image = keras.Input((SIDE, SIDE, 3), name="picture")
+    pooled = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3)(image))
+    ends = {
+        name: keras.layers.Dense(units, "softmax", name=name)(pooled)
+        for name, units in (("a", 3), ("b", 4), ("c", 5))
+    }
+    file = tmp_path / f"m.{suffix}"
+    model = keras.Model(image, keras.tree.map_structure(ends.get, outputs))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("absl.logging.warning", lambda *_: None)  # HDF5 is called legacy
+        model.save(file)
+    report = inspect_model(file)
+    asked = {one.tensor_name: one.name for one in report.outputs}
+    assert set(asked) == set(keras.tree.flatten(outputs))
+    if outputs == {"b": "a", "a": "b"}:
+        # What a caller reads as "a" is layer "b": the key counts.
+        assert asked == {"a": "b", "b": "a"}
+    for layer, name in asked.items():
+        expected = keras.Model(image, ends[layer])(pixels() / np.float32(255))
+        found = opened(file, output_layer=name)
+        np.testing.assert_allclose(found.run(pixels()), np.asarray(expected), atol=1e-5)
+
+
+def without_weights(path):
+    """Copies of a model: saved before it was built, without the file of weights, with it empty."""
+    import h5py
+    import keras
+
+    layers = keras.layers
+    model = keras.Sequential(
+        [layers.Conv2D(8, 3), layers.GlobalAveragePooling2D(), layers.Dense(3)]
+    )
+    with pytest.warns(UserWarning, match="not yet been built"):
+        model.save(path / "unbuilt.keras")
+    small_keras(path / "m.keras")
+    empty = io.BytesIO()
+    h5py.File(empty, "w").close()
+    with zipfile.ZipFile(path / "m.keras") as source:
+        members = {name: source.read(name) for name in source.namelist()}
+    for name, weights in (("removed.keras", None), ("empty.keras", empty.getvalue())):
+        with zipfile.ZipFile(path / name, "w") as target:
+            for member, data in members.items():
+                data = weights if member == "model.weights.h5" else data
+                if data is not None:
+                    target.writestr(member, data)
+
+
+@pytest.mark.filterwarnings("ignore:Skipping nested container:UserWarning")  # Keras, of empty.keras
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("unbuilt.keras", "holds a model without its weights: it was saved before it was built"),
+        ("removed.keras", "Keras can't load .*removed.keras: Expected a model.weights.h5"),
+        ("empty.keras", "Keras can't load .*empty.keras: .* could not be loaded"),
+    ],
+)
+def test_keras_files_without_weights_are_refused(tmp_path, name, message):
+    without_weights(tmp_path)
+    report = inspect_model(tmp_path / name)
+    assert report.parameters == 0
+    assert any("holds no weights" in warning for warning in report.warnings)
+    assert "To label a photo" not in format_report(report)
+    with pytest.raises(UserError, match=message) as caught:
+        opened(tmp_path / name)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_model_that_was_built_by_a_call_has_its_weights(tmp_path):
+    import keras
+
+    layers = keras.layers
+    model = keras.Sequential(
+        [layers.Conv2D(8, 3), layers.GlobalAveragePooling2D(), layers.Dense(3)]
+    )
+    expected = softmax(np.asarray(model(pixels() / np.float32(255))))
+    model.save(tmp_path / "m.keras")
+    found = opened(tmp_path / "m.keras", input_width=SIDE, input_height=SIDE).run(pixels())
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_outputs_of_text(tmp_path):
@@ -381,7 +478,7 @@ def test_code_in_keras_files_is_refused(tmp_path, name):
         )
     code = keras.layers.Lambda(lambda x: x * 2, name="evil", output_shape=lambda shape: shape)
     small_keras(path / "model.keras" if name == "folder" else path, middle=code)
-    with pytest.raises(UserError, match=r"not loaded: its layer 'evil' \(Lambda\) carries Python"):
+    with pytest.raises(UserError, match=r"not loaded: its layer 'evil' \(Lambda\) holds Python"):
         opened(path)
 
 
@@ -398,13 +495,13 @@ def test_classes_from_elsewhere_are_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "evil.keras", "w") as target:
         for name, data in {**members, "config.json": config}.items():
             target.writestr(name, data)
-    with pytest.raises(UserError, match=r"os.path.join\) is a class from outside of Keras"):
+    with pytest.raises(UserError, match=r"os.path.join\) is a class from outside Keras"):
         opened(tmp_path / "evil.keras")
 
 
 def test_files_that_hold_no_model_to_run(tmp_path):
     small_keras(None).save_weights(tmp_path / "m.weights.h5")
-    with pytest.raises(UserError, match="holds weights and no network"):
+    with pytest.raises(UserError, match="holds weights without a network"):
         opened(tmp_path / "m.weights.h5")
     with pytest.raises(UserError, match=r"There is no .*nothing\.pb"):
         opened(tmp_path / "nothing.pb")
@@ -431,7 +528,7 @@ def test_quantised_tflite(tmp_path):
         patch.setattr("warnings.warn", lambda *_, **__: None)
         (tmp_path / "m.tflite").write_bytes(converter.convert())
     predictor = opened(tmp_path / "m.tflite")
-    assert "does not tell which values" not in " ".join(predictor.warnings)
+    assert "does not state which values" not in " ".join(predictor.warnings)
     scores = predictor.run(pixels(33))
     np.testing.assert_allclose(scores, np.asarray(model(pixels(33) / np.float32(255))), atol=0.03)
     with pytest.raises(UserError, match="takes pixels as they are"):
@@ -580,7 +677,7 @@ def test_labels(four_classes, tmp_path, files, given, expected):
     [
         (b"a\nb\n", r"labels.txt has 2 labels, but .*m.onnx gives 3 scores"),
         (b"\xff\xfe", "labels.txt to be text in UTF-8"),
-        (b"\n\n", r"labels.txt to hold labels, one a line\. It is empty"),
+        (b"\n\n", r"labels.txt to hold labels, one per line\. It is empty"),
     ],
 )
 def test_labels_that_do_not_fit(four_classes, tmp_path, data, message):

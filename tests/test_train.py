@@ -609,7 +609,7 @@ def test_evaluate_without_a_readable_photo_fails(model_dir, make_photo_dir, caps
 def test_damaged_model_folders(model_dir, photo_dir, tmp_path, capsys):
     damage = {
         "metadata.json": (b"{", "metadata.json is damaged"),
-        "model.keras": (b"PK", "is no Keras model"),
+        "model.keras": (b"PK", "can't be read as a Keras model"),
         "photos.csv": (b"sha256,split\n", "does not begin with sha256,label"),
     }
     for name, (data, message) in damage.items():

@@ -3,8 +3,7 @@
 import json
 
 from xferlearn.config import InspectConfig
-from xferlearn.inspection.inspection import open_model
-from xferlearn.inspection.text_report import format_report
+from xferlearn.inspection import format_report, open_model
 
 
 def run(config: InspectConfig) -> int:
@@ -22,7 +21,7 @@ def run(config: InspectConfig) -> int:
     held, report = open_model(str(config.model))
     written = None
     if config.logs_dir:
-        from xferlearn.inspection.writing import write_held
+        from xferlearn.inspection import write_held
 
         written = write_held(str(config.model), held, config.logs_dir)
     if config.format == "json":

@@ -133,6 +133,7 @@ class EvaluateConfig(ImageConfig):
                 raise UserError(f"Expected --{name}. None came.")
 
 
+# The list of export formats; `exports.formats` has a row for each.
 EXPORT_FORMATS = (
     "saved_model", "tflite", "tflite_float16", "tflite_int8", "onnx", "openvino", "frozen_graph",
     "tensorrt",

@@ -1,7 +1,7 @@
-"""Encoded photos -> pixels in TensorFlow operations alone, as `images.prepare` does with Pillow.
+"""Decodes photos with TensorFlow operations alone, exactly as `photos.headers.prepare` does.
 
-A served model gets JPEG and PNG files and has no Python. What `prepare` reads from a header is
-read here from its bytes: the EXIF orientation, the size, and what a PNG's pixels are made of.
+A served model gets JPEG and PNG files and has no Python. What `prepare` reads from a header with
+Pillow is read here from its bytes: the EXIF orientation, the size, and the type of PNG pixels.
 """
 
 from typing import TYPE_CHECKING
@@ -18,18 +18,18 @@ _EXIF = b"Exif\x00\x00"
 _XMP = b"http://ns.adobe.com/xap/1.0/\x00"
 # Where there is no EXIF tag, Pillow looks for the same in XMP.
 _XMP_ORIENTATION = r'(?s)^.*?tiff:Orientation(?:="|>)([0-9]).*$'
-# Bytes of one value, by TIFF type, 0 for unknown ones; and those types that hold whole numbers.
+# Bytes of one value, by TIFF type, 0 for unknown types; and which types hold whole numbers.
 _UNITS = (0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4)
 _WHOLE = (0, 0, 0, 1, 1, 0, 1, 0, 1, 1, 0, 0, 0, 0)
 
 
 def decode_photo(data: "tf.Tensor", image_size: int, resize: str = "crop") -> "tf.Tensor":
-    """Decodes a JPEG or PNG file to what the network sees, as `prepare` and `decode_pixels` do.
+    """Decodes a JPEG or PNG file to the network's pixels, as `prepare` and `decode_pixels` do.
 
     Args:
         data: string, []: the file.
         image_size: side in px of the result.
-        resize: "crop" or "squash", see `images.resize_pixels`.
+        resize: "crop" or "squash", see `pixels.resize_pixels`.
 
     Returns:
         uint8, [image_size, image_size, 3], RGB, range [0, 255].
@@ -68,7 +68,7 @@ def _jpeg(data: "tf.Tensor", needed: float) -> "tuple[tf.Tensor, tf.Tensor, tf.T
         scan = (first == 0xFF) & (marker == 0xDA)
         return (
             tf.where(scan, length, at + stride),
-            # A block of more than 64 KB goes on in a second one.
+            # A block larger than 64 KB continues in a second one.
             tf.where(has_exif, tf.strings.join([exif, _after(block, len(_EXIF))]), exif),
             tf.where(has_xmp, block, xmp),
         )
@@ -108,7 +108,7 @@ def _png(data: "tf.Tensor", needed: float) -> "tuple[tf.Tensor, tf.Tensor, tf.Te
         step,
         (tf.constant(8), tf.constant(b""), tf.constant(b""), tf.constant(False)),
     )
-    # Palettes, alpha, and gray of 1 or 16 bits: what Pillow brings to plain pixels in training.
+    # Palettes, alpha, and gray of 1 or 16 bits, which Pillow turns into plain pixels in training.
     rare = sees_through | (colours == 3) | (colours == 4) | (colours == 6)
     rare |= (colours == 0) & ((depth == 1) | (depth == 16))
     shorter = tf.cast(tf.minimum(width, height), tf.float32)
@@ -132,7 +132,7 @@ def _on_white(data: "tf.Tensor", opaque: "tf.Tensor", reduction: "tf.Tensor") ->
 
 
 def _reduced(pixels: "tf.Tensor", factor: "tf.Tensor") -> "tf.Tensor":
-    """Averages boxes of factor x factor px, smaller ones at the right and the bottom."""
+    """Averages boxes of factor x factor px, which are smaller at the right and the bottom."""
     import tensorflow as tf
 
     sides = tf.shape(pixels)[:2]
@@ -145,32 +145,32 @@ def _reduced(pixels: "tf.Tensor", factor: "tf.Tensor") -> "tf.Tensor":
         return tf.reduce_sum(tf.reshape(padded, shape), axis=[1, 3])
 
     counts = tf.cast(sums(tf.ones_like(pixels[..., :1])), tf.int64)
-    # Division as Pillow's `reduce` does it, rounding included.
+    # Divided and rounded as in Pillow's `reduce`.
     inverse = 2**24 // counts
     return (tf.cast(sums(pixels), tf.int64) + counts // 2) * inverse // 2**24
 
 
 def _orientation(exif: "tf.Tensor", xmp: "tf.Tensor") -> "tf.Tensor":
-    """Returns the orientation, 1 to 8, that EXIF states, else XMP; 1 where neither does."""
+    """Returns the orientation, 1 to 8, of EXIF, else of XMP; 1 where neither states it."""
     import tensorflow as tf
 
-    told, value = _tiff_orientation(exif)
+    stated, value = _tiff_orientation(exif)
     digit = tf.strings.regex_replace(xmp, _XMP_ORIENTATION, r"\1")
     in_xmp = tf.strings.regex_full_match(xmp, _XMP_ORIENTATION)
     other = tf.strings.to_number(tf.where(in_xmp, digit, "1"), tf.int32)
-    value = tf.where(told, value, other)
+    value = tf.where(stated, value, other)
     return tf.where((value >= 1) & (value <= 8), value, 1)
 
 
 def _tiff_orientation(exif: "tf.Tensor") -> "tuple[tf.Tensor, tf.Tensor]":
-    """Reads the first directory of an EXIF block: whether it tells the orientation, and which."""
+    """Reads the first directory of an EXIF block: whether it states the orientation, and which."""
     import tensorflow as tf
 
     size = tf.strings.length(exif)
     held = _bytes(exif, tf.maximum(size, 8))
     little = held[0] == ord("I")
     magic = tf.where(little, held[2] + 256 * held[3], 256 * held[2] + held[3])
-    # Some cameras write the magic number 42 the other way round.
+    # Some cameras write the magic number 42 in the other byte order.
     known = (held[0] == held[1]) & (little | (held[0] == ord("M"))) & (size >= 8)
     known &= (magic == 42) | (magic == 42 << 8)
 
@@ -192,20 +192,20 @@ def _tiff_orientation(exif: "tf.Tensor") -> "tuple[tf.Tensor, tf.Tensor]":
     widths = units * tf.gather(tf.constant(_WHOLE), kinds)
     values = tf.stack([number(table[:, 8 : 8 + max(1, width)]) for width in range(5)], axis=1)
     values = tf.gather(values, widths, axis=1, batch_dims=1)
-    # What is no whole number, or lies elsewhere in the block, counts as upright.
+    # What is not a whole number, or lies elsewhere in the block, counts as upright.
     inline = (widths > 0) & (sizes <= 4)
     values = tf.where(inline, values, 1)
-    # The first of several counts; a one behind them stands for none.
+    # The first of several counts; a one after all of them stands for none.
     first = tf.argmax(tf.concat([tf.cast(found, tf.int32), [1]], axis=0))
     value = tf.where(known, tf.concat([values, [1]], axis=0)[first], 1)
-    told = tf.where(known, tf.reduce_any(found), size > 0)
-    return told, value
+    stated = tf.where(known, tf.reduce_any(found), size > 0)
+    return stated, value
 
 
 def _before_end(sizes: "tf.Tensor", places: "tf.Tensor", length: "tf.Tensor") -> "tf.Tensor":
-    """Tells which entries come before one whose data lie beyond the end: there Pillow stops.
+    """Returns which entries come before one whose data lies beyond the end, where Pillow stops.
 
-    Entries that alone, or with those before, claim more than the whole block are passed over.
+    Entries that claim more than the whole block, alone or with those before, are passed over.
     """
     import tensorflow as tf
 
@@ -215,7 +215,7 @@ def _before_end(sizes: "tf.Tensor", places: "tf.Tensor", length: "tf.Tensor") ->
 
 
 def _bytes(data: "tf.Tensor", size: "int | tf.Tensor") -> "tf.Tensor":
-    """Returns the bytes of a string as int32, [size], cut or filled with zeros."""
+    """Returns the bytes of a string as int32, [size], cut, or padded with zeros."""
     import tensorflow as tf
 
     found = tf.cast(tf.io.decode_raw(data, tf.uint8), tf.int32)[:size]
@@ -223,7 +223,7 @@ def _bytes(data: "tf.Tensor", size: "int | tf.Tensor") -> "tf.Tensor":
 
 
 def _number(values: "tf.Tensor") -> "tf.Tensor":
-    """Returns the big-endian number that the last axis holds; above 2^31 it is negative."""
+    """Returns the big-endian number in the last axis; from 2^31 on it is negative."""
     import tensorflow as tf
 
     width = tf.shape(values)[-1]

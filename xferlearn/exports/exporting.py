@@ -1,4 +1,4 @@
-"""The job: model folder -> files in other formats, each proved before it gets its name."""
+"""Exports a model folder to files in other formats, each proved before it gets its name."""
 
 import contextlib
 import dataclasses
@@ -14,14 +14,13 @@ import numpy as np
 from xferlearn.config import ExportConfig
 from xferlearn.errors import XferlearnError
 from xferlearn.exports.format_job import FormatJob
-from xferlearn.exports.formats import check_formats
+from xferlearn.exports.formats import FORMATS, check_formats
 from xferlearn.exports.photos import CALIBRATION_PHOTOS, ProofPhotos, export_photos, photo_place
 from xferlearn.exports.proof import Reference, measure_reference
 from xferlearn.exports.report import ExportRow, table_rows, write_events, write_report
 from xferlearn.model_folder import EXPORTS_DIR, MODEL_FILE, ModelFolder, read_model_folder
 from xferlearn.photos.manifest import TEST, TRAIN
-from xferlearn.predictors.keras_files import check_keras_file
-from xferlearn.predictors.model_folder import model_folder_resize
+from xferlearn.predictors import check_keras_file, model_folder_resize
 from xferlearn.summaries import create_run
 from xferlearn.system.folders import check_outside
 from xferlearn.system.progress import progress_bar
@@ -36,13 +35,13 @@ _STALE_SECONDS = 24 * 3600
 
 @dataclasses.dataclass(frozen=True)
 class ExportResult:
-    """What an export gave.
+    """The result of an export.
 
     Attributes:
-        rows: what became of each format.
+        rows: the results of all formats.
         table: the same as text cells, the head first and then model.keras.
         summary: what the files were compared on, one sentence.
-        warnings: a line each.
+        warnings: one line each.
         report: path of report.json.
         run_dir: folder of the run in the logs; None where none was asked for.
     """
@@ -93,7 +92,9 @@ def export_with(config: ExportConfig) -> ExportResult:
         model_folder,
         config.max_photos,
         config.image_dir,
-        calibrate=CALIBRATION_PHOTOS if "tflite_int8" in config.formats else 0,
+        calibrate=CALIBRATION_PHOTOS
+        if any(FORMATS[one].calibrated for one in config.formats)
+        else 0,
     )
     run_dir = None
     if config.logs_dir:
@@ -139,7 +140,7 @@ def _make_folder(exports: Path) -> Path:
     try:
         exports.mkdir(exist_ok=True)
         for old in exports.parent.glob(".export.*.tmp"):
-            # Left behind by an export that was killed; a younger one may still be at work.
+            # Left by an export that was killed; a younger one may still be in use.
             if time.time() - old.stat().st_mtime > _STALE_SECONDS:
                 shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
@@ -161,7 +162,7 @@ def _about(model_folder: ModelFolder, photos: ProofPhotos) -> dict[str, Any]:
 
 
 def _processor() -> str:
-    """Returns the processor's name, as Linux tells it, else what Python knows."""
+    """Returns the processor's name as Linux states it, else as Python does."""
     with contextlib.suppress(OSError):
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
         for line in text.splitlines():

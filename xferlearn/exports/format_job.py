@@ -1,4 +1,4 @@
-"""One format of an export: written, proved, and put in its place under the name it deserves."""
+"""One format of an export: written, proved, and moved to the name that its result gives it."""
 
 import contextlib
 import dataclasses
@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 from xferlearn.config import ExportConfig, ModelConfig
 from xferlearn.errors import XferlearnError
-from xferlearn.exports.formats import FORMATS, Calibration
+from xferlearn.exports.formats import FORMATS, Calibration, EngineBuilders
+from xferlearn.exports.onnx_files import ONNX_FILE
 from xferlearn.exports.photos import ProofPhotos
 from xferlearn.exports.proof import Proof, Reference, prove
 from xferlearn.exports.report import ExportRow
-from xferlearn.exports.tensorrt_engines import EngineFile, NotBuilt, engine_builders
+from xferlearn.exports.tensorrt_files import EngineFile, NotBuilt
 from xferlearn.model_folder import MODEL_FILE, ModelFolder
 from xferlearn.predictors import Predictor, open_predictor
 from xferlearn.predictors.base import one_line
@@ -27,16 +28,16 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class FormatJob:
-    """One format: written under a hidden name, proved there, then given its place.
+    """One format: written under a hidden name, proved there, then moved to its place.
 
     Attributes:
         name: key of `FORMATS`.
-        config: min_agreement.
+        config: with `min_agreement`.
         model_folder: the model folder.
         model: its model.
         photos: to compare on.
-        calibration: yields those that int8 is calibrated with.
-        reference: what model.keras says of them.
+        calibration: yields the photos that int8 is calibrated with.
+        reference: the answers of model.keras to `photos`.
         exports: folder to write to.
     """
 
@@ -50,13 +51,14 @@ class FormatJob:
     exports: Path
 
     def rows(self) -> list[ExportRow]:
-        """Does the job and returns what became of it; what fails is a row with its reason."""
-        # Not in exports/, where the model folder's metadata would stand in for the file's own.
+        """Does the job and returns its results; what fails is a row with its reason."""
+        # Not in exports/, where the model folder's metadata would count instead of the file's own.
         hidden = self.model_folder.path / f".export.{self.name}.{uuid.uuid4().hex[:8]}.tmp"
         with _quiet():
             try:
                 hidden.mkdir()
-                return self._engines(hidden) if self.name == "tensorrt" else [self._file(hidden)]
+                builders = FORMATS[self.name].engines
+                return [self._file(hidden)] if builders is None else self._engines(hidden, builders)
             except Exception as error:  # converters and runtimes raise many types, of many lines
                 return [ExportRow(self.name, problem=_reason(error, self.model_folder.path))]
             finally:
@@ -64,7 +66,7 @@ class FormatJob:
 
     @property
     def minimum(self) -> float:
-        """Agreement that is asked for, 0 to 1."""
+        """The agreement that is asked for, 0 to 1."""
         asked = self.config.min_agreement
         return FORMATS[self.name].min_agreement if asked is None else asked
 
@@ -87,11 +89,11 @@ class FormatJob:
 
         return prove(load, self.photos, self.reference, self.minimum)
 
-    def _engines(self, hidden: Path) -> list[ExportRow]:
+    def _engines(self, hidden: Path, builders: EngineBuilders) -> list[ExportRow]:
         one = FORMATS[self.name]
         folder = hidden / one.target
         folder.mkdir()
-        file = folder / FORMATS["onnx"].target
+        file = folder / ONNX_FILE
         one.write(self.model, self.model_folder, file, self.calibration)
         proof = self._prove(file)
         if not proof.passed:
@@ -101,15 +103,15 @@ class FormatJob:
             )
         target = self.exports / one.target
         try:
-            builders = engine_builders(file, self.model_folder)
-            rows = [self._engine(name, build, target) for name, build in builders.items()]
+            builds = builders(file, self.model_folder)
+            rows = [self._engine(name, build, target) for name, build in builds.items()]
         except NotBuilt as reason:
-            rows = [ExportRow(self.name, target / file.name, problem=reason.told(target))]
+            rows = [ExportRow(self.name, target / file.name, problem=reason.advice(target))]
         _place(folder, target, passed=True)
         return rows
 
     def _engine(self, path: Path, build: Callable[[], EngineFile], target: Path) -> ExportRow:
-        """Builds and proves one engine; one that fails leaves the ONNX file and the others be."""
+        """Builds and proves one engine; when it fails, the ONNX file and other engines stay."""
         name = f"{self.name}_{path.stem.rpartition('_')[2]}"
         try:
             engine = build()
@@ -126,7 +128,7 @@ class FormatJob:
 
 
 def _reason(error: Exception, model_folder: Path) -> str:
-    """Returns why a format failed, one line; converters' words for a full disk don't tell."""
+    """Returns why a format failed, one line; converters have unclear words for a full disk."""
     if isinstance(error, XferlearnError):
         return str(error)
     free = shutil.disk_usage(model_folder).free
@@ -151,12 +153,12 @@ def _failed(path: Path) -> Path:
 
 
 def _place(written: Path, target: Path, passed: bool) -> Path:
-    """Moves what was proved to its name, or to the one for what failed; returns where it is.
+    """Moves what was proved to its name, or to the name for failures; returns where it is.
 
-    The other name is left empty, so that no earlier export is taken for this one.
+    Nothing is left under the other name, so that no earlier export is taken for this one.
     """
     place, other = (target, _failed(target)) if passed else (_failed(target), target)
-    # Folders can't be replaced in one step; what is moved here goes with the hidden folder.
+    # Folders can't be replaced in one step; what is moved here is deleted with the hidden folder.
     if place.is_dir():
         place.rename(written.with_name("replaced"))
     written.replace(place)
@@ -172,7 +174,7 @@ def _size(path: Path) -> int:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps converters' progress and deprecation notices off the terminal."""
+    """Keeps progress and deprecation messages of converters off the terminal."""
     import tensorflow as tf
 
     logger = tf.get_logger()

@@ -1,4 +1,4 @@
-"""The formats: what each is called, which files it is made of, who writes it, what it needs."""
+"""The formats of exports: the files of each, what writes them, and which packages that needs."""
 
 import dataclasses
 import functools
@@ -11,11 +11,13 @@ import numpy as np
 
 from xferlearn.errors import UserError
 from xferlearn.exports.frozen_graph import GRAPH_FILE, write_frozen_graph
-from xferlearn.exports.onnx_files import write_onnx
+from xferlearn.exports.onnx_files import ONNX_FILE, write_onnx
 from xferlearn.exports.openvino_files import XML_FILE, write_openvino
 from xferlearn.exports.photos import ProofPhotos
 from xferlearn.exports.proof import Reference
 from xferlearn.exports.saved_model import VERSION, check_image_bytes, write_saved_model
+from xferlearn.exports.tensorrt_files import EngineFile, engine_builders
+from xferlearn.exports.tflite_files import write_tflite
 from xferlearn.model_folder import ModelFolder
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 Calibration = Callable[[], Iterator[np.ndarray]]
 Writer = Callable[["keras.Model", ModelFolder, Path, Calibration], None]
+EngineBuilders = Callable[[Path, ModelFolder], dict[Path, Callable[[], EngineFile]]]
 Kind = Literal["float32", "float16", "int8"]
 
 
@@ -32,13 +35,16 @@ class Format:
 
     Attributes:
         target: file or folder below exports/ that holds it, and nothing else.
-        write: writes it under a new path.
-        opened: what is opened of a target that is a folder; "" for the target itself.
-        extra: pip extra that brings what it needs; "" for none.
-        packages: modules of it that writing and running import.
+        write: writes it to a new path.
+        opened: path below a target that is a folder, of what is opened; "" for the target itself.
+        extra: pip extra that installs what it needs; "" for none.
+        packages: modules of that extra that writing and running import.
         min_agreement: default of the setting.
-        check: raises XferlearnError where what is opened is wrong in a way that `proof.prove`,
-            which feeds pixels, does not see; None for no such way.
+        calibrated: whether `write` uses the photos for calibration.
+        check: raises XferlearnError where the file is wrong in a way that `proof.prove`, which
+            feeds pixels, does not see; None for no such way.
+        engines: returns what builds engines from the ONNX file that `write` writes; None for
+            formats whose own file is the result.
     """
 
     target: str
@@ -47,7 +53,9 @@ class Format:
     extra: str = ""
     packages: tuple[str, ...] = ()
     min_agreement: float = 0.99
+    calibrated: bool = False
     check: Callable[[Path, ProofPhotos, Reference], None] | None = None
+    engines: EngineBuilders | None = None
 
 
 def _plain(write: Callable[["keras.Model", ModelFolder, Path], None]) -> Writer:
@@ -61,8 +69,6 @@ def _write_tflite(
     path: Path,
     calibration: Calibration,
 ) -> None:
-    from xferlearn.exports.tflite_files import write_tflite
-
     write_tflite(model, path, kind, model_folder, calibration if kind == "int8" else None)
 
 
@@ -73,10 +79,12 @@ def _tflite(kind: Kind, target: str, min_agreement: float = 0.99) -> Format:
         extra="tflite",
         packages=("ai_edge_litert",),
         min_agreement=min_agreement,
+        calibrated=kind == "int8",
     )
 
 
 _ONNX = ("onnx", "onnxruntime", "tf2onnx")
+# By the names in `config.models.EXPORT_FORMATS`.
 FORMATS: dict[str, Format] = {
     "saved_model": Format(
         "saved_model", _plain(write_saved_model), opened=VERSION, check=check_image_bytes
@@ -84,7 +92,7 @@ FORMATS: dict[str, Format] = {
     "tflite": _tflite("float32", "model.tflite"),
     "tflite_float16": _tflite("float16", "model_float16.tflite"),
     "tflite_int8": _tflite("int8", "model_int8.tflite", 0.97),
-    "onnx": Format("model.onnx", _plain(write_onnx), extra="onnx", packages=_ONNX),
+    "onnx": Format(ONNX_FILE, _plain(write_onnx), extra="onnx", packages=_ONNX),
     "openvino": Format(
         "openvino",
         _plain(write_openvino),
@@ -93,19 +101,20 @@ FORMATS: dict[str, Format] = {
         packages=("openvino",),
     ),
     "frozen_graph": Format("frozen_graph", _plain(write_frozen_graph), opened=GRAPH_FILE),
-    # Engines are built from the ONNX file, see `exports.tensorrt_engines`.
-    "tensorrt": Format("tensorrt", _plain(write_onnx), extra="onnx", packages=_ONNX),
+    "tensorrt": Format(
+        "tensorrt", _plain(write_onnx), extra="onnx", packages=_ONNX, engines=engine_builders
+    ),
 }
 
 
 def check_formats(names: tuple[str, ...]) -> None:
-    """Checks, before any work, that what the formats need is installed.
+    """Checks, before any work, that the packages that formats need are installed.
 
     Args:
         names: keys of `FORMATS`.
 
     Raises:
-        UserError: when something is missing, with the command that installs it.
+        UserError: a package is missing; the message has the command that installs it.
     """
     for name in names:
         one = FORMATS[name]

@@ -1,17 +1,17 @@
-"""Models as one TensorFlow graph without variables, and the lab's file made of it."""
+"""Models as one TensorFlow graph without variables, and as a file for the lab's tools."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xferlearn.exports.metadata import describe
-from xferlearn.inspection.embedded import NODE
+from xferlearn.inspection import METADATA_NODE
 from xferlearn.model_folder import LABELS_FILE, ModelFolder
 
 if TYPE_CHECKING:
     import keras
 
 GRAPH_FILE = "frozen_graph.pb"
-# The lab's names, and the values that its label_image.py and its Android demo feed by default.
+# The lab's names, and the mean and std that its label_image.py and its Android demo use by default.
 INPUT, OUTPUT = "input", "final_result"
 MEAN, STD = 128.0, 128.0
 # Operations that TensorFlow 1 had by other names, before its last releases.
@@ -41,8 +41,8 @@ def frozen_graph_def(
         return tf.identity(model(pixels, training=False), name=output_name)
 
     spec = tf.TensorSpec([None, *model.input_shape[1:]], tf.float32, name=input_name)
-    # Keras wraps grouped convolutions in functions for XLA, which converters do not know; so
-    # their bodies are traced in place.
+    # Keras wraps grouped convolutions in functions for XLA, which converters do not know, so their
+    # bodies are traced in place.
     eagerly = tf.config.functions_run_eagerly()
     tf.config.run_functions_eagerly(True)
     try:
@@ -78,10 +78,10 @@ def write_frozen_graph(model: "keras.Model", model_folder: ModelFolder, folder: 
         if node.op == "FusedBatchNormV3":
             del node.attr["U"]
         node.op = _OLDER.get(node.op, node.op)
-    # TensorFlow 1 refuses attributes that were added since, also those that say what it does.
+    # TensorFlow 1 refuses attributes that were added later, even those that state what it does.
     strip_graph_default_valued_attrs(meta)
     said = describe(model_folder, input_name=INPUT, output_name=OUTPUT, mean=MEAN, std=STD)
-    stated = graph.node.add(name=NODE, op="Const")
+    stated = graph.node.add(name=METADATA_NODE, op="Const")
     stated.attr["dtype"].type = tf.string.as_datatype_enum
     stated.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(said.encode()))
     folder.mkdir()

@@ -1,4 +1,4 @@
-"""What every exported file says of itself, in one form for all formats."""
+"""What every exported file states about itself, in one form for all formats."""
 
 import json
 
@@ -19,7 +19,7 @@ def describe(
 ) -> str:
     """Returns a model's metadata as JSON for an exported file, with the keys of metadata.json.
 
-    `graphs.embedded` says where each format keeps it, and reads it.
+    `xferlearn.inspection` reads it, and has the name under which each format keeps it.
 
     Args:
         model_folder: the model folder.

@@ -1,4 +1,4 @@
-"""ONNX files: pixels in, probabilities out, with labels and preprocessing in their metadata."""
+"""ONNX files: pixels in, probabilities out, with labels and preprocessing in the metadata."""
 
 import contextlib
 import io
@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from xferlearn.exports.frozen_graph import frozen_graph_def
 from xferlearn.exports.metadata import describe
-from xferlearn.inspection.embedded import KEY
+from xferlearn.inspection import METADATA_KEY
 from xferlearn.model_folder import ModelFolder
 
 if TYPE_CHECKING:
     import keras
 
+ONNX_FILE = "model.onnx"
 # The newest that tf2onnx writes.
 OPSET = 18
 
@@ -21,8 +22,8 @@ OPSET = 18
 def write_onnx(model: "keras.Model", model_folder: ModelFolder, path: Path) -> None:
     """Writes an ONNX file from `image`, [batch, height, width, 3], to `probabilities`.
 
-    Its metadata have `labels`, one a line, `preprocessing` in words, and all that
-    `exports.metadata` says as JSON under `xferlearn`.
+    Its metadata have `labels`, one per line, `preprocessing` in words, and, under `xferlearn`, the
+    JSON of `metadata.describe`.
 
     Args:
         model: the model folder's model.
@@ -46,13 +47,13 @@ def write_onnx(model: "keras.Model", model_folder: ModelFolder, path: Path) -> N
     for end in (*made.graph.input, *made.graph.output):
         end.type.tensor_type.shape.dim[0].dim_param = "batch"
     made.graph.name = "classifier"
-    made.producer_version = made.producer_version.removesuffix(" None")  # it has no commit to tell
+    made.producer_version = made.producer_version.removesuffix(" None")  # of a commit
     fed = model_folder.metadata["input"]
     said = {
         "labels": "\n".join(model_folder.labels),
         "preprocessing": f"RGB pixels from 0 to 255, float32, as they are; {fed['resize']} to"
         f" {model_folder.image_size} x {model_folder.image_size} px; EXIF orientation applied",
-        KEY: describe(model_folder),
+        METADATA_KEY: describe(model_folder),
     }
     onnx.helper.set_model_props(made, said)
     onnx.checker.check_model(made, full_check=True)
@@ -60,7 +61,7 @@ def write_onnx(model: "keras.Model", model_folder: ModelFolder, path: Path) -> N
 
 
 def _replace_erfc(graph: Any) -> None:
-    """Writes erfc(x), which TensorFlow's GELU has and ONNX has not, as 1 - erf(x)."""
+    """Replaces erfc(x), which TensorFlow's GELU has and ONNX has not, with 1 - erf(x)."""
     import tensorflow as tf
 
     for node in [node for node in graph.node if node.op == "Erfc"]:

@@ -1,11 +1,11 @@
-"""OpenVINO's files: model.xml with labels and preprocessing in its rt_info, and model.bin."""
+"""OpenVINO files: model.xml, with labels and preprocessing in its rt_info, and model.bin."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xferlearn.exports.frozen_graph import frozen_graph_def
 from xferlearn.exports.metadata import describe
-from xferlearn.inspection.embedded import KEY
+from xferlearn.inspection import METADATA_KEY
 from xferlearn.model_folder import ModelFolder
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def write_openvino(model: "keras.Model", model_folder: ModelFolder, folder: Path
     converted = openvino.convert_model(frozen_graph_def(model, "image", "probabilities"))
     converted.inputs[0].set_names({"image"})
     converted.outputs[0].set_names({"probabilities"})
-    converted.set_rt_info(describe(model_folder), [KEY])
+    converted.set_rt_info(describe(model_folder), [METADATA_KEY])
     folder.mkdir()
-    # Half precision, its default, would be smaller and no longer answer as the model does.
+    # Half precision, the default, is smaller, but its answers differ from the model's.
     openvino.save_model(converted, str(folder / XML_FILE), compress_to_fp16=False)

@@ -19,7 +19,7 @@ from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION
 from xferlearn.photos.reading import Loaded
 from xferlearn.photos.selecting import search_photos
 from xferlearn.photos.sources import Entry
-from xferlearn.predictors.model_folder import model_folder_resize
+from xferlearn.predictors import model_folder_resize
 
 CALIBRATION_PHOTOS = 200
 _LIMITS = ("max_image_pixels", "max_image_bytes")

@@ -1,4 +1,4 @@
-"""Whether an exported file answers as model.keras does, and how fast; on the model's own photos."""
+"""Compares an exported file with model.keras, in answers and speed, on the model's own photos."""
 
 import dataclasses
 import statistics
@@ -21,13 +21,13 @@ _WARM_UP = 3
 
 @dataclasses.dataclass(frozen=True)
 class Speed:
-    """How fast a model answers, uint8 pixels to scores, decoding not included.
+    """How fast a model answers, from uint8 pixels to scores, without decoding.
 
     Attributes:
         load_seconds: from the file to the first answer; importing the runtime is part of it,
             importing TensorFlow is not.
-        latency_ms: median time of a call with one photo, milliseconds.
-        photos_per_second: in batches of 32.
+        latency_ms: median time of a call with one photo, ms; None where it was not measured.
+        photos_per_second: in batches of 32; None where it was not measured.
     """
 
     load_seconds: float
@@ -37,7 +37,7 @@ class Speed:
 
 @dataclasses.dataclass(frozen=True)
 class Changed:
-    """A photo whose first label is another one in the exported file.
+    """A photo that gets another first label from the exported file.
 
     Attributes:
         name: the photo, as in photos.csv.
@@ -62,7 +62,7 @@ class Proof:
         agreement: share of the photos with the same first label, 0 to 1.
         largest_difference: of any probability of any photo, 0 to 1.
         mean_difference: of all probabilities of all photos.
-        accuracy: share of the photos that the file labels right.
+        accuracy: share of the photos that the file labels correctly, 0 to 1.
         accuracy_change: that minus the share of model.keras.
         accuracy_interval: 95% interval of the change, see `metrics.paired_interval`.
         changed: the photos that disagree.
@@ -98,7 +98,7 @@ class Reference:
         labels: class names in output order.
         resize: how photos are fitted, "crop" or "squash".
         scores: float32, [photos, classes].
-        accuracy: share of the photos that it labels right.
+        accuracy: share of the photos that it labels correctly, 0 to 1.
         speed: of Keras.
     """
 
@@ -137,11 +137,11 @@ def prove(
         photos: to compare on.
         reference: model.keras.
         minimum: agreement that is asked for, 0 to 1.
-        speed: measures latency (ms) and throughput (photos a second) where calls of the
+        speed: measures latency (ms) and throughput (photos per second) where timing calls of the
             predictor would measure something else; None to time the calls.
 
     Raises:
-        XferlearnError: the file can't be run, or says of itself what is not so.
+        XferlearnError: the file can't be run, or what it states about itself is wrong.
     """
     started = time.perf_counter()
     predictor = load()
@@ -156,7 +156,7 @@ def prove(
         scores = _in_batches(predictor.run, photos.pixels)
         latency, throughput = speed()
     before, after = reference.scores.argmax(axis=1), scores.argmax(axis=1)
-    # What is no number agrees with nothing and is never right.
+    # Scores that are not finite agree with nothing and are never right.
     finite = np.isfinite(scores).all(axis=1)
     same = (before == after) & finite
     right_before, right_after = before == photos.truth, (after == photos.truth) & finite
@@ -190,19 +190,21 @@ def prove(
 
 def _check_description(predictor: Predictor, photos: ProofPhotos, reference: Reference) -> None:
     size = photos.pixels.shape[1:3]
-    for what, said, meant in (
+    for what, stated, expected in (
         ("labels", predictor.labels, reference.labels),
         ("size", predictor.image_size, size),
         ("resize", predictor.resize, reference.resize),
     ):
-        if said != meant:
-            raise XferlearnError(f"the written file says {what} {said}, and the model has {meant}")
+        if stated != expected:
+            raise XferlearnError(
+                f"the written file states {what} {stated}, but the model has {expected}"
+            )
 
 
 def _measure(
     run: Callable[[np.ndarray], np.ndarray], pixels: np.ndarray
 ) -> tuple[np.ndarray, float, float]:
-    """Returns scores, median milliseconds of a call with one photo, and photos a second."""
+    """Returns scores, median time of a call with one photo, ms, and photos per second."""
     singles = [pixels[i % len(pixels)][None] for i in range(_WARM_UP + _CALLS)]
     seconds = []
     for one in singles:

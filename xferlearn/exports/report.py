@@ -1,4 +1,4 @@
-"""What a person gets to see of exports: the table, report.json, and a page in TensorBoard."""
+"""The report on an export: a table for people, report.json, and a page in TensorBoard."""
 
 import contextlib
 import dataclasses
@@ -24,14 +24,14 @@ _MOST_CHANGED = 20
 
 @dataclasses.dataclass(frozen=True)
 class ExportRow:
-    """What became of one format.
+    """The result of one format.
 
     Attributes:
-        format: its name; a TensorRT engine's has its precision behind.
+        format: its name; for a TensorRT engine with the precision behind it.
         path: the file or folder to give to `label`; None where nothing was written.
-        bytes: size of it, all files of a folder.
-        proof: the comparison with model.keras; None where it could not be made.
-        problem: why the format failed, one line; None where it is all right.
+        bytes: its size; for a folder, of all files in it.
+        proof: the comparison with model.keras; None where none was possible.
+        problem: why the format failed, one line; None where it passed.
     """
 
     format: str
@@ -42,12 +42,12 @@ class ExportRow:
 
     @property
     def passed(self) -> bool:
-        """Whether the file is there and agrees with the model."""
+        """Whether the file was written and agrees with the model."""
         return self.problem is None and self.proof is not None and self.proof.passed
 
     @property
     def result(self) -> str:
-        """One word for the table."""
+        """The result in one or two words, for the table."""
         if self.passed:
             return "ok"
         return "FAILED" if self.proof is not None else "not made"
@@ -103,7 +103,7 @@ def _speed(speed: Speed) -> list[str]:
 
 
 def changed_lines(row: ExportRow, most: int = _MOST_CHANGED) -> list[str]:
-    """Returns a line for each photo whose first label changed, at most `most` of them."""
+    """Returns one line per photo whose first label changed, for at most `most` photos."""
     changed = row.proof.changed if row.proof is not None else ()
     lines = [
         f"  {one.name}: {one.before[0]} ({one.before[1]:.3f}) became {one.after[0]}"
@@ -117,16 +117,16 @@ def changed_lines(row: ExportRow, most: int = _MOST_CHANGED) -> list[str]:
 def write_report(
     exports: Path, about: dict[str, Any], reference: Reference, rows: tuple[ExportRow, ...]
 ) -> Path:
-    """Writes report.json: whole or not at all, rows of other formats kept.
+    """Writes report.json, completely or not at all; rows of other formats are kept.
 
     Args:
         exports: the folder.
-        about: what was compared: model's digest, photos, machine.
+        about: what was compared: digest of the model, photos, machine.
         reference: model.keras.
         rows: of this run.
 
     Raises:
-        XferlearnError: when it can't be written.
+        XferlearnError: it can't be written.
     """
     path = exports / REPORT_FILE
     kept: dict[str, Any] = {}
@@ -134,7 +134,7 @@ def write_report(
         old = json.loads(path.read_text(encoding="utf-8"))
         if old["about"]["model_sha256"] == about["model_sha256"]:
             kept = dict(old["formats"])
-    # "tensorrt" is a row while no engine was built; those that were have their precision behind.
+    # "tensorrt" is a row where no engine was built; the rows of engines have a precision behind it.
     redone = {row.format.partition("_fp")[0] for row in rows}
     kept = {name: one for name, one in kept.items() if name.partition("_fp")[0] not in redone}
     for row in rows:
@@ -146,8 +146,8 @@ def write_report(
             "about": about,
             "proof": None if row.proof is None else row.proof.as_dict(),
         }
-    told = {"accuracy": reference.accuracy, **dataclasses.asdict(reference.speed)}
-    content = {"about": about, "reference": told, "formats": kept}
+    figures = {"accuracy": reference.accuracy, **dataclasses.asdict(reference.speed)}
+    content = {"about": about, "reference": figures, "formats": kept}
     temporary = exports / f".{REPORT_FILE}.{uuid.uuid4().hex[:8]}.tmp"
     try:
         text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
@@ -163,17 +163,17 @@ def write_report(
 def write_events(
     run_dir: Path, name: str, summary: str, cells: list[list[str]], rows: tuple[ExportRow, ...]
 ) -> tuple[str, ...]:
-    """Shows the comparison in TensorBoard: a page with the table, and a scalar a figure.
+    """Shows the comparison in TensorBoard: a page with the table, and one scalar per figure.
 
     Args:
-        run_dir: the run's folder, made by `create_run`.
+        run_dir: the run's folder, as `create_run` creates it.
         name: of the model.
-        summary: what was compared on, one sentence.
+        summary: what was compared on what, one sentence.
         cells: as `table_rows` returns them.
-        rows: what became of each format.
+        rows: the results of all formats.
 
     Returns:
-        What could not be written, a line each.
+        What could not be written, one line each.
     """
     page = [f"# Exports of {escape(name)}", escape(summary)]
     page.append(table(cells[0], [[escape(cell) for cell in row] for row in cells[1:]]))

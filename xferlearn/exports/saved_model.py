@@ -10,14 +10,14 @@ from xferlearn.exports.encoded import decode_photo
 from xferlearn.exports.metadata import describe
 from xferlearn.exports.photos import ProofPhotos
 from xferlearn.exports.proof import Reference
-from xferlearn.inspection.embedded import ASSET
+from xferlearn.inspection import METADATA_ASSET
 from xferlearn.model_folder import ModelFolder
-from xferlearn.predictors.model_folder import model_folder_resize
+from xferlearn.predictors import model_folder_resize
 
 if TYPE_CHECKING:
     import keras
 
-# Of a probability, between a photo's file and its pixels: float32 in another order of batches.
+# Of a probability, between a photo's file and its pixels: float32 in batches of another size.
 _TOLERANCE = 1e-3
 _CHECKED_PHOTOS = 64
 # TensorFlow Serving looks for versions below a model's folder.
@@ -28,8 +28,8 @@ def write_saved_model(model: "keras.Model", model_folder: ModelFolder, folder: P
     """Writes a SavedModel with two signatures below `folder`/1.
 
     `serving_default` takes `image`, float32 pixels, [batch, height, width, 3], range [0, 255].
-    `serve_image_bytes` takes `image_bytes`, JPEG or PNG files, [batch]; what training does with
-    a photo is done in the graph. Both give `probabilities`, float32, [batch, classes], and
+    `serve_image_bytes` takes `image_bytes`, JPEG or PNG files, [batch], and prepares photos in the
+    graph as training does. Both give `probabilities`, float32, [batch, classes], and
     `labels`, the names of the classes in the same order, string, [batch, classes].
 
     Args:
@@ -47,7 +47,7 @@ def write_saved_model(model: "keras.Model", model_folder: ModelFolder, folder: P
         return model(image, training=False)
 
     def answer(probabilities: tf.Tensor) -> dict[str, tf.Tensor]:
-        # A row a photo, as TensorFlow Serving's REST interface wants of every output.
+        # One row per photo, as TensorFlow Serving's REST interface expects of every output.
         labels = tf.tile(tf.constant([model_folder.labels]), [tf.shape(probabilities)[0], 1])
         return {"probabilities": probabilities, "labels": labels}
 
@@ -71,21 +71,21 @@ def write_saved_model(model: "keras.Model", model_folder: ModelFolder, folder: P
     module.weights = [variable.value for variable in model.variables]
     signatures = {"serving_default": serving_default, "serve_image_bytes": serve_image_bytes}
     tf.saved_model.save(module, str(folder / VERSION), signatures)
-    asset = folder / VERSION / ASSET
+    asset = folder / VERSION / METADATA_ASSET
     asset.parent.mkdir()
     asset.write_text(describe(model_folder), encoding="utf-8")
 
 
 def check_image_bytes(folder: Path, photos: ProofPhotos, reference: Reference) -> None:
-    """Checks that `serve_image_bytes` answers a photo's file as the model its pixels.
+    """Checks that `serve_image_bytes` answers a photo's file as the model answers its pixels.
 
     Args:
         folder: of the version.
         photos: the first 64 that are JPEG or PNG are fed as files.
-        reference: what model.keras says of their pixels.
+        reference: the answers of model.keras to their pixels.
 
     Raises:
-        XferlearnError: when the probabilities differ.
+        XferlearnError: the probabilities differ.
     """
     import tensorflow as tf
 
@@ -100,6 +100,5 @@ def check_image_bytes(folder: Path, photos: ProofPhotos, reference: Reference) -
     largest = float(np.max(differences))
     if not largest <= _TOLERANCE:
         raise XferlearnError(
-            f"serve_image_bytes answers photos otherwise than the model: a probability differs by"
-            f" {largest:.2g}"
+            f"serve_image_bytes gives other probabilities than the model, by up to {largest:.2g}"
         )

@@ -1,7 +1,7 @@
-"""What rounded weights shift on average, taken off again through the layers' biases.
+"""Corrects the biases of int8 networks for the mean shift that rounded weights cause.
 
 Nagel et al., Data-Free Quantization Through Weight Equalization and Bias Correction, 2019,
-section 4.2, https://arxiv.org/abs/1906.04721; with inputs' means from training photos.
+section 4.2, https://arxiv.org/abs/1906.04721; the means of inputs are from training photos.
 """
 
 import collections
@@ -16,7 +16,7 @@ import numpy as np
 if TYPE_CHECKING:
     from tensorflow.lite.python.schema_py_generated import ModelT, OperatorT
 
-# Means settle with fewer photos than ranges do, and each goes through the network in float32.
+# Means need fewer photos than ranges, and each photo goes through the network in float32.
 _PHOTOS = 100
 
 
@@ -25,9 +25,9 @@ class _Layer:
     """A convolution or dense layer; weights [outputs, positions, inputs of one group].
 
     Attributes:
-        operator: its inputs are the tensor that goes in, the weights and mostly a bias.
-        weights: in real units, whatever they are kept in.
-        unit: of the bias, one for each output or for all; 1 in float32.
+        operator: its inputs are a tensor, the weights and, in most layers, a bias.
+        weights: in real units, whatever type they are stored in.
+        unit: of the bias, one per output or one for all; 1 in float32.
     """
 
     operator: "OperatorT"
@@ -36,10 +36,10 @@ class _Layer:
 
 
 def correct_biases(model: "ModelT", plain: bytes, photos: Iterator[np.ndarray]) -> None:
-    """Changes an int8 network's biases: each layer's outputs keep the mean they have in float32.
+    """Changes the biases of an int8 network so that all outputs keep their mean in float32.
 
-    Nothing is changed where the converter made other layers of the one than of the other, nor in
-    a layer without biases.
+    Nothing is changed where the converter made other layers for int8 than for float32, nor in
+    layers without a bias.
 
     Args:
         model: int8, changed in place.
@@ -59,14 +59,14 @@ def correct_biases(model: "ModelT", plain: bytes, photos: Iterator[np.ndarray]) 
         if len(ours.operator.inputs) < 3 or ours.operator.inputs[2] < 0:
             continue
         outputs, _, width = ours.weights.shape
-        # Padding counts as if it had the inputs' mean.
+        # Padding counts as having the inputs' mean.
         inputs = np.repeat(mean.reshape(-1, width), outputs * width // len(mean), axis=0)
         shift = np.einsum("opi,oi->o", theirs.weights - ours.weights, inputs)
         bias = graph.tensors[ours.operator.inputs[2]]
         held = np.frombuffer(bytes(model.buffers[bias.buffer].data), np.int32)
         limits = np.iinfo(np.int32)
         values = np.clip(held + np.round(shift / ours.unit), limits.min, limits.max)
-        if users[bias.buffer] > 1:  # the converter lets equal constants be one
+        if users[bias.buffer] > 1:  # the converter stores equal constants once
             users[bias.buffer] -= 1
             bias = copy.copy(bias)
             bias.buffer = len(model.buffers)
@@ -86,7 +86,7 @@ def _layers(model: "ModelT") -> list[_Layer]:
     tensors, found = model.subgraphs[0].tensors, []
     for operator in model.subgraphs[0].operators:
         code = model.operatorCodes[operator.opcodeIndex]
-        # Files keep small codes in the field of one byte that came first.
+        # Small codes are in the older field of one byte.
         kind = max(code.builtinCode, code.deprecatedBuiltinCode)
         if kind not in kinds or model.buffers[tensors[operator.inputs[1]].buffer].data is None:
             continue
@@ -109,7 +109,7 @@ def _means(plain: bytes, fed: list[int], photos: Iterator[np.ndarray]) -> list[n
     """Returns the mean of each channel of the tensors over the photos, float64, [channels]."""
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-    # Delegates compute in place, and what goes into the layers would be gone.
+    # Delegates compute in place, which would overwrite the layers' inputs.
     interpreter = Interpreter(
         model_content=plain,
         experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,

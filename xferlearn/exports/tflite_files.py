@@ -1,4 +1,4 @@
-"""TFLite files: pixels in, probabilities out; float32, float16, or whole numbers throughout."""
+"""TFLite files: pixels in, probabilities out; in float32, float16, or int8 throughout."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import keras
     from tensorflow.lite.python.schema_py_generated import ModelT
 
-# Of a tensor of int8. The converter takes no range to be smaller than about 2e-6.
+# Of an int8 tensor; the converter makes no range smaller than about 2e-6.
 _LEAST_UNIT = 1e-7
 
 
@@ -30,20 +30,20 @@ def write_tflite(
 ) -> None:
     """Writes a TFLite file from `image`, [1, height, width, 3], to `probabilities`, [1, classes].
 
-    Float files take float32, range [0, 255]. int8 files take the same pixels as uint8, and give
-    probabilities times 256 as uint8; all operations in between are of int8.
+    Float files take float32, range [0, 255]. int8 files take the same pixels as uint8 and give
+    probabilities times 256 as uint8; all operations between are in int8.
 
     Args:
         model: the model folder's model.
         path: the file.
-        kind: float32; float16, which keeps weights so and computes in float32; or int8.
+        kind: float32; float16, which stores weights so and computes in float32; or int8.
         model_folder: the model folder.
-        calibration: yields uint8 pixels of training photos, [1, height, width, 3]; int8 takes
-            the ranges of its numbers and the biases' corrections from them. None for other
-            kinds.
+        calibration: yields uint8 pixels of training photos, [1, height, width, 3], from which
+            int8 gets the ranges of its numbers and the corrections of its biases. None for
+            other kinds.
 
     Raises:
-        XferlearnError: int8 can't hold the network's numbers.
+        XferlearnError: the network's numbers do not fit int8.
     """
     import tensorflow as tf
     from tensorflow.lite.python import schema_py_generated as schema
@@ -79,9 +79,9 @@ def write_tflite(
 
 
 def _of_full_range(photos: Iterator[np.ndarray]) -> Iterator[list[np.ndarray]]:
-    """Yields photos as the converter takes them, the first with black and white somewhere.
+    """Yields photos as the converter takes them, with black and white put into the first.
 
-    The input's range is then [0, 255] whatever the photos, so that its unit is one of pixels.
+    The input's range is then [0, 255] for any photos, so that its unit is that of pixels.
     """
     for number, pixels in enumerate(photos):
         values = pixels.astype(np.float32)
@@ -91,22 +91,23 @@ def _of_full_range(photos: Iterator[np.ndarray]) -> Iterator[list[np.ndarray]]:
 
 
 def _check_ranges(model: "ModelT") -> None:
-    """Refuses networks whose layers give next to nothing; LiteRT aborts the process on them."""
+    """Refuses networks with layers of tiny values, on which LiteRT aborts the process."""
     from tensorflow.lite.python.schema_py_generated import TensorType
 
     made = [one for one in model.subgraphs[0].tensors if model.buffers[one.buffer].data is None]
     for tensor in made:
         if tensor.type == TensorType.INT8 and max(tensor.quantization.scale) < _LEAST_UNIT:
             raise XferlearnError(
-                "int8 can't hold what this network computes: on the training photos a layer's"
-                f" values are all below {256 * _LEAST_UNIT:.0e}, as those of untrained networks"
+                "the numbers of this network do not fit int8: on the training photos all values of"
+                f" a layer are below {256 * _LEAST_UNIT:.0e}, as in untrained networks"
             )
 
 
 def _without_normalization(model: "keras.Model") -> "keras.Model":
-    """Returns an equal model whose first dense layer does what `normalization` did before it.
+    """Returns an equal model whose first dense layer includes the `normalization` before it.
 
-    As whole numbers, what that layer makes of a bottleneck would be rounded once more.
+    In int8, a layer of its own would round bottlenecks once more. A head that is not a chain of
+    dense layers and dropout is returned as it is.
     """
     import keras
 
@@ -117,7 +118,17 @@ def _without_normalization(model: "keras.Model") -> "keras.Model":
     scaling = model.layers[at]
     if not isinstance(scaling, keras.layers.Rescaling) or len(scaling.input.shape) != 2:
         return model
+    x = scaling.output
+    for layer in model.layers[at + 1 :]:
+        if (
+            not isinstance(layer, (keras.layers.Dense, keras.layers.Dropout))
+            or layer.input is not x
+        ):
+            return model
+        x = layer.output
     dense = [one for one in model.layers[at + 1 :] if isinstance(one, keras.layers.Dense)]
+    if not dense or x is not model.output:
+        return model
     copies = [keras.layers.Dense.from_config(layer.get_config()) for layer in dense]
     x = scaling.input
     for copy in copies:

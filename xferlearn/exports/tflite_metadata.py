@@ -1,4 +1,4 @@
-"""What TFLite files say of themselves, as MediaPipe, TensorFlow's Task Library and we read it.
+"""Metadata of TFLite files, for MediaPipe, TensorFlow's Task Library and this package.
 
 Field numbers: tensorflow/compiler/mlir/lite/schema/schema.fbs, and metadata_schema.fbs of
 tflite-support.
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from xferlearn.exports.metadata import describe
-from xferlearn.inspection.embedded import KEY
+from xferlearn.inspection import METADATA_KEY
 from xferlearn.model_folder import LABELS_FILE, ModelFolder
 
 if TYPE_CHECKING:
@@ -30,17 +30,17 @@ _ALIGNMENT = 16
 
 
 def with_metadata(model: "ModelT", model_folder: ModelFolder) -> bytes:
-    """Returns a TFLite file with its metadata, and with labels.txt as a ZIP archive behind it.
+    """Returns a TFLite file with its metadata, and with labels.txt in a ZIP archive at its end.
 
     Args:
-        model: what the converter returned; metadata and names are added to it.
+        model: as the converter returned it; metadata and names are added to it.
         model_folder: the model folder.
     """
     import flatbuffers
     from tensorflow.lite.python import schema_py_generated as schema
 
     class Aligned(schema.BufferT):
-        """A buffer aligned as the schema asks; what is generated for Python aligns to bytes."""
+        """A buffer aligned as the schema requires; Python's generated code aligns to bytes."""
 
         def Pack(self, builder: "Builder") -> int:
             if self.data is not None:
@@ -49,7 +49,7 @@ def with_metadata(model: "ModelT", model_folder: ModelFolder) -> bytes:
 
     for buffer in model.buffers:
         buffer.__class__ = Aligned
-    stated = {_ENTRY: _model_metadata(model_folder), KEY: describe(model_folder).encode()}
+    stated = {_ENTRY: _model_metadata(model_folder), METADATA_KEY: describe(model_folder).encode()}
     for name, content in stated.items():
         entry, buffer = schema.MetadataT(), Aligned()
         entry.name, entry.buffer = name, len(model.buffers)
@@ -57,7 +57,7 @@ def with_metadata(model: "ModelT", model_folder: ModelFolder) -> bytes:
         model.buffers.append(buffer)
         model.metadata = [*(model.metadata or ()), entry]
     graph = model.subgraphs[0]
-    # The converter's own names tell of its way through a SavedModel.
+    # The converter's own names come from a SavedModel.
     for place, name in ((graph.inputs[0], INPUT), (graph.outputs[0], OUTPUT)):
         graph.tensors[place].name = name
     builder = flatbuffers.Builder(2**16)
@@ -65,13 +65,13 @@ def with_metadata(model: "ModelT", model_folder: ModelFolder) -> bytes:
     file = io.BytesIO(bytes(builder.Output()))
     labels = "".join(f"{label}\n" for label in model_folder.labels)
     with zipfile.ZipFile(file, "a", zipfile.ZIP_STORED) as archive:
-        # With the date that stands for none, so that the same model gives the same file.
+        # With ZIP's earliest date, so that the same model gives the same file.
         archive.writestr(zipfile.ZipInfo(LABELS_FILE), labels)
     return file.getvalue()
 
 
 def _model_metadata(model_folder: ModelFolder) -> bytes:
-    """Returns a FlatBuffer ModelMetadata on a classifier of raw pixels."""
+    """Returns a FlatBuffer ModelMetadata for a classifier of raw pixels."""
     import flatbuffers
 
     builder = flatbuffers.Builder(1024)
@@ -85,7 +85,7 @@ def _model_metadata(model_folder: ModelFolder) -> bytes:
         4: vector([table({1: table({0: floats(0), 1: floats(1)})}, codes={0: _NORMALIZATION})]),
         5: table({0: floats(255), 1: floats(0)}),
     }
-    labels = {0: text(LABELS_FILE), 1: text("Classes, one a line.")}
+    labels = {0: text(LABELS_FILE), 1: text("Classes, one per line.")}
     scores = {
         0: text(OUTPUT),
         1: text("Probability of each class."),
@@ -95,7 +95,7 @@ def _model_metadata(model_folder: ModelFolder) -> bytes:
     graph = {2: vector([table(image)]), 3: vector([table(scores)])}
     model = {
         0: text("ImageClassifier"),
-        1: text(f"Tells {len(model_folder.labels)} classes of photos apart."),
+        1: text(f"Classifies photos into {len(model_folder.labels)} classes."),
         3: vector([table(graph)]),
         7: text(_PARSER_VERSION),
     }
@@ -115,7 +115,7 @@ def _vector(builder: "Builder", tables: Sequence[int]) -> int:
 
 
 def _table(builder: "Builder", parts: Mapping[int, int] = {}, codes: Mapping[int, int] = {}) -> int:
-    """Writes a table of parts that were written before, and of codes of a byte, by field."""
+    """Writes a table, by field number: parts that were written before, and codes of one byte."""
     builder.StartObject(max((*parts, *codes)) + 1)
     for field, part in parts.items():
         builder.PrependUOffsetTRelativeSlot(field, part, 0)

@@ -1,4 +1,4 @@
-"""Tells from a graph what its file doesn't state: value range, classes, bottleneck."""
+"""Works out from a graph what its file does not state: value range, classes, bottleneck."""
 
 import math
 from collections.abc import Iterable
@@ -21,14 +21,14 @@ _FIRST_LAYERS = {"conv", "depthwise", "separable"}
 
 @dataclass(frozen=True)
 class ValueFacts:
-    """Value range of an input and how it is known; fields as in `InputReport`."""
+    """The value range of an input and how it is known; fields as in `InputReport`."""
 
     value_range: Range | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     order: Literal["RGB", "BGR", ""] = "RGB"
     source: RangeSource = "unknown"
-    detail: str = "nothing in the file tells"
+    detail: str = "the file does not state it"
 
 
 def _from_pixels(step: Affine, source: RangeSource, detail: str, order: str = "RGB") -> ValueFacts:
@@ -52,7 +52,7 @@ def _from_pixels(step: Affine, source: RangeSource, detail: str, order: str = "R
 
 
 def _tidy(value: float) -> float:
-    """Rounds away what float32 constants add behind the seventh digit."""
+    """Rounds off what float32 constants add after the sixth digit."""
     return float(f"{value:.6g}") + 0.0
 
 
@@ -65,7 +65,7 @@ def value_facts(
         graph: the network.
         node: one of its inputs.
         constants: `constant_names(graph)`.
-        backbone: name of the recognised network.
+        backbone: name of the recognised network, None for none.
     """
     if node.dtype in ("uint8", "int8"):
         shift = 128.0 if node.dtype == "int8" else 0.0
@@ -77,7 +77,7 @@ def value_facts(
         return _from_pixels(node.stated, "metadata", "stated by the file")
     if node.role == "arithmetic":
         inside = _compose(reversed(list(walk_back(graph, node, constants))))
-        return _from_pixels(inside, "constants in the graph", f"made by {describe(inside)}")
+        return _from_pixels(inside, "constants in the graph", f"computed as {describe(inside)}")
     steps, first = _after(graph, node, constants)
     inside = _compose(steps)
     span = raw_range(inside)
@@ -92,7 +92,7 @@ def value_facts(
     if spec is None or spec.preprocessing == "inside":
         return ValueFacts()
     if first is None or first.role not in _FIRST_LAYERS:
-        # What stands before the network may make its values from any others.
+        # The layers before the network may make its values from any others.
         return ValueFacts()
     step, detail = PREPROCESSING[spec.preprocessing], f"what {spec.name} was trained with"
     if node.name == _LAB_INCEPTION_INPUT:
@@ -102,9 +102,9 @@ def value_facts(
 
 
 def _after(graph: Graph, node: Node, constants: frozenset[str]) -> tuple[list[Node], Node | None]:
-    """Returns the nodes behind an input that only scale and shift, and the one that ends them.
+    """Returns the nodes after an input that only scale and shift, and the node after those.
 
-    The latter is None where data goes several ways or nowhere.
+    The latter is None where several nodes take the values, or none does.
     """
     readers = consumers(graph)
     found: list[Node] = []
@@ -131,14 +131,14 @@ def _compose(nodes: Iterable[Node]) -> Affine:
 
 @dataclass(frozen=True)
 class Classifier:
-    """The layer with weights that gives an output; `scores` where they become probabilities."""
+    """The layer with weights behind an output; `scores` where these become probabilities."""
 
     layer: Node
     scores: bool
 
 
 def find_classifier(graph: Graph, output: str, constants: frozenset[str]) -> Classifier | None:
-    """Returns what gives the scores of one output; None for an output that is no scores."""
+    """Returns the layer that gives the scores of an output; None for an output without scores."""
     seen: set[str] = set()
     shape = graph.nodes[output].shape
     for node in walk_back(graph, graph.nodes[output], constants):
@@ -157,7 +157,7 @@ def find_classifier(graph: Graph, output: str, constants: frozenset[str]) -> Cla
 def find_bottleneck(
     graph: Graph, classifier: Node | None, constants: frozenset[str]
 ) -> BottleneckReport | None:
-    """Returns the layer that the head reads: the pooled or flattened features."""
+    """Returns the layer that the head reads, the pooled or flattened features; None for none."""
     known = next((graph.nodes[name] for name in _LAB_BOTTLENECKS if name in graph.nodes), None)
     if known is not None:
         return BottleneckReport(known.name, known.tensor, _width(known))
@@ -185,7 +185,7 @@ def find_bottleneck(
 
 
 def _width(node: Node) -> int | None:
-    """Returns the number of values per image, where the shape tells."""
+    """Returns the number of values per image; None where the shape does not state it."""
     shape = node.shape
     if shape is None or len(shape) not in (2, 4):
         return None

@@ -1,7 +1,7 @@
 """What an operation with constants does to its input's values, and what that says of their range.
 
-The rule works on any format: a network's own arithmetic in front of the first convolution tells
-which raw values it was made for, as all networks compute on small numbers around zero.
+The rule works for any format: a network's own arithmetic before the first convolution shows which
+raw values it was made for, because all networks compute on small numbers around zero.
 """
 
 from collections.abc import Sequence
@@ -20,8 +20,11 @@ def affine_of(op: str, operands: Sequence[tuple[float, ...] | None]) -> Affine |
     """Returns what `op` does to its one unknown operand.
 
     Args:
-        op: name of an operation in any format, such as "Sub", "RealDiv" or "TRUEDIVIDE".
-        operands: values of the constant operands; None where the data flows in.
+        op: name of an operation in any format, e.g. "Sub", "RealDiv" or "TRUEDIVIDE".
+        operands: values of the constant operands; None for the operand that is data.
+
+    Returns:
+        Its scale and offset; None where it is not arithmetic on one operand.
     """
     unknown = [place for place, values in enumerate(operands) if values is None]
     if len(operands) != 2 or len(unknown) != 1:
@@ -51,7 +54,7 @@ def mean(values: Sequence[float]) -> float:
 
 
 def raw_range(inside: Affine) -> Range | None:
-    """Returns the range of raw values for which a network that starts with `inside` was made.
+    """Returns the range of raw values that a network starting with `inside` was made for.
 
     Args:
         inside: arithmetic between the input and the first layer with weights.

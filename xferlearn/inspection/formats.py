@@ -1,48 +1,117 @@
-"""Tells a model's format from its content and calls the reader for it."""
+"""The formats of model files: how each is recognised from its content, and what reads it."""
 
 import json
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Literal
 
 from xferlearn.errors import UserError, did_you_mean
-from xferlearn.inspection.embedded import find_embedded
 from xferlearn.inspection.layers import Graph
-from xferlearn.inspection.model_folder import ModelMetadata, read_metadata
-from xferlearn.inspection.opening import open_view
-from xferlearn.inspection.readers import tflite_files
-from xferlearn.inspection.readers.event_files import (
-    find_event_files,
-    is_event_file,
-    read_event_file,
-    read_event_folder,
+from xferlearn.inspection.readers import (
+    frozen_graph,
+    keras_files,
+    model_folder,
+    onnx_files,
+    openvino_files,
+    saved_model,
+    tensorboard_files,
+    tflite_files,
 )
-from xferlearn.inspection.readers.frozen_graph import read_frozen_graph
-from xferlearn.inspection.readers.hdf5_files import SIGNATURE as HDF5_SIGNATURE
-from xferlearn.inspection.readers.keras_files import read_keras_archive, read_keras_hdf5
-from xferlearn.inspection.readers.onnx_files import read_onnx
-from xferlearn.inspection.readers.openvino_files import is_openvino, read_openvino
-from xferlearn.inspection.readers.saved_model import find_saved_model, read_saved_model
-from xferlearn.inspection.readers.wire import Budget, MalformedError, View, fields
+from xferlearn.inspection.source import ModelSource
 
-_KNOWN = (
-    "a model folder, .keras, .h5, SavedModel, frozen .pb, .tflite, .onnx, OpenVINO's .xml or a"
-    " TensorBoard folder"
-)
-# First bytes of what people pass by mistake, and what to say.
+
+@dataclass(frozen=True)
+class Format:
+    """One format of model files.
+
+    Attributes:
+        title: its name in reports.
+        known_as: its name in messages that list what is read; "" where another format has it.
+        recognises: returns whether a file or folder is of this format.
+        read: reads it; raises one of `wire.DAMAGE` where it is damaged.
+        holds: "model"; or what there is in place of one that can be run, "weights" without a
+            network or a "graph" without weights.
+        of_the_lab: whether the lab's tools read it, which feed and read any operation by its name.
+        layout: of image inputs whose shape the file does not state.
+        companion: suffix of a second file, beside the first, that belongs to it.
+    """
+
+    title: str
+    known_as: str
+    recognises: Callable[[ModelSource], bool]
+    read: Callable[[ModelSource], Graph]
+    holds: Literal["model", "weights", "graph"] = "model"
+    of_the_lab: bool = False
+    layout: Literal["NHWC", "NCHW"] = "NHWC"
+    companion: str = ""
+
+
+# The first that recognises a file reads it. Most do so by the file's first bytes; protocol buffers
+# are told apart by their fields, of which ONNX files have those of a SavedModel too.
+FORMATS: dict[str, Format] = {
+    "model_folder": Format(
+        "model folder of xferlearn",
+        "a model folder",
+        model_folder.is_model_folder,
+        model_folder.read_model_folder,
+    ),
+    "keras": Format("Keras model (.keras)", ".keras", keras_files.is_keras, keras_files.read_keras),
+    "keras_h5": Format(
+        "Keras model (.h5)", ".h5", keras_files.is_keras_h5, keras_files.read_keras_h5
+    ),
+    "keras_weights": Format(
+        "Keras weights (.h5), no architecture",
+        "",
+        keras_files.is_keras_weights,
+        keras_files.read_keras_weights,
+        holds="weights",
+    ),
+    "tflite": Format("TFLite model", ".tflite", tflite_files.is_tflite, tflite_files.read_tflite),
+    "openvino": Format(
+        "OpenVINO model",
+        "OpenVINO .xml",
+        openvino_files.is_openvino,
+        openvino_files.read_openvino,
+        companion=".bin",
+    ),
+    "frozen_graph": Format(
+        "TensorFlow 1 frozen graph",
+        "frozen .pb",
+        frozen_graph.is_frozen_graph,
+        frozen_graph.read_frozen_graph,
+        of_the_lab=True,
+    ),
+    "onnx": Format("ONNX model", ".onnx", onnx_files.is_onnx, onnx_files.read_onnx, layout="NCHW"),
+    "saved_model": Format(
+        "TensorFlow SavedModel",
+        "a SavedModel",
+        saved_model.is_saved_model,
+        saved_model.read_saved_model,
+    ),
+    "tensorboard": Format(
+        "TensorBoard run",
+        "a TensorBoard folder",
+        tensorboard_files.is_tensorboard,
+        tensorboard_files.read_tensorboard,
+        holds="graph",
+    ),
+}
+
+# First bytes of what is passed by mistake, and what to say.
 _STRANGERS = (
-    (b"\x80\x02", "a Python pickle (PyTorch?), which runs code when read; export it to ONNX"),
-    (b"\x80\x04", "a Python pickle, which runs code when read; export the model to ONNX"),
+    (b"\x80\x02", "a Python pickle (PyTorch?), which runs code when it is read; export it to ONNX"),
+    (b"\x80\x04", "a Python pickle, which runs code when it is read; export the model to ONNX"),
     (b"\xff\xd8\xff", "a JPEG photo"),
     (b"\x89PNG", "a PNG image"),
     (b"\x1f\x8b", "a gzip archive; unpack it first"),
     (b"BZh", "a bzip2 archive; unpack it first"),
     (b"\x7fELF", "a program"),
     (b"%PDF", "a PDF"),
-    (b"ftrt", "a TensorRT engine, which nothing but TensorRT reads; take the ONNX file it is from"),
+    (b"ftrt", "a TensorRT engine, which only TensorRT reads; give the ONNX file that it is from"),
     (b"<", "an HTML or XML page"),
 )
-_MOST_FILES = 100_000
 
 
 @dataclass(frozen=True)
@@ -50,16 +119,14 @@ class ModelFile:
     """A model as it was read.
 
     Attributes:
-        format: as in `GraphReport`.
+        format: key of `FORMATS`.
         size: bytes, of all files of a folder.
-        graph: the network.
-        metadata: what a model folder or an exported file of this package says of itself.
+        graph: the network, and what else the file states.
     """
 
     format: str
     size: int
     graph: Graph
-    metadata: ModelMetadata | None = None
 
 
 def read_model_file(path: Path) -> ModelFile:
@@ -70,84 +137,39 @@ def read_model_file(path: Path) -> ModelFile:
         ValueError: it is damaged (and other errors of parsing).
         OSError: it can't be read.
     """
+    _check_path(path)
+    source = ModelSource(path)
+    for name, one in FORMATS.items():
+        if one.recognises(source):
+            second = path.with_suffix(one.companion) if one.companion else None
+            more = second.stat().st_size if second is not None and second.is_file() else 0
+            return ModelFile(name, source.size + more, one.read(source))
+    raise UserError(f"{path} {_described(source)}. {_expected()}")
+
+
+def _check_path(path: Path) -> None:
     if path.is_dir():
-        return _read_folder(path)
+        return
     if not path.is_file():
         if path.exists():
-            raise UserError(f"{path} is neither a file nor a folder. Expected {_KNOWN}.")
+            raise UserError(f"{path} is neither a file nor a folder. {_expected()}")
         siblings = path.parent.iterdir() if path.parent.is_dir() else ()
         hint = did_you_mean(path.name, [entry.name for entry in islice(siblings, 1000)])
         raise UserError(f"There is no {path}.{hint}")
-    size = path.stat().st_size
-    if size == 0:
-        raise UserError(f"{path} is empty. Expected {_KNOWN}.")
-    with path.open("rb") as file:
-        head = file.read(1024)
-    if head.startswith(b"PK\x03\x04"):
-        return ModelFile("keras", size, read_keras_archive(path))
-    if HDF5_SIGNATURE in (head[:8], head[512:520]):
-        graph = read_keras_hdf5(path)
-        return ModelFile("keras_h5" if graph.inputs else "keras_weights", size, graph)
-    data = open_view(path)
-    if head[4:8] == tflite_files.IDENTIFIER:
-        return _described("tflite", path, data, tflite_files.read_tflite(data))
-    if is_event_file(head):
-        return ModelFile("tensorboard", size, read_event_file(data))
-    if is_openvino(head):
-        weights = path.with_suffix(".bin")
-        size += weights.stat().st_size if weights.is_file() else 0
-        return ModelFile("openvino", size, *read_openvino(path))
-    for start, kind in _STRANGERS:
-        if head.startswith(start):
-            raise UserError(f"{path} is {kind}. Expected {_KNOWN}.")
-    return _read_protobuf(path, data)
+    if path.stat().st_size == 0:
+        raise UserError(f"{path} is empty. {_expected()}")
 
 
-def _read_protobuf(path: Path, data: View) -> ModelFile:
-    """Tells GraphDef, SavedModel and ONNX apart by their outermost fields."""
-    seen: set[tuple[int, bool]] = set()
-    count = 0
-    try:
-        for number, value in fields(data, Budget(len(data))):
-            count += 1
-            seen.add((number, isinstance(value, int)))
-            if not seen & {(1, True), (1, False)} or number > 100:
-                raise MalformedError("no model starts like this")
-    except MalformedError as error:
-        if count < 2:
-            raise UserError(f"{path} is of no known format. Expected {_KNOWN}.") from None
-        raise MalformedError(f"{error}; is it cut off?") from None
-    if (1, False) in seen:
-        return _described("frozen_graph", path, data, read_frozen_graph(data))
-    if (7, False) in seen:
-        return _described("onnx", path, data, read_onnx(data))
-    if (2, False) in seen:
-        return _described("saved_model", path, data, read_saved_model(data))
-    raise UserError(f"{path} is of no known format. Expected {_KNOWN}.")
+def _described(source: ModelSource) -> str:
+    """Returns what is there in place of a model, as the end of a sentence."""
+    if source.is_folder:
+        names = sorted(entry.name for entry in islice(source.path.iterdir(), 1000))
+        listed = json.dumps(names[:5])[1:-1] + (", ..." if len(names) > 5 else "")
+        return f"holds no model but {listed or 'nothing'}"
+    known = (kind for start, kind in _STRANGERS if source.head.startswith(start))
+    return f"is {next(known, 'of no known format')}"
 
 
-def _described(format: str, path: Path, data: View, graph: Graph) -> ModelFile:
-    return ModelFile(format, len(data), graph, find_embedded(format, path, data))
-
-
-def _read_folder(folder: Path) -> ModelFile:
-    if (folder / "metadata.json").is_file() and (folder / "model.keras").is_file():
-        metadata = read_metadata(folder)
-        graph = read_keras_archive(folder / "model.keras")
-        return ModelFile("model_folder", _folder_size(folder), graph, metadata)
-    file = find_saved_model(folder)
-    if file is not None:
-        data = open_view(file)
-        held = _described("saved_model", file, data, read_saved_model(data))
-        return replace(held, size=_folder_size(folder))
-    events = find_event_files(folder)
-    if events:
-        return ModelFile("tensorboard", _folder_size(folder), read_event_folder(folder, events))
-    names = sorted(entry.name for entry in islice(folder.iterdir(), 1000))
-    listed = json.dumps(names[:5])[1:-1] + (", ..." if len(names) > 5 else "")
-    raise UserError(f"{folder} holds no model but {listed or 'nothing'}. Expected {_KNOWN}.")
-
-
-def _folder_size(folder: Path) -> int:
-    files = (path for path in islice(folder.rglob("*"), _MOST_FILES) if path.is_file())
-    return sum(path.stat().st_size for path in files)
+def _expected() -> str:
+    names = [one.known_as for one in FORMATS.values() if one.known_as]
+    return f"Expected {', '.join(names[:-1])} or {names[-1]}."

@@ -1,9 +1,11 @@
-"""Looks at a model file of any format and reports what a user of it needs to know."""
+"""Reads a model file of any format and reports what its user needs to know."""
 
 import json
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from xferlearn.backbones.table import BACKBONES
 from xferlearn.errors import UserError
@@ -16,38 +18,48 @@ from xferlearn.inspection.analysis import (
 )
 from xferlearn.inspection.formats import ModelFile, read_model_file
 from xferlearn.inspection.layers import Graph, Node, Shape, constant_names, reachable
-from xferlearn.inspection.model_folder import with_metadata
+from xferlearn.inspection.metadata import ModelMetadata
 from xferlearn.inspection.readers.wire import DAMAGE, MalformedError
-from xferlearn.inspection.report import BackboneReport, GraphReport, InputReport, OutputReport
+from xferlearn.inspection.report import (
+    BackboneReport,
+    BottleneckReport,
+    GraphReport,
+    InputReport,
+    OutputReport,
+)
 from xferlearn.inspection.signatures import recognise_backbone
 
 _MOST_ENDS = 16
-# What an input takes of which not even the number of axes is known, if it takes pixels.
+# Types of pixels, for inputs of which not even the number of axes is known.
 _PIXELS = {"float16", "bfloat16", "float32", "float64", "uint8", "int8"}
+# A stated value range that is narrower than this is damage.
+_NARROWEST = 1e-12
 Layout = Literal["NHWC", "NCHW", "unknown"]
 
 
 def inspect_model(path: str | Path) -> GraphReport:
-    """Reports what a model file takes and gives, without running any of it.
+    """Reports which inputs and outputs a model file has, without running any of it.
 
     Args:
         path: a model folder of this package, a `.keras` or `.h5` file, a SavedModel folder or its
-            saved_model.pb, a TF1 frozen graph, a `.tflite` or `.onnx` file, OpenVINO's `.xml`, a
-            TensorBoard folder or an event file. The type is told from the content.
+            saved_model.pb, a TensorFlow 1 frozen graph, a `.tflite` or `.onnx` file, an OpenVINO
+            `.xml`, a TensorBoard folder or an event file. The content decides, not the name.
 
     Returns:
-        The report. Example: inspect_model("retrained_graph.pb").inputs[0].resolution
+        Inputs, outputs, value range, classes, labels, backbone and bottleneck of the model.
 
     Raises:
-        UserError: the path doesn't exist, or holds no model or a damaged one.
+        UserError: the path does not exist, or holds no model or a damaged one.
+
+    Example:
+        >>> inspect_model("retrained_graph.pb").inputs[0].resolution
+        '299 x 299'
     """
-    held, report = open_model(path)
-    del held
-    return report
+    return open_model(path)[1]
 
 
 def open_model(path: str | Path) -> tuple[ModelFile, GraphReport]:
-    """As `inspect_model`; returns the graph itself too.
+    """As `inspect_model`; also returns the graph itself.
 
     Raises:
         UserError: as `inspect_model`.
@@ -64,12 +76,12 @@ def open_model(path: str | Path) -> tuple[ModelFile, GraphReport]:
         raise UserError(f"{path} is damaged: its JSON breaks off at {error.pos}.") from None
     except DAMAGE as error:
         reason = str(error).partition("\n")[0][:200] or type(error).__name__
-        raise UserError(f"{path} is no model that can be read: {reason}.") from None
+        raise UserError(f"{path} can't be read as a model: {reason}.") from None
     return held, report
 
 
 def build_report(path: str, held: ModelFile) -> GraphReport:
-    """Works out a report from a graph and, for a model folder, its metadata."""
+    """Returns the report on a model that has been read from `path`."""
     graph = held.graph
     _check_sizes(graph)
     constants = constant_names(graph)
@@ -83,7 +95,7 @@ def build_report(path: str, held: ModelFile) -> GraphReport:
     kinds = ("image", "encoded image", "values")
     inputs.sort(key=lambda one: (kinds.index(one.kind), one.shape is None))
     ends = [
-        (find_classifier(graph, name, constants), name, place)
+        (find_classifier(graph, name, constants), name, graph.output_places.get(name, place))
         for place, name in enumerate(graph.outputs[:_MOST_ENDS])
     ]
     ends.sort(key=lambda end: (end[0] is None, end[0] is None or not end[0].scores))
@@ -92,10 +104,10 @@ def build_report(path: str, held: ModelFile) -> GraphReport:
     warnings = list(graph.warnings)
     for names, word in ((graph.inputs, "inputs"), (graph.outputs, "outputs")):
         if len(names) > _MOST_ENDS:
-            warnings.append(f"{_MOST_ENDS} of {len(names)} {word} are shown.")
+            warnings.append(f"Only {_MOST_ENDS} of {len(names)} {word} are shown.")
     if graph.unsafe_layers:
         warnings.append(
-            "Layers with code in them: loading this file runs it. Load it only if you trust it."
+            "Some layers hold code that runs when the file is loaded: load it only if you trust it."
         )
     counts = Counter(node.op for node in graph.nodes.values() if node.op)
     report = GraphReport(
@@ -106,7 +118,7 @@ def build_report(path: str, held: ModelFile) -> GraphReport:
         inputs=tuple(inputs),
         outputs=outputs,
         classes=_classes(outputs[0], classifier) if classifier else None,
-        labels=(),
+        labels=graph.labels,
         backbone=backbone,
         bottleneck=find_bottleneck(graph, classifier, constants),
         parameters=_parameters(graph),
@@ -115,7 +127,7 @@ def build_report(path: str, held: ModelFile) -> GraphReport:
         unsafe_layers=graph.unsafe_layers,
         warnings=tuple(warnings),
     )
-    return with_metadata(report, held.metadata) if held.metadata else report
+    return _with_metadata(report, graph.metadata) if graph.metadata else report
 
 
 def _parameters(graph: Graph) -> int | None:
@@ -127,7 +139,7 @@ def _parameters(graph: Graph) -> int | None:
 
 
 def _check_sizes(graph: Graph) -> None:
-    """Raises MalformedError for a size that no tensor has, and that not every format can state."""
+    """Raises MalformedError for a size that no tensor has and that other formats can't state."""
     for node in graph.nodes.values():
         for size in (*(node.shape or ()), node.units, node.fan_in):
             if size is not None and not -(2**63) <= size < 2**63:
@@ -184,9 +196,71 @@ def _output(graph: Graph, classifier: Classifier | None, name: str, place: int) 
     node = graph.nodes[name]
     shape = node.shape
     if shape is None and classifier is not None and classifier.layer.role == "dense":
-        # Scores have the shape of the layer that makes them, and TF1 files state no shapes.
+        # Scores have the shape of the layer that gives them; TensorFlow 1 files state no shapes.
         alike = node.role in ("score", "activation", "arithmetic", "same", "dense")
         shape = (None, classifier.layer.units) if alike else None
     return OutputReport(
         graph.output_names.get(name, name), node.tensor or name, shape, node.dtype, place
+    )
+
+
+def _with_metadata(report: GraphReport, metadata: ModelMetadata) -> GraphReport:
+    """Prefers what the metadata state to what was found, and warns where the two differ."""
+    warnings = list(report.warnings)
+
+    def stated(what: str, value: Any, found: Any) -> Any:
+        if value is None:
+            return found
+        if found is not None and found != value:
+            warnings.append(f"The metadata state {what} {value!r}, but the model has {found!r}.")
+        return value
+
+    inputs = list(report.inputs)
+    if inputs:
+        inputs[0] = _stated_input(inputs[0], metadata, stated)
+    backbone = report.backbone
+    name = stated("backbone", metadata.backbone, backbone.name if backbone else None)
+    if name is not None and (backbone is None or backbone.name != name):
+        backbone = BackboneReport(name, name, backbone.image_size if backbone else None)
+    bottleneck = report.bottleneck
+    layer = stated("bottleneck layer", metadata.bottleneck, bottleneck and bottleneck.name)
+    width = stated("bottleneck width", metadata.bottleneck_width, bottleneck and bottleneck.width)
+    if layer is not None:
+        bottleneck = BottleneckReport(layer, layer, width)
+    count = len(metadata.labels) or None
+    return replace(
+        report,
+        inputs=tuple(inputs),
+        classes=stated("number of classes", count, report.classes),
+        labels=metadata.labels or report.labels,
+        backbone=backbone,
+        bottleneck=bottleneck,
+        warnings=tuple(warnings),
+    )
+
+
+def _stated_input(
+    found: InputReport, metadata: ModelMetadata, stated: Callable[[str, Any, Any], Any]
+) -> InputReport:
+    # A range that is worked out from a graph's constants is only likely.
+    sure = found.value_range if found.range_source == "layer in the model" else None
+    span = stated("value range", metadata.value_range, sure) or found.value_range
+    one = replace(
+        found,
+        name=stated("input", metadata.input_name, found.name),
+        height=stated("height", metadata.height, found.height),
+        width=stated("width", metadata.width, found.width),
+        channels=stated("channels", metadata.channels, found.channels),
+        value_range=span,
+    )
+    if metadata.value_range is None or span is None or abs(span[1] - span[0]) < _NARROWEST:
+        return one
+    std = 255 / (span[1] - span[0])
+    return replace(
+        one,
+        mean=(0.0 - span[0] * std,),
+        std=(std,),
+        range_source="metadata",
+        range_detail="stated by the model's metadata"
+        + (f"; {found.range_detail}" if span == found.value_range else ""),
     )

@@ -1,12 +1,14 @@
-"""One small picture of a network, whatever the file it came from: nodes, roles and constants.
+"""One simple form of a network, whatever file it comes from: nodes, roles and constants.
 
-Every reader in this package ends in a `Graph`. What is then said about a model (its value range,
-its bottleneck, its backbone) is worked out here and in `analysis`, once for all formats.
+Every reader returns a `Graph`. What is then reported about a model (its value range, bottleneck
+and backbone) is worked out from it, once for all formats.
 """
 
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+
+from xferlearn.inspection.metadata import ModelMetadata
 
 Shape = tuple[int | None, ...]
 
@@ -30,7 +32,7 @@ _ROLE_OPS = {
     "same": "identity identityn dropout placeholderwithdefault cast squeeze expanddims unsqueeze"
     " checknumerics stopgradient quantize dequantize quantizelinear dequantizelinear readvariableop"
     " transpose fakequant fakequantwithminmaxvars spatialdropout2d ensureshape"
-    # Augmentation: outside of training these change nothing.
+    # Augmentation, which changes nothing outside training.
     " randombrightness randomcolordegeneration randomcolorjitter randomcontrast"
     " randomelastictransform randomerasing randomflip randomgaussianblur randomgrayscale randomhue"
     " randominvert randomperspective randomposterization randomrotation randomsaturation"
@@ -45,7 +47,7 @@ ROLES = {op: role for role, ops in _ROLE_OPS.items() for op in ops.split()}
 
 
 def role_of(op: str) -> str:
-    """Returns what an operation of any format does, such as "conv", or "" for none of interest."""
+    """Returns what an operation of any format does, e.g. "conv"; "" where it is of no interest."""
     return ROLES.get(op.replace("_", "").lower(), "")
 
 
@@ -57,7 +59,7 @@ class Affine:
     offset: tuple[float, ...] = (0.0,)
 
     def then(self, after: "Affine") -> "Affine | None":
-        """Returns `after` applied to this one's result; None where their channels differ."""
+        """Returns `after` applied to the result of this one; None where their channels differ."""
         parts = (self.scale, self.offset, after.scale, after.offset)
         width = max(map(len, parts))
         if any(len(part) not in (1, width) for part in parts):
@@ -74,18 +76,18 @@ class Node:
 
     Attributes:
         name: unique in its graph; nested models are name scopes (`mobilenet/conv1`).
-        op: the file's own word for what it does, such as "Conv2D" or "FULLY_CONNECTED"; "" for
-            inputs and weights of formats in which these are no operations.
+        op: the file's own name for what it does, e.g. "Conv2D" or "FULLY_CONNECTED"; "" for inputs
+            and weights in formats where these are not operations.
         inputs: names of the nodes whose values it takes.
-        shape: shape of its first result, None for an unknown axis; None where not known at all.
-        dtype: of its first result, as in NumPy; "" where not known.
-        role: format-neutral, see `role_of`.
+        shape: shape of its first result, None for an unknown axis; None where nothing is known.
+        dtype: of its first result, as in NumPy; "" where unknown.
+        role: the same for all formats, see `role_of`.
         units: output channels, where it has weights.
         fan_in: input channels, where it has weights.
         scores: whether a softmax or sigmoid is part of it, as in a Dense layer of Keras.
         affine: what it does to values, where that is arithmetic with constants.
-        elements: number of values, for a constant or variable.
-        tensor: the name by which the file's own runtime calls its result.
+        elements: number of values of a constant or variable.
+        tensor: what the file's own runtime calls its result.
         quantization: (scale, zero point) of an integer tensor.
         stated: mean and standard deviation that the file itself states for this input.
     """
@@ -108,18 +110,22 @@ class Node:
 
 @dataclass(frozen=True)
 class Graph:
-    """A network as its file tells it.
+    """A network as its file describes it.
 
     Attributes:
         nodes: by name, in the file's order.
         inputs: names of the nodes that a caller feeds.
         outputs: names of the nodes that a caller reads.
-        producer: who wrote the file, "" where it doesn't say.
-        parameters: number of weights, None where the file doesn't say.
-        input_names: what a caller calls an input, where that isn't the node's name.
-        output_names: what a caller calls an output, where that isn't the node's name.
+        producer: what wrote the file, "" where the file does not say.
+        parameters: number of weights, None where the file does not say.
+        input_names: what a caller calls an input, where that is not the node's name.
+        output_names: what a caller calls an output, where that is not the node's name.
+        output_places: index of an output in the model's own order, where that is another than in
+            `outputs`, which has each node once.
+        labels: class names that the file holds, in order; () for none.
+        metadata: what a model of this package states about itself; None for other models.
         unsafe_layers: layers that hold code (Lambda), which loading the file would run.
-        warnings: sentences for the reader of the report.
+        warnings: sentences for the report.
     """
 
     nodes: dict[str, Node]
@@ -129,17 +135,20 @@ class Graph:
     parameters: int | None = None
     input_names: dict[str, str] = field(default_factory=dict)
     output_names: dict[str, str] = field(default_factory=dict)
+    output_places: dict[str, int] = field(default_factory=dict)
+    labels: tuple[str, ...] = ()
+    metadata: ModelMetadata | None = None
     unsafe_layers: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
     def data_inputs(self, node: Node, constants: frozenset[str]) -> list[Node]:
-        """Returns the nodes it takes values from that are neither constants nor missing."""
+        """Returns the nodes that it takes values from, without constants and missing ones."""
         named = (name for name in node.inputs if name not in constants)
         return [self.nodes[name] for name in named if name in self.nodes]
 
 
 def consumers(graph: Graph) -> dict[str, list[str]]:
-    """Returns for every node the names of those that take its value."""
+    """Returns, for every node, the names of the nodes that take its value."""
     table: dict[str, list[str]] = {name: [] for name in graph.nodes}
     for node in graph.nodes.values():
         for name in dict.fromkeys(node.inputs):
@@ -149,7 +158,7 @@ def consumers(graph: Graph) -> dict[str, list[str]]:
 
 
 def constant_names(graph: Graph) -> frozenset[str]:
-    """Returns the nodes whose value no input changes: constants and what is computed from them."""
+    """Returns the nodes that depend on no input: constants, and what is computed from them."""
     readers = consumers(graph)
     waiting = {name: len(set(node.inputs)) for name, node in graph.nodes.items()}
     # The lab's Inception graph holds its JPEG input as a constant.
@@ -178,9 +187,9 @@ def reachable(graph: Graph, starts: Iterable[str]) -> set[str]:
 
 
 def walk_back(graph: Graph, start: Node, constants: frozenset[str]) -> Iterator[Node]:
-    """Yields `start` and then, step by step, the one node each takes data from.
+    """Yields `start`, then the node that it takes data from, and so on.
 
-    Ends where data comes from several nodes or none, and in a cycle.
+    Ends where data comes from several nodes or from none, and in a cycle.
     """
     seen: set[str] = set()
     node: Node | None = start

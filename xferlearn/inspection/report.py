@@ -1,4 +1,4 @@
-"""What is said about a model: the dataclasses that `inspect_model` returns."""
+"""The report on a model: the dataclasses that `inspect_model` returns."""
 
 import dataclasses
 from typing import Any, Literal
@@ -21,24 +21,24 @@ RangeSource = Literal[
 class InputReport:
     """One input.
 
-    A raw pixel p (0..255) becomes what the input takes by (p - mean) / std.
+    It takes (p - mean) / std for a pixel p, 0 to 255.
 
     Attributes:
         name: name of the layer or operation; for SavedModel and TFLite the signature's name.
-        tensor_name: what the format's own runtime calls it, such as "input:0".
-        shape: None for an axis of any size; None altogether where the file doesn't say.
+        tensor_name: what the format's own runtime calls it, e.g. "input:0".
+        shape: None for an axis of any size; None in all where the file does not state it.
         dtype: as in NumPy; "string" for encoded images.
         kind: "image" (pixels), "encoded image" (JPEG or PNG bytes), or "values" (anything else).
         layout: "NHWC", "NCHW", or "unknown".
         height: px; None for any.
         width: px; None for any.
         channels: None where unknown.
-        channel_order: "RGB" or "BGR"; "" for what is no colour image.
-        value_range: smallest and largest value it was made for; None where unknown.
+        channel_order: "RGB" or "BGR"; "" for what is not a colour image.
+        value_range: smallest and largest value that it was made for; None where unknown.
         mean: one value, or one per channel in the order R, G, B; None where unknown.
         std: as mean.
         range_source: how the range is known.
-        range_detail: the same in words.
+        range_detail: the same in more words.
         quantization: (scale, zero point) of an integer input.
     """
 
@@ -61,7 +61,7 @@ class InputReport:
 
     @property
     def resolution(self) -> str:
-        """Height x width in px, such as "224 x 224", or "any"."""
+        """Height x width in px, e.g. "224 x 224", or "any"."""
         if self.height is None and self.width is None:
             return "any"
         return f"{self.height or 'any'} x {self.width or 'any'}"
@@ -72,7 +72,7 @@ class OutputReport:
     """One output; fields as in `InputReport`.
 
     Attributes:
-        place: its index among the outputs in the model's own order.
+        place: its index among the model's outputs, in the model's own order.
     """
 
     name: str
@@ -84,12 +84,12 @@ class OutputReport:
 
 @dataclasses.dataclass(frozen=True)
 class BackboneReport:
-    """The network in front of the head.
+    """The network before the head.
 
     Attributes:
-        name: this package's name for it, such as "mobilenet_0.25".
-        title: name for people, such as "MobileNet 0.25".
-        image_size: side of the square it was made for, px.
+        name: this package's name for it, e.g. "mobilenet_0.25".
+        title: name for people, e.g. "MobileNet 0.25".
+        image_size: side of the square that it was made for, px; None where unknown.
     """
 
     name: str
@@ -99,7 +99,7 @@ class BackboneReport:
 
 @dataclasses.dataclass(frozen=True)
 class BottleneckReport:
-    """The layer whose values the head works on.
+    """The layer whose values the head takes.
 
     Attributes:
         name: name of the layer or operation.
@@ -114,24 +114,23 @@ class BottleneckReport:
 
 @dataclasses.dataclass(frozen=True)
 class GraphReport:
-    """What a model file says about itself, told without running any of it.
+    """What is in a model file, found without running any of it.
 
     Attributes:
         path: the file or folder that was given.
-        format: "model_folder", "keras", "keras_h5", "keras_weights", "saved_model", "frozen_graph",
-            "tflite", "onnx", "openvino" or "tensorboard".
+        format: key of `inspection.formats.FORMATS`, e.g. "model_folder", "keras" or "onnx".
         file_size: bytes; for a folder, of all files in it.
-        producer: who wrote it, "" where the file doesn't say.
+        producer: what wrote the file, "" where the file does not state it.
         inputs: images first.
         outputs: scores first.
         classes: number of classes; None where the model gives no scores.
-        labels: class names in order; () where the model doesn't hold them.
-        backbone: None where the network isn't recognised.
-        bottleneck: None where there is no head to tell it from.
-        parameters: number of weights; None where the file doesn't say.
+        labels: class names in order; () where the file does not hold them.
+        backbone: None where the network is not recognised.
+        bottleneck: None where no head is recognised.
+        parameters: number of weights; None where unknown.
         operations: number of operations or layers.
-        op_counts: how many there are of each type, the most frequent first.
-        unsafe_layers: layers that hold code (Lambda): don't load such a file from a stranger.
+        op_counts: number of operations of each type, the most frequent first.
+        unsafe_layers: layers that hold code (Lambda): load such a file only if you trust it.
         warnings: what else there is to know, in sentences.
     """
 
@@ -157,7 +156,7 @@ class GraphReport:
         return next((one for one in self.inputs if one.kind == "image"), None)
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the report as what `json.dumps` takes; resolution as text included."""
+        """Returns the report as `json.dumps` takes it, with each resolution as text."""
         held = dataclasses.asdict(self)
         for one, entry in zip(self.inputs, held["inputs"], strict=True):
             entry["resolution"] = one.resolution

@@ -1,8 +1,8 @@
-"""Tells a backbone from its layers: how many convolutions of which kind, and how wide.
+"""Recognises a backbone by its layers: the number and the width of its convolutions.
 
-Counts don't depend on names, so they hold in every format and for files made by other tools. They
-were taken from keras.applications and from the lab's own graphs; a classifier that is itself a
-1 x 1 convolution counts.
+Counts do not depend on names, so they hold in every format and for files written by other tools.
+They are those of keras.applications and of the lab's own graphs; a classifier that is itself a
+1 x 1 convolution counts too.
 """
 
 import re
@@ -19,11 +19,11 @@ class Signature:
     Attributes:
         name: this package's name for it.
         title: name for people.
-        depthwise: number of depthwise convolutions; a separable one counts here and as one more.
-        convolutions: numbers of other convolutions, with and without a classifier among them.
+        depthwise: number of depthwise convolutions; a separable one counts here and below.
+        convolutions: possible numbers of other convolutions, as a classifier may be one of them.
         stem: output channels of the first convolution.
-        has: output channels of some other convolution, where the rest is ambiguous.
-        marker: expression that some operation's name must match, None for any.
+        has: output channels of another convolution, where the rest is ambiguous.
+        marker: regular expression that the name of an operation must match, None for any.
     """
 
     name: str
@@ -53,7 +53,7 @@ def _rows() -> Iterable[Signature]:
         for suffix, has in zip(("", "_0.75"), widths, strict=True):
             title = f"MobileNet v3 {size} {suffix[1:] or '1.0'}"
             yield Signature(f"mobilenet_v3_{size}{suffix}", title, depthwise, counts, 16, has)
-    # A pre-activation network has the same convolutions in another order: only names tell.
+    # A pre-activation network has the same convolutions in another order; only names differ.
     for depth, count in ((50, 53), (101, 104), (152, 155)):
         yield Signature(f"resnet{depth}_v2", f"ResNet{depth} v2", 0, range(count, count + 2), 64,
                         marker=r"preact|post_?(bn|norm)")  # fmt: skip
@@ -96,7 +96,7 @@ SIGNATURES = tuple(_rows())
 
 
 def recognise_backbone(graph: Graph) -> Signature | None:
-    """Returns the network that a graph's convolutions are those of; None for none known."""
+    """Returns the known network that has a graph's convolutions; None for no such network."""
     kinds: dict[str, list[Node]] = {"conv": [], "depthwise": [], "separable": []}
     for node in graph.nodes.values():
         if node.role in kinds:
@@ -104,7 +104,7 @@ def recognise_backbone(graph: Graph) -> Signature | None:
     convolutions = kinds["conv"]
     depthwise = len(kinds["depthwise"]) + len(kinds["separable"])
     total = len(convolutions) + len(kinds["separable"])
-    # The first convolution is the one that reads colours: files list layers in any order.
+    # Files list layers in any order; the first convolution is the one that reads colours.
     stems = [node for node in convolutions if node.fan_in in (1, 3, 4)] or convolutions[:1]
     stem = stems[0].units if stems else None
     widths = {node.units for node in convolutions}

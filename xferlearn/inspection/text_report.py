@@ -1,34 +1,23 @@
-"""The report as text for a person, ending in commands that can be pasted."""
+"""The report as text for people; it ends in commands that can be pasted."""
 
 import shlex
 from pathlib import Path
 
+from xferlearn.inspection.formats import FORMATS
 from xferlearn.inspection.layers import Shape
 from xferlearn.inspection.report import GraphReport, InputReport, OutputReport
 
-_TITLES = {
-    "model_folder": "model folder of xferlearn",
-    "keras": "Keras model (.keras)",
-    "keras_h5": "Keras model (.h5)",
-    "keras_weights": "Keras weights (.h5), no architecture",
-    "saved_model": "TensorFlow SavedModel",
-    "frozen_graph": "TensorFlow 1 frozen graph",
-    "tflite": "TFLite model",
-    "onnx": "ONNX model",
-    "openvino": "OpenVINO model",
-    "tensorboard": "TensorBoard run",
-}
 _LABEL_FILES = ("retrained_labels.txt", "output_labels.txt", "labels.txt")
 _MOST_COUNTS = 12
 _COLUMN = 14
 
 
 def format_report(report: GraphReport) -> str:
-    """Returns the report as aligned lines, the last ones being commands."""
+    """Returns the report as aligned lines, with commands in the last ones."""
     lines = [printable(report.path, 500)]
     backbone, bottleneck = report.backbone, report.bottleneck
     rows = [
-        ("format", _TITLES.get(report.format, report.format)),
+        ("format", FORMATS[report.format].title),
         ("size", f"{_bytes(report.file_size)} ({report.file_size:,} bytes)"),
         ("written by", printable(report.producer)),
     ]
@@ -99,7 +88,7 @@ def _output(one: OutputReport) -> str:
 
 
 def format_shape(shape: Shape | None) -> str:
-    """Returns a shape such as "[any, 224, 224, 3]"."""
+    """Returns a shape as text, e.g. "[any, 224, 224, 3]"."""
     if shape is None:
         return "shape not stated,"
     return "[" + ", ".join("any" if size is None else str(size) for size in shape) + "]"
@@ -125,26 +114,27 @@ def _bytes(size: int) -> str:
 
 
 def printable(text: str, limit: int = 160) -> str:
-    """Returns a stranger's text without what a terminal would obey, and not too long."""
+    """Returns foreign text without characters that control a terminal, cut to a length."""
     shown = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text)
     return shown if len(shown) <= limit else shown[: limit - 3] + "..."
 
 
 def suggested_commands(report: GraphReport) -> list[str]:
-    """Returns the command that labels a photo, and the lab's form of it with all its flags.
+    """Returns the command that labels a photo, and the same with all flags of the lab's tool.
 
-    The lab's label_image.py reads frozen graphs only; for the other formats its flags are shown
-    with this package's command, which knows them. The lab's script takes one whole number each
-    for mean and std: for a network that needs others its command is left out. Names from the file
-    are quoted for the shell.
+    The lab's label_image.py reads frozen graphs only; for other formats its flags are shown with
+    this package's command, which has them too. The lab's script takes one whole number each for
+    mean and std; where the network needs others, its command is left out. Names from the file are
+    quoted for the shell.
     """
-    one = report.image_input
-    if one is None or not report.outputs or report.format == "tensorboard" or report.unsafe_layers:
+    one, format = report.image_input, FORMATS[report.format]
+    if one is None or not report.outputs or format.holds != "model" or report.unsafe_layers:
+        return []
+    if report.parameters == 0:  # the file holds no weights
         return []
     path = printable(report.path, len(report.path))
     commands = [f"xferlearn label --model={shlex.quote(path)} PHOTO"]
     size = report.backbone.image_size if report.backbone and report.backbone.image_size else 224
-    lab = report.format == "frozen_graph"
     flags = {
         "graph": path,
         "labels": printable(_labels_beside(Path(report.path)), 10_000),
@@ -152,25 +142,25 @@ def suggested_commands(report: GraphReport) -> list[str]:
         "output_layer": report.outputs[0].name,
         "input_height": str(one.height or size),
         "input_width": str(one.width or size),
-        "input_mean": _one_number(one.mean, lab),
-        "input_std": _one_number(one.std, lab),
+        "input_mean": _one_number(one.mean, format.of_the_lab),
+        "input_std": _one_number(one.std, format.of_the_lab),
         "image": "PHOTO",
     }
-    if not lab:
+    if not format.of_the_lab:
         del flags["labels"]
     elif not flags["input_mean"] or flags["input_std"] in ("", "0"):
-        return commands  # the lab's script would take other values than the network does
+        return commands  # the lab's script would feed other values than the network takes
     given = [f"--{key}={shlex.quote(value)}" for key, value in flags.items() if value]
     safe = all(value.isprintable() for value in flags.values())
-    tool = "python -m label_image" if lab else "xferlearn label"
+    tool = "python -m label_image" if format.of_the_lab else "xferlearn label"
     return [*commands, " ".join([tool, *given])] if safe else commands
 
 
-def _one_number(values: tuple[float, ...] | None, lab: bool) -> str:
-    """Returns the flag's value: one number for all channels, a whole one for the lab's script."""
+def _one_number(values: tuple[float, ...] | None, whole: bool) -> str:
+    """Returns the flag's value, one number for all channels; "" where they differ."""
     if values is None or len(values) != 1:
         return ""
-    return str(round(values[0])) if lab else f"{values[0]:.6g}"
+    return str(round(values[0])) if whole else f"{values[0]:.6g}"
 
 
 def _labels_beside(path: Path) -> str:

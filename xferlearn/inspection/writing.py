@@ -8,7 +8,7 @@ from tensorboard.compat.proto import event_pb2, graph_pb2
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from xferlearn.errors import UserError, XferlearnError
-from xferlearn.inspection.formats import ModelFile
+from xferlearn.inspection.formats import FORMATS, ModelFile
 from xferlearn.inspection.inspection import open_model
 from xferlearn.inspection.layers import Graph, Node, Shape
 from xferlearn.inspection.readers.graphdef import DTYPE_NUMBERS
@@ -24,13 +24,13 @@ def write_graph(path: str | Path, logs_dir: str | Path) -> Path:
 
     Args:
         path: a model of any format that `inspect_model` reads.
-        logs_dir: TensorBoard's folder; made where missing, nothing in it is changed.
+        logs_dir: TensorBoard's folder; created where it is missing, and nothing in it is changed.
 
     Returns:
         The new run's folder, named after the model.
 
     Raises:
-        UserError: as `inspect_model`, and for a file of weights alone.
+        UserError: as `inspect_model`, and for a file that holds only weights.
         XferlearnError: the folder can't be written.
     """
     held, _ = open_model(path)
@@ -38,8 +38,8 @@ def write_graph(path: str | Path, logs_dir: str | Path) -> Path:
 
 
 def write_held(path: str | Path, held: ModelFile, logs_dir: str | Path) -> Path:
-    """As `write_graph`, for a model that has been read from `path` already."""
-    if held.format == "keras_weights":
+    """As `write_graph`, for a model that was read from `path` before."""
+    if FORMATS[held.format].holds == "weights":
         raise UserError(
             f"{path} holds weights without an architecture: there is no graph to write."
         )
@@ -52,8 +52,9 @@ def build_graph_def(graph: Graph) -> graph_pb2.GraphDef:
     """Returns a TensorFlow GraphDef with names, shapes and types but without weights.
 
     Inputs become `Placeholder` nodes with a `shape`; every node whose shape is known has
-    `_output_shapes`; arithmetic with constants keeps its numbers as `_scale` and `_offset`, layers
-    with weights their channels, so that `inspect_model` says the same of the run as of the model.
+    `_output_shapes`; arithmetic with constants keeps its numbers as `_scale` and `_offset`, and
+    layers with weights keep their channels, so that `inspect_model` reports the same on the run
+    as on the model.
     """
     names = _valid_names(graph)
     definition = graph_pb2.GraphDef()
@@ -95,7 +96,7 @@ def _write_shape(target: object, shape: Shape) -> None:
 
 
 def _valid_names(graph: Graph) -> dict[str, str]:
-    """Returns names that TensorBoard takes, each once; strangers' files hold any characters."""
+    """Returns unique names that TensorBoard accepts; foreign files hold any characters."""
     names: dict[str, str] = {}
     taken: set[str] = set()
     numbers: Counter[str] = Counter()
@@ -116,7 +117,7 @@ def write_event(definition: graph_pb2.GraphDef, name: str, logs_dir: Path) -> Pa
 
     Args:
         definition: the graph.
-        name: name of the run; a number is added where it is taken.
+        name: of the run; a number is added where the name is taken.
         logs_dir: TensorBoard's folder.
 
     Returns:

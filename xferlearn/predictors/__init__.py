@@ -1,7 +1,26 @@
-"""Models that label photos, each opened from its file by its own runtime."""
+"""Models that label photos, each run by the runtime of its format.
+
+`opening` inspects a file and settles which input is fed and which output is read (`ends`), what the
+input is fed (`feeding`), how answers become scores (`scores`), and the labels (`labels`). The file
+itself is loaded by the module of its format, which returns a `base.Runtime`. Model folders
+(`model_folder`) and backbones with ImageNet's classes (`imagenet`) have ways of their own; all
+become a `base.Predictor`.
+
+To add a format that `xferlearn.inspection` reads, add its module here, under the name that it has
+there, and its row to `opening.RUNTIMES`.
+
+The names below are for the rest of the package; all others are for this folder alone.
+"""
 
 from xferlearn.predictors.base import Predictor
-from xferlearn.predictors.model_folder import model_folder_predictor
+from xferlearn.predictors.keras_files import check_keras_file
+from xferlearn.predictors.model_folder import model_folder_predictor, model_folder_resize
 from xferlearn.predictors.opening import open_predictor
 
-__all__ = ["Predictor", "model_folder_predictor", "open_predictor"]
+__all__ = [
+    "Predictor",
+    "check_keras_file",
+    "model_folder_predictor",
+    "model_folder_resize",
+    "open_predictor",
+]

@@ -1,4 +1,4 @@
-"""What every model that labels photos is brought to, whatever file it comes from."""
+"""The one form that every model for labelling is brought to, whatever file it comes from."""
 
 import contextlib
 import dataclasses
@@ -60,7 +60,7 @@ class Predictor:
         resize: how a photo becomes that picture, "crop" or "squash"; see `pixels.resize_pixels`.
         run: uint8 pixels, [batch, height, width, 3], RGB, range [0, 255], to float32 scores,
             [batch, len(labels)], range [0, 1] and sum 1 where the model ends in a softmax.
-        warnings: what was assumed because the model does not tell, a line each.
+        warnings: what was assumed because the model does not state it, one line each.
         cached: scores of photos whose bottlenecks are in the cache; None for models without.
         later_warnings: returns what went wrong so far without harm to the scores, one line each:
             engines that are too inexact, a cache that is damaged or full.
@@ -100,9 +100,9 @@ class Runtime:
     """A model file that its own runtime has loaded.
 
     Attributes:
-        run: uint8 pixels, [batch, height, width, 3], RGB, range [0, 255], to what the model
-            answers, [batch, ...].
-        ending: what the model does last, where the runtime knows more than the graph tells.
+        run: uint8 pixels, [batch, height, width, 3], RGB, range [0, 255], to the model's answers,
+            [batch, ...].
+        ending: what the model does last, where the runtime knows more than the graph shows.
     """
 
     run: Callable[[np.ndarray], np.ndarray]

@@ -1,14 +1,24 @@
-"""Which input of a model is fed and which output is read: what was asked for, or what is found."""
+"""Which input of a model is fed and which output is read: as asked for, or as found."""
 
 import dataclasses
 import difflib
 from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 from xferlearn.config import ModelConfig
 from xferlearn.errors import UserError
-from xferlearn.inspection import GraphReport, InputReport, OutputReport
-from xferlearn.inspection.layers import Graph, Node
-from xferlearn.inspection.text_report import format_shape, printable
+from xferlearn.inspection import (
+    FORMATS,
+    Graph,
+    GraphReport,
+    InputReport,
+    Node,
+    OutputReport,
+    format_shape,
+    printable,
+)
+
+End = TypeVar("End", InputReport, OutputReport)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,9 +26,9 @@ class Ends:
     """Where a model is fed and read.
 
     Attributes:
-        input: of the report, or made up for an operation inside of a frozen graph.
+        input: of the report, or an operation inside a frozen graph described like one.
         output: likewise.
-        warnings: what was chosen among several.
+        warnings: what was chosen from several.
     """
 
     input: InputReport
@@ -30,12 +40,12 @@ def find_ends(graph: Graph, report: GraphReport, config: ModelConfig) -> Ends:
     """Returns the input and the output that `config` asks for, or the report's first.
 
     Args:
-        graph: of the model; in a frozen graph every operation of it can be asked for.
+        graph: of the model; in a frozen graph every operation can be asked for.
         report: on the model.
         config: with `input_layer` and `output_layer`.
 
     Raises:
-        UserError: when the model has no such layer, or none that takes pixels.
+        UserError: the model has no such layer, or none that takes pixels.
     """
     if config.input_layer is not None:
         fed = _named_input(graph, report, config.input_layer)
@@ -59,7 +69,7 @@ def find_ends(graph: Graph, report: GraphReport, config: ModelConfig) -> Ends:
             "Expected an input for gray or RGB pixels, four axes with 1 or 3 channels."
             f" `{fed.name}` of {report.path} is {format_shape(fed.shape)}."
         )
-    if report.format != "frozen_graph":
+    if not _has_operations(report):
         needed = [one.name for one in report.inputs if one.kind != "encoded image"]
         if len(needed) > 1:
             raise UserError(
@@ -77,33 +87,38 @@ def find_ends(graph: Graph, report: GraphReport, config: ModelConfig) -> Ends:
     warnings: tuple[str, ...] = ()
     if len(numbers) > 1:
         warnings = (
-            f"of the outputs {_names(one.name for one in numbers)} the first is read; choose"
+            f"the first of the outputs {_names(one.name for one in numbers)} is read; choose"
             " another with --output_layer.",
         )
     return Ends(fed, numbers[0], warnings)
 
 
+def _has_operations(report: GraphReport) -> bool:
+    """Returns whether any operation can be fed and read, not only inputs and outputs."""
+    return FORMATS[report.format].of_the_lab
+
+
 def _named_input(graph: Graph, report: GraphReport, given: str) -> InputReport:
-    for one in report.inputs:
-        if _bare(given) in (_bare(one.name), _bare(one.tensor_name)):
-            return one
+    one = _named(report.inputs, given)
+    if one is not None:
+        return one
     node = _operation(graph, report, given)
     if node is None:
-        kind = "operation" if report.format == "frozen_graph" else "input"
+        kind = "operation" if _has_operations(report) else "input"
         raise UserError(
             f"--input_layer={given}: {report.path} has no {kind} {given}; its input is"
             f" {_described(report.inputs)}." + _nearest(given, graph, report, report.inputs)
         )
     if node.role == "constant":
         raise UserError(
-            f"--input_layer={given}: in {report.path} that is a constant, its input is"
+            f"--input_layer={given}: in {report.path} this is a constant; its input is"
             f" {_described(report.inputs)}."
         )
     return _inner_input(node, report, given)
 
 
 def _inner_input(node: Node, report: GraphReport, given: str) -> InputReport:
-    """Returns an operation inside of a graph as an input; what it lacks is the image input's."""
+    """Returns an operation inside a graph as an input; without a size, it has the image input's."""
     shape = node.shape if node.shape is not None and len(node.shape) == 4 else None
     model = report.image_input
     sides = (model.height, model.width) if model else (None, None)
@@ -123,19 +138,19 @@ def _inner_input(node: Node, report: GraphReport, given: str) -> InputReport:
         mean=None,
         std=None,
         range_source="unknown",
-        range_detail="an operation inside of the graph",
+        range_detail="an operation inside the graph",
         quantization=None,
     )
 
 
 def _named_output(graph: Graph, report: GraphReport, given: str) -> OutputReport:
-    for one in report.outputs:
-        if _bare(given) in (_bare(one.name), _bare(one.tensor_name)):
-            return one
+    one = _named(report.outputs, given)
+    if one is not None:
+        return one
     node = _operation(graph, report, given)
     if node is not None:
         return OutputReport(node.name, _tensor(given), node.shape, node.dtype)
-    kind = "operation" if report.format == "frozen_graph" else "output"
+    kind = "operation" if _has_operations(report) else "output"
     whole = ", ".join(
         f"`{printable(one.name)}`, {format_shape(one.shape)} {one.dtype}".rstrip()
         for one in report.outputs[:3]
@@ -146,14 +161,21 @@ def _named_output(graph: Graph, report: GraphReport, given: str) -> OutputReport
     )
 
 
+def _named(ends: Sequence[End], given: str) -> End | None:
+    """Returns the input or output of a name, else the one whose tensor has that name."""
+    by_tensor = {_bare(one.tensor_name): one for one in reversed(ends)}
+    by_name = {_bare(one.name): one for one in reversed(ends)}
+    return (by_tensor | by_name).get(_bare(given))
+
+
 def _operation(graph: Graph, report: GraphReport, given: str) -> Node | None:
-    if report.format != "frozen_graph":
+    if not _has_operations(report):
         return None
     return graph.nodes.get(_tensor(given).partition(":")[0])
 
 
 def _tensor(given: str) -> str:
-    """Returns the tensor's name: as given, without the `import/` that TF1's importer added."""
+    """Returns a tensor's name without the `import/` that TensorFlow 1's importer adds."""
     name = given.removeprefix("import/")
     return name if ":" in name else f"{name}:0"
 
@@ -166,7 +188,7 @@ def _nearest(
     given: str, graph: Graph, report: GraphReport, ends: Sequence[InputReport | OutputReport]
 ) -> str:
     known = [one.name for one in ends]
-    if report.format == "frozen_graph":
+    if _has_operations(report):
         known += [node.name for node in graph.nodes.values() if node.role != "constant"]
     by_lower = {name.lower(): name for name in reversed(known)}
     near = difflib.get_close_matches(given.lower(), by_lower, n=3, cutoff=0.5)
@@ -183,7 +205,7 @@ def _described(inputs: Sequence[InputReport]) -> str:
 
 
 def _hint(report: GraphReport) -> str:
-    if report.format == "frozen_graph":
+    if _has_operations(report):
         return " Name the operation that takes pixels with --input_layer."
     return ""
 

@@ -1,4 +1,4 @@
-"""TF1 frozen graphs as runtimes. A graph is a program: take it only from whom you trust."""
+"""TensorFlow 1's frozen graphs as runtimes. A graph is a program: run it only if you trust it."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xferlearn.errors import UserError
+from xferlearn.inspection import OutputReport
 from xferlearn.predictors.base import Runtime, one_line
 from xferlearn.predictors.feeding import Feed
 
@@ -13,46 +14,47 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 _PLACEHOLDERS = ("Placeholder", "PlaceholderV2")
-# Batches this long are tried with graphs that were made for one photo a call.
+# Batch size that is tried with graphs that were made for one photo per call.
 _TRIAL = 2
 
 
-def open_frozen_graph(path: Path, feed: Feed, output: str) -> Runtime:
-    """Imports what lies between an input and an output of a frozen graph.
+def open_frozen_graph(path: Path, feed: Feed, output: OutputReport) -> Runtime:
+    """Imports the part of a frozen graph between an input and an output.
 
-    A graph that was made for one photo a call takes whole batches after a small change of its
-    reshapes; it is made only where the answers stay the same.
+    A graph that was made for one photo per call takes whole batches after a small change to its
+    reshapes, which is made only where the answers stay the same.
 
     Args:
         path: the `.pb` file.
         feed: its input; any operation's result can be fed.
-        output: name of the tensor that is read.
+        output: what is read, known by its tensor.
 
     Raises:
-        UserError: when the graph needs other inputs too, or has operations that this TensorFlow
-            does not know.
+        UserError: the graph needs other inputs too, or has operations that this TensorFlow does
+            not know.
     """
     import tensorflow as tf
 
     whole = tf.compat.v1.GraphDef()
     whole.ParseFromString(path.read_bytes())
-    needed = _between(whole, feed.tensor, output, path)
-    single = _importer(needed, feed, output, feed.batch, path)
+    result = output.tensor_name
+    needed = _between(whole, feed.tensor, result, path)
+    single = _importer(needed, feed, result, feed.batch, path)
     if feed.batch is None:
         return Runtime(feed.batched(single))
     if feed.batch == 1:
         try:
-            many = _importer(_for_batches(needed), feed, output, None, path)
+            many = _importer(_for_batches(needed), feed, result, None, path)
             if _agree(single, many, feed):
                 return Runtime(lambda pixels: many(feed.values(pixels)))
         except (UserError, tf.errors.OpError, ValueError):
-            # It works for one photo a call only; that is how it is run then.
+            # It works for one photo per call only, and is run like that.
             pass
     return Runtime(feed.batched(single))
 
 
 def _between(whole: Any, source: str, output: str, path: Path) -> Any:
-    """Returns the operations that the output needs once the source is fed."""
+    """Returns the operations that the output needs when the source is fed."""
     import tensorflow as tf
 
     nodes = {node.name: node for node in whole.node}
@@ -74,7 +76,7 @@ def _between(whole: Any, source: str, output: str, path: Path) -> Any:
     if other:
         raise UserError(
             f"{path} needs values for `{'`, `'.join(sorted(other)[:3])}` besides the photos, and"
-            " `label` has none. Freeze the graph without it, or choose another --output_layer."
+            " `label` has none. Freeze the graph without them, or choose another --output_layer."
         )
     part = tf.compat.v1.GraphDef(versions=whole.versions, library=whole.library)
     for node in whole.node:
@@ -85,11 +87,11 @@ def _between(whole: Any, source: str, output: str, path: Path) -> Any:
             continue
         kept = part.node.add()
         kept.CopyFrom(node)
-        # Devices are those of the machine that wrote it.
+        # It names devices of the machine that wrote it.
         kept.device = ""
         if node.name == fed:
             del kept.input[:]
-            # Stands for the input's place only: importing puts the fed tensor there.
+            # It only keeps the input's place, where importing puts the fed tensor.
             kept.op = "Placeholder"
             kept.attr.clear()
             kept.attr["dtype"].type = tf.as_dtype(_dtype_of(node, "float32")).as_datatype_enum
@@ -110,7 +112,7 @@ def _dtype_of(node: Any, default: str) -> Any:
 def _modern_batch_norm(node: Any) -> list[Any]:
     """Returns the operations that replace one that TensorFlow dropped in GraphDef version 9.
 
-    The Inception graph of 2015, which the lab retrained first, is full of it.
+    The Inception graph of 2015, the first that the lab retrained, has many of them.
     """
     import tensorflow as tf
 
@@ -130,7 +132,7 @@ def _modern_batch_norm(node: Any) -> list[Any]:
 
 
 def _for_batches(part: Any) -> Any:
-    """Returns the graph with every reshape to [1, n] made one to [-1, n]."""
+    """Returns the graph with every reshape to [1, n] changed to [-1, n]."""
     import tensorflow as tf
 
     constants = {node.name: node for node in part.node if node.op == "Const"}

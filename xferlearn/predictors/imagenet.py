@@ -1,4 +1,4 @@
-"""A backbone with the top it was trained with: ImageNet's 1000 classes, with no training."""
+"""A backbone with the top that it was trained with: ImageNet's 1000 classes, without training."""
 
 from xferlearn.backbones import load_imagenet_classifier
 from xferlearn.bottlenecks.engines import build_engine
@@ -14,14 +14,14 @@ def imagenet_predictor(
     Args:
         name: of the backbone, as `resolve_backbone` understands it.
         weights: "imagenet", "none" or a file; None for "imagenet".
-        resize: "crop" or "squash"; None for "crop", which these networks are tested with.
+        resize: "crop" or "squash"; None for "crop", with which these networks are tested.
 
     Returns:
         A predictor with labels such as "n11939491 daisy".
 
     Raises:
         UserError: the name or the weights file is wrong.
-        XferlearnError: the ImageNet weights can't be had.
+        XferlearnError: the ImageNet weights were not found.
     """
     labels = tuple(f"{synset} {word}" for synset, word in imagenet_labels())
     model = load_imagenet_classifier(name, weights=weights or "imagenet")

@@ -1,4 +1,4 @@
-"""Keras files, `.keras` and `.h5`, as runtimes. What carries code is refused before loading."""
+"""Keras files, `.keras` and `.h5`, as runtimes; files with code in them are not loaded."""
 
 import json
 import shutil
@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xferlearn.errors import UserError
-from xferlearn.inspection.readers.hdf5_files import read_hdf5
-from xferlearn.inspection.readers.keras_files import read_json_member
+from xferlearn.inspection import OutputReport, read_hdf5, read_json_member
 from xferlearn.predictors.base import Runtime, one_line
 from xferlearn.predictors.feeding import Feed
 from xferlearn.predictors.scores import Ending
@@ -20,7 +19,7 @@ from xferlearn.predictors.scores import Ending
 if TYPE_CHECKING:
     import keras
 
-# Loading these runs code that the file carries, or a graph that it points to.
+# Loading these runs code that is in the file, or a graph that it points to.
 _CODE = ("Lambda", "__lambda__", "TFSMLayer")
 _OWN_MODULES = ("keras", "builtins")
 _ENDINGS: dict[str, Ending] = {
@@ -32,16 +31,17 @@ _ENDINGS: dict[str, Ending] = {
 }
 
 
-def open_keras(path: Path, feed: Feed, output: int) -> Runtime:
+def open_keras(path: Path, feed: Feed, output: OutputReport) -> Runtime:
     """Loads a Keras file; its variables become constants, which is faster.
 
     Args:
-        path: a `.keras` or `.h5` file, whatever its ending.
+        path: a `.keras` or `.h5` file, whatever its suffix.
         feed: its input.
-        output: index of the output that is read.
+        output: what is read, known by its place.
 
     Raises:
-        UserError: when it carries code, needs classes that Keras does not have, or is damaged.
+        UserError: it has code in it, needs classes that Keras does not have, holds no weights, or
+            is damaged.
     """
     import keras
     import tensorflow as tf
@@ -53,16 +53,23 @@ def open_keras(path: Path, feed: Feed, output: int) -> Runtime:
     model = _load(path)
 
     def answer(values: tf.Tensor) -> tf.Tensor:
-        return keras.tree.flatten(model(values, training=False))[output]
+        return keras.tree.flatten(model(values, training=False))[output.place]
 
     spec = tf.TensorSpec(feed.shape, feed.dtype)
+    held = len(model.weights)
     traced = tf.function(answer, autograph=False).get_concrete_function(spec)
+    if len(model.weights) > held:
+        # Keras made them on this call: random ones, different each time.
+        raise UserError(
+            f"{path} holds a model without its weights: it was saved before it was built. Save it"
+            " again after it was trained."
+        )
     frozen = convert_variables_to_constants_v2(traced)
 
     def run(values: np.ndarray) -> np.ndarray:
         return frozen(tf.convert_to_tensor(values))[0].numpy()
 
-    return Runtime(feed.batched(run), _ending(model, output))
+    return Runtime(feed.batched(run), _ending(model, output.place))
 
 
 def _load(path: Path) -> "keras.Model":
@@ -73,7 +80,7 @@ def _load(path: Path) -> "keras.Model":
     try:
         if path.suffix == ending:
             return keras.saving.load_model(path, compile=False)
-        # Keras tells the format from the ending alone.
+        # Keras tells the format by the suffix alone.
         with tempfile.TemporaryDirectory() as folder:
             copy = Path(folder) / f"model{ending}"
             shutil.copyfile(path, copy)
@@ -83,12 +90,12 @@ def _load(path: Path) -> "keras.Model":
 
 
 def check_keras_file(path: Path) -> None:
-    """Reads a Keras file's configuration as text, and refuses what Keras would run or import.
+    """Checks the configuration of a Keras file, as text, for what Keras would run or import.
 
-    Keras' own safe_mode, which stays on, catches less.
+    Keras' own safe_mode, which stays on, finds less.
 
     Raises:
-        UserError: the file carries Python code, or asks for classes from outside of Keras.
+        UserError: the file has Python code in it, or needs classes from outside Keras.
     """
     try:
         with path.open("rb") as file:
@@ -101,16 +108,16 @@ def check_keras_file(path: Path) -> None:
     except OSError as error:
         raise UserError(f"{path} can't be read: {error.strerror or error}.") from None
     except (ValueError, KeyError, RecursionError, NotImplementedError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path} is no Keras model that can be read: {error}.") from None
+        raise UserError(f"{path} can't be read as a Keras model: {error}.") from None
     for name, kind, reason in _refused(config):
         raise UserError(
-            f"{path} is not loaded: its layer {name!r} ({kind}) {reason}. `xferlearn inspect` looks"
-            " at it without running it."
+            f"{path} is not loaded: its layer {name!r} ({kind}) {reason}. `xferlearn inspect` reads"
+            " it without running it."
         )
 
 
 def _refused(config: Any) -> Iterator[tuple[str, str, str]]:
-    """Yields name, class and reason of all that is not plain Keras, at any depth."""
+    """Yields name, class and reason of each layer that is not plain Keras, at any depth."""
     queue = [config]
     while queue:
         value = queue.pop()
@@ -126,11 +133,15 @@ def _refused(config: Any) -> Iterator[tuple[str, str, str]]:
         name = str(named or value.get("name") or kind)[:80]
         words = [str(word) for word in (kind, registered) if isinstance(word, str)]
         if any(word.rpartition(">")[2] in _CODE for word in words):
-            yield name, str(kind)[:80], "carries Python code, which loading would run"
+            yield name, str(kind)[:80], "holds Python code, which loading would run"
         elif isinstance(module, str) and module.partition(".")[0] not in _OWN_MODULES:
-            yield name, f"{module}.{kind}"[:80], "is a class from outside of Keras"
+            yield name, f"{module}.{kind}"[:80], "is a class from outside Keras"
         elif any(">" in word and not word.startswith("Keras>") for word in words):
-            yield name, words[-1][:80], "is a custom class, registered by code that is not here"
+            yield (
+                name,
+                words[-1][:80],
+                "is a custom class, and the code that registers it is not here",
+            )
 
 
 def _ending(model: "keras.Model", output: int) -> Ending:

@@ -1,12 +1,10 @@
-"""Where a model's labels are: given, inside of it, in our metadata around it, beside it, or not."""
+"""The labels of a model: as given, or in its file, in the model folder around it, or beside it."""
 
 import dataclasses
-import zipfile
 from pathlib import Path
 
 from xferlearn.errors import UserError
-from xferlearn.inspection import GraphReport
-from xferlearn.inspection.text_report import printable
+from xferlearn.inspection import GraphReport, parse_labels, printable
 from xferlearn.model_folder import (
     EXPORTS_DIR,
     METADATA_FILE,
@@ -18,7 +16,7 @@ from xferlearn.synsets.names import imagenet_labels
 
 LABEL_FILES = ("retrained_labels.txt", "output_labels.txt", "labels.txt")
 _MOST_BYTES = 16 * 2**20
-# retrain.py's name for its new last layer: such a model's classes are not ImageNet's.
+# What retrain.py calls its new last layer: the classes of such a model are not ImageNet's.
 _RETRAINED = "final_result"
 
 
@@ -31,10 +29,10 @@ class Labels:
 
 
 def find_model_folder_around(path: Path) -> ModelFolder | None:
-    """Returns the model folder of this package that a model file lies in, or in its exports/.
+    """Returns the model folder that a model file lies in, also in its exports/; None for none.
 
     Raises:
-        UserError: when there is one, and its metadata is damaged.
+        UserError: there is one, and its metadata is damaged.
     """
     path = path.absolute()
     folders = [path, path.parent] if path.is_dir() else [path.parent]
@@ -56,18 +54,15 @@ def find_labels(
         given: file that the user names, None for none.
         report: on the model.
         classes: number of scores that the model gives.
-        model_folder: our model folder around it.
+        model_folder: the model folder that it lies in, None for none.
 
     Raises:
-        UserError: when there are labels, and not as many as classes.
+        UserError: there are labels, and not as many as classes.
     """
     if given is not None:
         return _checked(read_label_file(Path(given)), classes, given, path)
     if report.labels:
-        return _checked(report.labels, classes, "its metadata", path)
-    inside = _labels_inside(path) if report.format == "tflite" else ()
-    if inside:
-        return _checked(inside, classes, "a label file inside of it", path)
+        return _checked(tuple(map(printable, report.labels)), classes, "the file", path)
     if model_folder is not None:
         return _checked(model_folder.labels, classes, str(model_folder.path / METADATA_FILE), path)
     folders = (path, path.parent) if path.is_dir() else (path.parent,)
@@ -90,46 +85,29 @@ def _imagenet(classes: int) -> Labels:
 
 
 def read_label_file(file: Path) -> tuple[str, ...]:
-    """Returns the labels of a text file, one a line; blank lines at its end don't count.
+    """Returns the labels of a text file, one per line; blank lines at its end don't count.
 
     Raises:
-        UserError: when it can't be read or holds no labels.
+        UserError: it can't be read, or holds no labels.
     """
     try:
         if file.stat().st_size > _MOST_BYTES:
-            raise UserError(f"{file} is over {_MOST_BYTES // 2**20} MiB: no list of labels.")
-        labels = _lines(file.read_bytes())
+            raise UserError(f"{file} is larger than {_MOST_BYTES // 2**20} MiB: no list of labels.")
+        labels = tuple(map(printable, parse_labels(file.read_bytes())))
     except OSError as error:
-        raise UserError(f"The labels {file} can't be read: {error.strerror}.") from None
+        raise UserError(f"The labels in {file} can't be read: {error.strerror}.") from None
     except UnicodeDecodeError as error:
         raise UserError(
-            f"Expected {file} to be text in UTF-8, a label a line. Byte {error.start} is not."
+            f"Expected {file} to be text in UTF-8, one label per line. Byte {error.start} is not."
         ) from None
     if not labels:
-        raise UserError(f"Expected {file} to hold labels, one a line. It is empty.")
+        raise UserError(f"Expected {file} to hold labels, one per line. It is empty.")
     return labels
-
-
-def _lines(data: bytes) -> tuple[str, ...]:
-    text = data.decode("utf-8-sig").rstrip()
-    # Only line ends: str.splitlines would also split at signs that labels may hold.
-    return tuple(printable(line.strip()) for line in text.split("\n")) if text else ()
-
-
-def _labels_inside(path: Path) -> tuple[str, ...]:
-    """Returns the labels that TFLite's metadata tools append to the file as a zip archive."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            name = next(name for name in archive.namelist() if name.endswith(".txt"))
-            with archive.open(name) as member:
-                return _lines(member.read(_MOST_BYTES))
-    except Exception:  # zipfile raises many types on archives that are damaged or encrypted
-        return ()
 
 
 def _checked(labels: tuple[str, ...], classes: int, source: str, path: Path) -> Labels:
     if len(labels) != classes:
-        background = " The model counts a background class first: is it missing in the list?"
+        background = " The model's first class is the background: is it missing in the list?"
         raise UserError(
             f"{source} has {len(labels)} labels, but {path} gives {classes} scores."
             f"{background if (len(labels), classes) == (1000, 1001) else ''}"

@@ -1,24 +1,25 @@
-"""ONNX files as runtimes, by way of ONNX Runtime."""
+"""ONNX files as runtimes, with ONNX Runtime."""
 
 from pathlib import Path
 
 import numpy as np
 
 from xferlearn.errors import UserError
+from xferlearn.inspection import OutputReport
 from xferlearn.predictors.base import Runtime, one_line
 from xferlearn.predictors.feeding import Feed
 
 
-def open_onnx(path: Path, feed: Feed, output: str) -> Runtime:
-    """Loads an `.onnx` file.
+def open_onnx(path: Path, feed: Feed, output: OutputReport) -> Runtime:
+    """Loads an ONNX file.
 
     Args:
         path: the file.
         feed: its input.
-        output: name of the value that is read.
+        output: what is read, known by its tensor.
 
     Raises:
-        UserError: when ONNX Runtime is not installed, or can't load the file.
+        UserError: ONNX Runtime is not installed, or can't load the file.
     """
     try:
         import onnxruntime
@@ -27,7 +28,7 @@ def open_onnx(path: Path, feed: Feed, output: str) -> Runtime:
             f'{path} is an ONNX file; to run it: pip install "xferlearn[onnx]"'
         ) from None
     options = onnxruntime.SessionOptions()
-    # Errors are raised; what it would print besides is for its developers.
+    # Errors are raised; what it would print as well is for its developers.
     options.log_severity_level = 4
     try:
         session = onnxruntime.InferenceSession(
@@ -37,6 +38,6 @@ def open_onnx(path: Path, feed: Feed, output: str) -> Runtime:
         raise UserError(f"ONNX Runtime can't load {path}: {one_line(error)}") from error
 
     def run(values: np.ndarray) -> np.ndarray:
-        return session.run([output], {feed.tensor: values})[0]
+        return session.run([output.tensor_name], {feed.tensor: values})[0]
 
     return Runtime(feed.batched(run))

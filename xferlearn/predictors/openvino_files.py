@@ -1,4 +1,4 @@
-"""OpenVINO's files as runtimes."""
+"""OpenVINO files as runtimes."""
 
 from pathlib import Path
 
@@ -6,36 +6,37 @@ import numpy as np
 
 from xferlearn.bottlenecks.engines.planning import openvino_installed
 from xferlearn.errors import UserError
+from xferlearn.inspection import OutputReport
 from xferlearn.predictors.base import Runtime, one_line
 from xferlearn.predictors.feeding import Feed
 
 
-def open_openvino(path: Path, feed: Feed, output: int) -> Runtime:
+def open_openvino(path: Path, feed: Feed, output: OutputReport) -> Runtime:
     """Loads an OpenVINO `.xml` with the `.bin` beside it.
 
     Args:
         path: the `.xml`.
         feed: its input.
-        output: index of the output that is read.
+        output: what is read, known by its place.
 
     Raises:
-        UserError: when OpenVINO is not installed, or can't load the file.
+        UserError: OpenVINO is not installed, or can't load the file.
     """
     if not openvino_installed():
         raise UserError(f'{path} is an OpenVINO file; to run it: pip install "xferlearn[openvino]"')
     import openvino
 
     try:
-        # In bfloat16, its default where the processor has it, scores are not the file's own.
+        # In bfloat16, the default on processors that have it, scores would differ from the file's.
         compiled = openvino.Core().compile_model(
             str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
         )
-    except Exception as error:  # all its failures are RuntimeErrors of several lines
+    except Exception as error:  # its errors are RuntimeErrors of several lines
         raise UserError(f"OpenVINO can't load {path}: {one_line(error)}") from error
     request = compiled.create_infer_request()
 
     def run(values: np.ndarray) -> np.ndarray:
         request.infer({feed.tensor: values})
-        return request.get_output_tensor(output).data.copy()
+        return request.get_output_tensor(output.place).data.copy()
 
     return Runtime(feed.batched(run))

@@ -1,4 +1,4 @@
-"""SavedModels as runtimes. Loading one runs what is in it: take it only from whom you trust."""
+"""SavedModels as runtimes. Loading one runs what is in it: load it only if you trust it."""
 
 from pathlib import Path
 from typing import Any
@@ -6,21 +6,21 @@ from typing import Any
 import numpy as np
 
 from xferlearn.errors import UserError
-from xferlearn.inspection.readers.saved_model import find_saved_model
+from xferlearn.inspection import OutputReport, find_saved_model
 from xferlearn.predictors.base import Runtime, one_line
 from xferlearn.predictors.feeding import Feed
 
 
-def open_saved_model(path: Path, feed: Feed, output: str) -> Runtime:
+def open_saved_model(path: Path, feed: Feed, output: OutputReport) -> Runtime:
     """Loads the signature of a SavedModel that has a given input and output.
 
     Args:
         path: the folder, or the saved_model.pb in it.
-        feed: the input, `name` being the signature's word for it.
-        output: the signature's word for what is read.
+        feed: the input, known by its name in the signature.
+        output: what is read, likewise.
 
     Raises:
-        UserError: when there is no such signature, or the variables are missing.
+        UserError: there is no such signature, or the variables are missing.
     """
     import tensorflow as tf
 
@@ -32,22 +32,22 @@ def open_saved_model(path: Path, feed: Feed, output: str) -> Runtime:
         raise UserError(
             f"TensorFlow can't load the SavedModel {folder}: {one_line(error)}"
         ) from error
-    call = _signature(loaded.signatures, feed.name, output)
+    call = _signature(loaded.signatures, feed.name, output.name)
     if call is None:
         raise UserError(
-            f"{folder} has no signature from `{feed.name}` to `{output}`, which `label` needs."
+            f"{folder} has no signature from `{feed.name}` to `{output.name}`, which `label` needs."
         )
-    # TensorFlow frees a loaded model's variables with the model, also those its calls use.
+    # TensorFlow frees a loaded model's variables with the model, even those that its calls use.
     call.keep = loaded
 
     def run(values: np.ndarray) -> np.ndarray:
-        return call(**{feed.name: tf.convert_to_tensor(values)})[output].numpy()
+        return call(**{feed.name: tf.convert_to_tensor(values)})[output.name].numpy()
 
     return Runtime(feed.batched(run))
 
 
 def _signature(signatures: Any, name: str, output: str) -> Any:
-    # The order in which the report, too, looks at them.
+    # In the order of the report.
     preferred = [key for key in ("serving_default", "serve") if key in signatures]
     for key in [*preferred, *signatures]:
         call = signatures[key]

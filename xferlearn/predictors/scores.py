@@ -1,4 +1,4 @@
-"""What a model answers -> scores, one a class: logits become shares, one value two classes."""
+"""Turns a model's answers into one score per class; logits become probabilities."""
 
 import dataclasses
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from xferlearn.errors import UserError
-from xferlearn.inspection.layers import Graph, constant_names, walk_back
+from xferlearn.inspection import Graph, constant_names, walk_back
 
 Ending = Literal["softmax", "log_softmax", "sigmoid", "logits", "unknown"]
 _ENDINGS: dict[str, Ending] = {
@@ -19,10 +19,10 @@ _ENDINGS: dict[str, Ending] = {
 
 
 def find_ending(graph: Graph, output: str) -> Ending:
-    """Returns what a graph does last, told from its operations.
+    """Returns what a graph does last, as its operations show.
 
     Args:
-        graph: of the model; not of a Keras one, whose layers hold their activations inside.
+        graph: of the model; not of a Keras one, whose layers have their activations inside.
         output: name of the node that is read.
     """
     node = graph.nodes.get(output)
@@ -46,7 +46,7 @@ class ScoreReader:
     """Turns answers into scores.
 
     Attributes:
-        classes: number of scores a photo.
+        classes: number of scores per photo.
         read: float32, [photos, ...], as the model answers, to float32, [photos, classes].
         warnings: what was assumed.
     """
@@ -57,7 +57,7 @@ class ScoreReader:
 
 
 def read_scores(ending: Ending, trial: np.ndarray, name: str) -> ScoreReader:
-    """Decides, from one answer, how all are read.
+    """Decides, by one answer, how all answers are read.
 
     Args:
         ending: what the model does last.
@@ -65,18 +65,18 @@ def read_scores(ending: Ending, trial: np.ndarray, name: str) -> ScoreReader:
         name: of the output, for messages.
 
     Raises:
-        UserError: when there is not one score a class.
+        UserError: there is not one score per class.
     """
     if trial.dtype.kind in "OSU":
         raise UserError(
-            f"Expected one score a class from output `{name}`. Its values are text; choose another"
-            " with --output_layer."
+            f"Expected one score per class from output `{name}`. Its values are text; choose"
+            " another with --output_layer."
         )
     axes = [size for size in trial.shape[1:] if size != 1]
     if trial.ndim < 1 or len(axes) > 1 or 0 in trial.shape:
         shape = ", ".join(["any", *map(str, trial.shape[1:])])
         raise UserError(
-            f"Expected one score a class from output `{name}`. Its values are [{shape}]; choose"
+            f"Expected one score per class from output `{name}`. Its shape is [{shape}]; choose"
             " another with --output_layer."
         )
     classes = axes[0] if axes else 1
@@ -85,15 +85,15 @@ def read_scores(ending: Ending, trial: np.ndarray, name: str) -> ScoreReader:
     if ending == "unknown":
         ending = _guess(trial.reshape(len(trial), classes))
         if ending == "logits":
-            warnings = (f"the values of `{name}` are no shares, so softmax was applied to them.",)
+            warnings = (f"the values of `{name}` are not probabilities, so softmax was applied.",)
     elif ending == "logits" and classes > 1:
-        warnings = (f"the model ends before its softmax, at `{name}`: it was applied here.",)
+        warnings = (f"the model ends before its softmax, at `{name}`; softmax was applied here.",)
     if classes == 1:
         step = _pair_of_logit if ending == "logits" else _pair
-        warnings = ("the model gives one score, that of the second of two classes.",)
+        warnings = ("the model gives one score, which is taken for the second of two classes.",)
     elif ending == "sigmoid":
         step = _same
-        warnings = ("each label has a score of its own (sigmoid); they don't sum to 1.",)
+        warnings = ("each label has a score of its own (sigmoid); the scores don't sum to 1.",)
     else:
         step = {"log_softmax": _powers, "logits": _softmax}.get(ending, _same)
 

@@ -1,4 +1,4 @@
-"""TFLite files as runtimes, by way of LiteRT."""
+"""TFLite files as runtimes, with LiteRT."""
 
 from pathlib import Path
 from typing import Any
@@ -6,21 +6,22 @@ from typing import Any
 import numpy as np
 
 from xferlearn.errors import UserError
+from xferlearn.inspection import OutputReport
 from xferlearn.predictors.base import Runtime, one_line
 from xferlearn.predictors.feeding import Feed
 from xferlearn.system.runtime import captured_stderr, core_count
 
 
-def open_tflite(path: Path, feed: Feed, output: str) -> Runtime:
-    """Loads a `.tflite` file.
+def open_tflite(path: Path, feed: Feed, output: OutputReport) -> Runtime:
+    """Loads a TFLite file.
 
     Args:
         path: the file.
         feed: its input.
-        output: name of the tensor that is read.
+        output: what is read, known by its tensor.
 
     Raises:
-        UserError: when LiteRT is not installed, or can't load the file.
+        UserError: LiteRT is not installed, or can't load the file.
     """
     try:
         from ai_edge_litert.interpreter import Interpreter
@@ -29,7 +30,7 @@ def open_tflite(path: Path, feed: Feed, output: str) -> Runtime:
             f'{path} is a TFLite file; to run it: pip install "xferlearn[tflite]"'
         ) from None
     problem: Exception | None = None
-    # It announces its delegate on stderr, and repeats its errors there.
+    # It reports its delegate on stderr, and repeats its errors there.
     with captured_stderr():
         try:
             interpreter = Interpreter(str(path), num_threads=core_count())
@@ -39,7 +40,7 @@ def open_tflite(path: Path, feed: Feed, output: str) -> Runtime:
     if problem is not None:
         raise UserError(f"LiteRT can't load {path}: {one_line(problem)}") from problem
     source = _named(interpreter.get_input_details(), feed.tensor)["index"]
-    result = _named(interpreter.get_output_details(), output)
+    result = _named(interpreter.get_output_details(), output.tensor_name)
     batch = [feed.batch or 1]
 
     def run(values: np.ndarray) -> np.ndarray:

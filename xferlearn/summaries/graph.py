@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 from tensorboard.compat.proto import summary_pb2, tensor_pb2, tensor_shape_pb2, types_pb2
 from tensorboard.plugins.graph.keras_util import keras_model_to_graph_def
 
-from xferlearn.inspection.readers.keras_config import read_keras_config
-from xferlearn.inspection.writing import build_graph_def
+from xferlearn.inspection import build_graph_def, read_keras_config
 from xferlearn.summaries.events import EventWriter
 
 if TYPE_CHECKING:

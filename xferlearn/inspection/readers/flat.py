@@ -1,6 +1,6 @@
-"""FlatBuffers, read with every offset checked: what TFLite files are made of.
+"""FlatBuffers, which TFLite files are made of, read with every offset checked.
 
-TensorFlow's own interpreter trusts the offsets of the file and can crash on a damaged one.
+TensorFlow's own interpreter trusts the offsets of a file and can crash on a damaged one.
 Source: https://flatbuffers.dev/internals/
 """
 
@@ -27,15 +27,15 @@ class Table:
     budget: Budget
 
     def unpack(self, kind: str, at: int) -> Any:
-        """Returns one little-endian value. Raises MalformedError outside of the buffer."""
+        """Returns one little-endian value. Raises MalformedError outside the buffer."""
         self.budget.spend()
         size = struct.calcsize("<" + kind)
         if at < 0 or at + size > len(self.data):
-            raise MalformedError("it points behind its own end")
+            raise MalformedError("an offset in it points beyond its end")
         return struct.unpack_from("<" + kind, self.data, at)[0]
 
     def place(self, field: int) -> int:
-        """Returns where a field's value is, 0 where the field isn't set."""
+        """Returns the position of a field's value, 0 where the field is not set."""
         table = self.at - self.unpack("i", self.at)
         slot = 4 + 2 * field
         if slot >= self.unpack("H", table):
@@ -61,7 +61,7 @@ class Table:
         start = at + self.unpack("I", at)
         length = self.unpack("I", start)
         if start + 4 + length * size > len(self.data):
-            raise MalformedError(f"it claims a list of {length} items that it doesn't hold")
+            raise MalformedError(f"it claims a list of {length} items, more than it holds")
         return start + 4, length
 
     def numbers(self, field: int, kind: str, most: int = 4096) -> tuple[Any, ...]:

@@ -1,10 +1,27 @@
-"""TF1 frozen graphs: what is fed and what is read, told from the operations alone."""
+"""TensorFlow 1's frozen graphs: inputs and outputs are found among the operations."""
 
 from dataclasses import replace
 
 from xferlearn.inspection.layers import Graph, Node, consumers
-from xferlearn.inspection.readers.graphdef import RawNode, build_graph, read_node
-from xferlearn.inspection.readers.wire import Budget, MalformedError, View, blob, fields, number
+from xferlearn.inspection.metadata import METADATA_NODE, ModelMetadata, parse_metadata
+from xferlearn.inspection.readers.graphdef import (
+    RawNode,
+    attribute,
+    attributes,
+    build_graph,
+    read_node,
+    read_tensor_strings,
+)
+from xferlearn.inspection.readers.wire import (
+    Budget,
+    MalformedError,
+    View,
+    blob,
+    fields,
+    number,
+    operation_limit,
+)
+from xferlearn.inspection.source import ModelSource
 
 _NOT_OUTPUTS = {
     "Assert", "Assign", "AssignVariableOp", "Const", "NoOp", "Placeholder", "SaveV2", "RestoreV2",
@@ -13,16 +30,26 @@ _NOT_OUTPUTS = {
 }  # fmt: skip
 
 
-def node_limit(size: int) -> int:
-    """Returns how many operations a file of `size` bytes may hold: a real one spends over 40."""
-    return min(500_000, 10_000 + size // 40)
+def is_frozen_graph(source: ModelSource) -> bool:
+    """Recognises a GraphDef by its outermost fields."""
+    return (1, False) in source.outer_fields
 
 
-def read_frozen_graph(data: View) -> Graph:
-    """Reads a GraphDef.
+def read_frozen_graph(source: ModelSource) -> Graph:
+    """Reads a frozen graph, and what this package stated in it.
 
     Raises:
-        MalformedError: the bytes are no GraphDef.
+        MalformedError: it is damaged.
+    """
+    graph = read_graph_def(source.data)
+    return replace(graph, metadata=_metadata(source.data) if METADATA_NODE in graph.nodes else None)
+
+
+def read_graph_def(data: View) -> Graph:
+    """Reads the bytes of a GraphDef.
+
+    Raises:
+        MalformedError: they are not a GraphDef.
     """
     budget = Budget(len(data))
     raws: list[RawNode] = []
@@ -30,7 +57,7 @@ def read_frozen_graph(data: View) -> Graph:
     for field, value in fields(data, budget):
         if field == 1:
             raws.append(read_node(blob(value), budget))
-            if len(raws) > node_limit(len(data)):
+            if len(raws) > operation_limit(len(data)):
                 raise MalformedError(f"it claims more than {len(raws) - 1} operations")
         elif field == 4:
             for part, held in fields(blob(value), budget):
@@ -42,10 +69,23 @@ def read_frozen_graph(data: View) -> Graph:
     return replace(with_ends(graph), producer=wrote)
 
 
-def with_ends(graph: Graph) -> Graph:
-    """Adds inputs (placeholders, or what stands behind a JPEG decoder) and outputs.
+def _metadata(data: View) -> ModelMetadata | None:
+    budget = Budget(len(data))
+    for field, value in fields(data, budget):
+        node = read_node(blob(value), budget) if field == 1 else None
+        if node is None or node.name != METADATA_NODE:
+            continue
+        tensor = attribute(attributes(node, budget).get("value"), 8, budget)
+        strings = read_tensor_strings(blob(tensor), budget) if tensor is not None else []
+        if strings:
+            return parse_metadata(bytes(strings[0]))
+    return None
 
-    Outputs are the operations that nobody reads, scores first.
+
+def with_ends(graph: Graph) -> Graph:
+    """Adds inputs (placeholders, or what follows a JPEG decoder) and outputs.
+
+    Outputs are the operations that no other reads, scores first.
     """
     readers = consumers(graph)
     inputs = [
@@ -56,7 +96,7 @@ def with_ends(graph: Graph) -> Graph:
     nodes = dict(graph.nodes)
     fed = set(inputs)
     decoded: list[str] = []
-    # The lab's Inception graph has no placeholder: one feeds `Mul`, or JPEG bytes, by name.
+    # The lab's Inception graph has no placeholder: its users feed `Mul`, or JPEG bytes, by name.
     for decoder in (node for node in graph.nodes.values() if node.role == "decode"):
         pixels = _after_decoder(graph, decoder, readers)
         if pixels is not None:
@@ -82,7 +122,7 @@ def with_ends(graph: Graph) -> Graph:
 
 
 def _after_decoder(graph: Graph, decoder: Node, readers: dict[str, list[str]]) -> Node | None:
-    """Returns the last step of the preprocessing behind a decoder, with the resized shape."""
+    """Returns the last step of the preprocessing that follows a decoder, with its shape."""
     node, size, last = decoder, None, None
     for _ in range(20):
         following = [graph.nodes[name] for name in readers[node.name]]

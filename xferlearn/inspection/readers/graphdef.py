@@ -95,7 +95,7 @@ def read_shape(view: int | View | None, budget: Budget) -> Shape | None:
 
 @dataclass(frozen=True)
 class Constant:
-    """What a TensorProto says; `values` only where they are few."""
+    """Type and shape of a TensorProto, and its values where they are few."""
 
     dtype: str
     shape: Shape
@@ -103,7 +103,7 @@ class Constant:
 
 
 def read_tensor(view: int | View | None, budget: Budget) -> Constant:
-    """Reads a TensorProto's type and shape, and its numbers where they are at most 64."""
+    """Reads a TensorProto's type and shape, and its numbers where there are at most 64."""
     dtype, content = "", None
     shape: Shape = ()
     loose: list[float] = []
@@ -130,7 +130,7 @@ def read_tensor(view: int | View | None, budget: Budget) -> Constant:
 
 
 def build_graph(raws: Iterable[RawNode], budget: Budget) -> Graph:
-    """Turns TensorFlow operations into a `Graph` (inputs and outputs not yet told)."""
+    """Turns TensorFlow operations into a `Graph`, without inputs and outputs."""
     nodes: dict[str, Node] = {}
     values: dict[str, tuple[float, ...]] = {}
     later: list[tuple[str, dict[str, View]]] = []
@@ -151,10 +151,10 @@ _NEEDS_CONSTANTS = {"conv", "depthwise", "dense", "flat", "arithmetic", "resize"
 
 
 def _node(raw: RawNode, held: dict[str, View], budget: Budget) -> tuple[Node, Constant | None]:
-    """Reads what a node says of itself; its shape from `_output_shapes` or `shape`."""
+    """Reads what a node states itself; its shape is in `_output_shapes` or `shape`."""
     shape: Shape | None = None
     shapes = attribute(held.get("_output_shapes"), 1, budget)
-    # The result of a variable is a handle: its own shape is of interest.
+    # The result of a variable is a handle; the shape of interest is the variable's own.
     if shapes is not None and not (role_of(raw.op) == "constant" and "shape" in held):
         first = next((v for field, v in fields(blob(shapes), budget) if field == 7), None)
         shape = read_shape(first, budget)
@@ -168,7 +168,7 @@ def _node(raw: RawNode, held: dict[str, View], budget: Budget) -> tuple[Node, Co
     if raw.op == "Const":
         constant = read_tensor(attribute(held.get("value"), 8, budget), budget)
         shape, dtype = constant.shape, constant.dtype or dtype
-    # A lone number is a setting (an epsilon, a dropout rate), not a weight.
+    # A single number is a setting (an epsilon, a dropout rate), not a weight.
     if role == "constant" and shape and dtype in _WEIGHTS:
         elements = prod(size or 0 for size in shape)
     steps = [_numbers(held.get(key), budget) for key in ("_scale", "_offset")]
@@ -182,7 +182,7 @@ def _node(raw: RawNode, held: dict[str, View], budget: Budget) -> tuple[Node, Co
 
 
 def _numbers(view: View | None, budget: Budget) -> tuple[float, ...]:
-    """Returns the floats of an attribute that `writing` adds to layers such as Rescaling."""
+    """Returns the floats of an attribute that `writing` adds to layers, e.g. to Rescaling."""
     if view is None:
         return ()
     found: list[float] = []
@@ -199,7 +199,7 @@ def _with_constants(
     held: dict[str, View],
     budget: Budget,
 ) -> Node:
-    """Adds what a node's constant inputs tell: channels of weights, factors, sizes."""
+    """Adds what a node's constant inputs determine: channels of weights, factors, sizes."""
     sources = [_behind(name, nodes) for name in node.inputs]
     if node.role in ("conv", "depthwise", "dense"):
         return _with_channels(node, nodes, sources, held, budget)
@@ -222,7 +222,7 @@ def _with_channels(
     held: dict[str, View],
     budget: Budget,
 ) -> Node:
-    """Adds output and input channels: from the weights, or from what `writing` stated."""
+    """Adds output and input channels, from the weights or as `writing` stated them."""
     if "_units" in held:
         units, fan_in = (attribute(held.get(key), 3, budget) for key in ("_units", "_fan_in"))
         grouped = bool(attribute(held.get("_depthwise"), 5, budget))
@@ -234,7 +234,7 @@ def _with_channels(
         )
     kernel = next((s.shape for s in sources[1:] if s and s.role == "constant" and s.shape), None)
     if kernel is None or len(kernel) < 2:
-        # Layer graphs of TensorBoard have no weights, but shapes.
+        # TensorBoard's graphs of layers have shapes and no weights.
         source = nodes.get(node.inputs[0]) if node.inputs else None
         fan = source.shape[-1] if source and source.shape else None
         return replace(node, units=node.shape[-1] if node.shape else None, fan_in=fan)
@@ -247,7 +247,7 @@ def _with_channels(
 
 
 def _behind(name: str, nodes: dict[str, Node]) -> Node | None:
-    """Follows a weight through the Identity and ReadVariableOp that stand before it."""
+    """Returns the weight behind the Identity and ReadVariableOp operations that read it."""
     node = nodes.get(name)
     for _ in range(8):
         if node is None or node.role != "same" or not node.inputs:

@@ -1,4 +1,4 @@
-"""Keras model configurations (JSON): layers, connections and shapes, with nothing deserialised."""
+"""Keras model configurations (JSON): layers, connections and shapes; nothing is deserialised."""
 
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,7 @@ from xferlearn.inspection.layers import Affine, Graph, Node, Shape, role_of
 from xferlearn.inspection.readers.wire import MalformedError
 
 _MODELS = {"Functional", "Model", "Sequential"}
-# Loading these runs code that the file carries.
+# Loading these runs code that is in the file.
 _UNSAFE = {"Lambda", "__lambda__", "TFSMLayer"}
 _DEEPEST = 24
 _MOST_LAYERS = 50_000
@@ -27,7 +27,7 @@ def read_keras_config(config: Mapping[str, Any]) -> Graph:
         One node per layer; nested models are unfolded as name scopes.
 
     Raises:
-        MalformedError: it is no model configuration.
+        MalformedError: it is not a model's configuration.
     """
     name = config.get("class_name") if isinstance(config, Mapping) else None
     if not isinstance(name, str) or not isinstance(config.get("config"), (dict, list)):
@@ -36,28 +36,37 @@ def read_keras_config(config: Mapping[str, Any]) -> Graph:
     reader = _Reader()
     if not is_model(config):
         warning = (
-            f"The model is of the Python class {name!r}: its layers are not listed in the file."
+            f"The model is of the Python class {name!r}, and the file does not list its layers."
         )
         return Graph({}, unsafe_layers=unsafe, warnings=(warning,))
     ends = reader.expand(config, "", (), 0)
     inputs = tuple(node.name for node in reader.nodes.values() if node.role == "input")
     warnings = tuple(
-        f"Layer {layer!r} is of the custom class {kind!r}: loading needs that class's code."
+        f"Layer {layer!r} is of the custom class {kind!r}; loading it needs the code of that class."
         for layer, kind in reader.custom.items()
     )
     nodes = {node.name: reader.finished(node) for node in reader.nodes.values()}
-    return Graph(nodes, inputs, ends, unsafe_layers=unsafe, warnings=warnings[:8])
+    places = {name: place for place, name in reversed(list(enumerate(ends)))}
+    return Graph(
+        nodes,
+        inputs,
+        tuple(dict.fromkeys(ends)),
+        output_names=_output_names(config["config"], ends),
+        output_places=places,
+        unsafe_layers=unsafe,
+        warnings=warnings[:8],
+    )
 
 
 def is_model(layer: Mapping[str, Any]) -> bool:
-    """Tells whether a layer's configuration lists layers of its own."""
+    """Returns whether a layer's configuration lists layers of its own."""
     inner = layer.get("config")
     listed = isinstance(inner, list) or (isinstance(inner, dict) and "layers" in inner)
     return listed and layer.get("class_name") in _MODELS
 
 
 def _unsafe_layers(config: Any) -> Iterator[str]:
-    """Yields the names of all layers that carry code, at any depth, without recursion."""
+    """Yields the names of all layers with code in them, at any depth, without recursion."""
     queue = [config]
     while queue:
         value = queue.pop()
@@ -94,7 +103,7 @@ def _shape(value: Any) -> Shape | None:
 
 
 def _whole(value: Any) -> int | None:
-    """Returns a size that other formats can state too, None for whatever else stands there."""
+    """Returns a size that other formats can state too, None for any other value."""
     fits = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
     return value if fits else None
 
@@ -110,13 +119,13 @@ class _Reader:
     nodes: dict[str, Node] = field(default_factory=dict)
     shapes: dict[str, Shape] = field(default_factory=dict)
     custom: dict[str, str] = field(default_factory=dict)
-    # Ends of nested models and the tensors that stand for their inputs.
+    # The outputs of nested models, and the layers that feed their inputs.
     same: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def expand(
         self, model: Mapping[str, Any], scope: str, fed: tuple[str, ...], depth: int
     ) -> tuple[str, ...]:
-        """Adds a model's layers; returns the names of the nodes that give its outputs."""
+        """Adds a model's layers; returns the names of the nodes that give its outputs, in order."""
         if depth > _DEEPEST:
             raise MalformedError(f"its models are nested more than {_DEEPEST} deep")
         inner = model["config"]
@@ -147,9 +156,14 @@ class _Reader:
             if len(self.nodes) > _MOST_LAYERS:
                 raise MalformedError(f"it claims more than {_MOST_LAYERS} layers")
         if chain or not isinstance(inner, dict):
-            return tuple(dict.fromkeys(end for name in previous for end in self.resolve(name)))
-        ends = [scope + name for name in _histories(inner.get("output_layers"))]
-        return tuple(dict.fromkeys(end for name in ends for end in self.resolve(name)))
+            return tuple(end for name in previous for end in self.resolve(name))
+        outputs = [(scope + name, place) for _, name, place in _outputs(inner.get("output_layers"))]
+        return tuple(end for name, place in outputs for end in self.result(name, place))
+
+    def result(self, name: str, place: int) -> tuple[str, ...]:
+        """Returns the node that gives one of the results of a layer or nested model."""
+        ends = self.resolve(name)
+        return ends[place : place + 1] or ends[:1]
 
     def implied_input(self, model: Mapping[str, Any], first: Mapping[str, Any]) -> str:
         settings = first.get("config") or {}
@@ -169,7 +183,7 @@ class _Reader:
     def inbound(
         self, layer: Mapping[str, Any], scope: str
     ) -> tuple[tuple[str, ...], tuple[Any, ...]]:
-        """Returns the layers a layer reads, and its first call's operands as numbers or None."""
+        """Returns the layers that a layer reads, and its first call's operands (numbers, None)."""
         calls = layer.get("inbound_nodes") or []
         call = calls[0] if calls else []
         found: list[str] = []
@@ -201,7 +215,7 @@ class _Reader:
                 break
             one = names.pop()
             if one in self.same:
-                names.extend(source for source in self.same[one] if source != one)
+                names.extend(source for source in reversed(self.same[one]) if source != one)
             else:
                 ends.append(one)
         return tuple(ends)
@@ -243,7 +257,7 @@ class _Reader:
         )
 
     def finished(self, node: Node) -> Node:
-        """Adds the shape, which a layer's readers know, and the channels it reads."""
+        """Adds the shape, which the layers that read this one state, and the channels it reads."""
         shape = self.shapes.get(node.name, node.shape)
         before = [self.shapes.get(name, self.nodes[name].shape) for name in node.inputs
                   if name in self.nodes]  # fmt: skip
@@ -270,7 +284,7 @@ def _affine(kind: str, settings: Mapping[str, Any], operands: tuple[Any, ...]) -
             stds = [value**0.5 for value in variance]
             offset = tuple(-value / std for value, std in zip(mean, stds, strict=True))
             return Affine(tuple(1 / std for std in stds), offset)
-        # An adapted layer keeps its mean among the weights.
+        # An adapted layer has its mean among the weights.
         return None
     return affine_of(kind.replace("truediv", "TrueDivide"), operands)
 
@@ -288,12 +302,30 @@ def _tensors(value: Any) -> Iterator[Mapping[str, Any]]:
             queue.extend(one)
 
 
-def _histories(value: Any) -> list[str]:
-    """Returns layer names of ["name", 0, 0] or of a list or dict of such."""
-    if isinstance(value, dict):
-        value = list(value.values())
-    if not isinstance(value, list) or not value:
-        return []
-    if isinstance(value[0], str):
-        return [value[0]]
-    return [item[0] for item in value if isinstance(item, list) and item]
+def _outputs(value: Any, path: str = "") -> Iterator[tuple[str, str, int]]:
+    """Yields the outputs of a model in Keras' own order, in which dictionaries are sorted by key.
+
+    Args:
+        value: ["layer", 0, place of the result], or lists or dictionaries of such.
+        path: keys that lead to it.
+
+    Yields:
+        Its keys, "" for none; name of the layer; place of the result among those of the layer.
+    """
+    if isinstance(value, list) and value and isinstance(value[0], str):
+        yield path, value[0], _whole(value[2]) or 0 if len(value) > 2 else 0
+    elif isinstance(value, dict):
+        for key in sorted(value):
+            yield from _outputs(value[key], f"{path}/{key}" if path else key)
+    elif isinstance(value, list):
+        for place, one in enumerate(value):
+            yield from _outputs(one, f"{path}/{place}" if path else "")
+
+
+def _output_names(model: Any, ends: tuple[str, ...]) -> dict[str, str]:
+    """Returns the keys of outputs that are a dictionary, by the node that gives each."""
+    outputs = _outputs(model.get("output_layers")) if isinstance(model, dict) else ()
+    keys = [key for key, _, _ in outputs]
+    # Not where a layer is missing, so that no output is taken for another.
+    named = zip(ends, keys, strict=True) if len(ends) == len(keys) else ()
+    return {end: key for end, key in reversed(list(named)) if key}

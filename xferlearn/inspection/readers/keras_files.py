@@ -1,78 +1,117 @@
-"""Keras files: `.keras` archives and `.h5`, told from their configuration only."""
+"""Keras files, `.keras` and `.h5`: what their configuration states; no layer is built."""
 
 import json
 import zipfile
 from dataclasses import replace
 from math import prod
-from pathlib import Path
 from typing import Any
 
 from xferlearn.inspection.layers import Graph, Node
-from xferlearn.inspection.readers.hdf5_files import (
+from xferlearn.inspection.readers.hdf5 import (
     MOST_JSON_BYTES,
+    SIGNATURE,
     HDF5Content,
     HDF5Error,
     read_hdf5,
 )
 from xferlearn.inspection.readers.keras_config import read_keras_config
 from xferlearn.inspection.readers.wire import MalformedError
+from xferlearn.inspection.source import ModelSource
 
+_MODEL = "model_config"
+_WEIGHTS = "model.weights.h5"
 _NO_WEIGHTS = ("optimizer", "_optimizer", "optimizer_weights", "metrics", "loss", "seed_generator")
 
 
-def read_keras_archive(path: Path) -> Graph:
+def is_keras(source: ModelSource) -> bool:
+    """Recognises a `.keras` file, which is a zip archive."""
+    return source.head.startswith(b"PK\x03\x04")
+
+
+def is_keras_h5(source: ModelSource) -> bool:
+    """Recognises an HDF5 file that holds a model."""
+    return _is_hdf5(source) and _MODEL in source.hdf5.attributes
+
+
+def is_keras_weights(source: ModelSource) -> bool:
+    """Recognises an HDF5 file that holds weights without a model."""
+    return _is_hdf5(source) and _MODEL not in source.hdf5.attributes
+
+
+def _is_hdf5(source: ModelSource) -> bool:
+    return SIGNATURE in (source.head[:8], source.head[512:520])
+
+
+def read_keras(source: ModelSource) -> Graph:
     """Reads a `.keras` file.
 
     Raises:
-        MalformedError: it is no Keras archive, or its configuration is over 16 MiB.
+        MalformedError: it is not a Keras archive, or its configuration is larger than 16 MiB.
     """
-    with zipfile.ZipFile(path) as archive:
+    with zipfile.ZipFile(source.path) as archive:
         names = set(archive.namelist())
         if "config.json" not in names:
-            raise MalformedError("it is a zip archive without config.json, so no .keras file")
+            raise MalformedError("it is a zip archive without config.json, not a .keras file")
         graph = read_keras_config(read_json_member(archive, "config.json"))
         wrote = read_json_member(archive, "metadata.json") if "metadata.json" in names else {}
-        weights = "model.weights.h5"
-        stored = weights in names and archive.getinfo(weights).compress_type == zipfile.ZIP_STORED
+        stored = _WEIGHTS in names and archive.getinfo(_WEIGHTS).compress_type == zipfile.ZIP_STORED
     version = wrote.get("keras_version") if isinstance(wrote, dict) else None
     graph = replace(graph, producer=f"Keras {str(version)[:40]}" if version else "Keras")
     if not stored:
-        return graph
+        # Keras also writes them in other forms, whose names start the same.
+        missing = not any(name.startswith("model.weights") for name in names)
+        return _with_parameters(graph, 0) if missing else graph
     try:
-        content = read_hdf5(path, weights)
+        content = read_hdf5(source.path, _WEIGHTS)
     except HDF5Error as error:
         return replace(graph, warnings=(*graph.warnings, f"Its weights can't be read: {error}."))
-    return replace(graph, parameters=count_parameters(content))
+    return _with_parameters(graph, _count_parameters(content))
 
 
 def read_json_member(archive: zipfile.ZipFile, name: str) -> Any:
-    """Reads one JSON member, at most 16 MiB of it, however well it was compressed."""
+    """Reads one JSON member of an archive, of at most 16 MiB however well it was compressed."""
     with archive.open(name) as member:
         text = member.read(MOST_JSON_BYTES + 1)
     if len(text) > MOST_JSON_BYTES:
-        raise MalformedError(f"its {name} is over {MOST_JSON_BYTES // 2**20} MiB")
+        raise MalformedError(f"its {name} is larger than {MOST_JSON_BYTES // 2**20} MiB")
     return json.loads(text)
 
 
-def read_keras_hdf5(path: Path) -> Graph:
-    """Reads a `.h5` file: a whole model, or weights alone (then there are no connections).
+def read_keras_h5(source: ModelSource) -> Graph:
+    """Reads the model of an HDF5 file.
 
     Raises:
-        HDF5Error: it can't be read as HDF5.
-        MalformedError: it is HDF5 with neither a Keras model nor weights.
+        MalformedError: its configuration is damaged.
     """
-    content = read_hdf5(path)
+    return _with_facts(read_keras_config(json.loads(source.hdf5.attributes[_MODEL])), source.hdf5)
+
+
+def read_keras_weights(source: ModelSource) -> Graph:
+    """Reads the weights of an HDF5 file, as layers without connections.
+
+    Raises:
+        MalformedError: it holds no weights either.
+    """
+    return _with_facts(_weights_alone(source.hdf5), source.hdf5)
+
+
+def _with_facts(graph: Graph, content: HDF5Content) -> Graph:
     version = content.attributes.get("keras_version", "")[:40]
-    parameters = count_parameters(content)
-    if "model_config" in content.attributes:
-        graph = read_keras_config(json.loads(content.attributes["model_config"]))
-    else:
-        graph = _weights_alone(content)
-    return replace(graph, producer=f"Keras {version}".strip(), parameters=parameters)
+    graph = replace(graph, producer=f"Keras {version}".strip())
+    return _with_parameters(graph, _count_parameters(content))
 
 
-def count_parameters(content: HDF5Content) -> int:
-    """Returns the number of floating-point weights, those of the optimiser excluded."""
+def _with_parameters(graph: Graph, count: int) -> Graph:
+    """Adds the number of weights, and a warning where layers have none that should."""
+    warnings = graph.warnings
+    if not count and any(node.units for node in graph.nodes.values()):
+        warning = "The file holds no weights, e.g. because the model was saved before it was built."
+        warnings = (*warnings, warning)
+    return replace(graph, parameters=count, warnings=warnings)
+
+
+def _count_parameters(content: HDF5Content) -> int:
+    """Returns the number of floating-point weights, without those of the optimiser."""
     return sum(
         prod(shape)
         for name, shape, dtype in content.data_sets
@@ -82,7 +121,7 @@ def count_parameters(content: HDF5Content) -> int:
 
 def _weights_alone(content: HDF5Content) -> Graph:
     if not content.data_sets:
-        raise MalformedError("it is HDF5 with neither a Keras model nor weights in it")
+        raise MalformedError("it is an HDF5 file with neither a Keras model nor weights")
     nodes: dict[str, Node] = {}
     for name, shape, dtype in content.data_sets:
         parts = [part for part in name.split("/") if part not in ("vars", "layers")]
@@ -98,7 +137,7 @@ def _weights_alone(content: HDF5Content) -> Graph:
             node = replace(node, op="Dense", role="dense", units=shape[-1], fan_in=shape[0])
         nodes[layer] = replace(node, elements=node.elements + prod(shape))
     warning = (
-        "Weights only: the file has no architecture, so no inputs, outputs or connections. Build"
-        " the same network and use its load_weights()."
+        "The file holds weights without an architecture: no inputs, outputs or connections. Build"
+        " the same network and call its load_weights()."
     )
     return Graph(nodes, warnings=(warning,))

@@ -1,4 +1,4 @@
-"""ONNX files: graph, initialisers by shape only, and small constants; nothing is loaded or run.
+"""ONNX files: the graph, the shapes of its initialisers, and small constants.
 
 Field numbers: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
 """
@@ -9,18 +9,21 @@ from math import prod
 
 from xferlearn.inspection.arithmetic import affine_of
 from xferlearn.inspection.layers import Graph, Node, Shape, role_of
-from xferlearn.inspection.readers.frozen_graph import node_limit
+from xferlearn.inspection.metadata import METADATA_KEY, ModelMetadata, parse_metadata
 from xferlearn.inspection.readers.wire import (
     Budget,
     MalformedError,
     View,
     blob,
+    entry,
     fields,
     floats,
     integers,
     number,
+    operation_limit,
     text,
 )
+from xferlearn.inspection.source import ModelSource
 
 _DTYPES = {
     1: "float32", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 7: "int64",
@@ -51,24 +54,34 @@ class _Operation:
     constant: _Tensor | None = None
 
 
-def read_onnx(data: View) -> Graph:
-    """Reads a `.onnx` file.
+def is_onnx(source: ModelSource) -> bool:
+    """Recognises an ONNX file by its outermost fields."""
+    return {(1, True), (7, False)} <= source.outer_fields
+
+
+def read_onnx(source: ModelSource) -> Graph:
+    """Reads an ONNX file, and what this package stated in it.
 
     Raises:
-        MalformedError: the bytes are no ONNX model.
+        MalformedError: it is damaged.
     """
-    budget = Budget(len(data))
+    budget = Budget(len(source.data))
     wrote, version, graph = "", "", None
-    for part, value in fields(data, budget):
+    metadata: ModelMetadata | None = None
+    for part, value in fields(source.data, budget):
         if part == 2:
             wrote = text(value, 100)
         elif part == 3:
             version = text(value, 100)
         elif part == 7:
             graph = blob(value)
+        elif part == 14 and metadata is None:
+            key, held = entry(value, budget)
+            metadata = parse_metadata(bytes(held)) if key == METADATA_KEY else None
     if graph is None:
         raise MalformedError("it holds no graph")
-    return replace(_read_graph(graph, budget, len(data)), producer=f"{wrote} {version}".strip())
+    read = _read_graph(graph, budget, len(source.data))
+    return replace(read, producer=f"{wrote} {version}".strip(), metadata=metadata)
 
 
 def _read_graph(view: View, budget: Budget, size: int) -> Graph:
@@ -80,7 +93,7 @@ def _read_graph(view: View, budget: Budget, size: int) -> Graph:
     for part, value in fields(view, budget):
         if part == 1:
             operations.append(_read_operation(blob(value), budget))
-            if len(operations) > node_limit(size):
+            if len(operations) > operation_limit(size):
                 raise MalformedError(f"it claims more than {len(operations) - 1} operations")
         elif part == 5:
             tensor = _read_tensor(blob(value), budget)
@@ -103,7 +116,7 @@ def _read_graph(view: View, budget: Budget, size: int) -> Graph:
         counts = tensor.dtype in _WEIGHTS and tensor.shape
         elements = prod(size or 0 for size in tensor.shape) if counts else 0
         nodes[name] = Node(name, "", (), tensor.shape, tensor.dtype, "constant", elements=elements)
-    # A node goes by its first result's name, as ONNX lets nodes have none.
+    # A node is called by the name of its first result, as ONNX nodes may have no name.
     made = {result: one.outputs[0] for one in operations if one.outputs for result in one.outputs}
     for operation in operations:
         if operation.outputs and operation.constant is None:
@@ -139,7 +152,7 @@ def _node(
         return replace(node, units=sides[1], fan_in=sides[0])
     if role == "arithmetic":
         held = [tensors.get(source) for source in operation.inputs]
-        # A large constant's values aren't read; () keeps it from passing for data.
+        # A large constant's values are not read; with () it is not taken for data.
         operands = [None if one is None else one.values or () for one in held]
         return replace(node, affine=affine_of(operation.op, operands))
     if role == "flat" and kernel is not None and kernel.values and shape is None:

@@ -1,4 +1,4 @@
-"""OpenVINO's files: the network from the `.xml`, small constants from the `.bin` beside it.
+"""OpenVINO files: the network from the `.xml`, small constants from the `.bin` beside it.
 
 Source: https://docs.openvino.ai, "Intermediate Representation format"
 """
@@ -6,17 +6,15 @@ Source: https://docs.openvino.ai, "Intermediate Representation format"
 import io
 import itertools
 import struct
+from dataclasses import replace
 from math import prod
-from pathlib import Path
 from xml.etree import ElementTree
 
 from xferlearn.inspection.arithmetic import affine_of
-from xferlearn.inspection.embedded import KEY
 from xferlearn.inspection.layers import Graph, Node, Shape, role_of
-from xferlearn.inspection.model_folder import ModelMetadata, parse_metadata
-from xferlearn.inspection.opening import open_view
-from xferlearn.inspection.readers.frozen_graph import node_limit
-from xferlearn.inspection.readers.wire import MalformedError, View
+from xferlearn.inspection.metadata import METADATA_KEY, parse_metadata
+from xferlearn.inspection.readers.wire import MalformedError, View, operation_limit
+from xferlearn.inspection.source import ModelSource, open_view
 
 _DTYPES = {
     "f32": "float32", "f16": "float16", "bf16": "bfloat16", "f64": "float64", "i64": "int64",
@@ -31,38 +29,39 @@ _MOST_BYTES = 64 * 2**20
 _MOST_ELEMENTS = 1_000_000
 
 
-def is_openvino(head: bytes) -> bool:
-    """Tells an OpenVINO network from other XML by its first bytes."""
+def is_openvino(source: ModelSource) -> bool:
+    """Recognises an OpenVINO network by its first bytes."""
+    head = source.head
     return head.lstrip().startswith((b"<?xml", b"<net ")) and b"<net " in head
 
 
-def read_openvino(path: Path) -> tuple[Graph, ModelMetadata | None]:
-    """Reads an OpenVINO `.xml`, and what `export` stated in it.
+def read_openvino(source: ModelSource) -> Graph:
+    """Reads an OpenVINO `.xml`, and what this package stated in it.
 
     Raises:
-        MalformedError: the file is no network.
+        MalformedError: it is damaged.
         OSError: it can't be read.
     """
-    if path.stat().st_size > _MOST_BYTES:
-        raise MalformedError("its XML is over 64 MiB")
-    data = path.read_bytes()
+    if source.size > _MOST_BYTES:
+        raise MalformedError(f"its XML is larger than {_MOST_BYTES // 2**20} MiB")
+    data = source.path.read_bytes()
     if b"<!" in data:
-        # Entities can blow a kilobyte up to gigabytes, and OpenVINO writes none.
+        # Entities can expand a kilobyte to gigabytes, and OpenVINO writes none.
         raise MalformedError("it declares XML entities or a document type")
     try:
         net = _parse(data)
     except ElementTree.ParseError as error:
         raise MalformedError(f"its XML is broken ({error})") from None
-    weights = path.with_suffix(".bin")
+    weights = source.path.with_suffix(".bin")
     has_weights = weights.is_file() and weights.stat().st_size > 0
     graph = _read_net(net, open_view(weights) if has_weights else memoryview(b""), len(data))
-    stated = net.find(f"rt_info/{KEY}")
+    stated = net.find(f"rt_info/{METADATA_KEY}")
     text = stated.get("value") if stated is not None else None
-    return graph, parse_metadata(text.encode()) if text else None
+    return replace(graph, metadata=parse_metadata(text.encode())) if text else graph
 
 
 def _parse(data: bytes) -> ElementTree.Element:
-    """Returns the root; a tree takes a hundred bytes for each element, of which the file has 4."""
+    """Returns the root; a tree takes 100 bytes per element, for which a file needs only 4."""
     started = ElementTree.iterparse(io.BytesIO(data), events=("start",))
     _, root = next(started)
     if sum(1 for _ in itertools.islice(started, _MOST_ELEMENTS)) == _MOST_ELEMENTS:
@@ -72,7 +71,7 @@ def _parse(data: bytes) -> ElementTree.Element:
 
 def _read_net(net: ElementTree.Element, weights: View, size: int) -> Graph:
     layers = net.findall("layers/layer")
-    if len(layers) > node_limit(size):
+    if len(layers) > operation_limit(size):
         raise MalformedError(f"it claims {len(layers)} operations")
     names = {layer.get("id", ""): layer.get("name", "") or layer.get("id", "") for layer in layers}
     sources: dict[str, list[tuple[int, str]]] = {}
@@ -133,7 +132,7 @@ def _node(
         units, fan_in = (kernel[-2], kernel[-1]) if transposed else (kernel[-1], kernel[-2])
     elif role == "arithmetic":
         held = (nodes.get(source) for source in sources)
-        # A large constant's values aren't read; () keeps it from passing for data.
+        # A large constant's values are not read; with () it is not taken for data.
         constant = [None if n is None or n.role != "constant" else n.name for n in held]
         affine = affine_of(op, [None if one is None else values.get(one, ()) for one in constant])
     counts = role == "constant" and bool(shape) and dtype in _WEIGHTS

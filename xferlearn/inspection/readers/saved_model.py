@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from xferlearn.inspection.layers import Graph, Shape, reachable
-from xferlearn.inspection.readers.frozen_graph import node_limit, with_ends
+from xferlearn.inspection.metadata import METADATA_ASSET, read_metadata
+from xferlearn.inspection.readers.frozen_graph import with_ends
 from xferlearn.inspection.readers.graphdef import (
     DTYPES,
     RawNode,
@@ -27,8 +28,10 @@ from xferlearn.inspection.readers.wire import (
     entry,
     fields,
     number,
+    operation_limit,
     text,
 )
+from xferlearn.inspection.source import ModelSource, open_view
 
 _CALLS = {"PartitionedCall", "StatefulPartitionedCall"}
 _CALL_NAMES = re.compile(r"^((Stateful)?PartitionedCall(_\d+)?/)+")
@@ -47,7 +50,7 @@ class Tensor:
 
 @dataclass
 class MetaGraph:
-    """The parts of a MetaGraphDef that say what the model is."""
+    """The parts of a MetaGraphDef that describe the model."""
 
     nodes: list[RawNode] = field(default_factory=list)
     functions: dict[str, View] = field(default_factory=dict)
@@ -56,9 +59,9 @@ class MetaGraph:
 
 
 def find_saved_model(folder: Path) -> Path | None:
-    """Returns the saved_model.pb of a folder, or of its newest version as TensorFlow Serving has.
+    """Returns the saved_model.pb of a folder, or of its newest version, as TensorFlow Serving does.
 
-    None where there is neither; a version's folder is named by a number.
+    The folder of a version has a number as its name. None where there is neither.
     """
     versions = [one for one in folder.glob("[0-9]*") if one.name.isdecimal()]
     folders = [folder, *sorted(versions, key=lambda one: int(one.name), reverse=True)]
@@ -66,28 +69,44 @@ def find_saved_model(folder: Path) -> Path | None:
     return next((file for file in files if file.is_file()), None)
 
 
-def read_saved_model(data: View) -> Graph:
-    """Reads a saved_model.pb.
+def is_saved_model(source: ModelSource) -> bool:
+    """Recognises a SavedModel's folder, or its saved_model.pb by the outermost fields."""
+    if source.is_folder:
+        return find_saved_model(source.path) is not None
+    return (2, False) in source.outer_fields
+
+
+def read_saved_model(source: ModelSource) -> Graph:
+    """Reads a SavedModel, and what this package stated beside it.
 
     Raises:
-        MalformedError: the bytes are no SavedModel.
+        MalformedError: it is damaged.
     """
+    file = find_saved_model(source.path) if source.is_folder else source.path
+    if file is None:
+        raise MalformedError("it has no saved_model.pb")
+    graph = _read_file(open_view(file) if source.is_folder else source.data)
+    stated = file.parent / METADATA_ASSET
+    return replace(graph, metadata=read_metadata(stated)) if stated.is_file() else graph
+
+
+def _read_file(data: View) -> Graph:
     budget = Budget(len(data))
     found = next((blob(value) for number, value in fields(data, budget) if number == 2), None)
     if found is None:
         raise MalformedError("it holds no graph")
-    meta = _read_meta_graph(found, budget, node_limit(len(data)))
+    meta = _read_meta_graph(found, budget, operation_limit(len(data)))
     named = [name for name in meta.signatures if not name.startswith("__")]
     preferred = [name for name in ("serving_default", "serve") if name in named]
-    nodes = _unfold(meta, budget, node_limit(len(data)))
+    nodes = _unfold(meta, budget, operation_limit(len(data)))
     graph = replace(build_graph(nodes, budget), producer=meta.version)
     if not named:
-        warning = "The SavedModel has no signature: inputs and outputs are told from its graph."
+        warning = "The SavedModel has no signature: inputs and outputs are found in its graph."
         return replace(with_ends(graph), warnings=(warning,))
     chosen = (preferred or named)[0]
     graph = _without_call_names(_with_signature(graph, meta.signatures[chosen], budget))
     others = ", ".join(name for name in named if name != chosen)
-    warning = f"Signature {chosen!r} is shown; there is also {others}." if others else ""
+    warning = f"Signature {chosen!r} is shown; the model also has {others}." if others else ""
     return replace(graph, warnings=(warning,) if warning else ())
 
 
@@ -124,7 +143,7 @@ def _read_library(view: View, budget: Budget) -> dict[str, View]:
 
 
 def _with_signature(graph: Graph, signature: View, budget: Budget) -> Graph:
-    """Adds a signature's inputs and outputs, with the names a caller uses."""
+    """Adds a signature's inputs and outputs, with the names that a caller uses."""
     sides: dict[int, dict[str, Tensor]] = {1: {}, 2: {}}
     for part, value in fields(signature, budget):
         if part in sides:
@@ -133,7 +152,7 @@ def _with_signature(graph: Graph, signature: View, budget: Budget) -> Graph:
     nodes = dict(graph.nodes)
     ends: dict[int, dict[str, str]] = {1: {}, 2: {}}
     for part, tensors in sides.items():
-        # Labels are an output too, but scores are what a reader looks for.
+        # Labels are an output too, but scores are what is looked for.
         for key, tensor in sorted(tensors.items(), key=lambda item: item[1].dtype == "string"):
             # An unfolded call is known by the tensor that the signature names, index included.
             base = tensor.name.partition(":")[0]
@@ -166,7 +185,7 @@ def _read_tensor_info(view: View, budget: Budget) -> Tensor:
 
 
 def _without_call_names(graph: Graph) -> Graph:
-    """Keeps what the outputs depend on, without the names of the calls that lead there."""
+    """Keeps what the outputs depend on, and drops the names of the calls that lead there."""
     needed = reachable(graph, (*graph.outputs, *graph.inputs))
     short: dict[str, str] = {}
     taken = set(needed)
@@ -192,7 +211,7 @@ def _without_call_names(graph: Graph) -> Graph:
 
 
 class _Unfolder:
-    """Replaces calls by the bodies of the functions they call, names as scopes."""
+    """Replaces calls with the bodies of the functions that they call, with names as scopes."""
 
     def __init__(self, meta: MetaGraph, budget: Budget, most: int) -> None:
         self.meta, self.budget, self.most = meta, budget, most
@@ -268,7 +287,7 @@ def _read_pair(view: View, budget: Budget) -> tuple[str, str]:
 
 
 def _unfold(meta: MetaGraph, budget: Budget, most: int) -> list[RawNode]:
-    """Returns all operations, calls replaced; a call's own name stays as an Identity."""
+    """Returns all operations with calls replaced; the name of a call stays as an Identity."""
     unfolder = _Unfolder(meta, budget, most)
     unfolder.expand(meta.nodes, "", 0)
     empty = memoryview(b"")
@@ -277,7 +296,7 @@ def _unfold(meta: MetaGraph, budget: Budget, most: int) -> list[RawNode]:
         places = (source.rpartition(":") for source in raw.inputs)
         inputs = tuple(unfolder.resolve((name, int(index))) for name, _, index in places)
         nodes.append(replace(raw, inputs=inputs))
-    # The signature names results of calls in the outer graph: keep those names, each its own.
+    # The signature names results of calls in the outer graph, so those names are kept.
     for name, index in unfolder.outer:
         source = unfolder.resolve((name, index))
         nodes.append(RawNode(f"{name}:{index}", "Identity", (source,), empty))

@@ -1,20 +1,29 @@
-"""TFLite files: tensors and operations, read from the FlatBuffer without any interpreter.
+"""TFLite files: tensors and operations, read from the FlatBuffer without an interpreter.
 
 Field numbers: tensorflow/compiler/mlir/lite/schema/schema.fbs and metadata_schema.fbs of
 tflite-support
 """
 
 import struct
+import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import isfinite, prod
+from pathlib import Path
 
 from xferlearn.inspection.arithmetic import affine_of, spread
 from xferlearn.inspection.layers import Affine, Graph, Node, Shape, role_of
+from xferlearn.inspection.metadata import (
+    METADATA_KEY,
+    ModelMetadata,
+    parse_labels,
+    parse_metadata,
+)
 from xferlearn.inspection.readers.flat import Table, root
-from xferlearn.inspection.readers.tflite_operators import BUILTIN_OPERATORS
 from xferlearn.inspection.readers.wire import Budget, MalformedError, View
+from xferlearn.inspection.source import ModelSource
 
-IDENTIFIER = b"TFL3"
+_IDENTIFIER = b"TFL3"
 _METADATA_IDENTIFIER = b"M001"
 _DTYPES = dict(enumerate((
     "float32", "float16", "int32", "uint8", "int64", "string", "bool", "int16", "complex64",
@@ -24,7 +33,43 @@ _DTYPES = dict(enumerate((
 _WEIGHTS = {"float32", "float16", "float64", "bfloat16", "int8", "uint8", "int16", "int4"}
 _PACKING = {"float32": "f", "int32": "i", "int64": "q"}
 _MOST_VALUES = 64
+_MOST_LABEL_BYTES = 16 * 2**20
 _NORMALIZATION = 1
+# Of the built-in operations, by number: enum BuiltinOperator of schema.fbs.
+_OPERATOR_NAMES = """
+    ADD AVERAGE_POOL_2D CONCATENATION CONV_2D DEPTHWISE_CONV_2D DEPTH_TO_SPACE DEQUANTIZE
+    EMBEDDING_LOOKUP FLOOR FULLY_CONNECTED HASHTABLE_LOOKUP L2_NORMALIZATION L2_POOL_2D
+    LOCAL_RESPONSE_NORMALIZATION LOGISTIC LSH_PROJECTION LSTM MAX_POOL_2D MUL RELU RELU_N1_TO_1
+    RELU6 RESHAPE RESIZE_BILINEAR RNN SOFTMAX SPACE_TO_DEPTH SVDF TANH CONCAT_EMBEDDINGS
+    SKIP_GRAM CALL CUSTOM EMBEDDING_LOOKUP_SPARSE PAD UNIDIRECTIONAL_SEQUENCE_RNN GATHER
+    BATCH_TO_SPACE_ND SPACE_TO_BATCH_ND TRANSPOSE MEAN SUB DIV SQUEEZE
+    UNIDIRECTIONAL_SEQUENCE_LSTM STRIDED_SLICE BIDIRECTIONAL_SEQUENCE_RNN EXP TOPK_V2 SPLIT
+    LOG_SOFTMAX DELEGATE BIDIRECTIONAL_SEQUENCE_LSTM CAST PRELU MAXIMUM ARG_MAX MINIMUM LESS NEG
+    PADV2 GREATER GREATER_EQUAL LESS_EQUAL SELECT SLICE SIN TRANSPOSE_CONV SPARSE_TO_DENSE TILE
+    EXPAND_DIMS EQUAL NOT_EQUAL LOG SUM SQRT RSQRT SHAPE POW ARG_MIN FAKE_QUANT REDUCE_PROD
+    REDUCE_MAX PACK LOGICAL_OR ONE_HOT LOGICAL_AND LOGICAL_NOT UNPACK REDUCE_MIN FLOOR_DIV
+    REDUCE_ANY SQUARE ZEROS_LIKE FILL FLOOR_MOD RANGE RESIZE_NEAREST_NEIGHBOR LEAKY_RELU
+    SQUARED_DIFFERENCE MIRROR_PAD ABS SPLIT_V UNIQUE CEIL REVERSE_V2 ADD_N GATHER_ND COS WHERE
+    RANK ELU REVERSE_SEQUENCE MATRIX_DIAG QUANTIZE MATRIX_SET_DIAG ROUND HARD_SWISH IF WHILE
+    NON_MAX_SUPPRESSION_V4 NON_MAX_SUPPRESSION_V5 SCATTER_ND SELECT_V2 DENSIFY SEGMENT_SUM
+    BATCH_MATMUL PLACEHOLDER_FOR_GREATER_OP_CODES CUMSUM CALL_ONCE BROADCAST_TO RFFT2D CONV_3D
+    IMAG REAL COMPLEX_ABS HASHTABLE HASHTABLE_FIND HASHTABLE_IMPORT HASHTABLE_SIZE REDUCE_ALL
+    CONV_3D_TRANSPOSE VAR_HANDLE READ_VARIABLE ASSIGN_VARIABLE BROADCAST_ARGS
+    RANDOM_STANDARD_NORMAL BUCKETIZE RANDOM_UNIFORM MULTINOMIAL GELU DYNAMIC_UPDATE_SLICE
+    RELU_0_TO_1 UNSORTED_SEGMENT_PROD UNSORTED_SEGMENT_MAX UNSORTED_SEGMENT_SUM ATAN2
+    UNSORTED_SEGMENT_MIN SIGN BITCAST BITWISE_XOR RIGHT_SHIFT STABLEHLO_LOGISTIC STABLEHLO_ADD
+    STABLEHLO_DIVIDE STABLEHLO_MULTIPLY STABLEHLO_MAXIMUM STABLEHLO_RESHAPE STABLEHLO_CLAMP
+    STABLEHLO_CONCATENATE STABLEHLO_BROADCAST_IN_DIM STABLEHLO_CONVOLUTION STABLEHLO_SLICE
+    STABLEHLO_CUSTOM_CALL STABLEHLO_REDUCE STABLEHLO_ABS STABLEHLO_AND STABLEHLO_COSINE
+    STABLEHLO_EXPONENTIAL STABLEHLO_FLOOR STABLEHLO_LOG STABLEHLO_MINIMUM STABLEHLO_NEGATE
+    STABLEHLO_OR STABLEHLO_POWER STABLEHLO_REMAINDER STABLEHLO_RSQRT STABLEHLO_SELECT
+    STABLEHLO_SUBTRACT STABLEHLO_TANH STABLEHLO_SCATTER STABLEHLO_COMPARE STABLEHLO_CONVERT
+    STABLEHLO_DYNAMIC_SLICE STABLEHLO_DYNAMIC_UPDATE_SLICE STABLEHLO_PAD STABLEHLO_IOTA
+    STABLEHLO_DOT_GENERAL STABLEHLO_REDUCE_WINDOW STABLEHLO_SORT STABLEHLO_WHILE
+    STABLEHLO_GATHER STABLEHLO_TRANSPOSE DILATE STABLEHLO_RNG_BIT_GENERATOR REDUCE_WINDOW
+    STABLEHLO_COMPOSITE STABLEHLO_SHIFT_LEFT STABLEHLO_CBRT STABLEHLO_CASE
+"""
+_OPERATORS = tuple(_OPERATOR_NAMES.split())
 
 
 @dataclass(frozen=True)
@@ -36,7 +81,7 @@ class _Tensor:
     content: View
 
     def values(self) -> tuple[float, ...] | None:
-        """Returns the numbers of a small constant."""
+        """Returns the numbers of a small constant, None for other tensors."""
         code, count = _PACKING.get(self.dtype), prod(size or 0 for size in self.shape)
         if code is None or count > _MOST_VALUES:
             return None
@@ -45,12 +90,18 @@ class _Tensor:
         return struct.unpack(f"<{count}{code}", self.content)
 
 
-def read_tflite(data: View) -> Graph:
-    """Reads a `.tflite` file.
+def is_tflite(source: ModelSource) -> bool:
+    """Recognises a TFLite file by its identifier."""
+    return source.head[4:8] == _IDENTIFIER
+
+
+def read_tflite(source: ModelSource) -> Graph:
+    """Reads a TFLite file, the labels behind it, and what this package stated in it.
 
     Raises:
-        MalformedError: the bytes are no TFLite model.
+        MalformedError: it is damaged.
     """
+    data = source.data
     model = root(data, Budget(len(data)))
     operators = [_operator_name(code) for code in model.tables(1)]
     buffers = [_content(buffer, data) for buffer in model.tables(4)]
@@ -78,6 +129,8 @@ def read_tflite(data: View) -> Graph:
         producer=model.text(3, 200),
         input_names={name: named[0][name] for name in inputs if name in named[0]},
         output_names={name: named[1][name] for name in outputs if name in named[1]},
+        labels=_labels(source.path),
+        metadata=_metadata(model, buffers),
         warnings=(warning,) if len(subgraphs) > 1 else (),
     )
 
@@ -85,9 +138,9 @@ def read_tflite(data: View) -> Graph:
 def _operator_name(code: Table) -> str:
     """Returns the name of an operation; old files keep the number in a byte."""
     number = max(code.value(3, "i"), code.value(0, "b"))
-    if number == BUILTIN_OPERATORS.index("CUSTOM"):
+    if number == _OPERATORS.index("CUSTOM"):
         return code.text(1, 100) or "CUSTOM"
-    return BUILTIN_OPERATORS[number] if 0 <= number < len(BUILTIN_OPERATORS) else f"OP_{number}"
+    return _OPERATORS[number] if 0 <= number < len(_OPERATORS) else f"OP_{number}"
 
 
 def _content(buffer: Table, data: View) -> View:
@@ -95,7 +148,7 @@ def _content(buffer: Table, data: View) -> View:
     offset, size = buffer.value(1, "Q"), buffer.value(2, "Q")
     if offset > 1:
         if offset + size > len(data):
-            raise MalformedError(f"a buffer claims {size} bytes behind its end")
+            raise MalformedError(f"a buffer claims {size} bytes beyond its end")
         return data[offset : offset + size]
     return buffer.blob(0)
 
@@ -118,7 +171,7 @@ def _read_tensor(tensor: Table, buffers: list[View]) -> _Tensor:
 
 
 class _Reader:
-    """Turns operations into nodes, each named after the tensor it makes."""
+    """Turns operations into nodes, each named after the tensor that it makes."""
 
     def __init__(self, tensors: list[_Tensor], operators: list[str]) -> None:
         self.tensors, self.operators = tensors, operators
@@ -144,7 +197,7 @@ class _Reader:
 
     def checked(self, indexes: tuple[int, ...]) -> list[int]:
         if any(index >= len(self.tensors) for index in indexes):
-            raise MalformedError("it refers to a tensor that it doesn't hold")
+            raise MalformedError("it refers to a tensor that it does not hold")
         return [index for index in indexes if index >= 0]
 
     def operation(self, place: int, operator: Table) -> None:
@@ -196,17 +249,36 @@ def _channels(role: str, kernel: Shape) -> tuple[int | None, int | None]:
     return kernel[-1] if role == "depthwise" else kernel[0], kernel[-1]
 
 
-def _stated(model: Table, buffers: list[View]) -> list[Affine | None]:
-    """Returns mean and std of each input as the file's own metadata state them."""
+def _entries(model: Table, buffers: list[View], name: str) -> Iterator[View]:
+    """Yields the content of the file's metadata entries with a given name."""
     for entry in model.tables(6):
         index = entry.value(1, "I")
-        if entry.text(0, 100) != "TFLITE_METADATA" or index >= len(buffers):
-            continue
-        held = buffers[index]
-        if bytes(held[4:8]) != _METADATA_IDENTIFIER:
-            continue
-        subgraph = next(root(held, model.budget).tables(3), None)
-        return [_normalization(tensor) for tensor in subgraph.tables(2)] if subgraph else []
+        if entry.text(0, 100) == name and index < len(buffers):
+            yield buffers[index]
+
+
+def _metadata(model: Table, buffers: list[View]) -> ModelMetadata | None:
+    held = next(_entries(model, buffers, METADATA_KEY), None)
+    return parse_metadata(bytes(held)) if held is not None else None
+
+
+def _labels(path: Path) -> tuple[str, ...]:
+    """Returns the labels that TFLite's tools append to the file, in a zip archive."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            name = next(name for name in archive.namelist() if name.endswith(".txt"))
+            with archive.open(name) as member:
+                return parse_labels(member.read(_MOST_LABEL_BYTES))
+    except Exception:  # zipfile raises many types on archives that are damaged or encrypted
+        return ()
+
+
+def _stated(model: Table, buffers: list[View]) -> list[Affine | None]:
+    """Returns mean and std of each input as the file's own metadata state them."""
+    for held in _entries(model, buffers, "TFLITE_METADATA"):
+        if bytes(held[4:8]) == _METADATA_IDENTIFIER:
+            subgraph = next(root(held, model.budget).tables(3), None)
+            return [_normalization(tensor) for tensor in subgraph.tables(2)] if subgraph else []
     return []
 
 

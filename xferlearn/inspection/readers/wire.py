@@ -17,10 +17,10 @@ VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
 
 
 class MalformedError(ValueError):
-    """The bytes aren't what their format promises. Turned into a UserError with the file's name."""
+    """The bytes are not what their format says. Becomes a UserError with the file's name."""
 
 
-# All that parsing hostile bytes may raise; anything else is a bug and shall be seen. An encrypted
+# All that parsing hostile bytes may raise; anything else is a bug and must be seen. An encrypted
 # archive is a RuntimeError, and so are endless nesting and an unknown compression.
 DAMAGE = (
     ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError, EOFError,
@@ -32,7 +32,7 @@ class Budget:
     """How many more fields may be read, shared by all parts of one file, or of one record.
 
     Args:
-        size: bytes of it; a SavedModel, which has no weights in it, spends eight a field.
+        size: its bytes; a SavedModel, which has no weights in it, has about eight per field.
         most: upper limit, whatever the size; about six seconds of reading.
     """
 
@@ -40,14 +40,14 @@ class Budget:
         self.left = min(most, 100_000 + size // 2)
 
     def spend(self) -> None:
-        """Takes one field off. Raises MalformedError when none is left."""
+        """Counts one field. Raises MalformedError when the budget is used up."""
         self.left -= 1
         if self.left < 0:
             raise MalformedError("it has more parts than any model")
 
 
 def varint(data: View, at: int) -> tuple[int, int]:
-    """Returns the unsigned 64-bit number at `at` and the place after it."""
+    """Returns the unsigned 64-bit number at `at` and the position after it."""
     value = shift = 0
     while True:
         if at >= len(data) or shift > 63:
@@ -66,13 +66,15 @@ def fields(data: View, budget: Budget) -> Iterator[tuple[int, int | View]]:
     Fixed 32- and 64-bit fields come as views of 4 and 8 bytes, as they may hold floats.
 
     Raises:
-        MalformedError: the message is cut off, or holds what proto3 doesn't write.
+        MalformedError: the message is cut off, or holds what proto3 does not write.
     """
     at = 0
     while at < len(data):
         budget.spend()
         key, at = varint(data, at)
         number, kind = key >> 3, key & 7
+        if number == 0:
+            raise MalformedError("a field in it has the number 0")
         if kind == VARINT:
             value, at = varint(data, at)
             yield number, value
@@ -83,7 +85,7 @@ def fields(data: View, budget: Budget) -> Iterator[tuple[int, int | View]]:
             size = 4 if kind == FIXED32 else 8
         else:
             raise MalformedError(f"field {number} has the unknown wire type {kind}")
-        if number == 0 or size > len(data) - at:
+        if size > len(data) - at:
             raise MalformedError(
                 f"field {number} claims {size} bytes and {len(data) - at} are left"
             )
@@ -91,8 +93,41 @@ def fields(data: View, budget: Budget) -> Iterator[tuple[int, int | View]]:
         at += size
 
 
+def outer_fields(data: View) -> frozenset[tuple[int, bool]]:
+    """Returns the numbers of a message's fields, each with whether its value is a number.
+
+    Models of several formats are protocol buffers, and these fields are what tells them apart. All
+    such models have a field 1; of bytes that do not start like that nothing is returned.
+
+    Raises:
+        MalformedError: it starts like a model and is cut off.
+    """
+    seen: set[tuple[int, bool]] = set()
+    count = 0
+    try:
+        for field, value in fields(data, Budget(len(data))):
+            count += 1
+            seen.add((field, isinstance(value, int)))
+            if not seen & {(1, True), (1, False)} or field > 100:
+                raise MalformedError("no model starts like this")
+    except MalformedError as error:
+        if count < 2:
+            return frozenset()
+        raise MalformedError(f"{error}; is it cut off?") from None
+    return frozenset(seen)
+
+
+def operation_limit(size: int) -> int:
+    """Returns how many operations a file may hold; each takes more than 40 bytes in real files.
+
+    Args:
+        size: bytes of the file.
+    """
+    return min(500_000, 10_000 + size // 40)
+
+
 def text(value: int | View, limit: int = 4096) -> str:
-    """Returns a string field; bytes that aren't UTF-8 become U+FFFD."""
+    """Returns a string field; bytes that are not UTF-8 become U+FFFD."""
     return str(blob(value)[:limit], "utf-8", "replace")
 
 

@@ -1,10 +1,13 @@
 """TensorRT engines from an ONNX file, in float32 and float16, by trtexec or the tensorrt package.
 
-An engine runs on the kind of GPU and the version of TensorRT that built it, and on no other, so
-the ONNX file and the commands that build from it are always written beside it. `trtexec` comes
-with NVIDIA's TensorRT and its containers; where it is not found, the tensorrt package is tried.
+An engine runs only on the kind of GPU and with the version of TensorRT that built it, so the ONNX
+file and the commands that build engines from it are always written beside it. `trtexec` comes with
+NVIDIA's TensorRT and its containers; where it is not found, the tensorrt package is used with the
+CUDA runtime library.
 """
 
+import ctypes
+import ctypes.util
 import dataclasses
 import functools
 import importlib.util
@@ -21,11 +24,10 @@ from typing import Any
 import numpy as np
 
 from xferlearn.errors import XferlearnError
-from xferlearn.exports.tensorrt_package import build_engine, open_engine
+from xferlearn.exports.onnx_files import ONNX_FILE
 from xferlearn.model_folder import ModelFolder
 from xferlearn.photos.decoding import BATCH_SIZE
-from xferlearn.predictors import Predictor
-from xferlearn.predictors.model_folder import model_folder_resize
+from xferlearn.predictors import Predictor, model_folder_resize
 
 COMMANDS_FILE = "build_engines.sh"
 # Smallest, usual and largest batch that an engine takes.
@@ -33,14 +35,16 @@ BATCHES = (1, 8, BATCH_SIZE)
 # TF32, which float32 convolutions are computed in by default, keeps ten bits of each number.
 _FLAGS = {"fp32": "--noTF32", "fp16": "--fp16"}
 _BUILD_SECONDS = 3600
+# Of cudaMemcpy.
+_TO_DEVICE, _TO_HOST = 1, 2
 
 
 class NotBuilt(XferlearnError):
-    """Engines can't be built here; the ONNX file and the commands are written all the same."""
+    """Engines can't be built here; the ONNX file and the commands are still written."""
 
-    def told(self, folder: Path) -> str:
-        """Returns the reason, and what to run where TensorRT is."""
-        command = shlex.join(trtexec_command(Path("model.onnx"), "fp16", self.image_size))
+    def advice(self, folder: Path) -> str:
+        """Returns the reason, and the command to run where TensorRT is installed."""
+        command = shlex.join(trtexec_command(Path(ONNX_FILE), "fp16", self.image_size))
         return f"not built: {self}. On the GPU machine: cd {shlex.quote(str(folder))} && {command}"
 
     def __init__(self, reason: str, image_size: int) -> None:
@@ -54,7 +58,7 @@ class EngineFile:
 
     Attributes:
         load: opens it.
-        measure: returns its latency in ms and photos a second; None where calls of the
+        measure: returns its latency in ms and photos per second; None where calls of the
             predictor can be timed.
     """
 
@@ -86,18 +90,18 @@ def _shape(batch: int, image_size: int) -> str:
 
 
 def engine_builders(onnx: Path, model_folder: ModelFolder) -> dict[Path, Callable[[], EngineFile]]:
-    """Writes the commands beside an ONNX file; builds nothing yet.
+    """Writes the commands beside an ONNX file; nothing is built yet.
 
     Args:
         onnx: as `write_onnx` writes it.
         model_folder: the model folder.
 
     Returns:
-        What builds each engine, by the file that it writes, `model_<precision>.engine`. It raises
-        XferlearnError when that fails.
+        For each file, `model_<precision>.engine`, the function that builds it. The function
+        raises XferlearnError when that fails.
 
     Raises:
-        NotBuilt: neither trtexec nor the tensorrt package is there.
+        NotBuilt: neither trtexec nor the tensorrt package is installed.
     """
     commands = [trtexec_command(Path(onnx.name), one, model_folder.image_size) for one in _FLAGS]
     lines = ["#!/bin/sh", "set -e", *map(shlex.join, commands)]
@@ -122,7 +126,7 @@ def _build(
 ) -> EngineFile:
     engine = _engine_path(onnx, precision)
     if trtexec is None:
-        build_engine(onnx, engine, precision == "fp16", BATCHES, model_folder.image_size)
+        _build_with_package(onnx, engine, precision == "fp16", model_folder.image_size)
         return EngineFile(_opener(engine, model_folder), None)
     _run([trtexec, *trtexec_command(onnx, precision, model_folder.image_size)[1:]])
     runner = _Trtexec(trtexec, engine, model_folder)
@@ -134,7 +138,7 @@ def _engine_path(onnx: Path, precision: str) -> Path:
 
 
 def _opener(engine: Path, model_folder: ModelFolder) -> Callable[[], Predictor]:
-    return lambda: _predictor(model_folder, open_engine(engine, len(model_folder.labels)))
+    return lambda: _predictor(model_folder, _open_with_package(engine, len(model_folder.labels)))
 
 
 def _predictor(model_folder: ModelFolder, run: Callable[[np.ndarray], np.ndarray]) -> Predictor:
@@ -164,7 +168,7 @@ def _run(command: list[str]) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class _Trtexec:
-    """Runs an engine by trtexec: photos from a file, answers into one."""
+    """Runs an engine with trtexec, which reads photos from a file and writes answers to one."""
 
     trtexec: str
     engine: Path
@@ -193,7 +197,7 @@ class _Trtexec:
         return np.asarray(values, np.float32).reshape(len(pixels), len(self.model_folder.labels))
 
     def measure(self) -> tuple[float | None, float | None]:
-        """Returns what trtexec measures: median latency of one photo, photos a second of 32."""
+        """Returns median latency of one photo, ms, and photos per second of 32, by trtexec."""
         size = self.model_folder.image_size
         one, many = (
             _run([self.trtexec, f"--loadEngine={self.engine}", f"--shapes={_shape(batch, size)}"])
@@ -205,3 +209,86 @@ class _Trtexec:
             float(latency[1]) if latency else None,
             float(rate[1]) * BATCH_SIZE if rate else None,
         )
+
+
+def _build_with_package(onnx: Path, engine: Path, half: bool, image_size: int) -> None:
+    """Builds an engine in float16 where that is faster, else in float32 without TF32."""
+    import tensorrt
+
+    builder = tensorrt.Builder(tensorrt.Logger(tensorrt.Logger.ERROR))
+    network = builder.create_network(0)
+    parser = tensorrt.OnnxParser(network, tensorrt.Logger(tensorrt.Logger.ERROR))
+    if not parser.parse(onnx.read_bytes()):
+        raise XferlearnError(f"TensorRT can't read {onnx.name}: {parser.get_error(0)}")
+    config = builder.create_builder_config()
+    profile = builder.create_optimization_profile()
+    profile.set_shape("image", *((batch, image_size, image_size, 3) for batch in BATCHES))
+    config.add_optimization_profile(profile)
+    if half:
+        config.set_flag(tensorrt.BuilderFlag.FP16)
+    else:
+        config.clear_flag(tensorrt.BuilderFlag.TF32)
+    plan = builder.build_serialized_network(network, config)
+    if plan is None:
+        raise XferlearnError(f"TensorRT can't build an engine from {onnx.name}.")
+    engine.write_bytes(plan)
+
+
+def _open_with_package(engine: Path, classes: int) -> Callable[[np.ndarray], np.ndarray]:
+    """Loads an engine; returns it as a function of uint8 pixels."""
+    import tensorrt
+
+    runtime = tensorrt.Runtime(tensorrt.Logger(tensorrt.Logger.ERROR))
+    loaded = runtime.deserialize_cuda_engine(engine.read_bytes())
+    if loaded is None:
+        raise XferlearnError(f"TensorRT can't load {engine.name} on this GPU.")
+    context = loaded.create_execution_context()
+    cuda = _cuda()
+
+    def run(pixels: np.ndarray) -> np.ndarray:
+        values = np.ascontiguousarray(pixels, np.float32)
+        scores = np.empty((len(pixels), classes), np.float32)
+        with _Memory(cuda, values.nbytes) as fed, _Memory(cuda, scores.nbytes) as answered:
+            _check(cuda.cudaMemcpy(fed.at, values.ctypes.data, values.nbytes, _TO_DEVICE))
+            context.set_input_shape("image", values.shape)
+            context.set_tensor_address("image", fed.at.value)
+            context.set_tensor_address("probabilities", answered.at.value)
+            if not context.execute_async_v3(0):
+                raise XferlearnError("TensorRT can't run the engine.")
+            _check(cuda.cudaDeviceSynchronize())
+            _check(cuda.cudaMemcpy(scores.ctypes.data, answered.at, scores.nbytes, _TO_HOST))
+        return scores
+
+    return run
+
+
+def _cuda() -> Any:
+    name = ctypes.util.find_library("cudart")
+    if name is None:
+        raise XferlearnError("The CUDA runtime library (libcudart) is not installed.")
+    cuda = ctypes.CDLL(name)
+    pointer, size = ctypes.c_void_p, ctypes.c_size_t
+    cuda.cudaMalloc.argtypes = [ctypes.POINTER(pointer), size]
+    cuda.cudaMemcpy.argtypes = [pointer, pointer, size, ctypes.c_int]
+    cuda.cudaFree.argtypes = [pointer]
+    return cuda
+
+
+class _Memory:
+    """Memory of the GPU, freed at the end of the block."""
+
+    def __init__(self, cuda: Any, size: int) -> None:
+        self._cuda = cuda
+        self.at = ctypes.c_void_p()
+        _check(cuda.cudaMalloc(ctypes.byref(self.at), size))
+
+    def __enter__(self) -> "_Memory":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._cuda.cudaFree(self.at)
+
+
+def _check(code: int) -> None:
+    if code:
+        raise XferlearnError(f"CUDA failed with error {code}.")

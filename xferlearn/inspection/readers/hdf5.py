@@ -22,7 +22,7 @@ _MEMORY_BYTES = 2 * 2**30
 
 
 class HDF5Error(ValueError):
-    """The file can't be read as HDF5. Turned into a UserError with the file's name."""
+    """The file can't be read as HDF5. Becomes a UserError with the file's name."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def _limit_memory() -> None:
         import resource
     except ImportError:  # Windows has no such limits.
         return
-    # Who is not root can't lift a hard limit that is there already.
+    # Only root may raise a hard limit that is already set.
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     soft = _MEMORY_BYTES if hard == resource.RLIM_INFINITY else min(_MEMORY_BYTES, hard)
     resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
@@ -111,7 +111,7 @@ def _main() -> None:
         _limit_memory()
         answer = _scan(sys.argv[1], sys.argv[2])
     except ImportError:
-        answer = {"error": "h5py is missing: pip install h5py"}
+        answer = {"error": "h5py is not installed: pip install h5py"}
     except Exception as error:  # The parent turns whatever the library says into one line.
         answer = {"error": str(error).partition("\n")[0][:200] or type(error).__name__}
     sys.stdout.write(json.dumps(answer))
