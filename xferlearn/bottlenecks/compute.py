@@ -43,9 +43,15 @@ class Extraction:
     cached: int
     seconds: float
 
+    def __repr__(self) -> str:
+        return (
+            f"Extraction({len(self.photos)} photos, {len(self.bad)} left out,"
+            f" {self.computed} computed, {self.cached} cached, {self.seconds:.1f} s)"
+        )
+
     @property
     def photos_per_second(self) -> float:
-        """Photos of any kind a second of this stage."""
+        """Photos per second of this stage, those that were left out included."""
         return (len(self.photos) + len(self.bad)) / max(self.seconds, 1e-9)
 
 
@@ -80,6 +86,7 @@ def extract(
     limits: ImageConfig,
     *,
     views: bool = False,
+    verbose: int = 1,
 ) -> Extraction:
     """Makes sure that every readable photo of a source has its bottleneck in the store.
 
@@ -90,6 +97,7 @@ def extract(
         limits: what to do with bad photos, and caps.
         views: whether the source's entries are views; their photos' digests are then keys of
             views.
+        verbose: 0 shows no progress.
 
     Raises:
         UserError: on the first bad photo where `limits.on_bad_image` is "fail".
@@ -142,7 +150,7 @@ def extract(
             elif is_first:
                 yield item
 
-    with progress_bar("bottlenecks", source.count) as bar:
+    with progress_bar("bottlenecks", source.count, verbose=verbose) as bar:
         todo = missing()
         first = next(todo, None)
         if first is not None:

@@ -65,6 +65,7 @@ class Features:
         self.fallbacks: list[str] = []
         self._space_of = space_of
         self._model = model
+        self._verbose = config.verbose
         self._root = Path(config.bottleneck_dir or default_bottleneck_dir())
         self._loaded: Engine | None = None
         engine, precision = config.engine, config.precision
@@ -124,7 +125,9 @@ class Features:
         """Sees to it that every readable photo has its bottleneck in `store`; see `extract`."""
         while True:
             try:
-                return extract(source, self.store, self.engine, limits, views=views)
+                return extract(
+                    source, self.store, self.engine, limits, views=views, verbose=self._verbose
+                )
             except ParityError as error:
                 self._give_up(error.parity)
                 self._open()

@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import io
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from xferlearn.errors import UserError, XferlearnError, did_you_mean
 from xferlearn.photos.manifest import TEST, VALIDATION
 from xferlearn.photos.sources import Entry, PhotoSource, read_image_dir
 from xferlearn.system.folders import check_outside
+from xferlearn.system.progress import shows_bars
 from xferlearn.system.runtime import start_tensorflow
 
 if TYPE_CHECKING:
@@ -89,15 +89,16 @@ def open_source(config: TrainConfig) -> PhotoSource:
             check_outside(config.image_dir, "bottleneck_dir", config.bottleneck_dir)
         return read_image_dir(config.image_dir)
     start_tensorflow()
-    return open_dataset(config.dataset or "", config.data_dir)
+    return open_dataset(config.dataset or "", config.data_dir, verbose=config.verbose)
 
 
-def open_dataset(name: str, data_dir: str | None = None) -> DatasetSource:
+def open_dataset(name: str, data_dir: str | None = None, *, verbose: int = 1) -> DatasetSource:
     """Prepares a TensorFlow Datasets dataset, downloading it where that is needed.
 
     Args:
         name: a name of TensorFlow Datasets, such as "tf_flowers" or "cifar10", or "elpv".
         data_dir: where TensorFlow Datasets keeps its data; None for its default.
+        verbose: 0 shows no progress.
 
     Raises:
         UserError: on an unknown name, a dataset that is not one photo and one class each, or a
@@ -112,7 +113,7 @@ def open_dataset(name: str, data_dir: str | None = None) -> DatasetSource:
         from xferlearn.photos import elpv
 
         elpv.photo_dir()
-    if not sys.stderr.isatty():
+    if not shows_bars(verbose):
         tfds.disable_progress_bar()
     try:
         builder = tfds.builder(name, data_dir=data_dir)

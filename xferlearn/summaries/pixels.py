@@ -11,7 +11,6 @@ from xferlearn.photos.decoding import decoded_batches
 from xferlearn.photos.manifest import Photo
 from xferlearn.photos.reading import Loaded, load_photos
 from xferlearn.photos.sources import Entry, FileSource, PhotoSource
-from xferlearn.system.progress import progress_bar
 
 # A dataset has no way to a photo but past all before it.
 MOST_BYTES_PASSED = 2**30
@@ -74,11 +73,9 @@ def read_pixels(
                 return
 
     found: dict[bytes, np.ndarray] = {}
-    with progress_bar("photos for TensorBoard", len(missing)) as bar:
-        for batch in decoded_batches(wanted(), image_size, limits):
-            for item, pixels in zip(batch.photos, batch.pixels, strict=True):
-                found[item.digest] = pixels
-                bar.update()
+    for batch in decoded_batches(wanted(), image_size, limits):
+        for item, pixels in zip(batch.photos, batch.pixels, strict=True):
+            found[item.digest] = pixels
     return found
 
 

@@ -139,7 +139,10 @@ def prepare(config: TrainConfig, source: PhotoSource, backbone: "keras.Model") -
 def load_backbone_of(config: TrainConfig) -> "keras.Model":
     """Returns the frozen backbone that a config names."""
     return backbones.load_backbone(
-        config.backbone, weights=config.weights, image_size=config.image_size
+        config.backbone,
+        weights=config.weights,
+        image_size=config.image_size,
+        verbose=config.verbose,
     )
 
 
