@@ -137,7 +137,7 @@ def test_synsets_are_readable_in_text_alone(
     (tmp_path / "wrong/n11939491/1.jpg").write_bytes(photo_bytes("red", 77))
     assert main(["evaluate", f"--model={model}", f"--image_dir={tmp_path / 'wrong'}"]) == 0
     out = capsys.readouterr().out
-    assert "1.jpg: n11939491 daisy, taken for n07697537 hotdog" in out
+    assert "1.jpg: n11939491 daisy predicted as n07697537 hotdog" in out
 
 
 def test_scores_that_are_no_numbers_are_null(model_dir, photos, label, tmp_path):

@@ -23,7 +23,7 @@ def run(config: LabelConfig) -> int:
         print(f"warning: {warning}", file=sys.stderr)
     write = _WRITERS[config.format](predictor.labels, config.top_k)
     unreadable = 0
-    with progress_bar("labels", source.count) as bar:
+    with progress_bar("labels", source.count, verbose=config.verbose) as bar:
         for photo in label_photos(source, predictor, config):
             bar.update()
             if photo.problem is None:

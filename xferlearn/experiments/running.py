@@ -27,7 +27,7 @@ from xferlearn.version import __version__
 SPACE = ("backbone", "image_size", "device")
 # What a run's result does not depend on.
 _ELSEWHERE = (
-    "image_dir", "model_dir", "logs_dir", "bottleneck_dir", "summaries", "overwrite",
+    "image_dir", "model_dir", "logs_dir", "bottleneck_dir", "summaries", "overwrite", "verbose",
 )  # fmt: skip
 
 

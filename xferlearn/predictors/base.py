@@ -4,11 +4,14 @@ import dataclasses
 import re
 import textwrap
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from xferlearn.predictors.scores import Ending
+
+if TYPE_CHECKING:
+    import keras
 
 
 class CachedScores(Protocol):
@@ -35,10 +38,13 @@ class Predictor:
         resize: how a photo becomes that picture, "crop" or "squash"; see `images.resize_pixels`.
         run: uint8 pixels, [batch, height, width, 3], RGB, range [0, 255], to float32 scores,
             [batch, len(labels)], range [0, 1] and sum 1 where the model ends in a softmax.
-        warnings: what was assumed because the model does not tell, a line each.
+        warnings: what was assumed because the model does not say, one line each.
         cached: scores of photos whose bottlenecks are in the cache; None for models without.
-        later_warnings: returns what went wrong so far without harm to the scores, a line each:
+        later_warnings: returns what went wrong so far without harm to the scores, one line each:
             engines that were given up, a cache that is damaged or full.
+        name: what was opened: the path, or the name of the backbone.
+        backbone: name of the network in front of the head; "" where it is not recognised.
+        load_model: returns the Keras model; None for models of other formats.
     """
 
     labels: tuple[str, ...]
@@ -49,6 +55,9 @@ class Predictor:
     warnings: tuple[str, ...] = ()
     cached: "CachedScores | None" = None
     later_warnings: Callable[[], tuple[str, ...]] = tuple
+    name: str = ""
+    backbone: str = ""
+    load_model: "Callable[[], keras.Model] | None" = None
 
     def knows(self, digest: bytes) -> bool:
         """Returns whether a photo can be scored without its pixels."""

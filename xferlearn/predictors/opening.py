@@ -18,7 +18,7 @@ from xferlearn.predictors.ends import Ends, find_ends
 from xferlearn.predictors.feeding import Feed, settle_values
 from xferlearn.predictors.frozen_graph import open_frozen_graph
 from xferlearn.predictors.imagenet import imagenet_predictor
-from xferlearn.predictors.keras_files import open_keras
+from xferlearn.predictors.keras_files import load_keras, open_keras
 from xferlearn.predictors.labels import find_labels, find_model_folder_around
 from xferlearn.predictors.model_folder import (
     model_folder_predictor,
@@ -41,6 +41,7 @@ _TOLD = {
     "labels", "resize", "input_layer", "output_layer", "input_height", "input_width", "input_mean",
     "input_std",
 }  # fmt: skip
+_KERAS = ("keras", "keras_h5")
 _NOT_RUN = {
     "keras_weights": "holds weights and no network; for a backbone's own weights give --backbone"
     " and --weights",
@@ -70,7 +71,12 @@ def open_predictor(config: ModelConfig) -> Predictor:
     """
     if config.backbone:
         _start_tensorflow(config)
-        return imagenet_predictor(config.backbone, weights=config.weights, resize=config.resize)
+        return imagenet_predictor(
+            config.backbone,
+            weights=config.weights,
+            resize=config.resize,
+            verbose=config.verbose,
+        )
     path = Path(config.model or "")
     if (path / METADATA_FILE).is_file() and (path / MODEL_FILE).is_file():
         model_folder = read_model_folder(path)
@@ -116,6 +122,10 @@ def _opened(path: Path, held: ModelFile, report: GraphReport, config: ModelConfi
         resize,
         lambda pixels: scores.read(run(pixels)),
         (*warnings, *scores.warnings, *labels.warnings),
+        name=str(path),
+        backbone=report.backbone.name if report.backbone else "",
+        # The runtime keeps constants alone, so the model itself is loaded when it is asked for.
+        load_model=(lambda: load_keras(path)) if report.format in _KERAS else None,
     )
 
 
