@@ -30,7 +30,7 @@ HOSTILE = '<script>alert("1")</script>&\x1b[31m\n\udce9"\''
 
 
 def evaluation(classes: int, right: int = 8, wrong: int = 2) -> Evaluation:
-    """Every class has `right` photos that are right, and `wrong` taken for the next class."""
+    """Every class has `right` photos that are right, and `wrong` predicted as the next class."""
     confusion = np.eye(classes, dtype=np.int64) * right
     confusion += np.roll(np.eye(classes, dtype=np.int64) * wrong, 1, axis=1)
     return Evaluation(tuple(f"class_{i:04d}" for i in range(classes)), confusion)
@@ -187,7 +187,7 @@ def test_a_summary_keeps_the_facts_and_the_classes_with_the_most_mistakes():
     assert re.search(r"\.\.\. \d+ more photos", summary)
     assert "\nall  " in summary
     assert f"test         {result.test.summary()}" in summary
-    assert "3 copies of photos were left out." in summary
+    assert "duplicate photos left out: 3" in summary
 
 
 def test_repr_says_the_warnings_too():
@@ -251,8 +251,8 @@ def test_the_matrix_on_a_page_is_small_for_any_number_of_classes(classes, rows):
 def test_tiles_say_how_sure_an_accuracy_is():
     page = Page(evaluation_result(2)._repr_html_()).text
     assert "80.0%" in page
-    assert "95% interval 58.4% to 91.9%" in page
-    assert "N = 20" in page
+    assert "58.4% to 91.9%" in page
+    assert "95% interval, N = 20" in page
     nothing = Evaluation(("a", "b"), np.zeros((2, 2), np.int64))
     none = dataclasses.replace(evaluation_result(2), evaluation=nothing)
     assert "not measured" in Page(none._repr_html_()).text

@@ -1,4 +1,4 @@
-"""Photos -> labels: streams any number of photos through a model, in batches and in their order."""
+"""Photos -> labels: streams any number of photos through a model, in batches and in order."""
 
 import dataclasses
 import functools
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Labelled:
-    """One photo and what the model says of it.
+    """One photo and the model's prediction.
 
     Attributes:
         name: the photo, as given.
@@ -191,12 +191,12 @@ def load_classifier(model: str | Path | None = None, **settings: Any) -> Classif
     """Loads a model folder that `train` wrote, or a model file of any other format.
 
     A SavedModel or frozen graph is a program, and loading it runs it: take it only from someone
-    you trust. `predictor.warnings` says what was assumed of a model that does not tell, and
-    `predictor.later_warnings()` what went wrong since, such as an engine that was given up.
+    you trust. `predictor.warnings` says what was assumed about a model that does not say, and
+    `predictor.later_warnings()` what went wrong since, e.g. an engine that was given up.
 
     Args:
         model: the folder or file.
-        settings: what the file does not tell, and `backbone` instead of a model; the names are
+        settings: what the file does not say, and `backbone` instead of a model; the names are
             the flags of `xferlearn label`, listed in `config.ModelConfig`.
 
     Raises:

@@ -84,5 +84,5 @@ def _csv(labels: Sequence[str], top_k: int) -> Writer:
     return write
 
 
-# JSON is one object a line, so that a million photos can be written and read as a stream.
+# JSON is one object per line, so that a million photos can be written and read as a stream.
 _WRITERS = {"text": _text, "json": _json_lines, "csv": _csv}

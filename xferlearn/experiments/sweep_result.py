@@ -11,7 +11,7 @@ from xferlearn.experiments.shown import plot, share_cells
 from xferlearn.system.html import faint, h, notices, table
 from xferlearn.system.results import Block, Result, facts_block, table_block, wrapped
 
-# Fewer photos than this can't tell one setting from another.
+# With fewer photos than this no setting can be told from another.
 FEWEST_PHOTOS = 20
 # Rows of the table in a notebook.
 MOST_ROWS = 40

@@ -16,6 +16,7 @@ from xferlearn.summaries.pixels import read_pixels
 from xferlearn.summaries.terminal import first_names
 from xferlearn.synsets.names import readable_label
 from xferlearn.system.html import Markup, faint, h, interval_bar, picture, table, tile
+from xferlearn.system.runtime import start_tensorflow
 
 # More columns can't be read, and would make the page of a notebook too large.
 MOST_CLASSES = 20
@@ -48,6 +49,7 @@ class Pictures:
             A JPEG file of `PICTURE_SIZE` px by the photo's digest. Photos that are gone or have
             changed are left out.
         """
+        start_tensorflow()
         wanted = [Photo(photo.digest, 0, photo.name) for photo in photos]
         found = read_pixels(self.source, wanted, PICTURE_SIZE, self.limits)
         return {
@@ -65,8 +67,8 @@ def accuracy_tile(title: str, evaluation: Evaluation, *, main: bool = False) -> 
         title,
         f"{evaluation.accuracy:.1%}",
         interval_bar(low, evaluation.accuracy, high),
-        f"95% interval {low:.1%} to {high:.1%}",
-        f"{evaluation.correct:,} right, N = {evaluation.total:,}",
+        f"{low:.1%} to {high:.1%}",
+        f"95% interval, N = {evaluation.total:,}",
         main=main,
     )
 

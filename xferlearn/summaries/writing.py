@@ -1,4 +1,4 @@
-"""Writes all that TensorBoard shows of a finished run."""
+"""Writes everything that TensorBoard shows of a finished run."""
 
 import time
 from collections.abc import Callable
@@ -43,8 +43,8 @@ def write_run(run_dir: str | Path, record: RunRecord, level: str = "full") -> tu
         level: "scalars" for charts, run card and HParams row; "full" for everything.
 
     Returns:
-        What could not be written, a line each: a full disk must not cost a finished training, nor
-        a part that fails the others.
+        What could not be written, one line each: neither a full disk nor a part that fails may
+        cost a finished training or the other parts.
     """
     started = time.perf_counter()
 

@@ -5,10 +5,9 @@ import html
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from xferlearn.system.text import printable
+from xferlearn.system.text import readable
 
 _VOID = ("img", "br")
-_MOST_CHARACTERS = 1000
 
 # Colours are those of the page around it, or work on light and on dark ones. The class is doubled
 # so that these rules win over the notebook's own, which colour the rows of tables.
@@ -59,7 +58,7 @@ max-height:140px;overflow:hidden;text-overflow:ellipsis;display:inline-block}
 .xferlearn .xf-columns{display:flex;flex-wrap:wrap;gap:12px 36px;align-items:flex-start}
 .xferlearn .xf-columns>div{min-width:0;max-width:100%}
 .xferlearn .xf-photos{display:flex;flex-wrap:wrap;gap:14px 12px}
-.xferlearn figure{margin:0;width:112px;font-size:12px;line-height:1.35;overflow-wrap:anywhere}
+.xferlearn figure{margin:0;width:104px;font-size:12px;line-height:1.35;overflow-wrap:anywhere}
 .xferlearn.xferlearn figure :is(img,.xf-gone){width:96px;height:96px;margin:0 0 4px;display:flex;
 border-radius:4px;align-items:center;justify-content:center;text-align:center;
 background:rgba(128,128,128,.2)}
@@ -114,7 +113,7 @@ def join(children: Iterable[Any]) -> Markup:
 
 
 def _escaped(text: Any) -> str:
-    return html.escape(printable(str(text), _MOST_CHARACTERS))
+    return html.escape(readable(str(text)))
 
 
 def page(*parts: Any) -> str:

@@ -7,6 +7,7 @@ overwritten, one sentence every 30 s.
 import contextlib
 import html
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
@@ -94,6 +95,9 @@ class Count:
         done: number of units that are done.
     """
 
+    # Between two times that it is shown; this one never is.
+    _seconds = float("inf")
+
     def __init__(
         self,
         stage: str,
@@ -106,17 +110,17 @@ class Count:
         self._stage, self._unit = stage, unit
         self._clock, self._started, self._before = clock, clock(), done
         self._shown_at = self._started
+        self._lock = threading.Lock()
 
     def update(self, count: int = 1) -> None:
         """Counts units that are done."""
-        self.done += count
-        now = self._clock()
-        if now - self._shown_at >= self._seconds:
-            self._shown_at = now
-            self._show(self.sentence())
-
-    # A silent job is never due.
-    _seconds = float("inf")
+        # Photos are counted by the thread that reads and by the one that computes.
+        with self._lock:
+            self.done += count
+            now = self._clock()
+            if now - self._shown_at >= self._seconds:
+                self._shown_at = now
+                self._show(self.sentence())
 
     def _show(self, sentence: str) -> None:
         """Shows how far the job is."""

@@ -8,15 +8,13 @@ from typing import Any
 
 from xferlearn.system.html import page
 from xferlearn.system.tables import format_table
-from xferlearn.system.text import printable
+from xferlearn.system.text import readable
 
 MOST_LINES = 40
 """Lines of a summary; lists that would make it longer are shortened."""
 
 WIDTH = 80
 """Characters of a line of prose."""
-
-_MOST_CHARACTERS = 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +54,7 @@ def _plural(noun: str) -> str:
 
 def table_block(rows: Sequence[Sequence[str]], noun: str, **rest: Any) -> Block:
     """Returns a table, the head first, as a block whose rows are the items."""
-    head, *items = format_table([[_clean(cell) for cell in row] for row in rows]).split("\n")
+    head, *items = format_table([[readable(cell) for cell in row] for row in rows]).split("\n")
     return Block([head], items, noun, **rest)
 
 
@@ -70,8 +68,8 @@ def facts_block(facts: Mapping[str, str], prose: Collection[str] = ()) -> Block:
     indent = max(map(len, facts)) + 2
     lines = []
     for name, value in facts.items():
-        room = WIDTH - indent if name in prose else _MOST_CHARACTERS
-        first, *rest = wrapped(_clean(value), room) or [""]
+        text = readable(value)
+        first, *rest = wrapped(text, WIDTH - indent) if name in prose else [text]
         lines += [f"{name:<{indent}}{first}".rstrip(), *(" " * indent + line for line in rest)]
     return Block(lines)
 
@@ -79,11 +77,6 @@ def facts_block(facts: Mapping[str, str], prose: Collection[str] = ()) -> Block:
 def wrapped(text: str, width: int = WIDTH) -> list[str]:
     """Returns a sentence as lines that a terminal shows without breaking words."""
     return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
-
-
-def _clean(text: str) -> str:
-    # Names of files and classes may hold what a terminal obeys, and line breaks.
-    return printable(text, _MOST_CHARACTERS)
 
 
 def fit(blocks: Sequence[Block], most: int = MOST_LINES) -> str:
@@ -98,11 +91,11 @@ def fit(blocks: Sequence[Block], most: int = MOST_LINES) -> str:
 
     def text() -> list[str]:
         parts = [block.lines(count) for block, count in zip(blocks, shown, strict=True)]
-        return [_clean(line) for part in parts for line in ("", *part)][1:]
+        return [readable(line) for part in parts for line in ("", *part)][1:]
 
     while len(text()) > most and max(shown, default=0) > 0:
         longest = shown.index(max(shown))
-        # The first item that goes makes room for nothing: a line says that it is gone.
+        # The first item left out gains nothing: the line that says so takes its place.
         shown[longest] -= 2 if shown[longest] == len(blocks[longest].items) else 1
         shown[longest] = max(shown[longest], 0)
     return "\n".join(text())
@@ -111,7 +104,7 @@ def fit(blocks: Sequence[Block], most: int = MOST_LINES) -> str:
 class Result(abc.ABC):
     """Base of what the commands return.
 
-    A subclass tells its summary in `blocks` and its page in `html`; here both become what Python
+    A subclass gives its summary in `blocks` and its page in `html`; here both become what Python
     and notebooks ask for.
 
     Attributes:

@@ -39,3 +39,18 @@ def printable(text: str, limit: int = 160) -> str:
     """
     shown = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text)
     return shown if len(shown) <= limit else shown[: limit - 3] + "..."
+
+
+def readable(text: str, limit: int = 1000) -> str:
+    """Returns a file's or a class's name for a person, on one line.
+
+    Args:
+        text: any Unicode; as `printable`, but bytes that are not UTF-8 become escapes, so that
+            the file can still be found.
+        limit: most characters; longer text ends in "...".
+
+    Example:
+        >>> readable("caf\\udce9.jpg")
+        'caf\\\\udce9.jpg'
+    """
+    return printable(text.encode("utf-8", "backslashreplace").decode("utf-8"), limit)

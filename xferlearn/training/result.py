@@ -70,7 +70,7 @@ class TrainResult(Result):
         """Returns the summary: photos by class, those left out, and the facts of the run."""
         manifest = self.manifest
         run_page = "all are on the page bad_photos in TensorBoard" if self.run_dir else ""
-        copies = f"{manifest.duplicates} copies of photos were left out."
+        copies = f"duplicate photos left out: {manifest.duplicates}"
         return [
             self._split_block(),
             bad_block(manifest.bad, run_page),
