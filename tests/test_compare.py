@@ -62,7 +62,7 @@ def test_missing_weights_are_said_and_the_others_compared(compare, fail_to_load)
     assert code == 0
     assert "mobilenet_0.50: Can't download the ImageNet weights of mobilenet_0.50" in out
     row = next(line for line in out.splitlines() if line.startswith("mobilenet_0.50 "))
-    assert "not here" in row
+    assert "not available" in row
     code, out, _ = compare("--backbone=mobilenet_0.50")
     assert code == 1
 

@@ -234,11 +234,11 @@ def test_the_page_needs_nothing_from_elsewhere_and_makes_no_markup():
         ("report", {"run": "../logs"}, 404, "no run"),
         ("photo", {"run": "none such", "index": "0"}, 404, "has 0 photos"),
         ("photo", {"run": "large"}, 400, "Expected the argument 'index'"),
-        ("photo", {"run": "large", "index": "600"}, 404, "has 600 photos, no 600"),
+        ("photo", {"run": "large", "index": "600"}, 404, "has 600 photos. Received: index=600"),
         ("photo", {"run": "large", "index": "9" * 9000}, 404, "has 600 photos"),
-        ("photo", {"run": "large", "index": "-1"}, 400, "Expected index to be a number"),
-        ("photo", {"run": "large", "index": "²"}, 400, "Expected index to be a number"),
-        ("photo", {"run": "large", "index": "٣"}, 400, "Expected index to be a number"),
+        ("photo", {"run": "large", "index": "-1"}, 400, "Expected `index` to be a whole number"),
+        ("photo", {"run": "large", "index": "²"}, 400, "Expected `index` to be a whole number"),
+        ("photo", {"run": "large", "index": "٣"}, 400, "Expected `index` to be a whole number"),
     ],
 )
 def test_what_is_not_there_is_an_error_in_json(client, path, arguments, code, reason):
@@ -578,7 +578,7 @@ def test_cells_open_their_photos_by_mouse_and_keyboard(tab, logs):
     names = [result.test.labels[index] for index in (truth, predicted)]
     cell = f"$('.matrix tbody').rows[{truth}].cells[{predicted + 1}]"
     tab.see(f"({cell}.click(), true)")
-    assert tab.see("$('dialog h2')?.textContent") == f"{names[0]}, taken for {names[1]}"
+    assert tab.see("$('dialog h2')?.textContent") == f"{names[0]} predicted as {names[1]}"
     shown = tab.see(
         "($$('dialog img').every(i => i.complete) && $$('dialog img').map(i => i.naturalWidth))"
     )
@@ -599,7 +599,7 @@ def test_cells_open_their_photos_by_mouse_and_keyboard(tab, logs):
     tab.press("ArrowDown")
     tab.see("page.activeElement === $('.matrix tbody').rows[1].cells[2]")
     tab.press("Enter")
-    assert tab.see("$('dialog h2')?.textContent") == f"{result.test.labels[1]}, labelled right"
+    assert tab.see("$('dialog h2')?.textContent") == f"{result.test.labels[1]}, predicted right"
     tab.press("Escape")
     tab.see("!$('dialog')")
     tab.see("page.activeElement === $('.matrix tbody').rows[1].cells[2]")

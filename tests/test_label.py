@@ -11,8 +11,10 @@ import sys
 import numpy as np
 import pytest
 
+import xferlearn
 from xferlearn.bottlenecks.engines import planning
 from xferlearn.cli import main
+from xferlearn.errors import UserError
 from xferlearn.model_folder import read_model_folder
 
 pytestmark = pytest.mark.filterwarnings(
@@ -137,7 +139,7 @@ def test_synsets_are_readable_in_text_alone(
     (tmp_path / "wrong/n11939491/1.jpg").write_bytes(photo_bytes("red", 77))
     assert main(["evaluate", f"--model={model}", f"--image_dir={tmp_path / 'wrong'}"]) == 0
     out = capsys.readouterr().out
-    assert "1.jpg: n11939491 daisy, taken for n07697537 hotdog" in out
+    assert "1.jpg: n11939491 daisy predicted as n07697537 hotdog" in out
 
 
 def test_scores_that_are_no_numbers_are_null(model_dir, photos, label, tmp_path):
@@ -309,3 +311,37 @@ def test_retrained_graph_of_the_lab(shared_data, label):
     code, _, err = label(f"--graph={path}", "--input_layer=27", shared_data / DAISY)
     assert code == 2
     assert "has no operation 27; its input is `input`, float32, 224 x 224." in err
+
+
+def test_a_classifier_prints_its_classes_backbone_and_size(colour_model):
+    classifier = xferlearn.load_classifier(colour_model, verbose=0)
+    assert repr(classifier).split("\n") == [
+        f"classifier  {colour_model}",
+        "classes     3: blue, green, red",
+        "backbone    mobilenet_0.25",
+        "input       32 x 32 px, crop",
+    ]
+
+
+def test_the_keras_model_of_a_model_folder_answers_as_the_classifier(colour_model):
+    classifier = xferlearn.load_classifier(colour_model, precision="float32")
+    pixels = np.full((1, 32, 32, 3), (210, 40, 30), np.uint8)
+    answer = np.asarray(classifier.model(pixels.astype(np.float32)))
+    np.testing.assert_allclose(answer, classifier.predict([pixels[0]]), atol=1e-5)
+    assert classifier.model is classifier.model
+
+
+def test_the_keras_model_of_a_keras_file_is_loaded_when_it_is_asked_for(colour_model, tmp_path):
+    file = shutil.copyfile(colour_model / "model.keras", tmp_path / "mine.keras")
+    classifier = xferlearn.load_classifier(file, labels=str(colour_model / "labels.txt"))
+    assert repr(classifier).startswith(f"classifier  {file}\nclasses     3: blue, green, red")
+    assert classifier.model.output_shape == (None, 3)
+
+
+def test_models_of_other_formats_have_no_keras_model(shared_data):
+    graph = shared_data / "graphs/mobilenet_v1_0.25_128_frozen.pb"
+    classifier = xferlearn.load_classifier(graph)
+    assert "classes     1,001: " in repr(classifier)
+    assert "995 more" in repr(classifier)
+    with pytest.raises(UserError, match=r"Expected a model folder or a Keras file.*frozen\.pb is"):
+        _ = classifier.model

@@ -228,7 +228,7 @@ def test_the_run_card_answers_the_question(full):
     for line in (
         "| input layer | `image` |",
         "| resolution | 32 x 32 px, RGB |",
-        "| value range | 0 to 255, float32; give it raw pixels |",
+        "| value range | 0 to 255, float32: raw pixels |",
         "| normalisation | inside the model: (x - 127.5) / 127.5, which gives -1 to 1 |",
         "| bottleneck layer | `pooling`, 256 values |",
         "| output layer | `predictions`, softmax over 3 labels |",

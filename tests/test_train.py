@@ -191,7 +191,7 @@ def test_summary_names_everything_to_do_next(train, photo_dir, tmp_path):
     assert "95% interval" in out
     assert f"xferlearn label --model={tmp_path / 'model'} PHOTO" in out
     assert f"tensorboard --logdir {tmp_path / 'logs'}" in out
-    assert "test photos are mislabelled" in out
+    assert "test photos are misclassified" in out
     assert "Traceback" not in err
 
 

@@ -1,7 +1,7 @@
 """Measures a trained model on photos whose classes are known."""
 
 import dataclasses
-import math
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,33 @@ from xferlearn.photos.files import read_image_dir
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import TRAIN, VALIDATION, BadPhoto
 from xferlearn.predictors import model_folder_predictor
+from xferlearn.summaries.notebook import (
+    Pictures,
+    accuracy_tile,
+    classes_tile,
+    confusion_section,
+    left_out_lines,
+    wrong_section,
+)
+from xferlearn.summaries.terminal import (
+    bad_block,
+    class_block,
+    confusion_block,
+    misclassified_block,
+)
 from xferlearn.system.folders import check_outside
-from xferlearn.system.progress import progress_bar
+from xferlearn.system.html import notices, tile, tiles
+from xferlearn.system.progress import duration, progress_bar
+from xferlearn.system.results import Block, Result
 from xferlearn.system.runtime import choose_device, start_tensorflow
 
 
-@dataclasses.dataclass(frozen=True)
-class EvaluationResult:
+@dataclasses.dataclass(frozen=True, repr=False)
+class EvaluationResult(Result):
     """What an evaluation found.
+
+    Its `repr` is the summary that the command prints; in a notebook it shows the accuracy, the
+    confusion matrix, and the photos that were misclassified.
 
     Attributes:
         evaluation: accuracy, per-class numbers, confusion matrix.
@@ -32,29 +51,57 @@ class EvaluationResult:
         bad: photos that were left out.
         seen: how many evaluated photos the model was trained on ("train") or that chose its
             weights ("validation"): with any, the accuracy is too high.
-        run_dir: folder of the run in the logs; None where none was asked for.
-        warnings: what could not be used as planned, such as a faster engine, or written to the
-            logs, a line each.
+        pictures: where the photos are read again when a notebook shows them.
+        seconds: wall time, TensorFlow's start and the model's loading included.
+        run_dir: folder of the run in the logs; None where no logs were asked for.
+        warnings: photos that the model has seen in training, and what could not be used as
+            planned, such as a faster engine, or not be written to the logs; one line each.
     """
 
     evaluation: Evaluation
     misclassified: tuple[Misclassified, ...]
     bad: tuple[BadPhoto, ...]
     seen: dict[str, int]
+    pictures: Pictures
+    seconds: float
     run_dir: Path | None = None
     warnings: tuple[str, ...] = ()
+
+    def blocks(self) -> list[Block]:
+        """Returns the summary: accuracy, classes, confusion matrix, wrong and unreadable photos."""
+        wrong, total = self.misclassified, self.evaluation.total
+        rest = "--format=json lists all"
+        head = f"{len(wrong)} of {total} photos are misclassified:"
+        return [
+            Block((f"accuracy  {self.evaluation.summary()}",)),
+            class_block(self.evaluation),
+            confusion_block(self.evaluation),
+            misclassified_block(wrong, head, rest) if wrong else Block(),
+            bad_block(self.bad, rest),
+            Block((f"logs  {self.run_dir}",) if self.run_dir else ()),
+        ]
+
+    def html(self) -> list[Any]:
+        """Returns tiles, warnings, the confusion matrix and the photos misclassified."""
+        total, left_out = self.evaluation.total, len(self.bad)
+        return [
+            tiles(
+                accuracy_tile("Accuracy", self.evaluation, main=True),
+                tile("Photos", f"{total:,}", *([f"{left_out:,} left out"] if left_out else [])),
+                classes_tile(self.evaluation.labels),
+                tile("Time", duration(self.seconds), f"{total / self.seconds:,.0f} photos/s"),
+            ),
+            notices([*self.warnings, *left_out_lines(self.bad)]),
+            confusion_section(self.evaluation, "Confusion matrix"),
+            wrong_section(self.misclassified, total, self.pictures),
+        ]
 
     def as_dict(self) -> dict[str, Any]:
         """Returns everything for JSON."""
         return {
             **self.evaluation.as_dict(),
             "labels": list(self.evaluation.labels),
-            "misclassified": [
-                # JSON has no NaN.
-                dataclasses.asdict(photo)
-                | {"score": photo.score if math.isfinite(photo.score) else None}
-                for photo in self.misclassified
-            ],
+            "misclassified": [photo.as_dict() for photo in self.misclassified],
             "bad_photos": [{"file": bad.name, "reason": bad.reason} for bad in self.bad],
             "seen_in_training": self.seen,
         }
@@ -78,6 +125,7 @@ def evaluate(**settings: Any) -> EvaluationResult:
 
 def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
     """Evaluates as `config` says; see `evaluate`."""
+    started = time.perf_counter()
     model_folder = read_model_folder(config.model or "")
     image_dir = config.image_dir or ""
     for name, folder in (("logs_dir", config.logs_dir), ("bottleneck_dir", config.bottleneck_dir)):
@@ -97,7 +145,7 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
     wrong: list[Misclassified] = []
     bad: list[BadPhoto] = []
     seen = {TRAIN: 0, VALIDATION: 0}
-    with progress_bar("evaluate", source.count) as bar:
+    with progress_bar("evaluate", source.count, verbose=config.verbose) as bar:
         for photo in label_photos(source.entries, predictor, PhotoLimits.of(config)):
             bar.update()
             if photo.scores is None:
@@ -120,15 +168,34 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
                         model_folder.labels[photo.label],
                         model_folder.labels[best],
                         float(photo.scores[best]),
+                        photo.digest,
                     )
                 )
     evaluation = evaluate_predictions(model_folder.labels, truth, predicted)
-    warnings = (*predictor.warnings, *predictor.later_warnings())
+    warnings = (
+        *(
+            f"{count} of {evaluation.total} photos were in the model's {split} split: the accuracy"
+            " is too high."
+            for split, count in seen.items()
+            if count
+        ),
+        *predictor.warnings,
+        *predictor.later_warnings(),
+    )
     if run_dir is not None:
         table = np.array(scores, np.float32).reshape(-1, len(model_folder.labels))
         card = _card(model_folder.path, image_dir, evaluation, seen)
         warnings += summaries.write_evaluation(run_dir, evaluation, np.array(truth), table, card)
-    return EvaluationResult(evaluation, tuple(wrong), tuple(bad), seen, run_dir, warnings)
+    return EvaluationResult(
+        evaluation=evaluation,
+        misclassified=tuple(wrong),
+        bad=tuple(bad),
+        seen=seen,
+        pictures=Pictures(source, PhotoLimits.of(config)),
+        seconds=time.perf_counter() - started,
+        run_dir=run_dir,
+        warnings=warnings,
+    )
 
 
 def _card(model: Path, image_dir: str, evaluation: Evaluation, seen: dict[str, int]) -> str:

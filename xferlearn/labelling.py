@@ -1,9 +1,10 @@
-"""Photos -> labels: streams any number of photos through a model, in batches and in their order."""
+"""Photos -> labels: streams any number of photos through a model, in batches and in order."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,11 +17,16 @@ from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.reading import Loaded, load_photos
 from xferlearn.photos.sources import Entry
 from xferlearn.predictors import Predictor, open_predictor
+from xferlearn.summaries.terminal import first_names
+from xferlearn.system.results import facts_block, fit
+
+if TYPE_CHECKING:
+    import keras
 
 
 @dataclasses.dataclass(frozen=True)
 class Labelled:
-    """One photo and the scores that the model gives it.
+    """One photo and the model's prediction.
 
     Attributes:
         name: the photo, as given.
@@ -94,7 +100,7 @@ class Classifier:
     Attributes:
         labels: class names in output order.
         metadata: content of the model folder's metadata.json; {} for other models.
-        predictor: the model itself.
+        predictor: what runs the model, and what was assumed about it.
 
     Example:
         >>> classifier = load_classifier("out/flowers")
@@ -109,6 +115,39 @@ class Classifier:
         self.metadata = metadata
         self.predictor = predictor
         self._limits = PhotoLimits.of(limits or ImageConfig())
+
+    def __repr__(self) -> str:
+        """Returns classes, backbone and size, one line each."""
+        predictor = self.predictor
+        return fit(
+            [
+                facts_block(
+                    {
+                        "classifier": predictor.name,
+                        "classes": f"{len(self.labels):,}: {first_names(self.labels)}",
+                        "backbone": predictor.backbone or "not recognised",
+                        "input": f"{predictor.width} x {predictor.height} px, {predictor.resize}",
+                    }
+                )
+            ]
+        )
+
+    @functools.cached_property
+    def model(self) -> "keras.Model":
+        """The Keras model, of a model folder, a Keras file, or a backbone with its own classes.
+
+        It takes pixels in the range that it was made for: raw ones, [0, 255], for model folders
+        and backbones. `predict` knows the range of every model.
+
+        Raises:
+            UserError: for models of other formats, which run without Keras.
+        """
+        if self.predictor.load_model is None:
+            raise UserError(
+                f"Expected a model folder or a Keras file for `model`. {self.predictor.name} is"
+                " neither, and runs without Keras; `predict` and `label` work with it."
+            )
+        return self.predictor.load_model()
 
     def predict(self, photos: Sequence[str | Path | bytes | np.ndarray]) -> np.ndarray:
         """Returns the probability of each label for each photo.
@@ -161,7 +200,7 @@ def load_classifier(model: str | Path | None = None, **settings: Any) -> Classif
 
     Args:
         model: the folder or file.
-        settings: what the file does not tell, and `backbone` instead of a model; the names are
+        settings: what the file does not say, and `backbone` instead of a model; the names are
             the flags of `xferlearn label`, listed in `config.ModelConfig`.
 
     Raises:

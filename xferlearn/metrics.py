@@ -111,6 +111,9 @@ class Evaluation:
     labels: tuple[str, ...]
     confusion: np.ndarray
 
+    def __repr__(self) -> str:
+        return f"Evaluation({len(self.labels)} classes, {self.summary()})"
+
     @property
     def total(self) -> int:
         """Photos evaluated."""
@@ -143,6 +146,24 @@ class Evaluation:
             )
             for i, label in enumerate(self.labels)
         )
+
+    @property
+    def mistakes(self) -> np.ndarray:
+        """Photos that are of a class or were labelled so, but not both, int64, [classes]."""
+        right = 2 * np.diagonal(self.confusion)
+        return self.confusion.sum(axis=0) + self.confusion.sum(axis=1) - right
+
+    def most_confused(self, most: int) -> list[int]:
+        """Returns the indices of the classes with the most mistakes, ascending."""
+        order = np.argsort(-self.mistakes, kind="stable")
+        return sorted(order[:most].tolist())
+
+    def pairs(self) -> list[tuple[int, int, int]]:
+        """Returns true class, predicted class and photos of all mistakes, the most photos first."""
+        wrong = self.confusion.copy()
+        np.fill_diagonal(wrong, 0)
+        found = [(int(i), int(j), int(wrong[i, j])) for i, j in np.argwhere(wrong)]
+        return sorted(found, key=lambda pair: -pair[2])
 
     def summary(self) -> str:
         """Returns such as "91.8% (N=98, 95% interval 84.7% to 95.8%)"."""
@@ -180,12 +201,24 @@ class Misclassified:
         truth: its class.
         predicted: the model's first label.
         score: probability of that label, 0 to 1.
+        digest: SHA-256 of the photo's bytes, by which it is found again.
     """
 
     name: str
     truth: str
     predicted: str
     score: float
+    digest: bytes = b""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns everything for JSON, which has no NaN."""
+        score = self.score if math.isfinite(self.score) else None
+        return {
+            "name": self.name,
+            "truth": self.truth,
+            "predicted": self.predicted,
+            "score": score,
+        }
 
 
 def evaluate_predictions(

@@ -54,6 +54,9 @@ class ModelFolder:
     labels: tuple[str, ...]
     metadata: dict[str, Any]
 
+    def __repr__(self) -> str:
+        return f"ModelFolder({str(self.path)!r}, {len(self.labels)} classes)"
+
     @property
     def image_size(self) -> int:
         """Side in px of the square that the model sees."""

@@ -10,6 +10,7 @@ from xferlearn.backbones.names import resolve_backbone
 from xferlearn.backbones.table import PREPROCESSING, BackboneSpec
 from xferlearn.backbones.weights import downloading, read_weights_file
 from xferlearn.errors import UserError, XferlearnError, did_you_mean
+from xferlearn.system.runtime import start_tensorflow
 
 if TYPE_CHECKING:
     import keras
@@ -21,6 +22,7 @@ def load_backbone(
     weights: str | Path | None = "imagenet",
     image_size: int | None = None,
     seed: int = 0,
+    verbose: int = 1,
 ) -> "keras.Model":
     """Loads a frozen backbone: raw pixels in, bottlenecks out.
 
@@ -34,6 +36,7 @@ def load_backbone(
             separately trained ImageNet weights, the ones for the backbone's own size are taken.
         image_size: side of the input in px, or None for the one in the name or the backbone's.
         seed: makes random weights repeatable. The global random state stays as it is.
+        verbose: 0 shows nothing, 1 shows the progress of a download.
 
     Returns:
         A functional model: float32 [batch, size, size, 3], RGB, range [0, 255], to float32
@@ -48,10 +51,11 @@ def load_backbone(
         >>> load_backbone("efficientnet_lite0").output_shape
         (None, 1280)
     """
+    start_tensorflow()
     import keras
 
     spec, size = resolve_backbone(name, image_size)
-    network, file = _build(spec, size, weights, include_top=False, seed=seed)
+    network, file = _build(spec, size, weights, include_top=False, seed=seed, verbose=verbose)
     image = keras.Input((size, size, 3), dtype="float32", name="image")
     x = network(_preprocess(image, spec), training=False)
     x = keras.layers.GlobalAveragePooling2D(name="pooling", dtype="float32")(x)
@@ -59,7 +63,7 @@ def load_backbone(
     if file is not None:
 
         def with_top() -> "keras.Model":
-            return _build(spec, spec.image_size, None, include_top=True, seed=seed)[0]
+            return _build(spec, spec.image_size, None, include_top=True, seed=seed, verbose=0)[0]
 
         read_weights_file(file, spec, network, model, with_top)
     model.trainable = False
@@ -67,7 +71,11 @@ def load_backbone(
 
 
 def load_imagenet_classifier(
-    name: str, *, weights: str | Path | None = "imagenet", image_size: int | None = None
+    name: str,
+    *,
+    weights: str | Path | None = "imagenet",
+    image_size: int | None = None,
+    verbose: int = 1,
 ) -> "keras.Model":
     """Loads a backbone with the top it was trained with, for ImageNet's own 1000 classes.
 
@@ -75,6 +83,7 @@ def load_imagenet_classifier(
         name: anything that `resolve_backbone` understands.
         weights: as in `load_backbone`, but a file must include the top.
         image_size: side of the input in px, or None for the one in the name or the backbone's.
+        verbose: as in `load_backbone`.
 
     Returns:
         A functional model: float32 [batch, size, size, 3], RGB, range [0, 255], to float32
@@ -85,6 +94,7 @@ def load_imagenet_classifier(
         UserError: the name, size or weights file is wrong.
         XferlearnError: the ImageNet weights can't be had.
     """
+    start_tensorflow()
     import keras
 
     spec, size = resolve_backbone(name, image_size)
@@ -94,7 +104,7 @@ def load_imagenet_classifier(
             f"The ImageNet classifier of {spec.name} exists for "
             f"{', '.join(map(str, spec.imagenet_sizes))} px. Received: {size} px."
         )
-    network, file = _build(spec, size, weights, include_top=True, seed=0)
+    network, file = _build(spec, size, weights, include_top=True, seed=0, verbose=verbose)
     image = keras.Input((size, size, 3), dtype="float32", name="image")
     x = network(_preprocess(image, spec), training=False)
     x = keras.layers.Softmax(name="predictions", dtype="float32")(x)
@@ -106,7 +116,13 @@ def load_imagenet_classifier(
 
 
 def _build(
-    spec: BackboneSpec, size: int, weights: str | Path | None, *, include_top: bool, seed: int
+    spec: BackboneSpec,
+    size: int,
+    weights: str | Path | None,
+    *,
+    include_top: bool,
+    seed: int,
+    verbose: int,
 ) -> tuple["keras.Model", Path | None]:
     """Builds the bare network; returns it with the weights file that is still to be read."""
     import keras
@@ -129,7 +145,7 @@ def _build(
     state = random.getstate()
     random.seed(seed)
     try:
-        with downloading(spec) if choice == "imagenet" else contextlib.nullcontext():
+        with downloading(spec, verbose) if choice == "imagenet" else contextlib.nullcontext():
             built = builder(**arguments)
     finally:
         random.setstate(state)

@@ -15,6 +15,7 @@ import numpy as np
 
 from xferlearn.backbones.table import BackboneSpec
 from xferlearn.errors import UserError, XferlearnError
+from xferlearn.system.progress import shows_bars
 
 if TYPE_CHECKING:
     import keras
@@ -25,13 +26,17 @@ _SUFFIXES = (".weights.h5", ".h5", ".hdf5", ".keras")
 
 
 @contextlib.contextmanager
-def downloading(spec: BackboneSpec) -> Iterator[None]:
+def downloading(spec: BackboneSpec, verbose: int = 1) -> Iterator[None]:
     """Lets Keras fetch ImageNet weights inside; its progress goes to stderr.
+
+    Args:
+        spec: the backbone, for messages.
+        verbose: 0 shows no progress.
 
     Raises:
         XferlearnError: the download failed, or the file in Keras' cache is damaged.
     """
-    progress = _Progress()
+    progress = _Progress(verbose)
     with warnings.catch_warnings(), contextlib.redirect_stdout(progress):
         # Keras warns that it takes the weights for the default size; the docstring says so.
         warnings.filterwarnings("ignore", message=r"`input_shape` is undefined or non-square")
@@ -47,17 +52,23 @@ def downloading(spec: BackboneSpec) -> Iterator[None]:
 
 
 class _Progress:
-    """Passes what is printed on to stderr and can finish a line that was left open."""
+    """Passes what Keras prints on to stderr, and can finish a line that was left open.
+
+    A log gets whole lines alone, and not the bar, which overwrites itself.
+    """
 
     encoding = "utf-8"
 
-    def __init__(self) -> None:
+    def __init__(self, verbose: int) -> None:
+        self._verbose, self._bars = verbose, shows_bars(verbose)
         self._open_line = False
 
     def write(self, text: str) -> int:
-        if text:
+        is_line = text.endswith("\n") and text[:-1].isprintable()
+        if self._bars or (self._verbose and is_line):
             self._open_line = not text.endswith("\n")
-        return sys.stderr.write(text)
+            sys.stderr.write(text)
+        return len(text)
 
     def flush(self) -> None:
         sys.stderr.flush()

@@ -43,6 +43,12 @@ class Extraction:
     cached: int
     seconds: float
 
+    def __repr__(self) -> str:
+        return (
+            f"Extraction({len(self.photos)} photos, {len(self.bad)} left out,"
+            f" {self.computed} computed, {self.cached} cached, {self.seconds:.1f} s)"
+        )
+
     @property
     def photos_per_second(self) -> float:
         """Photos per second of this stage, cached and bad ones included."""
@@ -81,6 +87,7 @@ def extract(
     *,
     count: int | None = None,
     views: bool = False,
+    verbose: int = 1,
 ) -> Extraction:
     """Makes sure that every readable photo has its bottleneck in the store.
 
@@ -92,6 +99,7 @@ def extract(
         count: number of entries, for the progress bar; None if it is unknown.
         views: whether entries are seen as their `view` says; the digests of the photos found are
             then keys of views.
+        verbose: 0 shows no progress.
 
     Raises:
         UserError: on the first bad photo if `limits.on_bad_image` is "fail".
@@ -149,7 +157,7 @@ def extract(
             elif is_first:
                 yield item
 
-    with progress_bar("bottlenecks", count) as bar:
+    with progress_bar("bottlenecks", count, verbose=verbose) as bar:
         todo = missing()
         first = next(todo, None)
         if first is not None:

@@ -78,22 +78,22 @@ def start_board(config: BoardConfig) -> str:
     """Starts TensorBoard in threads of this process and returns its address.
 
     Raises:
-        UserError: the port is taken, or the host is none of this machine.
+        UserError: the port is taken, or the host is not an address of this machine.
     """
-    # TensorBoard imports TensorFlow sooner or later, and not as quietly.
+    # TensorBoard imports TensorFlow itself, but not as quietly.
     start_tensorflow()
     from tensorboard import program
 
-    # It tells on stderr which optional packages are missing.
+    # It writes to stderr which optional packages are missing.
     logging.getLogger("tensorboard").setLevel(logging.ERROR)
     board = program.TensorBoard()
     words = ["tensorboard", "--logdir", config.logs_dir, "--host", config.host]
     if config.port is not None:
         words += ["--port", str(config.port)]
-    told = io.StringIO()
+    written = io.StringIO()
     try:
-        # It advertises its loader there, and its web server explains itself before it exits.
-        with contextlib.redirect_stderr(told):
+        # It advertises its loader there, and its web server gives its reason before it exits.
+        with contextlib.redirect_stderr(written):
             board.configure(argv=words)
             return board.launch()
     except program.TensorBoardPortInUseError:
@@ -101,5 +101,5 @@ def start_board(config: BoardConfig) -> str:
             f"Port {config.port} is in use. Choose another with --port, 0 for any."
         ) from None
     except (program.TensorBoardServerException, OSError, SystemExit) as error:
-        reason = [str(error), *told.getvalue().split("\n\n")][-1].strip()
+        reason = [str(error), *written.getvalue().split("\n\n")][-1].strip()
         raise UserError(f"TensorBoard can't listen on --host={config.host}: {reason}") from None

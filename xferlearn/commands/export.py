@@ -3,36 +3,13 @@
 import sys
 
 from xferlearn.config import ExportConfig
-from xferlearn.exports import ExportResult, changed_lines, export_with
-from xferlearn.system.tables import format_table
+from xferlearn.exports import export_with
 
 
 def run(config: ExportConfig) -> int:
-    """Exports and prints the table; returns 1 where a format failed or was not made."""
+    """Exports and prints the summary; returns 1 where a format failed or was not made."""
     result = export_with(config)
-    print(report(result))
-    for line in failures(result):
+    print(result.summary())
+    for line in result.remarks():
         print(line, file=sys.stderr)
     return 0 if result.passed else 1
-
-
-def report(result: ExportResult) -> str:
-    """Returns what was written and how it compares with the model, for a person to read."""
-    lines = [format_table(result.table), "", result.summary]
-    for row in result.rows:
-        changed = changed_lines(row)
-        if changed:
-            lines += ["", f"{row.format}: photos with another first label", *changed]
-    lines.append("")
-    lines += [f"{row.format}  {row.path}" for row in result.rows if row.passed]
-    lines.append(f"report  {result.report}")
-    if result.run_dir is not None:
-        lines.append(f"logs  {result.run_dir}")
-    return "\n".join(lines)
-
-
-def failures(result: ExportResult) -> list[str]:
-    """Returns the warnings and what failed, a line each."""
-    lines = [f"warning: {warning}." for warning in result.warnings]
-    failed = [row for row in result.rows if row.problem is not None]
-    return lines + [f"xferlearn: {row.format}: {row.problem}" for row in failed]

@@ -1,4 +1,4 @@
-"""`xferlearn inspect`: what a model file takes and gives, told without running it."""
+"""`xferlearn inspect`: prints input, output and backbone of a model file, without running it."""
 
 import json
 
@@ -25,10 +25,10 @@ def run(config: InspectConfig) -> int:
 
         written = write_held(str(config.model), held, config.logs_dir)
     if config.format == "json":
-        said = report.to_dict()
+        content = report.to_dict()
         if written is not None:
-            said["graph_run"] = str(written)
-        print(json.dumps(said, indent=2))
+            content["graph_run"] = str(written)
+        print(json.dumps(content, indent=2))
         return 0
     print(format_report(report))
     if written is not None:

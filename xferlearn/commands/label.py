@@ -24,7 +24,7 @@ def run(config: LabelConfig) -> int:
         print(f"warning: {warning}", file=sys.stderr)
     write = _WRITERS[config.format](predictor.labels, config.top_k)
     unreadable = 0
-    with progress_bar("labels", source.count) as bar:
+    with progress_bar("labels", source.count, verbose=config.verbose) as bar:
         for photo in label_photos(source.entries, predictor, PhotoLimits.of(config)):
             bar.update()
             if photo.problem is None:
@@ -85,5 +85,5 @@ def _csv(labels: Sequence[str], top_k: int) -> Writer:
     return write
 
 
-# JSON is one object a line, so that a million photos can be written and read as a stream.
+# JSON is one object per line, so that a million photos can be written and read as a stream.
 _WRITERS = {"text": _text, "json": _json_lines, "csv": _csv}

@@ -1,103 +1,40 @@
-"""`xferlearn train`: trains, and tells a person what came out."""
+"""`xferlearn train`: trains, and prints what came out and what to do next."""
 
 import shlex
 import sys
 
-from xferlearn.commands.evaluate import misclassified_lines
-from xferlearn.commands.export import failures as export_failures
-from xferlearn.commands.export import report as export_report
 from xferlearn.config import TrainConfig
-from xferlearn.photos.manifest import SPLITS
-from xferlearn.summaries import folder_bytes
-from xferlearn.synsets.names import readable_label
-from xferlearn.system.tables import format_facts, format_table
-from xferlearn.training.finetuning import FineTuned
-from xferlearn.training.job import TrainResult, train_with
+from xferlearn.summaries.terminal import misclassified_block
+from xferlearn.system.results import fit
+from xferlearn.training.job import train_with
+from xferlearn.training.result import TrainResult
 
 
 def run(config: TrainConfig) -> int:
     """Trains as the flags say and prints the summary."""
     result = train_with(config)
-    for warning in (*result.warnings, *result.manifest.warnings):
-        print(f"warning: {warning}", file=sys.stderr)
-    print(summary(result))
+    for line in result.remarks():
+        print(line, file=sys.stderr)
+    print(result.summary())
     if config.print_misclassified_test_images:
         print(misclassified_list(result))
     if result.exported is not None:
-        print(f"\nexports:\n{export_report(result.exported)}")
-        for line in export_failures(result.exported):
+        print(f"\nexports:\n{result.exported.summary()}")
+        for line in result.exported.remarks():
             print(line, file=sys.stderr)
     print(next_commands(config, result))
     return 0 if config.export is None or (result.exported and result.exported.passed) else 1
 
 
-def summary(result: TrainResult) -> str:
-    """Returns the table that a run ends with."""
-    lines = [_split_table(result), ""]
-    extraction = result.extraction
-    manifest = result.manifest
-    if manifest.bad:
-        lines.append(f"{len(manifest.bad)} photos were left out:")
-        lines += [f"  {bad.name}: {bad.reason}" for bad in manifest.bad]
-        lines.append("")
-    if manifest.duplicates:
-        lines += [f"{manifest.duplicates} copies of photos were left out.", ""]
-    stages = ", ".join(f"{name} {value:.1f} s" for name, value in result.seconds.items())
-    training = result.training
-    rows = {
-        "bottlenecks": f"{extraction.cached} cached, {extraction.computed} computed"
-        f" ({extraction.photos_per_second:.0f} photos/s)",
-        "time": f"{stages}; {sum(result.seconds.values()):.1f} s in all",
-        "training": f"{training.steps} steps, best at step {training.best_step}",
-        **_fine_tuning(result.fine_tuned),
-        "validation": result.validation.summary(),
-        "test": result.test.summary(),
-        "model": str(result.model_folder.path),
-    }
-    if result.run_dir is not None:
-        rows["logs"] = f"{result.run_dir} ({folder_bytes(result.run_dir) / 1e6:.1f} MB)"
-    lines.append(format_facts(rows))
-    return "\n".join(lines)
-
-
-def _fine_tuning(tuned: FineTuned | None) -> dict[str, str]:
-    if tuned is None:
-        return {}
-    resumed = f" ({tuned.resumed} in an earlier run)" if tuned.resumed else ""
-    layers = tuned.layers
-    span = f"{len(layers)} layers, {layers[0]} to {layers[-1]}"
-    if len(layers) == 1:
-        span = layers[0]
-    passes = f"{tuned.epochs} pass{'es' if tuned.epochs > 1 else ''}{resumed}"
-    return {
-        "fine-tuning": f"{span}, {tuned.weights:,} weights; {passes}, best after"
-        f" {tuned.best_epoch}",
-        "  frozen": f"validation {tuned.frozen.summary()}, cross-entropy {tuned.frozen_loss:.3f}",
-        "  tuned": f"validation {tuned.tuned.summary()}, cross-entropy {tuned.tuned_loss:.3f}",
-        "  kept": "the tuned model" if tuned.better else "the frozen one: tuning was no better",
-    }
-
-
-def _split_table(result: TrainResult) -> str:
-    recall = {row.label: row for row in result.test.classes}
-    rows = [["class", *SPLITS, "right in test"]]
-    for label, counts in result.manifest.counts().items():
-        found = recall[label]
-        share = f"{found.correct}/{found.photos}" if found.photos else ""
-        rows.append([readable_label(label), *(str(counts[split]) for split in SPLITS), share])
-    totals = [str(len(result.manifest.indices(split))) for split in SPLITS]
-    rows.append(["all", *totals, f"{result.test.correct}/{result.test.total}"])
-    return format_table(rows)
-
-
 def misclassified_list(result: TrainResult) -> str:
-    """Returns the test photos that the model labels wrongly, a line each."""
-    count = f"{len(result.misclassified)} of {result.test.total} test photos are mislabelled:"
-    return "\n".join(["", count, *misclassified_lines(result.misclassified)])
+    """Returns all test photos that the model gets wrong, one line each."""
+    wrong = result.misclassified
+    head = f"{len(wrong)} of {result.test.total} test photos are misclassified:"
+    return "\n" + fit([misclassified_block(wrong, head)], most=len(wrong) + 1)
 
 
 def next_commands(config: TrainConfig, result: TrainResult) -> str:
-    """Returns the commands to run next, to be pasted."""
+    """Returns the commands to run next, ready for the shell."""
     lines = [
         "",
         "next:",

@@ -71,3 +71,11 @@ class ImageConfig(Config):
         choices=("auto", "float32", "bfloat16"),
         section="Speed",
     )
+    verbose: int = setting(
+        1,
+        "How much is shown while work goes on: 0 nothing, 1 progress. Progress is a bar on a"
+        " terminal and in a notebook, and one line every 30 s in a log.",
+        minimum=0,
+        maximum=1,
+        section="Output",
+    )

@@ -174,6 +174,13 @@ class ExportConfig(Config):
     logs_dir: str | None = setting(
         None, "Also show the comparison in TensorBoard, as a new run in this folder."
     )
+    verbose: int = setting(
+        1,
+        "How much is shown while work goes on: 0 nothing, 1 progress. Progress is a bar on a"
+        " terminal and in a notebook, and one line every 30 s in a log.",
+        minimum=0,
+        maximum=1,
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,4 +1,4 @@
-"""Tab "Transfer" of TensorBoard: what a run is, how good it is, and the photos behind each number.
+"""Tab "Transfer" of TensorBoard: a run's input, accuracy, and the photos behind each number.
 
 `write_transfer_summary` (summary.py) writes what the tab shows into the run's event file;
 TensorBoard finds `TransferPlugin` (plugin.py) by its entry point, and it serves that to the page
@@ -12,7 +12,7 @@ REPORT_TAG = "transfer/report"
 """One blob: the report as JSON, see `report.build_report`."""
 
 PHOTOS_TAG = "transfer/photos"
-"""One blob a thumbnail, JPEG, in the order of the report's `photos`."""
+"""One blob per thumbnail, JPEG, in the order of the report's `photos`."""
 
 REPORT_FORMAT = 1
-"""Raised when an older page could not show a newer report."""
+"""Version of the report; it grows when an older page can't show a newer report."""

@@ -47,8 +47,8 @@ class TransferPlugin(base_plugin.TBPlugin):
         """Returns the routes below `data/plugin/xferlearn`.
 
         `/runs` is the list of runs in short; `/report?run=` one run's report, JSON; and
-        `/photo?run=&index=` the thumbnail at an index of the report's `photos`, JPEG. What is not
-        there answers 404 and `{"error": reason}`.
+        `/photo?run=&index=` the thumbnail at an index of the report's `photos`, JPEG. For what
+        does not exist the answer is 404 and `{"error": reason}`.
         """
         apps = {
             f"/{name}": _application(functools.partial(_serve_file, name=name))
@@ -91,11 +91,13 @@ class TransferPlugin(base_plugin.TBPlugin):
         references = self._blobs(request, PHOTOS_TAG, run).get(run, ())
         if not index.isdecimal() or not index.isascii():
             raise errors.InvalidArgumentError(
-                f"Expected index to be a number. Received: {index!r}."
+                f"Expected `index` to be a whole number. Received: index={index!r}."
             )
         # Compared by length first: int() of a number of thousands of digits is slow, then fails.
         if len(index) > 9 or int(index) >= len(references):
-            raise errors.NotFoundError(f"Run {run!r} has {len(references)} photos, no {index}.")
+            raise errors.NotFoundError(
+                f"Run {run!r} has {len(references)} photos. Received: index={index}."
+            )
         jpeg = self._provider.read_blob(
             plugin_util.context(request.environ), blob_key=references[int(index)].blob_key
         )
@@ -134,7 +136,7 @@ class TransferPlugin(base_plugin.TBPlugin):
 def _in_short(run: str, report: dict[str, Any]) -> dict[str, Any]:
     """Returns what the list of runs and their comparison need.
 
-    One damaged run must not cost the list. Raises KeyError, TypeError, AttributeError or
+    One damaged run must not break the list. Raises KeyError, TypeError, AttributeError or
     ValueError where the report is not as `report.build_report` makes it.
     """
     parts = {key: report[key] for key in _SHORT}
@@ -195,7 +197,7 @@ def _application(serve: Callable[[Request], Response]) -> Callable:
 def _argument(request: Request, name: str) -> str:
     value = request.args.get(name, "")
     if not value:
-        raise errors.InvalidArgumentError(f"Expected the argument {name!r}. None came.")
+        raise errors.InvalidArgumentError(f"Expected the argument {name!r}. It is missing.")
     return value
 
 

@@ -1,4 +1,4 @@
-"""A run as tab "Transfer" tells it: one JSON document."""
+"""A run as tab "Transfer" shows it: one JSON document."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -20,10 +20,10 @@ _FROM_METADATA = ("input", "output", "versions", "command")
 
 
 def build_report(record: RunRecord, thumbnails: Sequence[Thumbnail] = ()) -> dict[str, Any]:
-    """Returns everything that the page shows but the thumbnails' pixels, for JSON.
+    """Returns everything that the page shows except the thumbnails' pixels, for JSON.
 
-    Labels are as people read them: ImageNet's folders with their names. Classes are given by
-    their index into `labels`, shares in 0 to 1, None where undefined.
+    Labels are readable: ImageNet's synset ids with their names. Classes are given by their index
+    into `labels`, shares in 0 to 1, None where undefined.
 
     Args:
         record: the run.

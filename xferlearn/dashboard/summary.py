@@ -21,10 +21,10 @@ def write_transfer_summary(
     Args:
         run_dir: folder of the run.
         record: the run.
-        photos: whether thumbnails are written too; they are 2 to 4 kB each.
+        photos: whether thumbnails are written too, 2 to 4 kB each.
 
     Returns:
-        What could not be written, a line each: a full disk must not cost a finished training.
+        What could not be written, one line each: a full disk must not cost a finished training.
     """
     import tensorflow as tf
 
@@ -41,13 +41,13 @@ def write_transfer_summary(
 def write_report(run_dir: str | Path, report: Mapping[str, Any], jpegs: Sequence[bytes]) -> None:
     """Writes a report and its thumbnails.
 
-    Both are blob sequences with a single step: TensorBoard thins out steps, never the blobs of
-    one step, and streams a blob of any size, where it caps tensors.
+    Both are blob sequences with a single step: TensorBoard drops steps of long series, but never
+    blobs of one step, and serves blobs of any size, where tensors have a limit.
 
     Args:
         run_dir: folder of the run.
         report: as `report.build_report` returns it.
-        jpegs: one for each of the report's `photos`.
+        jpegs: one per entry of the report's `photos`.
 
     Raises:
         OSError, tf.errors.OpError: when the file can't be written.

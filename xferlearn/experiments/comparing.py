@@ -4,13 +4,13 @@ import csv
 import dataclasses
 import io
 import itertools
-from pathlib import Path
 from typing import Any
 
 from xferlearn.config import DEFAULT_BACKBONE, CompareConfig, TrainConfig
-from xferlearn.experiments.outcomes import Outcome, OutcomeStore, Share, share
+from xferlearn.experiments.compare_result import ComparedBackbone, Comparison
+from xferlearn.experiments.outcomes import Outcome, OutcomeStore, share
 from xferlearn.experiments.plotting import draw_shares, save, save_plot
-from xferlearn.experiments.rates import Rates, measure_rates
+from xferlearn.experiments.rates import measure_rates
 from xferlearn.experiments.running import (
     Space,
     all_warnings,
@@ -25,58 +25,6 @@ from xferlearn.photos.manifest import VALIDATION
 from xferlearn.system.progress import progress_bar
 from xferlearn.system.runtime import choose_device
 from xferlearn.training import head as heads
-
-_BYTES_A_WEIGHT = 4
-
-
-@dataclasses.dataclass(frozen=True)
-class ComparedBackbone:
-    """One backbone of a comparison.
-
-    Attributes:
-        name: its name.
-        image_size: px.
-        validation: accuracy on the validation photos of all splits.
-        rates: photos a second by stage; None where it can't be had.
-        parameters: how many numbers backbone and head have.
-        pareto: whether no other one is at least as accurate and as fast, and better in one.
-        diverged: how many of its runs diverged; it is not measured then.
-        problem: why it can't be had here, one line; None where it can.
-    """
-
-    name: str
-    image_size: int
-    validation: Share
-    rates: Rates | None
-    parameters: int
-    pareto: bool = False
-    diverged: int = 0
-    problem: str | None = None
-
-    @property
-    def megabytes(self) -> float:
-        """Size of its weights in float32."""
-        return self.parameters * _BYTES_A_WEIGHT / 1e6
-
-
-@dataclasses.dataclass(frozen=True)
-class Comparison:
-    """What a comparison found.
-
-    Attributes:
-        backbones: the most accurate first; those that can't be had come last.
-        splits: over how many splits of the photos accuracies are means. They have the test photos
-            of the first one, which are not looked at.
-        warnings: a line each.
-        table: path of the CSV.
-        plot: path of the PNG.
-    """
-
-    backbones: tuple[ComparedBackbone, ...]
-    splits: int
-    warnings: tuple[str, ...]
-    table: Path
-    plot: Path
 
 
 def compare(**settings: Any) -> Comparison:
@@ -113,7 +61,7 @@ def compare_with(config: Any) -> Comparison:
     choose_device(config.device)
     store = OutcomeStore(output_dir(config) / "runs")
     found: dict[str, tuple[Space, list[Outcome]]] = {}
-    with progress_bar("compare", len(configs), "run") as bar:
+    with progress_bar("compare", len(configs), "run", verbose=config.verbose) as bar:
         for space, outcome in run_all(configs, source, store, "A comparison"):
             found.setdefault(outcome.settings["backbone"], (space, []))[1].append(outcome)
             bar.update()

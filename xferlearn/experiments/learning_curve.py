@@ -1,17 +1,16 @@
 """`xferlearn curve`: how accuracy grows with the number of photos a class."""
 
 import csv
-import dataclasses
 import hashlib
 import io
-from pathlib import Path
 from typing import Any
 
 from xferlearn import summaries
 from xferlearn.config import CurveConfig, TrainConfig
 from xferlearn.errors import XferlearnError
+from xferlearn.experiments.curve_result import Curve, Point
 from xferlearn.experiments.forecasting import FEWEST_TESTS, Forecast, forecast_gain
-from xferlearn.experiments.outcomes import Outcome, OutcomeStore, Share, photo_names, share
+from xferlearn.experiments.outcomes import Outcome, OutcomeStore, photo_names, share
 from xferlearn.experiments.plotting import Fit, draw_shares, save, save_plot
 from xferlearn.experiments.running import (
     all_warnings,
@@ -27,52 +26,6 @@ from xferlearn.summaries.events import EventWriter
 from xferlearn.system.progress import progress_bar
 from xferlearn.system.runtime import choose_device
 from xferlearn.training.fit import Prepared, fit_head
-
-
-@dataclasses.dataclass(frozen=True)
-class Point:
-    """Training on a number of photos a class.
-
-    Attributes:
-        photos: most photos a class; smaller classes give all they have.
-        total: how many photos that were in all.
-        test: accuracy on the test photos over the draws.
-        outcomes: the draws.
-    """
-
-    photos: int
-    total: int
-    test: Share
-    outcomes: tuple[Outcome, ...]
-
-
-@dataclasses.dataclass(frozen=True)
-class Curve:
-    """What a learning curve found.
-
-    Attributes:
-        points: by number of photos.
-        forecast: None where the curve has too few points or test photos to tell.
-        why_not: the reason for that, one line.
-        answer: whether it took many photos, one sentence.
-        tests: how many photos every head was tested on.
-        steps: how many each head trained.
-        warnings: a line each.
-        table: path of the CSV.
-        plot: path of the PNG.
-        run_dir: folder of the curve in the logs.
-    """
-
-    points: tuple[Point, ...]
-    forecast: Forecast | None
-    why_not: str
-    answer: str
-    tests: int
-    steps: int
-    warnings: tuple[str, ...]
-    table: Path
-    plot: Path
-    run_dir: Path
 
 
 def curve(**settings: Any) -> Curve:
@@ -107,13 +60,14 @@ def curve_with(config: Any) -> Curve:
     store = OutcomeStore(output_dir(config) / "runs")
     points = []
     sizes = _sizes(manifest)
+    # All photos of every class can be drawn in one way only.
+    draws = (len(sizes) - 1) * config.draws + 1
     with (
-        progress_bar("curve", len(sizes) * config.draws, "draw") as bar,
+        progress_bar("curve", draws, "draw", verbose=config.verbose) as bar,
         EventWriter(run_dir) as events,
     ):
         for size in sizes:
             outcomes, total = [], 0
-            # All photos of every class can be drawn in one way only.
             for draw in range(config.draws if size < sizes[-1] else 1):
                 drawn = draw_photos(manifest, size, draw)
                 total = len(drawn.indices(TRAIN))
@@ -124,7 +78,7 @@ def curve_with(config: Any) -> Curve:
             if found.photos:
                 for name, value in (("", found.mean), ("_low", found.low), ("_high", found.high)):
                     tag = f"curve/test_accuracy{name}"
-                    events.scalar(tag, value, size, "the step is the photos a class")
+                    events.scalar(tag, value, size, "the step is the number of photos per class")
     forecast, why_not = _forecast(points)
     folder = output_dir(config)
     save(folder / "curve.csv", _csv(points).encode())
@@ -132,7 +86,7 @@ def curve_with(config: Any) -> Curve:
     save_plot(
         folder / "curve.png",
         draw_shares(
-            "test accuracy by photos a class", rows, joined=True, fit=_fit(points, forecast)
+            "test accuracy by photos per class", rows, joined=True, fit=_fit(points, forecast)
         ),
     )
     return Curve(

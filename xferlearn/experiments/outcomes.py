@@ -36,8 +36,8 @@ class Outcome:
     """
 
     settings: Mapping[str, Any]
-    right: tuple[bool, ...] = ()
-    photos: tuple[str, ...] = ()
+    right: tuple[bool, ...] = dataclasses.field(default=(), repr=False)
+    photos: tuple[str, ...] = dataclasses.field(default=(), repr=False)
     loss: float | None = None
     steps: int = 0
     seconds: float = 0.0

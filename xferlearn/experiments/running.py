@@ -27,7 +27,7 @@ from xferlearn.version import __version__
 SPACE = ("backbone", "image_size", "device")
 # What a run's result does not depend on.
 _ELSEWHERE = (
-    "image_dir", "model_dir", "logs_dir", "bottleneck_dir", "summaries", "overwrite",
+    "image_dir", "model_dir", "logs_dir", "bottleneck_dir", "summaries", "overwrite", "verbose",
 )  # fmt: skip
 
 
@@ -297,7 +297,7 @@ def all_warnings(
             manifest = space.prepared.split(config)
             found += [f"{bad.name} is left out: {bad.reason}" for bad in manifest.bad]
             if manifest.duplicates:
-                found.append(f"{manifest.duplicates} copies of photos are left out")
+                found.append(f"duplicate photos left out: {manifest.duplicates}")
             found += manifest.warnings
         found += [line for outcome in outcomes for line in outcome.warnings]
     return tuple(dict.fromkeys(found))

@@ -8,13 +8,12 @@ import math
 import random
 import shlex
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from xferlearn.config import SEEDS, SWEPT, SweepConfig, TrainConfig
 from xferlearn.experiments.outcomes import Outcome, OutcomeStore, Share, difference, share
 from xferlearn.experiments.plotting import draw_shares, save, save_plot
-from xferlearn.experiments.rates import Rates, measure_rates
+from xferlearn.experiments.rates import measure_rates
 from xferlearn.experiments.running import (
     Space,
     all_warnings,
@@ -25,103 +24,11 @@ from xferlearn.experiments.running import (
     output_dir,
     run_all,
 )
+from xferlearn.experiments.sweep_result import Candidate, SpaceTimes, Sweep
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import TEST, VALIDATION
 from xferlearn.system.progress import progress_bar
 from xferlearn.system.runtime import choose_device, on_device
-
-
-@dataclasses.dataclass(frozen=True)
-class Candidate:
-    """One combination of settings, over all its seeds.
-
-    Attributes:
-        settings: what was varied besides the seeds.
-        outcomes: its runs.
-        validation: their accuracy on the validation photos; not measured where none converged.
-        behind: how far the best one is ahead, with an interval that holds, at 95%, for all
-            candidates together; None for the best one.
-    """
-
-    settings: dict[str, Any]
-    outcomes: tuple[Outcome, ...]
-    validation: Share
-    behind: tuple[float, float, float] | None = None
-
-    @property
-    def diverged(self) -> int:
-        """How many of its runs diverged."""
-        return sum(outcome.diverged for outcome in self.outcomes)
-
-    @property
-    def problem(self) -> str | None:
-        """Why it was not run; None where it was."""
-        return next((outcome.problem for outcome in self.outcomes if outcome.problem), None)
-
-    @property
-    def over_seeds(self) -> tuple[float, float] | None:
-        """Lowest and highest accuracy of its runs; None where there are not two."""
-        found = [outcome.accuracy for outcome in self.outcomes if outcome.right]
-        return (min(found), max(found)) if len(found) > 1 else None
-
-    @property
-    def seconds(self) -> float:
-        """Mean wall time of its trainings."""
-        return sum(outcome.seconds for outcome in self.outcomes) / max(len(self.outcomes), 1)
-
-    @property
-    def name(self) -> str:
-        """What was varied, in words."""
-        words = (f"{name}={value}" for name, value in self.settings.items())
-        return " ".join(words) or "defaults"
-
-
-@dataclasses.dataclass(frozen=True)
-class SpaceTimes:
-    """Where the time of one feature space went.
-
-    Attributes:
-        settings: its backbone, size and device.
-        photos: how many it has.
-        extraction: wall seconds until their bottlenecks were there, the network's start included.
-        computed: how many were computed; the others were cached.
-        training: wall seconds of all its heads.
-        heads: how many that were.
-        rates: photos a second by stage; None where nothing ran.
-    """
-
-    settings: dict[str, Any]
-    photos: int
-    extraction: float
-    computed: int
-    training: float
-    heads: int
-    rates: Rates | None
-
-
-@dataclasses.dataclass(frozen=True)
-class Sweep:
-    """What a sweep found.
-
-    Attributes:
-        candidates: best first; those that diverged or were not run come last.
-        test: accuracy of the best one on the test photos, looked at once; None without a best.
-        spaces: where the time went.
-        command: the `train` command of the best one; empty without one.
-        warnings: a line each.
-        table: path of the CSV.
-        plot: path of the PNG.
-        logs_dir: where the runs are.
-    """
-
-    candidates: tuple[Candidate, ...]
-    test: Share | None
-    spaces: tuple[SpaceTimes, ...]
-    command: str
-    warnings: tuple[str, ...]
-    table: Path
-    plot: Path
-    logs_dir: str
 
 
 def sweep(**settings: Any) -> Sweep:
@@ -155,7 +62,7 @@ def sweep_with(config: Any) -> Sweep:
     store = OutcomeStore(output_dir(config) / "runs")
     spaces: dict[int, tuple[Space, list[Outcome]]] = {}
     outcomes: list[Outcome] = []
-    with progress_bar("sweep", len(configs), "run") as bar:
+    with progress_bar("sweep", len(configs), "run", verbose=config.verbose) as bar:
         for space, outcome in run_all(configs, source, store, "A sweep"):
             spaces.setdefault(id(space), (space, []))[1].append(outcome)
             outcomes.append(outcome)
@@ -270,7 +177,7 @@ def _times(space: Space, outcomes: Sequence[Outcome], config: TrainConfig) -> Sp
 
 def _command(config: TrainConfig, settings: dict[str, Any], varied: Sequence[str]) -> str:
     # The first of several split seeds is the one whose test photos no run has seen.
-    left_out = ["model_dir", "summaries", *(["seed"] if "seed" in varied else [])]
+    left_out = ["model_dir", "summaries", "verbose", *(["seed"] if "seed" in varied else [])]
     flags = {n: v for n, v in config.changed().items() if n not in left_out} | settings
     words = [f"--{name}={value}" for name, value in flags.items() if value is not None]
     return shlex.join(["xferlearn", "train", *words, "--model_dir=out/best"])

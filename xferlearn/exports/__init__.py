@@ -12,14 +12,14 @@ To add a format, add its module here, under the name that it has in `xferlearn.i
 The names below are for the rest of the package; all others are for this folder alone.
 """
 
-from xferlearn.exports.exporting import ExportResult, export, export_with
+from xferlearn.exports.exporting import export, export_with
 from xferlearn.exports.formats import check_formats
-from xferlearn.exports.report import ExportRow, changed_lines
+from xferlearn.exports.report import ExportRow
+from xferlearn.exports.result import ExportResult
 
 __all__ = [
     "ExportResult",
     "ExportRow",
-    "changed_lines",
     "check_formats",
     "export",
     "export_with",

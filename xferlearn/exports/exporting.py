@@ -1,7 +1,6 @@
 """Exports a model folder to files in other formats, each proved before it gets its name."""
 
 import contextlib
-import dataclasses
 import hashlib
 import platform
 import shutil
@@ -18,6 +17,7 @@ from xferlearn.exports.formats import FORMATS, check_formats
 from xferlearn.exports.photos import CALIBRATION_PHOTOS, ProofPhotos, export_photos, photo_place
 from xferlearn.exports.proof import Reference, measure_reference
 from xferlearn.exports.report import ExportRow, table_rows, write_events, write_report
+from xferlearn.exports.result import ExportResult
 from xferlearn.model_folder import EXPORTS_DIR, MODEL_FILE, ModelFolder, read_model_folder
 from xferlearn.photos.manifest import TEST, TRAIN
 from xferlearn.predictors import check_keras_file, model_folder_resize
@@ -31,32 +31,6 @@ if TYPE_CHECKING:
     import keras
 
 _STALE_SECONDS = 24 * 3600
-
-
-@dataclasses.dataclass(frozen=True)
-class ExportResult:
-    """The result of an export.
-
-    Attributes:
-        rows: the results of all formats.
-        table: the same as text cells, the head first and then model.keras.
-        summary: what the files were compared on, one sentence.
-        warnings: one line each.
-        report: path of report.json.
-        run_dir: folder of the run in the logs; None where none was asked for.
-    """
-
-    rows: tuple[ExportRow, ...]
-    table: list[list[str]]
-    summary: str
-    warnings: tuple[str, ...]
-    report: Path
-    run_dir: Path | None = None
-
-    @property
-    def passed(self) -> bool:
-        """Whether every format was written and agrees with the model."""
-        return all(row.passed for row in self.rows)
 
 
 def export(**settings: Any) -> ExportResult:
@@ -102,7 +76,7 @@ def export_with(config: ExportConfig) -> ExportResult:
     model, reference = _reference(model_folder, photos)
     exports = _make_folder(model_folder.path / EXPORTS_DIR)
     rows: list[ExportRow] = []
-    with progress_bar("export", len(config.formats), "format") as bar:
+    with progress_bar("export", len(config.formats), "format", verbose=config.verbose) as bar:
         for name in config.formats:
             job = FormatJob(
                 name, config, model_folder, model, photos, calibration, reference, exports
@@ -110,7 +84,7 @@ def export_with(config: ExportConfig) -> ExportResult:
             rows += job.rows()
             bar.update()
     about = _about(model_folder, photos)
-    summary = (
+    comparison = (
         f"{len(photos.names)} {photos.split} photos, each file in its own runtime on"
         f" {about['processor']}, against model.keras in float32."
     )
@@ -118,8 +92,8 @@ def export_with(config: ExportConfig) -> ExportResult:
     report = write_report(exports, about, reference, tuple(rows))
     warnings = _warnings(model_folder, photos, config)
     if run_dir is not None:
-        warnings += write_events(run_dir, model_folder.path.name, summary, cells, tuple(rows))
-    return ExportResult(tuple(rows), cells, summary, warnings, report, run_dir)
+        warnings += write_events(run_dir, model_folder.path.name, comparison, cells, tuple(rows))
+    return ExportResult(tuple(rows), cells, comparison, warnings, report, run_dir)
 
 
 def _reference(model_folder: ModelFolder, photos: ProofPhotos) -> tuple["keras.Model", Reference]:
@@ -178,7 +152,7 @@ def _warnings(
     if photos.split != TEST:
         lines.append(
             f"the model has no test photos; {photos.split} photos were compared, on which its"
-            f" accuracy is {'much ' if photos.split == TRAIN else ''}too high"
+            f" accuracy is {'much ' if photos.split == TRAIN else ''}too high."
         )
     if photos.missing:
         count, names = len(photos.missing), ", ".join(photos.missing[:3])
@@ -186,6 +160,6 @@ def _warnings(
         more = ", ..." if count > 3 else ""
         lines.append(
             f"{count} of {count + len(photos.names)} photos were not found in {place} or can't be"
-            f" read any more: {names}{more}. If they were moved, give --image_dir"
+            f" read any more: {names}{more}. If they were moved, give --image_dir."
         )
     return tuple(lines)

@@ -19,7 +19,7 @@ _HEAD = (
     "format", "size", "load", "1 photo", "photos/s", "agreement", "largest diff", "mean diff",
     "accuracy change", "result",
 )  # fmt: skip
-_MOST_CHANGED = 20
+_MOST_CHANGED = 200
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,16 +102,14 @@ def _speed(speed: Speed) -> list[str]:
     ]
 
 
-def changed_lines(row: ExportRow, most: int = _MOST_CHANGED) -> list[str]:
-    """Returns one line per photo whose first label changed, for at most `most` photos."""
+def changed_lines(row: ExportRow) -> list[str]:
+    """Returns one line per photo whose first label changed."""
     changed = row.proof.changed if row.proof is not None else ()
-    lines = [
+    return [
         f"  {one.name}: {one.before[0]} ({one.before[1]:.3f}) became {one.after[0]}"
         f" ({one.after[1]:.3f}); it is {one.truth}"
-        for one in changed[:most]
+        for one in changed
     ]
-    rest = len(changed) - most
-    return [*lines, f"  and {rest} more; all are in {REPORT_FILE}"] if rest > 0 else lines
 
 
 def write_report(
@@ -161,26 +159,29 @@ def write_report(
 
 
 def write_events(
-    run_dir: Path, name: str, summary: str, cells: list[list[str]], rows: tuple[ExportRow, ...]
+    run_dir: Path, name: str, comparison: str, cells: list[list[str]], rows: tuple[ExportRow, ...]
 ) -> tuple[str, ...]:
     """Shows the comparison in TensorBoard: a page with the table, and one scalar per figure.
 
     Args:
         run_dir: the run's folder, as `create_run` creates it.
         name: of the model.
-        summary: what was compared on what, one sentence.
+        comparison: what was compared on, one sentence.
         cells: as `table_rows` returns them.
         rows: the results of all formats.
 
     Returns:
         What could not be written, one line each.
     """
-    page = [f"# Exports of {escape(name)}", escape(summary)]
+    page = [f"# Exports of {escape(name)}", escape(comparison)]
     page.append(table(cells[0], [[escape(cell) for cell in row] for row in cells[1:]]))
     for row in rows:
         if row.problem is not None:
             page.append(f"{escape(row.format)}: {escape(row.problem)}")
-        page += [f"- {escape(line)}" for line in changed_lines(row, most=200)]
+        lines = changed_lines(row)
+        page += [f"- {escape(line)}" for line in lines[:_MOST_CHANGED]]
+        if len(lines) > _MOST_CHANGED:
+            page.append(f"{len(lines) - _MOST_CHANGED} more; all are in {REPORT_FILE}")
     try:
         with EventWriter(run_dir) as events:
             events.text("exports", "\n\n".join(page) + "\n")
@@ -188,7 +189,7 @@ def write_events(
                 for tag, value in _scalars(row).items():
                     events.scalar(f"{tag}/{row.format}", value)
     except Exception as error:  # TensorFlow raises its own types on a full disk
-        return (f"the logs in {run_dir} are not complete: {one_line(error)}",)
+        return (f"The logs in {run_dir} are not complete: {one_line(error)}.",)
     return ()
 
 

@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import io
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from xferlearn.errors import UserError, XferlearnError, did_you_mean
 from xferlearn.photos.manifest import TEST, VALIDATION
 from xferlearn.photos.sources import Entry
+from xferlearn.system.progress import shows_bars
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
@@ -77,12 +77,13 @@ class DatasetSource:
                 )
 
 
-def open_dataset(name: str, data_dir: str | None = None) -> DatasetSource:
+def open_dataset(name: str, data_dir: str | None = None, *, verbose: int = 1) -> DatasetSource:
     """Prepares a TensorFlow Datasets dataset, and downloads it if that is needed.
 
     Args:
         name: a name of TensorFlow Datasets, e.g. "tf_flowers" or "cifar10", or "elpv".
         data_dir: where TensorFlow Datasets keeps its data; None for its default.
+        verbose: 0 shows no progress.
 
     Raises:
         UserError: on an unknown name, a dataset that is not one photo and one class per example,
@@ -101,7 +102,7 @@ def open_dataset(name: str, data_dir: str | None = None) -> DatasetSource:
         from xferlearn.photos import elpv
 
         elpv.photo_dir()
-    if not sys.stderr.isatty():
+    if not shows_bars(verbose):
         tfds.disable_progress_bar()
     try:
         builder = tfds.builder(name, data_dir=data_dir)

@@ -27,7 +27,7 @@ class FileSource:
     """
 
     labels: tuple[str, ...]
-    files: tuple[tuple[str, int], ...]
+    files: tuple[tuple[str, int], ...] = dataclasses.field(repr=False)
     root: str = ""
 
     @property

@@ -62,6 +62,13 @@ class Manifest:
     duplicates: int = 0
     warnings: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{len(self.indices(split))} {split}" for split in SPLITS)
+        return (
+            f"Manifest({len(self.labels)} classes, {counts}, {len(self.bad)} left out,"
+            f" {self.duplicates} duplicates)"
+        )
+
     def indices(self, split: str) -> list[int]:
         """Returns the positions in `photos` of a split's photos."""
         return [index for index, name in enumerate(self.splits) if name == split]

@@ -25,4 +25,4 @@ def open_source(config: TrainConfig) -> PhotoSource:
             check_outside(config.image_dir, "bottleneck_dir", config.bottleneck_dir)
         return read_image_dir(config.image_dir)
     start_tensorflow()
-    return open_dataset(config.dataset or "", config.data_dir)
+    return open_dataset(config.dataset or "", config.data_dir, verbose=config.verbose)

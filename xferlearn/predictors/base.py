@@ -5,13 +5,16 @@ import dataclasses
 import re
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.sources import Entry
 from xferlearn.predictors.scores import Ending
+
+if TYPE_CHECKING:
+    import keras
 
 
 class Scorer(Protocol):
@@ -64,6 +67,9 @@ class Predictor:
         cached: scores of photos whose bottlenecks are in the cache; None for models without.
         later_warnings: returns what went wrong so far without harm to the scores, one line each:
             engines that are too inexact, a cache that is damaged or full.
+        name: what was opened: the path, or the name of the backbone.
+        backbone: name of the network in front of the head; "" where it is not recognised.
+        load_model: returns the Keras model; None for models of other formats.
     """
 
     labels: tuple[str, ...]
@@ -74,6 +80,9 @@ class Predictor:
     warnings: tuple[str, ...] = ()
     cached: "CachedScores | None" = None
     later_warnings: Callable[[], tuple[str, ...]] = tuple
+    name: str = ""
+    backbone: str = ""
+    load_model: "Callable[[], keras.Model] | None" = None
 
     def scoring(
         self, entries: Callable[[], Iterable[Entry]], limits: PhotoLimits

@@ -7,7 +7,7 @@ from xferlearn.synsets.names import imagenet_labels
 
 
 def imagenet_predictor(
-    name: str, *, weights: str | None = None, resize: str | None = None
+    name: str, *, weights: str | None = None, resize: str | None = None, verbose: int = 1
 ) -> Predictor:
     """Returns the predictor of a backbone's own classes.
 
@@ -15,6 +15,7 @@ def imagenet_predictor(
         name: of the backbone, as `resolve_backbone` understands it.
         weights: "imagenet", "none" or a file; None for "imagenet".
         resize: "crop" or "squash"; None for "crop", with which these networks are tested.
+        verbose: 0 shows nothing, 1 shows the progress of a download.
 
     Returns:
         A predictor with labels such as "n11939491 daisy".
@@ -24,8 +25,18 @@ def imagenet_predictor(
         XferlearnError: the ImageNet weights were not found.
     """
     labels = tuple(f"{synset} {word}" for synset, word in imagenet_labels())
-    model = load_imagenet_classifier(name, weights=weights or "imagenet")
+    model = load_imagenet_classifier(name, weights=weights or "imagenet", verbose=verbose)
     height, width = model.input_shape[1:3]
     random = (weights or "").lower() == "none"
     warnings = ("with random weights (--weights=none) the labels mean nothing.",) if random else ()
-    return Predictor(labels, height, width, resize or "crop", build_engine(model).run, warnings)
+    return Predictor(
+        labels,
+        height,
+        width,
+        resize or "crop",
+        build_engine(model).run,
+        warnings,
+        name=f"{model.name} with ImageNet's own classes",
+        backbone=model.name,
+        load_model=lambda: model,
+    )

@@ -49,8 +49,7 @@ def open_keras(path: Path, feed: Feed, output: OutputReport) -> Runtime:
         convert_variables_to_constants_v2,
     )
 
-    check_keras_file(path)
-    model = _load(path)
+    model = load_keras(path)
 
     def answer(values: tf.Tensor) -> tf.Tensor:
         return keras.tree.flatten(model(values, training=False))[output.place]
@@ -72,9 +71,15 @@ def open_keras(path: Path, feed: Feed, output: OutputReport) -> Runtime:
     return Runtime(feed.batched(run), _ending(model, output.place))
 
 
-def _load(path: Path) -> "keras.Model":
+def load_keras(path: Path) -> "keras.Model":
+    """Returns the model in a Keras file.
+
+    Raises:
+        UserError: as `open_keras`.
+    """
     import keras
 
+    check_keras_file(path)
     with path.open("rb") as file:
         ending = ".keras" if file.read(2) == b"PK" else ".h5"
     try:

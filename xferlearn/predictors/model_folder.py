@@ -46,7 +46,14 @@ def model_folder_predictor(
     config = config or ImageConfig()
     size = model_folder.image_size
     predictor = Predictor(
-        model_folder.labels, size, size, model_folder_resize(model_folder), lambda pixels: pixels
+        model_folder.labels,
+        size,
+        size,
+        model_folder_resize(model_folder),
+        lambda pixels: pixels,
+        name=str(model_folder.path),
+        backbone=str(model_folder.metadata.get("backbone", {}).get("name", "")),
+        load_model=lambda: model,
     )
     try:
         cached = CachedScores(model_folder, model, config)

@@ -21,7 +21,7 @@ from xferlearn.predictors.ends import Ends, find_ends
 from xferlearn.predictors.feeding import Feed, settle_feed
 from xferlearn.predictors.frozen_graph import open_frozen_graph
 from xferlearn.predictors.imagenet import imagenet_predictor
-from xferlearn.predictors.keras_files import open_keras
+from xferlearn.predictors.keras_files import load_keras, open_keras
 from xferlearn.predictors.labels import find_labels, find_model_folder_around
 from xferlearn.predictors.model_folder import (
     model_folder_predictor,
@@ -84,7 +84,12 @@ def open_predictor(config: ModelConfig) -> Predictor:
     """
     if config.backbone:
         _start_tensorflow(config)
-        return imagenet_predictor(config.backbone, weights=config.weights, resize=config.resize)
+        return imagenet_predictor(
+            config.backbone,
+            weights=config.weights,
+            resize=config.resize,
+            verbose=config.verbose,
+        )
     path = Path(config.model or "")
     folder = None
     if (path / METADATA_FILE).is_file() and (path / MODEL_FILE).is_file():
@@ -140,6 +145,10 @@ def _opened(path: Path, graph: Graph, report: GraphReport, config: ModelConfig) 
         resize,
         lambda pixels: scores.read(run(pixels)),
         (*ends.warnings, *warnings, *resize_warnings, *scores.warnings, *labels.warnings),
+        name=str(path),
+        backbone=report.backbone.name if report.backbone else "",
+        # The runtime keeps constants alone, so the model itself is loaded when it is asked for.
+        load_model=(lambda: load_keras(path)) if RUNTIMES[report.format] is open_keras else None,
     )
 
 

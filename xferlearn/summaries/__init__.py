@@ -1,4 +1,7 @@
-"""What TensorBoard shows of a run: scalars, graph, run card, images, projector and the rest."""
+"""What people see of a run: in TensorBoard, in a notebook, on a terminal.
+
+For TensorBoard that is scalars, graph, run card, images, histograms, PR curves and projector.
+"""
 
 from xferlearn.summaries.evaluations import write_evaluation
 from xferlearn.summaries.events import EventWriter

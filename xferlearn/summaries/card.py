@@ -1,4 +1,4 @@
-"""The run card: what a run was and what came out of it, as a page of Markdown."""
+"""The run card: settings and results of a run, as a page of Markdown."""
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
@@ -49,9 +49,9 @@ def _answers(record: RunRecord) -> list[tuple[str, str]]:
     return [
         ("input layer", f"`{image['name']}`"),
         ("resolution", f"{image['width']} x {image['height']} px, RGB"),
-        ("value range", f"{low} to {high}, {image['dtype']}; give it raw pixels"),
+        ("value range", f"{low} to {high}, {image['dtype']}: raw pixels"),
         ("normalisation", f"inside the model: {_formula(backbone['preprocessing'])}"),
-        ("from photo to square", image["resize"]),
+        ("resize", image["resize"]),
         ("backbone", f"{escape(backbone['name'])}, {_trained(said.get('fine_tuning'))}"),
         (
             "weights",
@@ -114,7 +114,7 @@ def _results(record: RunRecord) -> list[tuple[str, str]]:
             for name, training in trainings.items()
             if training
         ),
-        ("photos per second", f"{record.photos_per_second:.0f}, from files to bottlenecks"),
+        ("photos per second", f"{record.photos_per_second:.0f}, from file to bottleneck"),
         ("time", f"{sum(record.seconds.values()):.1f} s: {stages}"),
     ]
 
@@ -141,11 +141,11 @@ def _classes(record: RunRecord) -> list[str]:
         )
     ]
     if more > 0:
-        parts.append(f"{more} more classes are not listed.")
+        parts.append(f"{more} more classes are not listed here.")
     if manifest.bad:
         parts.append(f"Photos left out: {len(manifest.bad)}; see `bad_photos`.")
     if manifest.duplicates:
-        parts.append(f"Copies of photos left out: {manifest.duplicates}.")
+        parts.append(f"Duplicate photos left out: {manifest.duplicates}.")
     parts += [f"Warning: {escape(warning)}" for warning in manifest.warnings]
     return parts
 
@@ -184,7 +184,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def escape(text: str) -> str:
-    """Returns text as Markdown that shows it as it is, also inside a table."""
+    """Returns text as Markdown that shows it unchanged, also inside a table."""
     shown = " ".join(text.split())
     for sign in "\\`*_{}[]()#+-!|":
         shown = shown.replace(sign, "&#124;" if sign == "|" else "\\" + sign)

@@ -24,7 +24,7 @@ def write_evaluation(
         card: the report, Markdown.
 
     Returns:
-        What could not be written, a line each.
+        What could not be written, one line each.
     """
     try:
         with EventWriter(run_dir) as events:
@@ -35,6 +35,6 @@ def write_evaluation(
                 write_confusion(events, evaluation, "evaluation")
             write_curves(events, evaluation.labels, truth, scores)
             events.text("run_card", card)
-    except Exception as error:  # a full disk, or a stranger's labels that can't be drawn
+    except Exception as error:  # a full disk, or labels that can't be drawn
         return (f"The summaries in {run_dir} are not complete: {reason(error)}.",)
     return ()

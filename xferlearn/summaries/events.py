@@ -1,7 +1,7 @@
 """Writes TensorBoard's event files.
 
-Not `tf.summary`: its writers work behind the scenes, and lose events on a full disk without a
-word. These raise.
+Not `tf.summary`: its writers work in the background and lose events on a full disk without an
+error. These raise.
 """
 
 import time
@@ -107,7 +107,7 @@ class EventWriter:
         if self._file is None:
             self.folder.mkdir(parents=True, exist_ok=True)
             # An event file is a TFRecord file whose name has "tfevents" in it. TensorBoard reads
-            # a run's files in the order of their names, and never goes back to an earlier one.
+            # the files of a run in the order of their names, and never returns to an earlier one.
             seconds, rest = divmod(time.time_ns(), 10**9)
             name = f"events.out.tfevents.{seconds}.{rest:09}.{uuid.uuid4().hex[:12]}"
             self._file = tf.io.TFRecordWriter(str(self.folder / name))
@@ -118,7 +118,7 @@ class EventWriter:
 
 
 class RunWriters:
-    """The writers of a run: one for the run itself and one each for train, validation, test.
+    """The writers of a run: one for the run itself, and one per split.
 
     Attributes:
         run_dir: folder of the run.

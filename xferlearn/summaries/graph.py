@@ -20,7 +20,7 @@ def write_graph(events: EventWriter, model: "keras.Model") -> None:
 
     As an operation graph with one node per layer, shapes on the edges and the inputs as
     placeholders, which Keras' own callback does not write; and as the conceptual graph, where
-    TensorBoard can draw that rightly.
+    TensorBoard draws that correctly.
 
     Args:
         events: writer of the run.
@@ -43,16 +43,16 @@ _DRAWABLE = ("Functional", "Sequential")
 
 
 def conceptual_graph_is_right(config: dict) -> bool:
-    """Tells whether TensorBoard draws a model's configuration with all its edges.
+    """Returns whether TensorBoard draws a model's configuration with all its edges.
 
-    It loses the edge of, for one, a Sequential before a nested Functional.
+    It loses, for example, the edge from a Sequential to a nested Functional.
 
     Args:
         config: the parsed JSON of `model.to_json()`.
     """
     try:
         nodes = keras_model_to_graph_def(config).node
-    except Exception:  # it was written for Keras 2 and trips over many things
+    except Exception:  # it was written for Keras 2, and fails in many ways
         return False
     consumed = {source for node in nodes for source in node.input}
     names = {node.name for node in nodes}

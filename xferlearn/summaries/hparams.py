@@ -1,4 +1,4 @@
-"""One row a run on the HParams page: its settings, and what came out."""
+"""One row per run on the HParams page: its settings and results."""
 
 import time
 
@@ -12,7 +12,7 @@ from xferlearn.summaries.record import RunRecord
 
 Value = bool | int | float | str
 
-# Where things are, not what is learned.
+# They say where things are, not what is learned.
 _LEFT_OUT = ("Output", "Photos")
 _LEFT_OUT_NAMES = ("image_dir", "dataset", "data_dir")
 _USUAL = ("backbone", "image_size", "learning_rate", "hidden_units", "dropout")
@@ -41,8 +41,8 @@ def write_hparams(events: EventWriter, record: RunRecord) -> None:
 
 
 def _columns(record: RunRecord, values: dict[str, Value]) -> summary_pb2.Summary:
-    # The page shows five settings until it is told otherwise: the first ones by name of those
-    # that are said to differ between runs.
+    # Until the reader chooses others, the page shows five settings: the first ones by name of
+    # those that are marked as different between runs.
     changed = record.config.changed()
     order = (*(name for name in _USUAL if name in changed), *changed, *_USUAL)
     shown = list(dict.fromkeys(name for name in order if name in values))[:_SHOWN]

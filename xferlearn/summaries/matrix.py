@@ -28,7 +28,7 @@ def draw_confusion(evaluation: Evaluation, title: str, *, percent: bool) -> Imag
         title: what was evaluated, such as "test".
         percent: write each cell's share of its row in percent; otherwise photos.
     """
-    shown = _classes(evaluation)
+    shown = evaluation.most_confused(MOST_CLASSES)
     counts = evaluation.confusion[np.ix_(shown, shown)]
     totals = evaluation.confusion[shown].sum(axis=1)
     shares = counts / np.maximum(totals, 1)[:, None]
@@ -70,16 +70,6 @@ def draw_confusion(evaluation: Evaluation, title: str, *, percent: bool) -> Imag
             centre = (x + cell / 2, y + cell / 2)
             draw_text(draw, centre, text, size, anchor="mm", fill=fill)
     return image
-
-
-def _classes(evaluation: Evaluation) -> list[int]:
-    count = len(evaluation.labels)
-    if count <= MOST_CLASSES:
-        return list(range(count))
-    mistakes = evaluation.confusion.copy()
-    np.fill_diagonal(mistakes, 0)
-    order = np.argsort(-(mistakes.sum(axis=0) + mistakes.sum(axis=1)), kind="stable")
-    return sorted(order[:MOST_CLASSES].tolist())
 
 
 def _headings(evaluation: Evaluation, title: str, shown: int, percent: bool) -> list[str]:

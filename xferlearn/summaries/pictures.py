@@ -1,4 +1,4 @@
-"""The Images page: sample photos, confusion matrices, what went wrong and what went right."""
+"""The Images page: sample photos, confusion matrices, misclassified and most confident photos."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from xferlearn.summaries.record import RunRecord
 
 SAMPLES_A_CLASS = 8
 MOST_CLASSES = 100
-# As many as TensorBoard keeps of one tag; the photos of the test come first that say most.
+# As many as TensorBoard keeps of one tag.
 MOST_MISTAKES = 40
 MOST_CONFIDENT = 12
 LARGEST_SAMPLE = 224  # px; a larger photo is scaled down
@@ -24,7 +24,7 @@ LARGEST_SAMPLE = 224  # px; a larger photo is scaled down
 
 @dataclasses.dataclass(frozen=True)
 class Judged:
-    """A photo of the test and what the model says of it.
+    """A test photo and the model's prediction.
 
     Attributes:
         photo: the photo.
@@ -45,7 +45,7 @@ class Judged:
 
 
 def write_pictures(writers: RunWriters, record: RunRecord) -> None:
-    """Writes the confusion matrices, and the photos that tell most about the run."""
+    """Writes the confusion matrices, samples, and misclassified and most confident photos."""
     for split in (VALIDATION, TEST):
         if record.evaluations[split].total:
             write_confusion(writers[split], record.evaluations[split], split)
@@ -62,7 +62,7 @@ def write_pictures(writers: RunWriters, record: RunRecord) -> None:
         side = min(record.image_size, LARGEST_SAMPLE)
         tiles = [draw_photo(pixels.get(photo.digest), (), side) for photo in photos]
         sheet = draw_sheet(tiles, columns=2)
-        said = f"`{labels[label]}` as the network sees it, {record.image_size} px"
+        said = f"`{labels[label]}` as the network sees it, {record.image_size} px square"
         writers[""].images(f"samples/{labels[label]}", [jpeg(sheet)], sheet.size, said)
     for tag, all_items, items in (
         ("misclassified", mistakes, shown[0]),
@@ -93,7 +93,7 @@ def sample_photos(record: RunRecord) -> dict[int, list[Photo]]:
 
 
 def judge_photos(record: RunRecord, split: str) -> list[Judged]:
-    """Returns what the model says of a split's photos, the highest scores first."""
+    """Returns a split's photos with the model's predictions, the highest scores first."""
     judged = []
     for index, scores in zip(
         record.manifest.indices(split), record.probabilities[split], strict=True

@@ -10,7 +10,6 @@ from xferlearn.photos.manifest import Photo
 from xferlearn.photos.reading import load_photos, readable
 from xferlearn.photos.selecting import pick_photos
 from xferlearn.photos.sources import PhotoSource
-from xferlearn.system.progress import progress_bar
 
 # A dataset has no way to a photo but past all before it.
 MOST_BYTES_PASSED = 2**30
@@ -36,9 +35,7 @@ def read_pixels(
     entries = pick_photos(source, photos, most_bytes=MOST_BYTES_PASSED)
     loaded = readable(load_photos(entries, image_size, limits))
     found: dict[bytes, np.ndarray] = {}
-    with progress_bar("photos for TensorBoard", len(set(photos))) as bar:
-        for batch in decoded_batches(loaded, image_size, limits):
-            for item, pixels in zip(batch.photos, batch.pixels, strict=True):
-                found[item.digest] = pixels
-                bar.update()
+    for batch in decoded_batches(loaded, image_size, limits):
+        for item, pixels in zip(batch.photos, batch.pixels, strict=True):
+            found[item.digest] = pixels
     return found

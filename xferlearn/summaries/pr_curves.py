@@ -31,7 +31,7 @@ def write_curves(
         labels: class names, in output order.
         truth: true class index of each photo, [photos].
         scores: float32, [photos, classes], range [0, 1].
-        step: training step of the weights.
+        step: training step whose weights were kept.
     """
     for index, label in enumerate(map(plain, labels[:MOST_CLASSES])):
         if len(truth):

@@ -1,4 +1,4 @@
-"""What a run's summaries are made from."""
+"""What the summaries of a run are made from."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -31,7 +31,7 @@ class RunRecord:
             `manifest.indices(split)` lists, float32, [photos, classes], range [0, 1]; no rows
             where a split was not looked at.
         evaluations: by split, as `probabilities`.
-        photos_per_second: from files to bottlenecks.
+        photos_per_second: from file to bottleneck.
         seconds: wall time of each stage so far.
         metadata: content of the model folder's metadata.json.
     """
@@ -62,8 +62,8 @@ class RunRecord:
         tuning = self.metadata.get("fine_tuning")
         if tuning and tuning["kept"]:
             loss = tuning["validation"]["fine_tuned"]["cross_entropy"]
-            told = {key: tuning[key] for key in ("steps_run", "best_step")}
-            return {**told, "validation_loss": loss}
+            steps = {key: tuning[key] for key in ("steps_run", "best_step")}
+            return {**steps, "validation_loss": loss}
         training = self.metadata["training"]
         return {key: training[key] for key in ("steps_run", "best_step", "validation_loss")}
 

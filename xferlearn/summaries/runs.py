@@ -10,7 +10,7 @@ from xferlearn.errors import UserError
 def create_run(logs_dir: str | Path, name: str) -> Path:
     """Makes a new folder for a run, `<logs_dir>/<date>_<time>_<name>`, and returns it.
 
-    Never an existing one: runs that start in the same second get `-2`, `-3`, ... behind.
+    Never an existing one: the names of runs that start in the same second end in `-2`, `-3`, ...
 
     Raises:
         UserError: when it can't be made.
@@ -28,7 +28,7 @@ def create_run(logs_dir: str | Path, name: str) -> Path:
         raise UserError(
             f"Can't write logs to {logs_dir}: {error.strerror}. Choose another --logs_dir."
         ) from None
-    raise UserError(f"{logs_dir} holds a thousand runs of this second.")
+    raise UserError(f"{logs_dir} has 1,000 runs of this second already. Run again.")
 
 
 def folder_bytes(folder: Path) -> int:

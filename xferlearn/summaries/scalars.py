@@ -1,4 +1,4 @@
-"""Charts: a training as it goes, and one number each of what came out."""
+"""Charts: the course of a training, and its results as single numbers."""
 
 import warnings
 from collections.abc import Callable
@@ -29,12 +29,12 @@ def scalars_callback(
     both are lines of one chart.
 
     Args:
-        run_dir: folder of the run, such as `create_run` makes.
-        batch: inputs and targets on which `gradient_norm` is measured after every epoch; without
-            them it is not.
+        run_dir: folder of the run, e.g. from `create_run`.
+        batch: inputs and targets on which `gradient_norm` is measured after every epoch; None for
+            no such chart.
         histograms: also write the distribution of each of the model's trainable weights.
-        on_warning: called once, with the reason, when the events can't be written, such as on a
-            full disk. The training goes on without them.
+        on_warning: called once, with the reason, when the events can't be written, e.g. on a full
+            disk. The training continues without them.
 
     Example:
         >>> run_dir = create_run("logs", "my_model")
@@ -111,7 +111,7 @@ def _gradient_norm(model: "keras.Model", batch: tuple[Any, Any]) -> Callable[[],
 
 
 def write_results(writers: RunWriters, record: RunRecord) -> None:
-    """Writes what came out: accuracy and cross-entropy of the kept weights, speed.
+    """Writes the results: accuracy and cross-entropy of the kept weights, speed.
 
     The run's own `results/...` are what HParams shows; the test's `accuracy` is a point in the
     chart of the training.
@@ -131,7 +131,7 @@ def write_results(writers: RunWriters, record: RunRecord) -> None:
 
 
 def write_seconds(writers: RunWriters, seconds: dict[str, float]) -> None:
-    """Writes the wall time of each stage, a chart each."""
+    """Writes the wall time of each stage, one chart per stage."""
     for stage, value in seconds.items():
         writers[""].scalar(f"seconds/{stage.replace(' ', '_')}", value)
 

@@ -1,4 +1,4 @@
-"""Writes all that TensorBoard shows of a finished run."""
+"""Writes everything that TensorBoard shows of a finished run."""
 
 import time
 from collections.abc import Callable
@@ -15,6 +15,7 @@ from xferlearn.summaries.pr_curves import write_pr_curves
 from xferlearn.summaries.projector import write_projector
 from xferlearn.summaries.record import RunRecord
 from xferlearn.summaries.scalars import reason, write_results, write_seconds
+from xferlearn.system.progress import progress_bar
 
 Part = Callable[[RunWriters, RunRecord], None]
 
@@ -42,8 +43,8 @@ def write_run(run_dir: str | Path, record: RunRecord, level: str = "full") -> tu
         level: "scalars" for charts, run card and HParams row; "full" for everything.
 
     Returns:
-        What could not be written, a line each: a full disk must not cost a finished training, nor
-        a part that fails the others.
+        What could not be written, one line each: neither a full disk nor a part that fails may
+        cost a finished training or the other parts.
     """
     started = time.perf_counter()
 
@@ -54,10 +55,14 @@ def write_run(run_dir: str | Path, record: RunRecord, level: str = "full") -> tu
     writers = RunWriters(run_dir)
     parts = (*_ALWAYS, *(_FULL if level == "full" else ()), write_all_seconds)
     warnings: list[str] = []
-    for part in (*parts, lambda writers, record: writers.close()):
-        # Besides the disk, the drawing of a stranger's photos and labels may fail in many ways.
-        try:
-            part(writers, record)
-        except Exception as error:
-            warnings.append(f"The summaries in {run_dir} are not complete: {reason(error)}.")
+    parts = (*parts, lambda writers, record: writers.close())
+    verbose = record.config.verbose if level == "full" else 0  # the others take no time
+    with progress_bar("TensorBoard", len(parts), "part", verbose=verbose) as bar:
+        for part in parts:
+            # Besides the disk, drawing photos and labels of any origin may fail in many ways.
+            try:
+                part(writers, record)
+            except Exception as error:
+                warnings.append(f"The summaries in {run_dir} are not complete: {reason(error)}.")
+            bar.update()
     return tuple(dict.fromkeys(warnings))

@@ -1,30 +1,227 @@
-"""What a person sees while work goes on: a bar on a terminal, nothing in a pipe or a log."""
+"""What a person sees while work goes on.
+
+On a terminal it is a bar, in a notebook a bar with a sentence, and in a log, where nothing can be
+overwritten, one sentence every 30 s.
+"""
 
 import contextlib
+import html
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
 
 from tqdm import tqdm
 
+LOG_SECONDS = 30.0
+"""Time between two lines of a log; shorter jobs write none."""
 
-def progress_bar(stage: str, total: int | None, unit: str = "photo") -> tqdm:
-    """Returns a bar with rate and time left on stderr; silent where stderr is no terminal.
+_NOTEBOOK_SECONDS = 0.2
+_MANY = 100
+
+
+class Progress(Protocol):
+    """A job that is counted, as a context manager."""
+
+    def update(self, count: int = 1) -> object:
+        """Counts units that are done."""
+
+    def close(self) -> None:
+        """Ends the display."""
+
+    def __enter__(self) -> Any:
+        """Returns the job itself."""
+
+    def __exit__(self, *error: Any) -> None:
+        """Ends the display."""
+
+
+def progress_bar(
+    stage: str, total: int | None, unit: str = "photo", *, done: int = 0, verbose: int = 1
+) -> Progress:
+    """Returns the display of a job, on stderr or below the notebook's cell.
 
     Args:
         stage: what is going on, such as "bottlenecks".
-        total: how many units there will be; None where that is not known.
-        unit: what is counted.
+        total: number of units; None where it is not known.
+        unit: what is counted, singular.
+        done: number of units that an earlier run has done.
+        verbose: 0 shows nothing, 1 shows progress.
+
+    Example:
+        >>> with progress_bar("bottlenecks", len(photos)) as bar:
+        ...     for photo in photos:
+        ...         bar.update()
     """
+    if not verbose:
+        return Count(stage, total, unit, done)
+    if in_notebook():
+        return NotebookBar(stage, total, unit, done)
+    if not sys.stderr.isatty():
+        return LogLines(stage, total, unit, done)
     return tqdm(
         desc=stage,
         total=total,
+        initial=done,
         unit=f" {unit}s",
-        disable=not sys.stderr.isatty(),
         dynamic_ncols=True,
         leave=False,
         smoothing=0.1,
     )
+
+
+def shows_bars(verbose: int) -> bool:
+    """Returns whether other libraries' progress bars are to be shown, which overwrite themselves.
+
+    Args:
+        verbose: 0 shows nothing, 1 shows progress.
+    """
+    return bool(verbose) and (in_notebook() or sys.stderr.isatty())
+
+
+def in_notebook() -> bool:
+    """Returns whether this is the kernel of a Jupyter notebook, or of what works like one."""
+    # Whoever runs in IPython has imported it.
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return hasattr(shell, "kernel")
+
+
+class Count:
+    """A job that is counted and not shown; what shows it in a notebook or a log builds on this.
+
+    Attributes:
+        total: number of units; None where it is not known.
+        done: number of units that are done.
+    """
+
+    # Between two times that it is shown; this one never is.
+    _seconds = float("inf")
+
+    def __init__(
+        self,
+        stage: str,
+        total: int | None,
+        unit: str,
+        done: int = 0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.total, self.done = total, done
+        self._stage, self._unit = stage, unit
+        self._clock, self._started, self._before = clock, clock(), done
+        self._shown_at = self._started
+        self._lock = threading.Lock()
+
+    def update(self, count: int = 1) -> None:
+        """Counts units that are done."""
+        # Photos are counted by the thread that reads and by the one that computes.
+        with self._lock:
+            self.done += count
+            now = self._clock()
+            if now - self._shown_at >= self._seconds:
+                self._shown_at = now
+                self._show(self.sentence())
+
+    def _show(self, sentence: str) -> None:
+        """Shows how far the job is."""
+
+    def close(self) -> None:
+        """Ends the display."""
+
+    def __enter__(self) -> "Count":
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.close()
+
+    def sentence(self, *, ended: bool = False) -> str:
+        """Returns such as "bottlenecks: 1,200 of 50,000 photos, 380 per second, 2 min left"."""
+        seconds = self._clock() - self._started
+        finished = self.done - self._before
+        amount = f"{self.done:,} of {self.total:,}" if self.total else f"{self.done:,}"
+        parts = [f"{self._stage}: {amount} {self._unit}{'s' * ((self.total or self.done) != 1)}"]
+        if finished and seconds > 0:
+            rate = finished / seconds
+            slow = f"{duration(1 / rate)} per {self._unit}"
+            parts.append(slow if rate < 1 else f"{rate:,.0f} per second")
+            if self.total and self.done < self.total and not ended:
+                parts.append(f"{duration((self.total - self.done) / rate)} left")
+        return ", ".join(parts)
+
+    def last_sentence(self) -> str:
+        """Returns such as "bottlenecks: 50,000 photos in 2 min, 380 per second"."""
+        if self.total is not None and self.done < self.total:
+            return self.sentence(ended=True)
+        seconds = max(self._clock() - self._started, 1e-9)
+        finished = self.done - self._before
+        amount = f"{finished:,} {self._unit}{'s' * (finished != 1)}"
+        # Of few units the rate says less than the time.
+        rate = f", {finished / seconds:,.0f} per second" if finished >= _MANY else ""
+        return f"{self._stage}: {amount} in {duration(seconds)}{rate}"
+
+
+class LogLines(Count):
+    """A job that writes one line to stderr every `LOG_SECONDS`."""
+
+    _seconds = LOG_SECONDS
+
+    def _show(self, sentence: str) -> None:
+        print(sentence, file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """Writes the last line of a job that has written others."""
+        if self._shown_at > self._started:
+            self._show(self.last_sentence())
+
+
+class NotebookBar(Count):
+    """A job that is shown below the notebook's cell, and stays there as one line.
+
+    Not `tqdm.notebook`: it needs ipywidgets, and a saved page shows its bars only with a script
+    from elsewhere. Without ipywidgets, `tqdm.auto` adds a red line to the page with every update.
+    """
+
+    _seconds = _NOTEBOOK_SECONDS
+
+    def __init__(self, *job: Any, **rest: Any) -> None:
+        super().__init__(*job, **rest)
+        from IPython.display import display
+
+        self._display = display(_bar(self, self.sentence()), raw=True, display_id=True)
+
+    def _show(self, sentence: str) -> None:
+        self._display.update(_bar(self, sentence), raw=True)
+
+    def close(self) -> None:
+        """Leaves the last line on the page."""
+        self._show(self.last_sentence())
+
+
+def _bar(job: Count, sentence: str) -> dict[str, str]:
+    value = f' value="{min(job.done, job.total)}" max="{job.total}"' if job.total else ""
+    return {
+        "text/plain": sentence,
+        "text/html": (
+            '<div class="xferlearn-progress" style="display: flex; align-items: center; gap: 10px">'
+            f'<progress{value} style="flex: 0 0 120px; accent-color: #c65102">'
+            f"</progress><span>{html.escape(sentence)}</span></div>"
+        ),
+    }
+
+
+def duration(seconds: float) -> str:
+    """Returns a time in words of at most two units: "3.1 s", "40 s", "2 min 5 s", "1 h 20 min"."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 600:
+        return f"{whole // 60} min" + (f" {whole % 60} s" if whole % 60 else "")
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    return f"{minutes // 60} h" + (f" {minutes % 60} min" if minutes % 60 else "")
 
 
 class StageClock:

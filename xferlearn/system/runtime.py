@@ -46,31 +46,49 @@ def core_count() -> int:
 def start_tensorflow() -> None:
     """Imports TensorFlow and Keras quietly, with TensorFlow as Keras' backend.
 
-    Commands call this before their work; a library's user, whose own code may want the messages,
-    need not.
+    Every public function that needs TensorFlow calls this first. Where the user's own program has
+    imported TensorFlow before, its messages stay as that program wants them.
 
     Raises:
         XferlearnError: when Keras was set to another backend.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # ~/.keras/keras.json may name another backend; tf.data and TensorBoard need this one.
     os.environ["KERAS_BACKEND"] = "tensorflow"
+    quiet: contextlib.AbstractContextManager = contextlib.nullcontext()
+    if "tensorflow" not in sys.modules:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        quiet = captured_stderr()
     warnings.filterwarnings("ignore", message=".*np.object.*", category=FutureWarning)
     # Pillow warns of broken EXIF blocks, which `images` reads as upright.
     warnings.filterwarnings("ignore", message="Corrupt EXIF data", category=UserWarning)
-    with captured_stderr():
+    with quiet:
         import keras
         import tensorflow as tf
 
         # The first operation makes the runtime announce itself.
         tf.constant(0)
-    # An experiment trains many heads, and TensorFlow takes them for one function traced anew.
-    tf.get_logger().setLevel(logging.ERROR)
     if keras.backend.backend() != "tensorflow":
         raise XferlearnError(
             f"Expected Keras to run on TensorFlow. It was started with {keras.backend.backend()};"
             " set KERAS_BACKEND=tensorflow."
         )
+
+
+@contextlib.contextmanager
+def quiet_retracing() -> Iterator[None]:
+    """Holds back TensorFlow's warnings in the block: it takes many heads for one that is retraced.
+
+    An experiment trains many, and each is a function of its own.
+    """
+    import tensorflow as tf
+
+    logger = tf.get_logger()
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def untuned(dataset: "tf.data.Dataset") -> "tf.data.Dataset":

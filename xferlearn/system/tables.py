@@ -13,9 +13,3 @@ def format_table(rows: Sequence[Sequence[str]]) -> str:
         ).rstrip()
         for row in rows
     )
-
-
-def format_facts(facts: dict[str, str]) -> str:
-    """Returns names and values, one pair a line, the values aligned."""
-    width = max(map(len, facts))
-    return "\n".join(f"{name:<{width}}  {value}".rstrip() for name, value in facts.items())

@@ -1,6 +1,7 @@
 """Training: the head on cached bottlenecks, fine-tuning, and the job that writes a model folder."""
 
 from xferlearn.training.head import build_classifier, build_head
-from xferlearn.training.job import TrainResult, train
+from xferlearn.training.job import train
+from xferlearn.training.result import TrainResult
 
 __all__ = ["TrainResult", "build_classifier", "build_head", "train"]

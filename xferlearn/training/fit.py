@@ -110,6 +110,7 @@ class Prepared:
                 PhotoLimits.of(config),
                 count=len(photos) * len(drawn),
                 views=True,
+                verbose=config.verbose,
             )
             reasons = {bad.name: bad.reason for bad in found.bad}
         named = [
@@ -159,7 +160,12 @@ def prepare(
     space_of = functools.partial(feature_space, backbone)
     features = Candidates.of(config, backbone, space_of).settle(sample)
     extraction = extract(
-        source.entries(), features.store, features.engine, limits, count=source.count
+        source.entries(),
+        features.store,
+        features.engine,
+        limits,
+        count=source.count,
+        verbose=config.verbose,
     )
     seconds = time.perf_counter() - started
     return Prepared(source, backbone, features, dataclasses.replace(extraction, seconds=seconds))
@@ -168,7 +174,10 @@ def prepare(
 def load_backbone_of(config: TrainConfig) -> "keras.Model":
     """Returns the frozen backbone that a config names."""
     return backbones.load_backbone(
-        config.backbone, weights=config.weights, image_size=config.image_size
+        config.backbone,
+        weights=config.weights,
+        image_size=config.image_size,
+        verbose=config.verbose,
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from xferlearn.config import TrainConfig
 from xferlearn.errors import UserError
-from xferlearn.system.runtime import untuned
+from xferlearn.system.runtime import quiet_retracing, start_tensorflow, untuned
 from xferlearn.training.callbacks import Training, best_keeper, validator
 
 if TYPE_CHECKING:
@@ -80,6 +80,7 @@ def build_head(
     Example:
         >>> head = build_head(width=1280, classes=5, dropout=0.2)
     """
+    start_tensorflow()
     import keras
 
     bottleneck = keras.Input((width,), name="bottleneck")
@@ -289,16 +290,17 @@ def train_head(
         jit_compile=False,
     )
     keeper = best_keeper(patience=PATIENCE)
-    head.fit(
-        _batches(*train, batch_size, seed),
-        epochs=looks,
-        steps_per_epoch=per_look,
-        class_weight=class_weights(train[1], class_weight),
-        # First, because the others read its results.
-        callbacks=[_validator(head, *validation), *callbacks, keeper],
-        shuffle=False,
-        verbose=0,
-    )
+    with quiet_retracing():
+        head.fit(
+            _batches(*train, batch_size, seed),
+            epochs=looks,
+            steps_per_epoch=per_look,
+            class_weight=class_weights(train[1], class_weight),
+            # First, because the others read what it finds.
+            callbacks=[_validator(head, *validation), *callbacks, keeper],
+            shuffle=False,
+            verbose=0,
+        )
     return keeper.training(per_look)
 
 

@@ -1,63 +1,29 @@
 """The main job: photos -> bottlenecks -> head -> one model folder."""
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from xferlearn import backbones, summaries
-from xferlearn.bottlenecks.compute import Extraction
 from xferlearn.config import ExportConfig, TrainConfig
 from xferlearn.dashboard.summary import write_transfer_summary
 from xferlearn.errors import UserError, XferlearnError
-from xferlearn.exports import ExportResult, check_formats, export_with
-from xferlearn.metrics import Evaluation, Misclassified
-from xferlearn.model_folder import ModelFolder, check_model_dir, write_model_folder
+from xferlearn.exports import check_formats, export_with
+from xferlearn.metrics import Misclassified
+from xferlearn.model_folder import check_model_dir, write_model_folder
+from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import TEST, VALIDATION, Manifest
 from xferlearn.photos.opening import open_source
+from xferlearn.summaries.notebook import Pictures
 from xferlearn.system.folders import check_outside, check_outside_model
 from xferlearn.system.progress import StageClock
 from xferlearn.system.runtime import choose_device, start_tensorflow
 from xferlearn.training import head as heads
-from xferlearn.training.callbacks import Training
-from xferlearn.training.finetuning import FineTuned, fine_tune, select_layers
+from xferlearn.training.finetuning import fine_tune, select_layers
 from xferlearn.training.fit import diverged_error, fit_head, load_backbone_of, prepare
 from xferlearn.training.metadata import describe, run_name
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainResult:
-    """What a training gave.
-
-    Attributes:
-        model_folder: the model folder that was written.
-        run_dir: folder of the run in the logs; None where no summaries were asked for.
-        manifest: the photos and their split.
-        extraction: what was computed and what was cached.
-        training: steps run, best step.
-        fine_tuned: what fine-tuning gave, kept or not; None where none was asked for.
-        exported: what `config.export` asked for; None where nothing was, or nothing could be.
-        validation: evaluation on the validation split, which chose the weights.
-        test: evaluation on the test split, which chose nothing.
-        misclassified: the test photos that the model labels wrongly.
-        warnings: damage found in the bottleneck store, and summaries that could not be written,
-            a line each.
-        seconds: wall time of each stage.
-    """
-
-    model_folder: ModelFolder
-    run_dir: Path | None
-    manifest: Manifest
-    extraction: Extraction
-    training: Training
-    fine_tuned: FineTuned | None
-    exported: ExportResult | None
-    validation: Evaluation
-    test: Evaluation
-    misclassified: tuple[Misclassified, ...]
-    warnings: tuple[str, ...]
-    seconds: dict[str, float]
+from xferlearn.training.result import TrainResult
 
 
 def train(**settings: Any) -> TrainResult:
@@ -172,7 +138,8 @@ def train_with(config: TrainConfig) -> TrainResult:
         validation=validation,
         test=test,
         misclassified=_misclassified(manifest, probabilities[TEST]),
-        warnings=tuple(warnings),
+        pictures=Pictures(source, PhotoLimits.of(config)),
+        warnings=(*warnings, *manifest.warnings),
         seconds=dict(clock.seconds),
     )
 
@@ -222,7 +189,8 @@ def _misclassified(manifest: Manifest, probabilities: np.ndarray) -> tuple[Miscl
         photo, best = manifest.photos[index], int(scores.argmax())
         if best != photo.label:
             truth, predicted = manifest.labels[photo.label], manifest.labels[best]
-            wrong.append(Misclassified(photo.name, truth, predicted, float(scores[best])))
+            score = float(scores[best])
+            wrong.append(Misclassified(photo.name, truth, predicted, score, photo.digest))
     return tuple(wrong)
 
 

@@ -1,4 +1,4 @@
-// Runs side by side: how good, how fast, and which settings differ.
+// Runs side by side: accuracy, speed, and the settings that differ.
 
 import { breakable, h, section } from "./dom.js";
 import { interval, NONE, percent, rate, seconds, settingText, total } from "./numbers.js";
@@ -8,7 +8,7 @@ import { sortableTable } from "./tables.js";
 const SPLIT_SETTINGS = ["image_dir", "dataset", "testing_percentage", "validation_percentage", "split_seed"];
 
 export function compareSection(runs, view, onOpen) {
-  if (!runs.length) return section("Runs side by side", null, h("p", { class: "note" }, "Check runs in the list to compare them."));
+  if (!runs.length) return section("Runs side by side", null, h("p", { class: "note" }, "Select runs in the list to compare them."));
   const settings = runs.map((run) => new Map(run.settings.map((setting) => [setting.name, setting])));
   const differing = runs[0].settings
     .concat(...runs.slice(1).map((run) => run.settings))
@@ -25,12 +25,12 @@ export function compareSection(runs, view, onOpen) {
     },
     accuracy("Test accuracy", "test", rows),
     accuracy("Validation accuracy", "validation", rows),
-    number("Time", "All stages", (row) => total(row.timings), seconds),
-    number("Photos/s", "Of the bottleneck stage; cached photos are fast", (row) => row.timings.photos_per_second, rate),
-    number("Steps", "Training steps run", (row) => row.training.steps_run, String),
+    number("Time", "Wall time of all stages", (row) => total(row.timings), seconds),
+    number("Photos/s", "Photos per second of the bottleneck stage; cached photos are fast", (row) => row.timings.photos_per_second, rate),
+    number("Steps", "Training steps that were run", (row) => row.training.steps_run, String),
     ...differing.map((name) => ({
       title: name,
-      help: `The setting --${name}; it differs among these runs`,
+      help: `The setting --${name}, which differs between these runs`,
       value: (row) => row.values.get(name)?.value ?? null,
       cell: (row) => settingCell(row.values.get(name)),
     })),
@@ -47,13 +47,13 @@ export function compareSection(runs, view, onOpen) {
   return section(
     "Runs side by side",
     null,
-    otherPhotos ? h("ul", { class: "notices" }, h("li", {}, "These runs were not all tested on the same photos.")) : null,
+    otherPhotos ? h("ul", { class: "notices" }, h("li", {}, "These runs were tested on different photos.")) : null,
     sortableTable("Runs side by side", columns, rows, view.compareSort),
     h(
       "p",
       { class: "note" },
       differing.length ? "" : "All settings are the same. ",
-      "The bar is the 95% interval: where bars overlap, the difference may be chance.",
+      "Bars are 95% intervals; where they overlap, the difference may be chance.",
     ),
   );
 }
@@ -76,7 +76,7 @@ function accuracy(title, split, rows) {
   return {
     title,
     number: true,
-    help: measured.length ? `Axis from ${percent(low, 0)} to ${percent(high, 0)}` : null,
+    help: measured.length ? `The axis runs from ${percent(low, 0)} to ${percent(high, 0)}` : null,
     value: (row) => row.evaluations[split]?.accuracy ?? null,
     cell: (row) => {
       const one = row.evaluations[split];

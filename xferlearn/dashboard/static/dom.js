@@ -1,4 +1,4 @@
-// Elements are built from nodes, never from markup: labels are folder names from strangers.
+// Elements are built from nodes, never from markup: labels are folder names of any origin.
 
 export function h(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
@@ -20,7 +20,7 @@ function setVariables(element, variables) {
   for (const [name, value] of Object.entries(variables)) element.style.setProperty(name, value);
 }
 
-// Names of runs and layers are long words; let them break behind "_" and "/".
+// Names of runs and layers are long words; they may break after "_" and "/".
 export function breakable(text) {
   return text.split(/(?<=[_/])/).flatMap((part) => [part, document.createElement("wbr")]);
 }
@@ -32,7 +32,7 @@ export function uniqueId(prefix) {
   return `${prefix}-${lastId}`;
 }
 
-// A choice of one in few: radio buttons, so that the arrow keys work as everywhere.
+// A choice among few options: radio buttons, so that the arrow keys work as everywhere.
 export function segmented(label, options, current, onChange) {
   const name = uniqueId("choice");
   return h(
@@ -59,7 +59,7 @@ export function segmented(label, options, current, onChange) {
 export function copyButton(text, label = "Copy") {
   const button = h("button", { type: "button", class: "quiet", onclick: copy }, label);
   async function copy() {
-    const done = (await copied(text)) ? "Copied" : "Select and copy by hand";
+    const done = (await copied(text)) ? "Copied" : "Copy failed: select the text";
     button.textContent = done;
     setTimeout(() => (button.textContent = label), 1600);
   }
@@ -71,7 +71,7 @@ async function copied(text) {
     await navigator.clipboard.writeText(text);
     return true;
   } catch {
-    // Only https and localhost have a clipboard; other hosts have this older way.
+    // Only https and localhost have a clipboard; on other hosts this older way works.
     const area = h("textarea", { class: "hidden", value: text, "aria-hidden": "true" });
     const focused = document.activeElement;
     document.body.append(area);

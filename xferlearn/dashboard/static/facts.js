@@ -1,4 +1,4 @@
-// The head of a run: how good, and what goes in and comes out.
+// The top of a run's page: its results, its input and its output.
 
 import { breakable, copyButton, h, section } from "./dom.js";
 import { count, interval, percent, rate, seconds, sum, total } from "./numbers.js";
@@ -34,8 +34,8 @@ function splitText(report) {
 export function notices(report) {
   const { bad, duplicates } = report.left_out;
   const lines = [...report.warnings];
-  if (bad) lines.push(`${count(bad, "photo")} left out because they can't be read.`);
-  if (duplicates) lines.push(`${duplicates} copies of photos left out.`);
+  if (bad) lines.push(`${count(bad, "unreadable photo")} left out.`);
+  if (duplicates) lines.push(`${count(duplicates, "duplicate photo")} left out.`);
   return lines.length ? h("ul", { class: "notices" }, lines.map((line) => h("li", {}, line))) : null;
 }
 
@@ -46,11 +46,11 @@ export function inputSection(report) {
     ["Input layer", input.name, [`${input.height} × ${input.width} px, ${channels(input)}`, `${input.dtype}, ${range}`], "input"],
     ["Preprocessing", "preprocessing", [formula(backbone), "inside the model"]],
     ["Backbone", backbone.name, [`weights: ${backbone.weights}`, trained(report), `sha256 ${backbone.weights_sha256.slice(0, 8)}…`]],
-    ["Bottleneck", bottleneck.layer, [`${count(bottleneck.width, "value")} a photo`, `${bottleneck.pooling} pooling`], "bottleneck"],
+    ["Bottleneck", bottleneck.layer, [`${count(bottleneck.width, "value")} per photo`, `${bottleneck.pooling} pooling`], "bottleneck"],
     ["Output", output.name, [`${report.labels.length} labels`, output.activation]],
   ];
   return section(
-    "What goes in, what comes out",
+    "Input and output",
     copyButton(facts(report), "Copy as text"),
     h(
       "ol",
@@ -68,7 +68,7 @@ export function inputSection(report) {
     h(
       "p",
       { class: "note" },
-      `The model takes raw pixels, ${range}, and scales them itself. Photos are brought to size by: ${input.resize}.`,
+      `The model takes raw pixels, ${range}, and scales them itself. Photos are resized as follows: ${input.resize}.`,
     ),
   );
 }

@@ -1,4 +1,4 @@
-// Tab "Transfer": a list of runs, and beside it one run or several compared.
+// Tab "Transfer": a list of runs, and beside it one run, or several side by side.
 
 import { compareSection } from "./compare.js";
 import { breakable, h, segmented } from "./dom.js";
@@ -53,14 +53,14 @@ export async function render() {
 async function fetchJson(address) {
   const response = await fetch(address, { headers: { Accept: "application/json" } });
   const content = await response.json().catch(() => ({}));
-  if (!response.ok) throw new Error(content.error ?? `The server answered ${response.status}.`);
+  if (!response.ok) throw new Error(content.error ?? `The server answered with status ${response.status}.`);
   return content;
 }
 
 async function load() {
   try {
     const { runs } = await fetchJson("runs");
-    // TensorBoard reloads every 30 seconds; drawing anew would take the focus from the reader.
+    // TensorBoard reloads every 30 seconds; drawing again would move the reader's focus.
     if (!state.problem && JSON.stringify(runs) === JSON.stringify(state.runs) && state.report) return;
     state.runs = runs;
     state.problem = null;
@@ -184,7 +184,7 @@ function drawMain() {
 
 function runPage() {
   if (state.problem) return [message(state.problem)];
-  if (!state.report) return [message("No runs yet. `xferlearn train --logs_dir=…` writes them; TensorBoard must be started on that folder.")];
+  if (!state.report) return [message("There are no runs yet. `xferlearn train --logs_dir=DIR` writes one; start TensorBoard with `--logdir DIR`.")];
   const { report, view } = state;
   const classes = h("div", { class: "classes" });
   const drawClasses = () => classes.replaceChildren(classesSection(report, view));

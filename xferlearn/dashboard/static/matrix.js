@@ -1,7 +1,7 @@
 // The confusion matrix: a table whose cells open their photos, by mouse and by keyboard.
 
 import { h, section, segmented } from "./dom.js";
-import { percent, sum } from "./numbers.js";
+import { count, percent, sum } from "./numbers.js";
 import { cellKey, cellTitle, openPhotos, photosByCell, thumbnail } from "./photos.js";
 
 const MOST_CLASSES = 150;
@@ -11,7 +11,7 @@ export function matrixSection(report, view, onSplit) {
   const photos = photosByCell(report);
   const body = h("div", { class: "matrix-and-pairs" });
   const splits = ["test", "validation"].filter((split) => report.evaluations[split]?.n);
-  if (!splits.length) return section("Confusion matrix", null, h("p", { class: "note" }, "No photos were tested."));
+  if (!splits.length) return section("Confusion matrix", null, h("p", { class: "note" }, "There are no test or validation photos."));
   if (!splits.includes(view.split)) view.split = splits[0];
 
   function update() {
@@ -61,7 +61,7 @@ function matrixTable(report, at, view) {
     {
       role: "grid",
       class: `matrix ${size} ${upright ? "upright" : "turned"}`,
-      "aria-label": `Confusion matrix of the ${view.split} photos. Rows are true classes, columns what the model says.`,
+      "aria-label": `Confusion matrix of the ${view.split} photos. Rows are true classes, columns are predicted classes.`,
       "aria-readonly": "true",
     },
     h("thead", {}, h("tr", {}, h("td", { class: "corner" }, h("span", {}, "true ↓ predicted →")), heads)),
@@ -127,7 +127,7 @@ function matrixTable(report, at, view) {
   });
 
   const left = labels.length - shown.length;
-  const note = left ? h("p", { class: "note" }, `The ${shown.length} classes with most errors; ${left} others are in the table of classes.`) : null;
+  const note = left ? h("p", { class: "note" }, `The ${shown.length} classes with the most errors. The other ${left} are in the table of classes.`) : null;
   return h("div", { class: "matrix-side" }, note, h("div", { class: "scroll" }, table), status);
 }
 
@@ -135,7 +135,7 @@ function sizeOf(classes) {
   return classes <= 12 ? "large" : classes <= 30 ? "medium" : "small";
 }
 
-// A browser can't draw a million cells, and nobody could read them.
+// A browser can't draw a million cells, and nobody can read them.
 function shownClasses(evaluation, classes) {
   const all = [...Array(classes).keys()];
   if (classes <= MOST_CLASSES) return all;
@@ -173,7 +173,7 @@ function pairsList(report, evaluation, at) {
   return h(
     "div",
     { class: "pairs" },
-    h("h3", {}, errors ? "Most confused" : "No photo is mislabelled"),
+    h("h3", {}, errors ? "Most confused" : "No photo is misclassified"),
     h(
       "ol",
       {},
@@ -184,13 +184,13 @@ function pairsList(report, evaluation, at) {
           h(
             "button",
             { type: "button", onclick: () => openPhotos(report, pair) },
-            h("span", { class: "names", title: cellTitle(report.labels, pair.truth, pair.predicted) }, h("b", {}, report.labels[pair.truth]), " taken for ", h("b", {}, report.labels[pair.predicted])),
+            h("span", { class: "names", title: cellTitle(report.labels, pair.truth, pair.predicted) }, h("b", {}, report.labels[pair.truth]), " predicted as ", h("b", {}, report.labels[pair.predicted])),
             h("span", { class: "count" }, `${pair.count} of ${pair.rowTotal}`),
             h("span", { class: "strip", "aria-hidden": "true" }, pair.indices.slice(0, 3).map((index) => thumbnail(report, index))),
           ),
         ),
       ),
     ),
-    errors ? h("p", { class: "note" }, `${errors} of ${evaluation.n} photos are mislabelled, ${wrong.length} kinds of errors.`) : null,
+    errors ? h("p", { class: "note" }, `${errors} of ${evaluation.n} photos are misclassified, in ${count(wrong.length, "pair")} of classes.`) : null,
   );
 }

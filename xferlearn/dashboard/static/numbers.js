@@ -6,7 +6,7 @@ export function percent(share, digits = 1) {
   return share === null || share === undefined ? NONE : `${(share * 100).toFixed(digits)}%`;
 }
 
-// A score of 0.998 is not certainty.
+// A score of 0.998 must not read as certainty.
 export function score(share) {
   if (share < 1 && share >= 0.995) return ">99%";
   return percent(share, 0);
@@ -38,7 +38,7 @@ export function sum(values) {
   return values.reduce((all, value) => all + value, 0);
 }
 
-// A setting's value as it would be typed.
+// The value of a setting as one would type it.
 export function settingText(value) {
   if (value === null || value === undefined || value === "") return "not set";
   if (Array.isArray(value)) return value.join(", ");

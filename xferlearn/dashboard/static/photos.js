@@ -14,7 +14,7 @@ export function thumbnail(report, index, className) {
   const image = h("img", {
     class: className,
     src: photoAddress(report.run, index),
-    alt: `${photo.name}: is ${truth}, labelled ${predicted}`,
+    alt: `${photo.name}: ${truth} predicted as ${predicted}`,
     width: 96,
     height: 96,
     loading: "lazy",
@@ -41,14 +41,14 @@ export function cellKey(split, truth, predicted) {
 
 export function cellTitle(labels, truth, predicted) {
   return truth === predicted
-    ? `${labels[truth]}, labelled right`
-    : `${labels[truth]}, taken for ${labels[predicted]}`;
+    ? `${labels[truth]}, predicted right`
+    : `${labels[truth]} predicted as ${labels[predicted]}`;
 }
 
 export function openPhotos(report, { split, truth, predicted, count, rowTotal, indices }) {
   const back = document.activeElement;
   const name = cellTitle(report.labels, truth, predicted);
-  const shown = indices.length === count ? "" : ` Thumbnails were kept of ${indices.length || "none"}.`;
+  const shown = indices.length === count ? "" : ` ${indices.length ? `${indices.length} of them are` : "None of them is"} shown.`;
   const dialog = h(
     "dialog",
     { class: "photos", "aria-label": name, onclose: close, onclick: closeOutside },

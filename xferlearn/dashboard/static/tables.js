@@ -1,4 +1,4 @@
-// Tables: one that sorts by any column, and those of a run.
+// Tables: one that sorts by any column, and the tables of a run.
 
 import { copyButton, h, section } from "./dom.js";
 import { count, interval, NONE, percent, seconds, settingText, sum } from "./numbers.js";
@@ -34,7 +34,7 @@ export function sortableTable(label, columns, rows, sort) {
     const sign = sort.descending ? -1 : 1;
     lines.sort(({ row: a }, { row: b }) => {
       const [x, y] = [value(a), value(b)];
-      // What was not measured stays at the end, whichever way.
+      // Values that were not measured stay at the end in either direction.
       if (x === null || y === null) return (x === null) - (y === null);
       return sign * (typeof x === "string" ? x.localeCompare(y, "en", { numeric: true }) : x - y);
     });
@@ -74,11 +74,11 @@ export function classesSection(report, view) {
     photos("train"),
     photos("validation"),
     photos("test"),
-    share("precision", "Of the photos labelled so, the share that are"),
-    share("recall", "Of the photos of this class, the share that were found"),
+    share("precision", "Share of the photos predicted as this class that are of this class"),
+    share("recall", "Share of the photos of this class that were predicted as such"),
     {
       title: "95% interval",
-      help: "Wilson's interval of the recall",
+      help: "95% interval of the recall (Wilson)",
       number: true,
       value: (row) => (row.n ? row.recall_interval_95[0] : null),
       cell: (row) => (row.n ? interval(row.recall_interval_95) : NONE),
@@ -124,7 +124,7 @@ export function settingsSection(report, view) {
   const heads = ["Setting", "Value", "Default"].map((title) => h("th", { scope: "col" }, title));
   return section(
     "Training settings",
-    h("label", { class: "check" }, toggle, ` only changed (${changed.length})`),
+    h("label", { class: "check" }, toggle, ` changed only (${changed.length})`),
     h("div", { class: "scroll" }, h("table", { class: "data settings" }, h("thead", {}, h("tr", {}, heads)), body)),
   );
 }
@@ -192,7 +192,7 @@ function fineTuningNote({ fine_tuning: tuning }) {
 export function originSection(report) {
   const command = report.command.map(shellQuoted).join(" ");
   return section(
-    "Made with",
+    "Command and versions",
     copyButton(command, "Copy command"),
     h("pre", { class: "command", tabIndex: 0 }, command),
     h(
@@ -204,7 +204,7 @@ export function originSection(report) {
 }
 
 function shellQuoted(word, position) {
-  // The first word is a path to the program, which is elsewhere on other machines.
+  // The first word is the path of the program, which differs between machines.
   const text = position === 0 ? word.split("/").pop() : word;
   return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }

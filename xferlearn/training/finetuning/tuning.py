@@ -35,7 +35,7 @@ WARM_UP = 0.1
 # Settings that change neither what is learned nor from what.
 _NOT_LEARNED = (
     "model_dir", "overwrite", "logs_dir", "summaries", "print_misclassified_test_images",
-    "bottleneck_dir", "on_bad_image", "engine", "precision", "export",
+    "bottleneck_dir", "on_bad_image", "engine", "precision", "export", "verbose",
 )  # fmt: skip
 
 
@@ -58,7 +58,7 @@ class FineTuned:
         fitted: its head.
     """
 
-    layers: tuple[str, ...]
+    layers: tuple[str, ...] = dataclasses.field(repr=False)
     weights: int
     epochs: int
     best_epoch: int
@@ -68,8 +68,8 @@ class FineTuned:
     frozen_loss: float
     tuned: Evaluation
     tuned_loss: float
-    prepared: Prepared
-    fitted: Fitted
+    prepared: Prepared = dataclasses.field(repr=False)
+    fitted: Fitted = dataclasses.field(repr=False)
 
     @property
     def better(self) -> bool:
@@ -162,7 +162,7 @@ def fine_tune(
         validator(classifier_predictions(model, prepared.source, validation, config)),
         keeper,
         state.callback(),
-        _bar(resumed * steps, config.fine_tune_epochs * steps),
+        _bar(resumed * steps, config.fine_tune_epochs * steps, config.verbose),
     ]
     if run_dir is not None:
         callbacks.append(summaries.scalars_callback(run_dir / "fine_tuning", on_warning=on_warning))
@@ -229,14 +229,13 @@ def distribution() -> "tf.distribute.Strategy":
     return tf.distribute.get_strategy()
 
 
-def _bar(done: int, steps: int) -> "keras.callbacks.Callback":
+def _bar(done: int, steps: int, verbose: int) -> "keras.callbacks.Callback":
     import keras
 
     class Bar(keras.callbacks.Callback):
         def __init__(self) -> None:
             super().__init__()
-            self._bar = progress_bar("fine-tuning", steps, "step")
-            self._bar.update(done)
+            self._bar = progress_bar("fine-tuning", steps, "step", done=done, verbose=verbose)
 
         def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
             self._bar.update()

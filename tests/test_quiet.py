@@ -1,0 +1,75 @@
+"""A library is quiet: its first call prints nothing, and a user's own TensorFlow stays his own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
+)
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def run(script: str, *words: object) -> subprocess.CompletedProcess[str]:
+    # As a user's shell has it, which sets nothing of TensorFlow's.
+    environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+    return subprocess.run(
+        [sys.executable, "-c", script, *map(str, words)],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "load_backbone('efficientnet_lite0')",
+        "build_head(8, 3)",
+        "load_classifier(sys.argv[1]).predict([sys.argv[3]])",
+        "inspect_model(sys.argv[1])",
+        "evaluate(model=sys.argv[1], image_dir=sys.argv[2], verbose=0);"
+        " xferlearn.train(image_dir=sys.argv[2], model_dir=sys.argv[4] + '/model', verbose=0,"
+        " logs_dir=sys.argv[4] + '/logs', backbone='mobilenet_0.25', weights='none',"
+        " image_size=32, how_many_training_steps=20)",
+    ],
+)
+def test_the_first_line_of_a_program_prints_nothing(call, colour_model, photo_dir, tmp_path):
+    photo = next(photo_dir.glob("red/*"))
+    done = run(f"import sys, xferlearn; xferlearn.{call}", colour_model, photo_dir, photo, tmp_path)
+    assert (done.stdout, done.stderr) == ("", "")
+
+
+def test_messages_of_a_tensorflow_that_was_imported_before_stay_as_they_are():
+    script = """
+import logging, os
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "1"
+import tensorflow as tf
+tf.get_logger().setLevel(logging.INFO)
+import xferlearn
+xferlearn.build_head(8, 3)
+tf.get_logger().info("mine")
+print(os.environ["TF_CPP_MIN_LOG_LEVEL"], tf.get_logger().level == logging.INFO)
+"""
+    done = run(script)
+    assert done.stdout == "1 True\n"
+    assert "mine" in done.stderr
+
+
+def test_many_heads_bring_no_warnings_of_retracing(photo_dir, tmp_path):
+    script = """
+import sys
+import tensorflow as tf
+import xferlearn
+folder = sys.argv[2]
+xferlearn.sweep(image_dir=sys.argv[1], logs_dir=folder + "/logs", bottleneck_dir=folder + "/cache",
+                backbone="mobilenet_0.25", image_size="32", weights="none", verbose=0,
+                how_many_training_steps="20", seed="0,1,2,3,4,5,6,7")
+"""
+    assert "retracing" not in run(script, photo_dir, tmp_path).stderr

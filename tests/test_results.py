@@ -1,0 +1,318 @@
+"""Results show themselves: a summary of at most 40 lines, and a page for notebooks."""
+
+import dataclasses
+import html.parser
+import re
+import shutil
+
+import numpy as np
+import pytest
+
+import xferlearn
+from xferlearn.bottlenecks.compute import Extraction
+from xferlearn.config import ImageConfig
+from xferlearn.evaluation import EvaluationResult
+from xferlearn.metrics import Evaluation, Misclassified
+from xferlearn.model_folder import ModelFolder
+from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION, BadPhoto, Manifest, Photo
+from xferlearn.photos.sources import read_image_dir
+from xferlearn.summaries.notebook import Pictures
+from xferlearn.system.html import h, interval_bar
+from xferlearn.system.results import Block, fit
+from xferlearn.training import TrainResult
+from xferlearn.training.callbacks import Training
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
+)
+
+HOSTILE = '<script>alert("1")</script>&\x1b[31m\n\udce9"\''
+
+
+def evaluation(classes: int, right: int = 8, wrong: int = 2) -> Evaluation:
+    """Every class has `right` photos that are right, and `wrong` predicted as the next class."""
+    confusion = np.eye(classes, dtype=np.int64) * right
+    confusion += np.roll(np.eye(classes, dtype=np.int64) * wrong, 1, axis=1)
+    return Evaluation(tuple(f"class_{i:04d}" for i in range(classes)), confusion)
+
+
+def mistakes(count: int, name: str = "red/{}.jpg") -> tuple[Misclassified, ...]:
+    return tuple(
+        Misclassified(name.format(i), "class_0000", "class_0001", (i + 1) / (count + 1), bytes([i]))
+        for i in range(count)
+    )
+
+
+def train_result(classes: int, *, bad: int = 0, wrong: int = 0, name: str = "red/{}.jpg"):
+    labels = evaluation(classes).labels
+    splits = (TRAIN, VALIDATION, TEST)
+    photos = tuple(
+        Photo(f"{label} {split}".encode(), label, f"{label}/{split}.jpg")
+        for label in range(classes)
+        for split in splits
+    )
+    left_out = tuple(BadPhoto(name.format(i), 0, "not an image") for i in range(bad))
+    manifest = Manifest(labels, photos, splits * classes, left_out, duplicates=3)
+    return TrainResult(
+        model_folder=ModelFolder("out/model", labels, {}),
+        run_dir=None,
+        manifest=manifest,
+        extraction=Extraction(photos, left_out, len(photos), 0, 2.0),
+        training=Training(100, 60, 0.2),
+        fine_tuned=None,
+        exported=None,
+        validation=evaluation(classes),
+        test=evaluation(classes),
+        misclassified=mistakes(wrong, name),
+        pictures=Pictures(Gone(), ImageConfig()),
+        warnings=("Fewer than 20 photos in red (3).",),
+        seconds={"bottlenecks": 2.0, "training": 1.0},
+    )
+
+
+class Gone:
+    """Photos of which none is left."""
+
+    labels = ()
+    count = 0
+
+    def entries(self):
+        return iter(())
+
+
+def evaluation_result(classes: int, wrong: int = 0, name: str = "red/{}.jpg") -> EvaluationResult:
+    bad = tuple(BadPhoto(name.format(i), 0, "not an image") for i in range(wrong))
+    pictures = Pictures(Gone(), ImageConfig())
+    return EvaluationResult(evaluation(classes), mistakes(wrong, name), bad, {}, pictures, 1.5)
+
+
+class Page(html.parser.HTMLParser):
+    """Counts the elements of a page, and keeps its text and its elements' titles."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.open: list[str] = []
+        self.text = ""
+        self.titles: list[str] = []
+        self.feed(page)
+        assert not self.open, "an element was not closed"
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.titles += [value for name, value in attrs if name == "title"]
+        if tag not in ("img", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open[-1] != "style":
+            self.text += data + " "
+
+
+@pytest.fixture(scope="module")
+def trained(photo_dir, tmp_path_factory):
+    """A model of colours whose test photos are partly misclassified: two reds are in green."""
+    root = tmp_path_factory.mktemp("trained")
+    photos = shutil.copytree(photo_dir, root / "photos")
+    for number in range(12):
+        photo = photos / "red" / f"{number:04d}.jpg"
+        photo.rename(photos / "green" / f"red_{number}.jpg")
+    result = xferlearn.train(
+        image_dir=str(photos),
+        model_dir=str(root / "model"),
+        bottleneck_dir=str(root / "bottlenecks"),
+        backbone="mobilenet_0.25",
+        weights="none",
+        image_size=32,
+        how_many_training_steps=60,
+        testing_percentage=30.0,
+        summaries="none",
+        engine="tensorflow",
+        precision="float32",
+        verbose=0,
+    )
+    return photos, result
+
+
+def test_a_block_is_shortened_where_room_is_short_and_says_what_is_missing():
+    short = Block(("names:",), ["anna", "bert"], "name")
+    long = Block((), [str(i) for i in range(20)], "number", "all are in numbers.csv", ("end",))
+    assert fit([short, long], most=10).split("\n") == [
+        *("names:", "anna", "bert", ""),
+        *("0", "1", "2", "3", "... 16 more numbers; all are in numbers.csv", "end"),
+    ]
+    assert "more" not in fit([short, long], most=25)
+
+
+def test_the_most_important_items_stay_in_their_order():
+    block = Block((), list("abcdef"), "class", rank=lambda index: -index)
+    assert fit([block], most=4).split("\n") == ["d", "e", "f", "... 3 more classes"]
+
+
+def test_one_missing_item_is_one():
+    assert fit([Block((), list("abc"), "photo")], most=2) == "a\n... 2 more photos"
+    assert Block((), list("abc"), "photo").lines(2)[-1] == "... 1 more photo"
+
+
+def test_what_has_no_list_is_never_shortened():
+    assert fit([Block(["fact"] * 50)], most=40) == "\n".join(["fact"] * 50)
+
+
+def test_empty_blocks_leave_no_gap():
+    assert fit([Block(("a",)), Block(), Block(("b",))]) == "a\n\nb"
+
+
+@pytest.mark.parametrize("classes", [2, 5, 13, 100, 1000])
+def test_summaries_have_at_most_40_lines(classes):
+    for result in (train_result(classes, bad=300, wrong=200), evaluation_result(classes, 200)):
+        for text in (result.summary(), repr(result)):
+            lines = text.split("\n")
+            assert len(lines) <= 40
+            assert all(len(line) <= 200 for line in lines)
+    assert "... " in evaluation_result(classes, 200).summary()
+
+
+def test_a_summary_keeps_the_facts_and_the_classes_with_the_most_mistakes():
+    result = train_result(300, bad=50)
+    confusion = result.test.confusion.copy()
+    confusion[250, 7] += 40
+    result = dataclasses.replace(result, test=Evaluation(result.test.labels, confusion))
+    summary = result.summary()
+    assert "class_0250" in summary
+    assert "class_0007" in summary
+    assert re.search(r"\.\.\. \d+ more classes", summary)
+    assert re.search(r"\.\.\. \d+ more photos", summary)
+    assert "\nall  " in summary
+    assert f"test         {result.test.summary()}" in summary
+    assert "duplicate photos left out: 3" in summary
+
+
+def test_repr_says_the_warnings_too():
+    result = train_result(3)
+    assert repr(result) == f"warning: {result.warnings[0]}\n\n{result.summary()}"
+    quiet = dataclasses.replace(result, warnings=())
+    assert repr(quiet) == quiet.summary()
+
+
+def test_what_results_hold_prints_little():
+    result = train_result(1000, bad=1000, wrong=256)
+    for held in (result.manifest, result.extraction, result.test, result.model_folder):
+        assert len(repr(held)) < 200
+    assert len(repr(result.pictures)) < 200
+    assert repr(result.manifest) == (
+        "Manifest(1000 classes, 1000 train, 1000 validation, 1000 test, 1000 left out,"
+        " 3 duplicates)"
+    )
+
+
+def test_names_from_strangers_are_shown_and_not_obeyed():
+    named = HOSTILE + "{}.jpg"
+    labels = (HOSTILE, "tame")
+    result = dataclasses.replace(
+        evaluation_result(2, 3, named),
+        evaluation=Evaluation(labels, np.array([[3, 1], [0, 4]])),
+        warnings=(HOSTILE,),
+    )
+    for shown in (result, train_result(2, bad=2, wrong=3, name=named)):
+        text = repr(shown)
+        assert text.replace("\n", "").isprintable()
+        text.encode("utf-8")
+        page = shown._repr_html_()
+        page.encode("utf-8")
+        assert "script" not in Page(page).tags
+        assert "<script>alert" in Page(page).text
+        assert "\x1b" not in page
+
+
+def test_html_helpers_escape_text_and_attributes():
+    made = h("p", "1 < 2 & 3", [h("b", '"'), None], title='a"b<c', class_="x", hidden=None)
+    assert made == '<p title="a&quot;b&lt;c" class="x">1 &lt; 2 &amp; 3<b>&quot;</b></p>'
+    assert h("img", alt="a") == '<img alt="a">'
+    assert "--from:0.2500;--to:0.7500;--at:0.5000" in interval_bar(0.25, 0.5, 0.75)
+
+
+@pytest.mark.parametrize(("classes", "rows"), [(2, 2), (20, 20), (100, 21), (1000, 21)])
+def test_the_matrix_on_a_page_is_small_for_any_number_of_classes(classes, rows):
+    result = evaluation_result(classes)
+    shown = result._repr_html_()
+    page = Page(shown)
+    assert len(shown) < 60_000
+    matrix = re.search(r'<table class="xf-matrix.*?</table>', shown).group()
+    assert matrix.count("<tr>") == rows + 1
+    counts = [int(cell.replace(",", "")) for cell in re.findall(r"<td[^>]*>([\d,]+)</td>", matrix)]
+    assert sum(counts) == result.evaluation.total
+    assert ("others" in matrix) == (classes > 20)
+    assert "class_0000 predicted as class_0001: 2 of 10" in page.titles
+
+
+def test_tiles_say_how_sure_an_accuracy_is():
+    page = Page(evaluation_result(2)._repr_html_()).text
+    assert "80.0%" in page
+    assert "58.4% to 91.9%" in page
+    assert "95% interval, N = 20" in page
+    nothing = Evaluation(("a", "b"), np.zeros((2, 2), np.int64))
+    none = dataclasses.replace(evaluation_result(2), evaluation=nothing)
+    assert "not measured" in Page(none._repr_html_()).text
+
+
+def test_a_page_has_a_bounded_number_of_photos_the_surest_first():
+    page = evaluation_result(2, 200)._repr_html_()
+    assert page.count("<figure") == 18
+    assert "Misclassified photos: 200 of 20" in page
+    assert page.index("red/199.jpg") < page.index("red/198.jpg")
+    assert "red/181.jpg" not in page
+
+
+def test_the_page_of_a_training_shows_what_it_got_wrong(trained):
+    _, result = trained
+    assert result.misclassified
+    page = result._repr_html_()
+    shown = Page(page)
+    count = min(len(result.misclassified), 18)
+    assert page.count('<img src="data:image/jpeg;base64,') == count
+    assert "not there" not in shown.text
+    for word in ("Test accuracy", "Validation accuracy", "Photos", "Classes", "Time"):
+        assert word in shown.text
+    assert "Confusion matrix of the test photos" in shown.text
+    assert len(page) < 100_000
+    summary = result.summary()
+    assert repr(result).endswith(summary)
+    assert f"model        {result.model_folder.path}" in summary
+
+
+def test_photos_that_are_gone_or_changed_are_said_to_be(trained, photo_bytes, tmp_path):
+    photos, result = trained
+    moved = shutil.copytree(photos, tmp_path / "photos")
+    wrong = result.misclassified
+    (moved / wrong[0].name).write_bytes(photo_bytes("white", 1))
+    for photo in wrong[1:]:
+        (moved / photo.name).unlink()
+    pictures = Pictures(read_image_dir(str(photos)), ImageConfig())
+    source = dataclasses.replace(
+        pictures.source,
+        files=tuple(
+            (path.replace(str(photos), str(moved)), i) for path, i in pictures.source.files
+        ),
+        root=str(moved),
+    )
+    gone = dataclasses.replace(result, pictures=Pictures(source, ImageConfig()))
+    page = gone._repr_html_()
+    assert "data:image/jpeg" not in page
+    assert f"{len(wrong)} can't be shown: the file is gone or has changed." in Page(page).text
+    assert wrong[0].name.rsplit("/", 1)[-1] in page
+
+
+def test_a_source_that_fails_costs_the_pictures_alone():
+    class Broken(Gone):
+        def entries(self):
+            raise OSError("the dataset was removed")
+
+    result = dataclasses.replace(
+        evaluation_result(2, 3), pictures=Pictures(Broken(), ImageConfig())
+    )
+    text = Page(result._repr_html_()).text
+    assert "The photos can't be read: the dataset was removed" in text
+    assert "80.0%" in text

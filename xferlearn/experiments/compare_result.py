@@ -1,0 +1,121 @@
+"""What a comparison of backbones found, and how it shows itself."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from xferlearn.experiments.outcomes import Share
+from xferlearn.experiments.rates import Rates
+from xferlearn.experiments.shown import plot, share_cells
+from xferlearn.system.html import faint, notices, table
+from xferlearn.system.results import Block, Result, facts_block, table_block, wrapped
+
+_BYTES_PER_WEIGHT = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class ComparedBackbone:
+    """One backbone of a comparison.
+
+    Attributes:
+        name: its name.
+        image_size: px.
+        validation: accuracy on the validation photos of all splits.
+        rates: photos per second by stage; None where the backbone is not available.
+        parameters: how many numbers backbone and head have.
+        pareto: whether no other one is at least as accurate and as fast, and better in one.
+        diverged: how many of its runs diverged; it is not measured then.
+        problem: why the backbone is not available here, one line; None where it is.
+    """
+
+    name: str
+    image_size: int
+    validation: Share
+    rates: Rates | None
+    parameters: int
+    pareto: bool = False
+    diverged: int = 0
+    problem: str | None = None
+
+    @property
+    def megabytes(self) -> float:
+        """Size of its weights in float32."""
+        return self.parameters * _BYTES_PER_WEIGHT / 1e6
+
+    def cells(self) -> list[str]:
+        """Returns its row of the table."""
+        if self.problem or self.rates is None:
+            return [self.name, "", "not available", "", "", "", "", ""]
+        return [
+            self.name,
+            str(self.image_size),
+            f"diverged in {self.diverged} runs" if self.diverged else str(self.validation),
+            f"{self.rates.network:.0f}",
+            f"{self.rates.decode:.0f}",
+            f"{self.parameters:,}",
+            f"{self.megabytes:.1f}",
+            "yes" if self.pareto else "",
+        ]
+
+
+_HEAD = (
+    "backbone", "px", "validation accuracy", "network photos/s", "decode photos/s", "parameters",
+    "MB", "Pareto",
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Comparison(Result):
+    """What a comparison found.
+
+    Its `repr` is the summary that the command prints; in a notebook it shows table and plot.
+
+    Attributes:
+        backbones: the most accurate first; those that are not available come last.
+        splits: over how many splits of the photos accuracies are means. They have the test photos
+            of the first one, which are not looked at.
+        warnings: one line each.
+        table: path of the CSV.
+        plot: path of the PNG.
+    """
+
+    backbones: tuple[ComparedBackbone, ...]
+    splits: int
+    warnings: tuple[str, ...]
+    table: Path
+    plot: Path
+
+    def blocks(self) -> list[Block]:
+        """Returns the summary: the table, which backbones are missing, and how it was measured."""
+        return [
+            table_block([_HEAD, *(row.cells() for row in self.backbones)], "backbone"),
+            Block((), self._problems(), "backbone"),
+            Block([line for sentence in self._explanations() for line in wrapped(sentence)]),
+            facts_block({"table": str(self.table), "plot": str(self.plot)}),
+        ]
+
+    def _problems(self) -> list[str]:
+        return [f"{row.name}: {row.problem}" for row in self.backbones if row.problem]
+
+    def _explanations(self) -> tuple[str, str]:
+        photos = max((row.validation.photos for row in self.backbones), default=0)
+        splits = f"{self.splits} split{'s' if self.splits > 1 else ''}"
+        return (
+            f"Accuracy is the mean over {photos} photos, validated on in {splits}; the test photos"
+            " were not looked at.",
+            "Pareto: no other backbone is at least as accurate and as fast.",
+        )
+
+    def html(self) -> list[Any]:
+        """Returns warnings, the table and the plot."""
+        cell = share_cells([row.validation for row in self.backbones])
+        rows: list[list[Any]] = [list(row.cells()) for row in self.backbones]
+        for cells, row in zip(rows, self.backbones, strict=True):
+            if row.validation.photos:
+                cells[2] = cell(row.validation)
+        return [
+            notices([*self.warnings, *self._problems()]),
+            table(_HEAD, rows),
+            [faint(line) for line in self._explanations()],
+            plot(self.plot, "validation accuracy by backbone"),
+        ]

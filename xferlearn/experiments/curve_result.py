@@ -1,0 +1,104 @@
+"""What a learning curve found, and how it shows itself."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from xferlearn.experiments.forecasting import Forecast
+from xferlearn.experiments.outcomes import Outcome, Share
+from xferlearn.experiments.shown import plot, share_cells
+from xferlearn.system.html import faint, h, notices, table
+from xferlearn.system.results import Block, Result, facts_block, table_block, wrapped
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+    """Training on a number of photos per class.
+
+    Attributes:
+        photos: most photos per class; smaller classes give all they have.
+        total: how many photos that were in all.
+        test: accuracy on the test photos over the draws.
+        outcomes: the draws.
+    """
+
+    photos: int
+    total: int
+    test: Share
+    outcomes: tuple[Outcome, ...] = dataclasses.field(repr=False)
+
+    def cells(self) -> list[str]:
+        """Returns its row of the table."""
+        diverged = sum(outcome.diverged for outcome in self.outcomes)
+        draws = len(self.outcomes)
+        found = f"{diverged} of {draws} diverged" if diverged else str(self.test)
+        return [str(self.photos), str(self.total), found, str(draws)]
+
+
+_HEAD = ("photos per class", "photos", "test accuracy", "draws")
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Curve(Result):
+    """What a learning curve found.
+
+    Its `repr` is the summary that the command prints; in a notebook it shows table and plot.
+
+    Attributes:
+        points: by number of photos.
+        forecast: None where the curve has too few points or test photos for one.
+        why_not: the reason for that, one line.
+        answer: whether it took many photos, one sentence.
+        tests: how many photos every head was tested on.
+        steps: how many each head trained.
+        warnings: one line each.
+        table: path of the CSV.
+        plot: path of the PNG.
+        run_dir: folder of the curve in the logs.
+    """
+
+    points: tuple[Point, ...]
+    forecast: Forecast | None
+    why_not: str
+    answer: str
+    tests: int
+    steps: int
+    warnings: tuple[str, ...]
+    table: Path
+    plot: Path
+    run_dir: Path
+
+    def blocks(self) -> list[Block]:
+        """Returns the summary: the table, the forecast and the answer."""
+        files = {"table": self.table, "plot": self.plot, "logs": self.run_dir}
+        return [
+            table_block([_HEAD, *(point.cells() for point in self.points)], "row"),
+            Block(wrapped(self._explanation())),
+            Block([*wrapped(self._forecast()), *wrapped(self.answer)]),
+            facts_block({name: str(path) for name, path in files.items()}),
+        ]
+
+    def _explanation(self) -> str:
+        return (
+            f"Always tested on the same {self.tests} photos. Larger draws contain the smaller"
+            f" ones; each head trains {self.steps} steps, without validation photos."
+        )
+
+    def _forecast(self) -> str:
+        return str(self.forecast) if self.forecast else f"No forecast: {self.why_not}."
+
+    def html(self) -> list[Any]:
+        """Returns the answer, warnings, the table and the plot."""
+        cell = share_cells([point.test for point in self.points])
+        rows: list[list[Any]] = [list(point.cells()) for point in self.points]
+        for cells, point in zip(rows, self.points, strict=True):
+            if point.test.photos:
+                cells[2] = cell(point.test)
+        return [
+            h("p", h("b", self.answer)),
+            h("p", self._forecast()),
+            notices(self.warnings),
+            plot(self.plot, "test accuracy by photos per class"),
+            table(_HEAD, rows, text=()),
+            faint(self._explanation()),
+        ]

@@ -1,0 +1,87 @@
+"""What an export gave, as `export` returns it, and how it shows itself."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from xferlearn.exports.report import REPORT_FILE, ExportRow, changed_lines
+from xferlearn.system.html import facts, h, notices, table
+from xferlearn.system.results import Block, Result, facts_block, table_block, wrapped
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class ExportResult(Result):
+    """What an export gave.
+
+    Its `repr` is the summary that the command prints; in a notebook it shows the same as tables.
+
+    Attributes:
+        rows: what became of each format.
+        table: the same as text cells, the head first and then model.keras.
+        comparison: what the files were compared on, one sentence.
+        warnings: one line each.
+        report: path of report.json.
+        run_dir: folder of the run in the logs; None where no logs were asked for.
+    """
+
+    rows: tuple[ExportRow, ...]
+    table: list[list[str]]
+    comparison: str
+    warnings: tuple[str, ...]
+    report: Path
+    run_dir: Path | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether every format was written and agrees with the model."""
+        return all(row.passed for row in self.rows)
+
+    def remarks(self) -> list[str]:
+        """Returns the warnings and what failed, one line each."""
+        return [*super().remarks(), *(f"xferlearn: {line}" for line in self._failures())]
+
+    def _failures(self) -> list[str]:
+        return [f"{row.format}: {row.problem}" for row in self.rows if row.problem is not None]
+
+    def blocks(self) -> list[Block]:
+        """Returns the summary: the table, the photos whose first label changed, and the files."""
+        return [
+            table_block(self.table, "format"),
+            Block(wrapped(self.comparison)),
+            *(
+                Block(
+                    (f"{row.format}: photos with another first label",),
+                    changed_lines(row),
+                    "photo",
+                    f"all are in {REPORT_FILE}",
+                )
+                for row in self.rows
+                if changed_lines(row)
+            ),
+            facts_block(self._files()),
+        ]
+
+    def _files(self) -> dict[str, str]:
+        files = {row.format: str(row.path) for row in self.rows if row.passed}
+        files["report"] = str(self.report)
+        return files if self.run_dir is None else {**files, "logs": str(self.run_dir)}
+
+    def html(self) -> list[Any]:
+        """Returns warnings, failures, the table, changed photos, and where the files are."""
+        head, *rows = self.table
+        changed = [(row.format, line.strip()) for row in self.rows for line in changed_lines(row)]
+        shown = changed[:_MOST_CHANGED]
+        left = len(changed) - len(shown)
+        return [
+            notices([*self.warnings, *self._failures()]),
+            table(head, rows),
+            h("p", self.comparison),
+            [h("h4", "Photos with another first label")] if shown else None,
+            table(("format", "photo"), shown, text=(0, 1)) if shown else None,
+            h("p", f"{left} more; all are in {REPORT_FILE}") if left else None,
+            h("h4", "Files"),
+            facts(self._files()),
+        ]
+
+
+_MOST_CHANGED = 20
