@@ -388,7 +388,7 @@ def test_it_learns_from_no_photo_that_went_away(settings, own_photos) -> None:
     labels = {entry.name: entry.label for entry in source.entries()}
     for name in list(labels)[:50]:
         (own_photos / name).unlink()
-    config = TrainConfig.of(settings)
+    config = TrainConfig(**settings)
     batches = training_batches(config, source, labels, 32, 0, failures := [])
     passes = list(itertools.islice(batches.as_numpy_iterator(), 3))
     assert [len(pixels) for pixels, _ in passes] == [10, 10, 10]

@@ -1,18 +1,17 @@
 """`xferlearn compare`: prints which backbone is accurate, fast and small."""
 
-import sys
-from typing import Any
-
+from xferlearn.commands import print_warnings
+from xferlearn.config import CompareConfig
+from xferlearn.config.wording import as_flags
 from xferlearn.experiments import ComparedBackbone, Comparison, compare_with
 from xferlearn.system.tables import format_table
 
 
-def run(config: Any) -> int:
+def run(config: CompareConfig) -> int:
     """Compares and prints the table; returns 1 where no backbone could be measured."""
     result = compare_with(config)
-    for warning in result.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
-    print(report(result))
+    print_warnings(result.warnings)
+    print(as_flags(report(result)))  # a backbone's problem may name settings
     return 0 if any(row.validation.photos for row in result.backbones) else 1
 
 

@@ -1,17 +1,15 @@
 """`xferlearn curve`: prints how accuracy grows with the number of photos."""
 
-import sys
-from typing import Any
-
+from xferlearn.commands import print_warnings
+from xferlearn.config import CurveConfig
 from xferlearn.experiments import Curve, curve_with
 from xferlearn.system.tables import format_table
 
 
-def run(config: Any) -> int:
+def run(config: CurveConfig) -> int:
     """Measures and prints the table; returns 1 where every number of photos had draws diverge."""
     result = curve_with(config)
-    for warning in result.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+    print_warnings(result.warnings)
     print(report(result))
     return 0 if any(point.test.photos for point in result.points) else 1
 

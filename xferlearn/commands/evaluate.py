@@ -3,25 +3,24 @@
 import json
 import sys
 
-from xferlearn.config import EvaluateConfig
+from xferlearn.commands import print_warnings
+from xferlearn.config import EvaluateCommandConfig
 from xferlearn.evaluation import EvaluationResult, evaluate_with
 from xferlearn.metrics import Evaluation, Misclassified
 from xferlearn.synsets.names import readable_label
 from xferlearn.system.tables import format_table
 
 
-def run(config: EvaluateConfig) -> int:
+def run(config: EvaluateCommandConfig) -> int:
     """Evaluates, and prints the numbers as text or JSON; returns 1 where none could be read."""
     result = evaluate_with(config)
-    for split, count in result.seen.items():
-        if count:
-            print(
-                f"warning: {count} of {result.evaluation.total} photos were in the model's {split}"
-                " split: the accuracy is too high.",
-                file=sys.stderr,
-            )
-    for problem in result.warnings:
-        print(f"warning: {problem}", file=sys.stderr)
+    print_warnings(
+        f"{count} of {result.evaluation.total} photos were in the model's {split} split: the"
+        " accuracy is too high."
+        for split, count in result.seen.items()
+        if count
+    )
+    print_warnings(result.warnings)
     if config.format == "json":
         print(json.dumps(result.as_dict(), indent=2, ensure_ascii=False))
     else:
@@ -95,7 +94,7 @@ def confusion_table(evaluation: Evaluation) -> str:
 
 
 def misclassified_lines(photos: tuple[Misclassified, ...]) -> list[str]:
-    """Returns one line for each photo that is labelled wrongly."""
+    """Returns one line per photo that is labelled wrongly."""
     return [
         f"  {photo.name}: {readable_label(photo.truth)}, taken for"
         f" {readable_label(photo.predicted)} ({photo.score:.2f})"

@@ -2,7 +2,9 @@
 
 import sys
 
+from xferlearn.commands import print_warnings
 from xferlearn.config import ExportConfig
+from xferlearn.config.wording import as_flags
 from xferlearn.exports import ExportResult, changed_lines, export_with
 from xferlearn.system.tables import format_table
 
@@ -11,8 +13,7 @@ def run(config: ExportConfig) -> int:
     """Exports and prints the table; returns 1 where a format failed or was not made."""
     result = export_with(config)
     print(report(result))
-    for line in failures(result):
-        print(line, file=sys.stderr)
+    print_failures(result)
     return 0 if result.passed else 1
 
 
@@ -31,8 +32,9 @@ def report(result: ExportResult) -> str:
     return "\n".join(lines)
 
 
-def failures(result: ExportResult) -> list[str]:
-    """Returns the warnings and what failed, a line each."""
-    lines = [f"warning: {warning}." for warning in result.warnings]
-    failed = [row for row in result.rows if row.problem is not None]
-    return lines + [f"xferlearn: {row.format}: {row.problem}" for row in failed]
+def print_failures(result: ExportResult) -> None:
+    """Prints the warnings and what failed on stderr, one line each."""
+    print_warnings(f"{warning}." for warning in result.warnings)
+    for row in result.rows:
+        if row.problem is not None:
+            print(f"xferlearn: {row.format}: {as_flags(row.problem)}", file=sys.stderr)

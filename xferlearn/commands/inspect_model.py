@@ -1,4 +1,4 @@
-"""`xferlearn inspect`: what a model file takes and gives, told without running it."""
+"""`xferlearn inspect`: what a model file takes and returns, without running it."""
 
 import json
 

@@ -6,6 +6,7 @@ import math
 import sys
 from collections.abc import Callable, Sequence
 
+from xferlearn.commands import print_warnings
 from xferlearn.config import LabelConfig
 from xferlearn.errors import UserError
 from xferlearn.labelling import Labelled, label_photos
@@ -19,8 +20,7 @@ def run(config: LabelConfig) -> int:
     """Labels all photos; returns 1 where some could not be read, after labelling the others."""
     source = read_files(config.photos)
     predictor = open_predictor(config)
-    for warning in predictor.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+    print_warnings(predictor.warnings)
     write = _WRITERS[config.format](predictor.labels, config.top_k)
     unreadable = 0
     with progress_bar("labels", source.count) as bar:
@@ -34,8 +34,7 @@ def run(config: LabelConfig) -> int:
                 raise UserError(f"{photo.name} can't be used: {photo.problem}.")
             write(photo)
             print(f"{photo.name}: {photo.problem}", file=sys.stderr)
-    for problem in predictor.later_warnings():
-        print(f"warning: {problem}", file=sys.stderr)
+    print_warnings(predictor.later_warnings())
     if unreadable:
         print(f"{unreadable} of {source.count} photos could not be read.", file=sys.stderr)
     return 1 if unreadable else 0
@@ -84,5 +83,5 @@ def _csv(labels: Sequence[str], top_k: int) -> Writer:
     return write
 
 
-# JSON is one object a line, so that a million photos can be written and read as a stream.
+# JSON is one object per line, so that a million photos can be written and read as a stream.
 _WRITERS = {"text": _text, "json": _json_lines, "csv": _csv}

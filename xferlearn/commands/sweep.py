@@ -1,10 +1,11 @@
 """`xferlearn sweep`: prints what each combination of settings gave, and what to make of it."""
 
 import shlex
-import sys
 from collections.abc import Sequence
-from typing import Any
 
+from xferlearn.commands import print_warnings
+from xferlearn.config import SweepConfig
+from xferlearn.config.wording import as_flags
 from xferlearn.experiments import Candidate, SpaceTimes, Sweep, sweep_with
 from xferlearn.system.tables import format_facts, format_table
 
@@ -12,12 +13,11 @@ from xferlearn.system.tables import format_facts, format_table
 FEWEST_PHOTOS = 20
 
 
-def run(config: Any) -> int:
+def run(config: SweepConfig) -> int:
     """Sweeps and prints the table; returns 1 where there is nothing to choose from."""
     result = sweep_with(config)
-    for warning in result.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
-    print(report(result))
+    print_warnings(result.warnings)
+    print(as_flags(report(result)))  # a backbone's problem may name settings
     return 0 if result.candidates[0].validation.photos else 1
 
 

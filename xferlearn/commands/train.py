@@ -1,10 +1,10 @@
 """`xferlearn train`: trains, and tells a person what came out."""
 
 import shlex
-import sys
 
+from xferlearn.commands import print_warnings
 from xferlearn.commands.evaluate import misclassified_lines
-from xferlearn.commands.export import failures as export_failures
+from xferlearn.commands.export import print_failures
 from xferlearn.commands.export import report as export_report
 from xferlearn.config import TrainConfig
 from xferlearn.photos.manifest import SPLITS
@@ -18,15 +18,13 @@ from xferlearn.training.job import TrainResult, train_with
 def run(config: TrainConfig) -> int:
     """Trains as the flags say and prints the summary."""
     result = train_with(config)
-    for warning in (*result.warnings, *result.manifest.warnings):
-        print(f"warning: {warning}", file=sys.stderr)
+    print_warnings((*result.warnings, *result.manifest.warnings))
     print(summary(result))
     if config.print_misclassified_test_images:
         print(misclassified_list(result))
     if result.exported is not None:
         print(f"\nexports:\n{export_report(result.exported)}")
-        for line in export_failures(result.exported):
-            print(line, file=sys.stderr)
+        print_failures(result.exported)
     print(next_commands(config, result))
     return 0 if config.export is None or (result.exported and result.exported.passed) else 1
 
@@ -91,7 +89,7 @@ def _split_table(result: TrainResult) -> str:
 
 
 def misclassified_list(result: TrainResult) -> str:
-    """Returns the test photos that the model labels wrongly, a line each."""
+    """Returns the test photos that the model labels wrongly, one line each."""
     count = f"{len(result.misclassified)} of {result.test.total} test photos are mislabelled:"
     return "\n".join(["", count, *misclassified_lines(result.misclassified)])
 

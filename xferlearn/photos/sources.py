@@ -126,7 +126,7 @@ class Selection:
                 return
 
 
-def read_image_dir(image_dir: str, labels: tuple[str, ...] | None = None) -> FileSource:
+def read_image_dir(image_dir: str | Path, labels: tuple[str, ...] | None = None) -> FileSource:
     """Lists a folder with one sub-folder of photos a class. Reads no photo.
 
     Hidden files and folders, and files that are no photos by their ending, are passed over.
@@ -144,7 +144,7 @@ def read_image_dir(image_dir: str, labels: tuple[str, ...] | None = None) -> Fil
     try:
         if not root.is_dir():
             came = "a file" if root.exists() else "nothing"
-            raise UserError(f"Expected --image_dir to be a folder. Found {came} at {image_dir}.")
+            raise UserError(f"Expected `image_dir` to be a folder. Found {came} at {image_dir}.")
         folders = sorted(
             entry.name
             for entry in root.iterdir()
