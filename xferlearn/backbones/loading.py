@@ -10,6 +10,7 @@ from xferlearn.backbones.names import resolve_backbone
 from xferlearn.backbones.table import PREPROCESSING, BackboneSpec
 from xferlearn.backbones.weights import downloading, read_weights_file
 from xferlearn.errors import UserError, XferlearnError, did_you_mean
+from xferlearn.system.runtime import start_tensorflow
 
 if TYPE_CHECKING:
     import keras
@@ -48,6 +49,7 @@ def load_backbone(
         >>> load_backbone("efficientnet_lite0").output_shape
         (None, 1280)
     """
+    start_tensorflow()
     import keras
 
     spec, size = resolve_backbone(name, image_size)
@@ -85,6 +87,7 @@ def load_imagenet_classifier(
         UserError: the name, size or weights file is wrong.
         XferlearnError: the ImageNet weights can't be had.
     """
+    start_tensorflow()
     import keras
 
     spec, size = resolve_backbone(name, image_size)

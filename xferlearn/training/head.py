@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from xferlearn.system.runtime import untuned
+from xferlearn.system.runtime import start_tensorflow, untuned
 from xferlearn.training.callbacks import Training, best_keeper, validator
 
 if TYPE_CHECKING:
@@ -76,6 +76,7 @@ def build_head(
     Example:
         >>> head = build_head(width=1280, classes=5, dropout=0.2)
     """
+    start_tensorflow()
     import keras
 
     bottleneck = keras.Input((width,), name="bottleneck")
@@ -129,6 +130,7 @@ def build_classifier(backbone: "keras.Model", head: "keras.Model") -> "keras.Mod
         >>> backbone = load_backbone("mobilenet", weights="none")
         >>> model = build_classifier(backbone, build_head(backbone.output_shape[-1], 5))
     """
+    start_tensorflow()
     import keras
 
     if backbone.output_shape[-1] != head.input_shape[-1]:
@@ -260,7 +262,7 @@ def _gatherer(x: np.ndarray, y: np.ndarray) -> Callable[["tf.Tensor"], tuple]:
 
 
 def class_weights(labels: np.ndarray, class_weight: str) -> dict[int, float] | None:
-    """Returns the weight of each class that `--class_weight` means, as `fit` takes it.
+    """Returns the weight of each class that `class_weight` means, as `fit` takes it.
 
     Args:
         labels: class indices of the training photos, int, [photos].
