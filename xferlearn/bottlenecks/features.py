@@ -88,7 +88,9 @@ class Features:
 
     def _give_up(self, parity: Parity) -> None:
         if not self._plans:
-            other = "--engine=auto" if parity.precision == "float32" else "--precision=float32"
+            other = "`engine='auto'`"
+            if parity.precision != "float32":
+                other = "`precision='float32'`"
             raise UserError(f"{parity}. Use {other}.")
         self.fallbacks.append(
             f"{parity}: {self._plans[0].name} {self._plans[0].precision} is used."

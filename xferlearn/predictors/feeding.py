@@ -112,7 +112,7 @@ class Normalisation:
 _FIRM = ("metadata", "layer in the model", "constants in the graph", "quantisation", "dtype")
 _TORCH_MEAN = tuple(255 * value for value in (0.485, 0.456, 0.406))
 _TORCH_STD = tuple(255 * value for value in (0.229, 0.224, 0.225))
-_OVERRIDE = "override it with --input_mean and --input_std"
+_OVERRIDE = "override it with `input_mean` and `input_std`"
 
 
 def settle_values(
@@ -139,7 +139,7 @@ def settle_values(
         reason = f"{format_values(known)} ({one.range_detail})"
         if one.range_source in _FIRM:
             raise UserError(
-                f"--input_mean and --input_std ask for {format_values(asked)}, but `{one.name}` of"
+                f"`input_mean` and `input_std` ask for {format_values(asked)}, but {one.name!r} of"
                 f" {report.path} takes {reason}. Leave them out."
             )
         warning = f"{format_values(asked)} is fed as asked for; expected was {reason}."
@@ -153,7 +153,7 @@ def settle_values(
         return Normalisation((mean,), (std,))
     settled = _completed(assumed, mean, std)
     warning = (
-        f"the file does not tell which values `{one.name}` takes; {format_values(settled)}"
+        f"the file does not tell which values {one.name!r} takes; {format_values(settled)}"
         f"{'' if given else why} was assumed: {_OVERRIDE} (127.5 and 127.5 for [-1, 1], 0 and 1"
         " for [0, 255])."
     )

@@ -42,8 +42,8 @@ _TOLD = {
     "input_std",
 }  # fmt: skip
 _NOT_RUN = {
-    "keras_weights": "holds weights and no network; for a backbone's own weights give --backbone"
-    " and --weights",
+    "keras_weights": "holds weights and no network; for a backbone's own weights give `backbone`"
+    " and `weights`",
     "tensorboard": "is a TensorBoard log, which holds the graph but no weights; give the model",
 }
 
@@ -159,7 +159,7 @@ def _settle_size(
     for side, value in asked.items():
         if value is not None and known[side] not in (None, value):
             raise UserError(
-                f"--input_{side}={value}, but `{one.name}` of {report.path} is {one.resolution} px."
+                f"`input_{side}={value}`, but {one.name!r} of {report.path} is {one.resolution} px."
                 " Leave it out."
             )
     height, width = (asked[side] or known[side] for side in ("height", "width"))
@@ -171,7 +171,7 @@ def _settle_size(
     size = backbone.image_size if backbone and backbone.image_size else _DEFAULT_SIZE
     warning = (
         f"the model takes photos of any size; {size} x {size} px was assumed: override it with"
-        " --input_height and --input_width."
+        " `input_height` and `input_width`."
     )
     return size, size, (warning,)
 
@@ -188,19 +188,19 @@ def _settle_resize(
 ) -> tuple[str, tuple[str, ...]]:
     if config.resize is not None:
         differs = stated not in (None, config.resize)
-        warning = f"--resize={config.resize}, but the model was trained with {stated}."
+        warning = f"`resize={config.resize!r}`, but the model was trained with {stated}."
         return config.resize, (warning,) if differs else ()
     if stated is not None:
         return stated, ()
     if _is_from_the_lab(graph, report):
         warning = (
             "photos are squashed to the model's size, as the lab's tools did in training:"
-            " --resize=crop takes the centre instead."
+            " `resize='crop'` takes the centre instead."
         )
         return "squash", (warning,)
     warning = (
         "the file does not tell how photos were fitted in training; the centre crop was assumed:"
-        " --resize=squash takes the whole photo instead."
+        " `resize='squash'` takes the whole photo instead."
     )
     return "crop", (warning,)
 
@@ -226,8 +226,8 @@ def _start(
         if answer.ndim and len(answer) == len(pixels):
             return run, runtime.ending, answer
         problem = UserError(
-            f"{path} answers {list(answer.shape)} for {len(pixels)} photos, where one row a photo"
-            " was expected. Choose another output with --output_layer."
+            f"{path} answers {list(answer.shape)} for {len(pixels)} photos, where one row per photo"
+            " was expected. Choose another output with `output_layer`."
         )
     except UserError as error:
         problem = error

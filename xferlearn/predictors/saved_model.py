@@ -35,7 +35,7 @@ def open_saved_model(path: Path, feed: Feed, output: str) -> Runtime:
     call = _signature(loaded.signatures, feed.name, output)
     if call is None:
         raise UserError(
-            f"{folder} has no signature from `{feed.name}` to `{output}`, which `label` needs."
+            f"{folder} has no signature from {feed.name!r} to {output!r}, which labelling needs."
         )
     # TensorFlow frees a loaded model's variables with the model, also those its calls use.
     call.keep = loaded

@@ -65,19 +65,19 @@ def read_scores(ending: Ending, trial: np.ndarray, name: str) -> ScoreReader:
         name: of the output, for messages.
 
     Raises:
-        UserError: when there is not one score a class.
+        UserError: when there is not one score per class.
     """
     if trial.dtype.kind in "OSU":
         raise UserError(
-            f"Expected one score a class from output `{name}`. Its values are text; choose another"
-            " with --output_layer."
+            f"Expected one score per class from output {name!r}. Its values are text; choose"
+            " another with `output_layer`."
         )
     axes = [size for size in trial.shape[1:] if size != 1]
     if trial.ndim < 1 or len(axes) > 1 or 0 in trial.shape:
         shape = ", ".join(["any", *map(str, trial.shape[1:])])
         raise UserError(
-            f"Expected one score a class from output `{name}`. Its values are [{shape}]; choose"
-            " another with --output_layer."
+            f"Expected one score per class from output {name!r}. Its values are [{shape}]; choose"
+            " another with `output_layer`."
         )
     classes = axes[0] if axes else 1
     step: Callable[[np.ndarray], np.ndarray]
@@ -85,9 +85,9 @@ def read_scores(ending: Ending, trial: np.ndarray, name: str) -> ScoreReader:
     if ending == "unknown":
         ending = _guess(trial.reshape(len(trial), classes))
         if ending == "logits":
-            warnings = (f"the values of `{name}` are no shares, so softmax was applied to them.",)
+            warnings = (f"the values of {name!r} are no shares, so softmax was applied to them.",)
     elif ending == "logits" and classes > 1:
-        warnings = (f"the model ends before its softmax, at `{name}`: it was applied here.",)
+        warnings = (f"the model ends before its softmax, at {name!r}: it was applied here.",)
     if classes == 1:
         step = _pair_of_logit if ending == "logits" else _pair
         warnings = ("the model gives one score, that of the second of two classes.",)

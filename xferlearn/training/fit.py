@@ -252,8 +252,8 @@ def fit_head(
 def diverged_error(config: TrainConfig, name: str = "learning_rate") -> UserError:
     """Returns the error of a training that diverged; `name` is the setting to blame."""
     return UserError(
-        f"Training diverged: the loss is no number any more. {name}={getattr(config, name):g} is"
-        " too large; try a tenth of it."
+        f"Training diverged: the loss is not a number any more. `{name}={getattr(config, name):g}`"
+        " is too large; try a tenth of it."
     )
 
 
