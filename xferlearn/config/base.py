@@ -88,9 +88,9 @@ class Config:
 
     def __post_init__(self) -> None:
         settings = settings_of(self)
-        for word, meant in KERAS_WORDS.items():
-            value = getattr(self, word, None)
-            if value is not None and meant.setting in settings:
+        for word in keras_words(type(self)):
+            value, meant = getattr(self, word), KERAS_WORDS[word]
+            if value is not None:
                 field, rules = settings[meant.setting]
                 scaled = dataclasses.replace(
                     rules, minimum=meant.bound(rules.minimum), maximum=meant.bound(rules.maximum)
