@@ -316,7 +316,7 @@ def test_old_leftovers_of_killed_writers_are_removed_but_not_those_at_work(tmp_p
 
 def test_a_folder_that_can_not_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=r"Can't write bottlenecks to .*file.*--bottleneck_dir"):
+    with pytest.raises(UserError, match=r"Can't write bottlenecks to .*file.*`bottleneck_dir`"):
         BottleneckStore(tmp_path / "file", SPACE)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from xferlearn.cli import COMMANDS, main, parse_settings
-from xferlearn.config.base import settings_of
+from xferlearn.config.base import keras_words, settings_of
 from xferlearn.errors import UserError
 from xferlearn.system.folders import check_outside
 from xferlearn.version import __version__
@@ -46,7 +46,7 @@ def test_help_for_a_command_that_is_not_there_is_a_mistake(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert main(["help", "nonsense"]) == 2
-    assert "There is no command `nonsense`" in capsys.readouterr().err
+    assert "There is no command 'nonsense'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -58,19 +58,24 @@ def test_help_of_a_command_shows_its_own_flags_and_no_others(
         assert main(words(command)) == 0
         outputs.add(capsys.readouterr().out)
     (out,) = outputs
-    shown = re.findall(r"^  --(?:\[no\])?(\w+)", out, re.MULTILINE)
+    shown = re.findall(r"^  --(?:\[no\])?(\w+)(?:=|$)", out, re.MULTILINE)
     settings = settings_of(COMMANDS[name].settings)
     assert shown == sorted(shown, key=shown.index)
     assert set(shown) == set(settings)
     assert COMMANDS[name].example in out
-    assert max(map(len, out.splitlines())) <= 100
+    assert max(map(len, out.splitlines())) <= 80
+    text = " ".join(out.split())
     for setting, (field, rules) in settings.items():
-        if rules.choices:
-            assert f"--{setting}={'|'.join(rules.choices)}" in out
+        for choice in rules.choices or ():
+            assert re.search(rf"--{setting}=\S*{choice}|Names: .*{choice}", text)
         if isinstance(field.default, (int, float, str)) and not isinstance(field.default, bool):
-            assert f"Default: {field.default}." in " ".join(out.split())
+            assert f"Default: {field.default}." in text
         for alias in rules.aliases:
-            assert f"--{alias}" in out
+            assert f"--{alias}" in text
+        # Help speaks of flags, Python's docstrings of parameters.
+        assert f"`{setting}`" not in text
+    for word in keras_words(COMMANDS[name].settings):
+        assert re.search(rf"Also: [^.]*--{word}\b", text)
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -81,46 +86,60 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("command", "expected"),
     [
-        ("trian", "no command `trian`. Did you mean train?"),
-        ("TRAIN", "no command `TRAIN`. Did you mean train?"),
-        ("lable --model=m x.jpg", "no command `lable`. Did you mean label?"),
-        ("xyzzy", "no command `xyzzy`. The commands are train, label, evaluate"),
-        ("--image_dir=x", "no command `--image_dir=x`"),
-        ("train --learning_rat=1", "`train` has no flag --learning_rat. Did you mean learning_"),
+        ("trian", "no command 'trian'. Did you mean train?"),
+        ("TRAIN", "no command 'TRAIN'. Did you mean train?"),
+        ("lable --model=m x.jpg", "no command 'lable'. Did you mean label?"),
+        ("xyzzy", "no command 'xyzzy'. The commands are train, label, evaluate"),
+        ("--image_dir=x", "no command '--image_dir=x'"),
+        ("train --learning_rat=1", "train` has no flag --learning_rat. Did you mean learning_"),
         ("train --architectur=x", "no flag --architectur. Did you mean architecture?"),
-        ("train --top_k=1", "`train` has no flag --top_k."),
-        ("train -x", "`train` has no flag --x."),
-        ("train photos --model_dir=m", "`train` takes no word `photos`; settings are written --"),
+        ("train --top_k=1", "`xferlearn train` has no flag --top_k."),
+        ("train -x", "`xferlearn train` has no flag --x."),
+        ("train photos --model_dir=m", "train` takes no word 'photos'; settings are written --"),
         ("train --image_dir", "image_dir"),
         ("train --learning_rate=fast --image_dir=a --model_dir=b", "--learning_rate=fast"),
         ("train --seed=1.5 --image_dir=a --model_dir=b", "--seed=1.5"),
         (
             "train --seed=9223372036854775808 --image_dir=a --model_dir=b",
-            "at most 9223372036854775807. Received: seed=9223372036854775808.",
+            "at most 9223372036854775807. Received: 9223372036854775808.",
         ),
         (
             "train --image_dir=a --model_dir=/dev/null/m",
             "Can't write to /dev/null: Not a",
         ),
         ("train --overwrite=maybe --image_dir=a --model_dir=b", "--overwrite=maybe"),
-        ("train --learning_rate=-1 --image_dir=a --model_dir=b", "`learning_rate` to be above 0"),
+        (
+            "train --learning_rate=-1 --image_dir=a --model_dir=b",
+            "--learning_rate to be above 0. Received: -1.",
+        ),
         ("train --learning_rate=nan --image_dir=a --model_dir=b", "a finite number"),
         ("train --class_weight=balance --image_dir=a --model_dir=b", "Did you mean balanced?"),
         ("train --backbone=mobilnet --image_dir=a --model_dir=b", "Did you mean mobilenet"),
+        ("train --batch_size=0 --image_dir=a --model_dir=b", "--batch_size to be at least 1"),
+        ("train --test_size=20 --image_dir=a --model_dir=b", "--test_size to be at most 0.9"),
+        (
+            "train --batch_size=1 --train_batch_size=100 --image_dir=a --model_dir=b",
+            "either --train_batch_size or --batch_size, which are one setting. Received: both.",
+        ),
+        ("train --export=onxx --image_dir=a --model_dir=b", "Did you mean onnx?"),
+        ("sweep --learning_rate=0.1,fast --image_dir=a", "--learning_rate to be a number. Rec"),
         ("train --model_dir=b", "either --image_dir or --dataset. Received: neither"),
         ("train --model_dir=b --image_dir=a --dataset=elpv", "--dataset. Received: both"),
         ("train --image_dir=a", "Expected --model_dir"),
         ("train --image_dir=/no/where --model_dir=/no/thing", "Found nothing at /no/where"),
         ("label", "Received: neither"),
-        ("label --model=m", "Expected photos"),
+        (
+            "label --model=m",
+            "Expected photos, folders or glob patterns to label. Received: nothing.",
+        ),
         ("label --model=/no/where x.jpg", "/no/where"),
-        ("label --model=m x.jpg --top_k=0", "`top_k` to be at least 1"),
+        ("label --model=m x.jpg --top_k=0", "--top_k to be at least 1"),
         ("label --model=m x.jpg --format=xml", "one of text, json, csv"),
-        ("evaluate --image_dir=a", "Expected --model"),
-        ("evaluate --model=m", "Expected --image_dir"),
+        ("evaluate --image_dir=a", "Expected --model. Received: nothing."),
+        ("evaluate --model=m", "Expected --image_dir. Received: nothing."),
         ("inspect", "path of a model"),
         ("inspect /no/where", "/no/where"),
-        ("inspect a b", "takes no word `b`"),
+        ("inspect a b", "takes no word 'b'"),
     ],
 )
 def test_mistakes_are_answered_in_one_line_and_exit_code_2(
@@ -156,6 +175,11 @@ def test_flags_become_settings() -> None:
     [
         ("train", "--image_dir=a --model_dir=m --architecture=x", "backbone", "x"),
         ("train", "--image_dir=a --model_dir=m --summaries_dir=x", "logs_dir", "x"),
+        ("train", "--image_dir=a --model_dir=m --batch_size=7", "train_batch_size", 7),
+        ("train", "--image_dir=a --model_dir=m --steps 7", "how_many_training_steps", 7),
+        ("train", "--image_dir=a --model_dir=m --test_size=0.25", "testing_percentage", 25.0),
+        ("train", "--image_dir=a --model_dir=m --export=onnx,tflite", "export", ("onnx", "tflite")),
+        ("sweep", "--image_dir=a --batch_size=7,8", "train_batch_size", (7, 8)),
         ("label", "--graph=x a.jpg", "model", "x"),
         ("label", "--model=m --image=x", "photos", ("x",)),
         ("label", "--model=m --image=x y z", "photos", ("x", "y", "z")),
@@ -294,7 +318,9 @@ def test_module_and_script_are_the_same_program() -> None:
     done = run_python("-m", "xferlearn", "train", "--imge_dir=x")
     assert done.returncode == 2
     assert done.stdout == ""
-    assert done.stderr == ("xferlearn: `train` has no flag --imge_dir. Did you mean image_dir?\n")
+    assert done.stderr == (
+        "xferlearn: `xferlearn train` has no flag --imge_dir. Did you mean image_dir?\n"
+    )
     setup = (ROOT / "setup.cfg").read_text()
     assert "xferlearn = xferlearn.cli:main" in setup
 

@@ -84,9 +84,9 @@ def test_what_diverged_is_not_measured(compare):
     ("flag", "told"),
     [
         ("--validation_percentage=0", "A comparison needs validation photos"),
-        ("--backbone=mobilenet,", "Expected a value for `backbone`"),
+        ("--backbone=mobilenet,", "Expected a value for --backbone"),
         ("--backbone=mobilnet", "mobilnet"),
-        ("--split_seed=a", "Expected --split_seed to be whole numbers, separated by commas"),
+        ("--split_seed=a", "Expected --split_seed to be a whole number. Received: 'a'"),
         ("--device=gpu", "Expected a GPU for --device=gpu. TensorFlow sees none here"),
     ],
 )

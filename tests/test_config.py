@@ -4,14 +4,24 @@ import dataclasses
 import json
 import math
 from pathlib import Path
-from typing import Any
+from types import NoneType
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 
 from xferlearn.cli import COMMANDS
-from xferlearn.config import Config, TrainConfig, default_bottleneck_dir
-from xferlearn.config.base import settings_of
+from xferlearn.config import (
+    CompareConfig,
+    Config,
+    CurveConfig,
+    SweepConfig,
+    TrainConfig,
+    default_bottleneck_dir,
+)
+from xferlearn.config.base import keras_words, read_value, settings_of, value_type
+from xferlearn.config.keras_words import KERAS_WORDS
+from xferlearn.config.wording import as_flags
 from xferlearn.errors import UserError
 
 CONFIGS = [command.settings for command in COMMANDS.values()]
@@ -24,22 +34,34 @@ def make(**settings: Any) -> TrainConfig:
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.__name__)
 def test_every_setting_is_documented_and_its_default_is_valid(config: type[Config]) -> None:
     settings = settings_of(config)
-    assert len(settings) == len(dataclasses.fields(config))
+    assert {field.name for field in dataclasses.fields(config)} == {
+        *settings,
+        *keras_words(config),
+    }
     for name, (field, rules) in settings.items():
         assert len(rules.help) > 10, name
         assert rules.help.endswith("."), name
-        if rules.choices and field.default is not None:
-            assert field.default in rules.choices, name
-        for bound in (rules.minimum, rules.above):
-            if bound is not None and field.default is not None:
-                assert field.default >= bound, name
+        read_value(name, field.default, field, rules)
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.__name__)
 def test_names_and_aliases_are_unique(config: type[Config]) -> None:
     settings = settings_of(config)
-    names = [*settings, *(alias for _, rules in settings.values() for alias in rules.aliases)]
+    aliases = [alias for _, rules in settings.values() for alias in rules.aliases]
+    names = [*settings, *aliases, *keras_words(config)]
     assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.__name__)
+def test_every_setting_with_another_name_takes_it(config: type[Config]) -> None:
+    fields = {field.name: field for field in dataclasses.fields(config)}
+    for word, meant in KERAS_WORDS.items():
+        assert (word in fields) == (meant.setting in fields)
+        if word in fields:
+            # None stands for "not given" in the other name; nothing else differs.
+            declared = set(get_args(fields[meant.setting].type.__origin__))
+            single = {value_type(fields[meant.setting])}
+            assert set(get_args(fields[word].type)) == (declared or single) | {NoneType}
 
 
 def test_the_labs_flags_keep_their_names() -> None:
@@ -86,7 +108,7 @@ def test_a_value_out_of_range_is_named_with_its_bound(
 ) -> None:
     with pytest.raises(UserError, match=rf"Expected `{name}` to be {expected}.*Received") as caught:
         make(**{name: value})
-    assert f"{name}={value:g}" in str(caught.value)
+    assert str(caught.value).endswith(f"Received: {value:g}.")
 
 
 @pytest.mark.parametrize(
@@ -105,16 +127,16 @@ def test_an_unknown_choice_is_answered_with_all_and_the_nearest(
         make(**{name: value})
     text = str(caught.value)
     assert text.startswith(f"Expected `{name}` to be one of {', '.join(choices)}.")
-    assert f"Received: {name}={value}." in text
+    assert f"Received: {value!r}." in text
     assert near in text
 
 
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
-        ({"image_dir": None}, "either --image_dir or --dataset. Received: neither"),
-        ({"dataset": "elpv"}, "either --image_dir or --dataset. Received: both"),
-        ({"model_dir": None}, "Expected --model_dir"),
+        ({"image_dir": None}, "either `image_dir` or `dataset`. Received: neither"),
+        ({"dataset": "elpv"}, "either `image_dir` or `dataset`. Received: both"),
+        ({"model_dir": None}, "Expected `model_dir`, the folder .* Received: nothing"),
         (
             {"testing_percentage": 50, "validation_percentage": 50},
             r"leave something to train on\. Received: 50 \+ 50 percent",
@@ -127,10 +149,10 @@ def test_settings_that_contradict_each_other(settings: dict[str, Any], expected:
 
 
 def test_settings_from_python_keywords() -> None:
-    config = TrainConfig.of({"dataset": "elpv", "model_dir": "m", "dropout": 0.25})
+    config = TrainConfig(dataset="elpv", model_dir="m", dropout=0.25)
     assert (config.dataset, config.dropout, config.image_dir) == ("elpv", 0.25, None)
     with pytest.raises(UserError, match=r"no setting `learning_rat`\. Did you mean learn"):
-        TrainConfig.of({"learning_rat": 0.1})
+        make(learning_rat=0.1)
 
 
 def test_changed_tells_only_what_differs_from_the_defaults() -> None:
@@ -159,6 +181,8 @@ def test_settings_can_not_be_changed_afterwards() -> None:
         ("backbone", None),
         ("image_dir", 5),
         ("image_dir", ""),
+        ("export", []),
+        ("export", "onnx,,tflite"),
     ],
 )
 def test_a_value_of_the_wrong_type_is_named(name: str, value: object) -> None:
@@ -197,3 +221,132 @@ def test_numpy_numbers_become_numbers_and_are_checked() -> None:
     for wrong in ({"dropout": np.float32(5)}, {"train_batch_size": np.int64(-3)}):
         with pytest.raises(UserError, match="Expected"):
             make(**wrong)
+
+
+def test_numbers_have_one_form_however_they_are_given() -> None:
+    config = make(learning_rate=1, random_crop=np.int64(10))
+    assert json.dumps([config.learning_rate, config.random_crop]) == "[1.0, 10.0]"
+    with pytest.raises(UserError, match="finite number"):
+        make(learning_rate=10**400)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        [0.005, 1],
+        (0.005, 1.0, 0.005),
+        "0.005, 1",
+        np.array([0.005, 1.0]),
+        (rate for rate in (0.005, 1)),
+    ],
+    ids=["list", "tuple", "text", "array", "generator"],
+)
+def test_lists_are_sequences_or_text_with_commas(given: Any) -> None:
+    assert SweepConfig(image_dir="photos", learning_rate=given).values("learning_rate") == (
+        0.005,
+        1,
+    )
+
+
+def test_a_list_may_be_one_value_or_its_default() -> None:
+    config = SweepConfig(image_dir="photos", seed=3, backbone="mobilenet")
+    assert config.values("seed") == (3,)
+    assert config.values("backbone") == ("mobilenet",)
+    assert config.values("learning_rate") == (TrainConfig.learning_rate,)
+    assert config.values("image_size") == (None,)
+    assert config.changed() == {"image_dir": "photos", "seed": (3,), "backbone": ("mobilenet",)}
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("0.1,fast", "a number. Received: 'fast'"),
+        ([0.1, "fast"], "a number. Received: 'fast'"),
+        ([0.1, -1], "above 0. Received: -1"),
+        ([0.1, None], "a number. Received: None"),
+        ([], "at least one value for `learning_rate`"),
+        ("", "a number. Received: ''"),
+    ],
+)
+def test_every_value_of_a_list_is_checked(given: Any, expected: str) -> None:
+    with pytest.raises(UserError, match=expected):
+        SweepConfig(image_dir="photos", learning_rate=given)
+
+
+def test_experiments_train_with_the_defaults_of_train() -> None:
+    plain = make(summaries="scalars", model_dir="model")
+    lists = {"backbone": plain.backbone, "split_seed": plain.split_seed}
+    sweep = SweepConfig(image_dir="photos")
+    settings = {name: sweep.values(name)[0] for name in sweep.lists()}
+    assert sweep.train_config(**settings) == plain
+    assert CompareConfig(image_dir="photos").train_config(**lists) == plain
+    curve = CurveConfig(image_dir="photos").train_config().changed()
+    assert curve.pop("how_many_training_steps") == 400
+    assert curve == plain.changed()
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ({"batch_size": 32}, {"train_batch_size": 32}),
+        ({"steps": 50}, {"how_many_training_steps": 50}),
+        ({"test_size": 0.29, "validation_size": 0}, {
+            "testing_percentage": 29.0, "validation_percentage": 0.0,
+        }),
+        ({"batch_size": None, "train_batch_size": 32}, {"train_batch_size": 32}),
+    ],
+)  # fmt: skip
+def test_keras_words_mean_the_labs_settings(
+    words: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    config = make(**words)
+    assert config == make(**expected)
+    assert config.changed() == {"image_dir": "photos", "model_dir": "out", **expected}
+    # A copy takes the values on, and not as if they had been given twice.
+    assert dataclasses.replace(config, train_batch_size=7).train_batch_size == 7
+
+
+def test_keras_words_may_be_lists_where_the_setting_is() -> None:
+    config = SweepConfig(image_dir="photos", batch_size=[16, 32], steps="10,20")
+    assert config.values("train_batch_size") == (16, 32)
+    assert config.values("how_many_training_steps") == (10, 20)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ({"batch_size": 0}, "Expected `batch_size` to be at least 1. Received: 0"),
+        ({"steps": 2.5}, "Expected `steps` to be a whole number. Received: 2.5"),
+        ({"test_size": 10}, "Expected `test_size` to be at most 0.9. Received: 10"),
+        ({"validation_size": -0.1}, "Expected `validation_size` to be at least 0. Received: -0.1"),
+        (
+            {"batch_size": 32, "train_batch_size": 100},
+            "either `train_batch_size` or `batch_size`, which are one setting. Received: both",
+        ),
+        ({"test_size": 0.1, "testing_percentage": 10.0}, "`testing_percentage` or `test_size`"),
+        ({"test_siz": 0.1}, "no setting `test_siz`. Did you mean test_size?"),
+    ],
+)
+def test_keras_words_are_checked_by_their_own_names(words: dict[str, Any], expected: str) -> None:
+    with pytest.raises(UserError, match=expected):
+        make(**words)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Choose another `model_dir`.", "Choose another --model_dir."),
+        ("Give `overwrite=True` or `overwrite=False`.", "Give --overwrite or --nooverwrite."),
+        ("`image_dir='my photos'` is a file.", "--image_dir='my photos' is a file."),
+        ("Use `precision='float32'`, `seed=3`.", "Use --precision=float32, --seed=3."),
+        ("Give `labels=FILE`.", "Give --labels=FILE."),
+        ("Give `export=('onnx', 'tflite')`.", "Give --export=onnx,tflite."),
+        ("`batch_size` is `train_batch_size`.", "--batch_size is --train_batch_size."),
+        (
+            "`xferlearn train` and `none` are no settings.",
+            "`xferlearn train` and `none` are no settings.",
+        ),
+    ],
+)
+def test_messages_name_settings_as_parameters_and_become_flags(text: str, expected: str) -> None:
+    assert as_flags(text) == expected

@@ -111,8 +111,8 @@ def test_weights_that_cannot_be_had_are_not_the_users_mistake(curve, fail_to_loa
     ("flag", "told"),
     [
         ("--testing_percentage=0", "A learning curve needs test photos"),
-        ("--draws=0", "Expected `draws` to be at least 1"),
-        ("--how_many_training_steps=0", "Expected `how_many_training_steps` to be at least 1"),
+        ("--draws=0", "Expected --draws to be at least 1"),
+        ("--how_many_training_steps=0", "Expected --how_many_training_steps to be at least 1"),
         ("--backbone=mobilenet,inception_v3", "mobilenet,inception_v3"),
         ("--image_dir=nowhere", "nowhere"),
     ],

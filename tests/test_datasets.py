@@ -241,7 +241,7 @@ def test_a_loader_whose_package_is_missing_is_one_line(
         raise ModuleNotFoundError("No module named 'datasets'")
 
     monkeypatch.setattr(tfds, "builder", builder)
-    with pytest.raises(UserError, match="`huggingface:x/y` can't be opened: No module named 'data"):
+    with pytest.raises(UserError, match="'huggingface:x/y' can't be opened: No module named 'data"):
         open_dataset("huggingface:x/y", str(tmp_path))
 
 
@@ -264,7 +264,7 @@ def test_a_name_that_is_no_name_is_one_line(name: str, tmp_path: Path) -> None:
 
 def test_a_file_for_the_data_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match=r"--data_dir to be a folder\. Found a file at .*file"):
+    with pytest.raises(UserError, match=r"`data_dir` to be a folder\. Found a file at .*file"):
         open_dataset("xferlearn_toy_splits", str(tmp_path / "file"))
 
 
@@ -272,7 +272,7 @@ def test_a_file_for_the_data_is_refused(tmp_path: Path) -> None:
 def test_a_dataset_that_is_no_image_classification_is_refused_before_preparing(
     name: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(UserError, match=rf"`{name}` is not for image classification") as caught:
+    with pytest.raises(UserError, match=rf"'{name}' is not for image classification") as caught:
         open_dataset(name, str(tmp_path))
     assert "ClassLabel" in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -290,7 +290,7 @@ def test_an_unknown_dataset_is_answered_with_the_nearest(
     text = str(caught.value)
     assert ("Did you mean" in text) == (near is not None)
     assert f"Did you mean {near}?" in text or near is None
-    assert "--dataset takes a name of TensorFlow Datasets, or elpv." in text
+    assert "`dataset` takes a name of TensorFlow Datasets, or elpv." in text
     assert "\n" not in text
     assert len(text) < 450
 
@@ -300,7 +300,7 @@ def test_an_unknown_dataset_is_answered_with_the_nearest(
     [("xferlearn_toy_offline", "Max retries exceeded"), ("xferlearn_toy_manual", "example.org")],
 )
 def test_what_can_not_be_prepared_is_one_line(name: str, expected: str, tmp_path: Path) -> None:
-    with pytest.raises(XferlearnError, match=rf"Dataset `{name}` can't be prepared") as caught:
+    with pytest.raises(XferlearnError, match=rf"Dataset '{name}' can't be prepared") as caught:
         open_dataset(name, str(tmp_path))
     assert not isinstance(caught.value, UserError)
     assert expected in str(caught.value)

@@ -110,7 +110,7 @@ def test_an_engine_that_is_not_installed_names_its_extra(machine, precision: str
 @pytest.mark.parametrize("engine", ["auto", "tensorflow", "openvino"])
 def test_bfloat16_needs_a_processor_that_has_it(machine, engine: str) -> None:
     machine(bfloat16=False, openvino=True)
-    with pytest.raises(UserError, match=r"no bfloat16 arithmetic .*--precision=float32 or auto"):
+    with pytest.raises(UserError, match=r"no bfloat16 arithmetic .*`precision='float32'` or"):
         engines.plan_engines(engine, "bfloat16")
 
 

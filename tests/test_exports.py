@@ -534,21 +534,25 @@ def test_missing_package_is_named(model_dir, name, package, extra, monkeypatch, 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"format": "onnx"}, "Expected --model. None came"),
-        ({"model": "m"}, "Expected --format. None came"),
-        ({"model": "m", "format": "onxx"}, "no format `onxx`. Did you mean onnx.* saved_model, "),
-        ({"model": "m", "format": "onnx,,tflite"}, "no format ``"),
+        ({"format": "onnx"}, "Expected `model`. Received: nothing"),
+        ({"model": "m"}, "Expected `format`. Received: nothing"),
+        (
+            {"model": "m", "format": "onxx"},
+            "`format` to be one of saved_model, .*Received: 'onxx'. Did you mean onnx",
+        ),
+        ({"model": "m", "format": "onnx,,tflite"}, "`format` to be one of .*Received: ''"),
         ({"model": "m", "format": "onnx", "min_agreement": 99.0}, "at most 1"),
     ],
 )
 def test_settings_are_checked(settings, message):
     with pytest.raises(UserError, match=message):
-        ExportConfig.of(settings)
+        ExportConfig(**settings)
 
 
 def test_formats_are_split_and_each_comes_once():
     asked = ExportConfig(model="m", format="onnx, tflite,onnx")
     assert asked.formats == ("onnx", "tflite")
+    assert ExportConfig(model="m", format=["onnx", "tflite", "onnx"]).formats == asked.formats
 
 
 def test_what_is_no_model_folder(tmp_path, capsys):

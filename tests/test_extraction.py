@@ -191,7 +191,7 @@ def test_on_bad_image_fail_stops_at_the_bad_photo(
     data = b"" if kind == "header" else photo[: len(photo) // 2]
     (three_colours / "green" / "0005a.jpg").write_bytes(data)
     source = read_image_dir(str(three_colours))
-    with pytest.raises(UserError, match=r"green/0005a.jpg can't be used: .*--on_bad_image=skip"):
+    with pytest.raises(UserError, match=r"green/0005a.jpg can't be used: .*`on_bad_image='skip'`"):
         run(source, tmp_path, on_bad_image="fail")
     assert run(source, tmp_path)[0].cached >= 0
 

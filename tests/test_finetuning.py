@@ -397,7 +397,7 @@ def test_it_learns_from_no_photo_that_was_removed_or_changed(
         (own_photos / photo.name).unlink()
     for photo in photos[40:50]:
         (own_photos / photo.name).write_bytes(photo_bytes("white"))
-    config = TrainConfig.of(settings)
+    config = TrainConfig(**settings)
     batches = training_batches(config, source, photos, 32, 0, failures := [])
     passes = list(itertools.islice(batches.as_numpy_iterator(), 3))
     assert [len(pixels) for pixels, _ in passes] == [10, 10, 10]

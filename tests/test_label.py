@@ -228,8 +228,8 @@ def test_another_fit_is_noted_and_stays_out_of_the_cache(model_dir, photos, labe
         (["--backbone=mobilenet", "--input_mean=0"], "--input_mean belongs to --model"),
         (["--backbone=mobilenet", "--labels=x"], "--labels belongs to --model"),
         (["--backbone=mobilnet", "--weights=none"], "Did you mean mobilenet"),
-        (["--model=m", "--input_std=0"], "Expected `input_std` to be above 0"),
-        (["--model=m", "--resize=stretch"], "Expected `resize` to be one of crop, squash"),
+        (["--model=m", "--input_std=0"], "Expected --input_std to be above 0"),
+        (["--model=m", "--resize=stretch"], "Expected --resize to be one of crop, squash"),
         (["--model=m", "--input_mean=grey"], "grey"),
         (["--model=no/such/model"], "There is no no/such/model"),
         (["--model=m", "--input_layr=x"], "Did you mean input_layer"),
@@ -310,7 +310,7 @@ def test_retrained_graph_of_the_lab(shared_data, label):
     assert "no labels were found: #0 to #1 count the outputs" in err
     code, _, err = label(f"--graph={path}", "--input_layer=27", shared_data / DAISY)
     assert code == 2
-    assert "has no operation 27; its input is `input`, float32, 224 x 224." in err
+    assert "has no operation 27; its input is 'input', float32, 224 x 224." in err
 
 
 def test_a_classifier_prints_its_classes_backbone_and_size(colour_model):

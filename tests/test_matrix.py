@@ -172,11 +172,11 @@ def test_what_inspect_says_can_be_given_back(models, photos, expected, label, na
 @pytest.mark.parametrize(
     ("flag", "reason"),
     [
-        ("--input_layer=27", "has no (input|operation) 27; its input is `image`, float32, 96 x 96"),
-        ("--input_layer=imag", r"its input is `image`.* Did you mean `image`"),
+        ("--input_layer=27", "has no (input|operation) 27; its input is 'image', float32, 96 x 96"),
+        ("--input_layer=imag", r"its input is 'image'.* Did you mean 'image'"),
         ("--output_layer=nothing_like_it", "has no (output|operation) nothing_like_it; its output"),
-        ("--input_height=128", "--input_height=128, but `image` of .* is 96 x 96 px"),
-        ("--input_mean=127.5", r"\(pixel - 127.5\) / 1, but `image` of .* pixels as they are"),
+        ("--input_height=128", "--input_height=128, but 'image' of .* is 96 x 96 px"),
+        ("--input_mean=127.5", r"\(pixel - 127.5\) / 1, but 'image' of .* pixels as they are"),
     ],
 )
 def test_contradictions_name_both(models, photos, capsys, name, flag, reason):

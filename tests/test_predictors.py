@@ -202,22 +202,22 @@ def test_operations_inside_of_a_graph_can_be_fed_and_read(tmp_path):
     np.testing.assert_allclose(raw.run(photos), modern_scores(modern, photos), atol=1e-5)
     logits = opened(path, output_layer="add")
     np.testing.assert_allclose(logits.run(photos), modern_scores(modern, photos), atol=1e-5)
-    assert "ends before its softmax, at `add`" in " ".join(logits.warnings)
+    assert "ends before its softmax, at 'add'" in " ".join(logits.warnings)
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"input_layer": "27"}, f"no operation 27; its input is `Mul`, float32, {SIDE} x {SIDE}"),
-        ({"input_layer": "mull"}, r"`Mul`, .* Did you mean `Mul`"),
-        ({"input_layer": "weights"}, "this is a constant; its input is `Mul`"),
-        ({"input_layer": "DecodeJpeg/contents"}, r"encoded photos.* `Mul` takes pixels"),
-        ({"input_layer": "MatMul"}, "one score per class from output `final_result`"),
-        ({"output_layer": "finalresult"}, "no operation finalresult.* Did you mean `final_result`"),
-        ({"output_layer": "conv"}, r"one score per class from output `conv`. Its shape is \[any"),
-        ({"output_layer": "Sub"}, "`Sub:0` does not depend on the input `Mul:0`"),
-        ({"input_height": 224}, f"--input_height=224, but `Mul` of .* is {SIDE} x {SIDE} px"),
-        ({"input_mean": 0.0}, r"\(pixel - 0\) / 128, but `Mul` of .* takes \(pixel - 128\) / 128"),
+        ({"input_layer": "27"}, f"no operation 27; its input is 'Mul', float32, {SIDE} x {SIDE}"),
+        ({"input_layer": "mull"}, r"'Mul', .* Did you mean 'Mul'"),
+        ({"input_layer": "weights"}, "this is a constant; its input is 'Mul'"),
+        ({"input_layer": "DecodeJpeg/contents"}, r"encoded photos.* 'Mul' takes pixels"),
+        ({"input_layer": "MatMul"}, "one score per class from output 'final_result'"),
+        ({"output_layer": "finalresult"}, "no operation finalresult.* Did you mean 'final_result'"),
+        ({"output_layer": "conv"}, r"one score per class from output 'conv'. Its shape is \[any"),
+        ({"output_layer": "Sub"}, "'Sub:0' does not depend on the input 'Mul:0'"),
+        ({"input_height": 224}, f"`input_height=224`, but 'Mul' of .* is {SIDE} x {SIDE} px"),
+        ({"input_mean": 0.0}, r"\(pixel - 0\) / 128, but 'Mul' of .* takes \(pixel - 128\) / 128"),
     ],
 )
 def test_what_contradicts_a_graph_is_named(tmp_path, settings, message):
@@ -231,7 +231,7 @@ def test_graphs_that_cannot_be_run(tmp_path):
     import tensorflow as tf
 
     inception_like(tmp_path / "other.pb", other=True)
-    with pytest.raises(UserError, match="needs values for `keep_prob` besides the photos"):
+    with pytest.raises(UserError, match="needs values for 'keep_prob' besides the photos"):
         opened(tmp_path / "other.pb")
     graph = inception_like(tmp_path / "g.pb")
     next(node for node in graph.node if node.name == "relu").op = "NoSuchOperation"
@@ -289,9 +289,9 @@ def test_values_that_a_file_does_not_tell_are_assumed_and_said(tmp_path):
     expected = softmax(np.asarray(model(photos / np.float32(255))))
     np.testing.assert_allclose(predictor.run(photos), expected, atol=1e-5)
     warnings = " ".join(predictor.warnings)
-    assert "does not state which values `picture` takes; (pixel - 0) / 255, the range" in warnings
-    assert "override it with --input_mean and --input_std" in warnings
-    assert "ends before its softmax, at `end_0`" in warnings
+    assert "does not state which values 'picture' takes; (pixel - 0) / 255, the range" in warnings
+    assert "override it with `input_mean` and `input_std`" in warnings
+    assert "ends before its softmax, at 'end_0'" in warnings
     assert "#0 to #3 count the outputs" in warnings
     given = opened(tmp_path / "m.keras", input_mean=0.0, input_std=1.0, input_height=20)
     assert "does not state which values" not in " ".join(given.warnings)
@@ -332,7 +332,7 @@ def test_several_outputs(tmp_path):
     model = small_keras(tmp_path / "m.keras", activation="softmax", outputs=2)
     first, second = (np.asarray(end) for end in model(pixels() / np.float32(255)))
     predictor = opened(tmp_path / "m.keras")
-    assert "the first of the outputs `end_0`, `end_1` is read" in predictor.warnings[0]
+    assert "the first of the outputs 'end_0', 'end_1' is read" in predictor.warnings[0]
     np.testing.assert_allclose(predictor.run(pixels()), first, atol=1e-5)
     other = opened(tmp_path / "m.keras", output_layer="end_1")
     np.testing.assert_allclose(other.run(pixels()), second, atol=1e-5)
@@ -449,7 +449,7 @@ def test_outputs_of_text(tmp_path):
     tf.saved_model.save(module, str(tmp_path / "m"), signatures={"serving_default": call})
     (tmp_path / "m/metadata.json").write_text('{"title": "of somebody else"}')
     assert opened(tmp_path / "m").run(pixels()).shape == (5, 4)
-    with pytest.raises(UserError, match=r"from output `a_names`\. Its values are text; choose"):
+    with pytest.raises(UserError, match=r"from output 'a_names'\. Its values are text; choose"):
         opened(tmp_path / "m", output_layer="a_names")
     classifier = load_classifier(tmp_path / "m")
     assert (len(classifier.labels), classifier.metadata) == (4, {})
@@ -462,7 +462,7 @@ def test_several_inputs_are_refused(tmp_path):
     x = keras.layers.GlobalAveragePooling2D()(image)
     x = keras.layers.Dense(2, activation="softmax")(keras.layers.Concatenate()([x, age]))
     keras.Model([image, age], x).save(tmp_path / "m.keras")
-    with pytest.raises(UserError, match=r"takes 2 inputs \(`image`, `age`\), and `label` has"):
+    with pytest.raises(UserError, match=r"takes 2 inputs \('image', 'age'\), and only photos"):
         opened(tmp_path / "m.keras")
 
 

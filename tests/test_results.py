@@ -10,12 +10,12 @@ import pytest
 
 import xferlearn
 from xferlearn.bottlenecks.compute import Extraction
-from xferlearn.config import ImageConfig
 from xferlearn.evaluation import EvaluationResult
 from xferlearn.metrics import Evaluation, Misclassified
 from xferlearn.model_folder import ModelFolder
+from xferlearn.photos import read_image_dir
+from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION, BadPhoto, Manifest, Photo
-from xferlearn.photos.sources import read_image_dir
 from xferlearn.summaries.notebook import Pictures
 from xferlearn.system.html import h, interval_bar
 from xferlearn.system.results import Block, fit
@@ -64,7 +64,7 @@ def train_result(classes: int, *, bad: int = 0, wrong: int = 0, name: str = "red
         validation=evaluation(classes),
         test=evaluation(classes),
         misclassified=mistakes(wrong, name),
-        pictures=Pictures(Gone(), ImageConfig()),
+        pictures=Pictures(Gone(), PhotoLimits()),
         warnings=("Fewer than 20 photos in red (3).",),
         seconds={"bottlenecks": 2.0, "training": 1.0},
     )
@@ -73,7 +73,7 @@ def train_result(classes: int, *, bad: int = 0, wrong: int = 0, name: str = "red
 class Gone:
     """Photos of which none is left."""
 
-    labels = ()
+    labels = tuple(f"class_{index:04}" for index in range(200))
     count = 0
 
     def entries(self):
@@ -82,7 +82,7 @@ class Gone:
 
 def evaluation_result(classes: int, wrong: int = 0, name: str = "red/{}.jpg") -> EvaluationResult:
     bad = tuple(BadPhoto(name.format(i), 0, "not an image") for i in range(wrong))
-    pictures = Pictures(Gone(), ImageConfig())
+    pictures = Pictures(Gone(), PhotoLimits())
     return EvaluationResult(evaluation(classes), mistakes(wrong, name), bad, {}, pictures, 1.5)
 
 
@@ -290,7 +290,7 @@ def test_photos_that_are_gone_or_changed_are_said_to_be(trained, photo_bytes, tm
     (moved / wrong[0].name).write_bytes(photo_bytes("white", 1))
     for photo in wrong[1:]:
         (moved / photo.name).unlink()
-    pictures = Pictures(read_image_dir(str(photos)), ImageConfig())
+    pictures = Pictures(read_image_dir(str(photos)), PhotoLimits())
     source = dataclasses.replace(
         pictures.source,
         files=tuple(
@@ -298,7 +298,7 @@ def test_photos_that_are_gone_or_changed_are_said_to_be(trained, photo_bytes, tm
         ),
         root=str(moved),
     )
-    gone = dataclasses.replace(result, pictures=Pictures(source, ImageConfig()))
+    gone = dataclasses.replace(result, pictures=Pictures(source, PhotoLimits()))
     page = gone._repr_html_()
     assert "data:image/jpeg" not in page
     assert f"{len(wrong)} can't be shown: the file is gone or has changed." in Page(page).text
@@ -311,7 +311,7 @@ def test_a_source_that_fails_costs_the_pictures_alone():
             raise OSError("the dataset was removed")
 
     result = dataclasses.replace(
-        evaluation_result(2, 3), pictures=Pictures(Broken(), ImageConfig())
+        evaluation_result(2, 3), pictures=Pictures(Broken(), PhotoLimits())
     )
     text = Page(result._repr_html_()).text
     assert "The photos can't be read: the dataset was removed" in text

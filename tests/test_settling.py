@@ -261,11 +261,11 @@ def test_the_last_resort_is_float32_tensorflow(extract_with, candidates_of, netw
 @pytest.mark.parametrize(
     ("engine", "precision", "instead"),
     [
-        ("openvino", "float32", "--engine=auto"),
-        ("openvino", "auto", "--engine=auto"),
-        ("openvino", "bfloat16", "--precision=float32"),
-        ("tensorflow", "bfloat16", "--precision=float32"),
-        ("auto", "bfloat16", "--precision=float32"),
+        ("openvino", "float32", "`engine='auto'`"),
+        ("openvino", "auto", "`engine='auto'`"),
+        ("openvino", "bfloat16", "`precision='float32'`"),
+        ("tensorflow", "bfloat16", "`precision='float32'`"),
+        ("auto", "bfloat16", "`precision='float32'`"),
     ],
 )
 def test_an_engine_that_was_asked_for_is_not_replaced(

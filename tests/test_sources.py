@@ -156,7 +156,7 @@ def test_a_class_name_that_is_no_utf8_is_refused_but_a_file_name_is_read(tmp_pat
 
 
 def test_no_such_folder(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"Expected --image_dir to be a folder\. Found nothing at"):
+    with pytest.raises(UserError, match=r"Expected `image_dir` to be a folder\. Found nothing at"):
         read_image_dir(str(tmp_path / "photos"))
 
 

@@ -424,7 +424,7 @@ def test_every_run_gets_a_folder_of_its_own(tmp_path):
     assert len(runs) == 3
     assert all(run.is_dir() and run.parent == tmp_path for run in runs)
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=r"Choose another --logs_dir"):
+    with pytest.raises(UserError, match=r"Choose another `logs_dir`"):
         summaries.create_run(tmp_path / "file", "run")
 
 

@@ -37,7 +37,7 @@ def test_the_files_are_there_and_the_table_says_so(words, tmp_path, capsys) -> N
 
 def test_a_wrong_format_ends_before_the_work(words, tmp_path, capsys) -> None:
     assert main([*words, "--export=onx"]) == 2
-    assert "There is no format `onx`" in capsys.readouterr().err
+    assert "Received: 'onx'. Did you mean onnx?" in capsys.readouterr().err
     assert not (tmp_path / "model").exists()
     assert not (tmp_path / "bottlenecks").exists()
 

@@ -1,5 +1,34 @@
 """Teach a pretrained network your own image classes, and see all of it in TensorBoard.
 
+Train and measure:
+    train             photos -> a trained model in a model folder
+    evaluate          how good a model is on photos with known classes
+    export            the model in other formats, each proved to agree with it
+
+Use a model:
+    load_classifier   a model of any format, ready to label photos
+    Classifier        what `load_classifier` returns: `label`, `predict`
+    inspect_model     what a model file takes and returns, without running it
+
+Experiment:
+    sweep             combinations of settings, compared on the same photos
+    curve             accuracy by number of photos
+    compare           backbones by accuracy, speed and size
+
+Build your own Keras models:
+    load_backbone     a frozen pretrained network: pixels -> bottlenecks
+    build_head        a head: bottlenecks -> probabilities
+    build_classifier  backbone and head as one model
+
+Errors:
+    UserError         a setting, path or photo can't be used
+    XferlearnError    base of it, and what failed outside the caller's control
+
+`__version__` is the version. Every function has its own help, e.g. `help(xferlearn.train)`.
+
+Public are the names above, and those that the folders' `__init__` list, e.g.
+`xferlearn.training.TrainResult`. All other modules are internal and may change at any time.
+
 Example:
     >>> import xferlearn
     >>> result = xferlearn.train(image_dir="flower_photos", model_dir="out/flowers")
@@ -62,3 +91,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'xferlearn' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -12,7 +12,18 @@ from typing import Any
 from absl import flags
 
 from xferlearn import config
-from xferlearn.config.base import Config, Setting, settings_of, value_type
+from xferlearn.config.base import (
+    Config,
+    Setting,
+    keras_words,
+    settings_of,
+    takes_list,
+    takes_path,
+    takes_words,
+    value_type,
+)
+from xferlearn.config.keras_words import KERAS_WORDS
+from xferlearn.config.wording import as_flags, flag_value
 from xferlearn.errors import UserError, XferlearnError, did_you_mean
 from xferlearn.version import __version__
 
@@ -47,13 +58,13 @@ COMMANDS: dict[str, Command] = {
     "label": Command(
         "xferlearn.commands.label",
         config.LabelConfig,
-        "Label photos with a model of any format, or with ImageNet's own classes.",
-        "--model=DIR|FILE | --backbone=NAME PHOTO|DIR|GLOB ... [flags]",
+        "Label photos with a model of any format, or with ImageNet's classes.",
+        "--model=PATH|--backbone=NAME PHOTO|DIR|GLOB... [flags]",
         "xferlearn label --model=out/photos new/*.jpg",
     ),
     "evaluate": Command(
         "xferlearn.commands.evaluate",
-        config.EvaluateConfig,
+        config.EvaluateCommandConfig,
         "Measure a trained model on photos with known classes.",
         "--model=DIR --image_dir=DIR [flags]",
         "xferlearn evaluate --model=out/photos --image_dir=more_photos",
@@ -61,23 +72,23 @@ COMMANDS: dict[str, Command] = {
     "export": Command(
         "xferlearn.commands.export",
         config.ExportConfig,
-        "Write a trained model for other programs, and prove that it answers the same.",
+        "Write a trained model in other formats, and prove that they agree.",
         "--model=DIR --format=NAME[,NAME...] [flags]",
         "xferlearn export --model=out/photos --format=tflite,onnx",
     ),
     "inspect": Command(
         "xferlearn.commands.inspect_model",
         config.InspectConfig,
-        "Tell a model's input layer, resolution, value range, outputs and backbone.",
+        "Show a model's input layer, size, value range, outputs and backbone.",
         "PATH [flags]",
         "xferlearn inspect retrained_graph.pb",
     ),
     "sweep": Command(
         "xferlearn.commands.sweep",
         config.SweepConfig,
-        "Train with lists of settings, and see which matter.",
+        "Train with lists of settings, and see which of them matter.",
         "--image_dir=DIR --NAME=VALUE,VALUE,... [flags]",
-        "xferlearn sweep --image_dir=photos --learning_rate=0.005,0.01,1.0 --seed=0,1,2",
+        "xferlearn sweep --image_dir=photos --learning_rate=0.001,0.01 --seed=0,1,2",
     ),
     "curve": Command(
         "xferlearn.commands.curve",
@@ -104,11 +115,7 @@ COMMANDS: dict[str, Command] = {
 
 
 _HELP = ("--help", "-h", "-help", "--helpfull")
-# What a command can't do without comes first in its help.
-_SECTIONS = [
-    "Data", "Model", "Settings", "Output", "Network", "Head", "Augmentation", "Fine-tuning",
-    "Photos", "Speed",
-]  # fmt: skip
+_WIDTH = 80
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -119,8 +126,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         0 when all went well; 1 when something failed outside the user's control, an export does
-        not agree with its model, `label` could not read some photo or `evaluate` any; 2 for the
-        user's mistakes; 130 when interrupted.
+        not agree with its model, `label` could not read a photo, or `evaluate` could read none;
+        2 for the user's mistakes; 130 when interrupted.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     for stream in (sys.stdout, sys.stderr):
@@ -132,7 +139,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except XferlearnError as error:
-        print(f"xferlearn: {error}", file=sys.stderr)
+        print(f"xferlearn: {as_flags(str(error))}", file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:
         # The reader (such as `head`) went away; point stdout elsewhere so that the interpreter's
@@ -160,7 +167,7 @@ def _run(words: list[str]) -> int:
         return 0
     if name not in COMMANDS:
         raise UserError(
-            f"There is no command `{name}`.{did_you_mean(name, COMMANDS)}"
+            f"There is no command {name!r}.{did_you_mean(name, COMMANDS)}"
             f" The commands are {', '.join(COMMANDS)}."
         )
     if any(word in _HELP for word in words[1:]):
@@ -187,48 +194,57 @@ def parse_settings(name: str, words: Sequence[str]) -> Config:
         rest = values([name, *words])[1:]
     except flags.UnrecognizedFlagError as error:
         near = did_you_mean(error.flagname, values)
-        raise UserError(f"`{name}` has no flag --{error.flagname}.{near}") from None
+        raise UserError(f"`xferlearn {name}` has no flag --{error.flagname}.{near}") from None
     except (flags.Error, ValueError) as error:  # absl has bare ValueErrors for --nofoo=value
         raise UserError(_one_line(str(error))) from None
-    settings = {setting: values[setting].value for setting in settings_of(command.settings)}
-    return command.settings(**_with_positionals(name, settings, rest))
+    names = [field.name for field in dataclasses.fields(command.settings)]
+    given = {one: values[one].value for one in names if values[one].value is not None}
+    return command.settings(**_with_positionals(name, given, rest))
 
 
-def _with_positionals(name: str, settings: dict[str, Any], words: list[str]) -> dict[str, Any]:
+def _with_positionals(name: str, given: dict[str, Any], words: list[str]) -> dict[str, Any]:
     for setting, (field, rules) in settings_of(COMMANDS[name].settings).items():
-        several = value_type(field)[1]
-        if several:
-            settings[setting] = tuple(settings[setting] or ())
         if rules.positional and words:
-            if several:
-                settings[setting] += tuple(words)
+            if takes_words(field):
+                given[setting] = [*given.get(setting, ()), *words]
                 words = []
-            elif settings[setting] is None:
-                settings[setting], words = words[0], words[1:]
+            elif setting not in given:
+                given[setting], words = words[0], words[1:]
     if words:
         raise UserError(
-            f"`{name}` takes no word `{words[0]}`; settings are written --name=value. "
+            f"`xferlearn {name}` takes no word {words[0]!r}; settings are written --name=value. "
             f"`xferlearn {name} --help` lists them."
         )
-    return settings
+    return given
 
 
-def _flag_values(settings: type[Config]) -> flags.FlagValues:
+def _flag_values(config: type[Config]) -> flags.FlagValues:
     values = flags.FlagValues()
     values.set_gnu_getopt(True)
-    for name, (field, rules) in settings_of(settings).items():
-        kind, several = value_type(field)
-        define: Any = {
-            bool: flags.DEFINE_boolean,
-            int: flags.DEFINE_integer,
-            float: flags.DEFINE_float,
-            str: flags.DEFINE_multi_string if several else flags.DEFINE_string,
-        }[kind]
-        default = None if several else field.default
-        define(name, default, rules.help, flag_values=values)
+    settings = settings_of(config)
+    for name, (field, rules) in settings.items():
+        _define(name, field, values)
         for alias in rules.aliases:
             flags.DEFINE_alias(alias, name, flag_values=values)
+    for word in keras_words(config):
+        _define(word, settings[KERAS_WORDS[word].setting][0], values)
     return values
+
+
+def _define(name: str, field: dataclasses.Field, values: flags.FlagValues) -> None:
+    kinds: dict[type, Any] = {
+        bool: flags.DEFINE_boolean,
+        int: flags.DEFINE_integer,
+        float: flags.DEFINE_float,
+        str: flags.DEFINE_string,
+    }
+    define = kinds[value_type(field)]
+    if takes_words(field):
+        define = flags.DEFINE_multi_string
+    elif takes_list(field):
+        define = flags.DEFINE_string
+    # The defaults are the config's: what is None here was not given.
+    define(name, None, "", flag_values=values)
 
 
 def _help() -> str:
@@ -249,29 +265,48 @@ def _command_help(name: str) -> str:
         command.summary,
         "",
         f"usage: xferlearn {name} {command.usage}",
-        f"such as: {command.example}",
+        "",
+        "example:",
+        f"  {command.example}",
     ]
-    sections: dict[str, list[str]] = {}
+    section = ""
     for setting, (field, rules) in settings_of(command.settings).items():
-        sections.setdefault(rules.section, []).extend(_setting_help(setting, field, rules))
-    for section in sorted(sections, key=_SECTIONS.index):
-        lines += ["", f"{section}:", *sections[section]]
+        if rules.section != section:
+            section = rules.section
+            lines += ["", f"{section}:"]
+        lines += _setting_help(setting, field, rules, keras_words(command.settings))
     return "\n".join(lines)
 
 
-def _setting_help(name: str, field: dataclasses.Field, rules: Setting) -> list[str]:
-    kind = value_type(field)[0]
-    form = "|".join(rules.choices) if rules.choices else kind.__name__.upper()
-    flag = f"--[no]{name}" if kind is bool else f"--{name}={form}"
-    told = field.default not in (None, ()) and kind is not bool
-    default = f" Default: {field.default}." if told else ""
-    alias = f" Also: {', '.join('--' + alias for alias in rules.aliases)}." if rules.aliases else ""
-    return [
-        f"  {flag}",
-        textwrap.fill(
-            rules.help + default + alias, 92, initial_indent=" " * 6, subsequent_indent=" " * 6
-        ),
-    ]
+def _setting_help(
+    name: str, field: dataclasses.Field, rules: Setting, words: Sequence[str]
+) -> list[str]:
+    kind = value_type(field)
+    text = as_flags(rules.help)
+    form = "PATH" if takes_path(field) else kind.__name__.upper()
+    if rules.choices:
+        form = "|".join(rules.choices)
+        if len(form) > _WIDTH // 2:
+            form, text = "NAME", f"{text} Names: {', '.join(rules.choices)}."
+    more = "[,...]" if takes_list(field) else ""
+    flag = f"--[no]{name}" if kind is bool else f"--{name}={form}{more}"
+    if field.default not in (None, ()) and kind is not bool:
+        text += f" Default: {flag_value(field.default)}."
+    also = [f"--{alias}" for alias in rules.aliases]
+    for word in words:
+        if KERAS_WORDS[word].setting == name:
+            also.append(f"--{word}{_as_share(word)}")
+    if also:
+        text += f" Also: {', '.join(also)}."
+    indent = " " * 6
+    filled = textwrap.fill(
+        text, _WIDTH, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
+    )
+    return [f"  {flag}", filled]
+
+
+def _as_share(word: str) -> str:
+    return "" if KERAS_WORDS[word].times == 1 else " as a share, 0 to 1"
 
 
 def _one_line(text: str) -> str:

@@ -7,14 +7,16 @@ from collections.abc import Iterable
 class XferlearnError(Exception):
     """Something outside the caller's control failed, such as a full disk. Exit code 1.
 
-    The message is one line: what was expected, what came, where, and what to do.
+    The message is one line: what was expected, what was received, where, and what to do. It
+    names settings in backticks as Python does, `image_dir` or `seed=3`; the command line shows
+    these as flags. Names and words of the user's own stand in quotes.
     """
 
     exit_code = 1
 
 
 class UserError(XferlearnError, ValueError):
-    """The caller asked for something that can't be: a wrong flag, path or folder. Exit code 2."""
+    """The caller's mistake: a wrong setting, path, photo or model. Exit code 2."""
 
     exit_code = 2
 
@@ -23,8 +25,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Returns " Did you mean X?" for the nearest of `known`, or "" when none is near.
 
     Args:
-        name: what was given.
-        known: the names there are.
+        name: the name that was given.
+        known: the names that exist.
     """
     by_lower = {candidate.lower(): candidate for candidate in known}
     near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)

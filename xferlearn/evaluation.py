@@ -9,6 +9,7 @@ import numpy as np
 
 from xferlearn import summaries
 from xferlearn.config import EvaluateConfig
+from xferlearn.config.signatures import from_settings
 from xferlearn.errors import UserError
 from xferlearn.labelling import label_photos
 from xferlearn.metrics import Evaluation, Misclassified, evaluate_predictions
@@ -107,20 +108,23 @@ class EvaluationResult(Result):
         }
 
 
-def evaluate(**settings: Any) -> EvaluationResult:
-    """Measures a model folder on a folder of photos; `xferlearn evaluate` in Python.
+@from_settings(EvaluateConfig)
+def evaluate(config: EvaluateConfig) -> EvaluationResult:
+    """Measures a trained model on photos with known classes; `xferlearn evaluate` in Python.
 
-    Args:
-        **settings: the fields of `config.EvaluateConfig`: model and image_dir are needed.
+    `model` and `image_dir` are required.
+
+    Returns:
+        Accuracy with its interval, numbers per class, and the photos with a wrong label.
 
     Raises:
-        UserError: when the model or the photos can't be right.
+        UserError: the model or the photos can't be used.
 
     Example:
         >>> evaluate(model="out/flowers", image_dir="more_flowers").evaluation.summary()
         '91.8% (N=98, 95% interval 84.7% to 95.8%)'
     """
-    return evaluate_with(EvaluateConfig.of(settings))
+    return evaluate_with(config)
 
 
 def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
@@ -198,7 +202,7 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
     )
 
 
-def _card(model: Path, image_dir: str, evaluation: Evaluation, seen: dict[str, int]) -> str:
+def _card(model: Path, image_dir: str | Path, evaluation: Evaluation, seen: dict[str, int]) -> str:
     return (
         f"# {evaluation.summary()}\n\n"
         f"Model `{model}` on the photos of `{image_dir}`. Of them, {seen[TRAIN]} were in its"

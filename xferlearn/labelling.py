@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xferlearn.config import ImageConfig, ModelConfig
+from xferlearn.config.signatures import from_settings
 from xferlearn.errors import UserError
 from xferlearn.model_folder import is_model_folder, read_model_folder
 from xferlearn.photos.decoding import decoded_batches
@@ -191,28 +192,30 @@ class Classifier:
         return labelled.top(self.labels, top_k)
 
 
-def load_classifier(model: str | Path | None = None, **settings: Any) -> Classifier:
+@from_settings(ModelConfig)
+def load_classifier(config: ModelConfig) -> Classifier:
     """Loads a model folder that `train` wrote, or a model file of any other format.
 
     A SavedModel or frozen graph is a program, and loading it runs it: take it only from someone
     you trust. `predictor.warnings` says what was assumed of a model that does not tell, and
     `predictor.later_warnings()` what went wrong since, e.g. an engine that is too inexact.
 
-    Args:
-        model: the folder or file.
-        settings: what the file does not say, and `backbone` instead of a model; the names are
-            the flags of `xferlearn label`, listed in `config.ModelConfig`.
+    Either `model` or `backbone` is required; the other settings say what the model's file does
+    not say.
+
+    Returns:
+        The model, ready to label photos.
 
     Raises:
-        UserError: when there is no such model, it is damaged, or contradicts the settings.
+        UserError: the model does not exist, is damaged, or contradicts the settings.
 
     Example:
         >>> load_classifier("retrained_graph.pb", labels="names.txt").label("rose.jpg")
     """
-    config = ModelConfig.of({"model": None if model is None else str(model), **settings})
     predictor = open_predictor(config)
-    ours = model is not None and is_model_folder(Path(model))
-    return Classifier(predictor, read_model_folder(str(model)).metadata if ours else {}, config)
+    ours = config.model is not None and is_model_folder(Path(config.model))
+    metadata = read_model_folder(config.model or "").metadata if ours else {}
+    return Classifier(predictor, metadata, config)
 
 
 def _entry(index: int, photo: str | Path | bytes) -> Entry:

@@ -150,18 +150,18 @@ def _check_replaceable(path: Path, overwrite: bool) -> None:
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return
     if not is_model_folder(path) or not (path / MODEL_FILE).is_file():
-        raise UserError(f"{path} exists and is not a model folder. Choose another --model_dir.")
+        raise UserError(f"{path} exists and is not a model folder. Choose another `model_dir`.")
     if not overwrite:
         raise UserError(
-            f"{path} holds a model already. Choose another --model_dir, or replace it with"
-            " --overwrite."
+            f"{path} holds a model already. Choose another `model_dir`, or replace it with"
+            " `overwrite=True`."
         )
     for name in sorted(entry.name for entry in path.iterdir()):
         # An export that was killed leaves a hidden folder.
         if name not in _OWN_NAMES and not name.startswith(".export."):
             raise UserError(
                 f"{path} holds {name}, which is no part of a model and would be deleted with it."
-                " Move it away, or choose another --model_dir."
+                " Move it away, or choose another `model_dir`."
             )
 
 
@@ -227,7 +227,9 @@ def read_model_folder(model_dir: str | Path) -> ModelFolder:
     path = Path(model_dir)
     if not path.is_dir():
         came = "a file" if path.exists() else "nothing"
-        raise UserError(f"Expected a model folder, as `train` writes it. Found {came} at {path}.")
+        raise UserError(
+            f"Expected a model folder, as `xferlearn train` writes it. Found {came} at {path}."
+        )
     try:
         metadata = json.loads((path / METADATA_FILE).read_text(encoding="utf-8"))
         version = metadata["format_version"]
@@ -235,7 +237,8 @@ def read_model_folder(model_dir: str | Path) -> ModelFolder:
         int(metadata["input"]["height"])
     except FileNotFoundError:
         raise UserError(
-            f"Expected a model folder, as `train` writes it. {path} has no {METADATA_FILE}."
+            f"Expected a model folder, as `xferlearn train` writes it. {path} has no"
+            f" {METADATA_FILE}."
         ) from None
     except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise UserError(f"{path / METADATA_FILE} is damaged ({error}).") from None

@@ -125,7 +125,7 @@ def extract(
         if item.problem is not None and limits.on_bad_image == "fail":
             raise UserError(
                 f"{item.entry.name} can't be used: {item.problem}. Remove it, or leave out bad"
-                " photos with --on_bad_image=skip."
+                " photos with `on_bad_image='skip'`."
             )
         done.append((position, item.photo if item.problem is None else item.bad))
         bar.update()

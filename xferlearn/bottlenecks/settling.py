@@ -148,7 +148,9 @@ class Candidates:
             if parity.passed:
                 return Features(plan, store, self._loader(plan, engine), parity, tuple(fallbacks))
             if not waiting:
-                other = "--engine=auto" if plan.precision == "float32" else "--precision=float32"
+                other = "`engine='auto'`"
+                if plan.precision != "float32":
+                    other = "`precision='float32'`"
                 raise UserError(f"{parity}. Use {other}.")
             fallbacks.append(f"{parity}: {waiting[0].name} {waiting[0].precision} is used.")
 

@@ -47,7 +47,7 @@ class BottleneckStore:
         """Opens the store, and makes its folder if there is none.
 
         Args:
-            root: folder of all spaces, `--bottleneck_dir`.
+            root: folder of all spaces, `bottleneck_dir`.
             space: the space to read and write.
 
         Raises:
@@ -72,7 +72,7 @@ class BottleneckStore:
         except OSError as error:
             raise UserError(
                 f"Can't write bottlenecks to {self.folder}: {error.strerror}. Choose another folder"
-                " with --bottleneck_dir."
+                " with `bottleneck_dir`."
             ) from None
         self._remove_stale()
         self.refresh()
@@ -218,7 +218,7 @@ class ShardWriter:
         except OSError as error:
             raise XferlearnError(
                 f"Can't write {len(keys)} bottlenecks to {self._folder}: {error.strerror}. Shards"
-                " written before are kept; make room or choose another --bottleneck_dir, and run"
+                " written before are kept; make room or choose another `bottleneck_dir`, and run"
                 " again."
             ) from None
 

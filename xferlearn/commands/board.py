@@ -23,7 +23,7 @@ def run(config: BoardConfig) -> int:
         0.
 
     Raises:
-        UserError: there are no runs, or the port is taken.
+        UserError: there are no runs, or the port is in use.
         XferlearnError: TensorBoard can't start.
     """
     runs = find_runs(config.logs_dir)
@@ -36,7 +36,7 @@ def run(config: BoardConfig) -> int:
     return 0
 
 
-def find_runs(logs_dir: str) -> list[Path]:
+def find_runs(logs_dir: str | Path) -> list[Path]:
     """Returns the folders below `logs_dir`, or it itself, that hold TensorBoard's event files.
 
     A run's train, validation and test are part of it.
@@ -48,7 +48,7 @@ def find_runs(logs_dir: str) -> list[Path]:
     if not root.is_dir():
         came = "a file" if root.exists() else "nothing"
         raise UserError(
-            f"Expected --logs_dir to be a folder with runs. Found {came} at {logs_dir}."
+            f"Expected `logs_dir` to be a folder with runs. Found {came} at {logs_dir}."
             " `xferlearn train` makes one."
         )
     folders = set(_event_folders(root))
@@ -78,7 +78,7 @@ def start_board(config: BoardConfig) -> str:
     """Starts TensorBoard in threads of this process and returns its address.
 
     Raises:
-        UserError: the port is taken, or the host is not an address of this machine.
+        UserError: the port is in use, or the host is not an address of this machine.
     """
     # TensorBoard imports TensorFlow itself, but not as quietly.
     start_tensorflow()
@@ -87,7 +87,7 @@ def start_board(config: BoardConfig) -> str:
     # It writes to stderr which optional packages are missing.
     logging.getLogger("tensorboard").setLevel(logging.ERROR)
     board = program.TensorBoard()
-    words = ["tensorboard", "--logdir", config.logs_dir, "--host", config.host]
+    words = ["tensorboard", "--logdir", str(config.logs_dir), "--host", config.host]
     if config.port is not None:
         words += ["--port", str(config.port)]
     written = io.StringIO()
@@ -98,8 +98,8 @@ def start_board(config: BoardConfig) -> str:
             return board.launch()
     except program.TensorBoardPortInUseError:
         raise UserError(
-            f"Port {config.port} is in use. Choose another with --port, 0 for any."
+            f"Port {config.port} is in use. Choose another with `port`, 0 for any."
         ) from None
     except (program.TensorBoardServerException, OSError, SystemExit) as error:
         reason = [str(error), *written.getvalue().split("\n\n")][-1].strip()
-        raise UserError(f"TensorBoard can't listen on --host={config.host}: {reason}") from None
+        raise UserError(f"TensorBoard can't listen on `host={config.host!r}`: {reason}") from None

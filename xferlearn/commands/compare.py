@@ -1,15 +1,12 @@
 """`xferlearn compare`: prints which backbone is accurate, fast and small."""
 
-import sys
-from typing import Any
-
+from xferlearn.commands import print_result
+from xferlearn.config import CompareConfig
 from xferlearn.experiments import compare_with
 
 
-def run(config: Any) -> int:
+def run(config: CompareConfig) -> int:
     """Compares and prints the summary; returns 1 where no backbone could be measured."""
     result = compare_with(config)
-    for line in result.remarks():
-        print(line, file=sys.stderr)
-    print(result.summary())
+    print_result(result)
     return 0 if any(row.validation.photos for row in result.backbones) else 1

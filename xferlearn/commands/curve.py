@@ -1,15 +1,12 @@
 """`xferlearn curve`: prints how accuracy grows with the number of photos."""
 
-import sys
-from typing import Any
-
+from xferlearn.commands import print_result
+from xferlearn.config import CurveConfig
 from xferlearn.experiments import curve_with
 
 
-def run(config: Any) -> int:
+def run(config: CurveConfig) -> int:
     """Measures and prints the summary; returns 1 where draws diverged at every number of photos."""
     result = curve_with(config)
-    for line in result.remarks():
-        print(line, file=sys.stderr)
-    print(result.summary())
+    print_result(result)
     return 0 if any(point.test.photos for point in result.points) else 1

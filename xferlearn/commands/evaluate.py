@@ -3,15 +3,15 @@
 import json
 import sys
 
-from xferlearn.config import EvaluateConfig
+from xferlearn.commands import print_remarks
+from xferlearn.config import EvaluateCommandConfig
 from xferlearn.evaluation import evaluate_with
 
 
-def run(config: EvaluateConfig) -> int:
+def run(config: EvaluateCommandConfig) -> int:
     """Evaluates, and prints the numbers as text or JSON; returns 1 where no photo was readable."""
     result = evaluate_with(config)
-    for line in result.remarks():
-        print(line, file=sys.stderr)
+    print_remarks(result)
     if config.format == "json":
         print(json.dumps(result.as_dict(), indent=2, ensure_ascii=False))
     else:

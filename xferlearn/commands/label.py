@@ -6,6 +6,7 @@ import math
 import sys
 from collections.abc import Callable, Sequence
 
+from xferlearn.commands import print_warnings
 from xferlearn.config import LabelConfig
 from xferlearn.errors import UserError
 from xferlearn.labelling import Labelled, label_photos
@@ -20,8 +21,7 @@ def run(config: LabelConfig) -> int:
     """Labels all photos; returns 1 where some could not be read, after labelling the others."""
     source = read_files(config.photos)
     predictor = open_predictor(config)
-    for warning in predictor.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+    print_warnings(predictor.warnings)
     write = _WRITERS[config.format](predictor.labels, config.top_k)
     unreadable = 0
     with progress_bar("labels", source.count, verbose=config.verbose) as bar:
@@ -35,8 +35,7 @@ def run(config: LabelConfig) -> int:
                 raise UserError(f"{photo.name} can't be used: {photo.problem}.")
             write(photo)
             print(f"{photo.name}: {photo.problem}", file=sys.stderr)
-    for problem in predictor.later_warnings():
-        print(f"warning: {problem}", file=sys.stderr)
+    print_warnings(predictor.later_warnings())
     if unreadable:
         print(f"{unreadable} of {source.count} photos could not be read.", file=sys.stderr)
     return 1 if unreadable else 0

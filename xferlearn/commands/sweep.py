@@ -1,18 +1,16 @@
 """`xferlearn sweep`: prints what each combination of settings gave, and what to do next."""
 
 import shlex
-import sys
-from typing import Any
 
+from xferlearn.commands import print_result
+from xferlearn.config import SweepConfig
 from xferlearn.experiments import Sweep, sweep_with
 
 
-def run(config: Any) -> int:
+def run(config: SweepConfig) -> int:
     """Sweeps and prints the summary; returns 1 where there is nothing to choose from."""
     result = sweep_with(config)
-    for line in result.remarks():
-        print(line, file=sys.stderr)
-    print(result.summary())
+    print_result(result)
     print(next_commands(result))
     return 0 if result.candidates[0].validation.photos else 1
 

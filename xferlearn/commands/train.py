@@ -1,8 +1,8 @@
 """`xferlearn train`: trains, and prints what came out and what to do next."""
 
 import shlex
-import sys
 
+from xferlearn.commands import print_result
 from xferlearn.config import TrainConfig
 from xferlearn.summaries.terminal import misclassified_block
 from xferlearn.system.results import fit
@@ -13,15 +13,12 @@ from xferlearn.training.result import TrainResult
 def run(config: TrainConfig) -> int:
     """Trains as the flags say and prints the summary."""
     result = train_with(config)
-    for line in result.remarks():
-        print(line, file=sys.stderr)
-    print(result.summary())
+    print_result(result)
     if config.print_misclassified_test_images:
         print(misclassified_list(result))
     if result.exported is not None:
-        print(f"\nexports:\n{result.exported.summary()}")
-        for line in result.exported.remarks():
-            print(line, file=sys.stderr)
+        print("\nexports:")
+        print_result(result.exported)
     print(next_commands(config, result))
     return 0 if config.export is None or (result.exported and result.exported.passed) else 1
 

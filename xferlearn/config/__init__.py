@@ -7,9 +7,10 @@ help; the command that measured it is `tools/bench_train.py`.
 
 from xferlearn.config.base import Config
 from xferlearn.config.board import BoardConfig
-from xferlearn.config.experiments import SEEDS, SWEPT, CompareConfig, CurveConfig, SweepConfig
+from xferlearn.config.experiments import SEEDS, CompareConfig, CurveConfig, SweepConfig
 from xferlearn.config.images import DEFAULT_BACKBONE, ImageConfig, default_bottleneck_dir
 from xferlearn.config.models import (
+    EvaluateCommandConfig,
     EvaluateConfig,
     ExportConfig,
     InspectConfig,
@@ -22,11 +23,11 @@ __all__ = [
     "AUGMENTATIONS",
     "DEFAULT_BACKBONE",
     "SEEDS",
-    "SWEPT",
     "BoardConfig",
     "CompareConfig",
     "Config",
     "CurveConfig",
+    "EvaluateCommandConfig",
     "EvaluateConfig",
     "ExportConfig",
     "ImageConfig",

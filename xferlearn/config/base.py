@@ -1,32 +1,47 @@
 """What a setting is, and how it is checked; `config` has the settings themselves."""
 
+import collections.abc
 import dataclasses
 import math
 import numbers
 import os
 import types
 import typing
-from collections.abc import Mapping
-from typing import Any, TypeVar
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
 
+from xferlearn.config.keras_words import KERAS_WORDS
 from xferlearn.errors import UserError, did_you_mean
 
-ConfigT = TypeVar("ConfigT", bound="Config")
+T = TypeVar("T")
+# One value, a sequence of them, or text with commas between them.
+Several: TypeAlias = T | Sequence[T] | str
+StrPath: TypeAlias = str | Path
+
+# Headings of `--help`, what a command needs first.
+SECTIONS = (
+    "Data", "Model", "Settings", "Output", "Network", "Head", "Augmentation", "Fine-tuning",
+    "Photos", "Speed",
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """What is known of one setting besides its name, type and default.
+    """What is known of a setting besides its name, type and default.
+
+    It stands in the annotation of a config's field: `seed: Annotated[int, Setting("...")] = 0`.
 
     Attributes:
-        help: one or two sentences for `--help`.
+        help: one or two sentences. Other settings are named as in Python, such as `image_dir`;
+            the command line shows them as flags.
         choices: the values there are; None admits any.
         minimum: smallest value admitted, None for no bound.
         maximum: largest value admitted, None for no bound.
         above: the value must be larger than this, None for no bound.
         aliases: other flag names for the same setting.
         positional: True where the command line's words without `--` are this setting.
-        section: heading under which `--help` shows it.
+        section: heading under which `--help` shows it, one of `SECTIONS`.
     """
 
     help: str
@@ -39,18 +54,33 @@ class Setting:
     section: str = "Settings"
 
 
-def setting(default: Any, help: str, **rest: Any) -> Any:
-    """Returns a dataclass field with its `Setting` attached; see there for `rest`."""
-    return dataclasses.field(default=default, metadata={"setting": Setting(help, **rest)})
+Verbose: TypeAlias = Annotated[
+    int,
+    Setting(
+        "How much is shown while work goes on: 0 nothing, 1 progress. Progress is a bar on a"
+        " terminal and in a notebook, and one line every 30 s in a log.",
+        minimum=0,
+        maximum=1,
+        section="Output",
+    ),
+]
 
 
 def settings_of(config: "Config | type[Config]") -> dict[str, tuple[dataclasses.Field, Setting]]:
-    """Returns the fields and `Setting`s of a config class by name, in order of declaration."""
-    return {
-        field.name: (field, field.metadata["setting"])
+    """Returns the fields and `Setting`s of a config class by name, in the order of `SECTIONS`."""
+    found = {
+        field.name: (field, rules)
         for field in dataclasses.fields(config)
-        if "setting" in field.metadata
+        for rules in getattr(field.type, "__metadata__", ())
+        if isinstance(rules, Setting)
     }
+    return dict(sorted(found.items(), key=lambda item: SECTIONS.index(item[1][1].section)))
+
+
+def keras_words(config: "type[Config]") -> list[str]:
+    """Returns the names of `KERAS_WORDS` that a config class takes."""
+    names = {field.name for field in dataclasses.fields(config)}
+    return [word for word in KERAS_WORDS if word in names]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,53 +88,113 @@ class Config:
     """Base of the commands' settings: checks every value when it is made.
 
     Raises:
-        UserError: on a value outside of its range or choices.
+        UserError: on a name that is no setting, with the nearest one; on a value outside of its
+            range or choices.
     """
 
+    if not TYPE_CHECKING:  # type checkers read the names from the dataclass itself
+
+        def __new__(cls, *args: Any, **given: Any) -> "Config":  # noqa: ARG004, D102
+            _check_names(cls, given)
+            return super().__new__(cls)
+
     def __post_init__(self) -> None:
-        for name, (field, rules) in settings_of(self).items():
-            value = getattr(self, name)
-            if isinstance(value, os.PathLike):
-                value = os.fspath(value)
-            _check_type(name, value, field)
-            if isinstance(value, numbers.Real) and not isinstance(value, (int, float)):
-                # NumPy's numbers have no place in JSON files.
-                value = value_type(field)[0](value)
-            object.__setattr__(self, name, value)
+        settings = settings_of(self)
+        for word in keras_words(type(self)):
+            value, meant = getattr(self, word), KERAS_WORDS[word]
             if value is not None:
-                _check(name, value, rules)
+                field, rules = settings[meant.setting]
+                scaled = dataclasses.replace(
+                    rules, minimum=meant.bound(rules.minimum), maximum=meant.bound(rules.maximum)
+                )
+                value = meant.value(read_value(word, value, field, scaled))
+                object.__setattr__(self, meant.setting, value)
+                object.__setattr__(self, word, None)
+        for name, (field, rules) in settings.items():
+            object.__setattr__(self, name, read_value(name, getattr(self, name), field, rules))
 
-    @classmethod
-    def of(cls: type[ConfigT], settings: Mapping[str, Any]) -> ConfigT:
-        """Returns a config from keyword arguments.
-
-        Raises:
-            UserError: on a name that is no setting, with the nearest one.
-        """
-        known = settings_of(cls)
-        for name in settings:
-            if name not in known:
-                near = did_you_mean(name, known)
-                raise UserError(f"There is no setting `{name}`.{near}")
-        return cls(**settings)
+    def as_dict(self) -> dict[str, Any]:
+        """Returns all settings by name."""
+        return {name: getattr(self, name) for name in settings_of(self)}
 
     def changed(self) -> dict[str, Any]:
         """Returns the settings that differ from their defaults, by name."""
         return {
-            name: getattr(self, name)
-            for name, (field, _) in settings_of(self).items()
-            if getattr(self, name) != field.default
+            name: value
+            for name, (field, rules) in settings_of(self).items()
+            if (value := getattr(self, name)) != read_value(name, field.default, field, rules)
         }
 
 
-def value_type(field: dataclasses.Field) -> tuple[type, bool]:
-    """Returns the type of a setting's values, and whether it takes several."""
-    options = [
-        option
-        for option in typing.get_args(field.type) or (field.type,)
-        if option not in (types.NoneType, Ellipsis)
-    ]
-    return options[0], typing.get_origin(field.type) is tuple
+def _check_names(cls: type[Config], given: dict[str, Any]) -> None:
+    known = [field.name for field in dataclasses.fields(cls)]
+    for name in given:
+        if name not in known:
+            raise UserError(f"There is no setting `{name}`.{did_you_mean(name, known)}")
+    for word, meant in KERAS_WORDS.items():
+        if given.get(word) is not None and given.get(meant.setting) is not None:
+            raise UserError(
+                f"Expected either `{meant.setting}` or `{word}`, which are one setting. Received:"
+                " both."
+            )
+
+
+def value_type(field: dataclasses.Field) -> type:
+    """Returns the type of a setting's single values: bool, int, float or str."""
+    declared = _declared(field)
+    return (typing.get_args(declared) or (declared,))[0]
+
+
+def takes_list(field: dataclasses.Field) -> bool:
+    """Returns whether a setting takes several values, and text with commas for them."""
+    kinds = [typing.get_origin(option) for option in typing.get_args(_declared(field))]
+    return collections.abc.Sequence in kinds
+
+
+def takes_path(field: dataclasses.Field) -> bool:
+    """Returns whether a setting's value is the path of a file or folder."""
+    return Path in typing.get_args(_declared(field))
+
+
+def takes_words(field: dataclasses.Field) -> bool:
+    """Returns whether a setting takes several values, in which a comma is part of the text."""
+    return typing.get_origin(_declared(field)) is tuple
+
+
+def _declared(field: dataclasses.Field) -> Any:
+    return getattr(field.type, "__origin__", field.type)
+
+
+def read_value(name: str, value: Any, field: dataclasses.Field, rules: Setting) -> Any:
+    """Returns a setting's value in the form that configs hold it in.
+
+    Args:
+        name: what the caller called the setting.
+        value: what was given.
+        field: the setting's type and default.
+        rules: its range and choices.
+
+    Returns:
+        bool, int, float or str, a tuple of them where the setting takes several, or None.
+
+    Raises:
+        UserError: on a value of another type, or outside of its range or choices.
+    """
+    if value is None and types.NoneType in typing.get_args(_declared(field)):
+        return None
+    kind = value_type(field)
+    if not takes_list(field) and not takes_words(field):
+        return _read_one(name, value, kind, rules)
+    if isinstance(value, str) and takes_list(field):
+        value = [_parse(name, part.strip(), kind) for part in value.split(",")]
+    elif isinstance(value, (str, os.PathLike)) or not isinstance(value, Iterable):
+        value = [value]
+    values = tuple(_read_one(name, one, kind, rules) for one in value)
+    if not takes_list(field):
+        return values
+    if not values:
+        raise UserError(f"Expected at least one value for `{name}`. Received: none.")
+    return tuple(dict.fromkeys(values))
 
 
 _KINDS = {
@@ -115,45 +205,51 @@ _KINDS = {
 }
 
 
-def _check_type(name: str, value: Any, field: dataclasses.Field) -> None:
-    kind, several = value_type(field)
+def _parse(name: str, text: str, kind: type) -> Any:
+    try:
+        return kind(text)
+    except ValueError:
+        raise UserError(f"Expected `{name}` to be {_KINDS[kind][1]}. Received: {text!r}.") from None
+
+
+def _read_one(name: str, value: Any, kind: type, rules: Setting) -> Any:
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
     admitted, words = _KINDS[kind]
-    if value is None and types.NoneType in typing.get_args(field.type):
-        return
-    if several and not isinstance(value, tuple):
-        raise UserError(f"Expected `{name}` to be a tuple. Received: {name}={value!r}.")
-    for one in value if several else (value,):
-        # True is a number to Python, but nobody means it.
-        if not isinstance(one, admitted) or (kind is not bool and isinstance(one, bool)):
-            raise UserError(f"Expected `{name}` to be {words}. Received: {name}={one!r}.")
-        if one == "" and field.metadata["setting"].choices is None:
-            raise UserError(f"Expected a value for `{name}`. Received: an empty one.")
-
-
-def _check(name: str, value: Any, rules: Setting) -> None:
+    # True is a number to Python, but nobody means it.
+    if not isinstance(value, admitted) or (kind is not bool and isinstance(value, bool)):
+        raise UserError(f"Expected `{name}` to be {words}. Received: {value!r}.")
     if rules.choices is not None and value not in rules.choices:
         near = did_you_mean(str(value), rules.choices)
         choices = ", ".join(rules.choices)
-        raise UserError(
-            f"Expected `{name}` to be one of {choices}. Received: {name}={value}.{near}"
-        )
-    numbers = value if isinstance(value, tuple) else (value,)
-    for number in numbers:
-        if not isinstance(number, (int, float)) or isinstance(number, bool):
-            continue
-        if not math.isfinite(number):
-            raise UserError(f"Expected `{name}` to be a finite number. Received: {name}={number}.")
-        for bound, fails, words in (
-            (rules.minimum, lambda n, b: n < b, "at least"),
-            (rules.maximum, lambda n, b: n > b, "at most"),
-            (rules.above, lambda n, b: n <= b, "above"),
-        ):
-            if bound is not None and fails(number, bound):
-                raise UserError(
-                    f"Expected `{name}` to be {words} {_number(bound)}. Received:"
-                    f" {name}={_number(number)}."
-                )
+        raise UserError(f"Expected `{name}` to be one of {choices}. Received: {value!r}.{near}")
+    if value == "":
+        raise UserError(f"Expected a value for `{name}`. Received: an empty one.")
+    if kind not in (int, float):
+        return value
+    number = _finite(name, value, kind)
+    for bound, fails, words in (
+        (rules.minimum, lambda n, b: n < b, "at least"),
+        (rules.maximum, lambda n, b: n > b, "at most"),
+        (rules.above, lambda n, b: n <= b, "above"),
+    ):
+        if bound is not None and fails(number, bound):
+            raise UserError(
+                f"Expected `{name}` to be {words} {_text(bound)}. Received: {_text(number)}."
+            )
+    return number
 
 
-def _number(value: float) -> str:
+def _finite(name: str, value: Any, kind: type) -> Any:
+    # NumPy's numbers have no place in JSON files.
+    try:
+        number = kind(value)
+    except OverflowError:  # a whole number that no float holds
+        number = math.inf
+    if kind is float and not math.isfinite(number):
+        raise UserError(f"Expected `{name}` to be a finite number. Received: {value}.")
+    return number
+
+
+def _text(value: float) -> str:
     return str(value) if isinstance(value, int) else f"{value:g}"

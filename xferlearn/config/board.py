@@ -1,16 +1,24 @@
 """Settings of `xferlearn board`."""
 
 import dataclasses
+from typing import Annotated
 
-from xferlearn.config.base import Config, setting
+from xferlearn.config.base import Config, Setting, StrPath
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BoardConfig(Config):
     """Settings of `xferlearn board`."""
 
-    logs_dir: str = setting("logs", "Folder of the runs, as `train` writes it.")
-    host: str = setting("localhost", "Address to listen on; 0.0.0.0 lets other machines in.")
-    port: int | None = setting(
-        None, "Port to listen on. Default: 6006, or the next free one.", minimum=0, maximum=65535
+    logs_dir: Annotated[StrPath, Setting("Folder with the runs that `xferlearn train` wrote.")] = (
+        "logs"
     )
+    host: Annotated[str, Setting("Address to listen on; 0.0.0.0 lets other machines connect.")] = (
+        "localhost"
+    )
+    port: Annotated[
+        int | None,
+        Setting(
+            "Port to listen on. Default: 6006, or the next free one.", minimum=0, maximum=65535
+        ),
+    ] = None

@@ -1,34 +1,38 @@
 """Settings of the commands that train many heads: those of `train`, some of them as lists."""
 
 import dataclasses
-from typing import Any
+from typing import Annotated, Any
 
-from xferlearn.config.base import Config, setting, settings_of, value_type
-from xferlearn.config.training import TrainConfig
-from xferlearn.errors import UserError
+from xferlearn.config.base import Setting, Several, StrPath, settings_of, takes_list
+from xferlearn.config.images import DEFAULT_BACKBONE
+from xferlearn.config.training import BackboneConfig, HeadConfig, RunConfig, TrainConfig, ViewConfig
 
-# What `sweep` takes lists of.
-SWEPT = (
-    "backbone", "image_size", "device", "learning_rate", "optimizer", "how_many_training_steps",
-    "train_batch_size", "hidden_units", "dropout", "weight_decay", "augment", "split_seed", "seed",
-)  # fmt: skip
 # A result is a mean over these, and its interval says how much they matter.
 SEEDS = ("split_seed", "seed")
-# Experiments write runs and tables, no model.
-_OF_TRAIN_ALONE = (
-    "model_dir", "overwrite", "export", "summaries", "print_misclassified_test_images", "unfreeze",
-    "fine_tune_epochs", "fine_tune_learning_rate", "fine_tune_batch_size",
-)  # fmt: skip
+_MEAN = " Over several values the accuracy is averaged."
+
+
+def _like_train(name: str, note: str = "") -> Setting:
+    rules = settings_of(TrainConfig)[name][1]
+    return dataclasses.replace(rules, help=f"{rules.help}{note}")
+
+
+def _listed(name: str) -> Setting:
+    return _like_train(name, " Several values are compared.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class _Experiment(Config):
-    output_dir: str | None = setting(
-        None,
-        "Folder for the table (CSV), the plot (PNG) and what a killed command goes on from."
-        " Default: experiments in --logs_dir.",
-        section="Output",
-    )
+class ExperimentConfig(RunConfig):
+    """What every experiment takes."""
+
+    output_dir: Annotated[
+        StrPath | None,
+        Setting(
+            "Folder for the table (CSV), the plot (PNG), and the results from which a command that"
+            " was killed goes on. Default: experiments in `logs_dir`.",
+            section="Output",
+        ),
+    ] = None
 
     def train_config(self, **changed: Any) -> TrainConfig:
         """Returns the settings of one run.
@@ -39,127 +43,111 @@ class _Experiment(Config):
         Raises:
             UserError: on a value that `train` would not take either.
         """
-        known = settings_of(TrainConfig)
-        settings = {
-            name: getattr(self, name)
-            for name in settings_of(self)
-            if name in known and name not in self.lists()
-        }
+        shared = settings_of(TrainConfig).keys() & settings_of(self).keys() - {*self.lists()}
+        settings = {name: getattr(self, name) for name in shared}
         return TrainConfig(**{**settings, "model_dir": "model", "summaries": "scalars", **changed})
 
     @classmethod
     def lists(cls) -> tuple[str, ...]:
-        """Names of the settings of `TrainConfig` that are comma-separated lists here."""
-        return ()
+        """Names of the settings that take several values here, in the order of declaration."""
+        settings = settings_of(cls)
+        names = (field.name for field in dataclasses.fields(cls))
+        return tuple(name for name in names if name in settings and takes_list(settings[name][0]))
 
-    def values(self, name: str) -> list[Any]:
-        """Returns the values of a list, each once; without one, the default of `train`."""
-        field, _ = settings_of(TrainConfig)[name]
-        text = getattr(self, name)
-        if text is None:
-            return [field.default]
-        kind = value_type(field)[0]
-        words = {int: "whole numbers", float: "numbers", str: "names"}[kind]
-        values = []
-        for part in text.split(","):
-            try:
-                values.append(kind(part.strip()))
-            except ValueError:
-                raise UserError(
-                    f"Expected --{name} to be {words}, separated by commas. Received: {text!r}."
-                ) from None
-        return list(dict.fromkeys(values))
+    def values(self, name: str) -> tuple[Any, ...]:
+        """Returns the values of a list, each once; (None,) where none was given nor is default."""
+        values = getattr(self, name)
+        return (None,) if values is None else values
 
 
-def _listed(name: str) -> tuple[str, Any, Any]:
-    rules = settings_of(TrainConfig)[name][1]
-    default = settings_of(TrainConfig)[name][0].default
-    told = "" if default is None else f" Default: {default}."
-    return (
-        name,
-        str | None,
-        setting(
-            None,
-            f"{rules.help}{told} Several, separated by commas, are compared.",
-            section=rules.section,
-            aliases=rules.aliases,
-        ),
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SweepConfig(ViewConfig, ExperimentConfig):
+    """Settings of `xferlearn sweep` and of `xferlearn.sweep(...)`."""
+
+    # Lists in the order that combinations are run in: those that decide which bottlenecks a run
+    # needs come first.
+    backbone: Annotated[Several[str], _listed("backbone")] = TrainConfig.backbone
+    image_size: Annotated[Several[int] | None, _listed("image_size")] = TrainConfig.image_size
+    device: Annotated[Several[str], _listed("device")] = TrainConfig.device
+    learning_rate: Annotated[Several[float], _listed("learning_rate")] = TrainConfig.learning_rate
+    optimizer: Annotated[Several[str], _listed("optimizer")] = TrainConfig.optimizer
+    how_many_training_steps: Annotated[Several[int] | None, _listed("how_many_training_steps")] = (
+        TrainConfig.how_many_training_steps
     )
-
-
-def _experiment(name: str, doc: str, lists: tuple[str, ...], *own: tuple[str, Any, Any]) -> Any:
-    fields: list[tuple[str, Any, Any]] = []
-    replaced = {row[0] for row in own}
-    for setting_name, (field, rules) in settings_of(TrainConfig).items():
-        if setting_name in lists:
-            fields.append(_listed(setting_name))
-        elif setting_name not in _OF_TRAIN_ALONE and setting_name not in replaced:
-            copy = dataclasses.field(default=field.default, metadata={"setting": rules})
-            fields.append((setting_name, field.type, copy))
-    made = dataclasses.make_dataclass(
-        name,
-        [*fields, *own],
-        bases=(_Experiment,),
-        namespace={"lists": classmethod(lambda cls: lists), "__doc__": doc},
-        frozen=True,
-        kw_only=True,
+    steps: Several[int] | None = None
+    train_batch_size: Annotated[Several[int], _listed("train_batch_size")] = (
+        TrainConfig.train_batch_size
     )
-    made.__module__ = __name__
-    return made
-
-
-SweepConfig = _experiment(
-    "SweepConfig",
-    "Settings of `xferlearn sweep`.",
-    SWEPT,
-    (
-        "max_runs",
+    batch_size: Several[int] | None = None
+    hidden_units: Annotated[Several[int], _listed("hidden_units")] = TrainConfig.hidden_units
+    dropout: Annotated[Several[float], _listed("dropout")] = TrainConfig.dropout
+    weight_decay: Annotated[Several[float], _listed("weight_decay")] = TrainConfig.weight_decay
+    augment: Annotated[Several[str], _listed("augment")] = TrainConfig.augment
+    split_seed: Annotated[Several[int], _like_train("split_seed", _MEAN)] = TrainConfig.split_seed
+    seed: Annotated[Several[int], _like_train("seed", _MEAN)] = TrainConfig.seed
+    validation_percentage: Annotated[float, _like_train("validation_percentage")] = (
+        TrainConfig.validation_percentage
+    )
+    validation_size: float | None = None
+    max_runs: Annotated[
         int | None,
-        setting(
-            None,
-            "Train at most this many heads: some of the combinations, each with all seeds, drawn at"
-            " random, the same each time.",
+        Setting(
+            "Train at most this many heads: some of the combinations, drawn at random, the same"
+            " each time, and each of them with all seeds.",
             minimum=1,
             section="Data",
         ),
-    ),
-)
-CompareConfig = _experiment(
-    "CompareConfig", "Settings of `xferlearn compare`.", ("backbone", "split_seed")
-)
-CurveConfig = _experiment(
-    "CurveConfig",
-    "Settings of `xferlearn curve`.",
-    (),
-    (
-        "draws",
+    ] = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CompareConfig(ViewConfig, HeadConfig, ExperimentConfig):
+    """Settings of `xferlearn compare` and of `xferlearn.compare(...)`."""
+
+    backbone: Annotated[Several[str], _listed("backbone")] = (DEFAULT_BACKBONE, "mobilenet")
+    split_seed: Annotated[Several[int], _like_train("split_seed", _MEAN)] = (0, 1, 2)
+    validation_percentage: Annotated[float, _like_train("validation_percentage")] = (
+        TrainConfig.validation_percentage
+    )
+    validation_size: float | None = None
+    how_many_training_steps: Annotated[int | None, _like_train("how_many_training_steps")] = (
+        TrainConfig.how_many_training_steps
+    )
+    steps: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CurveConfig(ViewConfig, HeadConfig, ExperimentConfig, BackboneConfig):
+    """Settings of `xferlearn curve` and of `xferlearn.curve(...)`."""
+
+    draws: Annotated[
         int,
-        setting(
-            5, "How often photos are drawn for each number of them.", minimum=1, section="Data"
+        Setting(
+            "How many times photos are drawn for each number of photos per class.",
+            minimum=1,
+            section="Data",
         ),
-    ),
-    (
-        "validation_percentage",
+    ] = 5
+    split_seed: Annotated[int, _like_train("split_seed")] = TrainConfig.split_seed
+    validation_percentage: Annotated[
         float,
-        setting(
-            10.0,
-            "Percent of the photos that are left out, because `train` needs them to decide when"
-            " training stops.",
+        Setting(
+            "Percentage of the photos that are left out, because `train` needs them to decide"
+            " when training stops.",
             minimum=0,
             maximum=90,
             section="Data",
         ),
-    ),
-    (
-        "how_many_training_steps",
+    ] = 10.0
+    validation_size: float | None = None
+    how_many_training_steps: Annotated[
         int,
-        setting(
-            400,
-            "Steps that each head trains. There are no validation photos to end it earlier:"
-            " somebody with five photos a class has none to spare for that.",
+        Setting(
+            "Training steps of each head. No validation photos end the training earlier: with"
+            " five photos per class there are none to spare for that.",
             minimum=1,
             maximum=10**9,
             section="Head",
         ),
-    ),
-)
+    ] = 400
+    steps: int | None = None

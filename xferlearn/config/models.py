@@ -1,94 +1,125 @@
 """Settings of the commands that take a model."""
 
 import dataclasses
+from typing import Annotated
 
-from xferlearn.config.base import Config, setting
+from xferlearn.config.base import Config, Setting, Several, StrPath, Verbose
 from xferlearn.config.images import ImageConfig
-from xferlearn.errors import UserError, did_you_mean
+from xferlearn.errors import UserError
+
+_MODEL_FOLDER = "Folder of a trained model."
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True)
 class ModelConfig(ImageConfig):
     """Which model labels photos, and what its file does not say of itself."""
 
-    model: str | None = setting(
-        None,
-        "A model of any format: our model folder, .keras, .h5, SavedModel, frozen .pb, .tflite,"
-        " .onnx or OpenVINO's .xml. A SavedModel or .pb is a program, and labelling runs it: take"
-        " it only from someone you trust, or look at it with `xferlearn inspect`, which runs"
-        " nothing.",
-        aliases=("graph",),
-        section="Model",
-    )
-    backbone: str | None = setting(
-        None,
-        "Instead of --model: a pretrained network, to label with ImageNet's 1000 classes and no"
-        " training. efficientnet_lite0 needs no download.",
-        aliases=("architecture",),
-        section="Model",
-    )
-    weights: str | None = setting(
-        None,
-        "Weights of --backbone: `imagenet`, `none` (random), or a file that includes the top."
-        " Default: imagenet.",
-        section="Model",
-    )
-    labels: str | None = setting(
-        None,
-        "File with a label a line, in the order of the model's outputs. Default: what the model"
-        " holds, else retrained_labels.txt, output_labels.txt or labels.txt beside it.",
-        section="Model",
-    )
-    input_layer: str | None = setting(
-        None, "Layer or operation that takes the pixels. Default: found.", section="Model"
-    )
-    output_layer: str | None = setting(
-        None, "Layer or operation that gives the scores. Default: found.", section="Model"
-    )
-    input_height: int | None = setting(
-        None,
-        "Height in pixels that the model sees. Default: found.",
-        minimum=1,
-        maximum=4096,
-        section="Model",
-    )
-    input_width: int | None = setting(
-        None,
-        "Width in pixels that the model sees. Default: found.",
-        minimum=1,
-        maximum=4096,
-        section="Model",
-    )
-    input_mean: float | None = setting(
-        None,
-        "The model takes (pixel - input_mean) / input_std, pixels being 0 to 255. Default: found.",
-        section="Model",
-    )
-    input_std: float | None = setting(
-        None, "See --input_mean. Default: found.", above=0, section="Model"
-    )
-    resize: str | None = setting(
-        None,
-        "`crop` shows the model the centre of a photo, `squash` the whole photo, distorted, as"
-        " the lab's tools did. Default: as the model was trained, where that is known.",
-        choices=("crop", "squash"),
-        section="Model",
-    )
+    model: Annotated[
+        StrPath | None,
+        Setting(
+            "A model of any format: a model folder of `xferlearn train`, .keras, .h5, SavedModel,"
+            " frozen .pb, .tflite, .onnx or OpenVINO's .xml. A SavedModel or .pb is a program, and"
+            " labelling runs it: take one only from people you trust, or look at it first with"
+            " `xferlearn inspect`, which runs nothing.",
+            aliases=("graph",),
+            section="Model",
+        ),
+    ] = None
+    _: dataclasses.KW_ONLY
+    backbone: Annotated[
+        str | None,
+        Setting(
+            "A pretrained network instead of `model`: labels photos with ImageNet's 1000 classes,"
+            " without training. efficientnet_lite0 needs no download.",
+            aliases=("architecture",),
+            section="Model",
+        ),
+    ] = None
+    weights: Annotated[
+        StrPath | None,
+        Setting(
+            "Weights of `backbone`: `imagenet`, `none` (random), or a file that includes the top."
+            " Default: imagenet.",
+            section="Model",
+        ),
+    ] = None
+    labels: Annotated[
+        StrPath | None,
+        Setting(
+            "Text file with one label per line, in the order of the model's outputs. Default: the"
+            " labels that the model holds, otherwise retrained_labels.txt, output_labels.txt or"
+            " labels.txt beside it.",
+            section="Model",
+        ),
+    ] = None
+    input_layer: Annotated[
+        str | None,
+        Setting(
+            "Layer or operation that takes the pixels. Default: found in the model.",
+            section="Model",
+        ),
+    ] = None
+    output_layer: Annotated[
+        str | None,
+        Setting(
+            "Layer or operation that returns the scores. Default: found in the model.",
+            section="Model",
+        ),
+    ] = None
+    input_height: Annotated[
+        int | None,
+        Setting(
+            "Height of the model's input in pixels. Default: found in the model.",
+            minimum=1,
+            maximum=4096,
+            section="Model",
+        ),
+    ] = None
+    input_width: Annotated[
+        int | None,
+        Setting(
+            "Width of the model's input in pixels. Default: found in the model.",
+            minimum=1,
+            maximum=4096,
+            section="Model",
+        ),
+    ] = None
+    input_mean: Annotated[
+        float | None,
+        Setting(
+            "The model takes (pixel - input_mean) / input_std, with pixels from 0 to 255."
+            " Default: found in the model.",
+            section="Model",
+        ),
+    ] = None
+    input_std: Annotated[
+        float | None,
+        Setting("See `input_mean`. Default: found in the model.", above=0, section="Model"),
+    ] = None
+    resize: Annotated[
+        str | None,
+        Setting(
+            "`crop` shows the model the centre of a photo, `squash` the whole photo, distorted,"
+            " as the lab's tools do. Default: as the model was trained, if that is known.",
+            choices=("crop", "squash"),
+            section="Model",
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if bool(self.model) == bool(self.backbone):
             came = "both" if self.model else "neither"
-            raise UserError(f"Expected either --model or --backbone. Received: {came}.")
+            raise UserError(f"Expected either `model` or `backbone`. Received: {came}.")
         if self.model and self.weights is not None:
-            raise UserError("--weights belongs to --backbone; a --model holds its own weights.")
+            raise UserError("`weights` belongs to `backbone`; a `model` has its own weights.")
         if not self.backbone:
             return
         for name in self.changed():
             if name == "labels" or name.startswith(("input_", "output_")):
                 raise UserError(
-                    f"--{name} belongs to --model; a --backbone has its own, and its size may be"
-                    " part of its name, such as mobilenet_0.50_192."
+                    f"`{name}` belongs to `model`; a `backbone` has its own, and its size may be"
+                    " part of its name, e.g. mobilenet_0.50_192."
                 )
 
 
@@ -96,41 +127,55 @@ class ModelConfig(ImageConfig):
 class LabelConfig(ModelConfig):
     """Settings of `xferlearn label`."""
 
-    photos: tuple[str, ...] = setting(
-        (), "Photos, folders or globs.", positional=True, aliases=("image",)
-    )
-    top_k: int = setting(5, "How many labels a photo gets at most.", minimum=1)
-    format: str = setting(
-        "text", "Form of the output.", choices=("text", "json", "csv"), section="Output"
-    )
+    photos: Annotated[
+        tuple[str, ...],
+        Setting("Photos, folders or glob patterns.", positional=True, aliases=("image",)),
+    ] = ()
+    top_k: Annotated[int, Setting("Most labels per photo.", minimum=1)] = 5
+    format: Annotated[
+        str, Setting("Output format.", choices=("text", "json", "csv"), section="Output")
+    ] = "text"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.photos:
-            raise UserError("Expected photos, folders or globs to label. None came.")
+            raise UserError(
+                "Expected photos, folders or glob patterns to label. Received: nothing."
+            )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EvaluateConfig(ImageConfig):
-    """Settings of `xferlearn evaluate`."""
+    """Settings of `xferlearn.evaluate(...)`."""
 
-    model: str | None = setting(None, "Folder of a trained model.", aliases=("graph",))
-    image_dir: str | None = setting(
-        None, "Folder with one sub-folder of photos a class, named as the model's labels."
-    )
-    logs_dir: str | None = setting(
-        None,
-        "Also show the result in TensorBoard: accuracy, confusion matrix and PR curves, as a new"
-        " run in this folder.",
-        section="Output",
-    )
-    format: str = setting("text", "Form of the output.", choices=("text", "json"), section="Output")
+    model: Annotated[StrPath | None, Setting(_MODEL_FOLDER, aliases=("graph",))] = None
+    image_dir: Annotated[
+        StrPath | None,
+        Setting("Folder with one sub-folder per class, named as the model's labels."),
+    ] = None
+    logs_dir: Annotated[
+        StrPath | None,
+        Setting(
+            "Also show the result in TensorBoard (accuracy, confusion matrix and PR curves), as a"
+            " new run in this folder.",
+            section="Output",
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("model", "image_dir"):
             if not getattr(self, name):
-                raise UserError(f"Expected --{name}. None came.")
+                raise UserError(f"Expected `{name}`. Received: nothing.")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvaluateCommandConfig(EvaluateConfig):
+    """Settings of `xferlearn evaluate`, which also prints."""
+
+    format: Annotated[
+        str, Setting("Output format.", choices=("text", "json"), section="Output")
+    ] = "text"
 
 
 # The list of export formats; `exports.formats` has a row for each.
@@ -144,76 +189,75 @@ EXPORT_FORMATS = (
 class ExportConfig(Config):
     """Settings of `xferlearn export` and of `xferlearn.export(...)`."""
 
-    model: str | None = setting(
-        None, "Folder of a trained model; the files go to its exports/.", aliases=("graph",)
-    )
-    format: str | None = setting(
-        None,
-        "What to write, several with commas between: " + ", ".join(EXPORT_FORMATS) + ".",
-    )
-    min_agreement: float | None = setting(
-        None,
-        "Least share of the photos that the written file must give the same first label as the"
-        " model. Below it the command fails, and the file's name says so. Default: 0.99, and 0.97"
-        " for tflite_int8.",
-        minimum=0,
-        maximum=1,
-    )
-    image_dir: str | None = setting(
-        None,
-        "Where the photos are that the model was made from, if they were moved since. Each is"
-        " known by its content.",
-        section="Photos",
-    )
-    max_photos: int = setting(
-        500,
-        "Most test photos to compare on. Of more a sample is taken, the same each time.",
-        minimum=1,
-        section="Photos",
-    )
-    logs_dir: str | None = setting(
-        None, "Also show the comparison in TensorBoard, as a new run in this folder."
-    )
-    verbose: int = setting(
-        1,
-        "How much is shown while work goes on: 0 nothing, 1 progress. Progress is a bar on a"
-        " terminal and in a notebook, and one line every 30 s in a log.",
-        minimum=0,
-        maximum=1,
-    )
+    model: Annotated[
+        StrPath | None,
+        Setting(f"{_MODEL_FOLDER} The files go to its exports folder.", aliases=("graph",)),
+    ] = None
+    format: Annotated[
+        Several[str] | None, Setting("Which formats to write.", choices=EXPORT_FORMATS)
+    ] = None
+    min_agreement: Annotated[
+        float | None,
+        Setting(
+            "Smallest share of the photos that the written file must give the same first label as"
+            " the model. Below it the command fails, and the file's name says so. Default: 0.99,"
+            " and 0.97 for tflite_int8.",
+            minimum=0,
+            maximum=1,
+        ),
+    ] = None
+    image_dir: Annotated[
+        StrPath | None,
+        Setting(
+            "Folder of the photos that the model was trained on, if they were moved since. Each"
+            " is recognised by its content.",
+            section="Photos",
+        ),
+    ] = None
+    max_photos: Annotated[
+        int,
+        Setting(
+            "Maximum number of test photos to compare on. If there are more, a sample is taken,"
+            " always the same.",
+            minimum=1,
+            section="Photos",
+        ),
+    ] = 500
+    logs_dir: Annotated[
+        StrPath | None,
+        Setting("Also show the comparison in TensorBoard, as a new run in this folder."),
+    ] = None
+    verbose: Verbose = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("model", "format"):
             if not getattr(self, name):
-                raise UserError(f"Expected --{name}. None came.")
-        for name in self.formats:
-            if name not in EXPORT_FORMATS:
-                near = did_you_mean(name, EXPORT_FORMATS)
-                raise UserError(
-                    f"There is no format `{name}`.{near} The formats are"
-                    f" {', '.join(EXPORT_FORMATS)}."
-                )
+                raise UserError(f"Expected `{name}`. Received: nothing.")
 
     @property
     def formats(self) -> tuple[str, ...]:
-        """The formats that `format` names, each once."""
-        return tuple(dict.fromkeys(one.strip() for one in (self.format or "").split(",")))
+        """The formats to write, each once."""
+        return tuple(self.format or ())
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class InspectConfig(Config):
     """Settings of `xferlearn inspect`."""
 
-    model: str | None = setting(
-        None, "Model file or folder, or a TensorBoard folder.", positional=True, aliases=("graph",)
-    )
-    format: str = setting("text", "Form of the output.", choices=("text", "json"))
-    logs_dir: str | None = setting(
-        None, "Write the model's graph for TensorBoard into a new folder in this one."
-    )
+    model: Annotated[
+        StrPath | None,
+        Setting(
+            "Model file or folder, or a TensorBoard folder.", positional=True, aliases=("graph",)
+        ),
+    ] = None
+    format: Annotated[str, Setting("Output format.", choices=("text", "json"))] = "text"
+    logs_dir: Annotated[
+        StrPath | None,
+        Setting("Write the model's graph for TensorBoard to a new folder in this one."),
+    ] = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.model:
-            raise UserError("Expected the path of a model to inspect. None came.")
+            raise UserError("Expected the path of a model to inspect. Received: nothing.")

@@ -4,9 +4,9 @@ import csv
 import dataclasses
 import io
 import itertools
-from typing import Any
 
-from xferlearn.config import DEFAULT_BACKBONE, CompareConfig, TrainConfig
+from xferlearn.config import CompareConfig, TrainConfig
+from xferlearn.config.signatures import from_settings
 from xferlearn.experiments.compare_result import ComparedBackbone, Comparison
 from xferlearn.experiments.outcomes import Outcome, OutcomeStore, share
 from xferlearn.experiments.plotting import draw_shares, save, save_plot
@@ -27,26 +27,29 @@ from xferlearn.system.runtime import choose_device
 from xferlearn.training import head as heads
 
 
-def compare(**settings: Any) -> Comparison:
+@from_settings(CompareConfig)
+def compare(config: CompareConfig) -> Comparison:
     """Compares backbones on photos; `xferlearn compare` in Python.
 
-    Args:
-        **settings: the fields of `config.CompareConfig`; backbone is text with commas, and so is
-            split_seed.
+    Either `image_dir` or `dataset` is required.
+
+    Returns:
+        The backbones, the most accurate one first.
 
     Raises:
-        UserError: when a setting or the photos can't be right.
+        UserError: a setting or the photos can't be used.
 
     Example:
-        >>> compare(image_dir="photos", backbone="mobilenet,efficientnet_lite0").backbones[0].name
+        >>> names = ["mobilenet", "efficientnet_lite0"]
+        >>> compare(image_dir="photos", backbone=names).backbones[0].name
     """
-    return compare_with(CompareConfig.of(settings))
+    return compare_with(config)
 
 
-def compare_with(config: Any) -> Comparison:
-    """Compares as `config`, a `CompareConfig`, says; see `compare`."""
-    names = config.values("backbone") if config.backbone else [DEFAULT_BACKBONE, "mobilenet"]
-    seeds = config.values("split_seed") if config.split_seed else [0, 1, 2]
+def compare_with(config: CompareConfig) -> Comparison:
+    """Compares as `config` says; see `compare`."""
+    names = config.values("backbone")
+    seeds = config.values("split_seed")
     configs = [
         (
             {"backbone": name, "split_seed": seed},

@@ -3,10 +3,10 @@
 import csv
 import hashlib
 import io
-from typing import Any
 
 from xferlearn import summaries
 from xferlearn.config import CurveConfig, TrainConfig
+from xferlearn.config.signatures import from_settings
 from xferlearn.errors import XferlearnError
 from xferlearn.experiments.curve_result import Curve, Point
 from xferlearn.experiments.forecasting import FEWEST_TESTS, Forecast, forecast_gain
@@ -28,24 +28,27 @@ from xferlearn.system.runtime import choose_device
 from xferlearn.training.fit import Prepared, fit_head
 
 
-def curve(**settings: Any) -> Curve:
+@from_settings(CurveConfig)
+def curve(config: CurveConfig) -> Curve:
     """Trains on more and more photos, always tested on the same ones; `xferlearn curve` in Python.
 
-    Args:
-        **settings: the fields of `config.CurveConfig`.
+    Either `image_dir` or `dataset` is required.
+
+    Returns:
+        The test accuracy by number of photos, and a forecast for more of them.
 
     Raises:
-        UserError: when a setting or the photos can't be right.
+        UserError: a setting or the photos can't be used.
 
     Example:
         >>> print(curve(image_dir="photos").forecast)
         100 more a class: about +1.2 points (+0.4 to +2.0)
     """
-    return curve_with(CurveConfig.of(settings))
+    return curve_with(config)
 
 
-def curve_with(config: Any) -> Curve:
-    """Measures as `config`, a `CurveConfig`, says; see `curve`."""
+def curve_with(config: CurveConfig) -> Curve:
+    """Measures as `config` says; see `curve`."""
     settings = config.train_config()
     need_photos(settings, TEST, "A learning curve")
     check_backbone(settings)

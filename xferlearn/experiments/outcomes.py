@@ -95,7 +95,7 @@ class OutcomeStore:
             os.replace(temporary, self._folder / f"{key}.json")
         except OSError as error:
             raise XferlearnError(
-                f"Can't write to {self._folder}: {error.strerror}. Choose another --output_dir."
+                f"Can't write to {self._folder}: {error.strerror}. Choose another `output_dir`."
             ) from None
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from xferlearn import backbones, summaries
 from xferlearn.config import TrainConfig
+from xferlearn.config.experiments import ExperimentConfig
 from xferlearn.errors import UserError, XferlearnError
 from xferlearn.experiments.outcomes import Outcome, OutcomeStore, photo_names
 from xferlearn.metrics import cross_entropy, evaluate_predictions
@@ -48,7 +49,7 @@ class Space:
     problem: XferlearnError | None = None
 
 
-def output_dir(config: Any) -> Path:
+def output_dir(config: ExperimentConfig) -> Path:
     """Returns the folder for tables, plots and outcomes."""
     return Path(config.output_dir or Path(config.logs_dir) / "experiments")
 
@@ -87,7 +88,7 @@ def need_photos(config: TrainConfig, split: str, command: str, found: int | None
     setting = {VALIDATION: "validation_percentage", TEST: "testing_percentage"}[split]
     if found == 0 or (found is None and config.image_dir and not getattr(config, setting)):
         raise UserError(
-            f"{command} needs {split} photos, and there are none: raise --{setting}, or add photos."
+            f"{command} needs {split} photos, and there are none: raise `{setting}`, or add photos."
         )
 
 
@@ -269,9 +270,7 @@ def run_key(
     store: OutcomeStore, kind: str, config: TrainConfig, prepared: Prepared, manifest: Manifest
 ) -> str:
     """Returns the key of an outcome: settings, feature space, photos and split decide it."""
-    made_from = {
-        name: value for name, value in dataclasses.asdict(config).items() if name not in _ELSEWHERE
-    }
+    made_from = {name: value for name, value in config.as_dict().items() if name not in _ELSEWHERE}
     photos = [
         f"{photo.digest.hex()} {photo.label} {split}"
         for photo, split in zip(manifest.photos, manifest.splits, strict=True)

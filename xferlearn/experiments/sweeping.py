@@ -10,7 +10,8 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
-from xferlearn.config import SEEDS, SWEPT, SweepConfig, TrainConfig
+from xferlearn.config import SEEDS, SweepConfig, TrainConfig
+from xferlearn.config.signatures import from_settings
 from xferlearn.experiments.outcomes import Outcome, OutcomeStore, Share, difference, share
 from xferlearn.experiments.plotting import draw_shares, save, save_plot
 from xferlearn.experiments.rates import measure_rates
@@ -31,25 +32,28 @@ from xferlearn.system.progress import progress_bar
 from xferlearn.system.runtime import choose_device, on_device
 
 
-def sweep(**settings: Any) -> Sweep:
+@from_settings(SweepConfig)
+def sweep(config: SweepConfig) -> Sweep:
     """Trains all combinations of settings and compares them; `xferlearn sweep` in Python.
 
-    Args:
-        **settings: the fields of `config.SweepConfig`. Those that may vary are text with commas,
-            such as learning_rate="0.005,0.01,1.0".
+    Either `image_dir` or `dataset` is required. A setting that may vary takes a sequence, or text
+    with commas.
+
+    Returns:
+        The combinations, the best one first, and the accuracy of the best one on the test photos.
 
     Raises:
-        UserError: when a setting or the photos can't be right.
+        UserError: a setting or the photos can't be used.
 
     Example:
-        >>> sweep(image_dir="photos", learning_rate="0.005,0.01,1.0", seed="0,1").candidates[0]
+        >>> sweep(image_dir="photos", learning_rate=[0.005, 0.01, 1.0], seed=[0, 1]).candidates[0]
     """
-    return sweep_with(SweepConfig.of(settings))
+    return sweep_with(config)
 
 
-def sweep_with(config: Any) -> Sweep:
-    """Sweeps as `config`, a `SweepConfig`, says; see `sweep`."""
-    varied = [name for name in SWEPT if len(config.values(name)) > 1]
+def sweep_with(config: SweepConfig) -> Sweep:
+    """Sweeps as `config` says; see `sweep`."""
+    varied = [name for name in config.lists() if len(config.values(name)) > 1]
     grid = _grid(config)
     configs = [(_short(settings, varied), config.train_config(**settings)) for settings in grid]
     for _, one in configs:
@@ -92,12 +96,12 @@ def sweep_with(config: Any) -> Sweep:
         warnings=all_warnings(spaces.values(), configs[0][1]),
         table=folder / "sweep.csv",
         plot=folder / "sweep.png",
-        logs_dir=config.logs_dir,
+        logs_dir=str(config.logs_dir),
     )
 
 
-def _grid(config: Any) -> list[dict[str, Any]]:
-    lists = {name: config.values(name) for name in SWEPT}
+def _grid(config: SweepConfig) -> list[dict[str, Any]]:
+    lists = {name: config.values(name) for name in config.lists()}
     seeds = list(itertools.product(*(lists.pop(name) for name in SEEDS)))[: config.max_runs]
     grid = list(itertools.product(*lists.values()))
     if config.max_runs is not None and len(grid) * len(seeds) > config.max_runs:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xferlearn.config import ExportConfig
+from xferlearn.config.signatures import from_settings
 from xferlearn.errors import XferlearnError
 from xferlearn.exports.format_job import FormatJob
 from xferlearn.exports.formats import FORMATS, check_formats
@@ -33,25 +34,28 @@ if TYPE_CHECKING:
 _STALE_SECONDS = 24 * 3600
 
 
-def export(**settings: Any) -> ExportResult:
+@from_settings(ExportConfig)
+def export(config: ExportConfig) -> ExportResult:
     """Writes a trained model in other formats; `xferlearn export` in Python.
 
     Every file is opened by its own runtime and compared with model.keras on the model's test
     photos. One that disagrees too often is kept under a name that says so, and `passed` of the
     result is False.
 
-    Args:
-        **settings: the fields of `config.ExportConfig`: model and format are needed.
+    `model` and `format` are required.
+
+    Returns:
+        What became of each format, and how its answers compare with the model's.
 
     Raises:
-        UserError: when a setting can't be right, a package is missing, or there are no photos.
-        XferlearnError: when nothing can be written.
+        UserError: a setting can't be used, a package is missing, or there are no photos.
+        XferlearnError: nothing can be written.
 
     Example:
-        >>> export(model="out/flowers", format="onnx,tflite").passed
+        >>> export(model="out/flowers", format=["onnx", "tflite"]).passed
         True
     """
-    return export_with(ExportConfig.of(settings))
+    return export_with(config)
 
 
 def export_with(config: ExportConfig) -> ExportResult:
@@ -160,6 +164,6 @@ def _warnings(
         more = ", ..." if count > 3 else ""
         lines.append(
             f"{count} of {count + len(photos.names)} photos were not found in {place} or can't be"
-            f" read any more: {names}{more}. If they were moved, give --image_dir."
+            f" read any more: {names}{more}. If they were moved, give `image_dir`."
         )
     return tuple(lines)

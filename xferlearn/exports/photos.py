@@ -47,7 +47,7 @@ class ProofPhotos:
 
 
 def export_photos(
-    model_folder: ModelFolder, most: int, image_dir: str | None = None, *, calibrate: int = 0
+    model_folder: ModelFolder, most: int, image_dir: str | Path | None = None, *, calibrate: int = 0
 ) -> tuple[ProofPhotos, Callable[[], Iterator[np.ndarray]]]:
     """Finds and decodes, in one search, the photos to prove exports on and to calibrate int8 with.
 
@@ -90,7 +90,7 @@ def export_photos(
     if not kept:
         raise UserError(
             f"Found none of the model's {len(sample)} {split} photos in {place}: they were moved"
-            " or changed. Say where they are with --image_dir."
+            " or changed. Say where they are with `image_dir`."
         )
 
     def calibration() -> Iterator[np.ndarray]:
@@ -98,7 +98,7 @@ def export_photos(
         if not held:
             raise UserError(
                 f"int8 is calibrated on the model's training photos, and none of {len(training)}"
-                f" was found in {place}. Say where they are with --image_dir."
+                f" was found in {place}. Say where they are with `image_dir`."
             )
         return (pixels[None] for pixels in held)
 
@@ -135,14 +135,14 @@ def stratified(
     return [photo for _, _, photo in placed[:most]]
 
 
-def photo_place(model_folder: ModelFolder, image_dir: str | None) -> str:
+def photo_place(model_folder: ModelFolder, image_dir: str | Path | None) -> str:
     """Returns where a model's photos are looked for, for messages."""
     training = model_folder.metadata.get("training", {})
     return str(image_dir or training.get("image_dir") or f"dataset {training.get('dataset')}")
 
 
 def decoded(
-    model_folder: ModelFolder, photos: Sequence[RecordedPhoto], image_dir: str | None
+    model_folder: ModelFolder, photos: Sequence[RecordedPhoto], image_dir: str | Path | None
 ) -> Iterator[tuple[Loaded, np.ndarray]]:
     """Yields those photos that are found, each once, with their pixels.
 
@@ -165,7 +165,7 @@ def decoded(
 
 
 def _places(
-    training: Mapping[str, Any], photos: Sequence[RecordedPhoto], image_dir: str | None
+    training: Mapping[str, Any], photos: Sequence[RecordedPhoto], image_dir: str | Path | None
 ) -> Iterator[Iterator[Entry]]:
     """Yields where to look, the most likely place first; others are listed if asked for."""
     root = image_dir or training.get("image_dir")

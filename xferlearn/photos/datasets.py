@@ -77,7 +77,9 @@ class DatasetSource:
                 )
 
 
-def open_dataset(name: str, data_dir: str | None = None, *, verbose: int = 1) -> DatasetSource:
+def open_dataset(
+    name: str, data_dir: str | Path | None = None, *, verbose: int = 1
+) -> DatasetSource:
     """Prepares a TensorFlow Datasets dataset, and downloads it if that is needed.
 
     Args:
@@ -97,7 +99,7 @@ def open_dataset(name: str, data_dir: str | None = None, *, verbose: int = 1) ->
     import tensorflow_datasets as tfds
 
     if data_dir is not None and Path(data_dir).exists() and not Path(data_dir).is_dir():
-        raise UserError(f"Expected --data_dir to be a folder. Found a file at {data_dir}.")
+        raise UserError(f"Expected `data_dir` to be a folder. Found a file at {data_dir}.")
     if name.split(":")[0] == "elpv":
         from xferlearn.photos import elpv
 
@@ -109,16 +111,16 @@ def open_dataset(name: str, data_dir: str | None = None, *, verbose: int = 1) ->
     except tfds.core.DatasetNotFoundError:
         near = did_you_mean(name, [*tfds.list_builders(with_community_datasets=False), "elpv"])
         raise UserError(
-            f"There is no dataset `{name}`.{near} --dataset takes a name of TensorFlow Datasets,"
+            f"There is no dataset {name!r}.{near} `dataset` takes a name of TensorFlow Datasets,"
             " or elpv."
         ) from None
     # E.g. an unknown version, configuration or option, or a missing package of its loader.
     except (ValueError, TypeError, AssertionError, ImportError) as error:
-        raise UserError(f"Dataset `{name}` can't be opened: {_one_line(error)}") from None
+        raise UserError(f"Dataset {name!r} can't be opened: {_one_line(error)}") from None
     keys = _keys(builder.info)
     if keys is None:
         raise UserError(
-            f"Dataset `{name}` is not for image classification: expected one Image and one"
+            f"Dataset {name!r} is not for image classification: expected one Image and one"
             f" ClassLabel, found {_one_line(builder.info.features)}."
         )
     try:
@@ -127,7 +129,7 @@ def open_dataset(name: str, data_dir: str | None = None, *, verbose: int = 1) ->
             builder.download_and_prepare()
     except Exception as error:  # downloads, checksums, manual steps: dozens of types
         raise XferlearnError(
-            f"Dataset `{name}` can't be prepared in {builder.data_dir}: {_one_line(error)}"
+            f"Dataset {name!r} can't be prepared in {builder.data_dir}: {_one_line(error)}"
         ) from error
     return DatasetSource(builder, *keys)
 

@@ -49,7 +49,7 @@ class FileSource:
         return dataclasses.replace(self, files=files)
 
 
-def read_image_dir(image_dir: str, labels: tuple[str, ...] | None = None) -> FileSource:
+def read_image_dir(image_dir: str | Path, labels: tuple[str, ...] | None = None) -> FileSource:
     """Lists a folder with one sub-folder of photos per class. Reads no photo.
 
     Hidden files and folders, and files whose ending is not that of a photo, are ignored.
@@ -74,7 +74,7 @@ def read_image_dir(image_dir: str, labels: tuple[str, ...] | None = None) -> Fil
     try:
         if not root.is_dir():
             came = "a file" if root.exists() else "nothing"
-            raise UserError(f"Expected --image_dir to be a folder. Found {came} at {image_dir}.")
+            raise UserError(f"Expected `image_dir` to be a folder. Found {came} at {image_dir}.")
         folders = sorted(
             entry.name
             for entry in root.iterdir()

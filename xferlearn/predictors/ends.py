@@ -59,22 +59,22 @@ def find_ends(graph: Graph, report: GraphReport, config: ModelConfig) -> Ends:
         fed = found
     if fed.kind == "encoded image":
         other = report.image_input
-        instead = f" Leave it out: `{other.name}` takes pixels." if other else _hint(report)
+        instead = f" Leave it out: {other.name!r} takes pixels." if other else _hint(report)
         raise UserError(
-            f"--input_layer={config.input_layer} takes encoded photos, and `label` feeds pixels."
+            f"`input_layer={config.input_layer!r}` takes encoded photos, but pixels are fed."
             + instead
         )
     if fed.kind == "values" or fed.channels not in (1, 3, None):
         raise UserError(
             "Expected an input for gray or RGB pixels, four axes with 1 or 3 channels."
-            f" `{fed.name}` of {report.path} is {format_shape(fed.shape)}."
+            f" {fed.name!r} of {report.path} is {format_shape(fed.shape)}."
         )
     if not _has_operations(report):
         needed = [one.name for one in report.inputs if one.kind != "encoded image"]
         if len(needed) > 1:
             raise UserError(
-                f"{report.path} takes {len(needed)} inputs ({_names(needed)}), and `label` has"
-                " only photos to feed."
+                f"{report.path} takes {len(needed)} inputs ({_names(needed)}), and only"
+                " photos can be fed."
             )
     if config.output_layer is not None:
         return Ends(fed, _named_output(graph, report, config.output_layer))
@@ -82,13 +82,13 @@ def find_ends(graph: Graph, report: GraphReport, config: ModelConfig) -> Ends:
     if not numbers:
         raise UserError(
             f"{report.path} names no output of numbers. Name the operation to read with"
-            " --output_layer."
+            " `output_layer`."
         )
     warnings: tuple[str, ...] = ()
     if len(numbers) > 1:
         warnings = (
             f"the first of the outputs {_names(one.name for one in numbers)} is read; choose"
-            " another with --output_layer.",
+            " another with `output_layer`.",
         )
     return Ends(fed, numbers[0], warnings)
 
@@ -106,12 +106,12 @@ def _named_input(graph: Graph, report: GraphReport, given: str) -> InputReport:
     if node is None:
         kind = "operation" if _has_operations(report) else "input"
         raise UserError(
-            f"--input_layer={given}: {report.path} has no {kind} {given}; its input is"
+            f"`input_layer={given!r}`: {report.path} has no {kind} {given}; its input is"
             f" {_described(report.inputs)}." + _nearest(given, graph, report, report.inputs)
         )
     if node.role == "constant":
         raise UserError(
-            f"--input_layer={given}: in {report.path} this is a constant; its input is"
+            f"`input_layer={given!r}`: in {report.path} this is a constant; its input is"
             f" {_described(report.inputs)}."
         )
     return _inner_input(node, report, given)
@@ -152,11 +152,11 @@ def _named_output(graph: Graph, report: GraphReport, given: str) -> OutputReport
         return OutputReport(node.name, _tensor(given), node.shape, node.dtype)
     kind = "operation" if _has_operations(report) else "output"
     whole = ", ".join(
-        f"`{printable(one.name)}`, {format_shape(one.shape)} {one.dtype}".rstrip()
+        f"{printable(one.name)!r}, {format_shape(one.shape)} {one.dtype}".rstrip()
         for one in report.outputs[:3]
     )
     raise UserError(
-        f"--output_layer={given}: {report.path} has no {kind} {given}; its output is"
+        f"`output_layer={given!r}`: {report.path} has no {kind} {given}; its output is"
         f" {whole or 'not named'}." + _nearest(given, graph, report, report.outputs)
     )
 
@@ -197,7 +197,7 @@ def _nearest(
 
 def _described(inputs: Sequence[InputReport]) -> str:
     whole = ", ".join(
-        f"`{printable(one.name)}`, {one.dtype}, "
+        f"{printable(one.name)!r}, {one.dtype}, "
         + (one.resolution if one.kind == "image" else one.kind)
         for one in inputs[:3]
     )
@@ -206,9 +206,9 @@ def _described(inputs: Sequence[InputReport]) -> str:
 
 def _hint(report: GraphReport) -> str:
     if _has_operations(report):
-        return " Name the operation that takes pixels with --input_layer."
+        return " Name the operation that takes pixels with `input_layer`."
     return ""
 
 
 def _names(names: Iterable[str]) -> str:
-    return ", ".join(f"`{printable(name)}`" for name in names)
+    return ", ".join(repr(printable(name)) for name in names)

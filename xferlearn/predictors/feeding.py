@@ -115,7 +115,7 @@ class Normalisation:
 _FIRM = ("metadata", "layer in the model", "constants in the graph", "quantisation", "dtype")
 _TORCH_MEAN = tuple(255 * value for value in (0.485, 0.456, 0.406))
 _TORCH_STD = tuple(255 * value for value in (0.229, 0.224, 0.225))
-_OVERRIDE = "override it with --input_mean and --input_std"
+_OVERRIDE = "override it with `input_mean` and `input_std`"
 
 
 def settle_values(
@@ -143,7 +143,7 @@ def settle_values(
         reason = f"{format_values(known)} ({one.range_detail})"
         if one.range_source in _FIRM:
             raise UserError(
-                f"--input_mean and --input_std ask for {format_values(asked)}, but `{one.name}` of"
+                f"`input_mean` and `input_std` ask for {format_values(asked)}, but {one.name!r} of"
                 f" {report.path} takes {reason}. Leave them out."
             )
         warning = f"{format_values(asked)} is fed, as asked for; expected was {reason}."
@@ -157,7 +157,7 @@ def settle_values(
         return Normalisation((mean,), (std,))
     settled = _completed(assumed, mean, std)
     warning = (
-        f"the file does not state which values `{one.name}` takes; {format_values(settled)}"
+        f"the file does not state which values {one.name!r} takes; {format_values(settled)}"
         f"{'' if given else why} was assumed: {_OVERRIDE} (127.5 and 127.5 for [-1, 1], 0 and 1"
         " for [0, 255])."
     )
@@ -235,7 +235,7 @@ def _settle_size(
     for side, value in asked.items():
         if value is not None and known[side] not in (None, value):
             raise UserError(
-                f"--input_{side}={value}, but `{one.name}` of {report.path} is {one.resolution} px."
+                f"`input_{side}={value}`, but {one.name!r} of {report.path} is {one.resolution} px."
                 " Leave it out."
             )
     height, width = (asked[side] or known[side] for side in ("height", "width"))
@@ -247,6 +247,6 @@ def _settle_size(
     size = backbone.image_size if backbone and backbone.image_size else _DEFAULT_SIZE
     warning = (
         f"the model takes photos of any size; {size} x {size} px was assumed: override it with"
-        " --input_height and --input_width."
+        " `input_height` and `input_width`."
     )
     return size, size, (warning,)

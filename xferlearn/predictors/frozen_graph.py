@@ -69,14 +69,15 @@ def _between(whole: Any, source: str, output: str, path: Path) -> Any:
             queue.extend(_node_name(one) for one in nodes[name].input)
     if fed not in wanted:
         raise UserError(
-            f"In {path} the output `{output}` does not depend on the input `{source}`. Choose"
-            " others with --input_layer and --output_layer."
+            f"In {path} the output {output!r} does not depend on the input {source!r}. Choose"
+            " others with `input_layer` and `output_layer`."
         )
     other = [n for n in wanted if n != fed and nodes[n].op in _PLACEHOLDERS]
     if other:
         raise UserError(
-            f"{path} needs values for `{'`, `'.join(sorted(other)[:3])}` besides the photos, and"
-            " `label` has none. Freeze the graph without them, or choose another --output_layer."
+            f"{path} needs values for {', '.join(map(repr, sorted(other)[:3]))} besides the photos,"
+            " and `label` has none. Freeze the graph without them, or choose another"
+            " `output_layer`."
         )
     part = tf.compat.v1.GraphDef(versions=whole.versions, library=whole.library)
     for node in whole.node:

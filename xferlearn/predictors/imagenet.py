@@ -1,5 +1,7 @@
 """A backbone with the top that it was trained with: ImageNet's 1000 classes, without training."""
 
+from pathlib import Path
+
 from xferlearn.backbones import load_imagenet_classifier
 from xferlearn.bottlenecks.engines import build_engine
 from xferlearn.predictors.base import Predictor
@@ -7,7 +9,7 @@ from xferlearn.synsets.names import imagenet_labels
 
 
 def imagenet_predictor(
-    name: str, *, weights: str | None = None, resize: str | None = None, verbose: int = 1
+    name: str, *, weights: str | Path | None = None, resize: str | None = None, verbose: int = 1
 ) -> Predictor:
     """Returns the predictor of a backbone's own classes.
 
@@ -27,8 +29,10 @@ def imagenet_predictor(
     labels = tuple(f"{synset} {word}" for synset, word in imagenet_labels())
     model = load_imagenet_classifier(name, weights=weights or "imagenet", verbose=verbose)
     height, width = model.input_shape[1:3]
-    random = (weights or "").lower() == "none"
-    warnings = ("with random weights (--weights=none) the labels mean nothing.",) if random else ()
+    random = str(weights or "").lower() == "none"
+    warnings = (
+        ("with random weights (`weights='none'`) the labels mean nothing.",) if random else ()
+    )
     return Predictor(
         labels,
         height,

@@ -42,7 +42,7 @@ def find_model_folder_around(path: Path) -> ModelFolder | None:
 
 def find_labels(
     path: Path,
-    given: str | None,
+    given: str | Path | None,
     report: GraphReport,
     classes: int,
     model_folder: ModelFolder | None,
@@ -60,7 +60,7 @@ def find_labels(
         UserError: there are labels, and not as many as classes.
     """
     if given is not None:
-        return _checked(read_label_file(Path(given)), classes, given, path)
+        return _checked(read_label_file(Path(given)), classes, str(given), path)
     if report.labels:
         return _checked(tuple(map(printable, report.labels)), classes, "the file", path)
     if model_folder is not None:
@@ -72,7 +72,7 @@ def find_labels(
     retrained = any(one.name == _RETRAINED for one in report.outputs)
     if report.backbone is not None and classes in (1000, 1001) and not retrained:
         return _imagenet(classes)
-    warning = f"no labels were found: #0 to #{classes - 1} count the outputs. Give --labels=FILE."
+    warning = f"no labels were found: #0 to #{classes - 1} count the outputs. Give `labels=FILE`."
     return Labels(tuple(f"#{index}" for index in range(classes)), (warning,))
 
 
@@ -111,6 +111,6 @@ def _checked(labels: tuple[str, ...], classes: int, source: str, path: Path) -> 
         raise UserError(
             f"{source} has {len(labels)} labels, but {path} gives {classes} scores."
             f"{background if (len(labels), classes) == (1000, 1001) else ''}"
-            " Give the right list with --labels=FILE."
+            " Give the right list with `labels=FILE`."
         )
     return Labels(labels)

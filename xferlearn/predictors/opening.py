@@ -48,8 +48,8 @@ RUNTIMES: dict[str, Callable[[Path, Feed, OutputReport], Runtime]] = {
 }
 # Why others can't be run, by what they hold.
 _NOT_RUN = {
-    "weights": "holds weights without a network; for the weights of a backbone give --backbone and"
-    " --weights",
+    "weights": "holds weights without a network; for the weights of a backbone give `backbone` and"
+    " `weights`",
     "graph": "is a TensorBoard log, which holds the graph without weights; give the model",
 }
 # Only the lab's retrain.py, and the two networks that it took, give these names.
@@ -164,19 +164,19 @@ def _settle_resize(
     stated = _stated_resize(graph, model_folder)
     if config.resize is not None:
         differs = stated not in (None, config.resize)
-        warning = f"--resize={config.resize}, but the model was trained with {stated}."
+        warning = f"`resize={config.resize!r}`, but the model was trained with {stated}."
         return config.resize, (warning,) if differs else ()
     if stated is not None:
         return stated, ()
     if _is_from_the_lab(graph, report):
         warning = (
             "photos are squashed to the model's size, as the lab's tools did in training;"
-            " --resize=crop takes the centre instead."
+            " `resize='crop'` takes the centre instead."
         )
         return "squash", (warning,)
     warning = (
         "the file does not state how photos were fitted in training; the centre crop was assumed;"
-        " --resize=squash takes the whole photo instead."
+        " `resize='squash'` takes the whole photo instead."
     )
     return "crop", (warning,)
 
@@ -209,9 +209,9 @@ def _start(
         if answer.ndim and len(answer) == len(pixels):
             return run, runtime.ending, answer
         problem = UserError(
-            f"Expected one row of scores per photo from output `{ends.output.name}` of {path}."
+            f"Expected one row of scores per photo from output {ends.output.name!r} of {path}."
             f" Received {list(answer.shape)} for {len(pixels)} photos; choose another output with"
-            " --output_layer."
+            " `output_layer`."
         )
     except UserError as error:
         problem = error

@@ -35,7 +35,8 @@ def open_saved_model(path: Path, feed: Feed, output: OutputReport) -> Runtime:
     call = _signature(loaded.signatures, feed.name, output.name)
     if call is None:
         raise UserError(
-            f"{folder} has no signature from `{feed.name}` to `{output.name}`, which `label` needs."
+            f"{folder} has no signature from {feed.name!r} to {output.name!r}, which labelling"
+            " needs."
         )
     # TensorFlow frees a loaded model's variables with the model, even those that its calls use.
     call.keep = loaded

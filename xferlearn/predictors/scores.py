@@ -69,15 +69,15 @@ def read_scores(ending: Ending, trial: np.ndarray, name: str) -> ScoreReader:
     """
     if trial.dtype.kind in "OSU":
         raise UserError(
-            f"Expected one score per class from output `{name}`. Its values are text; choose"
-            " another with --output_layer."
+            f"Expected one score per class from output {name!r}. Its values are text; choose"
+            " another with `output_layer`."
         )
     axes = [size for size in trial.shape[1:] if size != 1]
     if trial.ndim < 1 or len(axes) > 1 or 0 in trial.shape:
         shape = ", ".join(["any", *map(str, trial.shape[1:])])
         raise UserError(
-            f"Expected one score per class from output `{name}`. Its shape is [{shape}]; choose"
-            " another with --output_layer."
+            f"Expected one score per class from output {name!r}. Its shape is [{shape}]; choose"
+            " another with `output_layer`."
         )
     classes = axes[0] if axes else 1
     step: Callable[[np.ndarray], np.ndarray]
@@ -85,9 +85,9 @@ def read_scores(ending: Ending, trial: np.ndarray, name: str) -> ScoreReader:
     if ending == "unknown":
         ending = _guess(trial.reshape(len(trial), classes))
         if ending == "logits":
-            warnings = (f"the values of `{name}` are not probabilities, so softmax was applied.",)
+            warnings = (f"the values of {name!r} are not probabilities, so softmax was applied.",)
     elif ending == "logits" and classes > 1:
-        warnings = (f"the model ends before its softmax, at `{name}`; softmax was applied here.",)
+        warnings = (f"the model ends before its softmax, at {name!r}; softmax was applied here.",)
     if classes == 1:
         step = _pair_of_logit if ending == "logits" else _pair
         warnings = ("the model gives one score, which is taken for the second of two classes.",)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from xferlearn.backbones.table import PREPROCESSING
+from xferlearn.config.wording import flag_value
 from xferlearn.photos.manifest import SPLITS
 from xferlearn.summaries.events import EventWriter
 from xferlearn.summaries.record import RunRecord
@@ -154,7 +155,7 @@ def _settings(record: RunRecord) -> str:
     changed = record.config.changed()
     return table(
         ("setting", "value"),
-        [(f"`{name}`", escape(str(value))) for name, value in changed.items()],
+        [(f"`{name}`", escape(flag_value(value))) for name, value in changed.items()],
     )
 
 

@@ -69,7 +69,7 @@ def hparams(record: RunRecord) -> dict[str, Value]:
     Always the same names, so that runs are rows of one table.
     """
     config = record.config
-    values: dict[str, Value] = {"data": plain(config.image_dir or config.dataset or "")}
+    values: dict[str, Value] = {"data": plain(str(config.image_dir or config.dataset or ""))}
     for name, (_, rules) in settings_of(config).items():
         if rules.section not in _LEFT_OUT and name not in _LEFT_OUT_NAMES:
             value = getattr(config, name)

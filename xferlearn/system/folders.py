@@ -7,7 +7,7 @@ from pathlib import Path
 from xferlearn.errors import UserError
 
 
-def check_outside(image_dir: str, name: str, folder: str | Path) -> None:
+def check_outside(image_dir: str | Path, name: str, folder: str | Path) -> None:
     """Checks that a folder to be written to lies outside of the photos' folder.
 
     Args:
@@ -24,8 +24,8 @@ def check_outside(image_dir: str, name: str, folder: str | Path) -> None:
     inside = path.relative_to(root).parts
     if not inside or not inside[0].startswith("."):
         raise UserError(
-            f"--{name}={folder} lies in --image_dir={image_dir}, where every folder is a class."
-            f" Choose a --{name} outside of it."
+            f"`{name}={str(folder)!r}` lies in `image_dir={str(image_dir)!r}`, where every folder"
+            f" is a class. Choose a `{name}` outside of it."
         )
 
 
@@ -42,8 +42,8 @@ def check_outside_model(model_dir: str | Path, name: str, folder: str | Path) ->
     """
     if Path(folder).resolve().is_relative_to(Path(model_dir).resolve()):
         raise UserError(
-            f"--{name}={folder} lies in --model_dir={model_dir}, which is replaced as a whole."
-            f" Choose a --{name} outside of it."
+            f"`{name}={str(folder)!r}` lies in `model_dir={str(model_dir)!r}`, which is replaced"
+            f" as a whole. Choose a `{name}` outside of it."
         )
 
 
@@ -65,5 +65,5 @@ def check_writable(name: str, folder: str | Path) -> None:
             pass
     except OSError as error:
         raise UserError(
-            f"Can't write to {folder}: {error.strerror or error}. Choose another --{name}."
+            f"Can't write to {folder}: {error.strerror or error}. Choose another `{name}`."
         ) from None

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from xferlearn.errors import UserError, XferlearnError
+from xferlearn.errors import UserError
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -50,10 +50,10 @@ def start_tensorflow() -> None:
     imported TensorFlow before, its messages stay as that program wants them.
 
     Raises:
-        XferlearnError: when Keras was set to another backend.
+        UserError: Keras was set to another backend, by KERAS_BACKEND or in this process.
     """
     # ~/.keras/keras.json may name another backend; tf.data and TensorBoard need this one.
-    os.environ["KERAS_BACKEND"] = "tensorflow"
+    _check_backend(os.environ.setdefault("KERAS_BACKEND", "tensorflow"))
     quiet: contextlib.AbstractContextManager = contextlib.nullcontext()
     if "tensorflow" not in sys.modules:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -67,10 +67,14 @@ def start_tensorflow() -> None:
 
         # The first operation makes the runtime announce itself.
         tf.constant(0)
-    if keras.backend.backend() != "tensorflow":
-        raise XferlearnError(
-            f"Expected Keras to run on TensorFlow. It was started with {keras.backend.backend()};"
-            " set KERAS_BACKEND=tensorflow."
+    _check_backend(keras.backend.backend())
+
+
+def _check_backend(name: str) -> None:
+    if name != "tensorflow":
+        raise UserError(
+            f"Expected Keras to run on TensorFlow. Received: {name}. Set KERAS_BACKEND=tensorflow"
+            " before Python starts."
         )
 
 
@@ -134,12 +138,13 @@ def choose_device(device: str) -> None:
 
     if device == "gpu" and not gpu_is_visible():
         raise UserError(
-            "Expected a GPU for --device=gpu. TensorFlow sees none here; use --device=cpu or auto."
+            "Expected a GPU for `device='gpu'`. TensorFlow sees none here; use `device='cpu'` or"
+            " `device='auto'`."
         )
     if device == "cpu" and gpu_is_visible():
         try:
             tf.config.set_visible_devices([], "GPU")
         except RuntimeError:
             raise UserError(
-                "--device=cpu came too late: TensorFlow uses the GPU in this process already."
+                "`device='cpu'` came too late: TensorFlow uses the GPU in this process already."
             ) from None

@@ -290,7 +290,7 @@ def fit_head(
 def diverged_error(config: TrainConfig, name: str = "learning_rate") -> UserError:
     """Returns the error of a training that diverged; `name` is the setting that caused it."""
     return UserError(
-        f"Training diverged: the loss became infinite or NaN. {name}={getattr(config, name):g} is"
+        f"Training diverged: the loss became infinite or NaN. `{name}={getattr(config, name):g}` is"
         " too large; try a tenth of it."
     )
 

@@ -140,6 +140,7 @@ def build_classifier(backbone: "keras.Model", head: "keras.layers.Layer") -> "ke
         >>> backbone = load_backbone("mobilenet", weights="none")
         >>> model = build_classifier(backbone, build_head(backbone.output_shape[-1], 5))
     """
+    start_tensorflow()
     import keras
 
     width = _bottleneck_width(backbone)
@@ -353,7 +354,7 @@ def _gatherer(x: np.ndarray, y: np.ndarray) -> Callable[["tf.Tensor"], tuple]:
 
 
 def class_weights(labels: np.ndarray, class_weight: str) -> dict[int, float] | None:
-    """Returns the weight of each class that `--class_weight` means, as `fit` takes it.
+    """Returns the weight of each class that `class_weight` means, as `fit` takes it.
 
     Args:
         labels: class indices of the training photos, int, [photos].

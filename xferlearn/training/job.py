@@ -1,12 +1,12 @@
 """The main job: photos -> bottlenecks -> head -> one model folder."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from xferlearn import backbones, summaries
 from xferlearn.config import ExportConfig, TrainConfig
+from xferlearn.config.signatures import from_settings
 from xferlearn.dashboard.summary import write_transfer_summary
 from xferlearn.errors import UserError, XferlearnError
 from xferlearn.exports import check_formats, export_with
@@ -26,23 +26,25 @@ from xferlearn.training.metadata import describe, run_name
 from xferlearn.training.result import TrainResult
 
 
-def train(**settings: Any) -> TrainResult:
+@from_settings(TrainConfig)
+def train(config: TrainConfig) -> TrainResult:
     """Trains a head on photos and writes a model folder; `xferlearn train` in Python.
 
-    Args:
-        **settings: the fields of `config.TrainConfig`, which are the flags of `xferlearn train`:
-            image_dir or dataset, and model_dir are needed.
+    `model_dir`, and either `image_dir` or `dataset`, are required.
+
+    Returns:
+        The model folder, its accuracy on validation and test photos, and how it was trained.
 
     Raises:
-        UserError: when a setting or the photos can't be right.
-        XferlearnError: when something outside failed: a download, a full disk.
+        UserError: a setting or the photos can't be used.
+        XferlearnError: something outside failed: a download, a full disk.
 
     Example:
         >>> result = train(image_dir="flower_photos", model_dir="out/flowers")
         >>> result.test.accuracy
         0.918
     """
-    return train_with(TrainConfig.of(settings))
+    return train_with(config)
 
 
 def train_with(config: TrainConfig) -> TrainResult:
@@ -173,8 +175,8 @@ def _export_config(config: TrainConfig) -> ExportConfig | None:
 
 def _no_validation_error() -> UserError:
     return UserError(
-        "--unfreeze needs validation photos, which tell whether it was better. There are none:"
-        " raise --validation_percentage, or add photos."
+        "`unfreeze` needs validation photos, which show whether it was better. There are none:"
+        " raise `validation_percentage`, or add photos."
     )
 
 

@@ -82,7 +82,7 @@ def describe(
             "normalization": "per-feature mean, one deviation",
         },
         "training": {
-            **dataclasses.asdict(config),
+            **config.as_dict(),
             "steps_run": training.steps,
             "best_step": training.best_step,
             "validation_loss": training.validation_loss,

@@ -39,7 +39,7 @@ def plan_engines(engine: str = "auto", precision: str = "auto") -> tuple[EngineP
     if precision == "bfloat16" and not has_bfloat16():
         raise UserError(
             "This processor has no bfloat16 arithmetic (avx512_bf16 or amx_bf16). Use"
-            " --precision=float32 or auto."
+            " `precision='float32'` or `precision='auto'`."
         )
     names = [engine] if engine != "auto" else ["tensorflow"]
     if engine == "auto" and openvino_installed():

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def select_layers(backbone: "keras.Model", unfreeze: str) -> list["keras.layers.Layer"]:
-    """Returns the layers that `--unfreeze` means: those with weights, but no BatchNormalization.
+    """Returns the layers that `unfreeze` means: those with weights, but no BatchNormalization.
 
     Args:
         backbone: as `load_backbone` returns it.
@@ -34,7 +34,7 @@ def select_layers(backbone: "keras.Model", unfreeze: str) -> list["keras.layers.
         count = int(unfreeze)
         if not 1 <= count <= len(trainable):
             raise UserError(
-                f"Expected --unfreeze to be 1 to {len(trainable)} layers of {backbone.name}, all,"
+                f"Expected `unfreeze` to be 1 to {len(trainable)} layers of {backbone.name}, all,"
                 f" or a layer's name. Received: {unfreeze}."
             )
         return trainable[-count:]

@@ -248,11 +248,7 @@ def _bar(done: int, steps: int, verbose: int) -> "keras.callbacks.Callback":
 
 def _key(config: TrainConfig, prepared: Prepared, fitted: Fitted) -> str:
     """Returns a digest of what a fine-tuning starts from and does."""
-    settings = {
-        name: value
-        for name, value in dataclasses.asdict(config).items()
-        if name not in _NOT_LEARNED
-    }
+    settings = {name: value for name, value in config.as_dict().items() if name not in _NOT_LEARNED}
     manifest = fitted.manifest
     parts = [
         json.dumps(settings, sort_keys=True, default=str),
