@@ -17,6 +17,7 @@ from xferlearn.bottlenecks.space import FeatureSpace
 from xferlearn.bottlenecks.store import BottleneckStore
 from xferlearn.cli import main
 from xferlearn.config import TrainConfig
+from xferlearn.photos import files
 from xferlearn.photos.decoding import decoded_batches
 from xferlearn.photos.files import read_image_dir
 from xferlearn.photos.headers import prepare
@@ -403,9 +404,12 @@ def test_only_training_photos_are_seen_in_views_and_each_once(
         raise AssertionError("the network was called for")
 
     monkeypatch.setattr("xferlearn.bottlenecks.settling.build_engine", refuse)
+    read, reads = files._read_file, []
+    monkeypatch.setattr(files, "_read_file", lambda path: reads.append(path) or read(path))
     again, out = train(*flags)
     assert "90 cached, 0 computed" in out
     assert again["metrics"] == metadata["metrics"]
+    assert len(reads) == 90, "views that are cached need no file"
 
 
 def test_more_views_add_to_those_that_are_cached_and_change_the_head(train, tmp_path) -> None:

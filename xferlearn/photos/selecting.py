@@ -37,7 +37,7 @@ def pick_photos(
         ...     print(item.problem or item.digest.hex())
     """
     wanted = {(photo.name, photo.label): photo for photo in photos}
-    if isinstance(source, FileSource):
+    if wanted and isinstance(source, FileSource):
         source, most_bytes = source.only({name for name, _ in wanted}), None
     passed = 0
     entries = iter(source.entries())

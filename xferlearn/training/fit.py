@@ -101,26 +101,27 @@ class Prepared:
         store = self.features.store
         augmentation = Augmentation.of(config)
         numbers = augmentation.numbers(config.augment_views)
-        reasons: dict[str, str] = {}
-        if drawn := numbers[1:]:
-            found = extract(
-                pick_photos(self.source, photos, augmentation=augmentation, numbers=drawn),
-                store,
-                self.features.engine,
-                PhotoLimits.of(config),
-                count=len(photos) * len(drawn),
-                views=True,
-                verbose=config.verbose,
-            )
-            reasons = {bad.name: bad.reason for bad in found.bad}
         named = [
             (photo, augmentation.view(photo.digest, number).key(photo.digest))
             for photo in photos
             for number in numbers
         ]
+        missing = dict.fromkeys(photo for photo, key in named if key not in store)
+        # The plain view, number 0, is cached already.
+        drawn = numbers[1:]
+        found = extract(
+            pick_photos(self.source, missing, augmentation=augmentation, numbers=drawn),
+            store,
+            self.features.engine,
+            PhotoLimits.of(config),
+            count=len(missing) * len(drawn),
+            views=True,
+            verbose=config.verbose,
+        )
         # A photo may be broken in a part that the plain view does not see.
         kept = [(photo, key) for photo, key in named if key in store]
         if len(kept) < len(named):
+            reasons = {bad.name: bad.reason for bad in found.bad}
             lost = {photo.name for photo, key in named if key not in store}
             name = next((name for name in reasons if name in lost), min(lost))
             on_warning(
