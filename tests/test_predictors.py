@@ -455,6 +455,18 @@ def test_outputs_of_text(tmp_path):
     assert (len(classifier.labels), classifier.metadata) == (4, {})
 
 
+def test_models_that_take_no_pixels_are_refused(tmp_path):
+    import keras
+
+    keras.Sequential([keras.Input((4,), name="age"), keras.layers.Dense(2)]).save(
+        tmp_path / "m.keras"
+    )
+    with pytest.raises(
+        UserError, match=r"no input that takes pixels\. Its input is `age`, float32"
+    ):
+        opened(tmp_path / "m.keras")
+
+
 def test_several_inputs_are_refused(tmp_path):
     import keras
 

@@ -53,8 +53,8 @@ def find_ends(graph: Graph, report: GraphReport, config: ModelConfig) -> Ends:
         found = report.image_input
         if found is None:
             raise UserError(
-                f"{report.path} has no input that takes pixels, but {_described(report.inputs)}."
-                + _hint(report)
+                f"{report.path} has no input that takes pixels. Its input is"
+                f" {_described(report.inputs)}.{_hint(report)}"
             )
         fed = found
     if fed.kind == "encoded image":
@@ -201,7 +201,7 @@ def _described(inputs: Sequence[InputReport]) -> str:
         + (one.resolution if one.kind == "image" else one.kind)
         for one in inputs[:3]
     )
-    return whole or "none"
+    return whole or "not stated"
 
 
 def _hint(report: GraphReport) -> str:
