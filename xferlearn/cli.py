@@ -14,6 +14,7 @@ from absl import flags
 from xferlearn import config
 from xferlearn.config.base import Config, Setting, settings_of, value_type
 from xferlearn.errors import UserError, XferlearnError, did_you_mean
+from xferlearn.system.text import one_line
 from xferlearn.version import __version__
 
 
@@ -141,7 +142,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except OSError as error:
         where = "a file" if error.filename is None else error.filename
-        print(f"xferlearn: can't use {where}: {error.strerror or error}.", file=sys.stderr)
+        print(f"xferlearn: can't use {where}: {one_line(error)}.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("xferlearn: interrupted; what was cached so far is kept.", file=sys.stderr)
@@ -189,7 +190,7 @@ def parse_settings(name: str, words: Sequence[str]) -> Config:
         near = did_you_mean(error.flagname, values)
         raise UserError(f"`{name}` has no flag --{error.flagname}.{near}") from None
     except (flags.Error, ValueError) as error:  # absl has bare ValueErrors for --nofoo=value
-        raise UserError(_one_line(str(error))) from None
+        raise UserError(one_line(error)) from None
     settings = {setting: values[setting].value for setting in settings_of(command.settings)}
     return command.settings(**_with_positionals(name, settings, rest))
 
@@ -272,7 +273,3 @@ def _setting_help(name: str, field: dataclasses.Field, rules: Setting) -> list[s
             rules.help + default + alias, 92, initial_indent=" " * 6, subsequent_indent=" " * 6
         ),
     ]
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())

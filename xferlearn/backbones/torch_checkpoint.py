@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from xferlearn.errors import UserError
+from xferlearn.system.text import one_line
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
@@ -105,7 +106,7 @@ def read_torch_checkpoint(path: Path) -> dict[str, np.ndarray]:
             raise UserError(f"{path} is larger than {_MAX_BYTES >> 20} MiB, too large for a .pth.")
         data = path.read_bytes()
     except OSError as error:
-        raise UserError(f"Can't read the checkpoint {path}: {error.strerror or error}.") from None
+        raise UserError(f"Can't read the checkpoint {path}: {one_line(error)}.") from None
     if data.startswith(b"PK\x03\x04"):
         raise UserError(
             f"{path} is a zip-format PyTorch checkpoint; only the legacy format is read: write it "
@@ -115,9 +116,8 @@ def read_torch_checkpoint(path: Path) -> dict[str, np.ndarray]:
         return _read(data)
     # A hostile pickle can provoke almost any exception inside the unpickler.
     except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(
-            f"{path} is not a usable legacy PyTorch checkpoint: {reason[:200]}."
+            f"{path} is not a usable legacy PyTorch checkpoint: {one_line(error)}."
         ) from error
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from xferlearn.backbones.table import BackboneSpec
 from xferlearn.errors import UserError, XferlearnError
+from xferlearn.system.text import one_line
 
 if TYPE_CHECKING:
     import keras
@@ -82,24 +83,26 @@ def keras_cache() -> Path:
 
 def _explained(error: Exception, spec: BackboneSpec) -> Exception:
     """Returns the error to raise in place of one that Keras raised."""
-    text = " ".join(str(error).split())
+    said = str(error)
     folder = keras_cache()
-    fetched = re.search(r"URL fetch failure on (\S+):", text)
+    fetched = re.search(r"URL fetch failure on (\S+):", said)
     damaged = [] if fetched else _damaged_files(folder)
     if damaged:
         return XferlearnError(
             f"Keras can't read the ImageNet weights of {spec.name}: "
             f"{', '.join(map(str, damaged))} is damaged; delete it and run again."
         )
-    if fetched or isinstance(error, OSError) or "corrupted file detected" in text:
+    if fetched or isinstance(error, OSError) or "corrupted file detected" in said:
         target = folder / _cached_name(fetched[1]) if fetched else folder
         return XferlearnError(
-            f"Can't download the ImageNet weights of {spec.name} ({text[:300]}); Keras looks for "
-            f"{target} (set KERAS_HOME to move it). efficientnet_lite0 needs no download."
+            f"Can't download the ImageNet weights of {spec.name} ({one_line(error, 300)}); Keras"
+            f" looks for {target} (set KERAS_HOME to move it). efficientnet_lite0 needs no"
+            " download."
         )
     if isinstance(error, ValueError):
         return XferlearnError(
-            f"Keras can't build {spec.name} with the ImageNet weights in {folder}: {text[:300]}"
+            f"Keras can't build {spec.name} with the ImageNet weights in {folder}:"
+            f" {one_line(error, 300)}"
         )
     return error
 
@@ -164,7 +167,7 @@ def read_weights_file(
                 loaded.load_weights(path)
         # What Keras raises on a mismatch depends on the file's format.
         except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
-            reasons.append(" ".join(str(error).split()).split(". ")[0])
+            reasons.append(one_line(error).split(". ")[0])
             continue
         # Keras only warns about layers inside containers that keep their random values.
         if any("Skipping nested container" in str(warning.message) for warning in caught):
@@ -175,7 +178,7 @@ def read_weights_file(
         fold_deviation(network)
         return None
     raise UserError(
-        f"{path} does not hold the weights of {spec.name}: {reasons[0][:200]}; use the file with "
+        f"{path} does not hold the weights of {spec.name}: {reasons[0]}; use the file with "
         "the backbone that it was saved from."
     )
 
@@ -190,9 +193,7 @@ def _check_readable(path: Path) -> None:
         else:
             h5py.File(path, "r").close()
     except (OSError, KeyError, zipfile.BadZipFile) as error:
-        raise UserError(
-            f"Can't read the weights file {path}: {' '.join(str(error).split())[:200]}"
-        ) from None
+        raise UserError(f"Can't read the weights file {path}: {one_line(error)}") from None
 
 
 def _copy_prefix(source: "keras.Model", target: "keras.Model") -> None:

@@ -2,8 +2,6 @@
 
 import contextlib
 import json
-import os
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +24,7 @@ from xferlearn.bottlenecks.store import BottleneckStore
 from xferlearn.config import ImageConfig, default_bottleneck_dir
 from xferlearn.errors import UserError
 from xferlearn.photos.sources import PhotoSource
+from xferlearn.system.files import write_atomically
 from xferlearn.system.runtime import gpu_is_visible
 
 if TYPE_CHECKING:
@@ -153,8 +152,6 @@ class Features:
 
     def _record(self, parity: Parity) -> None:
         self.parity = parity
-        temporary = self._record_path.with_name(f".{uuid.uuid4().hex}.tmp")
         # It is only measured again where it can't be kept, such as on a full disk.
         with contextlib.suppress(OSError):
-            temporary.write_text(json.dumps(parity.as_dict()), encoding="utf-8")
-            os.replace(temporary, self._record_path)
+            write_atomically(self._record_path, json.dumps(parity.as_dict()).encode())

@@ -4,8 +4,6 @@ import dataclasses
 import hashlib
 import json
 import math
-import os
-import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import NormalDist
@@ -16,6 +14,8 @@ import numpy as np
 from xferlearn.errors import XferlearnError
 from xferlearn.metrics import wilson_interval
 from xferlearn.photos.manifest import Photo
+from xferlearn.system.files import remove_stale, write_atomically
+from xferlearn.system.text import one_line
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +62,7 @@ class OutcomeStore:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        remove_stale(folder)
 
     def key(self, *parts: Any) -> str:
         """Returns a name for a run: what it is made from decides, nothing else."""
@@ -88,14 +89,12 @@ class OutcomeStore:
         told = dataclasses.asdict(outcome)
         del told["settings"], told["problem"], told["warnings"]
         told["right"] = "".join("1" if right else "0" for right in outcome.right)
-        temporary = self._folder / f".{uuid.uuid4().hex}.tmp"
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(json.dumps(told), encoding="utf-8")
-            os.replace(temporary, self._folder / f"{key}.json")
+            write_atomically(self._folder / f"{key}.json", json.dumps(told).encode())
         except OSError as error:
             raise XferlearnError(
-                f"Can't write to {self._folder}: {error.strerror}. Choose another --output_dir."
+                f"Can't write to {self._folder}: {one_line(error)}. Choose another --output_dir."
             ) from None
 
 

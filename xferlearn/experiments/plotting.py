@@ -9,6 +9,8 @@ from PIL import Image, ImageDraw
 from xferlearn.errors import XferlearnError
 from xferlearn.experiments.outcomes import Share
 from xferlearn.summaries.drawing import draw_text, png, text_size
+from xferlearn.system.files import remove_stale, write_atomically
+from xferlearn.system.text import one_line
 
 _INK, _PAPER, _LINE, _BLUE = (33, 33, 33), (255, 255, 255), (214, 214, 214), (21, 101, 192)
 _ORANGE = (230, 110, 0)
@@ -97,9 +99,10 @@ def save(path: Path, content: bytes) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+        write_atomically(path, content)
+        remove_stale(path.parent, path.name)
     except OSError as error:
-        raise XferlearnError(f"Can't write {path}: {error.strerror}.") from None
+        raise XferlearnError(f"Can't write {path}: {one_line(error)}.") from None
 
 
 def save_plot(path: Path, image: Image.Image) -> None:

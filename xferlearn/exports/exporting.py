@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import hashlib
 import platform
-import shutil
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,20 +17,26 @@ from xferlearn.exports.formats import check_formats
 from xferlearn.exports.photos import CALIBRATION_PHOTOS, ProofPhotos, export_photos, photo_place
 from xferlearn.exports.proof import Reference, measure_reference
 from xferlearn.exports.report import ExportRow, table_rows, write_events, write_report
-from xferlearn.model_folder import EXPORTS_DIR, MODEL_FILE, ModelFolder, read_model_folder
+from xferlearn.model_folder import (
+    EXPORTS_DIR,
+    MODEL_FILE,
+    UNFINISHED_EXPORT,
+    ModelFolder,
+    read_model_folder,
+)
 from xferlearn.photos.manifest import TEST, TRAIN
 from xferlearn.predictors.keras_files import check_keras_file
 from xferlearn.predictors.model_folder import model_folder_resize
 from xferlearn.summaries import create_run
+from xferlearn.system.files import remove_stale
 from xferlearn.system.folders import check_outside
 from xferlearn.system.progress import progress_bar
 from xferlearn.system.runtime import core_count, start_tensorflow
+from xferlearn.system.text import one_line
 from xferlearn.version import __version__
 
 if TYPE_CHECKING:
     import keras
-
-_STALE_SECONDS = 24 * 3600
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,12 +143,10 @@ def _reference(model_folder: ModelFolder, photos: ProofPhotos) -> tuple["keras.M
 def _make_folder(exports: Path) -> Path:
     try:
         exports.mkdir(exist_ok=True)
-        for old in exports.parent.glob(".export.*.tmp"):
-            # Left behind by an export that was killed; a younger one may still be at work.
-            if time.time() - old.stat().st_mtime > _STALE_SECONDS:
-                shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
-        raise XferlearnError(f"Can't write to {exports}: {error.strerror}.") from None
+        raise XferlearnError(f"Can't write to {exports}: {one_line(error)}.") from None
+    remove_stale(exports)
+    remove_stale(exports.parent, UNFINISHED_EXPORT)
     return exports
 
 

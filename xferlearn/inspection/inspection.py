@@ -20,6 +20,7 @@ from xferlearn.inspection.model_folder import with_metadata
 from xferlearn.inspection.readers.wire import DAMAGE, MalformedError
 from xferlearn.inspection.report import BackboneReport, GraphReport, InputReport, OutputReport
 from xferlearn.inspection.signatures import recognise_backbone
+from xferlearn.system.text import one_line
 
 _MOST_ENDS = 16
 # What an input takes of which not even the number of axes is known, if it takes pixels.
@@ -59,12 +60,11 @@ def open_model(path: str | Path) -> tuple[ModelFile, GraphReport]:
     except UserError:
         raise
     except OSError as error:
-        raise UserError(f"{path} can't be read: {error.strerror or error}.") from None
+        raise UserError(f"{path} can't be read: {one_line(error)}.") from None
     except json.JSONDecodeError as error:
         raise UserError(f"{path} is damaged: its JSON breaks off at {error.pos}.") from None
     except DAMAGE as error:
-        reason = str(error).partition("\n")[0][:200] or type(error).__name__
-        raise UserError(f"{path} is no model that can be read: {reason}.") from None
+        raise UserError(f"{path} is no model that can be read: {one_line(error)}.") from None
     return held, report
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from xferlearn.inspection.layers import Shape
 from xferlearn.inspection.report import GraphReport, InputReport, OutputReport
+from xferlearn.system.text import printable
 
 _TITLES = {
     "model_folder": "model folder of xferlearn",
@@ -122,12 +123,6 @@ def _bytes(size: int) -> str:
         if size >= scale:
             return f"{size / scale:.1f} {unit}"
     return f"{size} bytes"
-
-
-def printable(text: str, limit: int = 160) -> str:
-    """Returns a stranger's text without what a terminal would obey, and not too long."""
-    shown = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text)
-    return shown if len(shown) <= limit else shown[: limit - 3] + "..."
 
 
 def suggested_commands(report: GraphReport) -> list[str]:

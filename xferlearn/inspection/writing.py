@@ -12,6 +12,7 @@ from xferlearn.inspection.formats import ModelFile
 from xferlearn.inspection.inspection import open_model
 from xferlearn.inspection.layers import Graph, Node, Shape
 from xferlearn.inspection.readers.graphdef import DTYPE_NUMBERS
+from xferlearn.system.text import one_line
 
 _NAME_CHARACTERS = frozenset(
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_./-\\>"
@@ -137,7 +138,7 @@ def write_event(definition: graph_pb2.GraphDef, name: str, logs_dir: Path) -> Pa
             ):
                 writer.write(event.SerializeToString())
     except OSError as error:
-        raise XferlearnError(f"{logs_dir} can't be written: {error.strerror or error}.") from None
+        raise XferlearnError(f"{logs_dir} can't be written: {one_line(error)}.") from None
     return run
 
 

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import io
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from xferlearn.photos.manifest import TEST, VALIDATION
 from xferlearn.photos.sources import Entry, PhotoSource, read_image_dir
 from xferlearn.system.folders import check_outside
 from xferlearn.system.runtime import start_tensorflow
+from xferlearn.system.text import one_line
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
@@ -124,12 +124,12 @@ def open_dataset(name: str, data_dir: str | None = None) -> DatasetSource:
         ) from None
     # Such as an unknown version, configuration or option, or a package that its loader needs.
     except (ValueError, TypeError, AssertionError, ImportError) as error:
-        raise UserError(f"Dataset `{name}` can't be opened: {_one_line(error)}") from None
+        raise UserError(f"Dataset `{name}` can't be opened: {one_line(error, 300)}") from None
     keys = _keys(builder.info)
     if keys is None:
         raise UserError(
             f"Dataset `{name}` is not for image classification: expected one Image and one"
-            f" ClassLabel, found {_one_line(builder.info.features)}."
+            f" ClassLabel, found {one_line(builder.info.features, 300)}."
         )
     try:
         # It prints sizes of downloads that mostly are unknown; its progress bars go to stderr.
@@ -137,7 +137,8 @@ def open_dataset(name: str, data_dir: str | None = None) -> DatasetSource:
             builder.download_and_prepare()
     except Exception as error:  # downloads, checksums, manual steps: dozens of types
         raise XferlearnError(
-            f"Dataset `{name}` can't be prepared in {builder.data_dir}: {_one_line(error)}"
+            f"Dataset `{name}` can't be prepared in {builder.data_dir}:"
+            f" {one_line(error, 300, with_file=True)}"
         ) from error
     return DatasetSource(builder, *keys)
 
@@ -171,7 +172,3 @@ def _file_name(example: dict[str, Any]) -> str:
         if isinstance(example.get(key), bytes):
             return example[key].decode("utf-8", "replace")
     return ""
-
-
-def _one_line(thing: object) -> str:
-    return re.sub(r"\s+", " ", str(thing)).strip()[:300]

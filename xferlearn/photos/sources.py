@@ -17,6 +17,7 @@ from xferlearn.errors import UserError
 from xferlearn.photos.headers import SUFFIXES
 from xferlearn.photos.splitting import check_counts
 from xferlearn.photos.views import Augmentation
+from xferlearn.system.text import one_line
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -238,7 +239,7 @@ def photos_below(folder: Path) -> list[str]:
 
 def _refuse_folder(error: OSError) -> NoReturn:
     raise UserError(
-        f"Can't read folder {error.filename}: {error.strerror}. Make it readable, or take it out."
+        f"Can't read folder {error.filename}: {one_line(error)}. Make it readable, or take it out."
     ) from None
 
 

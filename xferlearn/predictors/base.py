@@ -1,8 +1,6 @@
 """What every model that labels photos is brought to, whatever file it comes from."""
 
 import dataclasses
-import re
-import textwrap
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -83,10 +81,3 @@ class Runtime:
 
     run: Callable[[np.ndarray], np.ndarray]
     ending: Ending | None = None
-
-
-def one_line(error: Exception) -> str:
-    """Returns a foreign library's message, however long, as the end of one line of ours."""
-    # TensorFlow begins with the name of an operation in double braces.
-    message = re.sub(r"\{\{[^{}]*\}\}", "", str(error))
-    return textwrap.shorten(message, 200, placeholder=" ...") or type(error).__name__

@@ -8,7 +8,8 @@ from xferlearn.config import ModelConfig
 from xferlearn.errors import UserError
 from xferlearn.inspection import GraphReport, InputReport, OutputReport
 from xferlearn.inspection.layers import Graph, Node
-from xferlearn.inspection.text_report import format_shape, printable
+from xferlearn.inspection.text_report import format_shape
+from xferlearn.system.text import printable
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from xferlearn.errors import UserError
 from xferlearn.inspection import GraphReport
-from xferlearn.inspection.text_report import printable
 from xferlearn.model_folder import (
     EXPORTS_DIR,
     METADATA_FILE,
@@ -15,6 +14,7 @@ from xferlearn.model_folder import (
     read_model_folder,
 )
 from xferlearn.synsets.names import imagenet_labels
+from xferlearn.system.text import one_line, printable
 
 LABEL_FILES = ("retrained_labels.txt", "output_labels.txt", "labels.txt")
 _MOST_BYTES = 16 * 2**20
@@ -100,7 +100,7 @@ def read_label_file(file: Path) -> tuple[str, ...]:
             raise UserError(f"{file} is over {_MOST_BYTES // 2**20} MiB: no list of labels.")
         labels = _lines(file.read_bytes())
     except OSError as error:
-        raise UserError(f"The labels {file} can't be read: {error.strerror}.") from None
+        raise UserError(f"The labels {file} can't be read: {one_line(error)}.") from None
     except UnicodeDecodeError as error:
         raise UserError(
             f"Expected {file} to be text in UTF-8, a label a line. Byte {error.start} is not."

@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from xferlearn.errors import UserError
-from xferlearn.predictors.base import Runtime, one_line
+from xferlearn.predictors.base import Runtime
 from xferlearn.predictors.feeding import Feed
+from xferlearn.system.text import one_line
 
 
 def open_onnx(path: Path, feed: Feed, output: str) -> Runtime:

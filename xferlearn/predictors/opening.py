@@ -13,7 +13,7 @@ from xferlearn.inspection.formats import ModelFile
 from xferlearn.inspection.inspection import open_model
 from xferlearn.inspection.layers import Graph
 from xferlearn.model_folder import METADATA_FILE, MODEL_FILE, ModelFolder, read_model_folder
-from xferlearn.predictors.base import Predictor, Runtime, one_line
+from xferlearn.predictors.base import Predictor, Runtime
 from xferlearn.predictors.ends import Ends, find_ends
 from xferlearn.predictors.feeding import Feed, settle_values
 from xferlearn.predictors.frozen_graph import open_frozen_graph
@@ -31,6 +31,7 @@ from xferlearn.predictors.saved_model import open_saved_model
 from xferlearn.predictors.scores import Ending, find_ending, read_scores
 from xferlearn.predictors.tflite_files import open_tflite
 from xferlearn.system.runtime import choose_device, start_tensorflow
+from xferlearn.system.text import one_line
 
 _DEFAULT_SIZE = 224
 # Only the lab's retrain.py, and the two networks it took, give these names.

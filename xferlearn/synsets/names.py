@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from xferlearn.errors import XferlearnError
+from xferlearn.system.text import one_line
 
 _ID = re.compile(r"n(\d{8})")
 _LABELS = "datasets/imagenet2012/labels.txt"
@@ -62,7 +63,7 @@ def imagenet_synsets() -> tuple[str, ...]:
         synsets = tuple(path.read_text(encoding="utf-8").split())
     except OSError as error:
         raise XferlearnError(
-            f"Expected ImageNet's list of classes in {path} ({error.strerror}); run: "
+            f"Expected ImageNet's list of classes in {path} ({one_line(error)}); run: "
             "pip install tensorflow-datasets"
         ) from None
     if len(synsets) != 1000 or not all(map(_ID.fullmatch, synsets)):

@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 
 from xferlearn.errors import UserError
+from xferlearn.system.text import one_line
 
 
 def check_outside(image_dir: str, name: str, folder: str | Path) -> None:
@@ -65,5 +66,5 @@ def check_writable(name: str, folder: str | Path) -> None:
             pass
     except OSError as error:
         raise UserError(
-            f"Can't write to {folder}: {error.strerror or error}. Choose another --{name}."
+            f"Can't write to {folder}: {one_line(error)}. Choose another --{name}."
         ) from None

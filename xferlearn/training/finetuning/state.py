@@ -1,11 +1,6 @@
 """What a killed fine-tuning goes on from."""
 
-import contextlib
-import glob
 import json
-import os
-import time
-import uuid
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -14,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from xferlearn.system.files import remove_stale, write_atomically
+from xferlearn.system.text import one_line
+
 if TYPE_CHECKING:
     import keras
-
-# Writing takes seconds; a file of this age is nobody's any more.
-_STALE_SECONDS = 3600
 
 
 class State:
@@ -52,7 +47,7 @@ class State:
 
     def restore(self) -> int:
         """Takes up what an earlier run left; returns how many passes it had made."""
-        self._sweep()
+        remove_stale(self._path.parent, self._path.name)
         try:
             # NumPy leaves a file open that it can't read; one that was opened here is closed.
             with self._path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
@@ -90,27 +85,16 @@ class State:
         arrays = {
             f"{n}_{i}": value for n, values in groups.items() for i, value in enumerate(values)
         }
-        temporary = self._path.with_name(f"{self._path.name}.{uuid.uuid4().hex[:8]}.tmp")
+        state = np.array(json.dumps(told))
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as file:
-                np.savez(file, state=np.array(json.dumps(told)), **arrays)
-                os.fsync(file.fileno())
-            os.replace(temporary, self._path)
+            write_atomically(self._path, lambda file: np.savez(file, state=state, **arrays))
         except OSError as error:
-            temporary.unlink(missing_ok=True)
             self.writable = False
             self._on_error(
-                f"Can't write {self._path}: {error.strerror or error}. An interrupted fine-tuning"
+                f"Can't write {self._path}: {one_line(error)}. An interrupted fine-tuning"
                 " will start anew."
             )
-
-    def _sweep(self) -> None:
-        """Removes what runs that were killed while they wrote have left."""
-        for path in self._path.parent.glob(f"{glob.escape(self._path.name)}.*.tmp"):
-            with contextlib.suppress(OSError):
-                if time.time() - path.stat().st_mtime > _STALE_SECONDS:
-                    path.unlink()
 
     def forget(self) -> None:
         """Removes the file."""
