@@ -1,4 +1,4 @@
-"""The backbones there are, as one table: builder, size, preprocessing and width of each."""
+"""The table of backbones: builder, size, preprocessing, width and parameters of each."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,8 +15,8 @@ class Preprocessing:
 
     Attributes:
         scale: one factor per channel in the order R, G, B.
-        offset: one summand per channel in the order R, G, B, after the factor.
-        bgr: whether the network reads the channels as B, G, R; they are swapped last.
+        offset: one summand per channel in the order R, G, B, added after the factor.
+        bgr: whether the network takes the channels as B, G, R; they are swapped last.
     """
 
     scale: tuple[float, float, float]
@@ -39,7 +39,7 @@ PREPROCESSING: Mapping[str, Preprocessing] = MappingProxyType(
         "caffe": Preprocessing((1.0,) * 3, (-123.68, -116.779, -103.939), bgr=True),
         "efficientnet_lite": Preprocessing((1 / 128,) * 3, (-127 / 128,) * 3),
         "efficientnet_v2": Preprocessing((1 / 128,) * 3, (-1.0,) * 3),
-        # The network's own first layers normalise: their mean is part of its weights file.
+        # The network's own first layers normalise; their mean is part of its weights file.
         "inside": Preprocessing((1.0,) * 3, (0.0,) * 3),
     }
 )
@@ -53,13 +53,13 @@ class BackboneSpec:
         name: the canonical name, lower snake case.
         builder: dotted path of the function that builds the network, as Keras spells it.
         arguments: keyword arguments of this row for the builder.
-        image_size: side of the square input the network was made for, in px.
+        image_size: side of the square input that the network was designed for, px.
         preprocessing: key of PREPROCESSING.
         width: number of values of a bottleneck, i.e. channels of the last feature map.
         source: the paper that describes the network.
-        family: name of the row with width multiplier 1 (its own name where there is none).
-        min_size: the smallest side the network can take, in px.
-        imagenet_sizes: sides for which separately trained ImageNet weights exist, in px.
+        family: name of the row with width multiplier 1; its own name where there is none.
+        min_size: smallest side that the network can take, px.
+        imagenet_sizes: sides for which separately trained ImageNet weights exist, px.
     """
 
     name: str
@@ -75,7 +75,7 @@ class BackboneSpec:
 
     @property
     def alpha(self) -> float:
-        """The width multiplier: 1.0 where the row has none."""
+        """The width multiplier; 1.0 where the network has none."""
         return float(self.arguments.get("alpha", 1.0))
 
 

@@ -1,4 +1,4 @@
-"""Weights of a backbone: Keras' downloads and users' files, with errors people can act on."""
+"""Weights of a backbone: Keras' downloads and users' files, with errors that say what to do."""
 
 import contextlib
 import os
@@ -20,21 +20,21 @@ from xferlearn.system.text import one_line
 if TYPE_CHECKING:
     import keras
 
-# The standard deviations that Keras' EfficientNet weights hold in the place of variances.
+# The standard deviations that Keras' EfficientNet weights hold in place of variances.
 _EFFICIENTNET_STDDEV = (0.229, 0.224, 0.225)
 _SUFFIXES = (".weights.h5", ".h5", ".hdf5", ".keras")
 
 
 @contextlib.contextmanager
 def downloading(spec: BackboneSpec) -> Iterator[None]:
-    """Lets Keras fetch ImageNet weights inside; its progress goes to stderr.
+    """Lets Keras download ImageNet weights inside the block; its progress goes to stderr.
 
     Raises:
         XferlearnError: the download failed, or the file in Keras' cache is damaged.
     """
     progress = _Progress()
     with warnings.catch_warnings(), contextlib.redirect_stdout(progress):
-        # Keras warns that it takes the weights for the default size; the docstring says so.
+        # Keras warns that it uses the weights for the default size; `load_backbone` documents it.
         warnings.filterwarnings("ignore", message=r"`input_shape` is undefined or non-square")
         try:
             yield
@@ -48,7 +48,7 @@ def downloading(spec: BackboneSpec) -> Iterator[None]:
 
 
 class _Progress:
-    """Passes what is printed on to stderr and can finish a line that was left open."""
+    """Forwards what is printed to stderr, and can end a line that was left open."""
 
     encoding = "utf-8"
 
@@ -72,8 +72,8 @@ class _Progress:
 
 
 def keras_cache() -> Path:
-    """Returns the folder where Keras keeps downloaded weights, as Keras itself chooses it."""
-    # As in keras.utils.get_file, its fallback for a folder that can't be written included.
+    """Returns the folder where Keras keeps downloaded weights."""
+    # As in keras.utils.get_file, including its fallback for a folder that can't be written.
     home = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
     if not os.access(home, os.W_OK):
         shared = Path("/tmp")
@@ -109,7 +109,7 @@ def _explained(error: Exception, spec: BackboneSpec) -> Exception:
 
 def _cached_name(url: str) -> str:
     name = url.rpartition("/")[2]
-    # The one family whose files Keras renames.
+    # The only family whose files Keras renames.
     return name.lower().replace("-", "_") if name.startswith("NASNet") else name
 
 
@@ -132,19 +132,19 @@ def read_weights_file(
     model: "keras.Model",
     with_top: "Callable[[], keras.Model] | None" = None,
 ) -> None:
-    """Fills a network from a file of its own, the whole model's or the classifier's weights.
+    """Loads a network's weights from a file of the network, of the whole model or the classifier.
 
-    Only weights are read: no configuration, no code.
+    Only weights are read: neither configuration nor code.
 
     Args:
         path: a .weights.h5, .h5, .hdf5 or .keras file; for EfficientNet-Lite0 also .pth.
         spec: the backbone, for messages.
-        network: the bare network to fill.
+        network: the bare network, whose weights are set.
         model: the model around it with preprocessing and pooling, as this package saves it.
         with_top: builds the same network with its classifier, for files that include one.
 
     Raises:
-        UserError: the file can't be read or holds something else.
+        UserError: the file can't be read or holds other weights.
     """
     if path.suffix == ".pth" and spec.family == "efficientnet_lite0":
         from xferlearn.backbones.efficientnet_lite import assign_checkpoint
@@ -165,11 +165,11 @@ def read_weights_file(
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
                 loaded.load_weights(path)
-        # What Keras raises on a mismatch depends on the file's format.
+        # Which error Keras raises on a mismatch depends on the file's format.
         except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
             reasons.append(one_line(error).split(". ")[0])
             continue
-        # Keras only warns about layers inside containers that keep their random values.
+        # Keras merely warns about layers inside containers that keep their random weights.
         if any("Skipping nested container" in str(warning.message) for warning in caught):
             reasons.append("some of its layers are not in the file")
             continue
@@ -178,8 +178,8 @@ def read_weights_file(
         fold_deviation(network)
         return None
     raise UserError(
-        f"{path} does not hold the weights of {spec.name}: {reasons[0]}; use the file with "
-        "the backbone that it was saved from."
+        f"{path} does not hold the weights of {spec.name}: {reasons[0]}; use the file with"
+        " the backbone that it was saved from."
     )
 
 
@@ -197,12 +197,12 @@ def _check_readable(path: Path) -> None:
 
 
 def _copy_prefix(source: "keras.Model", target: "keras.Model") -> None:
-    """Copies weights layer by layer; the source has further layers behind the target's."""
+    """Copies weights layer by layer; the source has further layers after the target's."""
     from_layers = [layer for layer in source.layers if layer.weights]
     to_layers = [layer for layer in target.layers if layer.weights]
     for taken, layer in zip(from_layers, to_layers, strict=False):
         layer.set_weights(taken.get_weights())
-        # Normalization computes with copies of its weights.
+        # A Normalization layer computes with copies of its weights.
         if hasattr(layer, "finalize_state"):
             layer.finalize_state()
 
@@ -211,8 +211,8 @@ def fold_deviation(network: "keras.Model") -> None:
     """Corrects the input normalisation of EfficientNet B0-B7 after reading Keras' weights.
 
     Those files hold standard deviations where the Normalization layer expects variances. Keras
-    makes up for it with one more layer, but only for weights="imagenet" (tensorflow issue
-    49930); here the variance is put right, which comes to the same.
+    compensates with one more layer, but only for weights="imagenet" (tensorflow issue 49930);
+    here the variance is corrected, which has the same effect.
     """
     import keras
 

@@ -86,7 +86,7 @@ def curve(**settings: Any) -> Curve:
 
     Example:
         >>> print(curve(image_dir="photos").forecast)
-        100 more a class: about +1.2 points (+0.4 to +2.0)
+        100 more per class: about +1.2 points (+0.4 to +2.0)
     """
     return curve_with(CurveConfig.of(settings))
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 
 def format_table(rows: Sequence[Sequence[str]]) -> str:
-    """Returns rows as aligned columns, the first to the left, the others to the right."""
+    """Returns rows as aligned columns: the first left-aligned, the others right-aligned."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join(
         "  ".join(
@@ -16,6 +16,6 @@ def format_table(rows: Sequence[Sequence[str]]) -> str:
 
 
 def format_facts(facts: dict[str, str]) -> str:
-    """Returns names and values, one pair a line, the values aligned."""
+    """Returns one line per fact: its name, and its value, aligned with the others."""
     width = max(map(len, facts))
     return "\n".join(f"{name:<{width}}  {value}".rstrip() for name, value in facts.items())
