@@ -69,9 +69,16 @@ COMMANDS: dict[str, Command] = {
     "inspect": Command(
         "xferlearn.commands.inspect_model",
         config.InspectConfig,
-        "Tell a model's input layer, resolution, value range, outputs and backbone.",
-        "PATH [flags]",
+        "Show a model's input layer, resolution, value range, outputs and backbone.",
+        "PATH | --backbone=NAME [flags]",
         "xferlearn inspect retrained_graph.pb",
+    ),
+    "backbones": Command(
+        "xferlearn.commands.backbones",
+        config.BackbonesConfig,
+        "List the pretrained networks: size, weights on this machine, licence.",
+        "[flags]",
+        "xferlearn backbones",
     ),
     "sweep": Command(
         "xferlearn.commands.sweep",

@@ -1,10 +1,8 @@
 """Weights of a backbone: Keras' downloads and users' files, with errors that say what to do."""
 
 import contextlib
-import os
 import re
 import sys
-import tempfile
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from xferlearn.backbones.cache import keras_cache
 from xferlearn.backbones.table import BackboneSpec
 from xferlearn.errors import UserError, XferlearnError
 from xferlearn.system.text import one_line
@@ -69,16 +68,6 @@ class _Progress:
     def end_line(self) -> None:
         if self._open_line:
             self.write("\n")
-
-
-def keras_cache() -> Path:
-    """Returns the folder where Keras keeps downloaded weights."""
-    # As in keras.utils.get_file, including its fallback for a folder that can't be written.
-    home = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
-    if not os.access(home, os.W_OK):
-        shared = Path("/tmp")
-        home = (shared if shared.is_dir() else Path(tempfile.gettempdir())) / ".keras"
-    return home / "models"
 
 
 def _explained(error: Exception, spec: BackboneSpec) -> Exception:

@@ -10,6 +10,7 @@ from xferlearn.config.board import BoardConfig
 from xferlearn.config.experiments import SEEDS, SWEPT, CompareConfig, CurveConfig, SweepConfig
 from xferlearn.config.images import DEFAULT_BACKBONE, ImageConfig, default_bottleneck_dir
 from xferlearn.config.models import (
+    BackbonesConfig,
     EvaluateConfig,
     ExportConfig,
     InspectConfig,
@@ -23,6 +24,7 @@ __all__ = [
     "DEFAULT_BACKBONE",
     "SEEDS",
     "SWEPT",
+    "BackbonesConfig",
     "BoardConfig",
     "CompareConfig",
     "Config",

@@ -200,6 +200,12 @@ class InspectConfig(Config):
     model: str | None = setting(
         None, "Model file or folder, or a TensorBoard folder.", positional=True, aliases=("graph",)
     )
+    backbone: str | None = setting(
+        None,
+        "Instead of a path: a pretrained network, whose weights are not needed for it."
+        " `xferlearn backbones` lists them.",
+        aliases=("architecture",),
+    )
     format: str = setting("text", "Form of the output.", choices=("text", "json"))
     logs_dir: str | None = setting(
         None, "Write the model's graph for TensorBoard into a new folder in this one."
@@ -207,5 +213,15 @@ class InspectConfig(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.model:
-            raise UserError("Expected the path of a model to inspect. None came.")
+        if bool(self.model) == bool(self.backbone):
+            came = "both" if self.model else "neither"
+            raise UserError(
+                f"Expected either the path of a model or --backbone=NAME. Received: {came}."
+            )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BackbonesConfig(Config):
+    """Settings of `xferlearn backbones`."""
+
+    format: str = setting("text", "Form of the output.", choices=("text", "json"))

@@ -117,10 +117,10 @@ class GraphReport:
     """What a model file says about itself, told without running any of it.
 
     Attributes:
-        path: the file or folder that was given.
+        path: the file or folder that was given; a backbone's name.
         format: "model_folder", "keras", "keras_h5", "keras_weights", "saved_model", "frozen_graph",
-            "tflite", "onnx", "openvino" or "tensorboard".
-        file_size: bytes; for a folder, of all files in it.
+            "tflite", "onnx", "openvino", "tensorboard" or "backbone".
+        file_size: bytes; of all files in a folder; of a backbone's weights in float32.
         producer: who wrote it, "" where the file doesn't say.
         inputs: images first.
         outputs: scores first.

@@ -1,6 +1,7 @@
 """The report as text for a person, ending in commands that can be pasted."""
 
 import shlex
+import textwrap
 from pathlib import Path
 
 from xferlearn.inspection.layers import Shape
@@ -18,10 +19,12 @@ _TITLES = {
     "onnx": "ONNX model",
     "openvino": "OpenVINO model",
     "tensorboard": "TensorBoard run",
+    "backbone": "pretrained backbone, without its classifier",
 }
 _LABEL_FILES = ("retrained_labels.txt", "output_labels.txt", "labels.txt")
 _MOST_COUNTS = 12
 _COLUMN = 14
+_WIDTH = 80
 
 
 def format_report(report: GraphReport) -> str:
@@ -50,12 +53,25 @@ def format_report(report: GraphReport) -> str:
         ("operations", f"{report.operations:,}: {_counts(report)}"),
         ("unsafe layers", _listed(report.unsafe_layers)),
     ]
-    lines += [f"  {key:<{_COLUMN}}{value}" for key, value in rows if value]
-    lines += [f"  {'warning':<{_COLUMN}}{printable(warning, 500)}" for warning in report.warnings]
+    rows += [("warning", printable(warning, 500)) for warning in report.warnings]
+    lines += [_wrapped(key, value) for key, value in rows if value]
     commands = suggested_commands(report)
     if commands:
-        lines += ["", "To label a photo with it:", *(f"  {command}" for command in commands)]
+        purpose = "use it" if report.format == "backbone" else "label a photo with it"
+        lines += ["", f"To {purpose}:", *(f"  {command}" for command in commands)]
     return "\n".join(lines)
+
+
+def _wrapped(key: str, value: str) -> str:
+    return textwrap.fill(
+        value,
+        _WIDTH,
+        initial_indent=f"  {key:<{_COLUMN}}",
+        subsequent_indent=" " * (2 + _COLUMN),
+        # Names stay whole, so that they can be copied.
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _input_rows(one: InputReport) -> list[tuple[str, str]]:
@@ -128,11 +144,18 @@ def _bytes(size: int) -> str:
 def suggested_commands(report: GraphReport) -> list[str]:
     """Returns the command that labels a photo, and the lab's form of it with all its flags.
 
+    For a backbone it is the commands that train on it, and label with ImageNet's classes.
+
     The lab's label_image.py reads frozen graphs only; for the other formats its flags are shown
     with this package's command, which knows them. The lab's script takes one whole number each
     for mean and std: for a network that needs others its command is left out. Names from the file
     are quoted for the shell.
     """
+    if report.format == "backbone":
+        return [
+            f"xferlearn train --backbone={report.path} --image_dir=DIR --model_dir=DIR",
+            f"xferlearn label --backbone={report.path} PHOTO",
+        ]
     one = report.image_input
     if one is None or not report.outputs or report.format == "tensorboard" or report.unsafe_layers:
         return []

@@ -45,7 +45,8 @@ def write_held(path: str | Path, held: ModelFile, logs_dir: str | Path) -> Path:
             f"{path} holds weights without an architecture: there is no graph to write."
         )
     path = Path(path)
-    name = path.name if path.is_dir() else path.stem
+    named = path.is_dir() or held.format == "backbone"
+    name = path.name if named else path.stem
     return write_event(build_graph_def(held.graph), name or "model", Path(logs_dir))
 
 
