@@ -23,8 +23,8 @@ TREES = {
 # The way of the data, from the ground up: each imports only from the lines above its own.
 ORDER = (
     "errors version",
-    "system synsets",
-    "config metrics",
+    "system",
+    "config metrics synsets",
     "photos backbones",
     "bottlenecks inspection model_folder",
     "predictors summaries",

@@ -154,13 +154,17 @@ def test_canonical_and_keras_names_resolve_to_their_row(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "image_size", "message"),
     [
-        ("mobilenett", None, r"'mobilenett'. Did you mean mobilenet\? There are: efficient"),
-        ("", None, "Expected a known backbone"),
-        ("_", None, "Expected a known backbone"),
-        ("224", None, "Expected a known backbone"),
+        ("mobilenett", None, r"no backbone 'mobilenett'. Did you mean mobilenet\? `xferlearn back"),
+        ("", None, "There is no backbone ''.*lists all 51"),
+        ("_", None, "There is no backbone '_'"),
+        ("224", None, "There is no backbone '224'"),
         ("mobilenet_0.50_224", 192, "says 224 px, but the image size given is 192 px"),
-        ("mobilenet_0.60_224", None, "multiplier 0.60; mobilenet has 0.25, 0.5, 0.75, 1"),
-        ("vgg16_0.50", None, "multiplier 0.50; vgg16 has 1"),
+        (
+            "mobilenet_0.60_224",
+            None,
+            "mobilenet has no width multiplier 0.60, only 0.25, 0.5, 0.75, 1",
+        ),
+        ("vgg16_0.50", None, "vgg16 has no width multiplier 0.50, only 1"),
         ("mobilenet_0.25_128_quantized", None, "quantised graph.*use mobilenet_0.25_128 "),
         ("mobilenet_1.0_quantized", None, "quantised graph.*use mobilenet "),
         ("inception_v3", 74, "inception_v3 takes images of at least 75 px. Received: 74 px"),

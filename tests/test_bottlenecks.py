@@ -304,7 +304,7 @@ def test_harm_to_a_shard_after_opening_is_an_error_that_says_what_to_do(
 
 def test_old_leftovers_of_killed_writers_are_removed_but_not_those_at_work(tmp_path: Path) -> None:
     folder = write(tmp_path, range(1)).folder
-    old, young = folder / ".old.tmp", folder / ".young.tmp"
+    old, young = folder / f".{'0' * 32}.tmp", folder / f".{'1' * 32}.tmp"
     for path in (old, young):
         path.write_bytes(b"half a shard")
     two_days_ago = time.time() - 2 * 86_400

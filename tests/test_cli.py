@@ -221,7 +221,7 @@ def test_an_existing_model_is_refused_before_any_work(
     assert "Found nothing at" in line
     (model / "notes").mkdir()
     line = fails(f"train --image_dir={tmp_path}/none --model_dir={model} --overwrite", capsys)
-    assert "holds notes, which is no part of a model" in line
+    assert "holds notes, which is not part of a model" in line
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("")
     for metadata in ("", '{"title": "my thesis"}'):

@@ -26,7 +26,7 @@ def curve(run_tiny):
 def test_a_curve_is_a_table_a_plot_and_a_chart_by_number_of_photos(curve, tmp_path):
     code, out, err = curve("--testing_percentage=30")
     assert (code, err) == (0, "")
-    assert "100 more a class: about " in out
+    assert "100 more per class: about " in out
     assert "Does it take many photos? No" in out
     folder = tmp_path / "logs" / "experiments"
     rows = list(csv.DictReader((folder / "curve.csv").read_text().splitlines()))
@@ -72,7 +72,7 @@ def test_three_and_six_photos_end_with_what_cannot_be_concluded(curve, make_phot
     code, out, err = curve(f"--image_dir={make_photo_dir({'red': 3, 'blue': 6})}")
     assert code == 0
     assert "Fewer than 20 photos in blue (6), red (3)" in err
-    assert "No forecast: too few photos a class" in out
+    assert "No forecast: too few photos per class" in out
     assert "test photos can't tell how many photos are needed" in out
 
 

@@ -149,7 +149,7 @@ def test_one_format_that_fails_does_not_stop_the_others(export, writer, model_di
     writer(full_disk)
     code, out, err = export(format="frozen_graph,saved_model")
     assert code == 1
-    assert err == "xferlearn: frozen_graph: [Errno 28] No space left on device\n"
+    assert err == "xferlearn: frozen_graph: No space left on device\n"
     assert "saved_model" in out
     assert {path.name for path in (model_dir / "exports").iterdir()} == {
         "saved_model",
@@ -191,14 +191,18 @@ def test_interrupted_export_leaves_nothing_half(export, writer, model_dir):
 
 
 def test_what_a_killed_export_left_is_cleared_after_a_day(export, model_dir):
-    old, young = (model_dir / f".export.onnx.{name}.tmp" for name in ("old", "young"))
+    old, young = (model_dir / f".export.onnx.{number * 8}.tmp" for number in "01")
+    report = model_dir / "exports" / f".report.json.{'2' * 8}.tmp"
+    report.parent.mkdir(exist_ok=True)
+    report.write_text("half")
     for folder in (old, young):
         folder.mkdir()
         (folder / "model.onnx").write_bytes(b"half")
     yesterday = time.time() - 25 * 3600
-    os.utime(old, (yesterday, yesterday))
+    for path in (old, report):
+        os.utime(path, (yesterday, yesterday))
     assert export()[0] == 0
-    assert (old.exists(), young.exists()) == (False, True)
+    assert (old.exists(), report.exists(), young.exists()) == (False, False, True)
 
 
 # --- The photos
@@ -443,7 +447,7 @@ def test_logs_that_fail_later_cost_no_export(export, model_dir, tmp_path, monkey
     assert code == 0
     assert "frozen_graph" in out
     assert err.startswith("warning: the logs in ")
-    assert err.endswith("are not complete: [Errno 28] No space left on device.\n")
+    assert err.endswith("are not complete: No space left on device.\n")
     assert report(model_dir)["formats"]["frozen_graph"]["result"] == "ok"
 
 

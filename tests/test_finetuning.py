@@ -193,7 +193,7 @@ def test_a_full_disk_costs_only_the_resuming(settings, monkeypatch) -> None:
     monkeypatch.setattr(np, "savez", full)
     result = xferlearn.train(**settings)
     assert result.fine_tuned.epochs == 2
-    assert [p for p in result.warnings if "No space left" in p and "start anew" in p]
+    assert [p for p in result.warnings if "No space left" in p and "start over" in p]
 
 
 @pytest.mark.parametrize(

@@ -325,12 +325,18 @@ def test_a_link_to_a_model_folder_is_written_where_it_leads(write, tmp_path):
 
 
 def test_what_killed_runs_left_is_cleared_after_a_day(write, tmp_path):
-    for name, age in ((".m.1.tmp", 2), (".m.2.old", 2), (".m.3.tmp", 0), (".other.4.tmp", 2)):
+    ages = {".m.0000000a.tmp": 2, ".m.0000000b.old": 2, ".m.0000000c.tmp": 0, ".n.0000000d.tmp": 2}
+    for name, age in ages.items():
         (tmp_path / name).mkdir()
         long_ago = time.time() - age * 86_400
         os.utime(tmp_path / name, (long_ago, long_ago))
+    # What a fine-tuning left that was killed while it wrote its state.
+    state = tmp_path / ".m.fine-tuning.0000000e.tmp"
+    state.write_bytes(b"half")
+    os.utime(state, (1e9, 1e9))
     write(1)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".m.3.tmp", ".other.4.tmp", "m"]
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == [".m.0000000c.tmp", ".n.0000000d.tmp", "m"]
 
 
 def png_claiming(width, height):

@@ -25,6 +25,7 @@ from xferlearn.config.base import (
 from xferlearn.config.keras_words import KERAS_WORDS
 from xferlearn.config.wording import as_flags, flag_value
 from xferlearn.errors import UserError, XferlearnError, did_you_mean
+from xferlearn.system.text import one_line
 from xferlearn.version import __version__
 
 
@@ -80,8 +81,15 @@ COMMANDS: dict[str, Command] = {
         "xferlearn.commands.inspect_model",
         config.InspectConfig,
         "Show a model's input layer, size, value range, outputs and backbone.",
-        "PATH [flags]",
+        "PATH | --backbone=NAME [flags]",
         "xferlearn inspect retrained_graph.pb",
+    ),
+    "backbones": Command(
+        "xferlearn.commands.backbones",
+        config.BackbonesConfig,
+        "List the pretrained networks: size, weights on this machine, licence.",
+        "[flags]",
+        "xferlearn backbones",
     ),
     "sweep": Command(
         "xferlearn.commands.sweep",
@@ -148,7 +156,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except OSError as error:
         where = "a file" if error.filename is None else error.filename
-        print(f"xferlearn: can't use {where}: {error.strerror or error}.", file=sys.stderr)
+        print(f"xferlearn: can't use {where}: {one_line(error)}.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("xferlearn: interrupted; what was cached so far is kept.", file=sys.stderr)
@@ -196,7 +204,7 @@ def parse_settings(name: str, words: Sequence[str]) -> Config:
         near = did_you_mean(error.flagname, values)
         raise UserError(f"`xferlearn {name}` has no flag --{error.flagname}.{near}") from None
     except (flags.Error, ValueError) as error:  # absl has bare ValueErrors for --nofoo=value
-        raise UserError(_one_line(str(error))) from None
+        raise UserError(one_line(error)) from None
     names = [field.name for field in dataclasses.fields(command.settings)]
     given = {one: values[one].value for one in names if values[one].value is not None}
     return command.settings(**_with_positionals(name, given, rest))
@@ -307,7 +315,3 @@ def _setting_help(
 
 def _as_share(word: str) -> str:
     return "" if KERAS_WORDS[word].times == 1 else " as a share, 0 to 1"
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())

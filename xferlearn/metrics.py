@@ -1,4 +1,4 @@
-"""How good a classifier is, with how sure that is."""
+"""How good a classifier is, and how certain that is."""
 
 import dataclasses
 import math
@@ -13,12 +13,12 @@ _Z95 = 1.959963984540054
 def wilson_interval(correct: int, total: int) -> tuple[float, float]:
     """Returns the 95% interval of an accuracy, in 0 to 1.
 
-    Wilson's score interval (E. B. Wilson, JASA 22, 1927), which stays honest for few photos and
-    near 0 and 1: 3 right of 3 gives 0.44 to 1.
+    Wilson's score interval (E. B. Wilson, JASA 22, 1927), which stays valid for few photos and
+    near 0 and 1: 3 correct of 3 gives 0.44 to 1.
 
     Args:
-        correct: photos labelled right.
-        total: photos; 0 gives the whole range.
+        correct: number of photos labelled correctly.
+        total: number of photos; 0 gives the whole range.
     """
     if total == 0:
         return 0.0, 1.0
@@ -32,13 +32,13 @@ def paired_interval(both: int, first: int, second: int, neither: int) -> tuple[f
     """Returns the 95% interval of a change in accuracy, measured twice on the same photos.
 
     Newcombe's square-and-add interval from Wilson's (R. G. Newcombe, Statistics in Medicine 17,
-    1998, pp. 2635-2650, method 10), which stays honest where few photos differ or none.
+    1998, pp. 2635-2650, method 10), which stays valid where few photos differ, or none.
 
     Args:
-        both: photos that were right both times.
-        first: right the first time alone.
-        second: right the second time alone.
-        neither: right neither time.
+        both: number of photos labelled correctly both times.
+        first: correctly the first time only.
+        second: correctly the second time only.
+        neither: neither time.
 
     Returns:
         Lower and upper end of the second accuracy minus the first, -1 to 1.
@@ -72,9 +72,9 @@ class ClassMetrics:
 
     Attributes:
         label: class name.
-        photos: photos that are of this class.
-        predicted: photos that were labelled so.
-        correct: photos of which both hold.
+        photos: number of photos of this class.
+        predicted: number of photos labelled as this class.
+        correct: number of photos of this class labelled as this class.
     """
 
     label: str
@@ -84,17 +84,17 @@ class ClassMetrics:
 
     @property
     def precision(self) -> float | None:
-        """Share of the photos labelled so that are, 0 to 1; None where none was labelled so."""
+        """`correct` per `predicted`, 0 to 1; None where no photo was labelled as this class."""
         return self.correct / self.predicted if self.predicted else None
 
     @property
     def recall(self) -> float | None:
-        """Share of this class's photos that were found, 0 to 1; None where there were none."""
+        """`correct` per `photos`, 0 to 1; None where there are no photos of this class."""
         return self.correct / self.photos if self.photos else None
 
     @property
     def f1(self) -> float | None:
-        """Harmonic mean of precision and recall, 0 to 1; None where the class never came up."""
+        """Harmonic mean of precision and recall, 0 to 1; None where both counts are 0."""
         total = self.photos + self.predicted
         return 2 * self.correct / total if total else None
 
@@ -116,17 +116,17 @@ class Evaluation:
 
     @property
     def total(self) -> int:
-        """Photos evaluated."""
+        """Number of photos."""
         return int(self.confusion.sum())
 
     @property
     def correct(self) -> int:
-        """Photos labelled right."""
+        """Number of photos labelled correctly."""
         return int(np.trace(self.confusion))
 
     @property
     def accuracy(self) -> float | None:
-        """Share labelled right, 0 to 1; None without photos."""
+        """Share labelled correctly, 0 to 1; None without photos."""
         return self.correct / self.total if self.total else None
 
     @property
@@ -136,7 +136,7 @@ class Evaluation:
 
     @property
     def classes(self) -> tuple[ClassMetrics, ...]:
-        """The same by class."""
+        """Counts, precision and recall by class, in output order."""
         return tuple(
             ClassMetrics(
                 label,
@@ -166,7 +166,7 @@ class Evaluation:
         return sorted(found, key=lambda pair: -pair[2])
 
     def summary(self) -> str:
-        """Returns such as "91.8% (N=98, 95% interval 84.7% to 95.8%)"."""
+        """Returns e.g. "91.8% (N=98, 95% interval 84.7% to 95.8%)"."""
         if self.accuracy is None:
             return "not measured (N=0)"
         low, high = self.interval
@@ -237,6 +237,11 @@ def evaluate_predictions(
 
 
 def cross_entropy(probabilities: np.ndarray, y: np.ndarray) -> float:
-    """Returns the mean cross-entropy of probabilities, [photos, classes], with class indices."""
+    """Returns the mean cross-entropy, in nats.
+
+    Args:
+        probabilities: float, [photos, classes], range [0, 1].
+        y: true class index of each photo, int, [photos].
+    """
     of_truth = probabilities[np.arange(len(y)), y]
     return float(-np.log(np.clip(of_truth, 1e-7, 1)).mean())

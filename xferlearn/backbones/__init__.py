@@ -6,8 +6,15 @@ Names and the table load at once; what needs Keras loads when it is first asked 
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from xferlearn.backbones.listing import ListedBackbone, list_backbones
 from xferlearn.backbones.names import resolve_backbone
-from xferlearn.backbones.table import BACKBONES, PREPROCESSING, BackboneSpec, Preprocessing
+from xferlearn.backbones.table import (
+    BACKBONES,
+    PREPROCESSING,
+    BackboneSpec,
+    Licence,
+    Preprocessing,
+)
 
 if TYPE_CHECKING:
     from xferlearn.backbones.digest import weights_digest
@@ -17,7 +24,10 @@ __all__ = [
     "BACKBONES",
     "PREPROCESSING",
     "BackboneSpec",
+    "Licence",
+    "ListedBackbone",
     "Preprocessing",
+    "list_backbones",
     "load_backbone",
     "load_imagenet_classifier",
     "resolve_backbone",

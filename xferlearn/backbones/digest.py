@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 def weights_digest(model: "keras.Model") -> str:
     """Returns a SHA-256 over all weights of a model: role, shape, dtype and values, in order.
 
-    Layers' names are left out, since Keras numbers some of them afresh in every process;
-    the order of the weights stands for the place in the network.
+    Layer names are left out, because Keras numbers some of them anew in every process; the order
+    of the weights stands for their place in the network.
 
     Args:
         model: a built model.

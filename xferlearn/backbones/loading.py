@@ -26,26 +26,26 @@ def load_backbone(
 ) -> "keras.Model":
     """Loads a frozen backbone: raw pixels in, bottlenecks out.
 
-    Its layers are `image`, `preprocessing`, the network under the backbone's name, `pooling`.
-    All of it is built-in Keras, so a saved model loads without this package.
+    Its layers are `image`, `preprocessing`, the network under the backbone's name, and `pooling`.
+    They are Keras' own, so a saved model loads without this package.
 
     Args:
         name: anything that `resolve_backbone` understands.
         weights: "imagenet"; "none" or None for random ones; or a weights file: .weights.h5,
-            .h5, .keras, for efficientnet_lite0 also .pth. At sizes for which there are no
-            separately trained ImageNet weights, the ones for the backbone's own size are taken.
-        image_size: side of the input in px, or None for the one in the name or the backbone's.
-        seed: makes random weights repeatable. The global random state stays as it is.
+            .h5, .keras, for efficientnet_lite0 also .pth. At sizes without ImageNet weights of
+            their own, those for the backbone's own size are used.
+        image_size: side of the input, px; None for the size in the name, or else the backbone's.
+        seed: seed of random weights. The global random state stays as it is.
         verbose: 0 shows nothing, 1 shows the progress of a download.
 
     Returns:
         A functional model: float32 [batch, size, size, 3], RGB, range [0, 255], to float32
-        [batch, width]. Nothing in it is trainable, and it answers the same during training.
-        Whoever unfreezes layers must leave the BatchNormalization layers frozen.
+        [batch, width]. Nothing in it is trainable, and it computes the same during training.
+        When you unfreeze layers, leave the BatchNormalization layers frozen.
 
     Raises:
         UserError: the name, size or weights file is wrong.
-        XferlearnError: the ImageNet weights can't be had.
+        XferlearnError: the ImageNet weights can't be downloaded or read.
 
     Example:
         >>> load_backbone("efficientnet_lite0").output_shape
@@ -77,12 +77,12 @@ def load_imagenet_classifier(
     image_size: int | None = None,
     verbose: int = 1,
 ) -> "keras.Model":
-    """Loads a backbone with the top it was trained with, for ImageNet's own 1000 classes.
+    """Loads a backbone with its original top, for ImageNet's 1000 classes.
 
     Args:
         name: anything that `resolve_backbone` understands.
         weights: as in `load_backbone`, but a file must include the top.
-        image_size: side of the input in px, or None for the one in the name or the backbone's.
+        image_size: side of the input, px; None for the size in the name, or else the backbone's.
         verbose: as in `load_backbone`.
 
     Returns:
@@ -92,7 +92,7 @@ def load_imagenet_classifier(
 
     Raises:
         UserError: the name, size or weights file is wrong.
-        XferlearnError: the ImageNet weights can't be had.
+        XferlearnError: the ImageNet weights can't be downloaded or read.
     """
     start_tensorflow()
     import keras

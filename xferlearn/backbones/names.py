@@ -1,4 +1,4 @@
-"""From a name as people write it to a row of the table and an image size."""
+"""Backbone names as people write them -> a row of the table and an image size."""
 
 import re
 from collections.abc import Mapping
@@ -6,30 +6,30 @@ from collections.abc import Mapping
 from xferlearn.backbones.table import BACKBONES, BackboneSpec
 from xferlearn.errors import UserError, did_you_mean
 
-# The lab's form: mobilenet_0.50_224, with an optional "_quantized" behind.
+# The lab's form: mobilenet_0.50_224, which may end in "_quantized".
 _LAB_FORM = re.compile(r"(?P<base>.+?)(_(?P<alpha>\d\.\d+))?(_(?P<size>\d{2,4}))?(_quantized)?")
-# A side, as for the setting `image_size`; beyond it memory ends before the first photo.
+# The most px per side, as for the setting `image_size`; more would exhaust the memory.
 _MOST_PIXELS = 2048
 _ALIASES: Mapping[str, str] = {"mobilenetv1": "mobilenet", "resnet50v1": "resnet50"}
 
 
 def resolve_backbone(name: str, image_size: int | None = None) -> tuple[BackboneSpec, int]:
-    """Returns the backbone that a name means, and the image size to run it at.
+    """Returns the backbone that a name stands for, and its image size.
 
-    Upper and lower case, hyphens and underscores don't matter, so Keras' class names work.
-    The lab's form may carry the width multiplier and the size.
+    Case, hyphens and underscores don't matter, so Keras' class names work. The lab's form may
+    contain the width multiplier and the size.
 
     Args:
         name: e.g. "mobilenet", "mobilenet_0.50_224", "InceptionV3", "efficientnet-b0".
-        image_size: side of the square input in px, or None for the size in the name, else
-            the backbone's own.
+        image_size: side of the square input, px; None for the size in the name, or else the
+            backbone's own.
 
     Returns:
-        The row of BACKBONES and the side of the input in px.
+        The row of BACKBONES, and the side of the input in px.
 
     Raises:
-        UserError: the name is unknown or quantised, or the size contradicts the name's, is below
-            the backbone's minimum or above 2048 px.
+        UserError: the name is unknown or quantised; or the size contradicts the one in the name,
+            is below the backbone's minimum or above 2048 px.
 
     Example:
         >>> spec, size = resolve_backbone("MobileNet_0.50_192")
@@ -45,8 +45,8 @@ def resolve_backbone(name: str, image_size: int | None = None) -> tuple[Backbone
         base = by_squashed.get(_alias(_squash(match["base"]))) if match else None
         if match is None or base is None:
             raise UserError(
-                f"Expected a known backbone. Received: {name!r}.{did_you_mean(key, BACKBONES)} "
-                f"There are: {', '.join(BACKBONES)}."
+                f"There is no backbone {name!r}.{did_you_mean(key, BACKBONES)}"
+                f" `xferlearn backbones` lists all {len(BACKBONES)}."
             )
         spec = _variant(base, match["alpha"], name)
         named_size = int(match["size"]) if match["size"] else None
@@ -69,14 +69,14 @@ def resolve_backbone(name: str, image_size: int | None = None) -> tuple[Backbone
 
 
 def _variant(base: BackboneSpec, alpha: str | None, name: str) -> BackboneSpec:
-    """Returns the row of the same family with the width multiplier that the name carries."""
+    """Returns the row of the same family that has the name's width multiplier."""
     if alpha is None:
         return base
     family = {s.alpha: s for s in BACKBONES.values() if s.family == base.family}
     if float(alpha) not in family:
         raise UserError(
-            f"{name!r} asks for width multiplier {alpha}; {base.family} has "
-            f"{', '.join(f'{known:g}' for known in sorted(family))}."
+            f"{base.family} has no width multiplier {alpha}, only"
+            f" {', '.join(f'{known:g}' for known in sorted(family))}. Received: {name!r}."
         )
     return family[float(alpha)]
 

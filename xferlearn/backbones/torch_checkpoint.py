@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from xferlearn.errors import UserError
+from xferlearn.system.text import one_line
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
@@ -36,8 +37,8 @@ _STORAGES: Mapping[str, str] = {
 _GLOBALS = {"collections OrderedDict", "torch._utils _rebuild_tensor_v2"} | {
     f"torch {name}" for name in _STORAGES
 }
-# What torch.save writes with pickle protocol 2. Others are refused before anything is unpickled:
-# some (BYTEARRAY8, FRAME) make the unpickler allocate whatever size the file claims.
+# The opcodes that torch.save writes with pickle protocol 2. Others are refused before anything is
+# unpickled: some (BYTEARRAY8, FRAME) make the unpickler allocate any size the file claims.
 _OPCODES = frozenset(
     name
     for line in (
@@ -88,36 +89,35 @@ class _Unpickler(pickle.Unpickler):
 def read_torch_checkpoint(path: Path) -> dict[str, np.ndarray]:
     """Reads the tensors of a legacy PyTorch state dict.
 
-    Only OrderedDict, torch's storages and `_rebuild_tensor_v2` are admitted in the pickles;
-    sizes that the file claims are checked against its length before memory is taken.
+    Only OrderedDict, torch's storages and `_rebuild_tensor_v2` are accepted in the pickles; sizes
+    that the file claims are checked against its length before memory is allocated.
 
     Args:
-        path: a file that `torch.save(model.state_dict(), ...)` wrote in the old format.
+        path: a file that `torch.save(model.state_dict(), ...)` wrote in the legacy format.
 
     Returns:
-        Tensor name to array, contiguous, in the file's order and dtypes.
+        Contiguous arrays by tensor name, in the file's order and dtypes.
 
     Raises:
-        UserError: the file can't be read, is no such checkpoint, or asks for anything else.
+        UserError: the file can't be read, is no such checkpoint, or contains anything else.
     """
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise UserError(f"{path} is larger than {_MAX_BYTES >> 20} MiB, too large for a .pth.")
         data = path.read_bytes()
     except OSError as error:
-        raise UserError(f"Can't read the checkpoint {path}: {error.strerror or error}.") from None
+        raise UserError(f"Can't read the checkpoint {path}: {one_line(error)}.") from None
     if data.startswith(b"PK\x03\x04"):
         raise UserError(
-            f"{path} is a zip-format PyTorch checkpoint; only the legacy format is read: write it "
-            "again with torch.save(..., _use_new_zipfile_serialization=False)."
+            f"{path} is a zip-format PyTorch checkpoint; only the legacy format is supported: save"
+            " it again with torch.save(..., _use_new_zipfile_serialization=False)."
         )
     try:
         return _read(data)
     # A hostile pickle can provoke almost any exception inside the unpickler.
     except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(
-            f"{path} is not a usable legacy PyTorch checkpoint: {reason[:200]}."
+            f"{path} is not a usable legacy PyTorch checkpoint: {one_line(error)}."
         ) from error
 
 
@@ -151,7 +151,7 @@ def _read(data: bytes) -> dict[str, np.ndarray]:
 
 
 def _load_pickle(data: bytes, stream: io.BytesIO) -> Any:
-    """Loads the pickle at the stream's position, after looking at its opcodes one by one."""
+    """Loads the pickle at the stream's position, after checking its opcodes one by one."""
     start = stream.tell()
     argument: Any
     for opcode, argument, _position in pickletools.genops(stream):

@@ -1,10 +1,8 @@
-"""Weights of a backbone: Keras' downloads and users' files, with errors people can act on."""
+"""Weights of a backbone: Keras' downloads and users' files, with errors that say what to do."""
 
 import contextlib
-import os
 import re
 import sys
-import tempfile
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator
@@ -13,21 +11,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from xferlearn.backbones.cache import keras_cache
 from xferlearn.backbones.table import BackboneSpec
 from xferlearn.errors import UserError, XferlearnError
 from xferlearn.system.progress import shows_bars
+from xferlearn.system.text import one_line
 
 if TYPE_CHECKING:
     import keras
 
-# The standard deviations that Keras' EfficientNet weights hold in the place of variances.
+# The standard deviations that Keras' EfficientNet weights hold in place of variances.
 _EFFICIENTNET_STDDEV = (0.229, 0.224, 0.225)
 _SUFFIXES = (".weights.h5", ".h5", ".hdf5", ".keras")
 
 
 @contextlib.contextmanager
 def downloading(spec: BackboneSpec, verbose: int = 1) -> Iterator[None]:
-    """Lets Keras fetch ImageNet weights inside; its progress goes to stderr.
+    """Lets Keras download ImageNet weights inside the block; its progress goes to stderr.
 
     Args:
         spec: the backbone, for messages.
@@ -38,7 +38,7 @@ def downloading(spec: BackboneSpec, verbose: int = 1) -> Iterator[None]:
     """
     progress = _Progress(verbose)
     with warnings.catch_warnings(), contextlib.redirect_stdout(progress):
-        # Keras warns that it takes the weights for the default size; the docstring says so.
+        # Keras warns that it uses the weights for the default size; `load_backbone` documents it.
         warnings.filterwarnings("ignore", message=r"`input_shape` is undefined or non-square")
         try:
             yield
@@ -81,43 +81,35 @@ class _Progress:
             self.write("\n")
 
 
-def keras_cache() -> Path:
-    """Returns the folder where Keras keeps downloaded weights, as Keras itself chooses it."""
-    # As in keras.utils.get_file, its fallback for a folder that can't be written included.
-    home = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
-    if not os.access(home, os.W_OK):
-        shared = Path("/tmp")
-        home = (shared if shared.is_dir() else Path(tempfile.gettempdir())) / ".keras"
-    return home / "models"
-
-
 def _explained(error: Exception, spec: BackboneSpec) -> Exception:
     """Returns the error to raise in place of one that Keras raised."""
-    text = " ".join(str(error).split())
+    said = str(error)
     folder = keras_cache()
-    fetched = re.search(r"URL fetch failure on (\S+):", text)
+    fetched = re.search(r"URL fetch failure on (\S+):", said)
     damaged = [] if fetched else _damaged_files(folder)
     if damaged:
         return XferlearnError(
             f"Keras can't read the ImageNet weights of {spec.name}: "
             f"{', '.join(map(str, damaged))} is damaged; delete it and run again."
         )
-    if fetched or isinstance(error, OSError) or "corrupted file detected" in text:
+    if fetched or isinstance(error, OSError) or "corrupted file detected" in said:
         target = folder / _cached_name(fetched[1]) if fetched else folder
         return XferlearnError(
-            f"Can't download the ImageNet weights of {spec.name} ({text[:300]}); Keras looks for "
-            f"{target} (set KERAS_HOME to move it). efficientnet_lite0 needs no download."
+            f"Can't download the ImageNet weights of {spec.name} ({one_line(error, 300)}); Keras"
+            f" looks for {target} (set KERAS_HOME to move it). efficientnet_lite0 needs no"
+            " download."
         )
     if isinstance(error, ValueError):
         return XferlearnError(
-            f"Keras can't build {spec.name} with the ImageNet weights in {folder}: {text[:300]}"
+            f"Keras can't build {spec.name} with the ImageNet weights in {folder}:"
+            f" {one_line(error, 300)}"
         )
     return error
 
 
 def _cached_name(url: str) -> str:
     name = url.rpartition("/")[2]
-    # The one family whose files Keras renames.
+    # The only family whose files Keras renames.
     return name.lower().replace("-", "_") if name.startswith("NASNet") else name
 
 
@@ -140,19 +132,19 @@ def read_weights_file(
     model: "keras.Model",
     with_top: "Callable[[], keras.Model] | None" = None,
 ) -> None:
-    """Fills a network from a file of its own, the whole model's or the classifier's weights.
+    """Loads a network's weights from a file of the network, of the whole model or the classifier.
 
-    Only weights are read: no configuration, no code.
+    Only weights are read: neither configuration nor code.
 
     Args:
         path: a .weights.h5, .h5, .hdf5 or .keras file; for EfficientNet-Lite0 also .pth.
         spec: the backbone, for messages.
-        network: the bare network to fill.
+        network: the bare network, whose weights are set.
         model: the model around it with preprocessing and pooling, as this package saves it.
         with_top: builds the same network with its classifier, for files that include one.
 
     Raises:
-        UserError: the file can't be read or holds something else.
+        UserError: the file can't be read or holds other weights.
     """
     if path.suffix == ".pth" and spec.family == "efficientnet_lite0":
         from xferlearn.backbones.efficientnet_lite import assign_checkpoint
@@ -173,11 +165,11 @@ def read_weights_file(
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
                 loaded.load_weights(path)
-        # What Keras raises on a mismatch depends on the file's format.
+        # Which error Keras raises on a mismatch depends on the file's format.
         except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
-            reasons.append(" ".join(str(error).split()).split(". ")[0])
+            reasons.append(one_line(error).split(". ")[0])
             continue
-        # Keras only warns about layers inside containers that keep their random values.
+        # Keras merely warns about layers inside containers that keep their random weights.
         if any("Skipping nested container" in str(warning.message) for warning in caught):
             reasons.append("some of its layers are not in the file")
             continue
@@ -186,8 +178,8 @@ def read_weights_file(
         fold_deviation(network)
         return None
     raise UserError(
-        f"{path} does not hold the weights of {spec.name}: {reasons[0][:200]}; use the file with "
-        "the backbone that it was saved from."
+        f"{path} does not hold the weights of {spec.name}: {reasons[0]}; use the file with"
+        " the backbone that it was saved from."
     )
 
 
@@ -201,18 +193,16 @@ def _check_readable(path: Path) -> None:
         else:
             h5py.File(path, "r").close()
     except (OSError, KeyError, zipfile.BadZipFile) as error:
-        raise UserError(
-            f"Can't read the weights file {path}: {' '.join(str(error).split())[:200]}"
-        ) from None
+        raise UserError(f"Can't read the weights file {path}: {one_line(error)}") from None
 
 
 def _copy_prefix(source: "keras.Model", target: "keras.Model") -> None:
-    """Copies weights layer by layer; the source has further layers behind the target's."""
+    """Copies weights layer by layer; the source has further layers after the target's."""
     from_layers = [layer for layer in source.layers if layer.weights]
     to_layers = [layer for layer in target.layers if layer.weights]
     for taken, layer in zip(from_layers, to_layers, strict=False):
         layer.set_weights(taken.get_weights())
-        # Normalization computes with copies of its weights.
+        # A Normalization layer computes with copies of its weights.
         if hasattr(layer, "finalize_state"):
             layer.finalize_state()
 
@@ -221,8 +211,8 @@ def fold_deviation(network: "keras.Model") -> None:
     """Corrects the input normalisation of EfficientNet B0-B7 after reading Keras' weights.
 
     Those files hold standard deviations where the Normalization layer expects variances. Keras
-    makes up for it with one more layer, but only for weights="imagenet" (tensorflow issue
-    49930); here the variance is put right, which comes to the same.
+    compensates with one more layer, but only for weights="imagenet" (tensorflow issue 49930);
+    here the variance is corrected, which has the same effect.
     """
     import keras
 

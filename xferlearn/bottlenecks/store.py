@@ -8,9 +8,7 @@ kill damaged is found, named and computed again.
 
 import contextlib
 import hashlib
-import os
 import time
-import uuid
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,12 +18,12 @@ import pyarrow as pa
 
 from xferlearn.bottlenecks.space import FeatureSpace
 from xferlearn.errors import UserError, XferlearnError
+from xferlearn.system.files import remove_stale, write_atomically
+from xferlearn.system.text import one_line
 
 # A kill loses at most this much work; a million photos still make only hundreds of shards.
 ROWS_PER_SHARD = 4096
 SECONDS_PER_SHARD = 15.0
-
-_STALE_SECONDS = 86_400
 
 
 class BottleneckStore:
@@ -68,13 +66,13 @@ class BottleneckStore:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             if not (self.folder / "space.json").exists():
-                _write_atomically(self.folder / "space.json", space.as_json().encode())
+                write_atomically(self.folder / "space.json", space.as_json().encode())
         except OSError as error:
             raise UserError(
-                f"Can't write bottlenecks to {self.folder}: {error.strerror}. Choose another folder"
-                " with `bottleneck_dir`."
+                f"Can't write bottlenecks to {self.folder}: {one_line(error)}. Choose another"
+                " folder with `bottleneck_dir`."
             ) from None
-        self._remove_stale()
+        remove_stale(self.folder)
         self.refresh()
 
     def __contains__(self, digest: bytes) -> bool:
@@ -100,9 +98,9 @@ class BottleneckStore:
                 if not isinstance(error, OSError):
                     with contextlib.suppress(OSError):
                         path.rename(path.with_suffix(".damaged"))
-                reason = " ".join(str(error).split())[:100]
                 self.warnings.append(
-                    f"Shard {path} is damaged ({reason}); its photos are computed again."
+                    f"Shard {path} is damaged ({one_line(error, 100)}); its photos are"
+                    " computed again."
                 )
                 continue
             self._place.update((key, (path, row)) for row, key in enumerate(keys))
@@ -128,10 +126,9 @@ class BottleneckStore:
                 if any(_checksum(keys[row], vectors[row]) != checksums[row] for row in rows):
                     raise ValueError("its rows and their checksums differ")
             except (OSError, pa.ArrowException, ValueError, IndexError) as error:
-                reason = " ".join(str(error).split())[:100]
                 raise XferlearnError(
-                    f"Shard {path} was removed or damaged while this was running ({reason}). Run"
-                    " again; its photos are computed again."
+                    f"Shard {path} was removed or damaged while this was running"
+                    f" ({one_line(error, 100)}). Run again; its photos are computed again."
                 ) from None
         return result
 
@@ -159,12 +156,6 @@ class BottleneckStore:
             vectors.reshape(table.num_rows, self.space.width),
             table["crc32"].to_numpy(),
         )
-
-    def _remove_stale(self) -> None:
-        for path in self.folder.glob(".*.tmp"):
-            with contextlib.suppress(OSError):
-                if time.time() - path.stat().st_mtime > _STALE_SECONDS:
-                    path.unlink()
 
 
 class ShardWriter:
@@ -214,10 +205,10 @@ class ShardWriter:
             file.write_table(table)
         data = sink.getvalue()
         try:
-            _write_atomically(self._folder / f"{hashlib.sha256(data).hexdigest()}.arrow", data)
+            write_atomically(self._folder / f"{hashlib.sha256(data).hexdigest()}.arrow", data)
         except OSError as error:
             raise XferlearnError(
-                f"Can't write {len(keys)} bottlenecks to {self._folder}: {error.strerror}. Shards"
+                f"Can't write {len(keys)} bottlenecks to {self._folder}: {one_line(error)}. Shards"
                 " written before are kept; make room or choose another `bottleneck_dir`, and run"
                 " again."
             ) from None
@@ -233,24 +224,3 @@ def _file_digest(path: Path) -> str:
         while block := file.read(2**20):
             digest.update(block)
     return digest.hexdigest()
-
-
-def _write_atomically(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.rename(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
-    # The rename itself must reach the disk too. Windows can't open a folder, and needs no fsync.
-    with contextlib.suppress(OSError):
-        descriptor = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -1,7 +1,8 @@
-"""`xferlearn inspect`: prints input, output and backbone of a model file, without running it."""
+"""`xferlearn inspect`: prints input, output and backbone of a model, without running it."""
 
 import json
 
+from xferlearn.backbones import resolve_backbone
 from xferlearn.config import InspectConfig
 from xferlearn.inspection import format_report, open_model
 
@@ -16,21 +17,30 @@ def run(config: InspectConfig) -> int:
         0.
 
     Raises:
-        UserError: there is no readable model at `config.model`.
+        UserError: there is no readable model at `config.model`, or no such backbone.
+        XferlearnError: `config.logs_dir` can't be written.
     """
-    held, report = open_model(str(config.model))
-    written = None
+    if config.backbone:
+        from xferlearn.inspection.backbones import open_backbone
+        from xferlearn.system.runtime import start_tensorflow
+
+        resolve_backbone(config.backbone)
+        start_tensorflow()
+        held, report = open_backbone(config.backbone)
+    else:
+        held, report = open_model(str(config.model))
+    run_dir = None
     if config.logs_dir:
         from xferlearn.inspection import write_held
 
-        written = write_held(str(config.model), held, config.logs_dir)
+        run_dir = write_held(report.path, held, config.logs_dir)
     if config.format == "json":
-        content = report.to_dict()
-        if written is not None:
-            content["graph_run"] = str(written)
-        print(json.dumps(content, indent=2))
+        fields = report.to_dict()
+        if run_dir is not None:
+            fields["graph_run"] = str(run_dir)
+        print(json.dumps(fields, indent=2))
         return 0
     print(format_report(report))
-    if written is not None:
-        print(f"\nIts graph is in {written}: tensorboard --logdir={config.logs_dir}")
+    if run_dir is not None:
+        print(f"\nIts graph is in {run_dir}: tensorboard --logdir={config.logs_dir}")
     return 0

@@ -10,6 +10,7 @@ from xferlearn.config.board import BoardConfig
 from xferlearn.config.experiments import SEEDS, CompareConfig, CurveConfig, SweepConfig
 from xferlearn.config.images import DEFAULT_BACKBONE, ImageConfig, default_bottleneck_dir
 from xferlearn.config.models import (
+    BackbonesConfig,
     EvaluateCommandConfig,
     EvaluateConfig,
     ExportConfig,
@@ -23,6 +24,7 @@ __all__ = [
     "AUGMENTATIONS",
     "DEFAULT_BACKBONE",
     "SEEDS",
+    "BackbonesConfig",
     "BoardConfig",
     "CompareConfig",
     "Config",

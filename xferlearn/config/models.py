@@ -251,6 +251,14 @@ class InspectConfig(Config):
             "Model file or folder, or a TensorBoard folder.", positional=True, aliases=("graph",)
         ),
     ] = None
+    backbone: Annotated[
+        str | None,
+        Setting(
+            "Instead of a path: a pretrained network, whose weights are not needed for it."
+            " `xferlearn backbones` lists them.",
+            aliases=("architecture",),
+        ),
+    ] = None
     format: Annotated[str, Setting("Output format.", choices=("text", "json"))] = "text"
     logs_dir: Annotated[
         StrPath | None,
@@ -259,5 +267,15 @@ class InspectConfig(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.model:
-            raise UserError("Expected the path of a model to inspect. Received: nothing.")
+        if bool(self.model) == bool(self.backbone):
+            came = "both" if self.model else "neither"
+            raise UserError(
+                f"Expected either the path of a model or `backbone=NAME`. Received: {came}."
+            )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BackbonesConfig(Config):
+    """Settings of `xferlearn backbones`."""
+
+    format: Annotated[str, Setting("Output format.", choices=("text", "json"))] = "text"

@@ -1,4 +1,4 @@
-"""How a learning curve goes on: a power law through its points, asked about more photos."""
+"""Extrapolates a learning curve: a power law through its points, evaluated at more photos."""
 
 import dataclasses
 import math
@@ -6,22 +6,22 @@ from collections.abc import Sequence
 
 import numpy as np
 
-# Fewer test photos than this can't tell a point from a mistake.
+# With fewer test photos than this, one photo changes the accuracy by more than 5 points.
 FEWEST_TESTS = 20
 _MORE_PHOTOS = 100
 _RESAMPLES = 400
 _EXPONENTS = np.linspace(0.1, 2.0, 39)
-# Accuracy on one photo a class says little of how the curve goes on, and four numbers need
-# as many points.
+# Accuracy with one or two photos per class says little about the rest of the curve, and a law of
+# three parameters needs at least four points.
 _FEWEST_PHOTOS, _FEWEST_POINTS = 3, 4
 
 
 @dataclasses.dataclass(frozen=True)
 class Forecast:
-    """What more photos would bring, if the curve goes on as it did.
+    """The expected gain from more photos, if the curve continues as fitted.
 
     Attributes:
-        more: how many more a class.
+        more: number of further photos per class.
         gain: change in accuracy, -1 to 1.
         low: lower end of its 95% interval, over draws and test photos.
         high: upper end.
@@ -37,20 +37,20 @@ class Forecast:
     def __str__(self) -> str:
         points = (100 * value for value in (self.gain, self.low, self.high))
         gain, low, high = points
-        return f"{self.more} more a class: about {gain:+.1f} points ({low:+.1f} to {high:+.1f})"
+        return f"{self.more} more per class: about {gain:+.1f} points ({low:+.1f} to {high:+.1f})"
 
 
 def forecast_gain(
     photos: Sequence[int], right: Sequence[Sequence[Sequence[bool]]]
 ) -> tuple[Forecast | None, str]:
-    """Fits accuracy = a - b * photos^-c to a learning curve, and asks it about more photos.
+    """Fits accuracy = a - b * photos^-c to a learning curve and extrapolates it.
 
     Args:
-        photos: photos a class of each point, ascending.
-        right: of each point, each draw and each test photo, whether it was labelled right.
+        photos: photos per class of each point, ascending.
+        right: for each point, draw and test photo, whether the photo was labelled correctly.
 
     Returns:
-        The forecast, or None and the reason in a few words.
+        The forecast and "", or None and the reason in a few words.
     """
     usable = [
         (count, np.array(draws, float))
@@ -58,10 +58,10 @@ def forecast_gain(
         if count >= _FEWEST_PHOTOS
     ]
     if len(usable) < _FEWEST_POINTS:
-        return None, "too few photos a class to see how the curve goes on"
+        return None, "too few photos per class to extrapolate the curve"
     tests = usable[0][1].shape[1]
     if tests < FEWEST_TESTS:
-        return None, f"{tests} test photos are too few to see how the curve goes on"
+        return None, f"{tests} test photos are too few to extrapolate the curve"
     sizes = np.array([count for count, _ in usable], float)
     tables = [table for _, table in usable]
     rng = np.random.default_rng(0)
@@ -86,11 +86,14 @@ def forecast_gain(
 
 
 def fit_power_law(sizes: np.ndarray, means: np.ndarray) -> tuple[float, float, float]:
-    """Returns a, b and c of the curve a - b * size^-c nearest to accuracies, b at least 0.
+    """Fits the curve a - b * size^-c by least squares, with b >= 0, a <= 1 and c of a grid.
 
     Args:
-        sizes: photos a class, float64, [points].
+        sizes: photos per class, float64, [points].
         means: accuracies, float64, [points], 0 to 1.
+
+    Returns:
+        a, b and c.
     """
     best = (math.inf, (float(means.mean()), 0.0, 1.0))
     for exponent in _EXPONENTS:

@@ -42,7 +42,7 @@ def curve(config: CurveConfig) -> Curve:
 
     Example:
         >>> print(curve(image_dir="photos").forecast)
-        100 more a class: about +1.2 points (+0.4 to +2.0)
+        100 more per class: about +1.2 points (+0.4 to +2.0)
     """
     return curve_with(config)
 

@@ -1,11 +1,9 @@
-"""What single runs gave, kept on disk so that a killed experiment goes on, and their statistics."""
+"""Results of single runs and their statistics, on disk so that a killed experiment continues."""
 
 import dataclasses
 import hashlib
 import json
 import math
-import os
-import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import NormalDist
@@ -16,23 +14,25 @@ import numpy as np
 from xferlearn.errors import XferlearnError
 from xferlearn.metrics import wilson_interval
 from xferlearn.photos.manifest import Photo
+from xferlearn.system.files import remove_stale, write_atomically
+from xferlearn.system.text import one_line
 
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What one run gave.
+    """The result of one run.
 
     Attributes:
-        settings: what was varied, by name.
-        right: for each validation photo whether it was labelled right.
-        photos: which photos those are: a name for each, the same in every run.
-        loss: cross-entropy on the validation photos.
+        settings: the settings that an experiment varies, by name.
+        right: for each validation photo, whether it was labelled correctly.
+        photos: names of these photos, which are the same in every run.
+        loss: cross-entropy on the validation photos; None without any.
         steps: steps run.
-        seconds: wall time of its training.
-        diverged: whether its loss stopped being a number; `right` is empty then.
-        run_dir: its folder in the logs.
-        problem: why there was no run; None where there was.
-        warnings: what could not be written to its folder, a line each; not kept on disk.
+        seconds: wall time of the training, s.
+        diverged: whether the loss became NaN or infinite; `right` is empty then.
+        run_dir: the run's folder in the logs.
+        problem: why there was no run; None where there was one.
+        warnings: what could not be written to the run's folder, one line each; not kept on disk.
     """
 
     settings: Mapping[str, Any]
@@ -48,54 +48,54 @@ class Outcome:
 
     @property
     def seeds(self) -> tuple[int, int]:
-        """Seeds of the split and of the training."""
+        """Seed of the split and seed of the training."""
         return self.settings.get("split_seed", 0), self.settings.get("seed", 0)
 
     @property
     def accuracy(self) -> float:
-        """Share of the photos that were labelled right, 0 to 1; NaN without photos."""
+        """Share of the photos that were labelled correctly, 0 to 1; NaN without photos."""
         return sum(self.right) / len(self.right) if self.right else math.nan
 
 
 class OutcomeStore:
-    """Outcomes in a folder, one JSON file each, whole or not there."""
+    """Outcomes in a folder, one JSON file each, which is whole or not there."""
 
     def __init__(self, folder: Path) -> None:
+        """Opens the store; its folder is made with the first outcome."""
         self._folder = folder
+        remove_stale(folder)
 
     def key(self, *parts: Any) -> str:
-        """Returns a name for a run: what it is made from decides, nothing else."""
+        """Returns a name for a run, made from nothing but what the run depends on."""
         text = json.dumps(parts, sort_keys=True, default=str)
         return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
     def get(self, key: str, settings: Mapping[str, Any]) -> Outcome | None:
-        """Returns an outcome; None where there is none that can be read."""
+        """Returns an outcome; None where it is not stored or can't be read."""
         try:
-            told = json.loads((self._folder / f"{key}.json").read_text(encoding="utf-8"))
-            told["right"] = tuple(sign == "1" for sign in told["right"])
-            told["photos"] = tuple(told["photos"])
-            outcome = Outcome(settings, **told)
+            fields = json.loads((self._folder / f"{key}.json").read_text(encoding="utf-8"))
+            fields["right"] = tuple(digit == "1" for digit in fields["right"])
+            fields["photos"] = tuple(fields["photos"])
+            outcome = Outcome(settings, **fields)
             return outcome if len(outcome.right) == len(outcome.photos) else None
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
     def put(self, key: str, outcome: Outcome) -> None:
-        """Keeps an outcome.
+        """Stores an outcome.
 
         Raises:
             XferlearnError: when the file can't be written.
         """
-        told = dataclasses.asdict(outcome)
-        del told["settings"], told["problem"], told["warnings"]
-        told["right"] = "".join("1" if right else "0" for right in outcome.right)
-        temporary = self._folder / f".{uuid.uuid4().hex}.tmp"
+        fields = dataclasses.asdict(outcome)
+        del fields["settings"], fields["problem"], fields["warnings"]
+        fields["right"] = "".join("1" if right else "0" for right in outcome.right)
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(json.dumps(told), encoding="utf-8")
-            os.replace(temporary, self._folder / f"{key}.json")
+            write_atomically(self._folder / f"{key}.json", json.dumps(fields).encode())
         except OSError as error:
             raise XferlearnError(
-                f"Can't write to {self._folder}: {error.strerror}. Choose another `output_dir`."
+                f"Can't write to {self._folder}: {one_line(error)}. Choose another `output_dir`."
             ) from None
 
 
@@ -107,8 +107,8 @@ class Share:
         mean: 0 to 1; NaN without photos.
         low: lower end of its 95% interval.
         high: upper end.
-        photos: how many photos were judged; one that several runs judged counts once, because it
-            tells no more than once.
+        photos: number of different photos. One that several runs judged counts once, because
+            further runs add little evidence.
     """
 
     mean: float
@@ -123,14 +123,14 @@ class Share:
 
 
 def photo_names(photos: Sequence[Photo]) -> tuple[str, ...]:
-    """Returns what `Outcome.photos` calls photos: as much of their digests as tells them apart."""
+    """Returns the names of photos in `Outcome.photos`: the first half of their digests' digits."""
     return tuple(photo.digest.hex()[:16] for photo in photos)
 
 
 def share(outcomes: Sequence[Outcome]) -> Share:
     """Returns the mean accuracy of runs, with Wilson's interval over the photos.
 
-    Without photos, or where some run diverged, it is not measured: the mean of the others would
+    It is not measured without photos, or where some run diverged: the mean of the others would
     be that of the luckier seeds.
     """
     judged: dict[str, list[bool]] = {}
@@ -148,19 +148,19 @@ def share(outcomes: Sequence[Outcome]) -> Share:
 def difference(
     better: Sequence[Outcome], worse: Sequence[Outcome], candidates: int = 2
 ) -> tuple[float, float, float] | None:
-    """Returns by how much accuracies differ, with a 95% interval, paired by seeds and photos.
+    """Returns the difference of two accuracies with its 95% interval, paired by seeds and photos.
 
-    Only runs whose seeds both sides have are compared, photo by photo. Both photos and seeds count
-    as drawn at random, so the interval allows for other photos and for other seeds.
+    Runs with the same seeds are compared photo by photo. Photos and seeds both count as drawn at
+    random, so the interval allows for other photos and for other seeds.
 
     Args:
         better: runs of one candidate.
         worse: runs of another.
-        candidates: among how many the better one was found to be the best. The best of many is
-            ahead by luck, so the interval holds for all pairs of them together (Bonferroni).
+        candidates: number of candidates among which the better one was the best. The best of many
+            is ahead by luck, so the interval holds for all their pairs together (Bonferroni).
 
     Returns:
-        Mean, lower and upper end, -1 to 1; None where no run has the seeds of another.
+        Mean, lower and upper end, -1 to 1; None where no two runs have the same seeds.
     """
     others = {outcome.seeds: outcome for outcome in worse}
     changes = [
@@ -181,10 +181,10 @@ def difference(
 def _moments(changes: Sequence[tuple[tuple[int, int], str, float]]) -> tuple[float, float, float]:
     """Returns mean, centre of the interval and variance of changes by seeds and photo.
 
-    The variance is clustered both by photo and by seed: that of the photos' means and that of the
-    runs' hold the part of single judgements both, so it is taken off once (Cameron, Gelbach and
-    Miller 2011). Runs of one split are one cluster where there are several splits.
-    Two photos are added, one for each side, without which few photos that differ would prove too
+    The variance is clustered by photo and by seed. The variance of the photos' means and that of
+    the runs' means both contain that of single judgements, so it is subtracted once (Cameron,
+    Gelbach and Miller 2011). Runs of one split are one cluster where there are several splits.
+    Two photos are added, one for each side; without them a few differing photos would prove too
     much (Agresti and Min 2005).
     """
     names = {name: row for row, name in enumerate(dict.fromkeys(name for _, name, _ in changes))}
@@ -207,7 +207,7 @@ def _moments(changes: Sequence[tuple[tuple[int, int], str, float]]) -> tuple[flo
     weight = 1 / (judged[of_photo] * photos)
     by_run = np.bincount(of_cluster, weight * (change - mean))
     of_runs = float(np.square(by_run).sum()) * runs / (runs - 1)
-    # About its own mean where a photo was judged more than once, else about that of all.
+    # About the photo's own mean where it was judged more than once, else about the overall mean.
     once = judged[of_photo] == 1
     alone = np.where(once, change - mean, change - by_photo[of_photo])
     unbiased = judged[of_photo] / np.maximum(judged[of_photo] - 1, 1)

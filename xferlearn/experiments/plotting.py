@@ -1,4 +1,4 @@
-"""Plots of experiments: a mean with its interval for each candidate or number of photos."""
+"""Plots of experiments: one mean with its interval per candidate or number of photos."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -9,6 +9,8 @@ from PIL import Image, ImageDraw
 from xferlearn.errors import XferlearnError
 from xferlearn.experiments.outcomes import Share
 from xferlearn.summaries.drawing import draw_text, png, text_size
+from xferlearn.system.files import remove_stale, write_atomically
+from xferlearn.system.text import one_line
 
 _INK, _PAPER, _LINE, _BLUE = (33, 33, 33), (255, 255, 255), (214, 214, 214), (21, 101, 192)
 _ORANGE = (230, 110, 0)
@@ -17,12 +19,12 @@ _LEFT, _TOP, _STEP, _HEIGHT = 64, 40, 96, 300
 
 @dataclasses.dataclass(frozen=True)
 class Fit:
-    """A curve fitted to the last points of a plot, and where it goes on.
+    """A curve fitted to the last points of a plot, and its value beyond them.
 
     Attributes:
         values: the curve at those points, 0 to 1.
-        label: of the place behind them.
-        next: the curve there.
+        label: label of the place beyond them.
+        next: the curve there, 0 to 1.
         low: lower end of its 95% interval.
         high: upper end.
     """
@@ -40,10 +42,10 @@ def draw_shares(
     """Returns a plot of accuracies from left to right.
 
     Args:
-        title: what is shown.
-        rows: label and accuracy of each point.
-        joined: whether a line runs through them.
-        fit: is drawn in orange.
+        title: heading of the plot.
+        rows: label and accuracy of each point; one that was not measured has its label alone.
+        joined: whether a line connects them.
+        fit: curve to draw in orange.
     """
     labels = [*(label for label, _ in rows), *([fit.label] if fit else [])]
     widest = max((text_size(label, 12) for label in labels), default=0)
@@ -90,16 +92,17 @@ def draw_shares(
 
 
 def save(path: Path, content: bytes) -> None:
-    """Writes a plot or a table.
+    """Writes a plot or a table, and makes its folder where there is none.
 
     Raises:
-        XferlearnError: when that can't be done.
+        XferlearnError: when it can't be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+        write_atomically(path, content)
+        remove_stale(path.parent, path.name)
     except OSError as error:
-        raise XferlearnError(f"Can't write {path}: {error.strerror}.") from None
+        raise XferlearnError(f"Can't write {path}: {one_line(error)}.") from None
 
 
 def save_plot(path: Path, image: Image.Image) -> None:

@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import platform
-import shutil
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,19 +18,25 @@ from xferlearn.exports.photos import CALIBRATION_PHOTOS, ProofPhotos, export_pho
 from xferlearn.exports.proof import Reference, measure_reference
 from xferlearn.exports.report import ExportRow, table_rows, write_events, write_report
 from xferlearn.exports.result import ExportResult
-from xferlearn.model_folder import EXPORTS_DIR, MODEL_FILE, ModelFolder, read_model_folder
+from xferlearn.model_folder import (
+    EXPORTS_DIR,
+    MODEL_FILE,
+    UNFINISHED_EXPORT,
+    ModelFolder,
+    read_model_folder,
+)
 from xferlearn.photos.manifest import TEST, TRAIN
 from xferlearn.predictors import check_keras_file, model_folder_resize
 from xferlearn.summaries import create_run
+from xferlearn.system.files import remove_stale
 from xferlearn.system.folders import check_outside
 from xferlearn.system.progress import progress_bar
 from xferlearn.system.runtime import core_count, start_tensorflow
+from xferlearn.system.text import one_line
 from xferlearn.version import __version__
 
 if TYPE_CHECKING:
     import keras
-
-_STALE_SECONDS = 24 * 3600
 
 
 @from_settings(ExportConfig)
@@ -117,12 +122,10 @@ def _reference(model_folder: ModelFolder, photos: ProofPhotos) -> tuple["keras.M
 def _make_folder(exports: Path) -> Path:
     try:
         exports.mkdir(exist_ok=True)
-        for old in exports.parent.glob(".export.*.tmp"):
-            # Left by an export that was killed; a younger one may still be in use.
-            if time.time() - old.stat().st_mtime > _STALE_SECONDS:
-                shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
-        raise XferlearnError(f"Can't write to {exports}: {error.strerror}.") from None
+        raise XferlearnError(f"Can't write to {exports}: {one_line(error)}.") from None
+    remove_stale(exports)
+    remove_stale(exports.parent, UNFINISHED_EXPORT)
     return exports
 
 

@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import logging
 import shutil
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,10 +16,11 @@ from xferlearn.exports.photos import ProofPhotos
 from xferlearn.exports.proof import Proof, Reference, prove
 from xferlearn.exports.report import ExportRow
 from xferlearn.exports.tensorrt_files import EngineFile, NotBuilt
-from xferlearn.model_folder import MODEL_FILE, ModelFolder
+from xferlearn.model_folder import MODEL_FILE, UNFINISHED_EXPORT, ModelFolder
 from xferlearn.predictors import Predictor, open_predictor
-from xferlearn.predictors.base import one_line
+from xferlearn.system.files import replace_folder, temporary_folder
 from xferlearn.system.runtime import captured_stderr
+from xferlearn.system.text import one_line
 
 if TYPE_CHECKING:
     import keras
@@ -53,16 +53,16 @@ class FormatJob:
     def rows(self) -> list[ExportRow]:
         """Does the job and returns its results; what fails is a row with its reason."""
         # Not in exports/, where the model folder's metadata would count instead of the file's own.
-        hidden = self.model_folder.path / f".export.{self.name}.{uuid.uuid4().hex[:8]}.tmp"
+        place = self.model_folder.path / f"{UNFINISHED_EXPORT}.{self.name}"
         with _quiet():
             try:
-                hidden.mkdir()
                 builders = FORMATS[self.name].engines
-                return [self._file(hidden)] if builders is None else self._engines(hidden, builders)
+                with temporary_folder(place) as hidden:
+                    if builders is None:
+                        return [self._file(hidden)]
+                    return self._engines(hidden, builders)
             except Exception as error:  # converters and runtimes raise many types, of many lines
                 return [ExportRow(self.name, problem=_reason(error, self.model_folder.path))]
-            finally:
-                shutil.rmtree(hidden, ignore_errors=True)
 
     @property
     def minimum(self) -> float:
@@ -132,9 +132,10 @@ def _reason(error: Exception, model_folder: Path) -> str:
     if isinstance(error, XferlearnError):
         return str(error)
     free = shutil.disk_usage(model_folder).free
+    reason = one_line(error, with_file=True)
     if free >= (model_folder / MODEL_FILE).stat().st_size:
-        return one_line(error)
-    return f"{one_line(error)} (only {free / 1e6:.0f} MB are free on the disk of {model_folder})"
+        return reason
+    return f"{reason} (only {free / 1e6:.0f} MB are free on the disk of {model_folder})"
 
 
 def _disagreement(row: ExportRow) -> str:
@@ -158,11 +159,12 @@ def _place(written: Path, target: Path, passed: bool) -> Path:
     Nothing is left under the other name, so that no earlier export is taken for this one.
     """
     place, other = (target, _failed(target)) if passed else (_failed(target), target)
-    # Folders can't be replaced in one step; what is moved here is deleted with the hidden folder.
-    if place.is_dir():
-        place.rename(written.with_name("replaced"))
-    written.replace(place)
+    if written.is_dir():
+        replace_folder(place, written)
+    else:
+        written.replace(place)
     if other.exists():
+        # It goes with the hidden folder.
         other.rename(written.with_name("outdated"))
     return place
 

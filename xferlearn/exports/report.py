@@ -3,16 +3,15 @@
 import contextlib
 import dataclasses
 import json
-import os
-import uuid
 from pathlib import Path
 from typing import Any
 
 from xferlearn.errors import XferlearnError
 from xferlearn.exports.proof import Proof, Reference, Speed
-from xferlearn.predictors.base import one_line
 from xferlearn.summaries import EventWriter
 from xferlearn.summaries.card import escape, table
+from xferlearn.system.files import write_atomically
+from xferlearn.system.text import one_line
 
 REPORT_FILE = "report.json"
 _HEAD = (
@@ -146,15 +145,11 @@ def write_report(
         }
     figures = {"accuracy": reference.accuracy, **dataclasses.asdict(reference.speed)}
     content = {"about": about, "reference": figures, "formats": kept}
-    temporary = exports / f".{REPORT_FILE}.{uuid.uuid4().hex[:8]}.tmp"
+    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
     try:
-        text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
-        os.replace(temporary, path)
+        write_atomically(path, text.encode("utf-8", "backslashreplace"))
     except OSError as error:
-        raise XferlearnError(f"Can't write {path}: {error.strerror or error}.") from None
-    finally:
-        temporary.unlink(missing_ok=True)
+        raise XferlearnError(f"Can't write {path}: {one_line(error)}.") from None
     return path
 
 

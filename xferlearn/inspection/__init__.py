@@ -1,4 +1,4 @@
-"""Inspects model files of any format; nothing in a file is run.
+"""Inspects model files of any format, of which nothing is run, and backbones.
 
 A file goes this way: `formats` recognises it from its content and has a reader (readers/, one
 module per format) turn it into a `layers.Graph`; `inspection` works out the report from that graph,
@@ -11,6 +11,7 @@ be run or exported too, see `xferlearn.predictors` and `xferlearn.exports`.
 The names below are for the rest of the package; all others are for this folder alone.
 """
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from xferlearn.inspection.formats import FORMATS, ModelFile
@@ -36,6 +37,7 @@ from xferlearn.inspection.report import (
 from xferlearn.inspection.text_report import format_report, format_shape, printable
 
 if TYPE_CHECKING:
+    from xferlearn.inspection.backbones import inspect_backbone
     from xferlearn.inspection.writing import build_graph_def, write_graph, write_held
 
 __all__ = [
@@ -57,6 +59,7 @@ __all__ = [
     "find_saved_model",
     "format_report",
     "format_shape",
+    "inspect_backbone",
     "inspect_model",
     "open_model",
     "parse_labels",
@@ -70,10 +73,16 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    # TensorBoard's classes are needed for writing only.
-    if name in ("build_graph_def", "write_graph", "write_held"):
-        from xferlearn.inspection import writing
+# What needs Keras or TensorBoard, and most inspections don't.
+_LAZY = {
+    "build_graph_def": "xferlearn.inspection.writing",
+    "inspect_backbone": "xferlearn.inspection.backbones",
+    "write_graph": "xferlearn.inspection.writing",
+    "write_held": "xferlearn.inspection.writing",
+}
 
-        return getattr(writing, name)
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -28,6 +28,7 @@ from xferlearn.inspection.report import (
     OutputReport,
 )
 from xferlearn.inspection.signatures import recognise_backbone
+from xferlearn.system.text import one_line
 
 _MOST_ENDS = 16
 # Types of pixels, for inputs of which not even the number of axes is known.
@@ -71,12 +72,11 @@ def open_model(path: str | Path) -> tuple[ModelFile, GraphReport]:
     except UserError:
         raise
     except OSError as error:
-        raise UserError(f"{path} can't be read: {error.strerror or error}.") from None
+        raise UserError(f"{path} can't be read: {one_line(error)}.") from None
     except json.JSONDecodeError as error:
         raise UserError(f"{path} is damaged: its JSON breaks off at {error.pos}.") from None
     except DAMAGE as error:
-        reason = str(error).partition("\n")[0][:200] or type(error).__name__
-        raise UserError(f"{path} can't be read as a model: {reason}.") from None
+        raise UserError(f"{path} can't be read as a model: {one_line(error)}.") from None
     return held, report
 
 

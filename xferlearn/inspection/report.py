@@ -117,9 +117,11 @@ class GraphReport:
     """What is in a model file, found without running any of it.
 
     Attributes:
-        path: the file or folder that was given.
-        format: key of `inspection.formats.FORMATS`, e.g. "model_folder", "keras" or "onnx".
-        file_size: bytes; for a folder, of all files in it.
+        path: the file or folder that was given, or the name of a backbone.
+        format: key of `inspection.formats.FORMATS`, e.g. "model_folder", "keras" or "onnx"; or
+            "backbone".
+        file_size: bytes; for a folder, of all files in it; for a backbone, of its weights in
+            float32.
         producer: what wrote the file, "" where the file does not state it.
         inputs: images first.
         outputs: scores first.

@@ -68,6 +68,7 @@ def _rows() -> Iterable[Signature]:
     for letter, depthwise, count, stem, has in (
         ("b0", 16, 75, 32, 1280), ("b1", 19, 92, 32, 1280), ("b2", 20, 96, 32, 1408),
         ("b3", 24, 112, 40, 1536), ("s", 30, 140, 24, 1280), ("m", 44, 201, 24, 1280),
+        ("l", 61, 278, 32, 1280),
     ):  # fmt: skip
         name, title = f"efficientnet_v2_{letter}", f"EfficientNet v2 {letter.upper()}"
         yield Signature(name, title, depthwise, range(count, count + 2), stem, has)
@@ -81,6 +82,7 @@ def _rows() -> Iterable[Signature]:
     yield Signature("inception_v3", "Inception v3", 0, range(94, 97), 32)
     yield Signature("inception_resnet_v2", "Inception-ResNet v2", 0, range(244, 246), 32)
     yield Signature("xception", "Xception", 34, range(40, 42), 32)
+    yield Signature("nasnet_large", "NASNet Large", 220, range(268, 270), 96)
     yield Signature("nasnet_mobile", "NASNet Mobile", 160, range(196, 198), 32)
     yield Signature("vgg16", "VGG16", 0, range(13, 14), 64, 512)
     yield Signature("vgg19", "VGG19", 0, range(16, 17), 64, 512)

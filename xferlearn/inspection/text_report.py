@@ -1,15 +1,19 @@
 """The report as text for people; it ends in commands that can be pasted."""
 
 import shlex
+import textwrap
 from pathlib import Path
 
 from xferlearn.inspection.formats import FORMATS
 from xferlearn.inspection.layers import Shape
 from xferlearn.inspection.report import GraphReport, InputReport, OutputReport
+from xferlearn.system.text import printable
 
 _LABEL_FILES = ("retrained_labels.txt", "output_labels.txt", "labels.txt")
 _MOST_COUNTS = 12
+_BACKBONE = "pretrained backbone, without its classifier"
 _COLUMN = 14
+_WIDTH = 80
 
 
 def format_report(report: GraphReport) -> str:
@@ -17,7 +21,7 @@ def format_report(report: GraphReport) -> str:
     lines = [printable(report.path, 500)]
     backbone, bottleneck = report.backbone, report.bottleneck
     rows = [
-        ("format", FORMATS[report.format].title),
+        ("format", FORMATS[report.format].title if report.format in FORMATS else _BACKBONE),
         ("size", f"{_bytes(report.file_size)} ({report.file_size:,} bytes)"),
         ("written by", printable(report.producer)),
     ]
@@ -38,12 +42,25 @@ def format_report(report: GraphReport) -> str:
         ("operations", f"{report.operations:,}: {_counts(report)}"),
         ("unsafe layers", _listed(report.unsafe_layers)),
     ]
-    lines += [f"  {key:<{_COLUMN}}{value}" for key, value in rows if value]
-    lines += [f"  {'warning':<{_COLUMN}}{printable(warning, 500)}" for warning in report.warnings]
+    rows += [("warning", printable(warning, 500)) for warning in report.warnings]
+    lines += [_wrapped(key, value) for key, value in rows if value]
     commands = suggested_commands(report)
     if commands:
-        lines += ["", "To label a photo with it:", *(f"  {command}" for command in commands)]
+        purpose = "use it" if report.format == "backbone" else "label a photo with it"
+        lines += ["", f"To {purpose}:", *(f"  {command}" for command in commands)]
     return "\n".join(lines)
+
+
+def _wrapped(key: str, value: str) -> str:
+    return textwrap.fill(
+        value,
+        _WIDTH,
+        initial_indent=f"  {key:<{_COLUMN}}",
+        subsequent_indent=" " * (2 + _COLUMN),
+        # Names stay whole, so that they can be copied.
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _input_rows(one: InputReport) -> list[tuple[str, str]]:
@@ -113,20 +130,21 @@ def _bytes(size: int) -> str:
     return f"{size} bytes"
 
 
-def printable(text: str, limit: int = 160) -> str:
-    """Returns foreign text without characters that control a terminal, cut to a length."""
-    shown = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text)
-    return shown if len(shown) <= limit else shown[: limit - 3] + "..."
-
-
 def suggested_commands(report: GraphReport) -> list[str]:
     """Returns the command that labels a photo, and the same with all flags of the lab's tool.
+
+    For a backbone it is the commands that train on it, and label with ImageNet's classes.
 
     The lab's label_image.py reads frozen graphs only; for other formats its flags are shown with
     this package's command, which has them too. The lab's script takes one whole number each for
     mean and std; where the network needs others, its command is left out. Names from the file are
     quoted for the shell.
     """
+    if report.format == "backbone":
+        return [
+            f"xferlearn train --backbone={report.path} --image_dir=DIR --model_dir=DIR",
+            f"xferlearn label --backbone={report.path} PHOTO",
+        ]
     one, format = report.image_input, FORMATS[report.format]
     if one is None or not report.outputs or format.holds != "model" or report.unsafe_layers:
         return []

@@ -12,6 +12,7 @@ from xferlearn.inspection.formats import FORMATS, ModelFile
 from xferlearn.inspection.inspection import open_model
 from xferlearn.inspection.layers import Graph, Node, Shape
 from xferlearn.inspection.readers.graphdef import DTYPE_NUMBERS
+from xferlearn.system.text import one_line
 
 _NAME_CHARACTERS = frozenset(
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_./-\\>"
@@ -44,7 +45,8 @@ def write_held(path: str | Path, held: ModelFile, logs_dir: str | Path) -> Path:
             f"{path} holds weights without an architecture: there is no graph to write."
         )
     path = Path(path)
-    name = path.name if path.is_dir() else path.stem
+    named = path.is_dir() or held.format == "backbone"
+    name = path.name if named else path.stem
     return write_event(build_graph_def(held.graph), name or "model", Path(logs_dir))
 
 
@@ -138,7 +140,7 @@ def write_event(definition: graph_pb2.GraphDef, name: str, logs_dir: Path) -> Pa
             ):
                 writer.write(event.SerializeToString())
     except OSError as error:
-        raise XferlearnError(f"{logs_dir} can't be written: {error.strerror or error}.") from None
+        raise XferlearnError(f"{logs_dir} can't be written: {one_line(error)}.") from None
     return run
 
 

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import io
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from xferlearn.errors import UserError, XferlearnError, did_you_mean
 from xferlearn.photos.manifest import TEST, VALIDATION
 from xferlearn.photos.sources import Entry
 from xferlearn.system.progress import shows_bars
+from xferlearn.system.text import one_line
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
@@ -116,12 +116,12 @@ def open_dataset(
         ) from None
     # E.g. an unknown version, configuration or option, or a missing package of its loader.
     except (ValueError, TypeError, AssertionError, ImportError) as error:
-        raise UserError(f"Dataset {name!r} can't be opened: {_one_line(error)}") from None
+        raise UserError(f"Dataset {name!r} can't be opened: {one_line(error, 300)}") from None
     keys = _keys(builder.info)
     if keys is None:
         raise UserError(
             f"Dataset {name!r} is not for image classification: expected one Image and one"
-            f" ClassLabel, found {_one_line(builder.info.features)}."
+            f" ClassLabel, found {one_line(builder.info.features, 300)}."
         )
     try:
         # It prints download sizes, which are mostly unknown; its progress bars go to stderr.
@@ -129,7 +129,8 @@ def open_dataset(
             builder.download_and_prepare()
     except Exception as error:  # downloads, checksums, manual steps: dozens of types
         raise XferlearnError(
-            f"Dataset {name!r} can't be prepared in {builder.data_dir}: {_one_line(error)}"
+            f"Dataset {name!r} can't be prepared in {builder.data_dir}:"
+            f" {one_line(error, 300, with_file=True)}"
         ) from error
     return DatasetSource(builder, *keys)
 
@@ -163,7 +164,3 @@ def _file_name(example: dict[str, Any]) -> str:
         if isinstance(example.get(key), bytes):
             return example[key].decode("utf-8", "replace")
     return ""
-
-
-def _one_line(thing: object) -> str:
-    return re.sub(r"\s+", " ", str(thing)).strip()[:300]

@@ -11,9 +11,10 @@ import numpy as np
 from xferlearn.photos.headers import NO_IMAGE, BadImage
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.pixels import decode_pixels
-from xferlearn.photos.reading import Loaded, prepared_image, reason_of
+from xferlearn.photos.reading import Loaded, prepared_image
 from xferlearn.photos.views import PLAIN
 from xferlearn.system.runtime import core_count, untuned
+from xferlearn.system.text import one_line
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -182,7 +183,7 @@ def _decoded_now(
                 pixels.append(decode(*parts)[1].numpy())
             photos.append(freed)
         except tf.errors.OpError as error:
-            failed.append(dataclasses.replace(freed, problem=_decoder_reason(error)))
+            failed.append(dataclasses.replace(freed, problem=_problem(error)))
     return DecodedBatch(photos, np.stack(pixels) if pixels else _NO_PIXELS, failed)
 
 
@@ -204,7 +205,7 @@ def _with_reason(
 ) -> Loaded:
     import tensorflow as tf
 
-    reason = "it changed while it was being read"
+    problem = "it changed while it was being read"
     try:
         image = prepared_image(item.entry, item.entry.read(), image_size, limits)
         decode_pixels(
@@ -217,15 +218,11 @@ def _with_reason(
             tf.constant(item.view or _NO_VIEW) if views else None,
         )
     except (OSError, BadImage) as error:
-        reason = reason_of(error)
+        problem = one_line(error)
     except tf.errors.OpError as error:
-        reason = _decoder_reason(error)
-    return dataclasses.replace(item, problem=reason)
+        problem = _problem(error)
+    return dataclasses.replace(item, problem=problem)
 
 
-def _decoder_reason(error: "tf.errors.OpError") -> str:
-    # "{{function_node __wrapped__DecodeJpeg_...}} Invalid JPEG data or crop window, ... [Op:...]",
-    # or with the node's name in double brackets behind it.
-    said = (error.message or "").split("[[")[0].split("[Op:")[0]
-    reason = " ".join(said.split("}}")[-1].split(";")[0].split())[:120] or "broken data"
-    return f"can't be decoded ({reason})"
+def _problem(error: "tf.errors.OpError") -> str:
+    return f"can't be decoded ({one_line(error, 120)})"

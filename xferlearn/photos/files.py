@@ -14,6 +14,7 @@ from xferlearn.errors import UserError
 from xferlearn.photos.headers import SUFFIXES
 from xferlearn.photos.sources import Entry
 from xferlearn.photos.splitting import check_counts
+from xferlearn.system.text import one_line
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,7 +176,7 @@ def photos_below(folder: Path) -> list[str]:
 
 def _refuse_folder(error: OSError) -> NoReturn:
     raise UserError(
-        f"Can't read folder {error.filename}: {error.strerror}. Make it readable, or remove it."
+        f"Can't read folder {error.filename}: {one_line(error)}. Make it readable, or remove it."
     ) from None
 
 

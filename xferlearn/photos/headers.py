@@ -14,6 +14,7 @@ from PIL import (
 )
 
 from xferlearn.photos.views import CROP_FRACTION
+from xferlearn.system.text import one_line
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
 
@@ -119,7 +120,7 @@ def _open(data: bytes) -> tuple[str, Image.Image]:
             try:
                 return name, reader(io.BytesIO(data))
             except Exception as error:  # Pillow's readers raise many types on broken headers
-                raise BadImage(f"broken {name} header ({_short(error)})") from None
+                raise BadImage(f"broken {name} header ({one_line(error, 120)})") from None
     for magic, name in _FOREIGN:
         if data.lstrip()[:16].startswith(magic):
             raise BadImage(f"not a JPEG, PNG, GIF, BMP or WebP file but {name}")
@@ -164,11 +165,7 @@ def _as_bmp(image: Image.Image, reduction: int) -> bytes:
     except BadImage:
         raise
     except Exception as error:  # Pillow's decoders raise many types on broken data
-        raise BadImage(f"can't be decoded ({_short(error)})") from None
-
-
-def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:120] or type(error).__name__
+        raise BadImage(f"can't be decoded ({one_line(error, 120)})") from None
 
 
 def height_and_width(image_size: int | tuple[int, int]) -> tuple[int, int]:

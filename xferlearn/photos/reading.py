@@ -16,6 +16,7 @@ from xferlearn.photos.manifest import BadPhoto, Photo
 from xferlearn.photos.sources import Entry
 from xferlearn.photos.views import CROP_FRACTION
 from xferlearn.system.runtime import core_count
+from xferlearn.system.text import one_line
 
 READ_AHEAD_PHOTOS = 256
 READ_AHEAD_BYTES = 64 * 2**20
@@ -95,7 +96,7 @@ def load_photos(
                 return Loaded(entry, digest, image)
             return Loaded(entry, digest, image, view=view.parameters(image.width, image.height))
         except (OSError, BadImage) as error:
-            return Loaded(entry, problem=reason_of(error))
+            return Loaded(entry, problem=one_line(error))
 
     threads = max(2, core_count())
     waiting: collections.deque[Future[Loaded]] = collections.deque()
@@ -161,8 +162,3 @@ def prepared_image(
 def _held_bytes(item: Loaded) -> int:
     """Returns the memory that a photo takes: a dataset's entries come with their bytes."""
     return max(item.entry.size, len(item.image.data) if item.image else 0)
-
-
-def reason_of(error: OSError | BadImage) -> str:
-    """Returns why a photo can't be used, in a few words."""
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)

@@ -2,8 +2,6 @@
 
 import contextlib
 import dataclasses
-import re
-import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
@@ -116,10 +114,3 @@ class Runtime:
 
     run: Callable[[np.ndarray], np.ndarray]
     ending: Ending | None = None
-
-
-def one_line(error: Exception) -> str:
-    """Returns a foreign library's message, however long, as the end of one line of ours."""
-    # TensorFlow begins with the name of an operation in double braces.
-    message = re.sub(r"\{\{[^{}]*\}\}", "", str(error))
-    return textwrap.shorten(message, 200, placeholder=" ...") or type(error).__name__

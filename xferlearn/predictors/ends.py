@@ -15,8 +15,8 @@ from xferlearn.inspection import (
     Node,
     OutputReport,
     format_shape,
-    printable,
 )
+from xferlearn.system.text import printable
 
 End = TypeVar("End", InputReport, OutputReport)
 

@@ -7,8 +7,9 @@ import numpy as np
 
 from xferlearn.errors import UserError
 from xferlearn.inspection import OutputReport
-from xferlearn.predictors.base import Runtime, one_line
+from xferlearn.predictors.base import Runtime
 from xferlearn.predictors.feeding import Feed
+from xferlearn.system.text import one_line
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -12,9 +12,10 @@ import numpy as np
 
 from xferlearn.errors import UserError
 from xferlearn.inspection import OutputReport, read_hdf5, read_json_member
-from xferlearn.predictors.base import Runtime, one_line
+from xferlearn.predictors.base import Runtime
 from xferlearn.predictors.feeding import Feed
 from xferlearn.predictors.scores import Ending
+from xferlearn.system.text import one_line
 
 if TYPE_CHECKING:
     import keras
@@ -111,7 +112,7 @@ def check_keras_file(path: Path) -> None:
         else:
             config = json.loads(read_hdf5(path).attributes["model_config"])
     except OSError as error:
-        raise UserError(f"{path} can't be read: {error.strerror or error}.") from None
+        raise UserError(f"{path} can't be read: {one_line(error)}.") from None
     except (ValueError, KeyError, RecursionError, NotImplementedError, zipfile.BadZipFile) as error:
         raise UserError(f"{path} can't be read as a Keras model: {error}.") from None
     for name, kind, reason in _refused(config):

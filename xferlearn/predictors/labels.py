@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 
 from xferlearn.errors import UserError
-from xferlearn.inspection import GraphReport, parse_labels, printable
+from xferlearn.inspection import GraphReport, parse_labels
 from xferlearn.model_folder import (
     EXPORTS_DIR,
     METADATA_FILE,
@@ -13,6 +13,7 @@ from xferlearn.model_folder import (
     read_model_folder,
 )
 from xferlearn.synsets.names import imagenet_labels
+from xferlearn.system.text import one_line, printable
 
 LABEL_FILES = ("retrained_labels.txt", "output_labels.txt", "labels.txt")
 _MOST_BYTES = 16 * 2**20
@@ -95,7 +96,7 @@ def read_label_file(file: Path) -> tuple[str, ...]:
             raise UserError(f"{file} is larger than {_MOST_BYTES // 2**20} MiB: no list of labels.")
         labels = tuple(map(printable, parse_labels(file.read_bytes())))
     except OSError as error:
-        raise UserError(f"The labels in {file} can't be read: {error.strerror}.") from None
+        raise UserError(f"The labels in {file} can't be read: {one_line(error)}.") from None
     except UnicodeDecodeError as error:
         raise UserError(
             f"Expected {file} to be text in UTF-8, one label per line. Byte {error.start} is not."

@@ -16,7 +16,7 @@ from xferlearn.inspection import (
     open_model,
 )
 from xferlearn.model_folder import METADATA_FILE, MODEL_FILE, ModelFolder, read_model_folder
-from xferlearn.predictors.base import Predictor, Runtime, one_line
+from xferlearn.predictors.base import Predictor, Runtime
 from xferlearn.predictors.ends import Ends, find_ends
 from xferlearn.predictors.feeding import Feed, settle_feed
 from xferlearn.predictors.frozen_graph import open_frozen_graph
@@ -34,6 +34,7 @@ from xferlearn.predictors.saved_model import open_saved_model
 from xferlearn.predictors.scores import Ending, find_ending, read_scores
 from xferlearn.predictors.tflite_files import open_tflite
 from xferlearn.system.runtime import choose_device, start_tensorflow
+from xferlearn.system.text import one_line
 
 # What loads a file of each format that can be run: its path, the input that is fed, and the output
 # that is read. Model folders are not among them, as their predictor has a cache.

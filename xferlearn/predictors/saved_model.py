@@ -7,8 +7,9 @@ import numpy as np
 
 from xferlearn.errors import UserError
 from xferlearn.inspection import OutputReport, find_saved_model
-from xferlearn.predictors.base import Runtime, one_line
+from xferlearn.predictors.base import Runtime
 from xferlearn.predictors.feeding import Feed
+from xferlearn.system.text import one_line
 
 
 def open_saved_model(path: Path, feed: Feed, output: OutputReport) -> Runtime:

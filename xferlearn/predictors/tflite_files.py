@@ -7,9 +7,10 @@ import numpy as np
 
 from xferlearn.errors import UserError
 from xferlearn.inspection import OutputReport
-from xferlearn.predictors.base import Runtime, one_line
+from xferlearn.predictors.base import Runtime
 from xferlearn.predictors.feeding import Feed
 from xferlearn.system.runtime import captured_stderr, core_count
+from xferlearn.system.text import one_line
 
 
 def open_tflite(path: Path, feed: Feed, output: OutputReport) -> Runtime:

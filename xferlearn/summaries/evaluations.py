@@ -8,7 +8,7 @@ from xferlearn.metrics import Evaluation
 from xferlearn.summaries.events import EventWriter
 from xferlearn.summaries.pictures import write_confusion
 from xferlearn.summaries.pr_curves import write_curves
-from xferlearn.summaries.scalars import reason
+from xferlearn.system.text import one_line
 
 
 def write_evaluation(
@@ -36,5 +36,5 @@ def write_evaluation(
             write_curves(events, evaluation.labels, truth, scores)
             events.text("run_card", card)
     except Exception as error:  # a full disk, or labels that can't be drawn
-        return (f"The summaries in {run_dir} are not complete: {reason(error)}.",)
+        return (f"The summaries in {run_dir} are not complete: {one_line(error)}.",)
     return ()

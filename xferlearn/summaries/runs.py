@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 from xferlearn.errors import UserError
+from xferlearn.system.text import one_line
 
 
 def create_run(logs_dir: str | Path, name: str) -> Path:
@@ -26,7 +27,7 @@ def create_run(logs_dir: str | Path, name: str) -> Path:
                 continue
     except OSError as error:
         raise UserError(
-            f"Can't write logs to {logs_dir}: {error.strerror}. Choose another `logs_dir`."
+            f"Can't write logs to {logs_dir}: {one_line(error)}. Choose another `logs_dir`."
         ) from None
     raise UserError(f"{logs_dir} has 1,000 runs of this second already. Run again.")
 

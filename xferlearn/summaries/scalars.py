@@ -10,6 +10,7 @@ import numpy as np
 from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION
 from xferlearn.summaries.events import RunWriters
 from xferlearn.summaries.record import RunRecord
+from xferlearn.system.text import one_line
 
 if TYPE_CHECKING:
     import keras
@@ -68,7 +69,7 @@ def scalars_callback(
                 write()
             except (OSError, tf.errors.OpError) as error:
                 self._failed = True
-                on_warning(f"Can't write events to {run_dir}: {reason(error)}.")
+                on_warning(f"Can't write events to {run_dir}: {one_line(error)}.")
 
         def _write(self, logs: dict[str, float], step: int) -> None:
             train, validation = self._writers[TRAIN], self._writers[VALIDATION]
@@ -134,9 +135,3 @@ def write_seconds(writers: RunWriters, seconds: dict[str, float]) -> None:
     """Writes the wall time of each stage, one chart per stage."""
     for stage, value in seconds.items():
         writers[""].scalar(f"seconds/{stage.replace(' ', '_')}", value)
-
-
-def reason(error: Exception) -> str:
-    """Returns in a few words why something can't be written."""
-    said = getattr(error, "strerror", None) or getattr(error, "message", None) or str(error)
-    return " ".join(str(said).split())[:200] or type(error).__name__

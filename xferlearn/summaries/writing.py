@@ -14,8 +14,9 @@ from xferlearn.summaries.pictures import write_pictures
 from xferlearn.summaries.pr_curves import write_pr_curves
 from xferlearn.summaries.projector import write_projector
 from xferlearn.summaries.record import RunRecord
-from xferlearn.summaries.scalars import reason, write_results, write_seconds
+from xferlearn.summaries.scalars import write_results, write_seconds
 from xferlearn.system.progress import progress_bar
+from xferlearn.system.text import one_line
 
 Part = Callable[[RunWriters, RunRecord], None]
 
@@ -63,6 +64,6 @@ def write_run(run_dir: str | Path, record: RunRecord, level: str = "full") -> tu
             try:
                 part(writers, record)
             except Exception as error:
-                warnings.append(f"The summaries in {run_dir} are not complete: {reason(error)}.")
+                warnings.append(f"The summaries in {run_dir} are not complete: {one_line(error)}.")
             bar.update()
     return tuple(dict.fromkeys(warnings))

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from xferlearn.errors import XferlearnError
+from xferlearn.system.text import one_line
 
 _ID = re.compile(r"n(\d{8})")
 _LABELS = "datasets/imagenet2012/labels.txt"
@@ -25,7 +26,7 @@ def synset_name(synset: str) -> str | None:
         synset: an id as ImageNet writes it: "n" and eight digits.
 
     Returns:
-        The name with spaces for underscores, or None where WordNet has no such noun.
+        The name, with spaces in place of underscores; None where WordNet has no such noun.
 
     Example:
         >>> synset_name("n11939491")
@@ -36,7 +37,7 @@ def synset_name(synset: str) -> str | None:
 
 
 def readable_label(label: str) -> str:
-    """Returns a class name for a person: a synset id with its name, anything else unchanged.
+    """Returns a synset id followed by its name, and any other label unchanged.
 
     Example:
         >>> readable_label("n11939491"), readable_label("roses")
@@ -50,7 +51,7 @@ def readable_label(label: str) -> str:
 def imagenet_synsets() -> tuple[str, ...]:
     """Returns the 1000 synset ids of ILSVRC2012 in the order of the classifiers' outputs.
 
-    They are read from the package tensorflow_datasets without importing it.
+    They are read from the package tensorflow_datasets, which is not imported.
 
     Raises:
         XferlearnError: the package has no such list.
@@ -62,7 +63,7 @@ def imagenet_synsets() -> tuple[str, ...]:
         synsets = tuple(path.read_text(encoding="utf-8").split())
     except OSError as error:
         raise XferlearnError(
-            f"Expected ImageNet's list of classes in {path} ({error.strerror}); run: "
+            f"Expected ImageNet's list of classes in {path} ({one_line(error)}); run: "
             "pip install tensorflow-datasets"
         ) from None
     if len(synsets) != 1000 or not all(map(_ID.fullmatch, synsets)):
@@ -76,8 +77,8 @@ def imagenet_synsets() -> tuple[str, ...]:
 def imagenet_labels() -> tuple[tuple[str, str], ...]:
     """Returns synset id and name of ImageNet's 1000 classes, in the order of the outputs.
 
-    The names are WordNet's, which are also those of Keras' imagenet_class_index.json but for
-    its underscores. Two of them, crane and maillot, stand for two classes each; ids are unique.
+    The names are WordNet's, which are those of Keras' imagenet_class_index.json without its
+    underscores. Two of them, crane and maillot, name two classes each; ids are unique.
 
     Raises:
         XferlearnError: the package tensorflow_datasets has no list of the classes.

@@ -1,10 +1,11 @@
-"""Folders that a command writes to, checked before its work."""
+"""Checks of the folders that a command writes to, made before its work."""
 
 import os
 import tempfile
 from pathlib import Path
 
 from xferlearn.errors import UserError
+from xferlearn.system.text import one_line
 
 
 def check_outside(image_dir: str | Path, name: str, folder: str | Path) -> None:
@@ -12,11 +13,11 @@ def check_outside(image_dir: str | Path, name: str, folder: str | Path) -> None:
 
     Args:
         image_dir: the photos' folder.
-        name: the setting that names the other one.
-        folder: the other one.
+        name: setting that names the other folder.
+        folder: the other folder.
 
     Raises:
-        UserError: when it would become a class of its own, or part of one. Hidden folders don't.
+        UserError: when it would become a class or part of one. Hidden folders don't.
     """
     root, path = Path(image_dir).resolve(), Path(folder).resolve()
     if not path.is_relative_to(root):
@@ -34,11 +35,11 @@ def check_outside_model(model_dir: str | Path, name: str, folder: str | Path) ->
 
     Args:
         model_dir: the model folder.
-        name: the setting that names the other one.
-        folder: the other one.
+        name: setting that names the other folder.
+        folder: the other folder.
 
     Raises:
-        UserError: when it would be replaced with the model.
+        UserError: when it would be replaced together with the model.
     """
     if Path(folder).resolve().is_relative_to(Path(model_dir).resolve()):
         raise UserError(
@@ -48,22 +49,22 @@ def check_outside_model(model_dir: str | Path, name: str, folder: str | Path) ->
 
 
 def check_writable(name: str, folder: str | Path) -> None:
-    """Checks that files can be written to a folder, which need not be there yet.
+    """Checks that files can be written to a folder, which need not exist yet.
 
     Args:
-        name: the setting that names it.
+        name: setting that names the folder.
         folder: the folder.
 
     Raises:
-        UserError: when they can't.
+        UserError: when they can't be written.
     """
     path = Path(folder).absolute()
     there = next(parent for parent in (path, *path.parents) if os.path.lexists(parent))
     try:
-        # Rights alone don't tell: a disk may be full, or mounted to be read only.
+        # Permissions are not enough: a disk may be full, or mounted read-only.
         with tempfile.TemporaryFile(dir=there):
             pass
     except OSError as error:
         raise UserError(
-            f"Can't write to {folder}: {error.strerror or error}. Choose another `{name}`."
+            f"Can't write to {folder}: {one_line(error)}. Choose another `{name}`."
         ) from None

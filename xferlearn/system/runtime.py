@@ -1,4 +1,4 @@
-"""Imports TensorFlow once, late, and without its messages on the user's terminal."""
+"""Starts TensorFlow late and without its messages, and says which hardware it uses."""
 
 import contextlib
 import logging
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def captured_stderr() -> Iterator[None]:
-    """Holds back what native code writes to stderr; shows it only if the block fails."""
+    """Holds back what native code writes to stderr, and shows it only if the block fails."""
     sys.stderr.flush()
     with tempfile.TemporaryFile() as file:
         saved = os.dup(2)
@@ -35,11 +35,11 @@ def captured_stderr() -> Iterator[None]:
 
 
 def core_count() -> int:
-    """Returns how many processor cores this process may use, at least 1."""
+    """Returns the number of processor cores that this process may use, at least 1."""
     try:
         # Schedulers of clusters and containers leave a process fewer than the machine has.
         return len(os.sched_getaffinity(0))
-    except AttributeError:  # Linux alone has it
+    except AttributeError:  # only Linux has it
         return os.cpu_count() or 1
 
 
@@ -59,13 +59,13 @@ def start_tensorflow() -> None:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         quiet = captured_stderr()
     warnings.filterwarnings("ignore", message=".*np.object.*", category=FutureWarning)
-    # Pillow warns of broken EXIF blocks, which `images` reads as upright.
+    # Pillow warns about broken EXIF blocks; such photos are read as upright.
     warnings.filterwarnings("ignore", message="Corrupt EXIF data", category=UserWarning)
     with quiet:
         import keras
         import tensorflow as tf
 
-        # The first operation makes the runtime announce itself.
+        # The runtime prints its messages with the first operation.
         tf.constant(0)
     _check_backend(keras.backend.backend())
 
@@ -96,9 +96,9 @@ def quiet_retracing() -> Iterator[None]:
 
 
 def untuned(dataset: "tf.data.Dataset") -> "tf.data.Dataset":
-    """Returns a dataset whose parallelism and buffers stay as they were set.
+    """Returns a dataset whose parallelism and buffer sizes stay as they were set.
 
-    At the end of a dataset that is tuned as it runs, up to 0.6 s pass until the tuning stops.
+    Stopping the autotuning at the end of a dataset takes up to 0.6 s.
     """
     import tensorflow as tf
 
@@ -115,7 +115,7 @@ def gpu_is_visible() -> bool:
 
 
 def on_device(device: str) -> contextlib.AbstractContextManager:
-    """Returns a scope in which this thread computes on a device, for a process that uses several.
+    """Returns a scope in which this thread computes on a device, for processes that use several.
 
     Args:
         device: "cpu"; "gpu" and "auto" leave the choice to TensorFlow, which prefers a GPU.
@@ -126,13 +126,13 @@ def on_device(device: str) -> contextlib.AbstractContextManager:
 
 
 def choose_device(device: str) -> None:
-    """Makes TensorFlow compute where a user wants it to.
+    """Selects the device that TensorFlow computes on.
 
     Args:
-        device: "cpu" hides the GPUs of this process, "gpu" insists on one, "auto" does neither.
+        device: "cpu" hides the GPUs from this process, "gpu" requires one, "auto" does neither.
 
     Raises:
-        UserError: when there is no GPU, or TensorFlow has started to use it.
+        UserError: when there is no GPU for "gpu", or TensorFlow already uses one for "cpu".
     """
     import tensorflow as tf
 

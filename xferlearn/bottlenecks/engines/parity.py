@@ -3,8 +3,6 @@
 import contextlib
 import dataclasses
 import json
-import os
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ import numpy as np
 
 from xferlearn.bottlenecks.engines.base import Engine
 from xferlearn.bottlenecks.engines.planning import EnginePlan
+from xferlearn.system.files import write_atomically
 
 # Largest relative error of any compared photo's bottleneck. One feature space holds what agrees
 # with float32 TensorFlow within its precision's bound, whichever engine computed it.
@@ -94,11 +93,8 @@ def write_parity(folder: Path, parity: Parity) -> None:
 
     Without room for it, such as on a full disk, the engine is only compared again next time.
     """
-    path = _record_path(folder, parity.engine)
-    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
     with contextlib.suppress(OSError):
-        temporary.write_text(json.dumps(parity.as_dict()), encoding="utf-8")
-        os.replace(temporary, path)
+        write_atomically(_record_path(folder, parity.engine), json.dumps(parity.as_dict()).encode())
 
 
 def _record_path(folder: Path, engine: str) -> Path:

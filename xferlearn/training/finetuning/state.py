@@ -1,11 +1,6 @@
-"""The state that a killed fine-tuning continues from."""
+"""The state of a fine-tuning on disk, from which a killed one continues."""
 
-import contextlib
-import glob
 import json
-import os
-import time
-import uuid
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -14,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from xferlearn.system.files import remove_stale, write_atomically
+from xferlearn.system.text import one_line
+
 if TYPE_CHECKING:
     import keras
 
-# Writing takes seconds; a file of this age is nobody's any more.
-_STALE_SECONDS = 3600
-
 
 class State:
-    """What a fine-tuning has reached, in one file that is whole or not there.
+    """The state of a fine-tuning, in one file that is whole or not there.
 
     Attributes:
         keeper: the callback of `best_keeper`, whose state is part of it.
@@ -37,30 +32,30 @@ class State:
         keeper: Any,
         on_warning: Callable[[str], None],
     ) -> None:
-        """Names the file, and reads and writes nothing.
+        """Keeps the arguments; neither reads nor writes.
 
         Args:
             path: the file.
-            key: what the state belongs to; another one's is passed over.
+            key: identifies the fine-tuning; a state with another key is ignored.
             model: built and compiled.
             keeper: the callback of `best_keeper`.
-            on_warning: called once where the file can't be written; training goes on.
+            on_warning: called once when the file can't be written; training continues.
         """
         self._path, self._key, self._model, self.keeper = path, key, model, keeper
         self._on_error = on_warning
         self.writable = True
 
     def restore(self) -> int:
-        """Takes up what an earlier run left; returns how many passes it had made."""
-        self._sweep()
+        """Loads the state that an earlier run left; returns the number of passes it had made."""
+        remove_stale(self._path.parent, self._path.name)
         try:
-            # NumPy leaves a file open that it can't read; one that was opened here is closed.
+            # NumPy leaves a file open that it can't read; this one is closed here.
             with self._path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                told = json.loads(str(arrays["state"]))
-                if told["key"] != self._key:
+                fields = json.loads(str(arrays["state"]))
+                if fields["key"] != self._key:
                     return 0
                 model, best, optimizer = (
-                    [arrays[f"{name}_{i}"] for i in range(told[name])]
+                    [arrays[f"{name}_{i}"] for i in range(fields[name])]
                     for name in ("model", "best", "optimizer")
                 )
             self._model.set_weights(model)
@@ -69,18 +64,19 @@ class State:
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
             return 0
         keeper = self.keeper
-        keeper.best, keeper.best_look, keeper.looks = told["loss"], told["best_look"], told["looks"]
+        keeper.best, keeper.looks = fields["loss"], fields["looks"]
+        keeper.best_look = fields["best_look"]
         keeper.weights = best
-        return int(told["looks"])
+        return int(fields["looks"])
 
     def save(self) -> None:
-        """Writes the file anew."""
+        """Replaces the file with the current state."""
         groups = {
             "model": self._model.get_weights(),
             "best": self.keeper.weights,
             "optimizer": [np.asarray(variable) for variable in self._model.optimizer.variables],
         }
-        told = {
+        fields = {
             "key": self._key,
             "loss": self.keeper.best,
             "best_look": self.keeper.best_look,
@@ -90,34 +86,23 @@ class State:
         arrays = {
             f"{n}_{i}": value for n, values in groups.items() for i, value in enumerate(values)
         }
-        temporary = self._path.with_name(f"{self._path.name}.{uuid.uuid4().hex[:8]}.tmp")
+        state = np.array(json.dumps(fields))
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as file:
-                np.savez(file, state=np.array(json.dumps(told)), **arrays)
-                os.fsync(file.fileno())
-            os.replace(temporary, self._path)
+            write_atomically(self._path, lambda file: np.savez(file, state=state, **arrays))
         except OSError as error:
-            temporary.unlink(missing_ok=True)
             self.writable = False
             self._on_error(
-                f"Can't write {self._path}: {error.strerror or error}. An interrupted fine-tuning"
-                " will start anew."
+                f"Can't write {self._path}: {one_line(error)}. An interrupted fine-tuning"
+                " will start over."
             )
-
-    def _sweep(self) -> None:
-        """Removes what runs that were killed while they wrote have left."""
-        for path in self._path.parent.glob(f"{glob.escape(self._path.name)}.*.tmp"):
-            with contextlib.suppress(OSError):
-                if time.time() - path.stat().st_mtime > _STALE_SECONDS:
-                    path.unlink()
 
     def forget(self) -> None:
         """Removes the file."""
         self._path.unlink(missing_ok=True)
 
     def callback(self) -> "keras.callbacks.Callback":
-        """Returns a callback that saves after every pass; it belongs behind the keeper."""
+        """Returns a callback that saves after every pass; list it after the keeper."""
         import keras
 
         class Saver(keras.callbacks.Callback):

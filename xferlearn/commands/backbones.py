@@ -1,0 +1,68 @@
+"""`xferlearn backbones`: which pretrained networks there are, and which need a download."""
+
+import json
+from collections.abc import Sequence
+
+from xferlearn.backbones import ListedBackbone, list_backbones
+from xferlearn.backbones.cache import keras_cache
+from xferlearn.backbones.table import UNDOCUMENTED
+from xferlearn.config import BackbonesConfig
+from xferlearn.system.tables import format_table
+
+
+def run(config: BackbonesConfig) -> int:
+    """Prints the backbones.
+
+    Args:
+        config: the command's settings.
+
+    Returns:
+        0.
+    """
+    listed = list_backbones()
+    if config.format == "json":
+        print(json.dumps([one.as_dict() for one in listed], indent=2))
+        return 0
+    print(
+        f"{_table(listed)}\n\n"
+        "Parameters, and MB in float32, are those without the classifier, for training.\n"
+        f"On this machine: installed with pip, or in {keras_cache()}.\n"
+        "Licences are those of the ImageNet weights; --format=json names their sources.\n"
+        "Keras documents none for these; the source may:"
+    )
+    for names, source in _undocumented(listed):
+        print(f"  {names[0]} to {names[-1]}: {source}")
+    return 0
+
+
+def _table(listed: Sequence[ListedBackbone]) -> str:
+    rows = [("backbone", "px", "parameters", "MB", "on this machine", "licence")]
+    rows += [
+        (
+            one.name,
+            str(one.image_size),
+            f"{one.parameters:,}",
+            f"{one.megabytes:.1f}",
+            _weights(one),
+            one.licence,
+        )
+        for one in listed
+    ]
+    return format_table(rows)
+
+
+def _undocumented(listed: Sequence[ListedBackbone]) -> list[tuple[list[str], str]]:
+    """Returns the backbones whose licence is not documented, by the source of their weights."""
+    names: dict[str, list[str]] = {}
+    for one in listed:
+        if one.licence == UNDOCUMENTED:
+            names.setdefault(one.licence_source, []).append(one.name)
+    return [(group, source) for source, group in names.items()]
+
+
+def _weights(one: ListedBackbone) -> str:
+    """Returns whether the weights are there; some networks have them for several sizes."""
+    found, sizes = len(one.sizes_on_this_machine), len(one.imagenet_sizes)
+    if 0 < found < sizes:
+        return f"{found} of {sizes} sizes"
+    return "yes" if found else "no"
