@@ -28,7 +28,14 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
 )
 
-TINY = {"backbone": "mobilenet_0.25", "weights": "none", "image_size": 32}
+TINY = {
+    "backbone": "mobilenet_0.25",
+    "weights": "none",
+    "image_size": 32,
+    # One engine, so that none has to be compared with another.
+    "engine": "tensorflow",
+    "precision": "float32",
+}
 SHORT = {
     "how_many_training_steps": 20,
     "dropout": 0.0,

@@ -33,6 +33,8 @@ pytestmark = pytest.mark.filterwarnings(
 
 # A random network sees colours well enough, and is small and needs no file.
 TINY = ("--backbone=mobilenet_0.25", "--weights=none", "--image_size=32")
+# One engine, so that none has to be compared with another.
+PLAIN = ("--engine=tensorflow", "--precision=float32", "--summaries=none")
 
 
 @pytest.fixture
@@ -48,7 +50,7 @@ def train(tmp_path, capsys):
         }
         given = {flag.split("=")[0] for flag in flags}
         words = [f"{name}={value}" for name, value in defaults.items() if name not in given]
-        code = main(["train", *TINY, *words, *flags])
+        code = main(["train", *TINY, *PLAIN, *words, *flags])
         out, err = capsys.readouterr()
         return code, out, err
 
@@ -67,6 +69,9 @@ def model_dir(photo_dir, tmp_path_factory):
         backbone="mobilenet_0.25",
         weights="none",
         image_size=32,
+        engine="tensorflow",
+        precision="float32",
+        summaries="none",
     )
     return root / "model"
 
@@ -156,7 +161,7 @@ def test_random_labels_are_not_learned(train, photo_bytes, tmp_path):
 
 
 def test_second_run_computes_nothing(train, photo_dir, tmp_path, monkeypatch):
-    code, out, _ = train(f"--image_dir={photo_dir}")
+    code, out, _ = train(f"--image_dir={photo_dir}", "--summaries=scalars")
     assert code == 0
     assert "0 cached, 90 computed" in out
 
@@ -164,7 +169,7 @@ def test_second_run_computes_nothing(train, photo_dir, tmp_path, monkeypatch):
         raise AssertionError("the backbone was called")
 
     monkeypatch.setattr("xferlearn.bottlenecks.features.build_engine", no_network)
-    code, out, _ = train(f"--image_dir={photo_dir}", "--overwrite")
+    code, out, _ = train(f"--image_dir={photo_dir}", "--overwrite", "--summaries=scalars")
     assert code == 0
     assert "90 cached, 0 computed" in out
     assert len(list((tmp_path / "logs").iterdir())) == 2
@@ -180,7 +185,9 @@ def test_a_changed_photo_alone_is_computed_again(train, photo_dir, photo_bytes, 
 
 
 def test_summary_names_everything_to_do_next(train, photo_dir, tmp_path):
-    _, out, err = train(f"--image_dir={photo_dir}", "--print_misclassified_test_images")
+    _, out, err = train(
+        f"--image_dir={photo_dir}", "--print_misclassified_test_images", "--summaries=full"
+    )
     assert "95% interval" in out
     assert f"xferlearn label --model={tmp_path / 'model'} PHOTO" in out
     assert f"tensorboard --logdir {tmp_path / 'logs'}" in out
@@ -394,6 +401,7 @@ def test_killed_run_keeps_its_shards(make_photo_dir, tmp_path):
         f"--logs_dir={tmp_path / 'logs'}",
         f"--bottleneck_dir={store}",
         *TINY,
+        *PLAIN,
     ]
     # Small shards and a slow network, so that there is a middle to be killed in.
     code = (
