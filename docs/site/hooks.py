@@ -1,5 +1,6 @@
 """What MkDocs calls while it builds the site."""
 
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,14 @@ import xferlearn
 
 
 def on_startup(**_: Any) -> None:
-    """Imports the public names, so that mkdocstrings finds what is imported on first use."""
+    """Brings the public names into the form in which mkdocstrings reads them."""
     for name in xferlearn.__all__:
-        setattr(xferlearn, name, getattr(xferlearn, name))
+        public = getattr(xferlearn, name)
+        # It sees no names that are imported when they are first used.
+        setattr(xferlearn, name, public)
+        if inspect.isfunction(public):
+            # It would describe the function inside a decorator, whose parameters are others.
+            vars(public).pop("__wrapped__", None)
 
 
 def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
