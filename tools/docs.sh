@@ -7,5 +7,5 @@ command -v "$PYTHON" >/dev/null 2>&1 || PYTHON=python3
 [ -x .venv/bin/python ] || "$PYTHON" -m venv .venv
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
 # Its theme would announce other programs otherwise.
-NO_MKDOCS_2_WARNING=1 .venv/bin/python -m mkdocs build --quiet --strict --config-file docs/site/mkdocs.yml "$@"
+NO_MKDOCS_2_WARNING=1 .venv/bin/python -m mkdocs build --strict --config-file docs/site/mkdocs.yml "$@"
 echo "The manual is in build/site/index.html; python3 -m http.server -d build/site shows it with its search."
