@@ -20,23 +20,7 @@ TREES = {
     for path in sorted(PACKAGE.rglob("*.py"))
 }
 
-# The way of the data, from the ground up: each imports only from the lines above its own.
-ORDER = (
-    "errors version",
-    "system",
-    "config metrics synsets",
-    "photos backbones",
-    "bottlenecks inspection model_folder",
-    "predictors summaries",
-    "labelling dashboard",
-    "evaluation exports",
-    "training",
-    "experiments",
-    "commands",
-    "cli",
-    "__main__",
-)
-RANK = {name: rank for rank, names in enumerate(ORDER) for name in names.split()}
+PAGE = ROOT / "docs" / "explanation" / "architecture.md"
 # What is imported where it is used, because it takes long or need not be installed.
 HEAVY = {
     *("ai_edge_litert", "h5py", "keras", "onnx", "onnxruntime", "openvino", "scipy"),
@@ -69,6 +53,18 @@ def own_imports(tree: ast.Module) -> set[str]:
     return found
 
 
+def package_map() -> dict[str, set[str]]:
+    """What each part may import, in the order of the page's two tables, from the ground up."""
+    ground, way = PAGE.read_text(encoding="utf-8").split("### The way of the data")
+    allowed: dict[str, set[str]] = {}
+    for text, more in ((ground, False), (way, True)):
+        common = set(allowed) if more else set()
+        for line in text.splitlines():
+            if row := re.match(r"\| `(\w+)(?:/|\.py)` \|.*\| ([^|]*)\|$", line):
+                allowed[row[1]] = common | set(re.findall(r"`(\w+)`", row[2]))
+    return allowed
+
+
 def loaded_at_once(tree: ast.Module) -> set[str]:
     """The libraries that a module imports when it is imported itself."""
     found = set()
@@ -80,16 +76,21 @@ def loaded_at_once(tree: ast.Module) -> set[str]:
     return found
 
 
-def test_imports_go_one_way() -> None:
+def test_imports_are_those_of_the_package_map() -> None:
+    allowed = package_map()
     rooms = {room(path) for path in TREES} - {"__init__"}
-    assert rooms == set(RANK), "ORDER and the folder differ"
+    assert rooms == set(allowed), f"{PAGE} and the folder differ"
+    above: set[str] = set()
+    for name, names in allowed.items():
+        assert names <= above, f"`{name}` may import what is not above it in {PAGE}"
+        above.add(name)
     against = [
         f"{path} imports {imported}"
         for path, tree in TREES.items()
         # __init__ has the public names, imported on first use.
         if path != "__init__.py"
         for imported in sorted(own_imports(tree))
-        if room(imported) != room(path) and RANK[room(imported)] >= RANK[room(path)]
+        if room(imported) not in {room(path), *allowed[room(path)]}
     ]
     assert not against
 
