@@ -11,6 +11,7 @@ from pathlib import Path
 from xferlearn.config import BoardConfig
 from xferlearn.errors import UserError
 from xferlearn.system.runtime import start_tensorflow
+from xferlearn.system.text import one_line
 
 
 def run(config: BoardConfig) -> int:
@@ -102,4 +103,6 @@ def start_board(config: BoardConfig) -> str:
         ) from None
     except (program.TensorBoardServerException, OSError, SystemExit) as error:
         reason = [str(error), *written.getvalue().split("\n\n")][-1].strip()
-        raise UserError(f"TensorBoard can't listen on `host={config.host!r}`: {reason}") from None
+        raise UserError(
+            f"TensorBoard can't listen on `host={config.host!r}`: {one_line(reason)}"
+        ) from None

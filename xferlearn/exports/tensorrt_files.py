@@ -28,6 +28,7 @@ from xferlearn.exports.onnx_files import ONNX_FILE
 from xferlearn.model_folder import ModelFolder
 from xferlearn.photos.decoding import BATCH_SIZE
 from xferlearn.predictors import Predictor, model_folder_resize
+from xferlearn.system.text import one_line
 
 COMMANDS_FILE = "build_engines.sh"
 # Smallest, usual and largest batch that an engine takes.
@@ -159,10 +160,12 @@ def _run(command: list[str]) -> str:
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise XferlearnError(f"{shlex.join(command)} can't be run: {error}") from None
+        raise XferlearnError(f"{shlex.join(command)} can't be run: {one_line(error)}") from None
     if done.returncode:
         errors = [line for line in done.stdout.splitlines() if "[E]" in line] or [done.stdout]
-        raise XferlearnError(f"trtexec failed ({done.returncode}): {errors[0].strip()[-200:]}")
+        raise XferlearnError(
+            f"trtexec failed ({done.returncode}): {one_line(errors[0].strip()[-200:])}"
+        )
     return done.stdout
 
 

@@ -114,7 +114,7 @@ def check_keras_file(path: Path) -> None:
     except OSError as error:
         raise UserError(f"{path} can't be read: {one_line(error)}.") from None
     except (ValueError, KeyError, RecursionError, NotImplementedError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path} can't be read as a Keras model: {error}.") from None
+        raise UserError(f"{path} can't be read as a Keras model: {one_line(error)}.") from None
     for name, kind, reason in _refused(config):
         raise UserError(
             f"{path} is not loaded: its layer {name!r} ({kind}) {reason}. `xferlearn inspect` reads"

@@ -21,6 +21,7 @@ from xferlearn.photos.pixels import RESIZE_POLICY
 from xferlearn.photos.sources import Entry
 from xferlearn.predictors.base import Predictor, Scorer
 from xferlearn.predictors.keras_files import check_keras_file
+from xferlearn.system.text import one_line
 
 if TYPE_CHECKING:
     import keras
@@ -110,7 +111,9 @@ class CachedScores:
                     f" {backbone.output_shape[-1]}"
                 )
         except (KeyError, TypeError, ValueError) as error:
-            raise UserError(f"{model_folder.path / METADATA_FILE} is damaged ({error}).") from None
+            raise UserError(
+                f"{model_folder.path / METADATA_FILE} is damaged ({one_line(error)})."
+            ) from None
         bfloat16 = space.precision == "bfloat16" and has_bfloat16()
         self._candidates = Candidates.of(
             config,

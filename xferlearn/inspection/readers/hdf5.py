@@ -113,7 +113,7 @@ def _main() -> None:
     except ImportError:
         answer = {"error": "h5py is not installed: pip install h5py"}
     except Exception as error:  # The parent turns whatever the library says into one line.
-        answer = {"error": str(error).partition("\n")[0][:200] or type(error).__name__}
+        answer = {"error": str(error) or type(error).__name__}
     sys.stdout.write(json.dumps(answer))
 
 

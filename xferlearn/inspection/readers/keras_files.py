@@ -17,6 +17,7 @@ from xferlearn.inspection.readers.hdf5 import (
 from xferlearn.inspection.readers.keras_config import read_keras_config
 from xferlearn.inspection.readers.wire import MalformedError
 from xferlearn.inspection.source import ModelSource
+from xferlearn.system.text import one_line
 
 _MODEL = "model_config"
 _WEIGHTS = "model.weights.h5"
@@ -64,7 +65,8 @@ def read_keras(source: ModelSource) -> Graph:
     try:
         content = read_hdf5(source.path, _WEIGHTS)
     except HDF5Error as error:
-        return replace(graph, warnings=(*graph.warnings, f"Its weights can't be read: {error}."))
+        problem = f"Its weights can't be read: {one_line(error)}."
+        return replace(graph, warnings=(*graph.warnings, problem))
     return _with_parameters(graph, _count_parameters(content))
 
 
