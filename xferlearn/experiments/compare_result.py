@@ -101,8 +101,8 @@ class Comparison(Result):
         photos = max((row.validation.photos for row in self.backbones), default=0)
         splits = f"{self.splits} split{'s' if self.splits > 1 else ''}"
         return (
-            f"Accuracy is the mean over {photos} photos, validated on in {splits}; the test photos"
-            " were not looked at.",
+            f"Accuracy is the mean over {photos} validation photos of {splits}; the test photos"
+            " were not used.",
             "Pareto: no other backbone is at least as accurate and as fast.",
         )
 

@@ -1,4 +1,4 @@
-"""`xferlearn curve`: how accuracy grows with the number of photos a class."""
+"""`xferlearn curve`: how accuracy grows with the number of photos per class."""
 
 import csv
 import hashlib
@@ -56,7 +56,7 @@ def curve_with(config: CurveConfig) -> Curve:
     choose_device(settings.device)
     space = open_space(settings, source)
     if space.prepared is None:
-        raise space.problem or XferlearnError("it can't be had")
+        raise space.problem or XferlearnError("The backbone is not available.")
     manifest = space.prepared.split(settings)
     need_photos(settings, TEST, "A learning curve", len(manifest.indices(TEST)))
     run_dir = summaries.create_run(settings.logs_dir, f"curve_{settings.backbone}")
@@ -115,11 +115,11 @@ def _sizes(manifest: Manifest) -> list[int]:
 
 
 def draw_photos(manifest: Manifest, size: int, draw: int) -> Manifest:
-    """Returns a manifest with at most `size` training photos a class, and no validation photos.
+    """Returns a manifest with at most `size` training photos per class, and no validation photos.
 
-    Draws of one number are nested: what 5 photos a class have, 10 have too. Somebody with five
-    photos a class has none to spare for validation, so there is none at any size; training runs
-    its steps to the end.
+    Draws of one number are nested: 10 photos per class include those of 5. Somebody with five
+    photos per class has none to spare for validation, so there are none at any size; training
+    runs all its steps.
     """
     ordered = sorted(
         manifest.indices(TRAIN),
@@ -186,9 +186,9 @@ def _answer(points: list[Point]) -> str:
     near = next(point for point in measured if point.test.mean >= last.test.mean - 0.02)
     many = "Yes, it takes many" if near is last else "No"
     rest = (
-        f"fewer than all {last.photos} photos a class cost more than 2 points"
+        f"fewer than all {last.photos} photos per class cost more than 2 points"
         if near is last
-        else f"{near.photos} photos a class come within 2 points of all {last.photos}"
+        else f"{near.photos} photos per class come within 2 points of all {last.photos}"
         f" ({near.test.mean:.1%} against {last.test.mean:.1%})"
     )
     return f"Does it take many photos? {many}: {rest}, on {last.test.photos} test photos."

@@ -184,7 +184,7 @@ def write_events(
                 for tag, value in _scalars(row).items():
                     events.scalar(f"{tag}/{row.format}", value)
     except Exception as error:  # TensorFlow raises its own types on a full disk
-        return (f"The logs in {run_dir} are not complete: {one_line(error)}.",)
+        return (f"the logs in {run_dir} are not complete: {one_line(error)}.",)
     return ()
 
 

@@ -69,11 +69,11 @@ class TrainResult(Result):
     def blocks(self) -> list[Block]:
         """Returns the summary: photos by class, those left out, and the facts of the run."""
         manifest = self.manifest
-        run_page = "all are on the page bad_photos in TensorBoard" if self.run_dir else ""
+        rest = "metadata.json of the model has all"
         copies = f"duplicate photos left out: {manifest.duplicates}"
         return [
             self._split_block(),
-            bad_block(manifest.bad, run_page),
+            bad_block(manifest.bad, rest),
             Block((copies,) if manifest.duplicates else ()),
             facts_block(self._facts(), prose=("time", "fine-tuning")),
         ]
