@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from xferlearn import cli
-from xferlearn.backbones.table import BACKBONES
+from xferlearn.backbones import BACKBONES, list_backbones
 from xferlearn.config.base import Setting, settings_of
 
 _MARK = re.compile(r"^<!-- generated: (\w+) -->$", re.MULTILINE)
@@ -59,14 +59,22 @@ def commands() -> str:
 
 def backbones() -> str:
     """Returns the table of backbones."""
-    head = ["backbone", "sees", "trained at", "bottleneck", "source"]
+    head = ["backbone", "sees", "trained at", "bottleneck", "parameters", "MB", "licence", "paper"]
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
-    for one in BACKBONES.values():
-        paper = one.source.removeprefix("arXiv:")
-        link = one.source if paper == one.source else f"https://arxiv.org/abs/{paper}"
-        sizes = ", ".join(map(str, one.imagenet_sizes))
-        source = f"[{paper.rpartition('/')[2]}]({link})"
-        cells = [f"`{one.name}`", f"{one.image_size} px", sizes, f"{one.width:,}", source]
+    for one in list_backbones():
+        source = BACKBONES[one.name].source
+        paper = source.removeprefix("arXiv:")
+        link = source if paper == source else f"https://arxiv.org/abs/{paper}"
+        cells = [
+            f"`{one.name}`",
+            f"{one.image_size} px",
+            ", ".join(map(str, one.imagenet_sizes)),
+            f"{one.width:,}",
+            f"{one.parameters:,}",
+            f"{one.megabytes:.1f}",
+            one.licence,
+            f"[{paper.rpartition('/')[2]}]({link})",
+        ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 

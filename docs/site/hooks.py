@@ -11,13 +11,13 @@ import xferlearn
 
 
 def on_startup(**_: Any) -> None:
-    """Brings the public names into the form in which mkdocstrings reads them."""
+    """Lets mkdocstrings see the parameters that functions have from the settings.
+
+    It would describe the function inside the decorator, whose parameters are others.
+    """
     for name in xferlearn.__all__:
         public = getattr(xferlearn, name)
-        # It sees no names that are imported when they are first used.
-        setattr(xferlearn, name, public)
         if inspect.isfunction(public):
-            # It would describe the function inside a decorator, whose parameters are others.
             vars(public).pop("__wrapped__", None)
 
 
