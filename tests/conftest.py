@@ -132,6 +132,8 @@ def run_tiny(
             "--engine": "tensorflow",
             "--precision": "float32",
             "--how_many_training_steps": 20,
+            # On a busy machine a job may take long enough to show its progress.
+            "--verbose": 0,
         }
         given = {flag.split("=")[0] for flag in flags}
         words = [f"{name}={value}" for name, value in defaults.items() if name not in given]

@@ -88,7 +88,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "  parameters    218,544" in lines
     assert commands.splitlines() == [
         "To use it:",
-        "  xferlearn train --backbone=mobilenet_0.25_128 --image_dir=DIR --model_dir=DIR",
+        "  xferlearn train --image_dir=DIR --model_dir=DIR --backbone=mobilenet_0.25_128",
         "  xferlearn label --backbone=mobilenet_0.25_128 PHOTO",
     ]
     run = tmp_path / "mobilenet_0.25_128_graph"
@@ -110,7 +110,7 @@ def test_the_command_writes_json(capsys: pytest.CaptureFixture[str]) -> None:
         (["--backbone=mobilnet"], "Did you mean mobilenet?"),
         ([], "Expected either the path of a model or --backbone=NAME. Received: neither."),
         (["a.pb", "--backbone=vgg16"], "--backbone=NAME. Received: both."),
-        (["--backbone="], "Expected a value for `backbone`"),
+        (["--backbone="], "Expected a value for --backbone"),
     ],
 )
 def test_mistakes_are_one_line(

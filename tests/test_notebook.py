@@ -70,7 +70,7 @@ def test_results_show_tiles_matrix_and_wrong_photos(page):
         assert f'<div class="xf-faint">{tile}</div>' in page
     assert page.count('<table class="xf-matrix') == 2
     assert page.count("Misclassified photos: ") == 2
-    assert page.count('src="data:image/jpeg;base64,') >= 2
+    assert page.count('src="data:image/webp;base64,') >= 2
     assert "green</b>" in page
     assert "train split: the accuracy is too high." in page
 

@@ -462,7 +462,7 @@ def test_models_that_take_no_pixels_are_refused(tmp_path):
         tmp_path / "m.keras"
     )
     with pytest.raises(
-        UserError, match=r"no input that takes pixels\. Its input is `age`, float32"
+        UserError, match=r"no input that takes pixels\. Its input is 'age', float32"
     ):
         opened(tmp_path / "m.keras")
 

@@ -272,7 +272,7 @@ def test_the_page_of_a_training_shows_what_it_got_wrong(trained):
     page = result._repr_html_()
     shown = Page(page)
     count = min(len(result.misclassified), 18)
-    assert page.count('<img src="data:image/jpeg;base64,') == count
+    assert page.count('<img src="data:image/webp;base64,') == count
     assert "not there" not in shown.text
     for word in ("Test accuracy", "Validation accuracy", "Photos", "Classes", "Time"):
         assert word in shown.text
@@ -300,7 +300,7 @@ def test_photos_that_are_gone_or_changed_are_said_to_be(trained, photo_bytes, tm
     )
     gone = dataclasses.replace(result, pictures=Pictures(source, PhotoLimits()))
     page = gone._repr_html_()
-    assert "data:image/jpeg" not in page
+    assert "data:image/webp" not in page
     assert f"{len(wrong)} can't be shown: the file is gone or has changed." in Page(page).text
     assert wrong[0].name.rsplit("/", 1)[-1] in page
 

@@ -33,8 +33,9 @@ pytestmark = pytest.mark.filterwarnings(
 
 # A random network sees colours well enough, and is small and needs no file.
 TINY = ("--backbone=mobilenet_0.25", "--weights=none", "--image_size=32")
-# One engine, so that none has to be compared with another.
-PLAIN = ("--engine=tensorflow", "--precision=float32", "--summaries=none")
+# One engine, so that none has to be compared with another; and no progress, which a busy machine
+# shows where a stage takes long.
+PLAIN = ("--engine=tensorflow", "--precision=float32", "--summaries=none", "--verbose=0")
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""From JPEG files to bottlenecks: photos a second of every engine, against Keras' own recipe.
+"""From JPEG files to bottlenecks: photos per second of every engine, against Keras' own recipe.
 
     python tools/bench_extract.py --image_dir=flower_photos
     python tools/bench_extract.py --image_dir=flower_photos --backbone=mobilenet --weights=none
@@ -76,7 +76,7 @@ def plans() -> list[EnginePlan]:
 
 
 def rates(work: Callable[[], int], rounds: int) -> tuple[float, float]:
-    """Returns photos a second of the first call and of the best call after it."""
+    """Returns photos per second of the first call and of the best call after it."""
     found = []
     for _ in range(max(2, rounds)):
         started = time.perf_counter()
@@ -156,7 +156,7 @@ def compare_decoding(source: FileSource, megapixels: float) -> None:
         pixels = tf.io.decode_jpeg(data, channels=3)
         return number, resize_pixels(pixels, tf.constant([size, size]))
 
-    rows = [["JPEG quality", "MB a photo", "at a fraction/s", "in full/s", "ratio"]]
+    rows = [["JPEG quality", "MB per photo", "at a fraction/s", "in full/s", "ratio"]]
     for quality in _QUALITIES:
         with tempfile.TemporaryDirectory() as folder:
             paths = enlarge(source, megapixels, quality, Path(folder))

@@ -5,7 +5,7 @@
     python tools/bench_train.py --image_dir=flower_photos --backbone=mobilenet --seeds=0,1,2,3,4
     python tools/bench_train.py --image_dir=flower_photos --keras_epochs=5
 
-Trains once a split seed: test accuracy of each, their mean, and its 95% interval over the pooled
+Trains once per split seed: test accuracy of each, their mean, and its 95% interval over the pooled
 test photos (some are in several tests, so it is a little too narrow). The first run starts with
 an empty cache in a process of its own, and so does the second, with a full one.
 """

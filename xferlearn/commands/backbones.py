@@ -27,7 +27,8 @@ def run(config: BackbonesConfig) -> int:
         f"{_table(listed)}\n\n"
         "Parameters, and MB in float32, are those without the classifier, for training.\n"
         f"On this machine: installed with pip, or in {keras_cache()}.\n"
-        "Licences are those of the ImageNet weights; --format=json names their sources.\n"
+        "Licences are those of the ImageNet weights; `xferlearn backbones --format=json`\n"
+        "names their sources.\n"
         "Keras documents none for these; the source may:"
     )
     for names, source in _undocumented(listed):

@@ -21,7 +21,7 @@ def run(config: InspectConfig) -> int:
         XferlearnError: `config.logs_dir` can't be written.
     """
     if config.backbone:
-        from xferlearn.inspection.backbones import open_backbone
+        from xferlearn.inspection import open_backbone
         from xferlearn.system.runtime import start_tensorflow
 
         resolve_backbone(config.backbone)

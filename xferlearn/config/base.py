@@ -22,7 +22,7 @@ StrPath: TypeAlias = str | Path
 # Headings of `--help`, what a command needs first.
 SECTIONS = (
     "Data", "Model", "Settings", "Output", "Network", "Head", "Augmentation", "Fine-tuning",
-    "Photos", "Speed",
+    "Photos", "Speed", "Progress",
 )  # fmt: skip
 
 
@@ -61,7 +61,7 @@ Verbose: TypeAlias = Annotated[
         " terminal and in a notebook, and one line every 30 s in a log.",
         minimum=0,
         maximum=1,
-        section="Output",
+        section="Progress",
     ),
 ]
 

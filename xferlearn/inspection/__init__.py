@@ -37,7 +37,7 @@ from xferlearn.inspection.report import (
 from xferlearn.inspection.text_report import format_report, format_shape, printable
 
 if TYPE_CHECKING:
-    from xferlearn.inspection.backbones import inspect_backbone
+    from xferlearn.inspection.backbones import inspect_backbone, open_backbone
     from xferlearn.inspection.writing import build_graph_def, write_graph, write_held
 
 __all__ = [
@@ -61,6 +61,7 @@ __all__ = [
     "format_shape",
     "inspect_backbone",
     "inspect_model",
+    "open_backbone",
     "open_model",
     "parse_labels",
     "printable",
@@ -77,6 +78,7 @@ __all__ = [
 _LAZY = {
     "build_graph_def": "xferlearn.inspection.writing",
     "inspect_backbone": "xferlearn.inspection.backbones",
+    "open_backbone": "xferlearn.inspection.backbones",
     "write_graph": "xferlearn.inspection.writing",
     "write_held": "xferlearn.inspection.writing",
 }

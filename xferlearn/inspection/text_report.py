@@ -142,7 +142,7 @@ def suggested_commands(report: GraphReport) -> list[str]:
     """
     if report.format == "backbone":
         return [
-            f"xferlearn train --backbone={report.path} --image_dir=DIR --model_dir=DIR",
+            f"xferlearn train --image_dir=DIR --model_dir=DIR --backbone={report.path}",
             f"xferlearn label --backbone={report.path} PHOTO",
         ]
     one, format = report.image_input, FORMATS[report.format]

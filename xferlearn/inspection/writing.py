@@ -40,7 +40,8 @@ def write_graph(path: str | Path, logs_dir: str | Path) -> Path:
 
 def write_held(path: str | Path, held: ModelFile, logs_dir: str | Path) -> Path:
     """As `write_graph`, for a model that was read from `path` before."""
-    if FORMATS[held.format].holds == "weights":
+    format = FORMATS.get(held.format)  # None for a backbone, which is not a file
+    if format is not None and format.holds == "weights":
         raise UserError(
             f"{path} holds weights without an architecture: there is no graph to write."
         )

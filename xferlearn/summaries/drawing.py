@@ -149,16 +149,17 @@ def draw_sheet(tiles: Sequence[Image.Image], columns: int, gap: int = 4) -> Imag
     return sheet
 
 
-def jpeg(image: Image.Image, quality: int = 88, subsampling: int = 0) -> bytes:
-    """Returns an image as a JPEG file; text in it stays crisp.
-
-    Args:
-        image: any.
-        quality: 1 to 95.
-        subsampling: of the colours, as in Pillow; 2 is a third smaller, for photos without text.
-    """
+def jpeg(image: Image.Image, quality: int = 88) -> bytes:
+    """Returns an image as a JPEG file; text in it stays crisp."""
     buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=quality, subsampling=subsampling)
+    image.save(buffer, "JPEG", quality=quality, subsampling=0)
+    return buffer.getvalue()
+
+
+def webp(image: Image.Image) -> bytes:
+    """Returns a photo as a WebP file, half as large as a JPEG file that looks the same."""
+    buffer = io.BytesIO()
+    image.save(buffer, "WEBP", quality=75, method=6)
     return buffer.getvalue()
 
 

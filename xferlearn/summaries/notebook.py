@@ -11,7 +11,7 @@ from xferlearn.metrics import Evaluation, Misclassified
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import BadPhoto, Photo
 from xferlearn.photos.sources import PhotoSource
-from xferlearn.summaries.drawing import jpeg
+from xferlearn.summaries.drawing import webp
 from xferlearn.summaries.pixels import read_pixels
 from xferlearn.summaries.terminal import first_names
 from xferlearn.synsets.names import readable_label
@@ -24,7 +24,6 @@ MOST_PAIRS = 8
 MOST_PHOTOS = 18
 MOST_BAD = 5
 PICTURE_SIZE = 96  # px
-_QUALITY = 80
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,17 +45,14 @@ class Pictures:
             photos: which ones.
 
         Returns:
-            A JPEG file of `PICTURE_SIZE` px by the photo's digest. Photos that are gone or have
+            A WebP file of `PICTURE_SIZE` px by the photo's digest. Photos that are gone or have
             changed are left out.
         """
         start_tensorflow()
         labels = self.source.labels
         wanted = [Photo(one.digest, labels.index(one.truth), one.name) for one in photos]
         found = read_pixels(self.source, wanted, PICTURE_SIZE, self.limits)
-        return {
-            digest: jpeg(Image.fromarray(pixels), quality=_QUALITY, subsampling=2)
-            for digest, pixels in found.items()
-        }
+        return {digest: webp(Image.fromarray(pixels)) for digest, pixels in found.items()}
 
 
 def accuracy_tile(title: str, evaluation: Evaluation, *, main: bool = False) -> Markup:
@@ -217,7 +213,7 @@ def _figure(photo: Misclassified, content: bytes | None) -> Markup:
     said = f"{photo.name}: {truth} predicted as {predicted}"
     shown: Any = h("span", "not there", class_="xf-gone")
     if content is not None:
-        shown = picture(content, "jpeg", said, width=PICTURE_SIZE, height=PICTURE_SIZE)
+        shown = picture(content, "webp", said, width=PICTURE_SIZE, height=PICTURE_SIZE)
     score = f" {photo.score:.0%}" if np.isfinite(photo.score) else ""
     return h(
         "figure",

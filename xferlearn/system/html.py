@@ -181,7 +181,7 @@ def picture(content: bytes, kind: str, alt: str, **attributes: Any) -> Markup:
 
     Args:
         content: the file.
-        kind: "jpeg" or "png".
+        kind: "jpeg", "png" or "webp".
         alt: what it shows.
         attributes: further ones, as for `h`.
     """

@@ -2,6 +2,7 @@
 
 import abc
 import dataclasses
+import re
 import textwrap
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
@@ -75,8 +76,10 @@ def facts_block(facts: Mapping[str, str], prose: Collection[str] = ()) -> Block:
 
 
 def wrapped(text: str, width: int = WIDTH) -> list[str]:
-    """Returns a sentence as lines that a terminal shows without breaking words."""
-    return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
+    """Returns a sentence as lines that a terminal shows; a number stays beside its unit."""
+    joined = re.sub(r"(?<=\d) (?=s\b|px\b|MB\b)", "\N{NO-BREAK SPACE}", text)
+    lines = textwrap.wrap(joined, width, break_long_words=False, break_on_hyphens=False)
+    return [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]
 
 
 def fit(blocks: Sequence[Block], most: int = MOST_LINES) -> str:

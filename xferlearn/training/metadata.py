@@ -1,4 +1,4 @@
-"""What is told of a training: its run's name, and the model folder's metadata.json."""
+"""What is recorded about a training: its run's name, and the model folder's metadata.json."""
 
 import dataclasses
 import importlib.metadata
