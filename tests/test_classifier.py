@@ -256,9 +256,17 @@ def picture_head():
     return keras.Model(image, layers.GlobalAveragePooling2D()(image))
 
 
+class Wrapped(keras.Sequential):
+    """A chain with code around it that Keras does not see, so that a saved copy would lose it."""
+
+    def __call__(self, x, *rest, **named):
+        return 1 - super().__call__(x, *rest, **named)
+
+
 @pytest.mark.parametrize(
     ("head", "message"),
     [
+        (lambda: Wrapped([layers.Dense(3)]), r"with its code in `call`\. .* overrides `__call__`"),
         (lambda: build_head(5, 3), r"head for bottlenecks of 12 values, as tiny gives\. Received"),
         (lambda: keras.Sequential([keras.Input((5,)), layers.Dense(3)]), "Received one for 5"),
         (lambda: keras.Sequential([built_for_five()]), "12 values, as tiny gives"),

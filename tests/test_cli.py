@@ -91,8 +91,8 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         ("lable --model=m x.jpg", "no command 'lable'. Did you mean label?"),
         ("xyzzy", "no command 'xyzzy'. The commands are train, label, evaluate"),
         ("--image_dir=x", "no command '--image_dir=x'"),
-        ("train --learning_rat=1", "train` has no flag --learning_rat. Did you mean learning_"),
-        ("train --architectur=x", "no flag --architectur. Did you mean architecture?"),
+        ("train --learning_rat=1", "train` has no flag --learning_rat. Did you mean --learning"),
+        ("train --architectur=x", "no flag --architectur. Did you mean --architecture?"),
         ("train --top_k=1", "`xferlearn train` has no flag --top_k."),
         ("train -x", "`xferlearn train` has no flag --x."),
         ("train photos --model_dir=m", "train` takes no word 'photos'; settings are written --"),
@@ -319,7 +319,7 @@ def test_module_and_script_are_the_same_program() -> None:
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr == (
-        "xferlearn: `xferlearn train` has no flag --imge_dir. Did you mean image_dir?\n"
+        "xferlearn: `xferlearn train` has no flag --imge_dir. Did you mean --image_dir?\n"
     )
     setup = (ROOT / "setup.cfg").read_text()
     assert "xferlearn = xferlearn.cli:main" in setup

@@ -232,7 +232,7 @@ def test_another_fit_is_noted_and_stays_out_of_the_cache(model_dir, photos, labe
         (["--model=m", "--resize=stretch"], "Expected --resize to be one of crop, squash"),
         (["--model=m", "--input_mean=grey"], "grey"),
         (["--model=no/such/model"], "There is no no/such/model"),
-        (["--model=m", "--input_layr=x"], "Did you mean input_layer"),
+        (["--model=m", "--input_layr=x"], "Did you mean --input_layer"),
     ],
 )
 def test_mistakes_are_one_line(label, words, message):
@@ -311,6 +311,23 @@ def test_retrained_graph_of_the_lab(shared_data, label):
     code, _, err = label(f"--graph={path}", "--input_layer=27", shared_data / DAISY)
     assert code == 2
     assert "has no operation 27; its input is 'input', float32, 224 x 224." in err
+
+
+@pytest.mark.parametrize("top_k", [0, -1, 1.5, "a"])
+def test_a_classifier_refuses_a_number_of_labels_that_is_none(colour_model, top_k):
+    classifier = xferlearn.load_classifier(colour_model, verbose=0)
+    with pytest.raises(UserError, match=r"Expected `top_k` to be a whole number from 1. Received"):
+        classifier.label(np.zeros((8, 8, 3), np.uint8), top_k=top_k)
+
+
+@pytest.mark.parametrize("photos", ["rose.jpg", b"JPEG", np.zeros((8, 8, 3), np.uint8)])
+def test_a_classifier_predicts_lists_of_photos(colour_model, photos):
+    classifier = xferlearn.load_classifier(colour_model, verbose=0)
+    with pytest.raises(UserError, match="Received one photo: put it in a list, or use `label`"):
+        classifier.predict(photos)
+    for nothing in ("", 3, [b""]):
+        with pytest.raises(UserError, match=r"Received .* for photo 0"):
+            classifier.predict([nothing])
 
 
 def test_a_classifier_prints_its_classes_backbone_and_size(colour_model):

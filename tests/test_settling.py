@@ -153,6 +153,34 @@ def test_one_engines_bottlenecks_serve_the_other(
     np.testing.assert_array_equal(other.store.read(digests), one.store.read(digests))
 
 
+def test_a_broken_photo_is_left_out_though_no_engine_was_compared(
+    extract_with, networks, source, photo_bytes, tmp_path: Path
+) -> None:
+    """The only photo missing from the store can't be decoded, so there is none to compare on."""
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(photo_bytes("red", 77, size=(200, 200))[:2000])
+    extract_with("tensorflow", "float32")
+    networks.forget()
+    photos = [*source.entries(), *read_files([str(broken)]).entries()]
+    given, result = extract_with("openvino", "float32", photos)
+    assert (result.computed, result.cached) == (0, 10)
+    assert [bad.name for bad in result.bad] == [str(broken)]
+    assert not given.proven
+    assert networks.built == []
+
+
+def test_damage_in_the_store_of_an_engine_that_failed_is_a_warning(
+    extract_with, candidates_of, networks
+) -> None:
+    coarse, _ = extract_with("tensorflow", "bfloat16")
+    (shard,) = coarse.store.folder.glob("*.arrow")
+    shard.write_bytes(shard.read_bytes()[:-1])
+    networks.factors[("openvino", "bfloat16")] = 2.0
+    exact = candidates_of("auto", "auto").settle(few_pixels)
+    assert exact.plan.precision == "float32"
+    assert any(shard.name in warning for warning in exact.warnings)
+
+
 def test_precisions_are_never_mixed(extract_with, candidates_of, networks) -> None:
     coarse, _ = extract_with("tensorflow", "bfloat16")
     exact = candidates_of("tensorflow", "float32").settle(refuse_sample)

@@ -22,6 +22,13 @@ from xferlearn.system.text import one_line, printable
         (ValueError("{{function_node __inference_decode_5}} Invalid PNG data, size 7\n\t"
                     " [[{{node decode_image/DecodeImage}}]] [Op:__inference_decode_5]"),
          "Invalid PNG data, size 7"),
+        (ValueError("Graph execution error:\n\nDetected at node a/Jpeg defined at (most recent call"
+                    ' last):\n  File "a.py", line 8, in <module>\n\n  File "b.py", line 1, in f\n\n'
+                    "Invalid JPEG data.\n\t [[{{node a/Jpeg}}]] [Op:__inference_decode_329]"),
+         "Invalid JPEG data."),
+        (ValueError("Graph execution error:\n\nDetected at node a defined at (most recent call"
+                    " last):\n<stack traces unavailable>\nout of memory\n [[{{node a}}]]"),
+         "out of memory"),
         (ValueError("shape [[1, 2]] of {3}"), "shape [[1, 2]] of {3}"),
         ({"image": 1}, "{'image': 1}"),
     ],

@@ -201,7 +201,7 @@ def parse_settings(name: str, words: Sequence[str]) -> Config:
     try:
         rest = values([name, *words])[1:]
     except flags.UnrecognizedFlagError as error:
-        near = did_you_mean(error.flagname, values)
+        near = did_you_mean(f"--{error.flagname}", [f"--{flag}" for flag in values])
         raise UserError(f"`xferlearn {name}` has no flag --{error.flagname}.{near}") from None
     except (flags.Error, ValueError) as error:  # absl has bare ValueErrors for --nofoo=value
         raise UserError(one_line(error)) from None

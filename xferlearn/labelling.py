@@ -2,6 +2,8 @@
 
 import dataclasses
 import functools
+import numbers
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -164,6 +166,11 @@ class Classifier:
         Raises:
             UserError: for a photo that can't be used, with the reason.
         """
+        if isinstance(photos, (str, bytes, os.PathLike)) or getattr(photos, "ndim", 4) == 3:
+            raise UserError(
+                "Expected a sequence of photos. Received one photo: put it in a list, or use"
+                " `label`."
+            )
         result = np.zeros((len(photos), len(self.labels)), np.float32)
         files: list[tuple[int, Entry]] = []
         arrays: list[int] = []
@@ -187,7 +194,17 @@ class Classifier:
     def label(
         self, photo: str | Path | bytes | np.ndarray, top_k: int = 5
     ) -> list[tuple[str, float]]:
-        """Returns the best labels of one photo with their probabilities, best first."""
+        """Returns the best labels of one photo with their probabilities, best first.
+
+        Args:
+            photo: as one of those that `predict` takes.
+            top_k: most labels, at least 1.
+
+        Raises:
+            UserError: for a photo that can't be used, or a `top_k` below 1.
+        """
+        if not isinstance(top_k, numbers.Integral) or top_k < 1:
+            raise UserError(f"Expected `top_k` to be a whole number from 1. Received: {top_k!r}.")
         labelled = Labelled("", scores=self.predict([photo])[0])
         return labelled.top(self.labels, top_k)
 
@@ -219,6 +236,11 @@ def load_classifier(config: ModelConfig) -> Classifier:
 
 
 def _entry(index: int, photo: str | Path | bytes) -> Entry:
+    if not isinstance(photo, (str, bytes, os.PathLike)) or not photo:
+        raise UserError(
+            f"Expected paths, encoded bytes or arrays of pixels. Received {photo!r} for photo"
+            f" {index}."
+        )
     if isinstance(photo, bytes):
         return Entry(f"photo {index}", -1, lambda: photo, len(photo))
     return next(FileSource((), ((str(photo), -1),)).entries())

@@ -6,6 +6,7 @@ and finished rows go to the store.
 
 import collections
 import dataclasses
+import functools
 import itertools
 import threading
 import time
@@ -56,12 +57,12 @@ class Extraction:
 
 
 def overlapped(
-    run: Callable[[np.ndarray], np.ndarray], batches: Iterator[DecodedBatch]
+    engine: Callable[[], Engine], batches: Iterator[DecodedBatch]
 ) -> Iterator[tuple[DecodedBatch, np.ndarray]]:
     """Yields batches with their outputs, in order; the next ones are computed meanwhile.
 
     Args:
-        run: from pixels to outputs, as an `Engine` has it.
+        engine: returns the network; called for the first batch that has pixels.
         batches: as `decoded_batches` yields them.
     """
     ahead: collections.deque[tuple[DecodedBatch, Future[np.ndarray] | None]] = collections.deque()
@@ -70,9 +71,11 @@ def overlapped(
         batch, future = ahead.popleft()
         return batch, np.empty((0, 0), np.float32) if future is None else future.result()
 
+    load = functools.cache(engine)
     with ThreadPoolExecutor(2) as pool:
         for batch in batches:
-            ahead.append((batch, pool.submit(run, batch.pixels) if batch.photos else None))
+            # Photos that can't be decoded need no network, which may not even be there for them.
+            ahead.append((batch, pool.submit(load().run, batch.pixels) if batch.photos else None))
             if len(ahead) > 2:
                 yield finished()
         while ahead:
@@ -94,7 +97,7 @@ def extract(
     Args:
         entries: the photos.
         store: where bottlenecks are looked up and written.
-        engine: returns the network; called only if some photo needs it.
+        engine: returns the network; called once, and only if some photo needs it.
         limits: caps on bytes and pixels, and what to do with bad photos.
         count: number of entries, for the progress bar; None if it is unknown.
         views: whether entries are seen as their `view` says; the digests of the photos found are
@@ -161,12 +164,11 @@ def extract(
         todo = missing()
         first = next(todo, None)
         if first is not None:
-            run = engine().run
             with store.writer() as writer:
                 batches = decoded_batches(
                     itertools.chain([first], todo), image_size, limits, views=views
                 )
-                for batch, vectors in overlapped(run, batches):
+                for batch, vectors in overlapped(engine, batches):
                     for item, vector in zip(batch.photos, vectors, strict=True):
                         writer.add(item.digest, vector)
                         computed += 1

@@ -47,6 +47,7 @@ class Features:
         parity: how it compares with float32 TensorFlow, measured now or earlier; None for float32
             TensorFlow itself, and if it was never measured.
         fallbacks: why faster engines are not used, one line each.
+        damage: what is damaged in the stores of those engines, one line each.
     """
 
     plan: EnginePlan
@@ -54,6 +55,12 @@ class Features:
     engine: Callable[[], Engine]
     parity: Parity | None = None
     fallbacks: tuple[str, ...] = ()
+    damage: tuple[str, ...] = ()
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the user should know of engines and stores, one line each."""
+        return (*self.fallbacks, *self.damage, *self.store.warnings)
 
     @property
     def proven(self) -> bool:
@@ -130,29 +137,33 @@ class Candidates:
             UserError: when no engine is exact enough, or a store can't be opened.
         """
         fallbacks: list[str] = []
+        damage: list[str] = []
         waiting = list(self.plans)
         while True:
             plan = waiting.pop(0)
             store = self.open_store(plan.precision)
+            before = tuple(fallbacks), tuple(damage)
             if plan == REFERENCE:
-                return Features(plan, store, self._loader(plan), None, tuple(fallbacks))
+                return Features(plan, store, self._loader(plan), None, *before)
             parity, engine = read_parity(store.folder, plan), None
             if parity is None:
                 pixels = sample(store)
                 if not len(pixels):
-                    return Features(plan, store, _never_compared, None, tuple(fallbacks))
+                    return Features(plan, store, _never_compared, None, *before)
                 engine = build_engine(self.backbone, plan)
                 reference = build_engine(self.backbone, REFERENCE)
                 parity = measure_parity(engine, reference, pixels)
                 write_parity(store.folder, parity)
             if parity.passed:
-                return Features(plan, store, self._loader(plan, engine), parity, tuple(fallbacks))
+                return Features(plan, store, self._loader(plan, engine), parity, *before)
             if not waiting:
                 other = "`engine='auto'`"
                 if plan.precision != "float32":
                     other = "`precision='float32'`"
                 raise UserError(f"{parity}. Use {other}.")
             fallbacks.append(f"{parity}: {waiting[0].name} {waiting[0].precision} is used.")
+            if waiting[0].precision != plan.precision:  # the next engine has another store
+                damage += store.warnings
 
     def _loader(self, plan: EnginePlan, engine: Engine | None = None) -> Callable[[], Engine]:
         return functools.cache(lambda: engine or build_engine(self.backbone, plan))
@@ -176,7 +187,7 @@ def sample_pixels(
     """Returns the pixels of the first 16 different photos that a store lacks.
 
     Args:
-        entries: the photos; none is read after the 16th.
+        entries: the photos; few are read after the 16th.
         store: the store, whose space says the size.
         limits: caps on bytes and pixels; photos that can't be used are passed over.
         resize: "crop" or "squash", see `pixels.resize_pixels`.

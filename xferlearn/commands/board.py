@@ -4,6 +4,7 @@ import contextlib
 import io
 import logging
 import os
+import shlex
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,8 +57,8 @@ def find_runs(logs_dir: str | Path) -> list[Path]:
     runs = [path for path in folders if not folders.intersection(path.parents)]
     if not runs:
         raise UserError(
-            f"There are no runs in {logs_dir}. `xferlearn train --logs_dir={logs_dir} ...` makes"
-            " one."
+            f"There are no runs in {logs_dir}."
+            f" `xferlearn train --logs_dir={shlex.quote(str(logs_dir))} ...` makes one."
         )
     return sorted(runs)
 

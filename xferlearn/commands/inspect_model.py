@@ -1,6 +1,7 @@
 """`xferlearn inspect`: prints input, output and backbone of a model, without running it."""
 
 import json
+import shlex
 
 from xferlearn.backbones import resolve_backbone
 from xferlearn.config import InspectConfig
@@ -42,5 +43,6 @@ def run(config: InspectConfig) -> int:
         return 0
     print(format_report(report))
     if run_dir is not None:
-        print(f"\nIts graph is in {run_dir}: tensorboard --logdir={config.logs_dir}")
+        logs_dir = shlex.quote(str(config.logs_dir))
+        print(f"\nIts graph is in {run_dir}: tensorboard --logdir={logs_dir}")
     return 0

@@ -26,7 +26,8 @@ def run(config: TrainConfig) -> int:
 def misclassified_list(result: TrainResult) -> str:
     """Returns all test photos that the model gets wrong, one line each."""
     wrong = result.misclassified
-    head = f"{len(wrong)} of {result.test.total} test photos are misclassified:"
+    end = ":" if wrong else "."
+    head = f"{len(wrong)} of {result.test.total} test photos are misclassified{end}"
     return "\n" + fit([misclassified_block(wrong, head)], most=len(wrong) + 1)
 
 

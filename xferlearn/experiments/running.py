@@ -292,7 +292,7 @@ def all_warnings(
     for space, outcomes in spaces:
         if space.prepared is not None:
             features = space.prepared.features
-            found += [*features.fallbacks, *features.store.warnings]
+            found += features.warnings
             manifest = space.prepared.split(config)
             found += [f"{bad.name} is left out: {bad.reason}" for bad in manifest.bad]
             if manifest.duplicates:

@@ -78,7 +78,7 @@ def search_photos(
     """Yields the photos that have certain digests, whatever their names, each once.
 
     Args:
-        entries: where to look; none is read after the last photo is found.
+        entries: where to look; few are read after the last photo is found.
         digests: SHA-256 of each photo.
         image_size: side in px of the square that the network sees, or height and width.
         limits: caps on bytes and pixels.

@@ -129,8 +129,7 @@ class CachedScores:
     @property
     def later_warnings(self) -> tuple[str, ...]:
         """Why faster engines are not used, and what is wrong with the cache, one line each."""
-        features = self._features
-        return (*features.fallbacks, *features.store.warnings, *self._unwritten)
+        return (*self._features.warnings, *self._unwritten)
 
     @contextlib.contextmanager
     def scoring(

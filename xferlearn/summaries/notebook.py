@@ -79,7 +79,9 @@ def left_out_lines(photos: Sequence[BadPhoto]) -> list[str]:
     """Returns one line per photo that was left out, of the first ones."""
     lines = [f"{bad.name} was left out: {bad.reason}" for bad in photos[:MOST_BAD]]
     left = len(photos) - len(lines)
-    return [*lines, f"{left:,} more photos were left out."] if left else lines
+    if left:
+        lines.append(f"{left:,} more {'photo was' if left == 1 else 'photos were'} left out.")
+    return lines
 
 
 def confusion_section(evaluation: Evaluation, title: str) -> list[Markup]:
@@ -102,7 +104,8 @@ def _matrix(evaluation: Evaluation) -> Markup:
     shown = evaluation.most_confused(MOST_CLASSES)
     labels = [readable_label(evaluation.labels[index]) for index in shown]
     if classes > len(shown):
-        labels.append(f"{classes - len(shown)} others")
+        others = classes - len(shown)
+        labels.append("1 other" if others == 1 else f"{others} others")
     place = np.full(classes, len(shown))
     place[shown] = range(len(shown))
     counts = np.zeros((len(labels), len(labels)), np.int64)

@@ -82,14 +82,14 @@ def h(tag: str, *children: Any, **attributes: Any) -> Markup:
         tag: its name.
         children: `Markup`, iterables of children, None for nothing; all else as text.
         attributes: their values as text; None leaves one out. A trailing `_` of a name is
-            dropped, so that `class_` can be written.
+            dropped, so that `class_` can be written, and others become `-`.
 
     Example:
         >>> h("p", "1 < 2", h("br"), class_="note")
         '<p class="note">1 &lt; 2<br></p>'
     """
     written = "".join(
-        f' {name.rstrip("_")}="{_escaped(value)}"'
+        f' {name.rstrip("_").replace("_", "-")}="{_escaped(value)}"'
         for name, value in attributes.items()
         if value is not None
     )

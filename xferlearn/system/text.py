@@ -2,9 +2,12 @@
 
 import re
 
-# The names of operations that TensorFlow adds to its messages, and an OSError's number.
+# What libraries add to a reason: TensorFlow the operation and where it was traced, an OSError its
+# number.
 _NOISE = re.compile(
     r"\[\[\{\{[^{}]*\}\}\]\]|\{\{[^{}]*\}\}|\[Op:[^\]]*\](?: name:)?|\A\[(?:Err|WinErr)\w* -?\d+\] "
+    r"|\AGraph execution error:\s*"
+    r"(?:Detected at node [^\n]*\n(?:\s*(?:File [^\n]*|<stack[^\n]*)?\n)*)?"
 )
 
 

@@ -133,8 +133,8 @@ def build_classifier(backbone: "keras.Model", head: "keras.layers.Layer") -> "ke
         are one layer.
 
     Raises:
-        UserError: the backbone does not end in [batch, width], the head is for another width, or
-            one of them has several inputs.
+        UserError: the backbone does not end in [batch, width], the head is for another width or
+            overrides `__call__`, or one of them has several inputs.
 
     Example:
         >>> backbone = load_backbone("mobilenet", weights="none")
@@ -186,6 +186,11 @@ def _check_head(head: "keras.layers.Layer", backbone: str, width: int) -> None:
 
     if not isinstance(head, keras.layers.Layer):
         raise UserError(f"Expected a Keras model or layer as head. Received: {head!r}.")
+    if not type(head).__call__.__module__.startswith("keras."):
+        raise UserError(
+            f"Expected a head with its code in `call`. {type(head).__name__} overrides `__call__`,"
+            " which Keras does not save."
+        )
     inputs = getattr(head, "inputs", None) or ()
     if len(inputs) > 1:
         raise UserError(f"Expected a head with one input. {head.name} has {len(inputs)}.")

@@ -72,7 +72,7 @@ def train_with(config: TrainConfig) -> TrainResult:
     run_dir = None
     if config.summaries != "none":
         run_dir = summaries.create_run(config.logs_dir, run_name(config, backbone.name))
-    warnings = [*prepared.features.fallbacks, *prepared.features.store.warnings]
+    warnings = list(prepared.features.warnings)
     with clock.stage("training"):
         fitted = fit_head(
             config, prepared, run_dir=run_dir, manifest=manifest, on_warning=warnings.append
@@ -168,7 +168,9 @@ def _export_config(config: TrainConfig) -> ExportConfig | None:
     if config.export is None:
         return None
     logs_dir = None if config.summaries == "none" else config.logs_dir
-    exporting = ExportConfig(model=config.model_dir, format=config.export, logs_dir=logs_dir)
+    exporting = ExportConfig(
+        model=config.model_dir, format=config.export, logs_dir=logs_dir, verbose=config.verbose
+    )
     check_formats(exporting.formats)
     return exporting
 

@@ -233,8 +233,7 @@ def _bar(done: int, steps: int, verbose: int) -> "keras.callbacks.Callback":
     import keras
 
     class Bar(keras.callbacks.Callback):
-        def __init__(self) -> None:
-            super().__init__()
+        def on_train_begin(self, logs: dict | None = None) -> None:
             self._bar = progress_bar("fine-tuning", steps, "step", done=done, verbose=verbose)
 
         def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
