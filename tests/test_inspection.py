@@ -442,3 +442,16 @@ def test_script_needs_no_tensorflow_and_explains(shared_data, tmp_path):
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "Did you mean retrained_graph.pb?" in done.stderr
+
+
+@pytest.mark.parametrize("path", ["", None, 3])
+def test_what_is_not_a_path_is_refused(path):
+    with pytest.raises(UserError, match=r"Expected the path of a model\. Received: "):
+        inspect_model(path)
+
+
+def test_a_report_shows_itself(tmp_path):
+    g = GraphBuilder()
+    g.add("Placeholder", "x", dtype=FLOAT, shape=[-1, 8, 8, 3])
+    report = inspect_model(g.save(tmp_path / "one.pb"))
+    assert repr(report) == format_report(report)

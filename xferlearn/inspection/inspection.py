@@ -1,6 +1,7 @@
 """Reads a model file of any format and reports what its user needs to know."""
 
 import json
+import os
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -65,6 +66,8 @@ def open_model(path: str | Path) -> tuple[ModelFile, GraphReport]:
     Raises:
         UserError: as `inspect_model`.
     """
+    if not isinstance(path, (str, os.PathLike)) or path == "":
+        raise UserError(f"Expected the path of a model. Received: {path!r}.")
     path = Path(path)
     try:
         held = read_model_file(path)

@@ -157,6 +157,12 @@ class GraphReport:
         """The input that takes pixels; None where there is none."""
         return next((one for one in self.inputs if one.kind == "image"), None)
 
+    def __repr__(self) -> str:
+        """Returns the report as `xferlearn inspect` prints it."""
+        from xferlearn.inspection.text_report import format_report  # which needs this module
+
+        return format_report(self)
+
     def to_dict(self) -> dict[str, Any]:
         """Returns the report as `json.dumps` takes it, with each resolution as text."""
         held = dataclasses.asdict(self)
