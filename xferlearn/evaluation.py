@@ -71,7 +71,7 @@ class EvaluationResult(Result):
     def blocks(self) -> list[Block]:
         """Returns the summary: accuracy, classes, confusion matrix, wrong and unreadable photos."""
         wrong, total = self.misclassified, self.evaluation.total
-        rest = "the result's `misclassified` and `bad`, and --format=json, list all"
+        rest = "`xferlearn evaluate --format=json` and the result in Python have all"
         head = f"{len(wrong)} of {total} photos are misclassified:"
         return [
             Block((f"accuracy  {self.evaluation.summary()}",)),
