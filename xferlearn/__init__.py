@@ -37,10 +37,10 @@ Example:
     >>> classifier.label("rose.jpg")
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from xferlearn.errors import UserError, XferlearnError
+from xferlearn.system.lazy import lazy_names
 from xferlearn.version import __version__
 
 if TYPE_CHECKING:
@@ -87,10 +87,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'xferlearn' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+__getattr__ = lazy_names(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

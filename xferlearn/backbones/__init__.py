@@ -3,8 +3,7 @@
 Names and the table load at once; what needs Keras loads when it is first asked for.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from xferlearn.backbones.listing import ListedBackbone, list_backbones
 from xferlearn.backbones.names import resolve_backbone
@@ -15,6 +14,7 @@ from xferlearn.backbones.table import (
     Licence,
     Preprocessing,
 )
+from xferlearn.system.lazy import lazy_names
 
 if TYPE_CHECKING:
     from xferlearn.backbones.digest import weights_digest
@@ -41,7 +41,4 @@ _LAZY = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return getattr(importlib.import_module(_LAZY[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy_names(__name__, _LAZY)

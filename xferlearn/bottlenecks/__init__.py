@@ -3,8 +3,9 @@
 Names load when they are first used, so that a module of this room costs only what it needs itself.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from xferlearn.system.lazy import lazy_names
 
 if TYPE_CHECKING:
     from xferlearn.bottlenecks.compute import Extraction, extract
@@ -29,25 +30,22 @@ __all__ = [
 ]
 
 _HOMES = {
-    "BottleneckStore": "store",
-    "Candidates": "settling",
-    "Engine": "engines",
-    "EnginePlan": "engines",
-    "Extraction": "compute",
-    "FeatureSpace": "space",
-    "Features": "settling",
-    "Parity": "engines",
-    "build_engine": "engines",
-    "extract": "compute",
-    "feature_space": "space",
-    "sample_pixels": "settling",
+    "BottleneckStore": "xferlearn.bottlenecks.store",
+    "Candidates": "xferlearn.bottlenecks.settling",
+    "Engine": "xferlearn.bottlenecks.engines",
+    "EnginePlan": "xferlearn.bottlenecks.engines",
+    "Extraction": "xferlearn.bottlenecks.compute",
+    "FeatureSpace": "xferlearn.bottlenecks.space",
+    "Features": "xferlearn.bottlenecks.settling",
+    "Parity": "xferlearn.bottlenecks.engines",
+    "build_engine": "xferlearn.bottlenecks.engines",
+    "extract": "xferlearn.bottlenecks.compute",
+    "feature_space": "xferlearn.bottlenecks.space",
+    "sample_pixels": "xferlearn.bottlenecks.settling",
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__ = lazy_names(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

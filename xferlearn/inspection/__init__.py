@@ -11,8 +11,7 @@ be run or exported too, see `xferlearn.predictors` and `xferlearn.exports`.
 The names below are for the rest of the package; all others are for this folder alone.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from xferlearn.inspection.formats import FORMATS, ModelFile
 from xferlearn.inspection.inspection import inspect_model, open_model
@@ -35,6 +34,7 @@ from xferlearn.inspection.report import (
     OutputReport,
 )
 from xferlearn.inspection.text_report import format_report, format_shape, printable
+from xferlearn.system.lazy import lazy_names
 
 if TYPE_CHECKING:
     from xferlearn.inspection.backbones import inspect_backbone, open_backbone
@@ -84,7 +84,4 @@ _LAZY = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return getattr(importlib.import_module(_LAZY[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy_names(__name__, _LAZY)

@@ -3,8 +3,9 @@
 Names load when they are first used, so that a module of this room costs only what it needs itself.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from xferlearn.system.lazy import lazy_names
 
 if TYPE_CHECKING:
     from xferlearn.photos.datasets import DatasetSource, open_dataset
@@ -44,34 +45,31 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Augmentation": "views",
-    "BadPhoto": "manifest",
-    "DatasetSource": "datasets",
-    "DecodedBatch": "decoding",
-    "Entry": "sources",
-    "FileSource": "files",
-    "Loaded": "reading",
-    "Manifest": "manifest",
-    "Photo": "manifest",
-    "PhotoLimits": "limits",
-    "PhotoSource": "sources",
-    "View": "views",
-    "build_manifest": "splitting",
-    "decoded_batches": "decoding",
-    "load_photos": "reading",
-    "open_dataset": "datasets",
-    "open_source": "opening",
-    "pick_photos": "selecting",
-    "read_files": "files",
-    "read_image_dir": "files",
-    "search_photos": "selecting",
+    "Augmentation": "xferlearn.photos.views",
+    "BadPhoto": "xferlearn.photos.manifest",
+    "DatasetSource": "xferlearn.photos.datasets",
+    "DecodedBatch": "xferlearn.photos.decoding",
+    "Entry": "xferlearn.photos.sources",
+    "FileSource": "xferlearn.photos.files",
+    "Loaded": "xferlearn.photos.reading",
+    "Manifest": "xferlearn.photos.manifest",
+    "Photo": "xferlearn.photos.manifest",
+    "PhotoLimits": "xferlearn.photos.limits",
+    "PhotoSource": "xferlearn.photos.sources",
+    "View": "xferlearn.photos.views",
+    "build_manifest": "xferlearn.photos.splitting",
+    "decoded_batches": "xferlearn.photos.decoding",
+    "load_photos": "xferlearn.photos.reading",
+    "open_dataset": "xferlearn.photos.datasets",
+    "open_source": "xferlearn.photos.opening",
+    "pick_photos": "xferlearn.photos.selecting",
+    "read_files": "xferlearn.photos.files",
+    "read_image_dir": "xferlearn.photos.files",
+    "search_photos": "xferlearn.photos.selecting",
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__ = lazy_names(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:
