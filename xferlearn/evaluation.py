@@ -14,9 +14,9 @@ from xferlearn.errors import UserError
 from xferlearn.labelling import label_photos
 from xferlearn.metrics import Evaluation, Misclassified, evaluate_predictions
 from xferlearn.model_folder import read_model_folder
-from xferlearn.photos.files import read_image_dir
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import TRAIN, VALIDATION, BadPhoto
+from xferlearn.photos.opening import open_labelled
 from xferlearn.predictors import model_folder_predictor
 from xferlearn.summaries.notebook import (
     Pictures,
@@ -135,7 +135,7 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
     for name, folder in (("logs_dir", config.logs_dir), ("bottleneck_dir", config.bottleneck_dir)):
         if folder is not None:
             check_outside(image_dir, name, folder)
-    source = read_image_dir(image_dir, model_folder.labels)
+    source = open_labelled(config, model_folder.labels)
     splits = model_folder.photo_splits()
     start_tensorflow()
     choose_device(config.device)
@@ -177,6 +177,7 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
                 )
     evaluation = evaluate_predictions(model_folder.labels, truth, predicted)
     warnings = (
+        *source.warnings,
         *(
             f"{count} of {evaluation.total} photos were in the model's {split} split: the accuracy"
             " is too high."

@@ -7,6 +7,7 @@ help; the command that measured it is `tools/bench_train.py`.
 
 from xferlearn.config.base import Config
 from xferlearn.config.board import BoardConfig
+from xferlearn.config.data import DataConfig
 from xferlearn.config.experiments import SEEDS, CompareConfig, CurveConfig, SweepConfig
 from xferlearn.config.images import DEFAULT_BACKBONE, ImageConfig, default_bottleneck_dir
 from xferlearn.config.models import (
@@ -29,6 +30,7 @@ __all__ = [
     "CompareConfig",
     "Config",
     "CurveConfig",
+    "DataConfig",
     "EvaluateCommandConfig",
     "EvaluateConfig",
     "ExportConfig",

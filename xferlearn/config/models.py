@@ -4,6 +4,7 @@ import dataclasses
 from typing import Annotated
 
 from xferlearn.config.base import Config, Setting, Several, StrPath, Verbose
+from xferlearn.config.data import DataConfig
 from xferlearn.config.images import ImageConfig
 from xferlearn.errors import UserError
 
@@ -145,14 +146,10 @@ class LabelConfig(ModelConfig):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class EvaluateConfig(ImageConfig):
+class EvaluateConfig(DataConfig, ImageConfig):
     """Settings of `xferlearn.evaluate(...)`."""
 
     model: Annotated[StrPath | None, Setting(_MODEL_FOLDER, aliases=("graph",))] = None
-    image_dir: Annotated[
-        StrPath | None,
-        Setting("Folder with one sub-folder per class, named as the model's labels."),
-    ] = None
     logs_dir: Annotated[
         StrPath | None,
         Setting(

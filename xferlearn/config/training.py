@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Annotated
 
 from xferlearn.config.base import Config, Setting, Several, StrPath
-from xferlearn.config.images import DEFAULT_BACKBONE, ImageConfig, PhotoConfig
+from xferlearn.config.data import DataConfig
+from xferlearn.config.images import DEFAULT_BACKBONE, ImageConfig
 from xferlearn.config.models import EXPORT_FORMATS
 from xferlearn.errors import UserError
 
@@ -24,17 +25,9 @@ _FULL = AUGMENTATIONS["full"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class RunConfig(PhotoConfig):
+class RunConfig(DataConfig):
     """What every training takes, whether alone or as part of an experiment."""
 
-    image_dir: Annotated[
-        StrPath | None,
-        Setting(
-            "Folder with one sub-folder per class (jpg, jpeg, png, bmp, gif, webp; photos in nested"
-            " folders count too).",
-            section="Data",
-        ),
-    ] = None
     dataset: Annotated[
         str | None,
         Setting(

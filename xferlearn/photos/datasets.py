@@ -43,6 +43,11 @@ class DatasetSource:
         return tuple(self.builder.info.features[self.label_key].names)
 
     @property
+    def warnings(self) -> tuple[str, ...]:
+        """None: datasets are prepared by their authors."""
+        return ()
+
+    @property
     def count(self) -> int:
         """Number of examples in all splits."""
         return sum(split.num_examples for split in self.builder.info.splits.values())

@@ -25,11 +25,13 @@ class FileSource:
         labels: class names, sorted.
         files: path and label's index of each photo.
         root: folder that the photos' names are relative to; "" for names as given.
+        warnings: what a person should know of what was found, one line each.
     """
 
     labels: tuple[str, ...]
     files: tuple[tuple[str, int], ...] = dataclasses.field(repr=False)
     root: str = ""
+    warnings: tuple[str, ...] = ()
 
     @property
     def count(self) -> int:

@@ -19,12 +19,14 @@ class Photo:
         label: index of its class in the sorted list of labels.
         name: path below the photos' folder with `/`, or the dataset's key.
         fixed_split: the split that the dataset's authors gave it; None if they gave none.
+        group: name of what it must stay together with in the split; None if it stands alone.
     """
 
     digest: bytes
     label: int
     name: str
     fixed_split: str | None = None
+    group: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Settings -> the source of photos that they ask for."""
 
-from xferlearn.config import TrainConfig
+from xferlearn.config import DataConfig, TrainConfig
 from xferlearn.photos.datasets import open_dataset
 from xferlearn.photos.files import read_image_dir
 from xferlearn.photos.sources import PhotoSource
@@ -23,6 +23,19 @@ def open_source(config: TrainConfig) -> PhotoSource:
             check_outside(config.image_dir, "logs_dir", config.logs_dir)
         if config.bottleneck_dir is not None:
             check_outside(config.image_dir, "bottleneck_dir", config.bottleneck_dir)
-        return read_image_dir(config.image_dir)
+        return open_labelled(config)
     start_tensorflow()
     return open_dataset(config.dataset or "", config.data_dir, verbose=config.verbose)
+
+
+def open_labelled(config: DataConfig, labels: tuple[str, ...] | None = None) -> PhotoSource:
+    """Returns the photos and their labels in files, as a config says where they are.
+
+    Args:
+        config: `image_dir`.
+        labels: the classes of a model, in its order; None to take those that are found.
+
+    Raises:
+        UserError: when there are no such photos.
+    """
+    return read_image_dir(config.image_dir or "", labels)

@@ -46,7 +46,8 @@ class Loaded:
     @property
     def photo(self) -> Photo:
         """The photo as the manifest knows it."""
-        return Photo(self.digest, self.entry.label, self.entry.name, self.entry.fixed_split)
+        entry = self.entry
+        return Photo(self.digest, entry.label, entry.name, entry.fixed_split, entry.group)
 
     @property
     def bad(self) -> BadPhoto:

@@ -17,6 +17,8 @@ class Entry:
         read: returns the file's bytes; raises OSError.
         size: bytes, as the file system reports them; 0 if unknown before reading.
         fixed_split: the split that the dataset's authors gave it; None if they gave none.
+        group: name of what it must stay together with in the split, such as a plant, a patient or
+            a session; None if it stands alone.
         view: the augmentation that it is seen in, and the number of the view; None for the plain
             view.
         digest: SHA-256 that its bytes must have; None if they may be any. See `pick_photos`.
@@ -27,6 +29,7 @@ class Entry:
     read: Callable[[], bytes]
     size: int = 0
     fixed_split: str | None = None
+    group: str | None = None
     view: tuple[Augmentation, int] | None = None
     digest: bytes | None = None
 
@@ -37,6 +40,10 @@ class PhotoSource(Protocol):
     @property
     def labels(self) -> tuple[str, ...]:
         """Class names; a photo's label is an index into them."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a person should know of what was found, one line each, e.g. what was passed over."""
 
     @property
     def count(self) -> int:

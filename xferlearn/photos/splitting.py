@@ -26,6 +26,7 @@ def build_manifest(
     validation_percentage: float = 10.0,
     split_seed: int = 0,
     test_seed: int | None = None,
+    warnings: Sequence[str] = (),
 ) -> Manifest:
     """Returns the manifest of photos that have been read, checked and split.
 
@@ -38,6 +39,7 @@ def build_manifest(
         validation_percentage: 0 to 90, share of the photos for validation.
         split_seed: salt of the split.
         test_seed: salt of the choice of test photos; None for `split_seed`.
+        warnings: what is known already that a person should know, one line each.
 
     Raises:
         UserError: when there are fewer than two classes, a class has fewer than three different
@@ -81,6 +83,7 @@ def build_manifest(
         bad=tuple(bad),
         duplicates=sum(files.values()) - len(unique),
         warnings=(
+            *warnings,
             *_few_photos_warnings(labels, distinct),
             *_conflict_warnings(unique),
         ),
@@ -122,11 +125,11 @@ def assign_splits(
 ) -> tuple[str, ...]:
     """Returns the split of each photo, decided by its content alone.
 
-    What must stay together is one unit: files with the same bytes, and files of one class whose
-    names agree up to `_nohash_` (several photos of one object). A unit's digest and the seed make
-    a number from 0 to 100 that is compared with the percentages, so adding a photo moves no
-    other one. If that leaves a class of at least three units without one in some split, the unit
-    whose number is nearest moves there.
+    What must stay together is one unit: files with the same bytes, files of one group, and files
+    of one class whose names agree up to `_nohash_` (several photos of one object). A unit's digest
+    and the seed make a number from 0 to 100 that is compared with the percentages, so adding a
+    photo moves no other one. If that leaves a class of at least three units without one in some
+    split, the unit whose number is nearest moves there.
 
     Args:
         labels: class names, sorted.
@@ -228,10 +231,12 @@ def _units(labels: Sequence[str], photos: Sequence[Photo]) -> list[str]:
     digests = [photo.digest.hex() for photo in photos]
     for photo, digest in zip(photos, digests, strict=True):
         find(digest)
+        groups = [] if photo.group is None else [f"group of photos {photo.group}"]
         file_name = photo.name.rsplit("/", 1)[-1]
         if "_nohash_" in file_name:
             # By the class's name: its index would change with every class that is added.
-            group = f"group {labels[photo.label]}/{_NOHASH.sub('', file_name)}"
+            groups.append(f"group {labels[photo.label]}/{_NOHASH.sub('', file_name)}")
+        for group in groups:
             first, second = sorted((find(group), find(digest)))
             # "group ..." sorts after every hex digest, and should name the unit: a digest would
             # change when a photo with a greater one joins the group.

@@ -65,6 +65,7 @@ class Prepared:
             validation_percentage=0 if VALIDATION in official else config.validation_percentage,
             split_seed=config.split_seed,
             test_seed=test_seed,
+            warnings=self.source.warnings,
         )
 
     def read(self, photos: tuple[Photo, ...]) -> np.ndarray:
