@@ -16,7 +16,7 @@ from xferlearn.metrics import Evaluation, Misclassified, evaluate_predictions
 from xferlearn.model_folder import read_model_folder
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import TRAIN, VALIDATION, BadPhoto
-from xferlearn.photos.opening import open_labelled
+from xferlearn.photos.opening import check_outside_photos, open_labelled
 from xferlearn.predictors import model_folder_predictor
 from xferlearn.summaries.notebook import (
     Pictures,
@@ -32,7 +32,6 @@ from xferlearn.summaries.terminal import (
     confusion_block,
     misclassified_block,
 )
-from xferlearn.system.folders import check_outside
 from xferlearn.system.html import notices, tile, tiles
 from xferlearn.system.progress import duration, progress_bar
 from xferlearn.system.results import Block, Result
@@ -112,7 +111,7 @@ class EvaluationResult(Result):
 def evaluate(config: EvaluateConfig) -> EvaluationResult:
     """Measures a trained model on photos with known classes; `xferlearn evaluate` in Python.
 
-    `model` and `image_dir` are required.
+    `model`, and `image_dir` or `labels`, are required.
 
     Returns:
         Accuracy with its interval, numbers per class, and the photos with a wrong label.
@@ -131,10 +130,9 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
     """Evaluates as `config` says; see `evaluate`."""
     started = time.perf_counter()
     model_folder = read_model_folder(config.model or "")
-    image_dir = config.image_dir or ""
     for name, folder in (("logs_dir", config.logs_dir), ("bottleneck_dir", config.bottleneck_dir)):
         if folder is not None:
-            check_outside(image_dir, name, folder)
+            check_outside_photos(config, name, folder)
     source = open_labelled(config, model_folder.labels)
     splits = model_folder.photo_splits()
     start_tensorflow()
@@ -147,7 +145,7 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
     predicted: list[int] = []
     scores: list[np.ndarray] = []
     wrong: list[Misclassified] = []
-    bad: list[BadPhoto] = []
+    bad: list[BadPhoto] = [*source.left_out]
     seen = {TRAIN: 0, VALIDATION: 0}
     with progress_bar("evaluate", source.count, verbose=config.verbose) as bar:
         for photo in label_photos(source.entries, predictor, PhotoLimits.of(config)):
@@ -189,7 +187,8 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
     )
     if run_dir is not None:
         table = np.array(scores, np.float32).reshape(-1, len(model_folder.labels))
-        card = _card(model_folder.path, image_dir, evaluation, seen)
+        place = config.labels if config.labels is not None else config.image_dir
+        card = _card(model_folder.path, place or "", evaluation, seen)
         warnings += summaries.write_evaluation(run_dir, evaluation, np.array(truth), table, card)
     return EvaluationResult(
         evaluation=evaluation,
@@ -203,9 +202,9 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
     )
 
 
-def _card(model: Path, image_dir: str | Path, evaluation: Evaluation, seen: dict[str, int]) -> str:
+def _card(model: Path, place: str | Path, evaluation: Evaluation, seen: dict[str, int]) -> str:
     return (
         f"# {evaluation.summary()}\n\n"
-        f"Model `{model}` on the photos of `{image_dir}`. Of them, {seen[TRAIN]} were in its"
+        f"Model `{model}` on the photos of `{place}`. Of them, {seen[TRAIN]} were in its"
         f" training split and {seen[VALIDATION]} in its validation split.\n"
     )

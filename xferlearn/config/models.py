@@ -161,9 +161,10 @@ class EvaluateConfig(DataConfig, ImageConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("model", "image_dir"):
-            if not getattr(self, name):
-                raise UserError(f"Expected `{name}`. Received: nothing.")
+        if not self.model:
+            raise UserError("Expected `model`. Received: nothing.")
+        if self.image_dir is None and self.labels is None:
+            raise UserError("Expected `image_dir`. Received: nothing.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

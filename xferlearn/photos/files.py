@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from xferlearn.errors import UserError
 from xferlearn.photos.headers import SUFFIXES
+from xferlearn.photos.manifest import BadPhoto
 from xferlearn.photos.sources import Entry
 from xferlearn.photos.splitting import check_counts
 from xferlearn.system.text import one_line
@@ -26,12 +27,15 @@ class FileSource:
         files: path and label's index of each photo.
         root: folder that the photos' names are relative to; "" for names as given.
         warnings: what a person should know of what was found, one line each.
+        left_out: photos that were named and can't be found.
     """
 
     labels: tuple[str, ...]
     files: tuple[tuple[str, int], ...] = dataclasses.field(repr=False)
     root: str = ""
     warnings: tuple[str, ...] = ()
+    left_out: tuple[BadPhoto, ...] = ()
+    holds_bytes = False
 
     @property
     def count(self) -> int:
@@ -44,7 +48,7 @@ class FileSource:
             name = os.path.relpath(path, self.root).replace(os.sep, "/") if self.root else path
             yield Entry(name, label, functools.partial(_read_file, path), _size(path))
 
-    def only(self, names: Set[str]) -> "FileSource":
+    def only(self, names: Set[str], most_bytes: int | None = None) -> "FileSource":
         """Returns a source of the photos with these names, without listing the others."""
         # Making the name of every path takes seconds at a million photos.
         paths = {os.path.normpath(os.path.join(self.root, name)) for name in names}

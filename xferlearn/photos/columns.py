@@ -1,0 +1,370 @@
+"""What the columns of a table are for: photos, labels, split and groups, by names and contents."""
+
+import collections
+import dataclasses
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from xferlearn.errors import UserError
+from xferlearn.photos.grouping import FEWEST_GROUPS
+from xferlearn.photos.locating import PhotoFinder, sample
+from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION
+from xferlearn.photos.tables import Table
+from xferlearn.system.text import readable
+
+# Stands for no column.
+NONE = "none"
+ROLES = ("path", "label", "split", "group")
+_NAMES = {
+    "path": "path filepath file filename fname image imagepath imagefile imagefilename imagename"
+    " img imgpath imgfile imgname imageid photo photopath photofile photoname picture id idcode"
+    " name uri",
+    "label": "label labels class classname classlabel classes category categoryname target"
+    " diagnosis dx y species breed groundtruth gt labelname truth tag classid labelid categoryid",
+    "split": "split set subset partition phase usage datasplit traintest isvalid isval"
+    " isvalidation istest istrain istraining istrainingimage",
+    "group": "group groupid patient patientid subject subjectid person personid session sessionid"
+    " video videoid clip clipid plant plantid individual individualid animal animalid lesion"
+    " lesionid specimen specimenid sequence sequenceid case caseid burst burstid track trackid",
+    # Numbers of folds and rows say nothing of the photo's class.
+    "other": "fold kfold index unnamed0 rowid",
+}
+_ROLE_OF = {name: role for role, names in _NAMES.items() for name in names.split()}
+SPLIT_WORDS = {
+    **dict.fromkeys(("train", "training", "trn", "learn"), TRAIN),
+    **dict.fromkeys(("validation", "valid", "val", "dev", "eval"), VALIDATION),
+    **dict.fromkeys(("test", "testing", "tst", "holdout"), TEST),
+}
+_YES_MEANS = {
+    **dict.fromkeys(("isvalid", "isval", "isvalidation"), VALIDATION),
+    "istest": TEST,
+    **dict.fromkeys(("istrain", "istraining", "istrainingimage"), TRAIN),
+}
+_MEANING = {
+    "path": "the photos are named",
+    "label": "the classes are",
+    "split": "the split is",
+    "group": "what belongs together is",
+}
+_ASKED = {
+    "path": "the names of the photos",
+    "label": "the classes",
+    "split": "the split",
+    "group": "what photos belong to",
+}
+_OPTIONAL = ("split", "group")
+_YES, _NO = ("1", "true", "yes"), ("0", "false", "no")
+# What programs write where there is no label. "none" is none of them: it may be a class.
+NO_LABEL = ("", "nan", "na", "n/a", "#n/a", "<na>", "null")
+
+
+@dataclasses.dataclass(frozen=True)
+class Columns:
+    """Which columns a table's photos, labels, splits and groups are in.
+
+    Attributes:
+        path: names of files; None where the photos are in the table.
+        label: classes; several columns where each class has one of its own.
+        split: None without.
+        group: None without.
+        notes: what was taken for what, one line each.
+    """
+
+    path: str | None
+    label: tuple[str, ...]
+    split: str | None = None
+    group: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+def find_columns(
+    table: Table,
+    given: Mapping[str, str | None],
+    finder: PhotoFinder | None,
+) -> Columns:
+    """Returns what a table's columns are for.
+
+    Args:
+        table: the table.
+        given: column by role, None where it is to be found. The roles "split" and "group" may be
+            missing, and are not needed then.
+        finder: finds photos by their names; None where the photos are in the table.
+
+    Raises:
+        UserError: when there is no column for the photos or the labels, or more than one that may
+            be right; it names them and the setting that decides.
+    """
+    chosen = {
+        role: table.check_column(f"{role}_column", name)
+        for role, name in given.items()
+        if name is not None and not (name == NONE and role in _OPTIONAL)
+    }
+    search = _Search(table, chosen)
+    if finder is not None and "path" not in chosen:
+        chosen["path"] = search.path(finder)
+    elif finder is not None:
+        search.hits(chosen["path"], finder)
+    if "split" not in chosen and given.get("split") != NONE:
+        split = search.split(needed="split" in given)
+        if split is not None:
+            chosen["split"] = split
+    labels = (chosen["label"],) if "label" in chosen else search.labels()
+    if "group" in given and given["group"] is None:
+        group = search.group(labels)
+        if group is not None:
+            chosen["group"] = group
+    taken = {role: (name,) for role, name in chosen.items() if role in given} | {"label": labels}
+    found = {role: names for role, names in taken.items() if given.get(role) is None}
+    return Columns(
+        chosen.get("path"),
+        labels,
+        chosen.get("split") if "split" in given else None,
+        chosen.get("group"),
+        (*_said(table, found, guessed=search.guessed), *search.notes),
+    )
+
+
+def _said(table: Table, found: Mapping[str, Sequence[str]], *, guessed: bool) -> tuple[str, ...]:
+    if not found:
+        return ()
+    said = []
+    for role in (role for role in ROLES if role in found):
+        names = found[role]
+        shown = " ".join(filter(None, ("column" if len(names) == 1 else "columns", _listed(names))))
+        guess = ", a guess by its values" if role == "label" and guessed else ""
+        said.append(f"{_MEANING[role]} in {shown}{guess}")
+    settings = " or ".join(f"`{role}_column`" for role in ROLES if role in found)
+    return (
+        f"{table.name}: {', '.join(said)}. Columns were found by names and values; where that is"
+        f" wrong, give {settings}.",
+    )
+
+
+class _Search:
+    """A search for columns, each of which has one role at most."""
+
+    def __init__(self, table: Table, chosen: dict[str, str]) -> None:
+        self.table, self.chosen = table, chosen
+        self.notes: list[str] = []
+        self.guessed = False
+
+    def _left(self) -> list[str]:
+        return [name for name in self.table.names if name not in self.chosen.values()]
+
+    def _distinct(self, name: str) -> list[str]:
+        return list(dict.fromkeys(text for text in self.table.texts(name) if text))
+
+    def hits(self, name: str, finder: PhotoFinder) -> dict[int, str]:
+        """Returns the photos that some of a column's values lead to, by row."""
+        some = sample([(row, text) for row, text in enumerate(self.table.texts(name)) if text])
+
+        def found() -> dict[int, str]:
+            return {row: path for row, text in some if (path := finder.path(text))}
+
+        first = found()
+        if first or finder.prefix:
+            return first
+        finder.learn_prefix(text for _, text in some)
+        return found() if finder.prefix else first
+
+    def path(self, finder: PhotoFinder) -> str:
+        """Returns the column that names photos."""
+        hits = {name: self.hits(name, finder) for name in self._left()}
+        most = max(map(len, hits.values()), default=0)
+        if not most:
+            raise _no_photos(self.table, finder.root)
+        near = [name for name, found in hits.items() if len(found) > most / 2]
+        best = max(near, key=lambda name: (_role(name) == "path", len(hits[name])))
+        named = [name for name in near if _role(name) == "path"]
+        rivals = [
+            name
+            for name in (named or near)
+            if any(path != hits[best].get(row, path) for row, path in hits[name].items())
+        ]
+        if rivals:
+            raise self._ask("path", [best, *rivals])
+        return best
+
+    def split(self, *, needed: bool) -> str | None:
+        """Returns the column that says which photos are for what; None without."""
+        found = []
+        for name in self._left():
+            values = self._distinct(name)
+            words = split_of_values(name, values)
+            missing = [value for value in values if words.get(value) is None]
+            if not missing and len(set(words.values())) > 1:
+                found.append(name)
+            elif needed and _role(name) == "split" and len(values) == 1 and not missing:
+                self.notes.append(
+                    f"Column {name!r} of {self.table.name} is {values[0]!r} in all rows, so it"
+                    " splits nothing."
+                )
+            elif needed and _role(name) == "split" and words and len(missing) < len(values):
+                raise bad_split(self.table.name, name, missing)
+        named = [name for name in found if _role(name) == "split"]
+        if len(named or found) > 1 and needed:
+            raise self._ask("split", named or found)
+        return next(iter(named or found), None)
+
+    def labels(self) -> tuple[str, ...]:
+        """Returns the column, or the columns, that have the classes."""
+        left = [name for name in self._left() if _role(name) not in ("split", "group", "other")]
+        named = self._one_of_each([name for name in left if _role(name) == "label"])
+        if len(named) > 1:
+            named = [name for name in named if self._plausible(name)] or named
+        if len(named) > 1:
+            raise self._ask("label", named)
+        if named:
+            return tuple(named)
+        several = [name for name in self.table.nested if _role(name) == "label"]
+        if several:
+            raise UserError(
+                f"Column {several[0]!r} of {self.table.name} has several labels per photo. Only one"
+                " class per photo is possible."
+            )
+        switches = [
+            name for name in left if {*self._distinct(name)} == {"0", "1"} or self._truth(name)
+        ]
+        rows = list(zip(*(self.table.texts(name) for name in switches), strict=True))
+        ones = [sum(value in _YES for value in row) for row in rows]
+        if len(switches) > 1 and set(ones) == {1}:
+            return tuple(switches)
+        plausible = self._one_of_each([name for name in left if self._plausible(name)])
+        if len(switches) > 2 and set(plausible) <= set(switches):
+            raise UserError(
+                f"Columns {_listed(switches)} of {self.table.name} have 0 and 1 only, but"
+                f" {sum(one > 1 for one in ones):,} rows have several ones and"
+                f" {sum(one == 0 for one in ones):,} have none. Expected one class per photo: give"
+                " `label_column`, or make one such column."
+            )
+        if len(plausible) > 1:
+            raise self._ask("label", plausible)
+        if not plausible:
+            raise UserError(
+                f"No column of {self.table.name} looks like classes. {self.table.has_columns()}"
+                " Give `label_column`."
+            )
+        self.guessed = True
+        return tuple(plausible)
+
+    def group(self, labels: Sequence[str]) -> str | None:
+        """Returns the column whose values name what photos belong to; None without."""
+        found = []
+        classes = list(zip(*(self.table.texts(name) for name in labels), strict=True))
+        for name in self._left():
+            if _role(name) != "group" or name in labels:
+                continue
+            texts = self.table.texts(name)
+            values = {text for text in texts if text}
+            if len(values) >= sum(text is not None for text in texts):
+                continue
+            pairs = {(one, text) for one, text in zip(classes, texts, strict=True) if text}
+            fewest = min(collections.Counter(one for one, _ in pairs).values())
+            if fewest < FEWEST_GROUPS:
+                self.notes.append(
+                    f"Column {name!r} of {self.table.name} may say which photos belong together,"
+                    f" but a class has only {fewest} of its values. It is not used;"
+                    f" `group_column={name!r}` uses it."
+                )
+                continue
+            found.append(name)
+        if len(found) > 1:
+            # The wider group, such as the patient of several lesions, keeps the narrower together.
+            widest = min(found, key=lambda name: len(self._distinct(name)))
+            others = [name for name in found if name != widest and not self._within(name, widest)]
+            if others:
+                raise self._ask("group", [widest, *others])
+            return widest
+        return found[0] if found else None
+
+    def _within(self, narrow: str, wide: str) -> bool:
+        pairs = set(zip(self.table.texts(narrow), self.table.texts(wide), strict=True))
+        return len(pairs) == len({one for one, _ in pairs})
+
+    def _one_of_each(self, names: list[str]) -> list[str]:
+        """Returns columns without those that say the same in other words, such as numbers."""
+        kept: list[str] = []
+        for name in sorted(names, key=self._are_numbers):
+            if not any(self._within(name, one) and self._within(one, name) for one in kept):
+                kept.append(name)
+        return [name for name in names if name in kept]
+
+    def _are_numbers(self, name: str) -> bool:
+        return all(re.fullmatch(r"-?\d+(\.\d+)?", value) for value in self._distinct(name))
+
+    def _truth(self, name: str) -> bool:
+        return {value.lower() for value in self._distinct(name)} == {"true", "false"}
+
+    def _plausible(self, name: str) -> bool:
+        values = {text for text in self.table.texts(name) if not no_label(text)}
+        return 2 <= len(values) <= max(2, self.table.count // 3)
+
+    def _ask(self, role: str, names: Sequence[str]) -> UserError:
+        shown = []
+        for name in names[:6]:
+            values = self._distinct(name)
+            some = ", ".join(readable(value, 30) for value in values[:3])
+            more = ", ..." if len(values) > 3 else ""
+            shown.append(
+                f"{name!r} ({len(values):,} value{'' if len(values) == 1 else 's'}: {some}{more})"
+            )
+        none = f", or `{role}_column={NONE!r}` for none of them" if role in _OPTIONAL else ""
+        return UserError(
+            f"Several columns of {self.table.name} may be {_ASKED[role]}: {'; '.join(shown)}."
+            f" Choose one with `{role}_column={names[0]!r}`{none}."
+        )
+
+
+def split_of_values(name: str, values: Iterable[str]) -> dict[str, str | None]:
+    """Returns which split each value of a column means, None where that is not known.
+
+    A column of truth values such as `is_valid` says it by its name.
+    """
+    key = _key(name)
+    if key in _YES_MEANS:
+        yes = _YES_MEANS[key]
+        no = TEST if yes == TRAIN else TRAIN
+        truths: dict[str, str | None] = {
+            value: yes if value.lower() in _YES else no for value in values
+        }
+        if all(value.lower() in (*_YES, *_NO) for value in truths):
+            return truths
+    return {value: SPLIT_WORDS.get(value.strip().lower()) for value in values}
+
+
+def bad_split(table: str, name: str, values: Sequence[str]) -> UserError:
+    """Returns the error of a split column with other values than splits."""
+    return UserError(
+        f"Column {name!r} of {table} has {_listed(values)}. Expected train, validation or test."
+        f" Rename or remove these rows, or use no column with `split_column={NONE!r}`."
+    )
+
+
+def no_label(text: str | None) -> bool:
+    """Returns whether a text says that there is no label."""
+    return text is None or text.lower() in NO_LABEL
+
+
+def _no_photos(table: Table, image_dir: str) -> UserError:
+    names = sorted(table.names, key=lambda name: _role(name) != "path")
+    first = names[0]
+    value = next((text for text in table.texts(first) if text), "")
+    place = f"below {image_dir}" if image_dir else "relative to it, or at an absolute path"
+    way = "Give `path_column`" if image_dir else "Give `image_dir`, the folder of the photos"
+    return UserError(
+        f"No column of {table.name} names photos {place}. For example, column {first!r} has"
+        f" {readable(value, 100)!r}, which is not found. {table.has_columns()} {way}."
+    )
+
+
+def _key(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.casefold())
+
+
+def _role(name: str) -> str | None:
+    return _ROLE_OF.get(_key(name))
+
+
+def _listed(names: Sequence[str], most: int = 8) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(repr(readable(name, 60)) for name in names[:most]) + more
