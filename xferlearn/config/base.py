@@ -206,6 +206,11 @@ def read_value(name: str, value: Any, field: dataclasses.Field, rules: Setting) 
         return None
     if rules.table and any(hasattr(value, protocol) for protocol in _TABLE_PROTOCOLS):
         return TableInMemory(value)
+    if rules.table and not isinstance(value, (str, os.PathLike)):
+        raise UserError(
+            f"Expected `{name}` to be the path of a table, or a table such as a pandas DataFrame."
+            f" Received: {value!r}."
+        )
     kind = value_type(field)
     if not takes_list(field) and not takes_words(field):
         return _read_one(name, value, kind, rules)

@@ -212,7 +212,8 @@ def open_part(path: str) -> Part | None:
 
 def damaged(path: str, error: object) -> UserError:
     """Returns the error of a file that can't be read."""
+    reason = one_line(error).rstrip(".")
     return UserError(
-        f"Can't read {path or 'the table'} as a Parquet or Arrow file: {one_line(error)}. Write it"
-        " again, or leave it out."
+        f"Can't read {path or 'the table'} as a Parquet or Arrow file: {reason}. Write it again, or"
+        " leave it out."
     )

@@ -1,6 +1,7 @@
 """Photos inside Parquet and Arrow files, read in their order and a few at a time."""
 
 import bisect
+import collections
 import dataclasses
 import os
 from collections.abc import Callable, Iterator, Set
@@ -11,6 +12,16 @@ from xferlearn.photos.files import FileSource
 from xferlearn.photos.manifest import BadPhoto
 from xferlearn.photos.sources import Entry
 from xferlearn.photos.tables import Table
+
+
+def photo_names(table: Table, column: str) -> list[str]:
+    """Returns the name of each photo of a column: that of its file, or the number of its row."""
+    paths = table.paths(column)
+    times = collections.Counter(paths)
+    return [
+        str(row) if not path else path if times[path] == 1 else f"{row}/{path}"
+        for row, path in enumerate(paths)
+    ]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,6 +10,7 @@ from xferlearn.photos.grouping import FEWEST_GROUPS
 from xferlearn.photos.locating import PhotoFinder, sample
 from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION
 from xferlearn.photos.tables import Table
+from xferlearn.system.folders import is_url
 from xferlearn.system.text import readable
 
 # Stands for no column.
@@ -41,6 +42,7 @@ _YES_MEANS = {
     **dict.fromkeys(("istrain", "istraining", "istrainingimage"), TRAIN),
 }
 _MEANING = {
+    "image": "the photos are",
     "path": "the photos are named",
     "label": "the classes are",
     "split": "the split is",
@@ -80,7 +82,8 @@ class Columns:
 def find_columns(
     table: Table,
     given: Mapping[str, str | None],
-    finder: PhotoFinder | None,
+    finder: PhotoFinder,
+    picture: str | None = None,
 ) -> Columns:
     """Returns what a table's columns are for.
 
@@ -88,7 +91,8 @@ def find_columns(
         table: the table.
         given: column by role, None where it is to be found. The roles "split" and "group" may be
             missing, and are not needed then.
-        finder: finds photos by their names; None where the photos are in the table.
+        finder: finds photos by their names.
+        picture: the column that holds the photos; None where one names their files.
 
     Raises:
         UserError: when there is no column for the photos or the labels, or more than one that may
@@ -97,13 +101,13 @@ def find_columns(
     chosen = {
         role: table.check_column(f"{role}_column", name)
         for role, name in given.items()
-        if name is not None and not (name == NONE and role in _OPTIONAL)
+        if role in ROLES and name is not None and not (name == NONE and role in _OPTIONAL)
     }
     search = _Search(table, chosen)
-    if finder is not None and "path" not in chosen:
-        chosen["path"] = search.path(finder)
-    elif finder is not None:
+    if "path" in chosen:
         search.hits(chosen["path"], finder)
+    elif picture is None:
+        chosen["path"] = search.path(finder)
     if "split" not in chosen and given.get("split") != NONE:
         split = search.split(needed="split" in given)
         if split is not None:
@@ -114,6 +118,8 @@ def find_columns(
         if group is not None:
             chosen["group"] = group
     taken = {role: (name,) for role, name in chosen.items() if role in given} | {"label": labels}
+    if picture is not None:
+        taken["image"] = (picture,)
     found = {role: names for role, names in taken.items() if given.get(role) is None}
     return Columns(
         chosen.get("path"),
@@ -128,15 +134,16 @@ def _said(table: Table, found: Mapping[str, Sequence[str]], *, guessed: bool) ->
     if not found:
         return ()
     said = []
-    for role in (role for role in ROLES if role in found):
+    for role in (role for role in _MEANING if role in found):
         names = found[role]
         shown = " ".join(filter(None, ("column" if len(names) == 1 else "columns", _listed(names))))
         guess = ", a guess by its values" if role == "label" and guessed else ""
         said.append(f"{_MEANING[role]} in {shown}{guess}")
-    settings = " or ".join(f"`{role}_column`" for role in ROLES if role in found)
+    settings = [f"`{role}_column`" for role in _MEANING if role in found]
+    ways = " or ".join(filter(None, [", ".join(settings[:-1]), settings[-1]]))
     return (
         f"{table.name}: {', '.join(said)}. Columns were found by names and values; where that is"
-        f" wrong, give {settings}.",
+        f" wrong, give {ways}.",
     )
 
 
@@ -159,7 +166,7 @@ class _Search:
         some = sample([(row, text) for row, text in enumerate(self.table.texts(name)) if text])
 
         def found() -> dict[int, str]:
-            return {row: path for row, text in some if (path := finder.path(text))}
+            return {row: path for row, text in some if (path := finder.any_path(text))}
 
         first = found()
         if first or finder.prefix:
@@ -222,11 +229,9 @@ class _Search:
                 f"Column {several[0]!r} of {self.table.name} has several labels per photo. Only one"
                 " class per photo is possible."
             )
-        switches = [
-            name for name in left if {*self._distinct(name)} == {"0", "1"} or self._truth(name)
-        ]
+        switches = [name for name in left if self._is_switch(name)]
         rows = list(zip(*(self.table.texts(name) for name in switches), strict=True))
-        ones = [sum(value in _YES for value in row) for row in rows]
+        ones = [sum((value or "").lower() in _YES for value in row) for row in rows]
         if len(switches) > 1 and set(ones) == {1}:
             return tuple(switches)
         plausible = self._one_of_each([name for name in left if self._plausible(name)])
@@ -292,8 +297,9 @@ class _Search:
     def _are_numbers(self, name: str) -> bool:
         return all(re.fullmatch(r"-?\d+(\.\d+)?", value) for value in self._distinct(name))
 
-    def _truth(self, name: str) -> bool:
-        return {value.lower() for value in self._distinct(name)} == {"true", "false"}
+    def _is_switch(self, name: str) -> bool:
+        values = {value.lower() for value in self._distinct(name)}
+        return bool(values) and (values <= {"0", "1"} or values <= {"true", "false"})
 
     def _plausible(self, name: str) -> bool:
         values = {text for text in self.table.texts(name) if not no_label(text)}
@@ -349,6 +355,11 @@ def _no_photos(table: Table, image_dir: str) -> UserError:
     names = sorted(table.names, key=lambda name: _role(name) != "path")
     first = names[0]
     value = next((text for text in table.texts(first) if text), "")
+    if is_url(value):
+        return UserError(
+            f"Column {first!r} of {table.name} has URLs, such as {readable(value, 100)}. Photos are"
+            " not downloaded: download them, and give their folder as `image_dir`."
+        )
     place = f"below {image_dir}" if image_dir else "relative to it, or at an absolute path"
     way = "Give `path_column`" if image_dir else "Give `image_dir`, the folder of the photos"
     return UserError(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from xferlearn.errors import UserError
 from xferlearn.photos.annotated import AnnotatedSource
-from xferlearn.photos.arrow_photos import ArrowPhotos
+from xferlearn.photos.arrow_photos import ArrowPhotos, photo_names
 from xferlearn.photos.columns import (
     SPLIT_WORDS,
     Columns,
@@ -21,7 +21,7 @@ from xferlearn.photos.columns import (
 from xferlearn.photos.files import FileSource, photos_below
 from xferlearn.photos.grouping import group_warnings
 from xferlearn.photos.locating import NotFound, PhotoFinder
-from xferlearn.photos.manifest import TRAIN, BadPhoto
+from xferlearn.photos.manifest import SPLITS, TEST, TRAIN, VALIDATION, BadPhoto
 from xferlearn.photos.sources import Entry, PhotoSource
 from xferlearn.photos.splitting import FEWEST_PHOTOS
 from xferlearn.photos.tables import Table, normal
@@ -59,9 +59,8 @@ def open_table(
         UserError: when a column is missing or several may be right, no photo is found, or there
             are not two classes with three photos each.
     """
-    roles = {role: name for role, name in given.items() if role != "image"}
-    picture = _picture(table, given)
-    columns = find_columns(table, roles, finder if picture is None else None)
+    picture = picture_column(table, given)
+    columns = find_columns(table, given, finder, picture)
     join = _Join(table, columns, picture, finder)
     rows = join.rows()
     if labels is None:
@@ -140,11 +139,8 @@ class _Join:
     def _photos(self) -> Iterable[tuple[str, str | int | None, str]]:
         """Yields name, place and problem of each row's photo."""
         if self.picture is not None:
-            paths = self.table.paths(self.picture)
-            repeated = {path for path, times in collections.Counter(paths).items() if times > 1}
-            for row, path in enumerate(paths):
-                # An image may have lost the name of its file, or have that of another.
-                yield f"{row}/{path}" if path in repeated and path else path or str(row), row, ""
+            for row, name in enumerate(photo_names(self.table, self.picture)):
+                yield name, row, ""
             return
         for row, text in enumerate(self.table.texts(self.columns.path or ""), start=1):
             if text is None:
@@ -255,7 +251,7 @@ class _Join:
     def names(self, rows: Sequence[_Row]) -> list[str]:
         """Returns the names of the photos, as the source has them."""
         if self.picture is not None:
-            names = [name for name, _, _ in self._photos()]
+            names = photo_names(self.table, self.picture)
             return [names[int(row.photo)] for row in rows]
         root = self.root(rows)
         return [self._name(str(row.photo), root) for row in rows]
@@ -268,6 +264,12 @@ class _Join:
                 f"{name}: {self.finder.prefix!r} at the beginning of names stands for"
                 f" {self.finder.root}; it is not on this machine."
             )
+        if self.columns.split is not None or any(row.split for row in rows):
+            counts = collections.Counter(row.split or TRAIN for row in rows)
+            told = ", ".join(f"{counts[split]:,} {split}" for split in SPLITS if counts[split])
+            missing = [split for split in (VALIDATION, TEST) if not counts[split]]
+            more = f"; {missing[0]} photos are taken from those for training" if missing else ""
+            lines.append(f"{name} says the split: {told}{more}.")
         reasons: dict[str, list[str]] = collections.defaultdict(list)
         for photo, _, problem in self.left_out:
             reasons[re.sub(r"\d+ photos have this name.*|(labels): .*", r"\1", problem)].append(
@@ -335,7 +337,7 @@ _LEFT_OUT = {
 }  # fmt: skip
 
 
-def _picture(table: Table, given: Mapping[str, str | None]) -> str | None:
+def picture_column(table: Table, given: Mapping[str, str | None]) -> str | None:
     """Returns the column that holds the photos; None where columns name their files."""
     name = given.get("image")
     if name is not None:

@@ -17,7 +17,15 @@ T = TypeVar("T")
 
 
 class NotFound(LookupError):
-    """A name leads to no photo, or to several; the message is the reason, in a few words."""
+    """A name leads to no photo, or to several; the message is the reason, in a few words.
+
+    Attributes:
+        some: how many photos have the name, as far as that was looked for.
+    """
+
+    def __init__(self, reason: str, some: int = 0) -> None:
+        super().__init__(reason)
+        self.some = some
 
 
 def sample(values: Sequence[T]) -> Sequence[T]:
@@ -75,12 +83,15 @@ class PhotoFinder:
         if prefixes:
             self.prefix = prefixes.most_common(1)[0][0]
 
-    def path(self, value: str) -> str | None:
-        """Returns the path of the photo that a name leads to; None without exactly one."""
+    def any_path(self, value: str) -> str | None:
+        """Returns a path where a name leads to a photo, or its reason where to several; else None.
+
+        It tells whether a text is the name of a photo.
+        """
         try:
             return self.find(value)
-        except NotFound:
-            return None
+        except NotFound as problem:
+            return str(problem) if problem.some else None
 
     def find(self, value: str) -> str:
         """Returns the path of the photo that a name leads to.
@@ -172,7 +183,8 @@ class _Index:
             ]
         if len(found) > 1:
             first, second = (readable(self._names[i]) for i in found[:2])
-            raise NotFound(f"{len(found)} photos have this name, such as {first} and {second}")
+            reason = f"{len(found)} photos have this name, such as {first} and {second}"
+            raise NotFound(reason, len(found))
         return self._paths[found[0]] if found else None
 
 

@@ -1,16 +1,14 @@
 """Settings -> the source of photos that they ask for."""
 
-import os
 from pathlib import Path
 
 from xferlearn.config import DataConfig, SplitDataConfig, TrainConfig
-from xferlearn.config.base import StrPath
 from xferlearn.errors import UserError
 from xferlearn.photos.datasets import open_dataset
 from xferlearn.photos.files import read_image_dir
 from xferlearn.photos.grouping import with_groups
 from xferlearn.photos.sources import PhotoSource
-from xferlearn.photos.table_files import ARROW_ENDINGS, TEXT_ENDINGS, arrow_files_below
+from xferlearn.photos.table_files import holds_tables
 from xferlearn.system.folders import check_no_url, check_outside
 from xferlearn.system.runtime import start_tensorflow
 
@@ -51,7 +49,7 @@ def open_labelled(config: DataConfig, labels: tuple[str, ...] | None = None) -> 
         if getattr(config, name) is not None:
             check_no_url(f"`{name}`", getattr(config, name))
     group_by = config.group_by if isinstance(config, SplitDataConfig) else None
-    if config.labels is not None or _is_table(config.image_dir):
+    if config.labels is not None or holds_tables(config.image_dir or ""):
         # Only then: the readers of tables take time to import.
         from xferlearn.photos.opening_tables import open_labels
 
@@ -82,19 +80,3 @@ def check_outside_photos(config: DataConfig, name: str, folder: str | Path) -> N
     """
     if config.image_dir is not None and config.labels is None:
         check_outside(config.image_dir, name, folder)
-
-
-def _is_table(image_dir: StrPath | None) -> bool:
-    """Returns whether a path is that of tables which hold photos, instead of a folder of photos.
-
-    A folder's files are looked at until the first photo, so a folder of photos costs nothing.
-    """
-    path = str(image_dir)
-    try:
-        if os.path.isfile(path):
-            if path.lower().endswith(TEXT_ENDINGS):
-                raise UserError(f"{path} is a table, not a folder of photos. Give it as `labels`.")
-            return path.lower().endswith(ARROW_ENDINGS)
-        return os.path.isdir(path) and bool(arrow_files_below(path))
-    except OSError:
-        return False  # the reader of folders says what is wrong with it

@@ -6,10 +6,12 @@ import re
 from xferlearn.config import DataConfig, SplitDataConfig
 from xferlearn.config.base import TableInMemory
 from xferlearn.errors import UserError, did_you_mean
+from xferlearn.photos.arrow_photos import ArrowPhotos, photo_names
 from xferlearn.photos.grouping import FOLDER
-from xferlearn.photos.labelled_tables import open_table
+from xferlearn.photos.labelled_tables import open_table, picture_column
 from xferlearn.photos.locating import PhotoFinder
 from xferlearn.photos.sources import PhotoSource
+from xferlearn.photos.table_files import holds_tables
 from xferlearn.photos.tables import Table, read_table
 
 _WORD = re.compile(r"[\w -]+")
@@ -40,7 +42,7 @@ def open_labels(
         raise UserError(f"Expected `labels` to be a table. Received: {given!r}.")
     folder = "" if isinstance(given, TableInMemory) else os.path.dirname(given) or "."
     finder = PhotoFinder(None if image_dir is None else str(image_dir), folder)
-    table = read_table(given, lambda name: finder.path(name) is not None)
+    table = read_table(given, lambda name: finder.any_path(name) is not None)
     if table.pictures and image_dir is not None and config.path_column is None:
         raise UserError(
             f"{table.name} holds the photos itself, in column {table.pictures[0]!r}. Leave out"
@@ -55,6 +57,29 @@ def open_labels(
         if group_by is None:
             roles["group"] = column
     return open_table(table, roles, finder, labels), group_by
+
+
+def photos_in_table(path: str, column: str | None) -> PhotoSource | None:
+    """Returns the photos, without labels, that a Parquet or Arrow file or a folder of them holds.
+
+    Args:
+        path: the file or folder.
+        column: the column of the photos; None to find it.
+
+    Returns:
+        The photos; None where the path is none of these, or only names files.
+
+    Raises:
+        UserError: when a file is damaged, or there is no such column.
+    """
+    if not holds_tables(path):
+        return None
+    table = read_table(path, os.path.isfile)
+    picture = picture_column(table, {"image": column})
+    if picture is None:
+        return None
+    names = photo_names(table, picture)
+    return ArrowPhotos((), table, picture, tuple((row, name, -1) for row, name in enumerate(names)))
 
 
 def _group_column(

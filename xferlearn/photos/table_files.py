@@ -1,7 +1,9 @@
 """Which files are tables, told apart from photos without opening them."""
 
 import os
+from pathlib import Path
 
+from xferlearn.errors import UserError
 from xferlearn.photos.headers import SUFFIXES
 
 # Files whose columns can hold photos.
@@ -33,3 +35,20 @@ def arrow_files_below(folder: str) -> list[str]:
                 elif place == folder and entry.is_dir():
                     places.append(entry.path)
     return sorted(found)
+
+
+def holds_tables(path: str | Path) -> bool:
+    """Returns whether a path is that of Parquet or Arrow files, not of a folder of photos.
+
+    Raises:
+        UserError: for a table in text, which can't hold photos.
+    """
+    path = str(path)
+    if os.path.isfile(path):
+        if path.lower().endswith(TEXT_ENDINGS):
+            raise UserError(f"{path} is a table, not a folder of photos. Give it as `labels`.")
+        return path.lower().endswith(ARROW_ENDINGS)
+    try:
+        return os.path.isdir(path) and bool(arrow_files_below(path))
+    except OSError:
+        return False  # the reader of folders says what is wrong with it
