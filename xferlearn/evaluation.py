@@ -135,7 +135,8 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
     for name, folder in (("logs_dir", config.logs_dir), ("bottleneck_dir", config.bottleneck_dir)):
         if folder is not None:
             check_outside(image_dir, name, folder)
-    source = open_labelled(config, model_folder.labels)
+    source = open_labelled(config, model_folder.labels, config.other_classes)
+    labels = source.labels
     splits = model_folder.photo_splits()
     start_tensorflow()
     choose_device(config.device)
@@ -169,13 +170,13 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
                 wrong.append(
                     Misclassified(
                         photo.name,
-                        model_folder.labels[photo.label],
-                        model_folder.labels[best],
+                        labels[photo.label],
+                        labels[best],
                         float(photo.scores[best]),
                         photo.digest,
                     )
                 )
-    evaluation = evaluate_predictions(model_folder.labels, truth, predicted)
+    evaluation = evaluate_predictions(labels, truth, predicted)
     warnings = (
         *source.warnings,
         *(
@@ -188,7 +189,9 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
         *predictor.later_warnings(),
     )
     if run_dir is not None:
-        table = np.array(scores, np.float32).reshape(-1, len(model_folder.labels))
+        table = np.zeros((len(scores), len(labels)), np.float32)
+        if scores:  # of classes that the model does not have, the score is 0
+            table[:, : len(model_folder.labels)] = scores
         card = _card(model_folder.path, image_dir, evaluation, seen)
         warnings += summaries.write_evaluation(run_dir, evaluation, np.array(truth), table, card)
     return EvaluationResult(

@@ -6,6 +6,7 @@ from xferlearn.commands import print_result
 from xferlearn.config import TrainConfig
 from xferlearn.summaries.terminal import misclassified_block
 from xferlearn.system.results import fit
+from xferlearn.system.terminal import say
 from xferlearn.training.job import train_with
 from xferlearn.training.result import TrainResult
 
@@ -15,11 +16,11 @@ def run(config: TrainConfig) -> int:
     result = train_with(config)
     print_result(result)
     if config.print_misclassified_test_images:
-        print(misclassified_list(result))
+        say(misclassified_list(result))
     if result.exported is not None:
-        print("\nexports:")
+        say("\nexports:")
         print_result(result.exported)
-    print(next_commands(config, result))
+    say(next_commands(config, result))
     return 0 if config.export is None or (result.exported and result.exported.passed) else 1
 
 
