@@ -31,12 +31,14 @@ from xferlearn.summaries.terminal import (
     class_block,
     confusion_block,
     misclassified_block,
+    misclassified_head,
 )
 from xferlearn.system.folders import check_outside
 from xferlearn.system.html import notices, tile, tiles
 from xferlearn.system.progress import duration, progress_bar
 from xferlearn.system.results import Block, Result
 from xferlearn.system.runtime import choose_device, start_tensorflow
+from xferlearn.system.text import count, plural_of
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -72,7 +74,7 @@ class EvaluationResult(Result):
         """Returns the summary: accuracy, classes, confusion matrix, wrong and unreadable photos."""
         wrong, total = self.misclassified, self.evaluation.total
         rest = "`xferlearn evaluate --format=json` and the result in Python have all"
-        head = f"{len(wrong)} of {total} photos are misclassified:"
+        head = misclassified_head(len(wrong), total, "photo")
         return [
             Block((f"accuracy  {self.evaluation.summary()}",)),
             class_block(self.evaluation),
@@ -180,10 +182,11 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
     warnings = (
         *source.warnings,
         *(
-            f"{count} of {evaluation.total} photos were in the model's {split} split: the accuracy"
-            " is too high."
-            for split, count in seen.items()
-            if count
+            f"{number:,} of {count(evaluation.total, 'photo')}"
+            f" {plural_of(number, 'was', 'were')} in the model's {split} split: the accuracy is too"
+            " high."
+            for split, number in seen.items()
+            if number
         ),
         *predictor.warnings,
         *predictor.later_warnings(),

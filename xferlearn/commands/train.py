@@ -4,7 +4,7 @@ import shlex
 
 from xferlearn.commands import print_result
 from xferlearn.config import TrainConfig
-from xferlearn.summaries.terminal import misclassified_block
+from xferlearn.summaries.terminal import misclassified_block, misclassified_head
 from xferlearn.system.results import fit
 from xferlearn.system.terminal import say
 from xferlearn.training.job import train_with
@@ -27,8 +27,7 @@ def run(config: TrainConfig) -> int:
 def misclassified_list(result: TrainResult) -> str:
     """Returns all test photos that the model gets wrong, one line each."""
     wrong = result.misclassified
-    end = ":" if wrong else "."
-    head = f"{len(wrong)} of {result.test.total} test photos are misclassified{end}"
+    head = misclassified_head(len(wrong), result.test.total, "test photo")
     return "\n" + fit([misclassified_block(wrong, head)], most=len(wrong) + 1)
 
 

@@ -25,7 +25,7 @@ from xferlearn.photos.names import (
 )
 from xferlearn.photos.sources import Entry
 from xferlearn.photos.splitting import check_counts
-from xferlearn.system.text import count
+from xferlearn.system.text import count, plural_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -246,10 +246,10 @@ def _leftover_warnings(tree: Layout) -> list[str]:
     """Returns what was found among the folders of classes and is of no use."""
     warnings = []
     if tree.empty:
-        hold = "folder holds" if len(tree.empty) == 1 else "folders hold"
+        number = len(tree.empty)
         warnings.append(
-            f"{len(tree.empty):,} {hold} no photos and {'is' if len(tree.empty) == 1 else 'are'}"
-            f" passed over: {first_names(tree.empty)}."
+            f"{count(number, 'folder')} {plural_of(number, 'holds', 'hold')} no photos and"
+            f" {plural_of(number, 'is', 'are')} passed over: {first_names(tree.empty)}."
         )
     if tree.unlabelled:
         number = sum(tree.unlabelled.values())
@@ -258,8 +258,8 @@ def _leftover_warnings(tree: Layout) -> list[str]:
             for path, amount in tree.unlabelled.items()
         ]
         warnings.append(
-            f"{count(number, 'photo')} {'lies' if number == 1 else 'lie'} in no folder of a class"
-            f" and {'is' if number == 1 else 'are'} left out: {first_names(places)}."
+            f"{count(number, 'photo')} {plural_of(number, 'lies', 'lie')} in no folder of a class"
+            f" and {plural_of(number, 'is', 'are')} left out: {first_names(places)}."
         )
     return warnings
 

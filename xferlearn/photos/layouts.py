@@ -12,6 +12,7 @@ from xferlearn.errors import UserError
 from xferlearn.photos.listing import Folder
 from xferlearn.photos.manifest import SPLITS, TEST, TRAIN, VALIDATION
 from xferlearn.photos.names import class_label, first_names
+from xferlearn.system.text import plural_of
 
 _SPLIT_NAMES = {
     "train": TRAIN, "training": TRAIN,
@@ -119,7 +120,7 @@ def find_layout(
     warnings = []
     if node is not root:
         warnings.append(
-            f"{node.path} is all that {place} holds: its folders are read as those of {place}."
+            f"{place} holds nothing but the folder {node.path}, and the folders in that are used."
         )
     if layout == "groups":
         found = _as_groups(node, place, known)
@@ -179,7 +180,7 @@ def _by_structure(node: _Node, place: str) -> str:
     parted = [name for name in names if _is_split(node.held[name])]
     if parted:
         raise UserError(
-            f"{first_names(parted)} in {place} {'is' if len(parted) == 1 else 'are'} split already,"
+            f"{first_names(parted)} in {place} {plural_of(len(parted), 'is', 'are')} split already,"
             f" into {first_names(list(node.held[parted[0]].splits))}. Give one such folder as"
             " `image_dir`."
         )

@@ -98,7 +98,7 @@ class PassedOver:
         if self.hidden:
             parts.append(count(self.hidden, "hidden file"))
         parts += [
-            f"folder {name}" if number == 1 else f"{number:,} folders {name}"
+            f"{count(number, 'folder')} {name}"
             for name, number in self.folders.most_common(_MOST_ENDINGS)
         ]
         if (rest := len(self.folders) - _MOST_ENDINGS) > 0:

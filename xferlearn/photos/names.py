@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 
 from xferlearn.errors import UserError, did_you_mean
-from xferlearn.system.text import count
+from xferlearn.system.text import count, plural_of
 
 # What turns the direction of text around; a name that holds one is not what it looks like.
 _TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -119,7 +119,7 @@ def match_labels(
     if others:
         photos = sum(found[name] for name in others)
         done = "counted as wrong answers" if other_classes == "count" else "left out"
-        are = "is" if photos == 1 else "are"
+        are = plural_of(photos, "is", "are")
         listed = first_names([f"{name} ({found[name]:,})" for name in others])
         warnings.append(
             f"{count(photos, 'photo')} of classes that the model does not have {are} {done}:"
