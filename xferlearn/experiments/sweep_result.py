@@ -143,7 +143,8 @@ class SpaceTimes:
         return (
             f"{self.name}: of the time to decode {count(self.photos, 'photo')}, run the network"
             f" on them and train one head, the network is {share:.0%}. A GPU can shorten"
-            " that part; decoding stays on the CPU. Photos whose bottlenecks are cached need neither."
+            " that part; decoding stays on the CPU. Photos whose bottlenecks are cached need"
+            " neither."
         )
 
 

@@ -144,7 +144,8 @@ def _disagreement(row: ExportRow) -> str:
         return ""
     return (
         f"agreement {proof.agreement:.2%} is below {proof.minimum:.2%}: of"
-        f" {count(proof.photos, 'photo')} {len(proof.changed):,} changed the first label; the file is kept as {row.path}"
+        f" {count(proof.photos, 'photo')} {len(proof.changed):,} changed the first label;"
+        f" the file is kept as {row.path}"
     )
 
 

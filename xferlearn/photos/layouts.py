@@ -116,7 +116,9 @@ def find_layout(
     node = _unwrapped(root, known)
     if layout == "auto":
         layout = _by_labels(node, known) if known else ""
-        layout = layout or _by_structure(node, os.path.join(place, node.path))
+        layout = layout or _by_structure(
+            node, os.path.join(place, node.path) if node.path else place
+        )
     warnings = []
     if node is not root:
         warnings.append(

@@ -108,10 +108,12 @@ def read_label_file(file: Path) -> tuple[str, ...]:
 
 def _checked(labels: tuple[str, ...], classes: int, source: str, path: Path) -> Labels:
     if len(labels) != classes:
-        background = " The model's first class is the background: is it missing in the list?"
+        background = ""
+        if (len(labels), classes) == (1000, 1001):
+            background = " The model's first class is the background: is it missing in the list?"
         raise UserError(
-            f"{source} has {count(len(labels), 'label')}, but {path} gives {count(classes, 'score')}."
-            f"{background if (len(labels), classes) == (1000, 1001) else ''}"
+            f"{source} has {count(len(labels), 'label')}, but {path} gives"
+            f" {count(classes, 'score')}.{background}"
             " Give the right list with `labels=FILE`."
         )
     return Labels(labels)
