@@ -25,6 +25,7 @@ from xferlearn.config.base import (
 from xferlearn.config.keras_words import KERAS_WORDS
 from xferlearn.config.wording import as_flags, flag_value
 from xferlearn.errors import UserError, XferlearnError, did_you_mean
+from xferlearn.system.terminal import say, tell
 from xferlearn.system.text import one_line
 from xferlearn.version import __version__
 
@@ -147,7 +148,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except XferlearnError as error:
-        print(f"xferlearn: {as_flags(str(error))}", file=sys.stderr)
+        tell(f"xferlearn: {as_flags(str(error))}")
         return error.exit_code
     except BrokenPipeError:
         # The reader (such as `head`) went away; point stdout elsewhere so that the interpreter's
@@ -156,10 +157,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except OSError as error:
         where = "a file" if error.filename is None else error.filename
-        print(f"xferlearn: can't use {where}: {one_line(error)}.", file=sys.stderr)
+        tell(f"xferlearn: can't use {where}: {one_line(error)}.")
         return 1
     except KeyboardInterrupt:
-        print("xferlearn: interrupted; what was cached so far is kept.", file=sys.stderr)
+        tell("xferlearn: interrupted; what was cached so far is kept.")
         return 130
 
 
@@ -167,11 +168,11 @@ def _run(words: list[str]) -> int:
     if words and words[0] == "help":
         words = [*words[1:], "--help"]
     if not words or words[0] in _HELP:
-        print(_help())
+        say(_help())
         return 0
     name = words[0]
     if name == "--version":
-        print(f"xferlearn {__version__}")
+        say(f"xferlearn {__version__}")
         return 0
     if name not in COMMANDS:
         raise UserError(
@@ -179,7 +180,7 @@ def _run(words: list[str]) -> int:
             f" The commands are {', '.join(COMMANDS)}."
         )
     if any(word in _HELP for word in words[1:]):
-        print(_command_help(name))
+        say(_command_help(name))
         return 0
     command = COMMANDS[name]
     settings = parse_settings(name, words[1:])

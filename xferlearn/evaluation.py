@@ -31,11 +31,13 @@ from xferlearn.summaries.terminal import (
     class_block,
     confusion_block,
     misclassified_block,
+    misclassified_head,
 )
 from xferlearn.system.html import notices, tile, tiles
 from xferlearn.system.progress import duration, progress_bar
 from xferlearn.system.results import Block, Result
 from xferlearn.system.runtime import choose_device, start_tensorflow
+from xferlearn.system.text import count, plural_of
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -71,7 +73,7 @@ class EvaluationResult(Result):
         """Returns the summary: accuracy, classes, confusion matrix, wrong and unreadable photos."""
         wrong, total = self.misclassified, self.evaluation.total
         rest = "`xferlearn evaluate --format=json` and the result in Python have all"
-        head = f"{len(wrong)} of {total} photos are misclassified:"
+        head = misclassified_head(len(wrong), total, "photo")
         return [
             Block((f"accuracy  {self.evaluation.summary()}",)),
             class_block(self.evaluation),
@@ -133,7 +135,8 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
     for name, folder in (("logs_dir", config.logs_dir), ("bottleneck_dir", config.bottleneck_dir)):
         if folder is not None:
             check_outside_photos(config, name, folder)
-    source = open_labelled(config, model_folder.labels)
+    source = open_labelled(config, model_folder.labels, config.other_classes)
+    labels = source.labels
     splits = model_folder.photo_splits()
     start_tensorflow()
     choose_device(config.device)
@@ -167,26 +170,29 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
                 wrong.append(
                     Misclassified(
                         photo.name,
-                        model_folder.labels[photo.label],
-                        model_folder.labels[best],
+                        labels[photo.label],
+                        labels[best],
                         float(photo.scores[best]),
                         photo.digest,
                     )
                 )
-    evaluation = evaluate_predictions(model_folder.labels, truth, predicted)
+    evaluation = evaluate_predictions(labels, truth, predicted)
     warnings = (
         *source.warnings,
         *(
-            f"{count} of {evaluation.total} photos were in the model's {split} split: the accuracy"
-            " is too high."
-            for split, count in seen.items()
-            if count
+            f"{number:,} of {count(evaluation.total, 'photo')}"
+            f" {plural_of(number, 'was', 'were')} in the model's {split} split: the accuracy is too"
+            " high."
+            for split, number in seen.items()
+            if number
         ),
         *predictor.warnings,
         *predictor.later_warnings(),
     )
     if run_dir is not None:
-        table = np.array(scores, np.float32).reshape(-1, len(model_folder.labels))
+        table = np.zeros((len(scores), len(labels)), np.float32)
+        if scores:  # of classes that the model does not have, the score is 0
+            table[:, : len(model_folder.labels)] = scores
         place = config.labels if config.labels is not None else config.image_dir
         card = _card(model_folder.path, place or "", evaluation, seen)
         warnings += summaries.write_evaluation(run_dir, evaluation, np.array(truth), table, card)

@@ -14,7 +14,7 @@ from xferlearn.errors import UserError, XferlearnError
 from xferlearn.photos.manifest import Manifest
 from xferlearn.system.files import real_path, remove_stale, replace_folder, temporary_folder
 from xferlearn.system.folders import check_writable
-from xferlearn.system.text import one_line
+from xferlearn.system.text import count, one_line
 
 if TYPE_CHECKING:
     import keras
@@ -91,8 +91,8 @@ class ModelFolder:
         outputs, sides = model.output_shape[-1], model.input_shape[1:3]
         if outputs != len(self.labels):
             raise UserError(
-                f"{self.path} is damaged: {len(self.labels)} labels, but its model gives {outputs}"
-                " scores."
+                f"{self.path} is damaged: {count(len(self.labels), 'label')}, but its model gives"
+                f" {count(outputs, 'score')}."
             )
         if sides != (self.image_size, self.image_size):
             raise UserError(

@@ -19,7 +19,7 @@ import pyarrow as pa
 from xferlearn.bottlenecks.space import FeatureSpace
 from xferlearn.errors import UserError, XferlearnError
 from xferlearn.system.files import remove_stale, write_atomically
-from xferlearn.system.text import one_line
+from xferlearn.system.text import count, one_line
 
 # A kill loses at most this much work; a million photos still make only hundreds of shards.
 ROWS_PER_SHARD = 4096
@@ -208,9 +208,9 @@ class ShardWriter:
             write_atomically(self._folder / f"{hashlib.sha256(data).hexdigest()}.arrow", data)
         except OSError as error:
             raise XferlearnError(
-                f"Can't write {len(keys)} bottlenecks to {self._folder}: {one_line(error)}. Shards"
-                " written before are kept; make room or choose another `bottleneck_dir`, and run"
-                " again."
+                f"Can't write {count(len(keys), 'bottleneck')} to {self._folder}:"
+                f" {one_line(error)}. Shards written before are kept; make room or choose"
+                " another `bottleneck_dir`, and run again."
             ) from None
 
 

@@ -10,8 +10,8 @@ _FOUND = "Default: found by its name and its values, and said."
 # What only says where photos, labels and groups are found. What comes of it, photos, classes and
 # split, is part of a run's key already.
 WHERE_LABELS_ARE = (
-    "labels", "path_column", "label_column", "image_column", "split_column", "group_column",
-    "group_by",
+    "layout", "labels", "path_column", "label_column", "image_column", "split_column",
+    "group_column", "group_by",
 )  # fmt: skip
 
 
@@ -53,24 +53,36 @@ class DataConfig(PhotoConfig):
             section="Data",
         ),
     ] = None
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class SplitDataConfig(DataConfig):
-    """Where labelled photos are, and what is known of their split before it is made."""
-
     split_column: Annotated[
         str | None,
         Setting(
             "Column of `labels` that says which photos are for training, validation and test."
-            f" {_FOUND}",
+            f" `none` uses none. {_FOUND}",
             section="Data",
         ),
     ] = None
+    layout: Annotated[
+        str,
+        Setting(
+            "What the sub-folders of `image_dir` are: `classes`, `split` (train, validation and"
+            " test, with the classes inside), or `groups` (the classes are inside, and the photos"
+            " of a group stay together in the split). `auto` tells by structure, and stops where"
+            " that is not certain.",
+            choices=("auto", "classes", "split", "groups"),
+            section="Data",
+        ),
+    ] = "auto"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SplitDataConfig(DataConfig):
+    """Where labelled photos are, and which of them belong together."""
+
     group_column: Annotated[
         str | None,
         Setting(
-            f"Column of `labels` that names what a photo belongs to; see `group_by`. {_FOUND}",
+            f"Column of `labels` that names what a photo belongs to; see `group_by`. `none`"
+            f" uses none. {_FOUND}",
             section="Data",
         ),
     ] = None

@@ -25,6 +25,7 @@ from xferlearn.photos.manifest import TEST, TRAIN, Manifest
 from xferlearn.summaries.events import EventWriter
 from xferlearn.system.progress import progress_bar
 from xferlearn.system.runtime import choose_device
+from xferlearn.system.text import count, plural_of
 from xferlearn.training.fit import Prepared, fit_head
 
 
@@ -181,17 +182,18 @@ def _answer(points: list[Point]) -> str:
         return "Every number of photos had draws that diverged: nothing can be concluded."
     if measured[-1].test.photos < FEWEST_TESTS:
         tests = measured[-1].test.photos
-        return f"{tests} test photos can't tell how many photos are needed."
+        return f"{count(tests, 'test photo')} can't tell how many photos are needed."
     last = measured[-1]
     near = next(point for point in measured if point.test.mean >= last.test.mean - 0.02)
     many = "Yes, it takes many" if near is last else "No"
     rest = (
-        f"fewer than all {last.photos} photos per class cost more than 2 points"
+        f"fewer than all {count(last.photos, 'photo')} per class cost more than 2 points"
         if near is last
-        else f"{near.photos} photos per class come within 2 points of all {last.photos}"
+        else f"{count(near.photos, 'photo')} per class {plural_of(near.photos, 'comes', 'come')}"
+        f" within 2 points of all {last.photos}"
         f" ({near.test.mean:.1%} against {last.test.mean:.1%})"
     )
-    return f"Does it take many photos? {many}: {rest}, on {last.test.photos} test photos."
+    return f"Does it take many photos? {many}: {rest}, on {count(last.test.photos, 'test photo')}."
 
 
 def _csv(points: list[Point]) -> str:

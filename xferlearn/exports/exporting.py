@@ -32,7 +32,7 @@ from xferlearn.system.files import remove_stale
 from xferlearn.system.folders import check_outside
 from xferlearn.system.progress import progress_bar
 from xferlearn.system.runtime import core_count, start_tensorflow
-from xferlearn.system.text import one_line
+from xferlearn.system.text import count, one_line, plural_of
 from xferlearn.version import __version__
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def export_with(config: ExportConfig) -> ExportResult:
             bar.update()
     about = _about(model_folder, photos)
     comparison = (
-        f"{len(photos.names)} {photos.split} photos, each file in its own runtime on"
+        f"{count(len(photos.names), f'{photos.split} photo')}, each file in its own runtime on"
         f" {about['processor']}, against model.keras in float32."
     )
     cells = table_rows(reference, (model_folder.path / MODEL_FILE).stat().st_size, tuple(rows))
@@ -162,11 +162,12 @@ def _warnings(
             f" accuracy is {'much ' if photos.split == TRAIN else ''}too high."
         )
     if photos.missing:
-        count, names = len(photos.missing), ", ".join(photos.missing[:3])
+        gone, names = len(photos.missing), ", ".join(photos.missing[:3])
         place = photo_place(model_folder, config.image_dir)
-        more = ", ..." if count > 3 else ""
+        more = ", ..." if gone > 3 else ""
         lines.append(
-            f"{count} of {count + len(photos.names)} photos were not found in {place} or can't be"
-            f" read any more: {names}{more}. If they were moved, give `image_dir`."
+            f"{gone:,} of {count(gone + len(photos.names), 'photo')}"
+            f" {plural_of(gone, 'was', 'were')} not found in {place} or can't be read any more:"
+            f" {names}{more}. If they were moved, give `image_dir`."
         )
     return tuple(lines)

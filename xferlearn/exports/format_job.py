@@ -20,7 +20,7 @@ from xferlearn.model_folder import MODEL_FILE, UNFINISHED_EXPORT, ModelFolder
 from xferlearn.predictors import Predictor, open_predictor
 from xferlearn.system.files import replace_folder, temporary_folder
 from xferlearn.system.runtime import captured_stderr
-from xferlearn.system.text import one_line
+from xferlearn.system.text import count, one_line
 
 if TYPE_CHECKING:
     import keras
@@ -143,8 +143,9 @@ def _disagreement(row: ExportRow) -> str:
     if proof is None:
         return ""
     return (
-        f"agreement {proof.agreement:.2%} is below {proof.minimum:.2%}: {len(proof.changed)} of"
-        f" {proof.photos} photos changed their first label; the file is kept as {row.path}"
+        f"agreement {proof.agreement:.2%} is below {proof.minimum:.2%}: of"
+        f" {count(proof.photos, 'photo')} {len(proof.changed):,} changed the first label;"
+        f" the file is kept as {row.path}"
     )
 
 

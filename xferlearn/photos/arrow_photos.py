@@ -5,13 +5,28 @@ import collections
 import dataclasses
 import os
 from collections.abc import Callable, Iterator, Set
-from typing import Any
+from typing import Any, NamedTuple
 
 from xferlearn.photos.arrow_files import DAMAGED, damaged
 from xferlearn.photos.files import FileSource
 from xferlearn.photos.manifest import BadPhoto
 from xferlearn.photos.sources import Entry
 from xferlearn.photos.tables import Table
+
+
+class Cell(NamedTuple):
+    """A row's photo.
+
+    Attributes:
+        photo: number of the row, or path of the photo's file.
+        name: as in `Entry`, like the rest.
+    """
+
+    photo: int | str
+    name: str
+    label: int
+    split: str | None = None
+    group: str | None = None
 
 
 def photo_names(table: Table, column: str) -> list[str]:
@@ -32,19 +47,19 @@ class ArrowPhotos:
         labels: class names.
         table: where they are.
         column: the column that holds them, bytes or `{bytes, path}`.
-        cells: row, name and label's index of each photo, by row.
+        cells: where each photo is, in the order of rows.
+        warnings: what a person should know of what was found, one line each.
+        left_out: none: a photo that is in a table is there.
         most_bytes: the photos end after passing this many bytes; None for no end.
-        warnings: None: see `open_table`.
-        left_out: None, likewise.
     """
 
     labels: tuple[str, ...]
     table: Table
     column: str
-    cells: tuple[tuple[int, str, int], ...] = dataclasses.field(repr=False)
-    most_bytes: int | None = None
+    cells: tuple[Cell, ...] = dataclasses.field(repr=False)
     warnings: tuple[str, ...] = ()
     left_out: tuple[BadPhoto, ...] = ()
+    most_bytes: int | None = None
     holds_bytes = True
 
     @property
@@ -54,7 +69,7 @@ class ArrowPhotos:
 
     def only(self, names: Set[str], most_bytes: int | None = None) -> "ArrowPhotos":
         """Returns a source of the photos with these names; blocks without any are not read."""
-        cells = tuple(cell for cell in self.cells if cell[1] in names)
+        cells = tuple(cell for cell in self.cells if cell.name in names)
         return dataclasses.replace(self, cells=cells, most_bytes=most_bytes)
 
     def entries(self) -> Iterator[Entry]:
@@ -63,14 +78,13 @@ class ArrowPhotos:
         Raises:
             UserError: when a file is damaged.
         """
-        rows = [row for row, _, _ in self.cells]
         passed = 0
-        for (_, name, label), value in zip(self.cells, self._values(rows), strict=True):
+        for cell, value in zip(self.cells, self._values(), strict=True):
             read, size = self._reader(value)
             passed += size
             if self.most_bytes is not None and passed > self.most_bytes:
                 return
-            yield Entry(name, label, read, size)
+            yield Entry(cell.name, cell.label, read, size, cell.split, cell.group)
 
     def _reader(self, value: Any) -> tuple[Callable[[], bytes], int]:
         data, path = value, None
@@ -84,8 +98,8 @@ class ArrowPhotos:
         found: bytes = data or b""
         return (lambda: found), len(found)
 
-    def _values(self, rows: list[int]) -> Iterator[Any]:
-        """Yields the values of some rows, in their order."""
+    def _values(self) -> Iterator[Any]:
+        rows = [int(cell.photo) for cell in self.cells]
         first = 0
         for part in self.table.parts:
             for block in part.blocks():

@@ -69,6 +69,7 @@ class Columns:
         label: classes; several columns where each class has one of its own.
         split: None without.
         group: None without.
+        may_split: False where the table's split is not wanted.
         notes: what was taken for what, one line each.
     """
 
@@ -76,6 +77,7 @@ class Columns:
     label: tuple[str, ...]
     split: str | None = None
     group: str | None = None
+    may_split: bool = True
     notes: tuple[str, ...] = ()
 
 
@@ -89,8 +91,8 @@ def find_columns(
 
     Args:
         table: the table.
-        given: column by role, None where it is to be found. The roles "split" and "group" may be
-            missing, and are not needed then.
+        given: column by role, None where it is to be found. "group" may be missing, and is not
+            needed then.
         finder: finds photos by their names.
         picture: the column that holds the photos; None where one names their files.
 
@@ -108,24 +110,24 @@ def find_columns(
         search.hits(chosen["path"], finder)
     elif picture is None:
         chosen["path"] = search.path(finder)
-    if "split" not in chosen and given.get("split") != NONE:
-        split = search.split(needed="split" in given)
-        if split is not None:
-            chosen["split"] = split
+    may_split = given.get("split") != NONE
+    if "split" not in chosen and may_split and (split := search.split()) is not None:
+        chosen["split"] = split
     labels = (chosen["label"],) if "label" in chosen else search.labels()
     if "group" in given and given["group"] is None:
         group = search.group(labels)
         if group is not None:
             chosen["group"] = group
-    taken = {role: (name,) for role, name in chosen.items() if role in given} | {"label": labels}
+    taken = {role: (name,) for role, name in chosen.items()} | {"label": labels}
     if picture is not None:
         taken["image"] = (picture,)
     found = {role: names for role, names in taken.items() if given.get(role) is None}
     return Columns(
         chosen.get("path"),
         labels,
-        chosen.get("split") if "split" in given else None,
+        chosen.get("split"),
         chosen.get("group"),
+        may_split,
         (*_said(table, found, guessed=search.guessed), *search.notes),
     )
 
@@ -192,7 +194,7 @@ class _Search:
             raise self._ask("path", [best, *rivals])
         return best
 
-    def split(self, *, needed: bool) -> str | None:
+    def split(self) -> str | None:
         """Returns the column that says which photos are for what; None without."""
         found = []
         for name in self._left():
@@ -201,15 +203,15 @@ class _Search:
             missing = [value for value in values if words.get(value) is None]
             if not missing and len(set(words.values())) > 1:
                 found.append(name)
-            elif needed and _role(name) == "split" and len(values) == 1 and not missing:
+            elif _role(name) == "split" and len(values) == 1 and not missing:
                 self.notes.append(
                     f"Column {name!r} of {self.table.name} is {values[0]!r} in all rows, so it"
                     " splits nothing."
                 )
-            elif needed and _role(name) == "split" and words and len(missing) < len(values):
+            elif _role(name) == "split" and words and len(missing) < len(values):
                 raise bad_split(self.table.name, name, missing)
         named = [name for name in found if _role(name) == "split"]
-        if len(named or found) > 1 and needed:
+        if len(named or found) > 1:
             raise self._ask("split", named or found)
         return next(iter(named or found), None)
 
@@ -231,7 +233,7 @@ class _Search:
             )
         switches = [name for name in left if self._is_switch(name)]
         rows = list(zip(*(self.table.texts(name) for name in switches), strict=True))
-        ones = [sum((value or "").lower() in _YES for value in row) for row in rows]
+        ones = [sum(map(is_yes, row)) for row in rows]
         if len(switches) > 1 and set(ones) == {1}:
             return tuple(switches)
         plausible = self._one_of_each([name for name in left if self._plausible(name)])
@@ -344,6 +346,11 @@ def bad_split(table: str, name: str, values: Sequence[str]) -> UserError:
         f"Column {name!r} of {table} has {_listed(values)}. Expected train, validation or test."
         f" Rename or remove these rows, or use no column with `split_column={NONE!r}`."
     )
+
+
+def is_yes(text: str | None) -> bool:
+    """Returns whether a text says that something is so."""
+    return text is not None and text.lower() in _YES
 
 
 def no_label(text: str | None) -> bool:

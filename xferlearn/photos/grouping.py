@@ -1,16 +1,72 @@
 """Photos -> groups that the split must not part: by folder, by column, or by a part of the name."""
 
 import collections
+import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
+from typing import NamedTuple
 
 from xferlearn.errors import UserError
-from xferlearn.photos.annotated import AnnotatedSource
+from xferlearn.photos.manifest import BadPhoto
+from xferlearn.photos.names import first_names
 from xferlearn.photos.sources import Entry, PhotoSource
-from xferlearn.system.text import one_line, readable
+from xferlearn.system.text import count, one_line, plural_of, readable
 
 FOLDER = "folder"
 FEWEST_GROUPS = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class GroupedSource:
+    """A source of photos whose groups are known by the photos' names.
+
+    Attributes:
+        source: the photos.
+        groups: group by name of those that belong to one.
+        warnings: what a person should know of what was found, one line each.
+    """
+
+    source: PhotoSource
+    groups: Mapping[str, str] = dataclasses.field(repr=False)
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Class names."""
+        return self.source.labels
+
+    @property
+    def count(self) -> int:
+        """Number of photos."""
+        return self.source.count
+
+    @property
+    def left_out(self) -> tuple[BadPhoto, ...]:
+        """Photos that were named and can't be found."""
+        return self.source.left_out
+
+    @property
+    def holds_bytes(self) -> bool:
+        """Whether the entries have the photos' bytes with them."""
+        return self.source.holds_bytes
+
+    def entries(self) -> Iterator[Entry]:
+        """Yields the photos in the order of their source."""
+        for entry in self.source.entries():
+            yield dataclasses.replace(entry, group=self.groups.get(entry.name))
+
+    def only(self, names: Set[str], most_bytes: int | None = None) -> "GroupedSource":
+        """Returns a source of the photos with these names."""
+        return dataclasses.replace(self, source=self.source.only(names, most_bytes))
+
+
+class Member(NamedTuple):
+    """What is known of a photo where it may belong to a group, as `Entry` has it."""
+
+    name: str
+    label: int
+    split: str | None
+    group: str | None
 
 
 def with_groups(source: PhotoSource, group_by: str) -> PhotoSource:
@@ -23,87 +79,86 @@ def with_groups(source: PhotoSource, group_by: str) -> PhotoSource:
     Raises:
         UserError: when it is no regular expression, or tells no photos apart.
     """
-    entries = list(source.entries())
-    if group_by == FOLDER:
-        named = {entry.name: _folder(entry, source.labels) for entry in entries}
-    else:
-        pattern = _pattern(group_by)
-        named = {entry.name: _match(pattern, entry.name) for entry in entries}
-    groups = {name: group for name, group in named.items() if group}
-    if not groups:
-        example = readable(entries[0].name) if entries else "none"
-        if group_by == FOLDER:
+    pattern = None if group_by == FOLDER else _pattern(group_by)
+    members = []
+    for entry in source.entries():
+        if entry.group is not None:
             raise UserError(
-                "`group_by='folder'` found no photo in a folder below its class, e.g."
-                f" {example}. Put the photos that belong together into one, or give a regular"
-                " expression."
+                f"The photos are in groups already, such as {readable(entry.group)}. Leave out"
+                " `group_by`."
+            )
+        found = _match(pattern, entry.name) if pattern else _folder(entry, source.labels)
+        members.append(Member(entry.name, entry.label, entry.fixed_split, found))
+    groups = {member.name: member.group for member in members if member.group is not None}
+    if not groups:
+        example = f", e.g. {readable(members[0].name)}" if members else ""
+        if pattern is None:
+            raise UserError(
+                f"`group_by='folder'` found no photo in a folder below its class{example}. Put the"
+                " photos that belong together into one, or give a regular expression."
             )
         raise UserError(
-            f"`group_by={group_by!r}` matches none of {len(entries):,} photos' names, e.g."
-            f" {example}. Expected `folder`, a column of `labels`, or a regular expression."
+            f"`group_by={group_by!r}` matches the name of none of"
+            f" {count(len(members), 'photo')}{example}. Expected `folder`, a column of `labels`, or"
+            " a regular expression."
         )
-    if len(entries) == len(groups) and len({*groups.values()}) == 1:
+    if len(groups) == len(members) and len({*groups.values()}) == 1:
         only = readable(next(iter(groups.values())))
         raise UserError(
             f"`group_by={group_by!r}` puts all photos into one group, {only!r}, so none is left for"
             " a test. Expected at least three groups."
         )
-    alone = [entry.name for entry in entries if entry.name not in groups]
-    grouped = AnnotatedSource(source, groups=groups, left_out=source.left_out)
-    lines = group_warnings(source.labels, list(grouped.entries()), alone)
-    return AnnotatedSource(
-        source, groups=groups, warnings=(*source.warnings, *lines), left_out=source.left_out
-    )
+    warnings = group_warnings(source.labels, members)
+    return GroupedSource(source, groups, (*source.warnings, *warnings))
 
 
-def group_warnings(
-    labels: Sequence[str], entries: Sequence[Entry], alone: Sequence[str] = ()
-) -> list[str]:
+def group_warnings(labels: Sequence[str], members: Sequence[Member]) -> list[str]:
     """Returns what a person should know of photos in groups, one line each.
 
     Args:
         labels: class names.
-        entries: the photos.
-        alone: names of those that could have had a group and have none.
+        members: the photos, also those that could have had a group and have none.
     """
-    members: dict[str, list[Entry]] = collections.defaultdict(list)
+    groups: dict[str, list[Member]] = collections.defaultdict(list)
     units: dict[int, set[str]] = collections.defaultdict(set)
-    for entry in entries:
-        if entry.group is not None:
-            members[entry.group].append(entry)
-        units[entry.label].add(f"photo {entry.name}" if entry.group is None else entry.group)
-    mixed = sum(len({entry.label for entry in group}) > 1 for group in members.values())
-    parted = [
-        name for name, group in members.items() if len({entry.fixed_split for entry in group}) > 1
-    ]
-    photos = sum(map(len, members.values()))
-    several = f", {mixed:,} of them with photos of several classes" if mixed else ""
+    alone = [member.name for member in members if member.group is None]
+    for member in members:
+        if member.group is not None:
+            groups[member.group].append(member)
+        units[member.label].add(f"photo {member.name}" if member.group is None else member.group)
+    grouped = len(members) - len(alone)
+    mixed = sum(len({member.label for member in found}) > 1 for found in groups.values())
+    several = f" ({mixed:,} of them with photos of several classes)" if mixed else ""
     lines = [
-        f"{_count(photos, 'photo')} in {_count(len(members), 'group')}{several}: the photos of a"
+        f"{count(grouped, 'photo')} in {count(len(groups), 'group')}{several}: the photos of a"
         " group stay together in the split."
     ]
     if alone:
-        verb = "belongs" if len(alone) == 1 else "belong"
-        alones = "stands alone" if len(alone) == 1 else "stand alone"
+        verbs = plural_of(len(alone), "belongs", "belong"), plural_of(len(alone), "stands", "stand")
         lines.append(
-            f"{_count(len(alone), 'photo')} {verb} to no group and {alones}, e.g."
-            f" {', '.join(map(readable, alone[:3]))}."
+            f"{count(len(alone), 'photo')} {verbs[0]} to no group and {verbs[1]} alone:"
+            f" {first_names(list(map(readable, alone)), 3)}."
         )
     few = [
-        f"{labels[label]} ({len(found)})"
+        f"{readable(labels[label])} ({len(found)})"
         for label, found in sorted(units.items())
         if len(found) < FEWEST_GROUPS
     ]
     if few:
         lines.append(
-            f"Fewer than {FEWEST_GROUPS} groups in {_some(few)}: there is not one each for"
-            " training, validation and test, so these classes can't be measured in all of them."
+            f"Fewer than {FEWEST_GROUPS} groups in {first_names(few)}: there is not one each for"
+            " training, validation and test, so they can't be both learned and measured well."
         )
+    parted = [
+        readable(name)
+        for name, found in groups.items()
+        if len({member.split for member in found}) > 1
+    ]
     if parted:
         lines.append(
-            f"{_count(len(parted), 'group')} with photos in several of the given splits, e.g."
-            f" {_some(parted, 3)}: all photos of such a group count as test photos if one of them"
-            " is one, else as validation photos."
+            f"{count(len(parted), 'group')} {plural_of(len(parted), 'has', 'have')} photos in"
+            f" several of the given splits: {first_names(parted, 3)}. All photos of such a group"
+            " count as test photos if one of them is one, otherwise as validation photos."
         )
     return lines
 
@@ -132,12 +187,3 @@ def _match(pattern: re.Pattern[str], name: str) -> str | None:
         return None
     # A group that took no part in the match is None, and names nothing.
     return (found[1] if pattern.groups else found[0]) or None
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def _some(items: Sequence[str], most: int = 5) -> str:
-    more = f" and {len(items) - most:,} more" if len(items) > most else ""
-    return ", ".join(map(readable, items[:most])) + more

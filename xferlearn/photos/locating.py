@@ -4,11 +4,10 @@ import collections
 import functools
 import os
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import TypeVar
 
 from xferlearn.photos.files import photos_below
-from xferlearn.photos.tables import normal
+from xferlearn.photos.names import normal
 from xferlearn.system.folders import is_url
 from xferlearn.system.text import readable
 
@@ -20,12 +19,12 @@ class NotFound(LookupError):
     """A name leads to no photo, or to several; the message is the reason, in a few words.
 
     Attributes:
-        some: how many photos have the name, as far as that was looked for.
+        kind: "missing", "ambiguous" or "url".
     """
 
-    def __init__(self, reason: str, some: int = 0) -> None:
+    def __init__(self, kind: str, reason: str) -> None:
         super().__init__(reason)
-        self.some = some
+        self.kind = kind
 
 
 def sample(values: Sequence[T]) -> Sequence[T]:
@@ -55,7 +54,7 @@ class PhotoFinder:
     @functools.cached_property
     def photos(self) -> list[str]:
         """The photos below `root`, sorted."""
-        return photos_below(Path(self.root)) if self.root else []
+        return photos_below(self.root) if self.root else []
 
     @functools.cached_property
     def _indices(self) -> list["_Index"]:
@@ -91,7 +90,7 @@ class PhotoFinder:
         try:
             return self.find(value)
         except NotFound as problem:
-            return str(problem) if problem.some else None
+            return str(problem) if problem.kind == "ambiguous" else None
 
     def find(self, value: str) -> str:
         """Returns the path of the photo that a name leads to.
@@ -101,7 +100,7 @@ class PhotoFinder:
         """
         name = _slashes(value)
         if is_url(name):
-            raise NotFound("is a URL; download the photo")
+            raise NotFound("url", "is a URL; download the photo")
         names = [name]
         if self.prefix and name.startswith(self.prefix):
             names.append(name.removeprefix(self.prefix))
@@ -113,7 +112,7 @@ class PhotoFinder:
                 path = index.find(one)
                 if path is not None:
                     return path
-        raise NotFound("not found")
+        raise NotFound("missing", "not found")
 
     def _listed(self, name: str) -> str | None:
         for root in self._absolute_roots:
@@ -184,7 +183,7 @@ class _Index:
         if len(found) > 1:
             first, second = (readable(self._names[i]) for i in found[:2])
             reason = f"{len(found)} photos have this name, such as {first} and {second}"
-            raise NotFound(reason, len(found))
+            raise NotFound("ambiguous", reason)
         return self._paths[found[0]] if found else None
 
 

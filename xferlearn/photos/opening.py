@@ -12,6 +12,8 @@ from xferlearn.photos.table_files import holds_tables
 from xferlearn.system.folders import check_no_url, check_outside
 from xferlearn.system.runtime import start_tensorflow
 
+_OF_TABLES = ("path_column", "label_column", "image_column", "split_column", "group_column")
+
 
 def open_source(config: TrainConfig) -> PhotoSource:
     """Returns the photos that a config asks for: files, a table of them, or a prepared dataset.
@@ -34,12 +36,16 @@ def open_source(config: TrainConfig) -> PhotoSource:
     return open_labelled(config)
 
 
-def open_labelled(config: DataConfig, labels: tuple[str, ...] | None = None) -> PhotoSource:
+def open_labelled(
+    config: DataConfig, labels: tuple[str, ...] | None = None, other_classes: str = "error"
+) -> PhotoSource:
     """Returns the photos and their labels in files, as a config says where they are.
 
     Args:
-        config: `image_dir`, `labels` and the columns of the table; what groups photos.
+        config: `image_dir` and its `layout`, or `labels` and the columns of that table; what the
+            photos are grouped by.
         labels: the classes of a model, in its order; None to take those that are found.
+        other_classes: what to do with classes that are not among these, as `read_image_dir`.
 
     Raises:
         UserError: when there are no such photos, or one that a table names is not found where
@@ -50,15 +56,21 @@ def open_labelled(config: DataConfig, labels: tuple[str, ...] | None = None) -> 
             check_no_url(f"`{name}`", getattr(config, name))
     group_by = config.group_by if isinstance(config, SplitDataConfig) else None
     if config.labels is not None or holds_tables(config.image_dir or ""):
+        if config.layout != "auto":
+            raise UserError(
+                f"`layout={config.layout!r}` is for folders of classes. Received: a table."
+            )
         # Only then: the readers of tables take time to import.
         from xferlearn.photos.opening_tables import open_labels
 
-        source, group_by = open_labels(config, group_by, labels)
+        source, group_by = open_labels(config, group_by, labels, other_classes)
     else:
-        for name in ("path_column", "label_column", "image_column", "split_column", "group_column"):
+        for name in _OF_TABLES:
             if getattr(config, name, None) is not None:
                 raise UserError(f"`{name}` needs a table of `labels`. Received: none.")
-        source = read_image_dir(config.image_dir or "", labels)
+        source = read_image_dir(
+            config.image_dir or "", labels, layout=config.layout, other_classes=other_classes
+        )
     if config.on_bad_image == "fail" and source.left_out:
         bad = source.left_out[0]
         raise UserError(f"{bad.name} can't be used: {bad.reason}.")

@@ -6,7 +6,7 @@ import re
 from xferlearn.config import DataConfig, SplitDataConfig
 from xferlearn.config.base import TableInMemory
 from xferlearn.errors import UserError, did_you_mean
-from xferlearn.photos.arrow_photos import ArrowPhotos, photo_names
+from xferlearn.photos.arrow_photos import ArrowPhotos, Cell, photo_names
 from xferlearn.photos.grouping import FOLDER
 from xferlearn.photos.labelled_tables import open_table, picture_column
 from xferlearn.photos.locating import PhotoFinder
@@ -18,7 +18,10 @@ _WORD = re.compile(r"[\w -]+")
 
 
 def open_labels(
-    config: DataConfig, group_by: str | None, labels: tuple[str, ...] | None
+    config: DataConfig,
+    group_by: str | None,
+    labels: tuple[str, ...] | None,
+    other_classes: str = "error",
 ) -> tuple[PhotoSource, str | None]:
     """Returns the photos of a table.
 
@@ -26,6 +29,7 @@ def open_labels(
         config: `labels`, or `image_dir` where that holds the table.
         group_by: as in the settings.
         labels: the classes of a model, in its order; None to take those that the table has.
+        other_classes: what to do with classes that are not among these, as `read_image_dir`.
 
     Returns:
         The photos, and what they are still to be grouped by: None where a column did that.
@@ -49,14 +53,16 @@ def open_labels(
             " `image_dir`, or name the column of file names with `path_column`."
         )
     roles: dict[str, str | None] = {
-        "path": config.path_column, "label": config.label_column, "image": config.image_column
-    }  # fmt: skip
+        "path": config.path_column,
+        "label": config.label_column,
+        "split": config.split_column,
+        "image": config.image_column,
+    }
     if isinstance(config, SplitDataConfig):
-        roles["split"] = config.split_column
         column, group_by = _group_column(table, config.group_column, group_by)
         if group_by is None:
             roles["group"] = column
-    return open_table(table, roles, finder, labels), group_by
+    return open_table(table, roles, finder, labels, other_classes), group_by
 
 
 def photos_in_table(path: str, column: str | None) -> PhotoSource | None:
@@ -79,7 +85,7 @@ def photos_in_table(path: str, column: str | None) -> PhotoSource | None:
     if picture is None:
         return None
     names = photo_names(table, picture)
-    return ArrowPhotos((), table, picture, tuple((row, name, -1) for row, name in enumerate(names)))
+    return ArrowPhotos((), table, picture, tuple(Cell(*one, -1) for one in enumerate(names)))
 
 
 def _group_column(

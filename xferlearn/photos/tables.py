@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import os
-import unicodedata
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -264,8 +263,3 @@ def plain_numbers(values: list[Text]) -> list[Text]:
     except ValueError:
         pass
     return values
-
-
-def normal(text: str) -> str:
-    """Returns text in the form that names are compared in: Unicode NFC."""
-    return text if text.isascii() else unicodedata.normalize("NFC", text)

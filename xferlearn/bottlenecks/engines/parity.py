@@ -11,6 +11,7 @@ import numpy as np
 from xferlearn.bottlenecks.engines.base import Engine
 from xferlearn.bottlenecks.engines.planning import EnginePlan
 from xferlearn.system.files import write_atomically
+from xferlearn.system.text import count
 
 # Largest relative error of any compared photo's bottleneck. One feature space holds what agrees
 # with float32 TensorFlow within its precision's bound, whichever engine computed it.
@@ -48,7 +49,7 @@ class Parity:
     def __str__(self) -> str:
         return (
             f"{self.engine} {self.precision} differs from float32 TensorFlow by up to"
-            f" {self.found:.2g} of a bottleneck's length on {self.photos} photos"
+            f" {self.found:.2g} of a bottleneck's length on {count(self.photos, 'photo')}"
             f" (allowed: {self.bound:g})"
         )
 
