@@ -54,6 +54,8 @@ _ASKED = {
     "split": "the split",
     "group": "what photos belong to",
 }
+# Of the rows that are looked at.
+_ENOUGH_HITS = 150
 _OPTIONAL = ("split", "group")
 _YES, _NO = ("1", "true", "yes"), ("0", "false", "no")
 # What programs write where there is no label. "none" is none of them: it may be a class.
@@ -178,8 +180,14 @@ class _Search:
 
     def path(self, finder: PhotoFinder) -> str:
         """Returns the column that names photos."""
-        hits = {name: self.hits(name, finder) for name in self._left()}
+        left = self._left()
+        named = [name for name in left if _role(name) == "path"]
+        hits = {name: self.hits(name, finder) for name in named}
         most = max(map(len, hits.values()), default=0)
+        # A name that fits and photos that are there leave little to look for.
+        if most < _ENOUGH_HITS and most < self.table.count:
+            hits |= {name: self.hits(name, finder) for name in left if name not in hits}
+            most = max(map(len, hits.values()), default=0)
         if not most:
             raise _no_photos(self.table, finder.root)
         near = [name for name, found in hits.items() if len(found) > most / 2]

@@ -157,29 +157,29 @@ class _Index:
         return [self._key(name) for name in names]
 
     @functools.cached_property
-    def _by_name(self) -> dict[str, list[int]]:
-        return _positions(self._keys)
+    def _by_name(self) -> "_Positions":
+        return _Positions(self._keys)
 
     @functools.cached_property
-    def _by_last(self) -> dict[str, list[int]]:
-        return _positions([key.rpartition("/")[2] for key in self._keys])
+    def _by_last(self) -> "_Positions":
+        return _Positions(key.rpartition("/")[2] for key in self._keys)
 
     def whole(self, name: str) -> str | None:
         """Returns the photo of exactly this name; None without any."""
-        found = self._by_name.get(self._key(name))
+        found = self._by_name.of(self._key(name))
         return self._paths[found[0]] if found else None
 
     def find(self, name: str) -> str | None:
-        """Returns the one photo of this name, or whose name ends like it; None without any."""
+        """Returns the one photo of this name, or whose name ends like it; None without any.
+
+        Raises:
+            NotFound: when there are several.
+        """
         key = self._key(name)
-        found = self._by_name.get(key)
-        if found is None:
-            end = f"/{key}"
-            found = [
-                i
-                for i in self._by_last.get(key.rpartition("/")[2], ())
-                if self._keys[i].endswith(end)
-            ]
+        found = self._by_name.of(key)
+        if not found:
+            last = self._by_last.of(key.rpartition("/")[2])
+            found = [i for i in last if self._keys[i].endswith(f"/{key}")]
         if len(found) > 1:
             first, second = (readable(self._names[i]) for i in found[:2])
             reason = f"{len(found)} photos have this name, such as {first} and {second}"
@@ -187,11 +187,21 @@ class _Index:
         return self._paths[found[0]] if found else None
 
 
-def _positions(keys: Iterable[str]) -> dict[str, list[int]]:
-    found: dict[str, list[int]] = {}
-    for position, key in enumerate(keys):
-        found.setdefault(key, []).append(position)
-    return found
+class _Positions:
+    """Where each of many keys stands; most stand in one place, which needs no list."""
+
+    def __init__(self, keys: Iterable[str]) -> None:
+        self._first: dict[str, int] = {}
+        self._all: dict[str, list[int]] = {}
+        for position, key in enumerate(keys):
+            first = self._first.setdefault(key, position)
+            if first != position:
+                self._all.setdefault(key, [first]).append(position)
+
+    def of(self, key: str) -> Sequence[int]:
+        """Returns the places of a key, in order."""
+        first = self._first.get(key)
+        return self._all.get(key, () if first is None else (first,))
 
 
 def _slashes(value: str) -> str:
