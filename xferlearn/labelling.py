@@ -21,6 +21,7 @@ from xferlearn.photos.reading import Loaded, load_photos
 from xferlearn.photos.sources import Entry
 from xferlearn.predictors import Predictor, open_predictor
 from xferlearn.summaries.terminal import first_names
+from xferlearn.system.folders import check_no_url
 from xferlearn.system.results import facts_block, fit
 
 if TYPE_CHECKING:
@@ -243,6 +244,7 @@ def _entry(index: int, photo: str | Path | bytes) -> Entry:
         )
     if isinstance(photo, bytes):
         return Entry(f"photo {index}", -1, lambda: photo, len(photo))
+    check_no_url("photos", photo)
     return next(FileSource((), ((str(photo), -1),)).entries())
 
 
