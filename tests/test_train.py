@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -214,7 +215,7 @@ def test_three_and_six_photos(train, make_photo_dir, tmp_path):
     [
         ({}, "Expected at least two classes"),
         ({"red": 5}, "Expected at least two classes"),
-        ({"red": 5, "blue": 0}, "Class 'blue' has no photos"),
+        ({"red": 5, "blue": 0}, "1 folder holds no photos and is passed over: blue."),
         ({"red": 5, "blue": 1}, "Class 'blue' has 1 photo"),
         ({"red": 2, "blue": 5}, "Class 'red' has 2 photos"),
     ],
@@ -501,6 +502,28 @@ def test_same_seed_same_model(train, photo_dir, tmp_path):
     assert first["metrics"] == second["metrics"]
 
 
+def test_a_split_tree_is_trained_and_measured_as_it_is_split(train, photo_bytes, tmp_path, capsys):
+    photos = tmp_path / "photos"
+    for split, numbers in (("train", range(8)), ("val", range(8, 11)), ("test", range(11, 15))):
+        for label in ("red", "blue"):
+            (photos / split / label).mkdir(parents=True)
+            for number in numbers:
+                data = photo_bytes(label, number)
+                (photos / split / label / f"{number}.jpg").write_bytes(data)
+    code, out, err = train(f"--image_dir={photos}", "--summaries=none")
+    assert code == 0, err
+    assert "16 train, 6 validation, 8 test photos." in err
+    assert re.search(r"^all +16 +6 +8", out, re.MULTILINE)
+    assert main(["evaluate", f"--model={tmp_path / 'model'}", f"--image_dir={photos}"]) == 0
+    out, err = capsys.readouterr()
+    assert "N=8" in out
+    assert "only its test photos are measured" in err
+    assert "too high" not in err
+    flags = [f"--model={tmp_path / 'model'}", f"--image_dir={photos / 'val'}"]
+    assert main(["evaluate", *flags]) == 0
+    assert "6 of 6 photos were in the model's validation split" in capsys.readouterr().err
+
+
 def test_evaluate_warns_of_photos_that_were_trained_on(model_dir, photo_dir, capsys):
     code = main(["evaluate", f"--model={model_dir}", f"--image_dir={photo_dir}"])
     out, err = capsys.readouterr()
@@ -532,6 +555,25 @@ def test_evaluate_new_photos_as_json(model_dir, photo_bytes, tmp_path, capsys):
     assert [row["name"] for row in report["misclassified"]] == ["red/actually_blue.jpg"]
     assert [row["file"] for row in report["bad_photos"]] == ["red/broken.jpg"]
     assert report["seen_in_training"] == {"train": 0, "validation": 0}
+
+
+def test_evaluate_classes_that_the_model_does_not_have(model_dir, make_photo_dir, tmp_path, capsys):
+    photos = make_photo_dir({"red": 4, "black": 3, "empty": 0})
+    flags = [f"--model={model_dir}", f"--image_dir={photos}"]
+    assert main(["evaluate", *flags]) == 2
+    assert "no class 'black'" in capsys.readouterr().err
+    assert main(["evaluate", *flags, "--other_classes=skip"]) == 0
+    out, err = capsys.readouterr()
+    assert "N=4" in out
+    assert "warning: 3 photos of classes that the model does not have are left out: black" in err
+    assert "warning: 1 folder holds no photos and is passed over: empty." in err
+    flags += ["--other_classes=count", f"--logs_dir={tmp_path}"]
+    assert main(["evaluate", *flags, "--format=json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["n"], report["correct"]) == (7, 4)
+    assert report["labels"] == ["blue", "green", "red", "black"]
+    assert report["classes"]["black"] == {"n": 3, "precision": None, "recall": 0.0, "f1": 0.0}
+    assert [row["truth"] for row in report["misclassified"]] == ["black"] * 3
 
 
 def test_evaluate_for_tensorboard(model_dir, photo_dir, tmp_path, capsys):

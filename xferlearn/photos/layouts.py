@@ -116,9 +116,7 @@ def find_layout(
     node = _unwrapped(root, known)
     if layout == "auto":
         layout = _by_labels(node, known) if known else ""
-        layout = layout or _by_structure(
-            node, os.path.join(place, node.path) if node.path else place
-        )
+        layout = layout or _by_structure(node, os.path.normpath(os.path.join(place, node.path)))
     warnings = []
     if node is not root:
         warnings.append(
