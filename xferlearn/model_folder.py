@@ -25,6 +25,8 @@ LABELS_FILE = "labels.txt"
 METADATA_FILE = "metadata.json"
 PHOTOS_FILE = "photos.csv"
 PHOTO_COLUMNS = ("sha256", "label", "split", "file")
+# Behind the others, where photos belong to groups.
+GROUP_COLUMN = "group"
 EXPORTS_DIR = "exports"
 # Exports are made in hidden folders of the model folder whose names begin with this.
 UNFINISHED_EXPORT = "export"
@@ -263,15 +265,17 @@ def _write_texts(folder: Path, manifest: Manifest, metadata: dict[str, Any]) -> 
     photos = folder / PHOTOS_FILE
     with photos.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(PHOTO_COLUMNS)
+        grouped = any(photo.group is not None for photo in manifest.photos)
+        writer.writerow([*PHOTO_COLUMNS, *([GROUP_COLUMN] if grouped else [])])
         for photo, split in zip(manifest.photos, manifest.splits, strict=True):
-            writer.writerow([photo.digest.hex(), manifest.labels[photo.label], split, photo.name])
+            row = [photo.digest.hex(), manifest.labels[photo.label], split, photo.name]
+            writer.writerow([*row, *([photo.group or ""] if grouped else [])])
 
 
 def _recorded_photos(file: Iterator[str]) -> Iterator[RecordedPhoto]:
     rows = csv.DictReader(file)
     # Without a header there are no rows, and all photos would pass for unseen ones.
-    if rows.fieldnames != list(PHOTO_COLUMNS):
+    if list(rows.fieldnames or ())[: len(PHOTO_COLUMNS)] != list(PHOTO_COLUMNS):
         raise ValueError(f"it does not begin with {','.join(PHOTO_COLUMNS)}")
     for row in rows:
         digest = bytes.fromhex(row["sha256"])

@@ -3,12 +3,12 @@
 import collections
 import dataclasses
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from xferlearn.errors import UserError
+from xferlearn.photos.column_words import is_yes, no_label, role_of, split_of_values
 from xferlearn.photos.grouping import FEWEST_GROUPS
 from xferlearn.photos.locating import PhotoFinder, sample
-from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION
 from xferlearn.photos.tables import Table
 from xferlearn.system.folders import is_url
 from xferlearn.system.text import readable
@@ -16,31 +16,6 @@ from xferlearn.system.text import readable
 # Stands for no column.
 NONE = "none"
 ROLES = ("path", "label", "split", "group")
-_NAMES = {
-    "path": "path filepath file filename fname image imagepath imagefile imagefilename imagename"
-    " img imgpath imgfile imgname imageid photo photopath photofile photoname picture id idcode"
-    " name uri",
-    "label": "label labels class classname classlabel classes category categoryname target"
-    " diagnosis dx y species breed groundtruth gt labelname truth tag classid labelid categoryid",
-    "split": "split set subset partition phase usage datasplit traintest isvalid isval"
-    " isvalidation istest istrain istraining istrainingimage",
-    "group": "group groupid patient patientid subject subjectid person personid session sessionid"
-    " video videoid clip clipid plant plantid individual individualid animal animalid lesion"
-    " lesionid specimen specimenid sequence sequenceid case caseid burst burstid track trackid",
-    # Numbers of folds and rows say nothing of the photo's class.
-    "other": "fold kfold index unnamed0 rowid",
-}
-_ROLE_OF = {name: role for role, names in _NAMES.items() for name in names.split()}
-SPLIT_WORDS = {
-    **dict.fromkeys(("train", "training", "trn", "learn"), TRAIN),
-    **dict.fromkeys(("validation", "valid", "val", "dev", "eval"), VALIDATION),
-    **dict.fromkeys(("test", "testing", "tst", "holdout"), TEST),
-}
-_YES_MEANS = {
-    **dict.fromkeys(("isvalid", "isval", "isvalidation"), VALIDATION),
-    "istest": TEST,
-    **dict.fromkeys(("istrain", "istraining", "istrainingimage"), TRAIN),
-}
 _MEANING = {
     "image": "the photos are",
     "path": "the photos are named",
@@ -57,9 +32,6 @@ _ASKED = {
 # Of the rows that are looked at.
 _ENOUGH_HITS = 150
 _OPTIONAL = ("split", "group")
-_YES, _NO = ("1", "true", "yes"), ("0", "false", "no")
-# What programs write where there is no label. "none" is none of them: it may be a class.
-NO_LABEL = ("", "nan", "na", "n/a", "#n/a", "<na>", "null")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,7 +153,7 @@ class _Search:
     def path(self, finder: PhotoFinder) -> str:
         """Returns the column that names photos."""
         left = self._left()
-        named = [name for name in left if _role(name) == "path"]
+        named = [name for name in left if role_of(name) == "path"]
         hits = {name: self.hits(name, finder) for name in named}
         most = max(map(len, hits.values()), default=0)
         # A name that fits and photos that are there leave little to look for.
@@ -191,8 +163,8 @@ class _Search:
         if not most:
             raise _no_photos(self.table, finder.root)
         near = [name for name, found in hits.items() if len(found) > most / 2]
-        best = max(near, key=lambda name: (_role(name) == "path", len(hits[name])))
-        named = [name for name in near if _role(name) == "path"]
+        best = max(near, key=lambda name: (role_of(name) == "path", len(hits[name])))
+        named = [name for name in near if role_of(name) == "path"]
         rivals = [
             name
             for name in (named or near)
@@ -211,29 +183,29 @@ class _Search:
             missing = [value for value in values if words.get(value) is None]
             if not missing and len(set(words.values())) > 1:
                 found.append(name)
-            elif _role(name) == "split" and len(values) == 1 and not missing:
+            elif role_of(name) == "split" and len(values) == 1 and not missing:
                 self.notes.append(
                     f"Column {name!r} of {self.table.name} is {values[0]!r} in all rows, so it"
                     " splits nothing."
                 )
-            elif _role(name) == "split" and words and len(missing) < len(values):
+            elif role_of(name) == "split" and words and len(missing) < len(values):
                 raise bad_split(self.table.name, name, missing)
-        named = [name for name in found if _role(name) == "split"]
+        named = [name for name in found if role_of(name) == "split"]
         if len(named or found) > 1:
             raise self._ask("split", named or found)
         return next(iter(named or found), None)
 
     def labels(self) -> tuple[str, ...]:
         """Returns the column, or the columns, that have the classes."""
-        left = [name for name in self._left() if _role(name) not in ("split", "group", "other")]
-        named = self._one_of_each([name for name in left if _role(name) == "label"])
+        left = [name for name in self._left() if role_of(name) not in ("split", "group", "other")]
+        named = self._one_of_each([name for name in left if role_of(name) == "label"])
         if len(named) > 1:
             named = [name for name in named if self._plausible(name)] or named
         if len(named) > 1:
             raise self._ask("label", named)
         if named:
             return tuple(named)
-        several = [name for name in self.table.nested if _role(name) == "label"]
+        several = [name for name in self.table.nested if role_of(name) == "label"]
         if several:
             raise UserError(
                 f"Column {several[0]!r} of {self.table.name} has several labels per photo. Only one"
@@ -267,7 +239,7 @@ class _Search:
         found = []
         classes = list(zip(*(self.table.texts(name) for name in labels), strict=True))
         for name in self._left():
-            if _role(name) != "group" or name in labels:
+            if role_of(name) != "group" or name in labels:
                 continue
             texts = self.table.texts(name)
             values = {text for text in texts if text}
@@ -275,14 +247,17 @@ class _Search:
                 continue
             pairs = {(one, text) for one, text in zip(classes, texts, strict=True) if text}
             fewest = min(collections.Counter(one for one, _ in pairs).values())
-            if fewest < FEWEST_GROUPS:
-                self.notes.append(
-                    f"Column {name!r} of {self.table.name} may say which photos belong together,"
-                    f" but a class has only {fewest} of its values. It is not used;"
-                    f" `group_column={name!r}` uses it."
-                )
+            parted = self._parted(texts)
+            if fewest >= FEWEST_GROUPS and not parted:
+                found.append(name)
                 continue
-            found.append(name)
+            why = f"a class has only {fewest} of its values"
+            if parted:
+                why = f"the given split parts {parted:,} of its {len(values):,} values"
+            self.notes.append(
+                f"Column {name!r} of {self.table.name} may say which photos belong together, but"
+                f" {why}. It is not used; `group_column={name!r}` uses it."
+            )
         if len(found) > 1:
             # The wider group, such as the patient of several lesions, keeps the narrower together.
             widest = min(found, key=lambda name: len(self._distinct(name)))
@@ -291,6 +266,14 @@ class _Search:
                 raise self._ask("group", [widest, *others])
             return widest
         return found[0] if found else None
+
+    def _parted(self, groups: Sequence[str | None]) -> int:
+        """Returns how many groups have photos in several of the given splits."""
+        if "split" not in self.chosen:
+            return 0
+        splits = self.table.texts(self.chosen["split"])
+        pairs = {(one, split) for one, split in zip(groups, splits, strict=True) if one}
+        return sum(count > 1 for count in collections.Counter(one for one, _ in pairs).values())
 
     def _within(self, narrow: str, wide: str) -> bool:
         pairs = set(zip(self.table.texts(narrow), self.table.texts(wide), strict=True))
@@ -331,23 +314,6 @@ class _Search:
         )
 
 
-def split_of_values(name: str, values: Iterable[str]) -> dict[str, str | None]:
-    """Returns which split each value of a column means, None where that is not known.
-
-    A column of truth values such as `is_valid` says it by its name.
-    """
-    key = _key(name)
-    if key in _YES_MEANS:
-        yes = _YES_MEANS[key]
-        no = TEST if yes == TRAIN else TRAIN
-        truths: dict[str, str | None] = {
-            value: yes if value.lower() in _YES else no for value in values
-        }
-        if all(value.lower() in (*_YES, *_NO) for value in truths):
-            return truths
-    return {value: SPLIT_WORDS.get(value.strip().lower()) for value in values}
-
-
 def bad_split(table: str, name: str, values: Sequence[str]) -> UserError:
     """Returns the error of a split column with other values than splits."""
     return UserError(
@@ -356,18 +322,8 @@ def bad_split(table: str, name: str, values: Sequence[str]) -> UserError:
     )
 
 
-def is_yes(text: str | None) -> bool:
-    """Returns whether a text says that something is so."""
-    return text is not None and text.lower() in _YES
-
-
-def no_label(text: str | None) -> bool:
-    """Returns whether a text says that there is no label."""
-    return text is None or text.lower() in NO_LABEL
-
-
 def _no_photos(table: Table, image_dir: str) -> UserError:
-    names = sorted(table.names, key=lambda name: _role(name) != "path")
+    names = sorted(table.names, key=lambda name: role_of(name) != "path")
     first = names[0]
     value = next((text for text in table.texts(first) if text), "")
     if is_url(value):
@@ -381,14 +337,6 @@ def _no_photos(table: Table, image_dir: str) -> UserError:
         f"No column of {table.name} names photos {place}. For example, column {first!r} has"
         f" {readable(value, 100)!r}, which is not found. {table.has_columns()} {way}."
     )
-
-
-def _key(name: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", name.casefold())
-
-
-def _role(name: str) -> str | None:
-    return _ROLE_OF.get(_key(name))
 
 
 def _listed(names: Sequence[str], most: int = 8) -> str:

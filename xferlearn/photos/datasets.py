@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from xferlearn.errors import UserError, XferlearnError, did_you_mean
 from xferlearn.photos.manifest import TEST, VALIDATION, BadPhoto
-from xferlearn.photos.sources import Entry
+from xferlearn.photos.sources import Entry, named
 from xferlearn.system.progress import shows_bars
 from xferlearn.system.text import one_line
 
@@ -57,23 +57,13 @@ class DatasetSource:
         return sum(split.num_examples for split in self.builder.info.splits.values())
 
     def only(self, names: Set[str], most_bytes: int | None = None) -> "DatasetSource":
-        """Returns a source of the photos with these names; the last one ends the reading."""
+        """Returns a source of the photos with these names."""
         return dataclasses.replace(self, names=names, most_bytes=most_bytes)
 
     def entries(self) -> Iterator[Entry]:
         """Yields the labelled photos; examples without a label are left out."""
-        left = None if self.names is None else set(self.names)
-        passed = 0
-        for entry in self._all_entries() if left != set() else ():
-            passed += entry.size
-            if self.most_bytes is not None and passed > self.most_bytes:
-                return
-            if left is None or entry.name in left:
-                yield entry
-            if left is not None:
-                left.discard(entry.name)
-                if not left:
-                    return
+        entries = self._all_entries()
+        return entries if self.names is None else named(entries, self.names, self.most_bytes)
 
     def _all_entries(self) -> Iterator[Entry]:
         import tensorflow_datasets as tfds

@@ -118,6 +118,9 @@ def group_warnings(labels: Sequence[str], members: Sequence[Member]) -> list[str
     Args:
         labels: class names.
         members: the photos, also those that could have had a group and have none.
+
+    Raises:
+        UserError: when groups and given splits together leave nothing of a class to learn from.
     """
     groups: dict[str, list[Member]] = collections.defaultdict(list)
     units: dict[int, set[str]] = collections.defaultdict(set)
@@ -155,12 +158,27 @@ def group_warnings(labels: Sequence[str], members: Sequence[Member]) -> list[str
         if len({member.split for member in found}) > 1
     ]
     if parted:
+        _check_learned(labels, members)
         lines.append(
             f"{count(len(parted), 'group')} {plural_of(len(parted), 'has', 'have')} photos in"
             f" several of the given splits: {first_names(parted, 3)}. All photos of such a group"
             " count as test photos if one of them is one, otherwise as validation photos."
         )
     return lines
+
+
+def _check_learned(labels: Sequence[str], members: Sequence[Member]) -> None:
+    """Raises UserError where the splits that groups have leave nothing of a class to learn from."""
+    measured = {member.group for member in members if member.group and member.split}
+    learned = {
+        member.label for member in members if member.split is None and member.group not in measured
+    }
+    for label, name in enumerate(labels):
+        if label not in learned:
+            raise UserError(
+                f"Class {readable(name)!r} has no training photos left: all of its groups have"
+                " photos in the test or the validation. Change the split, or the groups."
+            )
 
 
 def _folder(entry: Entry, labels: Sequence[str]) -> str | None:

@@ -8,18 +8,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from xferlearn.errors import UserError
 from xferlearn.photos.arrow_photos import photo_names
-from xferlearn.photos.columns import (
-    SPLIT_WORDS,
-    Columns,
-    bad_split,
-    is_yes,
-    no_label,
-    split_of_values,
-)
+from xferlearn.photos.column_words import is_yes, no_label, split_of_values
+from xferlearn.photos.columns import Columns, bad_split
 from xferlearn.photos.files import photos_below
 from xferlearn.photos.locating import NotFound, PhotoFinder
 from xferlearn.photos.manifest import SPLITS, TEST, TRAIN, VALIDATION
 from xferlearn.photos.names import class_label, first_names
+from xferlearn.photos.split_names import splits_of_names
 from xferlearn.photos.tables import Table
 from xferlearn.system.text import count, plural_of, readable
 
@@ -282,4 +277,4 @@ def split_note(name: str, splits: Sequence[str | None]) -> str:
 
 def _split_of_file(path: str) -> str | None:
     words = [*re.split(r"[-_.]", os.path.basename(path))[:1], *path.split(os.sep)[:-1]]
-    return next((SPLIT_WORDS[word.lower()] for word in words if word.lower() in SPLIT_WORDS), None)
+    return next(iter(splits_of_names(words).values()), None)

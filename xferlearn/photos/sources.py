@@ -1,7 +1,7 @@
 """What a source of photos is: it lists what there is without reading it, and reads on demand."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterable, Iterator, Set
 from typing import Protocol
 
 from xferlearn.photos.manifest import BadPhoto
@@ -69,3 +69,14 @@ class PhotoSource(Protocol):
             most_bytes: the photos end after passing this many bytes of a source that has no way to
                 a photo but past all before it, such as a dataset; None for no end.
         """
+
+
+def named(entries: Iterable[Entry], names: Set[str], most_bytes: int | None) -> Iterator[Entry]:
+    """Yields the photos with certain names, past all before them; see `PhotoSource.only`."""
+    passed = 0
+    for entry in entries:
+        passed += entry.size
+        if most_bytes is not None and passed > most_bytes:
+            return
+        if entry.name in names:
+            yield entry
