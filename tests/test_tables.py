@@ -112,6 +112,7 @@ FORMS: dict[str, tuple[str, str | bytes, str, str]] = {
         "file",
         "label",
     ),
+    "comments": ("c.csv", f"# made by hand, in May\n# {PLAIN}", "file", "label"),
     "utf-16": ("u.csv", PLAIN.encode("utf-16"), "file", "label"),
     "index": (
         "pandas.csv",

@@ -16,7 +16,7 @@ from xferlearn.errors import UserError
 from xferlearn.photos.headers import SUFFIXES
 from xferlearn.system.text import one_line, printable
 
-_SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+_SEPARATORS = (",", ";", "\t", "|")
 _BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
 _FOREIGN = (
     (b"PK\x03\x04", "an Excel workbook or another zip file"),
@@ -97,7 +97,7 @@ def _decoded(path: str, data: bytes) -> tuple[str, tuple[str, ...]]:
 
 
 def _read_csv(path: str, text: str, is_photo: Callable[[str], bool]) -> TextTable:
-    text = text.lstrip("\r\n")
+    text = _without_comments(text.lstrip("\r\n"))
     separator = None
     if told := re.match(r"sep=(.)\r?\n", text):  # as Excel writes it
         separator, text = told[1], text[told.end() :]
@@ -118,6 +118,19 @@ def _read_csv(path: str, text: str, is_photo: Callable[[str], bool]) -> TextTabl
         )
         notes = (f"{path} has no names of columns in its first line. They are called {shown}.",)
     return TextTable(table, header, notes=notes)
+
+
+def _without_comments(text: str) -> str:
+    """Returns a table without the lines before it that begin with `#` and have other columns."""
+    while text.startswith("#"):
+        first, _, rest = text.partition("\n")
+        separator = _separator(rest) if rest.strip() else None
+        following = rest.lstrip("\r\n").partition("\n")[0]
+        alike = len(first.split(separator)) == len(following.split(separator))
+        if alike and not following.startswith("#"):
+            return text  # the names of the columns
+        text = rest.lstrip("\r\n")
+    return text
 
 
 def _separator(text: str) -> str | None:
@@ -155,7 +168,7 @@ def _parsed(path: str, text: str, separator: str, names: list[str], skip: int) -
     if len(names) == 1:
         raise UserError(
             f"{path} has one column only, {names[0]!r}. Expected two or more, separated by"
-            f" {', '.join(_SEPARATORS.values())}: the photo's file, and its label."
+            " commas, semicolons, tabs or bars: the photo's file, and its label."
         )
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
