@@ -184,7 +184,8 @@ def test_columns_that_are_given_need_not_be_found(root: Path) -> None:
     [
         ({"cat": "0", "dog": "1"}, ("0", "1")),
         ({"cat": "0.0", "dog": "3.0"}, ("0", "3")),
-        ({"cat": "0.5", "dog": "1.0"}, ("0.5", "1.0")),
+        ({"cat": "0.5", "dog": "1.0"}, ("0.5", "1")),
+        ({"cat": "v1.0", "dog": "1.0"}, ("1.0", "v1.0")),
         ({"cat": "007", "dog": "1"}, ("007", "1")),
         ({"cat": "True", "dog": "FALSE"}, ("false", "true")),
         ({"cat": "none", "dog": "some"}, ("none", "some")),
@@ -200,6 +201,7 @@ def test_the_same_classes_come_from_numbers_and_truth_values_of_parquet(root: Pa
     files = [name for name, _ in NAMES]
     for values, labels in (
         ([float(NUMBERS[label]) for _, label in NAMES], ("0", "1")),
+        ([0.5 + NUMBERS[label] / 2 for _, label in NAMES], ("0.5", "1")),
         ([label == "dog" for _, label in NAMES], ("false", "true")),
     ):
         pq.write_table(pa.table({"file": files, "label": values}), "a.parquet")

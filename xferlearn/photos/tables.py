@@ -59,8 +59,8 @@ class Table:
     def texts(self, name: str) -> list[Text]:
         """Returns a column as text without blanks around it, None where there is nothing.
 
-        Numbers that are all whole lose their `.0`, truth values become `true` and `false`, and
-        numbers that have the names of classes become these.
+        Numbers lose a `.0`, truth values become `true` and `false`, and numbers that have the names
+        of classes become these.
 
         Raises:
             UserError: when the file is damaged.
@@ -124,8 +124,8 @@ class _Columns(dict[str, list[Text]]):
             except DAMAGED as error:
                 raise damaged(part.name, error) from None
             values += _texts(column, class_names(part.schema, name), part.name or self._table.name)
-        self[name] = values
-        return values
+        self[name] = _plain_numbers(values)
+        return self[name]
 
 
 def read_table(given: str | TableInMemory, is_photo: Callable[[str], bool]) -> Table:
@@ -234,32 +234,22 @@ def _texts(column: pa.ChunkedArray, names: list[str] | None, place: str) -> list
             raise UserError(f"{place} has class {wrong}, but names only {len(names)} classes.")
         # Hugging Face datasets write -1 where the label is not known.
         return [None if n is None or n < 0 else names[n] for n in numbers]
-    if pa.types.is_floating(kind):
-        values = ["" if v != v or v is None else repr(v) for v in column.to_pylist()]
-        # The shortest text of a float32 is not that of the float that Python makes of it.
-        if pa.types.is_float32(kind):
-            values = [
-                "" if v == "" else str(t)
-                for v, t in zip(values, column.cast(pa.string()).to_pylist(), strict=True)
-            ]
-        return plain_numbers([_stripped(value) for value in values])
     if pa.types.is_dictionary(kind):
         column = column.cast(kind.value_type)
-    texts = column.cast(pa.string()).to_pylist()
-    return plain_numbers([_stripped(text) for text in texts])
+    return [_stripped(text) for text in column.cast(pa.string()).to_pylist()]
 
 
 def _stripped(text: Text) -> Text:
     return (text.strip() or None) if text else None
 
 
-def plain_numbers(values: list[Text]) -> list[Text]:
-    """Returns texts, of which whole numbers lose a `.0` that they all have or could have."""
+def _plain_numbers(values: list[Text]) -> list[Text]:
+    """Returns texts; where all are numbers, as programs write them, without `.0`."""
     if not any(value and value.endswith(".0") for value in values):
         return values
     try:
-        if all(value is None or float(value).is_integer() for value in values):
-            return [value and value.removesuffix(".0") for value in values]
+        for value in values:
+            float(value or 0)
     except ValueError:
-        pass
-    return values
+        return values
+    return [value and value.removesuffix(".0") for value in values]
