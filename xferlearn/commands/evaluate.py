@@ -19,4 +19,4 @@ def run(config: EvaluateCommandConfig) -> int:
     if not result.evaluation.total:
         print(f"None of {len(result.bad)} photos could be read.", file=sys.stderr)
         return 1
-    return 0
+    return 0 if result.complete else 1

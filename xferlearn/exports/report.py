@@ -11,6 +11,7 @@ from xferlearn.exports.proof import Proof, Reference, Speed
 from xferlearn.summaries import EventWriter
 from xferlearn.summaries.card import escape, table
 from xferlearn.system.files import write_atomically
+from xferlearn.system.results import Failure
 from xferlearn.system.text import one_line
 
 REPORT_FILE = "report.json"
@@ -159,7 +160,7 @@ def write_events(
     """Shows the comparison in TensorBoard: a page with the table, and one scalar per figure.
 
     Args:
-        run_dir: the run's folder, as `create_run` creates it.
+        run_dir: the run's folder, as `run_folder` makes it.
         name: of the model.
         comparison: what was compared on, one sentence.
         cells: as `table_rows` returns them.
@@ -184,7 +185,7 @@ def write_events(
                 for tag, value in _scalars(row).items():
                     events.scalar(f"{tag}/{row.format}", value)
     except Exception as error:  # TensorFlow raises its own types on a full disk
-        return (f"the logs in {run_dir} are not complete: {one_line(error)}.",)
+        return (Failure(f"the logs in {run_dir} are not complete: {one_line(error)}."),)
     return ()
 
 
