@@ -96,8 +96,9 @@ def export_with(config: ExportConfig) -> ExportResult:
         f" {about['processor']}, against model.keras in float32."
     )
     cells = table_rows(reference, (model_folder.path / MODEL_FILE).stat().st_size, tuple(rows))
-    report = write_report(exports, about, reference, tuple(rows))
-    warnings = _warnings(model_folder, photos, config)
+    damage: list[str] = []
+    report = write_report(exports, about, reference, tuple(rows), damage)
+    warnings = (*damage, *_warnings(model_folder, photos, config))
     run_dir = None
     if config.logs_dir:
         name = model_folder.path.name

@@ -64,18 +64,19 @@ def write_atomically(path: Path, content: bytes | Callable[[BinaryIO], object]) 
     _sync(path.parent)
 
 
-def write_record(path: Path, fields: Mapping[str, Any]) -> None:
+def write_record(path: Path, fields: Mapping[str, Any], *, indent: int | None = None) -> None:
     """Writes fields as JSON with a checksum, for `read_record`; as `write_atomically` does.
 
     Args:
         path: the file.
         fields: what JSON can hold, under any names but "crc32".
+        indent: spaces per level, for files that people read; None for one line.
 
     Raises:
         OSError: when it can't be written.
     """
-    content = json.dumps({**fields, _CHECKSUM: _checksum(fields)})
-    write_atomically(path, content.encode())
+    content = json.dumps({**fields, _CHECKSUM: _checksum(fields)}, indent=indent)
+    write_atomically(path, f"{content}\n".encode())
 
 
 def read_record(path: Path) -> dict[str, Any]:
@@ -144,7 +145,7 @@ def replace_folder(path: Path, new: Path, check: Callable[[], None] = lambda: No
         for name in names:
             _sync(Path(folder, name))
         _sync(Path(folder))
-    old = new.with_suffix(".old")
+    old = _temporary_path(path).with_suffix(".old")
     while True:
         # Another run may move it, and put its own there, at any time.
         with contextlib.suppress(FileNotFoundError):
