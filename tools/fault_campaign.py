@@ -768,6 +768,7 @@ def replacing(tally: Tally, folder: Path) -> None:
     stop = folder / "stop"
     child = os.fork()
     if not child:
+        pauses = random.Random(_SEED.value)
         with contextlib.suppress(BaseException):
             number = 0
             while not stop.exists():
@@ -775,7 +776,7 @@ def replacing(tally: Tally, folder: Path) -> None:
                 new = folder / f".m.{number:08x}.tmp"
                 shutil.copytree(folder / ("a", "bb")[number % 2], new)
                 replace_folder(place, new)
-                time.sleep(0.02)
+                time.sleep(pauses.random() * 0.5)
         os._exit(0)
     for _ in range(trials(1000)):
         try:

@@ -280,23 +280,16 @@ def read_as_one(
         UserError: as `read_model_folder` and `read`; when it is replaced again and again.
     """
     for _ in range(_MOST_READS):
-        seen = _metadata_bytes(model_dir)
+        seen = _identity(Path(model_dir) / METADATA_FILE)
         try:
             result = read(read_model_folder(model_dir, renamed=renamed))
         except UserError:
-            if seen == _metadata_bytes(model_dir):
+            if seen == _identity(Path(model_dir) / METADATA_FILE):
                 raise
         else:
-            if seen == _metadata_bytes(model_dir):
+            if seen == _identity(Path(model_dir) / METADATA_FILE):
                 return result
     raise UserError(f"{model_dir} is replaced again and again. Try when that has ended.")
-
-
-def _metadata_bytes(model_dir: str | Path) -> bytes | None:
-    try:
-        return (Path(model_dir) / METADATA_FILE).read_bytes()
-    except OSError:
-        return None
 
 
 def _read_metadata(path: Path) -> Any:
@@ -314,7 +307,7 @@ def _identity(path: Path) -> tuple[int, ...] | None:
         status = os.stat(path)
     except OSError:
         return None
-    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 def check_model_dir(model_dir: str | Path, overwrite: bool) -> None:
