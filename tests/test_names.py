@@ -172,6 +172,7 @@ def test_photos_csv_gives_back_every_name(tmp_path: Path) -> None:
     ]
     photos = tuple(Photo(bytes([n]) * 32, 0, name) for n, name in enumerate(names))
     manifest = Manifest(("=cmd|' /C'!A0",), photos, ("train",) * len(photos))
+    (tmp_path / "model.keras").touch()
     _write_texts(tmp_path, manifest, {})
     read = ModelFolder(tmp_path, manifest.labels, {}).photos()
     assert [photo.name for photo in read] == names

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from model_folders import edit_metadata
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -267,6 +268,13 @@ def write(tmp_path):
     return run
 
 
+@pytest.fixture
+def no_swap(monkeypatch):
+    """A system that can't swap two folders in one step."""
+    monkeypatch.setattr("xferlearn.system.files._renameat2", lambda: None)
+
+
+@pytest.mark.usefixtures("no_swap")
 def test_two_runs_replace_a_model_at_once(write, tmp_path, monkeypatch):
     write(1)
     rename, others = Path.rename, [2]
@@ -283,6 +291,7 @@ def test_two_runs_replace_a_model_at_once(write, tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["m"]
 
 
+@pytest.mark.usefixtures("no_swap")
 def test_a_model_that_cannot_be_replaced_stays(write, tmp_path, monkeypatch):
     write(1)
     rename = Path.rename
@@ -614,7 +623,7 @@ def test_evaluate_finds_bad_folders_before_its_work(
 
     monkeypatch.setattr("xferlearn.evaluation.label_photos", refuse)
     for flag, message in (
-        (f"--logs_dir={tmp_path / 'file'}", "Can't write logs to "),
+        (f"--logs_dir={tmp_path / 'file'}", "Can't write to "),
         (f"--logs_dir={photos / 'logs'}", f"lies in --image_dir={photos}"),
         (f"--bottleneck_dir={photos / 'red'}", f"lies in --image_dir={photos}"),
     ):
@@ -663,6 +672,7 @@ def test_damaged_model_folders(model_dir, photo_dir, tmp_path, capsys):
     }
     for name, (data, message) in damage.items():
         copy = shutil.copytree(model_dir, tmp_path / name)
+        edit_metadata(copy, lambda told: None)
         (copy / name).write_bytes(data)
         code = main(["evaluate", f"--model={copy}", f"--image_dir={photo_dir}"])
         err = capsys.readouterr().err
@@ -681,9 +691,7 @@ def test_metadata_of_another_model(
     model_dir, photo_dir, tmp_path, capsys, part, name, value, message
 ):
     copy = shutil.copytree(model_dir, tmp_path / "model")
-    metadata = read_metadata(copy)
-    metadata[part][name] = value
-    (copy / "metadata.json").write_text(json.dumps(metadata))
+    edit_metadata(copy, lambda told: told[part].update({name: value}))
     for command in (["evaluate", f"--image_dir={photo_dir}"], ["label", str(photo_dir)]):
         code = main([*command, f"--model={copy}"])
         err = capsys.readouterr().err
@@ -693,8 +701,7 @@ def test_metadata_of_another_model(
 
 def test_newer_format_is_refused_by_number(model_dir, photo_dir, tmp_path, capsys):
     copy = shutil.copytree(model_dir, tmp_path / "model")
-    text = (copy / "metadata.json").read_text()
-    (copy / "metadata.json").write_text(text.replace('"format_version": 1', '"format_version": 9'))
+    edit_metadata(copy, lambda told: told.update(format_version=9))
     assert main(["evaluate", f"--model={copy}", f"--image_dir={photo_dir}"]) == 2
     assert "format_version 9" in capsys.readouterr().err
 

@@ -25,6 +25,7 @@ from xferlearn.config.base import (
 from xferlearn.config.keras_words import KERAS_WORDS
 from xferlearn.config.wording import as_flags, flag_value
 from xferlearn.errors import UserError, XferlearnError, did_you_mean
+from xferlearn.system.streams import open_standard_streams
 from xferlearn.system.terminal import say, tell
 from xferlearn.system.text import one_line
 from xferlearn.version import __version__
@@ -139,6 +140,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         2 for the user's mistakes; 130 when interrupted.
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    open_standard_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A file's name need not be valid in any encoding, and must not end a command.
@@ -158,6 +160,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         where = "a file" if error.filename is None else error.filename
         tell(f"xferlearn: can't use {where}: {one_line(error)}.")
+        return 1
+    except Exception as error:
+        # Asked by its name, TensorFlow's error for it does not have to be imported.
+        if not isinstance(error, MemoryError) and type(error).__name__ != "ResourceExhaustedError":
+            raise
+        tell(
+            "xferlearn: the memory is full; what was cached so far is kept. Close other programs,"
+            " or use smaller photos or batches, and run again."
+        )
         return 1
     except KeyboardInterrupt:
         tell("xferlearn: interrupted; what was cached so far is kept.")

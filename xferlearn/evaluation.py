@@ -13,7 +13,7 @@ from xferlearn.config.signatures import from_settings
 from xferlearn.errors import UserError
 from xferlearn.labelling import label_photos
 from xferlearn.metrics import Evaluation, Misclassified, evaluate_predictions
-from xferlearn.model_folder import read_model_folder
+from xferlearn.model_folder import read_as_one, read_model_folder
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import TRAIN, VALIDATION, BadPhoto
 from xferlearn.photos.opening import check_outside_photos, open_labelled
@@ -33,6 +33,7 @@ from xferlearn.summaries.terminal import (
     misclassified_block,
     misclassified_head,
 )
+from xferlearn.system.folders import check_writable
 from xferlearn.system.html import notices, tile, tiles
 from xferlearn.system.progress import duration, progress_bar
 from xferlearn.system.results import Block, Result
@@ -135,15 +136,21 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
     for name, folder in (("logs_dir", config.logs_dir), ("bottleneck_dir", config.bottleneck_dir)):
         if folder is not None:
             check_outside_photos(config, name, folder)
+    if config.logs_dir:
+        check_writable("logs_dir", config.logs_dir)
     source = open_labelled(config, model_folder.labels, config.other_classes)
     labels = source.labels
-    splits = model_folder.photo_splits()
     start_tensorflow()
     choose_device(config.device)
-    predictor = model_folder_predictor(model_folder, config)
-    run_dir: Path | None = None
-    if config.logs_dir:
-        run_dir = summaries.create_run(config.logs_dir, f"evaluate_{model_folder.path.name}")
+    predictor, splits = read_as_one(
+        model_folder.path,
+        lambda folder: (model_folder_predictor(folder, config), folder.photo_splits()),
+    )
+    if predictor.labels != model_folder.labels:
+        raise UserError(
+            f"{model_folder.path} was replaced by a model of other classes while this was running."
+            " Run again."
+        )
     truth: list[int] = []
     predicted: list[int] = []
     scores: list[np.ndarray] = []
@@ -161,7 +168,7 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
             best = int(photo.scores.argmax())
             truth.append(photo.label)
             predicted.append(best)
-            if run_dir is not None:  # nothing else needs them, and they may be gigabytes
+            if config.logs_dir:  # nothing else needs them, and they may be gigabytes
                 scores.append(photo.scores)
             split = splits.get(photo.digest)
             if split in seen:
@@ -189,13 +196,17 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
         *predictor.warnings,
         *predictor.later_warnings(),
     )
-    if run_dir is not None:
+    run_dir: Path | None = None
+    if config.logs_dir:
         table = np.zeros((len(scores), len(labels)), np.float32)
         if scores:  # of classes that the model does not have, the score is 0
             table[:, : len(model_folder.labels)] = scores
         place = config.labels if config.labels is not None else config.image_dir
         card = _card(model_folder.path, place or "", evaluation, seen)
-        warnings += summaries.write_evaluation(run_dir, evaluation, np.array(truth), table, card)
+        name = f"evaluate_{model_folder.path.name}"
+        with summaries.run_folder(config.logs_dir, name) as run_dir:
+            judged = np.array(truth)
+            warnings += summaries.write_evaluation(run_dir, evaluation, judged, table, card)
     return EvaluationResult(
         evaluation=evaluation,
         misclassified=tuple(wrong),

@@ -18,4 +18,4 @@ def run(config: EvaluateCommandConfig) -> int:
     if not result.evaluation.total:
         tell(f"None of {count(len(result.bad), 'photo')} could be read.")
         return 1
-    return 0
+    return 0 if result.complete else 1

@@ -13,7 +13,7 @@ def run(config: SweepConfig) -> int:
     result = sweep_with(config)
     print_result(result)
     say(next_commands(result))
-    return 0 if result.candidates[0].validation.photos else 1
+    return 0 if result.complete and result.candidates[0].validation.photos else 1
 
 
 def next_commands(result: Sweep) -> str:

@@ -21,7 +21,8 @@ def run(config: TrainConfig) -> int:
         say("\nexports:")
         print_result(result.exported)
     say(next_commands(config, result))
-    return 0 if config.export is None or (result.exported and result.exported.passed) else 1
+    exported = result.exported is None or (result.exported.passed and result.exported.complete)
+    return 0 if result.complete and exported else 1
 
 
 def misclassified_list(result: TrainResult) -> str:

@@ -60,7 +60,6 @@ def curve_with(config: CurveConfig) -> Curve:
         raise space.problem or XferlearnError("The backbone is not available.")
     manifest = space.prepared.split(settings)
     need_photos(settings, TEST, "A learning curve", len(manifest.indices(TEST)))
-    run_dir = summaries.create_run(settings.logs_dir, f"curve_{settings.backbone}")
     store = OutcomeStore(output_dir(config) / "runs")
     points = []
     sizes = _sizes(manifest)
@@ -68,6 +67,7 @@ def curve_with(config: CurveConfig) -> Curve:
     draws = (len(sizes) - 1) * config.draws + 1
     with (
         progress_bar("curve", draws, "draw", verbose=config.verbose) as bar,
+        summaries.run_folder(settings.logs_dir, f"curve_{settings.backbone}") as run_dir,
         EventWriter(run_dir) as events,
     ):
         for size in sizes:
@@ -101,7 +101,7 @@ def curve_with(config: CurveConfig) -> Curve:
         tests=len(manifest.indices(TEST)),
         steps=config.how_many_training_steps,
         # The last point has all photos, and with them all that is to be said of the others.
-        warnings=all_warnings([(space, list(points[-1].outcomes))], settings),
+        warnings=all_warnings([(space, list(points[-1].outcomes))], settings, store),
         table=folder / "curve.csv",
         plot=folder / "curve.png",
         run_dir=run_dir,

@@ -11,7 +11,7 @@ import numpy as np
 
 from xferlearn.config import ImageConfig
 from xferlearn.errors import UserError
-from xferlearn.model_folder import ModelFolder, RecordedPhoto
+from xferlearn.model_folder import ModelFolder
 from xferlearn.photos.datasets import open_dataset
 from xferlearn.photos.decoding import decoded_batches
 from xferlearn.photos.files import FileSource, photos_below
@@ -19,6 +19,7 @@ from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION
 from xferlearn.photos.opening_tables import photos_in_table
 from xferlearn.photos.reading import Loaded
+from xferlearn.photos.recorded import RecordedPhoto
 from xferlearn.photos.selecting import search_photos
 from xferlearn.photos.sources import Entry
 from xferlearn.photos.table_files import ARROW_ENDINGS

@@ -16,6 +16,10 @@ from xferlearn.photos.sources import PhotoSource
 from xferlearn.photos.splitting import FEWEST_PHOTOS
 from xferlearn.photos.tables import Table
 
+# A table may name millions of photos of which some are there. The warnings count them all;
+# metadata.json, which has the list, must stay readable.
+_MOST_LEFT_OUT = 10_000
+
 
 def open_table(
     table: Table,
@@ -77,7 +81,7 @@ def open_table(
         warnings += group_warnings(known, members)
     left_out = tuple(
         BadPhoto(one.name, label, one.reason)
-        for one in join.left_out
+        for one in join.left_out[:_MOST_LEFT_OUT]
         if (label := index.get(one.label)) is not None
     )
     if picture is not None:

@@ -29,8 +29,12 @@ class Labels:
     warnings: tuple[str, ...] = ()
 
 
-def find_model_folder_around(path: Path) -> ModelFolder | None:
+def find_model_folder_around(path: Path, *, renamed: bool = False) -> ModelFolder | None:
     """Returns the model folder that a model file lies in, also in its exports/; None for none.
+
+    Args:
+        path: of the model file.
+        renamed: as for `read_model_folder`.
 
     Raises:
         UserError: there is one, and its metadata is damaged.
@@ -38,7 +42,8 @@ def find_model_folder_around(path: Path) -> ModelFolder | None:
     path = path.absolute()
     folders = [path, path.parent] if path.is_dir() else [path.parent]
     folders += [folder.parent for folder in path.parents if folder.name == EXPORTS_DIR]
-    return next((read_model_folder(folder) for folder in folders if is_model_folder(folder)), None)
+    found = next((folder for folder in folders if is_model_folder(folder)), None)
+    return read_model_folder(found, renamed=renamed) if found is not None else None
 
 
 def find_labels(

@@ -99,6 +99,10 @@ def fit(blocks: Sequence[Block], most: int = MOST_LINES) -> str:
     return "\n".join(text())
 
 
+class Failure(str):
+    """A warning that something asked for, such as logs, was not made: the command exits with 1."""
+
+
 class Result(abc.ABC):
     """Base of what the commands return.
 
@@ -118,6 +122,11 @@ class Result(abc.ABC):
     @abc.abstractmethod
     def html(self) -> list[Any]:
         """Returns the page in parts, as `system.html.h` takes them."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything that was asked for was written; `warnings` say what was not."""
+        return not any(isinstance(warning, Failure) for warning in self.warnings)
 
     def remarks(self) -> list[str]:
         """Returns what a terminal shows on stderr, one line each: warnings, and failures."""
