@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING
 
 from xferlearn.inspection.formats import FORMATS, ModelFile
 from xferlearn.inspection.inspection import inspect_model, open_model
-from xferlearn.inspection.layers import Graph, Node, Shape, constant_names, walk_back
+from xferlearn.inspection.layers import Calibration, Graph, Node, Shape, constant_names, walk_back
 from xferlearn.inspection.metadata import (
     METADATA_ASSET,
     METADATA_KEY,
     METADATA_NODE,
     parse_labels,
 )
+from xferlearn.inspection.proposing import find_label_file, has_imagenet_classes
+from xferlearn.inspection.purpose import output_kind, refusal
 from xferlearn.inspection.readers.hdf5 import read_hdf5
 from xferlearn.inspection.readers.keras_config import read_keras_config
 from xferlearn.inspection.readers.keras_files import read_json_member
@@ -47,6 +49,7 @@ __all__ = [
     "METADATA_NODE",
     "BackboneReport",
     "BottleneckReport",
+    "Calibration",
     "Graph",
     "GraphReport",
     "InputReport",
@@ -56,18 +59,22 @@ __all__ = [
     "Shape",
     "build_graph_def",
     "constant_names",
+    "find_label_file",
     "find_saved_model",
     "format_report",
     "format_shape",
+    "has_imagenet_classes",
     "inspect_backbone",
     "inspect_model",
     "open_backbone",
     "open_model",
+    "output_kind",
     "parse_labels",
     "printable",
     "read_hdf5",
     "read_json_member",
     "read_keras_config",
+    "refusal",
     "walk_back",
     "write_graph",
     "write_held",

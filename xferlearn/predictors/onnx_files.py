@@ -39,6 +39,10 @@ def open_onnx(path: Path, feed: Feed, output: OutputReport) -> Runtime:
         raise UserError(f"ONNX Runtime can't load {path}: {one_line(error)}") from error
 
     def run(values: np.ndarray) -> np.ndarray:
-        return session.run([output.tensor_name], {feed.tensor: values})[0]
+        answer = session.run([output.tensor_name], {feed.tensor: values})[0]
+        if isinstance(answer, list) and answer and isinstance(answer[0], dict):
+            # A map per photo, from class to score, in the order of the classes.
+            return np.array([list(one.values()) for one in answer], np.float32)
+        return answer
 
     return Runtime(feed.batched(run))

@@ -138,7 +138,7 @@ def _opened(path: Path, graph: Graph, report: GraphReport, config: ModelConfig) 
     if ending is None:
         ending = find_ending(graph, _node_name(graph, ends.output))
     scores = read_scores(ending, trial, ends.output.name)
-    labels = find_labels(path, config.labels, report, scores.classes, folder)
+    labels = find_labels(path, config.labels, report, scores.classes, folder, sure=scores.sure)
     return Predictor(
         labels.names,
         feed.height,

@@ -9,7 +9,8 @@ from math import prod
 
 from xferlearn.inspection.arithmetic import affine_of
 from xferlearn.inspection.layers import Graph, Node, Shape, role_of
-from xferlearn.inspection.metadata import METADATA_KEY, ModelMetadata, parse_metadata
+from xferlearn.inspection.makers import stated_beside, stated_by_pairs, with_stated
+from xferlearn.inspection.metadata import METADATA_KEY, parse_metadata
 from xferlearn.inspection.readers.wire import (
     Budget,
     MalformedError,
@@ -33,6 +34,8 @@ _DTYPES = {
 _PACKING = {"float32": "f", "float64": "d", "int32": "i", "int64": "q"}
 _WEIGHTS = {"float32", "float64", "float16", "bfloat16", "int8", "uint8"}
 _MOST_VALUES = 64
+_MOST_PAIR_BYTES = 4 * 2**20
+_MOST_LABELS = 100_000
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ class _Operation:
     group: int = 1
     transposed: bool = False
     constant: _Tensor | None = None
+    labels: tuple[str, ...] = ()
 
 
 def is_onnx(source: ModelSource) -> bool:
@@ -60,14 +64,14 @@ def is_onnx(source: ModelSource) -> bool:
 
 
 def read_onnx(source: ModelSource) -> Graph:
-    """Reads an ONNX file, and what this package stated in it.
+    """Reads an ONNX file, and what its maker stated in it or beside it.
 
     Raises:
         MalformedError: it is damaged.
     """
     budget = Budget(len(source.data))
     wrote, version, graph = "", "", None
-    metadata: ModelMetadata | None = None
+    pairs: dict[str, View] = {}
     for part, value in fields(source.data, budget):
         if part == 2:
             wrote = text(value, 100)
@@ -75,13 +79,19 @@ def read_onnx(source: ModelSource) -> Graph:
             version = text(value, 100)
         elif part == 7:
             graph = blob(value)
-        elif part == 14 and metadata is None:
+        elif part == 14:
             key, held = entry(value, budget)
-            metadata = parse_metadata(bytes(held)) if key == METADATA_KEY else None
+            pairs.setdefault(key, held)
     if graph is None:
         raise MalformedError("it holds no graph")
     read = _read_graph(graph, budget, len(source.data))
-    return replace(read, producer=f"{wrote} {version}".strip(), metadata=metadata)
+    read = replace(read, producer=f"{wrote} {version}".strip())
+    if METADATA_KEY in pairs:
+        return replace(read, metadata=parse_metadata(bytes(pairs[METADATA_KEY])))
+    said = {key: text(value, _MOST_PAIR_BYTES) for key, value in pairs.items()}
+    for stated in (stated_by_pairs(said), stated_beside(source.path)):
+        read = with_stated(read, stated) if stated is not None else read
+    return read
 
 
 def _read_graph(view: View, budget: Budget, size: int) -> Graph:
@@ -122,13 +132,23 @@ def _read_graph(view: View, budget: Budget, size: int) -> Graph:
         if operation.outputs and operation.constant is None:
             node = _node(operation, tensors, known, made)
             nodes[node.name] = node
-    ends = dict.fromkeys(made.get(name, name) for name in outputs)
-    graph = Graph(nodes, starts, tuple(name for name in ends if name in nodes))
-    for name in outputs:
-        if made.get(name, name) == name and name in nodes:
-            dtype, shape = known[name]
+    maps = {one.outputs[0]: one.labels for one in operations if one.outputs and one.labels}
+    places: dict[str, int] = {}
+    for place, name in enumerate(outputs):
+        dtype, shape = known[name]
+        if name in maps:
+            # The runtime returns a map per photo; its values are the scores.
+            dtype, shape = "float32", (None, len(maps[name]))
+        maker = made.get(name, name)
+        if maker != name and maker in nodes:
+            # Not its operation's first result, so that it needs a node of its own.
+            nodes[name] = Node(name, "", (maker,), shape, dtype, "same", tensor=name)
+        elif name in nodes:
             nodes[name] = replace(nodes[name], dtype=dtype, shape=shape)
-    return graph
+        if name in nodes:
+            places.setdefault(name, place)
+    labels = next((held for name, held in maps.items() if name in places), ())
+    return Graph(nodes, starts, tuple(places), output_places=places, labels=labels)
 
 
 def _node(
@@ -181,6 +201,7 @@ def _read_operation(view: View, budget: Budget) -> _Operation:
 
 def _read_attribute(view: View, operation: _Operation, budget: Budget) -> None:
     name, whole, tensor = "", 0, None
+    listed: list[str] = []
     for part, value in fields(view, budget):
         if part == 1:
             name = text(value, 100)
@@ -188,6 +209,12 @@ def _read_attribute(view: View, operation: _Operation, budget: Budget) -> None:
             whole = number(value)
         elif part == 5:
             tensor = blob(value)
+        elif part == 8 and operation.op == "ZipMap":
+            listed += [str(one) for one in integers(value, _MOST_LABELS)]
+        elif part == 9 and operation.op == "ZipMap" and len(listed) < _MOST_LABELS:
+            listed.append(text(value))
+    if name.startswith("classlabels_"):
+        operation.labels = tuple(listed)
     if name == "group":
         operation.group = whole
     elif name == "transB":
