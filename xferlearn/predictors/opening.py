@@ -47,12 +47,6 @@ RUNTIMES: dict[str, Callable[[Path, Feed, OutputReport], Runtime]] = {
     "onnx": open_onnx,
     "saved_model": open_saved_model,
 }
-# Why others can't be run, by what they hold.
-_NOT_RUN = {
-    "weights": "holds weights without a network; for the weights of a backbone give `backbone` and"
-    " `weights`",
-    "graph": "is a TensorBoard log, which holds the graph without weights; give the model",
-}
 # Only the lab's retrain.py, and the two networks that it took, give these names.
 _LAB_ENDS = ("final_result", "Mul")
 _LAB_SCOPES = ("MobilenetV1/", "pool_3/_reshape")
@@ -99,9 +93,9 @@ def open_predictor(config: ModelConfig) -> Predictor:
             _start_tensorflow(config)
             return model_folder_predictor(folder, config)
     held, report = open_model(path)
-    holds = FORMATS[report.format].holds
-    if holds in _NOT_RUN:
-        raise UserError(f"{path} {_NOT_RUN[holds]}.")
+    instead = FORMATS[report.format].instead
+    if instead:
+        raise UserError(f"{path} {instead}.")
     if folder is not None:
         return _opened_folder(folder, held.graph, report, config)
     return _opened(path, held.graph, report, config)
