@@ -41,7 +41,6 @@ class Format:
             for models.
         of_the_lab: whether the lab's tools read it, which feed and read any operation by its name.
         layout: of image inputs whose shape the file does not state.
-        companion: suffix of a second file, beside the first, that belongs to it.
     """
 
     title: str
@@ -52,7 +51,6 @@ class Format:
     instead: str = ""
     of_the_lab: bool = False
     layout: Literal["NHWC", "NCHW"] = "NHWC"
-    companion: str = ""
 
 
 # The first that recognises a file reads it. Most do so by the file's first bytes; protocol buffers
@@ -83,7 +81,6 @@ FORMATS: dict[str, Format] = {
         "OpenVINO .xml",
         openvino_files.is_openvino,
         openvino_files.read_openvino,
-        companion=".bin",
     ),
     "graph_text": Format(
         "TensorFlow GraphDef as text",
@@ -170,9 +167,9 @@ def read_model_file(path: Path) -> ModelFile:
         raise UserError(f"{path} {stranger}")
     for name, one in FORMATS.items():
         if one.recognises(source):
-            second = path.with_suffix(one.companion) if one.companion else None
-            more = second.stat().st_size if second is not None and second.is_file() else 0
-            return ModelFile(name, source.size + more, one.read(source))
+            graph = one.read(source)
+            files = [file for file in map(path.with_name, graph.files) if file.is_file()]
+            return ModelFile(name, source.size + sum(one.stat().st_size for one in files), graph)
     stranger = recognise(source, BY_NAME)
     raise UserError(f"{path} {stranger or f'{_described(source)}. {_expected()}'}")
 

@@ -114,6 +114,9 @@ def build_report(path: str, held: ModelFile) -> GraphReport:
         warnings.append(
             "Some layers hold code that runs when the file is loaded: load it only if you trust it."
         )
+    missing = tuple(name for name in graph.files if not Path(path).with_name(name).is_file())
+    if missing:
+        warnings.append(f"Its weights are in {missing[0]}, which is not beside it: fetch that too.")
     counts = Counter(node.op for node in graph.nodes.values() if node.op)
     report = GraphReport(
         path=path,
@@ -132,6 +135,7 @@ def build_report(path: str, held: ModelFile) -> GraphReport:
         unsafe_layers=graph.unsafe_layers,
         warnings=tuple(warnings),
         task=graph.task,
+        missing=missing,
     )
     if graph.metadata:
         return _with_metadata(report, graph.metadata)

@@ -165,6 +165,7 @@ class Graph:
         task: what the file says that the model is for, e.g. "classification" or "detection"; ""
             where it does not say.
         metadata: what a model of this package states about itself; None for other models.
+        files: names of files beside it that hold its weights.
         unsafe_layers: layers that hold code (Lambda), which loading the file would run.
         warnings: sentences for the report.
     """
@@ -180,6 +181,7 @@ class Graph:
     labels: tuple[str, ...] = ()
     task: str = ""
     metadata: ModelMetadata | None = None
+    files: tuple[str, ...] = ()
     unsafe_layers: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 

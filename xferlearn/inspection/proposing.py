@@ -32,7 +32,7 @@ def can_label(report: GraphReport) -> bool:
     one, held = report.image_input, FORMATS[report.format]
     if one is None or one.channels not in _CHANNELS or held.holds != "model":
         return False
-    if report.unsafe_layers or report.parameters == 0 or not report.outputs:
+    if report.unsafe_layers or report.parameters == 0 or report.missing or not report.outputs:
         return False
     needed = [other for other in report.inputs if other.kind != "encoded image"]
     if len(needed) > 1 and not held.of_the_lab:

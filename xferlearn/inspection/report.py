@@ -143,6 +143,7 @@ class GraphReport:
         op_counts: number of operations of each type, the most frequent first.
         unsafe_layers: layers that hold code (Lambda): load such a file only if you trust it.
         warnings: what else there is to know, in sentences.
+        missing: names of files with its weights that belong beside it and are not there.
     """
 
     path: str
@@ -161,6 +162,7 @@ class GraphReport:
     unsafe_layers: tuple[str, ...]
     warnings: tuple[str, ...]
     task: str = ""
+    missing: tuple[str, ...] = ()
 
     @property
     def image_input(self) -> InputReport | None:

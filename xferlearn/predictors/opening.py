@@ -34,7 +34,7 @@ from xferlearn.predictors.saved_model import open_saved_model
 from xferlearn.predictors.scores import Ending, find_ending, read_scores
 from xferlearn.predictors.tflite_files import open_tflite
 from xferlearn.system.runtime import choose_device, start_tensorflow
-from xferlearn.system.text import one_line
+from xferlearn.system.text import one_line, printable
 
 # What loads a file of each format that can be run: its path, the input that is fed, and the output
 # that is read. Model folders are not among them, as their predictor has a cache.
@@ -96,6 +96,11 @@ def open_predictor(config: ModelConfig) -> Predictor:
     instead = FORMATS[report.format].instead
     if instead:
         raise UserError(f"{path} {instead}.")
+    if report.missing:
+        raise UserError(
+            f"The weights of {path} are in {printable(report.missing[0])}, which is not beside it:"
+            " fetch that too."
+        )
     if folder is not None:
         return _opened_folder(folder, held.graph, report, config)
     return _opened(path, held.graph, report, config)

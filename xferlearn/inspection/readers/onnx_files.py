@@ -6,6 +6,7 @@ Field numbers: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
 import struct
 from dataclasses import dataclass, field, replace
 from math import prod
+from pathlib import Path
 
 from xferlearn.inspection.arithmetic import affine_of
 from xferlearn.inspection.layers import Graph, Node, Shape, role_of
@@ -44,6 +45,7 @@ class _Tensor:
     dtype: str
     shape: Shape
     values: tuple[float, ...] | None
+    file: str = ""
 
 
 @dataclass
@@ -148,7 +150,16 @@ def _read_graph(view: View, budget: Budget, size: int) -> Graph:
         if name in nodes:
             places.setdefault(name, place)
     labels = next((held for name, held in maps.items() if name in places), ())
-    return Graph(nodes, starts, tuple(places), output_places=places, labels=labels)
+    # Others are refused by the runtime, as they would be outside of the model's folder.
+    files = {one.file for one in tensors.values() if one.file and one.file == Path(one.file).name}
+    return Graph(
+        nodes,
+        starts,
+        tuple(places),
+        output_places=places,
+        labels=labels,
+        files=tuple(sorted(files)),
+    )
 
 
 def _node(
@@ -225,7 +236,7 @@ def _read_attribute(view: View, operation: _Operation, budget: Budget) -> None:
 
 def _read_tensor(view: View, budget: Budget) -> _Tensor:
     dims: list[int] = []
-    dtype, name, raw = "", "", None
+    dtype, name, raw, file = "", "", None, ""
     loose: list[float] = []
     for part, value in fields(view, budget):
         if part == 1:
@@ -240,6 +251,9 @@ def _read_tensor(view: View, budget: Budget) -> _Tensor:
             name = text(value)
         elif part == 9:
             raw = blob(value)
+        elif part == 13:
+            key, held = entry(value, budget)
+            file = text(held, 1000) if key == "location" else file
     if len(dims) > 32 or any(size < 0 for size in dims):
         raise MalformedError(f"its tensor {name[:60]!r} has an impossible shape")
     count, code = prod(dims), _PACKING.get(dtype)
@@ -249,7 +263,7 @@ def _read_tensor(view: View, budget: Budget) -> _Tensor:
             values = struct.unpack(f"<{count}{code}", raw)
         elif len(loose) == count:
             values = tuple(loose)
-    return _Tensor(name, dtype, tuple(dims), values)
+    return _Tensor(name, dtype, tuple(dims), values, file)
 
 
 def _read_value(view: View, budget: Budget) -> tuple[str, str, Shape | None]:

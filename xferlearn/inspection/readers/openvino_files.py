@@ -55,6 +55,8 @@ def read_openvino(source: ModelSource) -> Graph:
     weights = source.path.with_suffix(".bin")
     has_weights = weights.is_file() and weights.stat().st_size > 0
     graph = _read_net(net, open_view(weights) if has_weights else memoryview(b""), len(data))
+    if any(node.role == "constant" for node in graph.nodes.values()):
+        graph = replace(graph, files=(weights.name,))
     stated = net.find(f"rt_info/{METADATA_KEY}")
     text = stated.get("value") if stated is not None else None
     return replace(graph, metadata=parse_metadata(text.encode())) if text else graph

@@ -1,4 +1,4 @@
-"""TF.js models: model.json, which has a Keras model's topology or a GraphDef, and lists the weights.
+"""TF.js models: model.json, with a Keras model's topology or a GraphDef, and a list of weights.
 
 Source: https://github.com/tensorflow/tfjs/tree/master/tfjs-converter
 """
