@@ -260,6 +260,7 @@ def _output(
         graph.output_places.get(name, place),
         output_kind(graph, name, constants),
         node.calibration,
+        node.keys,
     )
 
 

@@ -128,6 +128,7 @@ class Node:
         quantization: (scale, zero point) of an integer tensor.
         stated: what the file states about this input, beside the graph.
         calibration: how the file has the scores of this output calibrated.
+        keys: classes in order, where this output is a map from class to score.
     """
 
     name: str
@@ -145,6 +146,7 @@ class Node:
     quantization: tuple[float, int] | None = None
     stated: StatedInput | None = None
     calibration: Calibration | None = None
+    keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

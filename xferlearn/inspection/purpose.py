@@ -95,20 +95,22 @@ def _plain(op: str) -> str:
 
 
 def _is_detection(graph: Graph, node: Node) -> bool:
-    named = {graph.output_names.get(name, name).partition(":")[0] for name in graph.outputs}
-    if node.name in graph.outputs and not named.isdisjoint(_DETECTION_NAMES):
+    if node.name in graph.outputs and _has_boxes(graph):
         return True
-    for one in reachable(graph, [node.name]):
-        if _plain(graph.nodes[one].op).startswith(_DETECTS):
-            return True
-    shape = node.shape
-    if node.name not in graph.outputs or shape is None or len(shape) not in (2, 3):
-        return False
-    # Boxes beside scores: the same number of rows, four numbers each.
-    others = (graph.nodes[name].shape for name in graph.outputs if name != node.name)
-    return (shape[1] or 0) > 1 and any(
-        other is not None and len(other) == 3 and other[1:] == (shape[1], 4) for other in others
-    )
+    ops = (_plain(graph.nodes[name].op) for name in reachable(graph, [node.name]))
+    return any(op.startswith(_DETECTS) for op in ops)
+
+
+def _has_boxes(graph: Graph) -> bool:
+    """Returns whether a model's outputs are boxes and their scores, by names or by shapes."""
+    names = {graph.output_names.get(name, name).partition(":")[0] for name in graph.outputs}
+    if not names.isdisjoint(_DETECTION_NAMES):
+        return True
+    shapes = [shape for name in graph.outputs if (shape := graph.nodes[name].shape)]
+    counts = {shape[1] for shape in shapes if len(shape) == 3 and shape[2] == 4 and shape[1] != 1}
+    others = (shape for shape in shapes if len(shape) in (2, 3) and shape[2:] != (4,))
+    # The same number of rows, four numbers each in the boxes.
+    return any(shape[1] in counts and shape[1] is not None for shape in others)
 
 
 def _divides_by_length(graph: Graph, node: Node, constants: frozenset[str]) -> bool:

@@ -78,6 +78,7 @@ class OutputReport:
             sigmoid), "row" (one row per photo, which may be scores or an embedding), "features"
             (of a network without a head), "embedding", "detections", "map", "index" or "text".
         calibration: how the file has its scores calibrated; None where it does not.
+        keys: classes in order, where the runtime gives a map from class to score; () elsewhere.
     """
 
     name: str
@@ -87,6 +88,7 @@ class OutputReport:
     place: int = 0
     kind: OutputKind = "row"
     calibration: Calibration | None = None
+    keys: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -40,9 +40,10 @@ def open_onnx(path: Path, feed: Feed, output: OutputReport) -> Runtime:
 
     def run(values: np.ndarray) -> np.ndarray:
         answer = session.run([output.tensor_name], {feed.tensor: values})[0]
-        if isinstance(answer, list) and answer and isinstance(answer[0], dict):
-            # A map per photo, from class to score, in the order of the classes.
-            return np.array([list(one.values()) for one in answer], np.float32)
+        if output.keys:
+            # A map per photo, whose keys are sorted here and not in the model.
+            scores = [{str(key): score for key, score in one.items()} for one in answer]
+            return np.array([[one[key] for key in output.keys] for one in scores], np.float32)
         return answer
 
     return Runtime(feed.batched(run))

@@ -9,7 +9,7 @@ import base64
 import re
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from xferlearn.inspection.layers import Graph
@@ -96,9 +96,7 @@ def read_graph_text(source: ModelSource) -> Graph:
     """
     if source.size > _MOST_BYTES:
         raise MalformedError(f"its text is longer than {_MOST_BYTES // 2**20} MiB")
-    graph = read_graph_def(memoryview(_encoded("graph", _parsed(source.path.read_bytes()))))
-    # Weights, if there are any, are in the text; but TensorFlow loads binary files only.
-    return replace(graph, producer=f"{graph.producer}, as text".removeprefix(", "))
+    return read_graph_def(memoryview(_encoded("graph", _parsed(source.path.read_bytes()))))
 
 
 def graph_of_json(held: Mapping[str, Any]) -> Graph:

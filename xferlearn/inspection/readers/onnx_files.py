@@ -146,7 +146,8 @@ def _read_graph(view: View, budget: Budget, size: int) -> Graph:
             # Not its operation's first result, so that it needs a node of its own.
             nodes[name] = Node(name, "", (maker,), shape, dtype, "same", tensor=name)
         elif name in nodes:
-            nodes[name] = replace(nodes[name], dtype=dtype, shape=shape)
+            keys = maps.get(name, ())
+            nodes[name] = replace(nodes[name], dtype=dtype, shape=shape, keys=keys)
         if name in nodes:
             places.setdefault(name, place)
     labels = next((held for name, held in maps.items() if name in places), ())
