@@ -223,6 +223,33 @@ def test_scores_as_a_map(tmp_path, classes, labels):
     np.testing.assert_allclose(predictor.run(PIXELS), wanted, atol=1e-4)
 
 
+def test_metadata_beside_ultralytics_openvino_files(tmp_path):
+    (tmp_path / "m.xml").write_text(OPENVINO)
+    lines = [f"  {number}: {name!r}" for number, name in enumerate(NAMES)]
+    said = ["description: Ultralytics YOLOv8n-cls", "author: Ultralytics", "task: classify",
+            "imgsz:", "- 16", "- 16", "names:", *lines, "args:", "  batch: 1"]  # fmt: skip
+    (tmp_path / "metadata.yaml").write_text("\n".join(said))
+    report = inspect_model(tmp_path / "m.xml")
+    assert (report.labels, report.task) == (NAMES, "classification")
+    assert report.inputs[0].value_range == (0, 1)
+
+
+def test_labels_in_openvino_model_info(tmp_path):
+    info = (
+        '<model_info><labels value="cat dog" /><model_type value="Classification" /></model_info>'
+    )
+    (tmp_path / "m.xml").write_text(OPENVINO.replace("</net>", f"<rt_info>{info}</rt_info></net>"))
+    report = inspect_model(tmp_path / "m.xml")
+    assert (report.labels, report.task) == (("cat", "dog"), "classification")
+
+
+OPENVINO = """<?xml version="1.0"?><net name="m" version="11"><layers>
+<layer id="0" name="x" type="Parameter"><data element_type="f32" shape="1,3,16,16"/><output>
+<port id="0" precision="FP32" names="x"><dim>1</dim><dim>3</dim><dim>16</dim><dim>16</dim></port>
+</output></layer><layer id="1" name="r" type="Result"/></layers>
+<edges><edge from-layer="0" from-port="0" to-layer="1" to-port="0"/></edges></net>"""
+
+
 # --- What is no classifier
 
 

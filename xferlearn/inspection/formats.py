@@ -9,6 +9,7 @@ from typing import Literal
 
 from xferlearn.errors import UserError, did_you_mean
 from xferlearn.inspection.layers import Graph
+from xferlearn.inspection.makers import stated_beside, with_stated
 from xferlearn.inspection.readers import (
     frozen_graph,
     graph_text,
@@ -168,6 +169,8 @@ def read_model_file(path: Path) -> ModelFile:
     for name, one in FORMATS.items():
         if one.recognises(source):
             graph = one.read(source)
+            beside = stated_beside(path) if graph.metadata is None else None
+            graph = with_stated(graph, beside) if beside is not None else graph
             files = [file for file in map(path.with_name, graph.files) if file.is_file()]
             return ModelFile(name, source.size + sum(one.stat().st_size for one in files), graph)
     stranger = recognise(source, BY_NAME)

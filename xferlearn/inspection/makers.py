@@ -1,7 +1,8 @@
 """What models of other makers state about themselves: labels, size, values, and their task.
 
-Ultralytics and Azure Custom Vision write pairs of key and text into ONNX files; Hugging Face keeps
-two JSON files beside the model. TFLite's own metadata is in `readers.tflite_metadata`.
+Ultralytics and Azure Custom Vision write pairs of key and text into ONNX files; Ultralytics keeps
+the same as YAML beside other formats, and Hugging Face and timm keep JSON there. TFLite's own
+metadata is in `readers.tflite_metadata`.
 
 Sources: https://docs.ultralytics.com/modes/export/,
 https://github.com/onnx/onnx/blob/main/docs/MetadataProps.md,
@@ -29,6 +30,9 @@ _NOMINAL = {
 }
 # Words for what models are for, as makers write them, in any letter case.
 _TASKS = {
+    "classification": "classification",
+    "detection": "detection",
+    "segmentation": "segmentation",
     "classify": "classification",
     "imageclassifier": "classification",
     "image-classification": "classification",
@@ -172,29 +176,75 @@ def _custom_vision(pairs: Mapping[str, str]) -> Stated:
                   warnings=warnings)  # fmt: skip
 
 
-def stated_beside(path: Path) -> Stated | None:
-    """Returns what config.json and preprocessor_config.json beside a model state; None for none.
+def openvino_info(pairs: Mapping[str, str]) -> Stated:
+    """Returns labels and task of an OpenVINO file's `model_info`, as Geti and Model API write it.
 
-    Hugging Face has them in the model's folder, or one above where the model is in `onnx/`.
+    Its mean and scale are left alone, as they may be in the graph already.
     """
-    folders = [path.parent, *([path.parent.parent] if path.parent.name == "onnx" else [])]
+    labels = tuple(pairs.get("labels", "").split())
+    return Stated(labels=labels, task=known_task(pairs.get("model_type")))
+
+
+def stated_beside(path: Path) -> Stated | None:
+    """Returns what files beside a model state, or in its folder; None for none.
+
+    Hugging Face's are one folder above where the model is in `onnx/`.
+    """
+    folders = [path] if path.is_dir() else [path.parent]
+    folders += [folder.parent for folder in folders if folder.name == "onnx"]
     for folder in folders:
         config = _json(folder / "config.json")
-        if not config:
-            continue
         if isinstance(config.get("pretrained_cfg"), Mapping):
             return _timm(config, config["pretrained_cfg"])
         if "architectures" in config or "id2label" in config:
             return _hugging_face(config, _json(folder / "preprocessor_config.json"))
+        held = _yaml(folder / "metadata.yaml")
+        if "ultralytics" in str(held.get("author", "")).lower():
+            return ultralytics(held)
     return None
+
+
+def _read(file: Path) -> str:
+    """Returns a file's text; none of a file that is missing, too large or damaged."""
+    try:
+        if not file.is_file() or file.stat().st_size > _MOST_BYTES:
+            return ""
+        return file.read_text("utf-8")
+    except (OSError, ValueError):
+        return ""
+
+
+def _yaml(file: Path) -> dict[str, Any]:
+    """Returns metadata.yaml as Ultralytics writes it: values, lists of values, dicts of values."""
+    held: dict[str, Any] = {}
+    key = ""
+    for line in _read(file).split("\n"):
+        name, found, value = line.strip().partition(":")
+        item = line.strip().startswith("- ")
+        if item and isinstance(held.get(key), (list, dict)):
+            held[key] = [*held[key], _scalar(line.strip()[2:])]
+        elif found and line.startswith((" ", "\t")) and isinstance(held.get(key), dict):
+            held[key][name] = _scalar(value)
+        elif found and not line.startswith((" ", "\t")):
+            key = name
+            held[key] = _scalar(value) if value.strip() else {}
+    return held
+
+
+def _scalar(value: str) -> Any:
+    """Returns a YAML value: a whole number, or text with or without quotes."""
+    value = value.strip()
+    if value.lstrip("-").isdecimal():
+        return int(value)
+    if value[:1] in ("'", '"') and value[-1:] == value[:1] and len(value) > 1:
+        return value[1:-1].replace("''", "'")
+    return _literal(value)
 
 
 def _json(file: Path) -> dict[str, Any]:
     try:
-        if not file.is_file() or file.stat().st_size > _MOST_BYTES:
-            return {}
-        held = json.loads(file.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        held = json.loads(_read(file))
+    except (ValueError, RecursionError):
         return {}
     return held if isinstance(held, dict) else {}
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from xferlearn.inspection.formats import FORMATS
+from xferlearn.inspection.metadata import parse_labels
 from xferlearn.inspection.purpose import may_be_map, refusal
 from xferlearn.inspection.report import GraphReport
 
@@ -47,8 +48,15 @@ def needs_labels(report: GraphReport) -> bool:
     """Returns whether `label` must be told the labels: these say that a row of values is scores."""
     first = report.outputs[0]
     width = first.shape[-1] if first.shape and len(first.shape) == 2 else report.classes
-    if report.labels:
-        return width is not None and len(report.labels) != max(width, 2)
-    if first.kind == "scores" or find_label_file(Path(report.path)) is not None:
-        return False
-    return not has_imagenet_classes(report, width or 0)
+    labels = report.labels or _labels_beside(Path(report.path))
+    if labels:
+        return width is not None and len(labels) != max(width, 2)
+    return first.kind != "scores" and not has_imagenet_classes(report, width or 0)
+
+
+def _labels_beside(path: Path) -> tuple[str, ...]:
+    file = find_label_file(path)
+    try:
+        return parse_labels(file.read_bytes()) if file is not None else ()
+    except (OSError, ValueError):
+        return ()

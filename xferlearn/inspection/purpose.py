@@ -18,7 +18,9 @@ _NOT_SCORES: dict[OutputKind, str] = {
     "index": "is whole numbers, e.g. numbers of classes",
     "text": "is text",
 }
-_NORMALISED = {"l2normalization", "lpnormalization", "normalizel2", "unitnormalization"}
+_NORMALISED = {
+    "l2normalization", "lpnormalization", "normalizel2", "unitnormalization", "normalize",
+}  # fmt: skip
 _LENGTHS = {"reducel2", "norm", "euclideannorm"}
 _SUMS = {"sum", "reducesum", "reducesumsquare"}
 _ROOTS = {"sqrt", "rsqrt"}

@@ -110,7 +110,7 @@ def _check_output(report: GraphReport, one: OutputReport) -> None:
         others = [other for other in report.outputs if not _refused(report, other)]
         hint = f" Choose {_names(other.name for other in others)} with `output_layer`."
         raise UserError(
-            f"{report.path} can't label photos so, which takes one score per class. {reason}"
+            f"{report.path} can't label photos, which needs one score per class. {reason}"
             + (hint if others else "")
         )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from xferlearn.inspection.arithmetic import affine_of
 from xferlearn.inspection.layers import Graph, Node, Shape, role_of
-from xferlearn.inspection.makers import stated_beside, stated_by_pairs, with_stated
+from xferlearn.inspection.makers import stated_by_pairs, with_stated
 from xferlearn.inspection.metadata import METADATA_KEY, parse_metadata
 from xferlearn.inspection.readers.wire import (
     Budget,
@@ -66,7 +66,7 @@ def is_onnx(source: ModelSource) -> bool:
 
 
 def read_onnx(source: ModelSource) -> Graph:
-    """Reads an ONNX file, and what its maker stated in it or beside it.
+    """Reads an ONNX file, and what its maker stated in it.
 
     Raises:
         MalformedError: it is damaged.
@@ -91,9 +91,8 @@ def read_onnx(source: ModelSource) -> Graph:
     if METADATA_KEY in pairs:
         return replace(read, metadata=parse_metadata(bytes(pairs[METADATA_KEY])))
     said = {key: text(value, _MOST_PAIR_BYTES) for key, value in pairs.items()}
-    for stated in (stated_by_pairs(said), stated_beside(source.path)):
-        read = with_stated(read, stated) if stated is not None else read
-    return read
+    stated = stated_by_pairs(said)
+    return with_stated(read, stated) if stated is not None else read
 
 
 def _read_graph(view: View, budget: Budget, size: int) -> Graph:

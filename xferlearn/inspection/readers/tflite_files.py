@@ -19,7 +19,6 @@ from xferlearn.inspection.layers import (
     StatedInput,
     role_of,
 )
-from xferlearn.inspection.makers import stated_beside, with_stated
 from xferlearn.inspection.metadata import METADATA_KEY, ModelMetadata, parse_metadata
 from xferlearn.inspection.readers.flat import Table, root
 from xferlearn.inspection.readers.tflite_metadata import read_tflite_metadata
@@ -127,7 +126,7 @@ def read_tflite(source: ModelSource) -> Graph:
     outputs = tuple(dict.fromkeys(name for name, _ in places))
     named = _signature(model, reader)
     warning = f"Only the first of {len(subgraphs)} subgraphs is shown."
-    graph = Graph(
+    return Graph(
         reader.nodes,
         inputs,
         outputs,
@@ -140,8 +139,6 @@ def read_tflite(source: ModelSource) -> Graph:
         metadata=_metadata(model, buffers),
         warnings=(*((warning,) if len(subgraphs) > 1 else ()), *stated.warnings),
     )
-    beside = stated_beside(source.path)
-    return with_stated(graph, beside) if beside is not None else graph
 
 
 def _operator_name(code: Table) -> str:
