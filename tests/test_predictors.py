@@ -293,7 +293,7 @@ def small_keras(path, *, inputs=(SIDE, SIDE, 3), units=4, activation=None, middl
 
 def test_values_that_a_file_does_not_tell_are_assumed_and_said(tmp_path):
     model = small_keras(tmp_path / "m.keras", inputs=(None, None, 3))
-    with pytest.raises(UserError, match=r"no softmax or sigmoid.*`labels=FILE` with 4 lines"):
+    with pytest.raises(UserError, match=r"without a softmax.*`labels=FILE` with 4 lines"):
         opened(tmp_path / "m.keras", input_width=20)
     listed(tmp_path / "labels.txt")
     predictor = opened(tmp_path / "m.keras", input_width=20)

@@ -79,9 +79,9 @@ def find_labels(
         return _imagenet(classes)
     if not sure:
         raise UserError(
-            f"{path} gives {classes} values per photo, which no softmax or sigmoid made scores, and"
-            " it has no labels: it may give an embedding. If they are one score per class, give"
-            f" `labels=FILE` with {classes} lines."
+            f"{path} ends without a softmax or sigmoid and has no labels, so it may give an"
+            " embedding. If it gives one score per class, give `labels=FILE` with"
+            f" {classes} lines."
         )
     warning = f"no labels were found: #0 to #{classes - 1} count the outputs. Give `labels=FILE`."
     return Labels(tuple(f"#{index}" for index in range(classes)), (warning,))
