@@ -1,9 +1,11 @@
 """Inspects model files of any format, of which nothing is run, and backbones.
 
 A file goes this way: `formats` recognises it from its content and has a reader (readers/, one
-module per format) turn it into a `layers.Graph`; `inspection` works out the report from that graph,
-with `analysis` (value range, classes, bottleneck) and `signatures` (backbones); `text_report`
-prints it, and `writing` writes the graph for TensorBoard.
+module per format) turn it into a `layers.Graph`, with what its maker states about it (`metadata`
+for this package, `makers` for others); `inspection` works out the report from that graph, with
+`analysis` (value range, classes, bottleneck), `purpose` (what outputs are for) and `signatures`
+(backbones); `text_report` prints it, `proposing` says whether `label` can use it, and `writing`
+writes the graph for TensorBoard. What is no model that is read goes to `strangers`.
 
 To add a format, add its module to readers/ and its row to `formats.FORMATS`; for a format that can
 be run or exported too, see `xferlearn.predictors` and `xferlearn.exports`.
