@@ -547,7 +547,7 @@ def test_scores_are_calibrated(tmp_path, tflite, transform, formula):
     wanted[:, 3] = 1 / (1 + np.exp(-fed[:, 3]))
     np.testing.assert_allclose(opened(path).run(PIXELS), wanted, atol=1e-3)
     path.write_bytes(described(data, classifier(output), {**LABELS, "calibration.csv": "1,1,1\n"}))
-    assert any("have 1 lines for 4 labels" in one for one in inspect_model(path).warnings)
+    assert any("have 1 line for 4 labels" in one for one in inspect_model(path).warnings)
     np.testing.assert_allclose(opened(path).run(PIXELS), raw, atol=1e-3)
 
 

@@ -30,7 +30,7 @@ from xferlearn.inspection.report import (
     OutputReport,
 )
 from xferlearn.inspection.signatures import recognise_backbone
-from xferlearn.system.text import one_line
+from xferlearn.system.text import count, one_line
 
 _MOST_ENDS = 16
 # Types of pixels, for inputs of which not even the number of axes is known.
@@ -159,8 +159,8 @@ def _doubts(graph: Graph, report: GraphReport) -> Iterator[str]:
         scores = max(report.classes, 2)
         if len(report.labels) != scores:
             yield (
-                f"The file names {len(report.labels):,} labels, but {first.name!r} gives"
-                f" {scores:,} scores: give the right list with `labels=FILE`."
+                f"The file names {count(len(report.labels), 'label')}, but {first.name!r} gives"
+                f" {count(scores, 'score')}: give the right list with `labels=FILE`."
             )
 
 

@@ -21,6 +21,7 @@ from xferlearn.inspection.makers import known_task, ultralytics
 from xferlearn.inspection.metadata import parse_labels
 from xferlearn.inspection.readers.flat import Table, root
 from xferlearn.inspection.readers.wire import DAMAGE, Budget, View
+from xferlearn.system.text import count
 
 _IDENTIFIER = b"M001"
 _MOST_BYTES = 16 * 2**20
@@ -176,7 +177,9 @@ class _Files:
         transform = int(options.value(0, "b"))
         rows = _calibration_rows(self.content(name)) if name in self.names else ()
         if not 0 <= transform < len(_TRANSFORMS) or not rows or len(rows) != classes:
-            found = f"{len(rows)} lines for {classes} labels" if rows else "no readable file"
+            found = "no readable file"
+            if rows:
+                found = f"{count(len(rows), 'line')} for {count(classes, 'label')}"
             self.warnings.append(
                 f"The metadata ask for calibrated scores, and have {found}; scores are shown as the"
                 " model gives them."
