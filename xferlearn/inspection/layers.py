@@ -99,12 +99,13 @@ class Calibration:
     Attributes:
         transform: what happens to a score first.
         default: of what lies below `smallest`, and of classes that have no numbers.
-        classes: (scale, slope, offset, smallest) of each class; None for a class without.
+        classes: (scale, slope, offset, smallest) of each class, `smallest` None where every score
+            counts; None for a class without numbers.
     """
 
     transform: Literal["none", "log", "inverse logistic"]
     default: float
-    classes: tuple[tuple[float, float, float, float] | None, ...]
+    classes: tuple[tuple[float, float, float, float | None] | None, ...]
 
 
 @dataclass(frozen=True, slots=True)

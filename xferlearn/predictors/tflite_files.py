@@ -80,7 +80,8 @@ def calibrated(scores: np.ndarray, how: Calibration) -> np.ndarray:
     """
     values = scores.reshape(len(scores), -1).astype(np.float64)
     rows = [row or (0.0, 0.0, 0.0, np.inf) for row in how.classes]
-    scale, slope, offset, smallest = np.array(rows).T
+    # A limit that is not stated becomes NaN, and no score is below that.
+    scale, slope, offset, smallest = np.array(rows, np.float64).T
     # As there, so that 0 and 1 stay finite.
     inside = np.clip(values, 1e-12, 1 - 1e-12)
     if how.transform == "log":

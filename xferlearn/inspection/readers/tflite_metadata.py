@@ -196,15 +196,15 @@ class _Files:
         return TFLiteMetadata(labels=self.first_labels())
 
 
-def _calibration_rows(data: bytes) -> tuple[tuple[float, float, float, float] | None, ...]:
+def _calibration_rows(data: bytes) -> tuple[tuple[float, float, float, float | None] | None, ...]:
     """Returns scale, slope, offset and smallest score of each line; () where one is damaged."""
-    found: list[tuple[float, float, float, float] | None] = []
+    found: list[tuple[float, float, float, float | None] | None] = []
     try:
         for line in str(data, "utf-8").rstrip().split("\n"):
             held = [float(part) for part in line.split(",")] if line.strip() else []
             if held and (len(held) not in (3, 4) or not all(map(isfinite, held)) or held[0] < 0):
                 return ()
-            smallest = held[3] if len(held) == 4 else float("-inf")
+            smallest = held[3] if len(held) == 4 else None
             found.append((held[0], held[1], held[2], smallest) if held else None)
     except ValueError:
         return ()
