@@ -52,16 +52,24 @@ class Manifest:
         labels: class names, sorted; a photo's label is an index into them.
         photos: the photos that are used, in the order they were read.
         splits: for each of `photos`, "train", "validation" or "test".
+        groups: for each of `photos`, the number of what it stays together with in the split; empty
+            where each stands alone.
         bad: the photos that were left out.
-        duplicates: how many files were left out because the same class holds the same bytes.
+        duplicates: how many files were left out because the same class holds the same bytes, or
+            the same pixels in another file.
+        equal_pixels: how many of them have other bytes, but the same pixels.
+        near_twins: how many of `photos` have a near twin among them, which is in the same split.
         warnings: what a person should know of the photos, one line each.
     """
 
     labels: tuple[str, ...]
     photos: tuple[Photo, ...]
     splits: tuple[str, ...]
+    groups: tuple[int, ...] = ()
     bad: tuple[BadPhoto, ...] = ()
     duplicates: int = 0
+    equal_pixels: int = 0
+    near_twins: int = 0
     warnings: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
@@ -70,6 +78,20 @@ class Manifest:
             f"Manifest({len(self.labels)} classes, {counts}, {len(self.bad)} left out,"
             f" {self.duplicates} duplicates)"
         )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What copies there were, and what became of them, one line each."""
+        notes = []
+        if self.duplicates:
+            noun = "photo is" if self.duplicates == 1 else "photos are"
+            kinds = {"bytes": self.duplicates - self.equal_pixels, "pixels": self.equal_pixels}
+            kept = ", ".join(f"{count} with equal {kind}" for kind, count in kinds.items() if count)
+            notes.append(f"{self.duplicates} duplicate {noun} left out: {kept}")
+        if self.near_twins:
+            have = "1 photo has" if self.near_twins == 1 else f"{self.near_twins} photos have"
+            notes.append(f"{have} a near twin, which is in the same split")
+        return tuple(notes)
 
     def indices(self, split: str) -> list[int]:
         """Returns the positions in `photos` of a split's photos."""
@@ -81,6 +103,7 @@ class Manifest:
             self,
             photos=tuple(self.photos[i] for i in rows),
             splits=tuple(self.splits[i] for i in rows),
+            groups=tuple(self.groups[i] for i in rows) if self.groups else (),
         )
 
     def counts(self) -> dict[str, dict[str, int]]:
