@@ -1,23 +1,30 @@
 """Measures a trained model on photos whose classes are known."""
 
+import collections
+import contextlib
 import dataclasses
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from xferlearn import summaries
-from xferlearn.config import EvaluateConfig
+from xferlearn.bottlenecks.prints import KeptPrints
+from xferlearn.bottlenecks.store import PrintStore
+from xferlearn.config import EvaluateConfig, default_bottleneck_dir
 from xferlearn.config.signatures import from_settings
 from xferlearn.errors import UserError
 from xferlearn.labelling import label_photos
 from xferlearn.metrics import Evaluation, Misclassified, evaluate_predictions
-from xferlearn.model_folder import read_model_folder
+from xferlearn.model_folder import RecordedPhoto, read_model_folder
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import TRAIN, VALIDATION, BadPhoto
 from xferlearn.photos.opening import open_labelled
-from xferlearn.predictors import model_folder_predictor
+from xferlearn.photos.prints import Prints
+from xferlearn.photos.twins import find_copies, find_recorded
+from xferlearn.predictors import Predictor, model_folder_predictor
 from xferlearn.summaries.notebook import (
     Pictures,
     accuracy_tile,
@@ -52,6 +59,7 @@ class EvaluationResult(Result):
         bad: photos that were left out.
         seen: how many evaluated photos the model was trained on ("train") or that chose its
             weights ("validation"): with any, the accuracy is too high.
+        copies: how many others are copies of such photos: saved again, scaled, slightly cropped.
         pictures: where the photos are read again when a notebook shows them.
         seconds: wall time, TensorFlow's start and the model's loading included.
         run_dir: folder of the run in the logs; None where no logs were asked for.
@@ -63,6 +71,7 @@ class EvaluationResult(Result):
     misclassified: tuple[Misclassified, ...]
     bad: tuple[BadPhoto, ...]
     seen: dict[str, int]
+    copies: dict[str, int]
     pictures: Pictures
     seconds: float
     run_dir: Path | None = None
@@ -105,6 +114,7 @@ class EvaluationResult(Result):
             "misclassified": [photo.as_dict() for photo in self.misclassified],
             "bad_photos": [{"file": bad.name, "reason": bad.reason} for bad in self.bad],
             "seen_in_training": self.seen,
+            "copies_of_training": self.copies,
         }
 
 
@@ -136,7 +146,7 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
         if folder is not None:
             check_outside(image_dir, name, folder)
     source = open_labelled(config, model_folder.labels)
-    splits = model_folder.photo_splits()
+    recorded = model_folder.photos()
     start_tensorflow()
     choose_device(config.device)
     predictor = model_folder_predictor(model_folder, config)
@@ -148,9 +158,13 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
     scores: list[np.ndarray] = []
     wrong: list[Misclassified] = []
     bad: list[BadPhoto] = []
-    seen = {TRAIN: 0, VALIDATION: 0}
-    with progress_bar("evaluate", source.count, verbose=config.verbose) as bar:
-        for photo in label_photos(source.entries, predictor, PhotoLimits.of(config)):
+    digests: list[bytes] = []
+    prints = _prints(config, predictor)
+    with (
+        progress_bar("evaluate", source.count, verbose=config.verbose) as bar,
+        contextlib.closing(prints) if prints is not None else contextlib.nullcontext(),
+    ):
+        for photo in label_photos(source.entries, predictor, PhotoLimits.of(config), prints):
             bar.update()
             if photo.scores is None:
                 if config.on_bad_image == "fail":
@@ -162,9 +176,7 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
             predicted.append(best)
             if run_dir is not None:  # nothing else needs them, and they may be gigabytes
                 scores.append(photo.scores)
-            split = splits.get(photo.digest)
-            if split in seen:
-                seen[split] += 1
+            digests.append(photo.digest)
             if best != photo.label:
                 wrong.append(
                     Misclassified(
@@ -176,12 +188,20 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
                     )
                 )
     evaluation = evaluate_predictions(model_folder.labels, truth, predicted)
+    seen, copies = _seen(digests, recorded, prints.store if prints is not None else None)
     warnings = (
         *source.warnings,
         *(
-            f"{count} of {evaluation.total} photos were in the model's {split} split: the accuracy"
-            " is too high."
+            f"{count} of {evaluation.total} photos {'was' if count == 1 else 'were'} in the model's"
+            f" {split} split: the accuracy is too high."
             for split, count in seen.items()
+            if count
+        ),
+        *(
+            f"{count} of {evaluation.total} photos {'is a re-saved copy' if count == 1 else 'are re-saved copies'}"
+            f" of photos in the model's {split} split: the accuracy is too"
+            " high."
+            for split, count in copies.items()
             if count
         ),
         *predictor.warnings,
@@ -189,13 +209,14 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
     )
     if run_dir is not None:
         table = np.array(scores, np.float32).reshape(-1, len(model_folder.labels))
-        card = _card(model_folder.path, image_dir, evaluation, seen)
+        card = _card(model_folder.path, image_dir, evaluation, seen, copies)
         warnings += summaries.write_evaluation(run_dir, evaluation, np.array(truth), table, card)
     return EvaluationResult(
         evaluation=evaluation,
         misclassified=tuple(wrong),
         bad=tuple(bad),
         seen=seen,
+        copies=copies,
         pictures=Pictures(source, PhotoLimits.of(config)),
         seconds=time.perf_counter() - started,
         run_dir=run_dir,
@@ -203,9 +224,50 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
     )
 
 
-def _card(model: Path, image_dir: str | Path, evaluation: Evaluation, seen: dict[str, int]) -> str:
+def _prints(config: EvaluateConfig, predictor: Predictor) -> KeptPrints | None:
+    """Returns where prints are kept; None where a model saw its photos in another way."""
+    if predictor.resize != "crop" or predictor.height != predictor.width:
+        return None
+    try:
+        root = config.bottleneck_dir or default_bottleneck_dir()
+        return KeptPrints(PrintStore(root, predictor.height))
+    except UserError:  # the predictor has said that nothing can be cached there
+        return None
+
+
+def _seen(
+    digests: Sequence[bytes], recorded: Sequence[RecordedPhoto], prints: PrintStore | None
+) -> tuple[dict[str, int], dict[str, int]]:
+    """Returns how many photos were in a model's training and validation split, or copies are."""
+    used = {photo.digest: photo for photo in recorded if photo.split in (TRAIN, VALIDATION)}
+    seen = collections.Counter(used[digest].split for digest in digests if digest in used)
+    copies: collections.Counter[str] = collections.Counter()
+    if prints is not None:
+        new = [digest for digest in digests if digest not in used and digest in prints]
+        looked = Prints(prints.read(new))
+        # Prints say more, where they were not made on another machine.
+        near = [photo for photo in used.values() if photo.digest in prints]
+        far = [photo for photo in used.values() if photo.look and photo.digest not in prints]
+        looks = np.frombuffer(b"".join(photo.look for photo in far), np.uint8)
+        by_look = find_recorded(looked, looks.reshape(len(far), -1)) if far else [-1] * len(new)
+        by_print = find_copies(looked, Prints(prints.read([photo.digest for photo in near])))
+        for one, other in zip(by_print, by_look, strict=True):
+            if one >= 0 or other >= 0:
+                copies[near[one].split if one >= 0 else far[other].split] += 1
+    splits = (TRAIN, VALIDATION)
+    return {split: seen[split] for split in splits}, {split: copies[split] for split in splits}
+
+
+def _card(
+    model: Path,
+    image_dir: str | Path,
+    evaluation: Evaluation,
+    seen: dict[str, int],
+    copies: dict[str, int],
+) -> str:
     return (
         f"# {evaluation.summary()}\n\n"
         f"Model `{model}` on the photos of `{image_dir}`. Of them, {seen[TRAIN]} were in its"
-        f" training split and {seen[VALIDATION]} in its validation split.\n"
+        f" training split and {seen[VALIDATION]} in its validation split;"
+        f" {sum(copies.values())} more are copies of those.\n"
     )

@@ -182,7 +182,8 @@ class Evaluation:
         if self.accuracy is None:
             return "not measured (N=0)"
         low, high = self.interval
-        return f"{self.accuracy:.1%} (N={self.total}{self.grouped}, 95% interval {low:.1%} to {high:.1%})"
+        counted = f"N={self.total}{self.grouped}"
+        return f"{self.accuracy:.1%} ({counted}, 95% interval {low:.1%} to {high:.1%})"
 
     @property
     def grouped(self) -> str:
@@ -196,7 +197,7 @@ class Evaluation:
         return {
             "accuracy": self.accuracy,
             "n": self.total,
-            "groups": self.total if self.groups is None else self.groups,
+            **({} if self.groups is None else {"groups": self.groups}),
             "correct": self.correct,
             "interval_95": list(self.interval),
             "classes": {

@@ -5,8 +5,9 @@ It describes itself: nobody has to know the model's size, mean or layer names.
 
 import csv
 import dataclasses
+import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,9 @@ MODEL_FILE = "model.keras"
 LABELS_FILE = "labels.txt"
 METADATA_FILE = "metadata.json"
 PHOTOS_FILE = "photos.csv"
-PHOTO_COLUMNS = ("sha256", "label", "split", "file")
+PHOTO_COLUMNS = ("sha256", "label", "split", "file", "look")
+# Folders of earlier versions have no more than these.
+_FIRST_COLUMNS = PHOTO_COLUMNS[:4]
 EXPORTS_DIR = "exports"
 # Exports are made in hidden folders of the model folder whose names begin with this.
 UNFINISHED_EXPORT = "export"
@@ -41,12 +44,14 @@ class RecordedPhoto:
         label: name of its class.
         split: "train", "validation" or "test".
         name: path below the photos' folder with `/`, or the key in the dataset.
+        look: by which copies are recognised, see `recorded_looks`; empty where it is unknown.
     """
 
     digest: bytes
     label: str
     split: str
     name: str
+    look: bytes = b""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,14 +105,6 @@ class ModelFolder:
                 f" model takes {' x '.join(map(str, sides))}."
             )
         return model
-
-    def photo_splits(self) -> dict[bytes, str]:
-        """Returns the split of each photo that the model was made from, by SHA-256 digest.
-
-        Raises:
-            UserError: when photos.csv is missing or damaged.
-        """
-        return {photo.digest: photo.split for photo in self.photos()}
 
     def photos(self) -> tuple[RecordedPhoto, ...]:
         """Returns the photos that the model was made from, in the order of photos.csv.
@@ -200,6 +197,7 @@ def write_model_folder(
     manifest: Manifest,
     metadata: dict[str, Any],
     *,
+    looks: Sequence[bytes] = (),
     overwrite: bool = False,
 ) -> ModelFolder:
     """Writes a model folder: under a temporary name, then renamed, so it is whole or not there.
@@ -209,6 +207,7 @@ def write_model_folder(
         model: as `build_classifier` returns it.
         manifest: the photos that it was made from.
         metadata: goes to metadata.json, after format_version and labels.
+        looks: by which copies of the manifest's photos are recognised; empty for none.
         overwrite: whether a model that is there may be replaced.
 
     Returns:
@@ -223,7 +222,7 @@ def write_model_folder(
     try:
         with temporary_folder(path) as new:
             model.save(new / MODEL_FILE)
-            _write_texts(new, manifest, content)
+            _write_texts(new, manifest, content, looks)
             replace_folder(path, new, lambda: _check_replaceable(path, overwrite))
     except OSError as error:
         raise XferlearnError(
@@ -254,7 +253,9 @@ def _check_replaceable(path: Path, overwrite: bool) -> None:
             )
 
 
-def _write_texts(folder: Path, manifest: Manifest, metadata: dict[str, Any]) -> None:
+def _write_texts(
+    folder: Path, manifest: Manifest, metadata: dict[str, Any], looks: Sequence[bytes]
+) -> None:
     labels = "".join(f"{label}\n" for label in manifest.labels)
     (folder / LABELS_FILE).write_text(labels, encoding="utf-8")
     text = json.dumps(metadata, indent=2, ensure_ascii=False) + "\n"
@@ -264,15 +265,17 @@ def _write_texts(folder: Path, manifest: Manifest, metadata: dict[str, Any]) -> 
     with photos.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(PHOTO_COLUMNS)
-        for photo, split in zip(manifest.photos, manifest.splits, strict=True):
-            writer.writerow([photo.digest.hex(), manifest.labels[photo.label], split, photo.name])
+        rows = zip(manifest.photos, manifest.splits, looks or itertools.repeat(b""), strict=False)
+        for photo, split, look in rows:
+            label = manifest.labels[photo.label]
+            writer.writerow([photo.digest.hex(), label, split, photo.name, look.hex()])
 
 
 def _recorded_photos(file: Iterator[str]) -> Iterator[RecordedPhoto]:
     rows = csv.DictReader(file)
     # Without a header there are no rows, and all photos would pass for unseen ones.
-    if rows.fieldnames != list(PHOTO_COLUMNS):
-        raise ValueError(f"it does not begin with {','.join(PHOTO_COLUMNS)}")
+    if tuple(rows.fieldnames or ())[: len(_FIRST_COLUMNS)] != _FIRST_COLUMNS:
+        raise ValueError(f"it does not begin with {','.join(_FIRST_COLUMNS)}")
     for row in rows:
-        digest = bytes.fromhex(row["sha256"])
-        yield RecordedPhoto(digest, row["label"], row["split"], row["file"])
+        digest, look = bytes.fromhex(row["sha256"]), bytes.fromhex(row.get("look") or "")
+        yield RecordedPhoto(digest, row["label"], row["split"], row["file"], look)

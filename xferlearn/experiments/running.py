@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from xferlearn import backbones, summaries
+from xferlearn.bottlenecks.prints import Looks
 from xferlearn.config import TrainConfig
 from xferlearn.config.experiments import ExperimentConfig
 from xferlearn.errors import UserError, XferlearnError
@@ -18,7 +19,6 @@ from xferlearn.metrics import cross_entropy, evaluate_predictions
 from xferlearn.photos.manifest import TEST, VALIDATION, Manifest
 from xferlearn.photos.opening import open_source
 from xferlearn.photos.sources import PhotoSource
-from xferlearn.photos.twins import Alike
 from xferlearn.system.folders import check_outside, check_writable
 from xferlearn.system.runtime import gpu_is_visible, on_device, start_tensorflow
 from xferlearn.training.fit import Fitted, Prepared, fit_head, load_backbone_of, prepare
@@ -98,7 +98,7 @@ def open_space(
     config: TrainConfig,
     source: PhotoSource,
     others: Iterable[TrainConfig] = (),
-    alike: Alike | None = None,
+    looks: Looks | None = None,
 ) -> Space:
     """Computes the missing bottlenecks of a feature space; keeps the reason if it has no network.
 
@@ -106,7 +106,7 @@ def open_space(
         config: settings of the space and of a run in it.
         source: the photos.
         others: settings of more runs in it.
-        alike: which photos look alike, as an earlier space has found; None for the first one.
+        looks: which photos look alike, as an earlier space has found; None for the first one.
 
     Raises:
         UserError: when the photos can't be used; that holds for every space.
@@ -120,7 +120,7 @@ def open_space(
         backbone = load_backbone_of(config)
     except XferlearnError as error:
         return Space(settings, None, problem=error)
-    prepared = prepare(config, source, backbone, others, alike)
+    prepared = prepare(config, source, backbone, others, looks)
     return Space(settings, prepared, time.perf_counter() - started)
 
 
@@ -230,20 +230,20 @@ def run_all(
     """
     test_seed = configs[0][1].split_seed
     space: Space | None = None
-    alike: Alike | None = None
+    looks: Looks | None = None
     errors: list[XferlearnError] = []
     for settings, config in configs:
         wanted = {name: getattr(config, name) for name in SPACE}
         with on_device(config.device):
             if space is None or space.settings != wanted:
-                space = open_space(config, source, [one for _, one in configs], alike)
+                space = open_space(config, source, [one for _, one in configs], looks)
             if space.prepared is None:
                 problem = space.problem or XferlearnError("it is not available")
                 errors.append(problem)
                 outcome = Outcome(settings, problem=str(problem))
             else:
                 # Found once: all spaces must split the same photos in the same way.
-                alike = space.prepared.alike
+                looks = space.prepared.looks
                 manifest = space.prepared.split(config, test_seed)
                 need_photos(config, VALIDATION, command, len(manifest.indices(VALIDATION)))
                 outcome = run(config, space.prepared, manifest, settings, store)

@@ -52,25 +52,25 @@ class Manifest:
         labels: class names, sorted; a photo's label is an index into them.
         photos: the photos that are used, in the order they were read.
         splits: for each of `photos`, "train", "validation" or "test".
-        groups: for each of `photos`, the number of what it stays together with in the split; empty
-            where each stands alone.
         bad: the photos that were left out.
         duplicates: how many files were left out because the same class holds the same bytes, or
             the same pixels in another file.
         equal_pixels: how many of them have other bytes, but the same pixels.
         near_twins: how many of `photos` have a near twin among them, which is in the same split.
         warnings: what a person should know of the photos, one line each.
+        groups: for each of `photos`, the number of what it stays together with in the split; empty
+            where each stands alone.
     """
 
     labels: tuple[str, ...]
     photos: tuple[Photo, ...]
     splits: tuple[str, ...]
-    groups: tuple[int, ...] = ()
     bad: tuple[BadPhoto, ...] = ()
     duplicates: int = 0
     equal_pixels: int = 0
     near_twins: int = 0
     warnings: tuple[str, ...] = ()
+    groups: tuple[int, ...] = ()
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{len(self.indices(split))} {split}" for split in SPLITS)

@@ -20,7 +20,6 @@ _DIGEST = 32
 _GRAY = SIDE * SIDE
 _COLOUR = 2 * _COLOUR_SIDE**2
 PRINT_BYTES = _DIGEST + _GRAY + _COLOUR + 1
-HASH_BYTES = 60
 # Deviations are kept in steps of 1/16, up to 15.9.
 _STEPS = 16
 # JPEG (JFIF 1.02): luma and the two colour differences of RGB.

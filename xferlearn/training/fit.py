@@ -11,7 +11,7 @@ import numpy as np
 
 from xferlearn import backbones, summaries
 from xferlearn.bottlenecks.compute import Extraction, extract
-from xferlearn.bottlenecks.prints import look_at_photos
+from xferlearn.bottlenecks.prints import Looks, look_at_photos
 from xferlearn.bottlenecks.settling import Candidates, Features, sample_pixels
 from xferlearn.bottlenecks.space import feature_space
 from xferlearn.bottlenecks.store import BottleneckStore, PrintStore
@@ -23,7 +23,6 @@ from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION, Manifest, Photo
 from xferlearn.photos.selecting import pick_photos, views_of
 from xferlearn.photos.sources import PhotoSource
 from xferlearn.photos.splitting import build_manifest
-from xferlearn.photos.twins import Alike
 from xferlearn.photos.views import Augmentation
 from xferlearn.training import head as heads
 from xferlearn.training.callbacks import Training
@@ -42,14 +41,14 @@ class Prepared:
         features: its engine and store.
         extraction: the photos, and those that were left out; its seconds include the settling of
             the engine.
-        alike: which photos have equal pixels, and which are near twins.
+        looks: which photos have equal pixels, and which are near twins.
     """
 
     source: PhotoSource
     backbone: "keras.Model"
     features: Features
     extraction: Extraction
-    alike: Alike
+    looks: Looks
 
     def split(self, config: TrainConfig, test_seed: int | None = None) -> Manifest:
         """Returns the photos, split as `config` says.
@@ -69,7 +68,7 @@ class Prepared:
             validation_percentage=0 if VALIDATION in official else config.validation_percentage,
             split_seed=config.split_seed,
             test_seed=test_seed,
-            alike=self.alike,
+            alike=self.looks.alike,
             warnings=self.source.warnings,
         )
 
@@ -142,7 +141,7 @@ def prepare(
     source: PhotoSource,
     backbone: "keras.Model",
     others: Iterable[TrainConfig] = (),
-    alike: Alike | None = None,
+    looks: Looks | None = None,
 ) -> Prepared:
     """Returns photos with their bottlenecks: those that are not cached yet are computed.
 
@@ -151,7 +150,7 @@ def prepare(
         source: the photos.
         backbone: as `load_backbone` returns it, or fine-tuned.
         others: settings of more heads on these photos, which may see them in other views.
-        alike: which photos look alike, where another network's pixels have told it: prints depend
+        looks: which photos look alike, where another network's pixels have told it: prints depend
             on the size of the photos, and runs that are compared need the same split.
     """
     started = time.perf_counter()
@@ -170,23 +169,24 @@ def prepare(
     space_of = functools.partial(feature_space, backbone)
     features = Candidates.of(config, backbone, space_of).settle(sample)
     store = features.store
-    prints = PrintStore(store.folder.parent, store.space.image_size) if alike is None else None
+    prints = looks.prints if looks else PrintStore(store.folder.parent, store.space.image_size)
     extraction = extract(
         source.entries(),
         store,
         features.engine,
         limits,
         count=source.count,
-        prints=prints,
+        prints=prints if looks is None else None,
         verbose=config.verbose,
     )
-    if prints is not None:
+    if looks is None:
         near = config.twins == "group"
-        alike = look_at_photos(source, extraction.photos, prints, limits, near=near)
+        looks = look_at_photos(source, extraction.photos, prints, limits, near=near)
         store.warnings += prints.warnings
     seconds = time.perf_counter() - started
-    extraction = dataclasses.replace(extraction, seconds=seconds)
-    return Prepared(source, backbone, features, extraction, alike or Alike())
+    return Prepared(
+        source, backbone, features, dataclasses.replace(extraction, seconds=seconds), looks
+    )
 
 
 def load_backbone_of(config: TrainConfig) -> "keras.Model":
