@@ -191,19 +191,7 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
     seen, copies = _seen(digests, recorded, prints.store if prints is not None else None)
     warnings = (
         *source.warnings,
-        *(
-            f"{count} of {evaluation.total} photos {'was' if count == 1 else 'were'} in the model's"
-            f" {split} split: the accuracy is too high."
-            for split, count in seen.items()
-            if count
-        ),
-        *(
-            f"{count} of {evaluation.total} photos {'is a re-saved copy' if count == 1 else 'are re-saved copies'}"
-            f" of photos in the model's {split} split: the accuracy is too"
-            " high."
-            for split, count in copies.items()
-            if count
-        ),
+        *_seen_warnings(evaluation.total, seen, copies),
         *predictor.warnings,
         *predictor.later_warnings(),
     )
@@ -256,6 +244,20 @@ def _seen(
                 copies[near[one].split if one >= 0 else far[other].split] += 1
     splits = (TRAIN, VALIDATION)
     return {split: seen[split] for split in splits}, {split: copies[split] for split in splits}
+
+
+def _seen_warnings(total: int, seen: dict[str, int], copies: dict[str, int]) -> list[str]:
+    kinds = (
+        (seen, "was", "were"),
+        (copies, "is a re-saved copy of a photo", "are re-saved copies of photos"),
+    )
+    return [
+        f"{count} of {total} photos {one if count == 1 else several} in the model's {split} split:"
+        " the accuracy is too high."
+        for counts, one, several in kinds
+        for split, count in counts.items()
+        if count
+    ]
 
 
 def _card(
