@@ -78,6 +78,7 @@ def build_manifest(
         copies={name: files[label] - distinct[label] for label, name in enumerate(labels)},
         others=len(flat),
     )
+    twins = [photo for photo in unique if photo.digest in alike.twins]
     units = _units(labels, unique, alike.twins)
     splits = _dealt(
         unique,
@@ -97,7 +98,7 @@ def build_manifest(
         bad=tuple(bad),
         duplicates=len(photos) - len(unique),
         equal_pixels=len({(photo.label, photo.digest) for photo in photos}) - len(unique),
-        near_twins=sum(len(same) for same in _grouped(unique, alike.twins) if len(same) > 1),
+        near_twins=sum(len(same) for same in _grouped(twins, alike.twins) if len(same) > 1),
         warnings=(
             *warnings,
             *found,
@@ -336,8 +337,8 @@ def _few_pictures_warnings(
 
 
 def _conflict_warnings(photos: Sequence[Photo], alike: Alike) -> list[str]:
-    kinds: tuple[tuple[str, Mapping[bytes, bytes]], ...] = (
-        ("in more than one class with the same bytes, which no model can learn", {}),
+    kinds: tuple[tuple[str, Mapping[bytes, bytes] | None], ...] = (
+        ("in more than one class with the same bytes, which no model can learn", None),
         ("in more than one class with the same pixels, which no model can learn", alike.pixels),
         ("in one class and in another as a near twin (check which label is right)", alike.twins),
     )
@@ -345,7 +346,8 @@ def _conflict_warnings(photos: Sequence[Photo], alike: Alike) -> list[str]:
     told: set[bytes] = set()
     for what, common in kinds:
         conflicts = []
-        for same in _grouped(photos, common):
+        some = photos if common is None else [p for p in photos if p.digest in common]
+        for same in _grouped(some, common or {}):
             picture = alike.twins.get(same[0].digest, same[0].digest)
             if len({photo.label for photo in same}) > 1 and picture not in told:
                 told.add(picture)
