@@ -18,11 +18,12 @@ from xferlearn.config.signatures import from_settings
 from xferlearn.errors import UserError
 from xferlearn.labelling import label_photos
 from xferlearn.metrics import Evaluation, Misclassified, evaluate_predictions
-from xferlearn.model_folder import RecordedPhoto, read_model_folder
+from xferlearn.model_folder import read_as_one, read_model_folder
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import TRAIN, VALIDATION, BadPhoto
 from xferlearn.photos.opening import open_labelled
 from xferlearn.photos.prints import Prints
+from xferlearn.photos.recorded import RecordedPhoto
 from xferlearn.photos.twins import find_copies, find_recorded
 from xferlearn.predictors import Predictor, model_folder_predictor
 from xferlearn.summaries.notebook import (
@@ -38,12 +39,14 @@ from xferlearn.summaries.terminal import (
     class_block,
     confusion_block,
     misclassified_block,
+    misclassified_head,
 )
-from xferlearn.system.folders import check_outside
+from xferlearn.system.folders import check_outside, check_writable
 from xferlearn.system.html import notices, tile, tiles
 from xferlearn.system.progress import duration, progress_bar
 from xferlearn.system.results import Block, Result
 from xferlearn.system.runtime import choose_device, start_tensorflow
+from xferlearn.system.text import count, plural_of
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -81,7 +84,7 @@ class EvaluationResult(Result):
         """Returns the summary: accuracy, classes, confusion matrix, wrong and unreadable photos."""
         wrong, total = self.misclassified, self.evaluation.total
         rest = "`xferlearn evaluate --format=json` and the result in Python have all"
-        head = f"{len(wrong)} of {total} photos are misclassified:"
+        head = misclassified_head(len(wrong), total, "photo")
         return [
             Block((f"accuracy  {self.evaluation.summary()}",)),
             class_block(self.evaluation),
@@ -145,14 +148,21 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
     for name, folder in (("logs_dir", config.logs_dir), ("bottleneck_dir", config.bottleneck_dir)):
         if folder is not None:
             check_outside(image_dir, name, folder)
-    source = open_labelled(config, model_folder.labels)
-    recorded = model_folder.photos()
+    if config.logs_dir:
+        check_writable("logs_dir", config.logs_dir)
+    source = open_labelled(config, model_folder.labels, config.other_classes)
+    labels = source.labels
     start_tensorflow()
     choose_device(config.device)
-    predictor = model_folder_predictor(model_folder, config)
-    run_dir: Path | None = None
-    if config.logs_dir:
-        run_dir = summaries.create_run(config.logs_dir, f"evaluate_{model_folder.path.name}")
+    predictor, recorded = read_as_one(
+        model_folder.path,
+        lambda folder: (model_folder_predictor(folder, config), folder.photos()),
+    )
+    if predictor.labels != model_folder.labels:
+        raise UserError(
+            f"{model_folder.path} was replaced by a model of other classes while this was running."
+            " Run again."
+        )
     truth: list[int] = []
     predicted: list[int] = []
     scores: list[np.ndarray] = []
@@ -174,20 +184,20 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
             best = int(photo.scores.argmax())
             truth.append(photo.label)
             predicted.append(best)
-            if run_dir is not None:  # nothing else needs them, and they may be gigabytes
+            if config.logs_dir:  # nothing else needs them, and they may be gigabytes
                 scores.append(photo.scores)
             digests.append(photo.digest)
             if best != photo.label:
                 wrong.append(
                     Misclassified(
                         photo.name,
-                        model_folder.labels[photo.label],
-                        model_folder.labels[best],
+                        labels[photo.label],
+                        labels[best],
                         float(photo.scores[best]),
                         photo.digest,
                     )
                 )
-    evaluation = evaluate_predictions(model_folder.labels, truth, predicted)
+    evaluation = evaluate_predictions(labels, truth, predicted)
     seen, copies = _seen(digests, recorded, prints.store if prints is not None else None)
     warnings = (
         *source.warnings,
@@ -195,10 +205,16 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
         *predictor.warnings,
         *predictor.later_warnings(),
     )
-    if run_dir is not None:
-        table = np.array(scores, np.float32).reshape(-1, len(model_folder.labels))
+    run_dir: Path | None = None
+    if config.logs_dir:
+        table = np.zeros((len(scores), len(labels)), np.float32)
+        if scores:  # of classes that the model does not have, the score is 0
+            table[:, : len(model_folder.labels)] = scores
         card = _card(model_folder.path, image_dir, evaluation, seen, copies)
-        warnings += summaries.write_evaluation(run_dir, evaluation, np.array(truth), table, card)
+        name = f"evaluate_{model_folder.path.name}"
+        with summaries.run_folder(config.logs_dir, name) as run_dir:
+            judged = np.array(truth)
+            warnings += summaries.write_evaluation(run_dir, evaluation, judged, table, card)
     return EvaluationResult(
         evaluation=evaluation,
         misclassified=tuple(wrong),
@@ -252,11 +268,11 @@ def _seen_warnings(total: int, seen: dict[str, int], copies: dict[str, int]) -> 
         (copies, "is a re-saved copy of a photo", "are re-saved copies of photos"),
     )
     return [
-        f"{count} of {total} photos {one if count == 1 else several} in the model's {split} split:"
-        " the accuracy is too high."
+        f"{number:,} of {count(total, 'photo')} {plural_of(number, one, several)} in the model's"
+        f" {split} split: the accuracy is too high."
         for counts, one, several in kinds
-        for split, count in counts.items()
-        if count
+        for split, number in counts.items()
+        if number
     ]
 
 

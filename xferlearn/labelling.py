@@ -6,14 +6,13 @@ import numbers
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from xferlearn.config import ImageConfig, ModelConfig
 from xferlearn.config.signatures import from_settings
 from xferlearn.errors import UserError
-from xferlearn.model_folder import is_model_folder, read_model_folder
 from xferlearn.photos.decoding import decoded_batches
 from xferlearn.photos.files import FileSource
 from xferlearn.photos.limits import PhotoLimits
@@ -135,11 +134,9 @@ class Classifier:
         [('roses', 0.98), ('tulips', 0.01), ...]
     """
 
-    def __init__(
-        self, predictor: Predictor, metadata: dict[str, Any], limits: ImageConfig | None = None
-    ) -> None:
+    def __init__(self, predictor: Predictor, limits: ImageConfig | None = None) -> None:
         self.labels = predictor.labels
-        self.metadata = metadata
+        self.metadata = dict(predictor.metadata)
         self.predictor = predictor
         self._limits = PhotoLimits.of(limits or ImageConfig())
 
@@ -253,10 +250,7 @@ def load_classifier(config: ModelConfig) -> Classifier:
     Example:
         >>> load_classifier("retrained_graph.pb", labels="names.txt").label("rose.jpg")
     """
-    predictor = open_predictor(config)
-    ours = config.model is not None and is_model_folder(Path(config.model))
-    metadata = read_model_folder(config.model or "").metadata if ours else {}
-    return Classifier(predictor, metadata, config)
+    return Classifier(open_predictor(config), config)
 
 
 def _entry(index: int, photo: str | Path | bytes) -> Entry:

@@ -10,16 +10,18 @@ import numpy as np
 
 from xferlearn.config import ImageConfig
 from xferlearn.errors import UserError
-from xferlearn.model_folder import ModelFolder, RecordedPhoto
+from xferlearn.model_folder import ModelFolder
 from xferlearn.photos.datasets import open_dataset
 from xferlearn.photos.decoding import decoded_batches
 from xferlearn.photos.files import FileSource, photos_below
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION
 from xferlearn.photos.reading import Loaded
+from xferlearn.photos.recorded import RecordedPhoto
 from xferlearn.photos.selecting import search_photos
 from xferlearn.photos.sources import Entry
 from xferlearn.predictors import model_folder_resize
+from xferlearn.system.text import count
 
 CALIBRATION_PHOTOS = 200
 _LIMITS = ("max_image_pixels", "max_image_bytes")
@@ -89,7 +91,7 @@ def export_photos(
     kept = [photo for photo in sample if photo.digest in found]
     if not kept:
         raise UserError(
-            f"Found none of the model's {len(sample)} {split} photos in {place}: they were moved"
+            f"Found none of the model's {count(len(sample), f'{split} photo')} in {place}: moved"
             " or changed. Say where they are with `image_dir`."
         )
 

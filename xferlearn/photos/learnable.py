@@ -8,7 +8,7 @@ import numpy as np
 from xferlearn.errors import UserError
 from xferlearn.photos.manifest import Photo
 from xferlearn.photos.twins import Alike
-from xferlearn.system.text import readable
+from xferlearn.system.text import plural_of, readable
 
 # Of a class. The rest is likely an accident, such as the edge of a lens cap.
 _NEARLY_ALL = 0.95
@@ -62,8 +62,10 @@ def check_learnable(
     ]
     others = [readable(photo.name) for photo in flat if photo.label not in blank]
     if others:
-        show = "1 photo shows" if len(others) == 1 else f"{len(others)} photos show"
-        warnings.append(f"{show} one colour and nothing else, e.g. {', '.join(others[:3])}.")
+        show = plural_of(len(others), "photo shows", "photos show")
+        warnings.append(
+            f"{len(others):,} {show} one colour and nothing else, e.g. {', '.join(others[:3])}."
+        )
     return tuple(warnings)
 
 

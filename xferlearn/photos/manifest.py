@@ -7,6 +7,8 @@ the metadata. So photos may be renamed, moved and added without changing what wa
 import dataclasses
 from collections.abc import Sequence
 
+from xferlearn.system.text import plural_of
+
 TRAIN, VALIDATION, TEST = SPLITS = ("train", "validation", "test")
 
 
@@ -84,13 +86,12 @@ class Manifest:
         """What copies there were, and what became of them, one line each."""
         notes = []
         if self.duplicates:
-            noun = "photo is" if self.duplicates == 1 else "photos are"
             kinds = {"bytes": self.duplicates - self.equal_pixels, "pixels": self.equal_pixels}
-            kept = ", ".join(f"{count} with equal {kind}" for kind, count in kinds.items() if count)
-            notes.append(f"{self.duplicates} duplicate {noun} left out: {kept}")
-        if self.near_twins:
-            have = "1 photo has" if self.near_twins == 1 else f"{self.near_twins} photos have"
-            notes.append(f"{have} a near twin, which is in the same split")
+            why = ", ".join(f"{some:,} with equal {kind}" for kind, some in kinds.items() if some)
+            noun = plural_of(self.duplicates, "photo is", "photos are")
+            notes.append(f"{self.duplicates:,} duplicate {noun} left out: {why}")
+        if self.near_twins:  # at least two
+            notes.append(f"{self.near_twins:,} photos have a near twin, which is in the same split")
         return tuple(notes)
 
     def indices(self, split: str) -> list[int]:

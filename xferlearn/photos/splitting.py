@@ -11,6 +11,7 @@ from xferlearn.errors import UserError
 from xferlearn.photos.learnable import check_learnable
 from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION, BadPhoto, Manifest, Photo
 from xferlearn.photos.twins import Alike
+from xferlearn.system.text import plural_of
 
 FEWEST_PHOTOS = 3
 FEW_PHOTOS = 20
@@ -112,6 +113,8 @@ def build_manifest(
 def check_counts(
     counts: Mapping[str, int],
     kind: str = "",
+    hint: str = "",
+    *,
     copies: Mapping[str, int] = types.MappingProxyType({}),
     others: int = 0,
 ) -> None:
@@ -120,6 +123,7 @@ def check_counts(
     Args:
         counts: number of photos by class.
         kind: word before "photos" in the message.
+        hint: sentence at the end of the message that there are too few classes.
         copies: how many more a class has that are copies of those.
         others: how many more classes there are, with any number of photos.
 
@@ -130,6 +134,7 @@ def check_counts(
         names = ", ".join(map(repr, counts)) or "none"
         raise UserError(
             f"Expected at least two classes, one folder per class. Found {len(counts)}: {names}."
+            f"{hint}"
         )
     for name, count in counts.items():
         if count < FEWEST_PHOTOS:
@@ -353,8 +358,8 @@ def _conflict_warnings(photos: Sequence[Photo], alike: Alike) -> list[str]:
                 told.add(picture)
                 conflicts.append(" = ".join(photo.name for photo in same[:_MOST_COPIES]))
         if conflicts:
-            photo = "1 photo is" if len(conflicts) == 1 else f"{len(conflicts)} photos are"
-            warnings.append(f"{photo} {what}: {_some(conflicts)}.")
+            photos_are = plural_of(len(conflicts), "photo is", "photos are")
+            warnings.append(f"{len(conflicts):,} {photos_are} {what}: {_some(conflicts)}.")
     return warnings
 
 
