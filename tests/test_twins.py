@@ -243,10 +243,10 @@ def test_prints_are_made_once_and_again_where_they_are_damaged(
 ) -> None:
     files = [encode(one) for one in pictures[:4]]
     _, first = prints_of(files, tmp_path)
-    (shard,) = tmp_path.glob("prints-128-*/*.arrow")
+    (shard,) = tmp_path.glob("prints/128-*/*.arrow")
     _, again = prints_of(files, tmp_path)
     assert np.array_equal(first.rows, again.rows)
-    assert list(tmp_path.glob("prints-128-*/*.arrow")) == [shard]
+    assert list(tmp_path.glob("prints/128-*/*.arrow")) == [shard]
     shard.write_bytes(shard.read_bytes()[:-9])
     assert PrintStore(tmp_path, SIZE).warnings
     _, repaired = prints_of(files, tmp_path)

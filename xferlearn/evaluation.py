@@ -62,23 +62,23 @@ class EvaluationResult(Result):
         bad: photos that were left out.
         seen: how many evaluated photos the model was trained on ("train") or that chose its
             weights ("validation"): with any, the accuracy is too high.
-        copies: how many others are copies of such photos: saved again, scaled, slightly cropped.
         pictures: where the photos are read again when a notebook shows them.
         seconds: wall time, TensorFlow's start and the model's loading included.
         run_dir: folder of the run in the logs; None where no logs were asked for.
         warnings: photos that the model has seen in training, and what could not be used as
             planned, such as a faster engine, or not be written to the logs; one line each.
+        copies: how many others are copies of photos that it has seen: saved again, or scaled.
     """
 
     evaluation: Evaluation
     misclassified: tuple[Misclassified, ...]
     bad: tuple[BadPhoto, ...]
     seen: dict[str, int]
-    copies: dict[str, int]
     pictures: Pictures
     seconds: float
     run_dir: Path | None = None
     warnings: tuple[str, ...] = ()
+    copies: dict[str, int] = dataclasses.field(default_factory=dict)
 
     def blocks(self) -> list[Block]:
         """Returns the summary: accuracy, classes, confusion matrix, wrong and unreadable photos."""

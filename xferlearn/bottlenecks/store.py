@@ -243,8 +243,8 @@ class PrintStore(RowStore):
         self.image_size = image_size
         facts = {"image_size": image_size, "prints": prints.VERSION, "resize": RESIZE_POLICY}
         about = json.dumps(facts, indent=2, sort_keys=True) + "\n"
-        name = f"prints-{image_size}-{hashlib.sha256(about.encode()).hexdigest()[:16]}"
-        super().__init__(Path(root) / name, about, prints.PRINT_BYTES, np.uint8)
+        name = f"{image_size}-{hashlib.sha256(about.encode()).hexdigest()[:16]}"
+        super().__init__(Path(root) / "prints" / name, about, prints.PRINT_BYTES, np.uint8)
 
 
 class ShardWriter:

@@ -75,25 +75,23 @@ def find_alike(digests: Sequence[bytes], prints: Prints, *, near: bool = True) -
     """
     # By digest, so that nothing depends on names or order.
     order = sorted(range(len(digests)), key=digests.__getitem__)
-    digests, prints = [digests[i] for i in order], prints[order]
-    flat = prints.flat
-    first: dict[bytes, int] = {}
-    members: dict[int, list[int]] = {}
-    for row, pixels in enumerate(prints.pixels.tolist()):
+    flat, pixels = prints.flat, prints.pixels.tolist()
+    members: dict[bytes, list[int]] = {}
+    for row in order:
         if not flat[row]:
-            members.setdefault(first.setdefault(pixels, row), []).append(row)
+            members.setdefault(pixels[row], []).append(row)
     shared = {
-        digests[row]: digests[one] for one, rows in members.items() if len(rows) > 1 for row in rows
+        digests[row]: digests[rows[0]] for rows in members.values() if len(rows) > 1 for row in rows
     }
     twins = dict(shared)
     if near:
-        ones = np.array([*members], np.int64)
-        for group in _groups(prints[ones]):
-            names = [row for one in ones[group].tolist() for row in members[one]]
-            twins |= {digests[row]: digests[min(names)] for row in names}
-    colours = prints[np.flatnonzero(flat)].mean.round().astype(int).tolist()
-    named = zip((digests[row] for row in np.flatnonzero(flat)), map(tuple, colours), strict=True)
-    return Alike(shared, twins, dict(named))
+        same = [*members.values()]
+        for group in _groups(prints[[rows[0] for rows in same]]):
+            names = [digests[row] for one in group.tolist() for row in same[one]]
+            twins |= dict.fromkeys(names, min(names))
+    blank = [row for row in order if flat[row]]
+    colours = map(tuple, prints[blank].mean.round().astype(int).tolist())
+    return Alike(shared, twins, dict(zip((digests[row] for row in blank), colours, strict=True)))
 
 
 def find_copies(prints: Prints, others: Prints) -> np.ndarray:
@@ -160,7 +158,8 @@ def _groups(prints: Prints) -> list[np.ndarray]:
     parent = np.arange(len(prints))
     asked = parent.copy()
     for _ in range(_MOST_ROUNDS):
-        first, second = _verified(prints[asked], prints[asked], own=True)
+        some = prints if len(asked) == len(prints) else prints[asked]
+        first, second = _verified(some, some, own=True)
         _join(parent, zip(asked[first].tolist(), asked[second].tolist(), strict=True))
         # Where more copies gathered than neighbours are looked at, a group may be in pieces: one
         # of each piece looks again.
@@ -218,7 +217,8 @@ def _join(parent: np.ndarray, pairs: Iterable[tuple[int, int]]) -> None:
 
 def _verified(one: Prints, other: Prints, *, own: bool) -> tuple[np.ndarray, np.ndarray]:
     """Returns the pairs that show the same picture: rows of `one` and of `other`."""
-    asking, asked = _softened(one), _softened(other)
+    asking = _softened(one)
+    asked = asking if own else _softened(other)
     plain = _at_large(asked, 0)
     found = []
     for look in range(len(_looks())):
