@@ -10,12 +10,12 @@ import numpy as np
 from xferlearn import summaries
 from xferlearn.config import EvaluateConfig
 from xferlearn.config.signatures import from_settings
-from xferlearn.errors import UserError
 from xferlearn.labelling import label_photos
 from xferlearn.metrics import Evaluation, Misclassified, evaluate_predictions
 from xferlearn.model_folder import read_model_folder
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import TRAIN, VALIDATION, BadPhoto
+from xferlearn.photos.notes import ReadingNotes
 from xferlearn.photos.opening import open_labelled
 from xferlearn.predictors import model_folder_predictor
 from xferlearn.summaries.notebook import (
@@ -32,7 +32,7 @@ from xferlearn.summaries.terminal import (
     confusion_block,
     misclassified_block,
 )
-from xferlearn.system.folders import check_outside
+from xferlearn.system.folders import check_outside, check_writable
 from xferlearn.system.html import notices, tile, tiles
 from xferlearn.system.progress import duration, progress_bar
 from xferlearn.system.results import Block, Result
@@ -135,6 +135,8 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
     for name, folder in (("logs_dir", config.logs_dir), ("bottleneck_dir", config.bottleneck_dir)):
         if folder is not None:
             check_outside(image_dir, name, folder)
+    if config.logs_dir is not None:
+        check_writable("logs_dir", config.logs_dir)
     source = open_labelled(config, model_folder.labels)
     splits = model_folder.photo_splits()
     start_tensorflow()
@@ -149,12 +151,13 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
     wrong: list[Misclassified] = []
     bad: list[BadPhoto] = []
     seen = {TRAIN: 0, VALIDATION: 0}
+    notes = ReadingNotes()
     with progress_bar("evaluate", source.count, verbose=config.verbose) as bar:
-        for photo in label_photos(source.entries, predictor, PhotoLimits.of(config)):
+        for photo in label_photos(source.entries, predictor, PhotoLimits.of(config), notes):
             bar.update()
             if photo.scores is None:
                 if config.on_bad_image == "fail":
-                    raise UserError(f"{photo.name} can't be used: {photo.problem}.")
+                    raise notes.refusal(photo.name, photo.problem or "")
                 bad.append(BadPhoto(photo.name, photo.label, photo.problem or ""))
                 continue
             best = int(photo.scores.argmax())
@@ -184,6 +187,8 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
             for split, count in seen.items()
             if count
         ),
+        *notes.lines(),
+        *notes.labelling_depth(predictor.bit_depth),
         *predictor.warnings,
         *predictor.later_warnings(),
     )

@@ -17,6 +17,7 @@ from xferlearn.model_folder import is_model_folder, read_model_folder
 from xferlearn.photos.decoding import decoded_batches
 from xferlearn.photos.files import FileSource
 from xferlearn.photos.limits import PhotoLimits
+from xferlearn.photos.notes import ReadingNotes
 from xferlearn.photos.reading import Loaded, load_photos
 from xferlearn.photos.sources import Entry
 from xferlearn.predictors import Predictor, open_predictor
@@ -54,7 +55,10 @@ class Labelled:
 
 
 def label_photos(
-    entries: Callable[[], Iterable[Entry]], predictor: Predictor, limits: PhotoLimits
+    entries: Callable[[], Iterable[Entry]],
+    predictor: Predictor,
+    limits: PhotoLimits,
+    notes: ReadingNotes | None = None,
 ) -> Iterator[Labelled]:
     """Labels photos, one result each, in their order and in flat memory.
 
@@ -63,28 +67,32 @@ def label_photos(
             to be compared on some of them first.
         predictor: the model.
         limits: caps on bytes and pixels.
+        notes: counts what is worth a line in the end.
 
     Example:
         >>> source = read_files(["photos/*.jpg"])
         >>> for photo in label_photos(source.entries, predictor, PhotoLimits()):
         ...     print(photo.name, photo.top(predictor.labels, 1))
     """
-    size = predictor.image_size
+    size, resize = predictor.image_size, predictor.resize
+    limits = dataclasses.replace(limits, bit_depth=predictor.bit_depth)
+    notes = notes or ReadingNotes()
     order: dict[int, int] = {}
     results: dict[int, Labelled] = {}
     following = 0
     with predictor.scoring(entries, limits) as scorer:
 
         def numbered() -> Iterator[Loaded]:
-            loaded = load_photos(entries(), size, limits, scorer.knows)
+            loaded = load_photos(entries(), size, limits, scorer.knows, resize=resize)
             for position, item in enumerate(loaded):
+                notes.add(item)
                 order[id(item.entry)] = position
                 yield item
 
-        for batch in decoded_batches(numbered(), size, limits, resize=predictor.resize):
+        for batch in decoded_batches(numbered(), size, limits, resize=resize):
             good = [i for i, item in enumerate(batch.photos) if item.problem is None]
-            digests = [batch.photos[i].digest for i in good]
-            scores = scorer.scores(digests, batch.pixels[good]) if good else ()
+            keys = [batch.photos[i].key for i in good]
+            scores = scorer.scores(keys, batch.pixels[good]) if good else ()
             by_row = dict(zip(good, scores, strict=True))
             for row, item in enumerate([*batch.photos, *batch.failed]):
                 results[order.pop(id(item.entry))] = _labelled(item, by_row.get(row))

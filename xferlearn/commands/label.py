@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 
 from xferlearn.commands import print_warnings
 from xferlearn.config import LabelConfig
-from xferlearn.errors import UserError
 from xferlearn.labelling import Labelled, label_photos
 from xferlearn.photos.files import read_files
 from xferlearn.photos.limits import PhotoLimits
+from xferlearn.photos.notes import ReadingNotes
 from xferlearn.predictors import open_predictor
 from xferlearn.synsets.names import readable_label
 from xferlearn.system.progress import progress_bar
@@ -23,19 +23,20 @@ def run(config: LabelConfig) -> int:
     predictor = open_predictor(config)
     print_warnings(predictor.warnings)
     write = _WRITERS[config.format](predictor.labels, config.top_k)
-    unreadable = 0
+    unreadable, notes = 0, ReadingNotes()
     with progress_bar("labels", source.count, verbose=config.verbose) as bar:
-        for photo in label_photos(source.entries, predictor, PhotoLimits.of(config)):
+        for photo in label_photos(source.entries, predictor, PhotoLimits.of(config), notes):
             bar.update()
             if photo.problem is None:
                 write(photo)
                 continue
             unreadable += 1
             if config.on_bad_image == "fail":
-                raise UserError(f"{photo.name} can't be used: {photo.problem}.")
+                raise notes.refusal(photo.name, photo.problem)
             write(photo)
             print(f"{photo.name}: {photo.problem}", file=sys.stderr)
-    print_warnings(predictor.later_warnings())
+    found = (*notes.lines(), *notes.labelling_depth(predictor.bit_depth))
+    print_warnings((*found, *predictor.later_warnings()))
     if unreadable:
         print(f"{unreadable} of {source.count} photos could not be read.", file=sys.stderr)
     return 1 if unreadable else 0

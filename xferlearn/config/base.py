@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
 
 from xferlearn.config.keras_words import KERAS_WORDS
+from xferlearn.config.sizes import read_size
 from xferlearn.errors import UserError, did_you_mean
 
 T = TypeVar("T")
@@ -42,6 +43,7 @@ class Setting:
         aliases: other flag names for the same setting.
         positional: True where the command line's words without `--` are this setting.
         section: heading under which `--help` shows it, one of `SECTIONS`.
+        size: True where the value is an amount of memory, see `sizes.read_size`.
     """
 
     help: str
@@ -52,6 +54,7 @@ class Setting:
     aliases: tuple[str, ...] = ()
     positional: bool = False
     section: str = "Settings"
+    size: bool = False
 
 
 Verbose: TypeAlias = Annotated[
@@ -182,6 +185,8 @@ def read_value(name: str, value: Any, field: dataclasses.Field, rules: Setting) 
     """
     if value is None and types.NoneType in typing.get_args(_declared(field)):
         return None
+    if rules.size:
+        return read_size(name, value, rules.minimum)
     kind = value_type(field)
     if not takes_list(field) and not takes_words(field):
         return _read_one(name, value, kind, rules)

@@ -29,7 +29,7 @@ from xferlearn.photos.manifest import TEST, TRAIN
 from xferlearn.predictors import check_keras_file, model_folder_resize
 from xferlearn.summaries import create_run
 from xferlearn.system.files import remove_stale
-from xferlearn.system.folders import check_outside
+from xferlearn.system.folders import check_outside, check_writable
 from xferlearn.system.progress import progress_bar
 from xferlearn.system.runtime import core_count, start_tensorflow
 from xferlearn.system.text import one_line
@@ -69,6 +69,9 @@ def export_with(config: ExportConfig) -> ExportResult:
     if config.image_dir and config.logs_dir:
         check_outside(config.image_dir, "logs_dir", config.logs_dir)
     model_folder = read_model_folder(config.model or "")
+    check_writable("model", model_folder.path / EXPORTS_DIR)
+    if config.logs_dir:
+        check_writable("logs_dir", config.logs_dir)
     check_keras_file(model_folder.path / MODEL_FILE)
     start_tensorflow()
     photos, calibration = export_photos(

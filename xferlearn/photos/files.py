@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from xferlearn.errors import UserError
-from xferlearn.photos.headers import SUFFIXES
+from xferlearn.photos.formats import SUFFIXES
 from xferlearn.photos.sources import Entry
 from xferlearn.photos.splitting import check_counts
 from xferlearn.system.text import one_line

@@ -1,11 +1,15 @@
 """Checks of the folders that a command writes to, made before its work."""
 
+import errno
 import os
 import tempfile
 from pathlib import Path
 
 from xferlearn.errors import UserError
 from xferlearn.system.text import one_line
+
+# A full disk still makes empty files.
+_BLOCK = 4096
 
 
 def check_outside(image_dir: str | Path, name: str, folder: str | Path) -> None:
@@ -61,9 +65,12 @@ def check_writable(name: str, folder: str | Path) -> None:
     path = Path(folder).absolute()
     there = next(parent for parent in (path, *path.parents) if os.path.lexists(parent))
     try:
+        if not there.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, f"{there} is not a folder")
         # Permissions are not enough: a disk may be full, or mounted read-only.
-        with tempfile.TemporaryFile(dir=there):
-            pass
+        with tempfile.TemporaryFile(dir=there) as file:
+            file.write(bytes(_BLOCK))
+            file.flush()
     except OSError as error:
         raise UserError(
             f"Can't write to {folder}: {one_line(error)}. Choose another `{name}`."

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from xferlearn import backbones, summaries
-from xferlearn.bottlenecks.compute import Extraction, extract
+from xferlearn.bottlenecks.compute import Extraction, extract, extract_source
 from xferlearn.bottlenecks.settling import Candidates, Features, sample_pixels
 from xferlearn.bottlenecks.space import feature_space
 from xferlearn.bottlenecks.store import BottleneckStore
-from xferlearn.config import TrainConfig
+from xferlearn.config import TrainConfig, default_bottleneck_dir
 from xferlearn.errors import UserError, XferlearnError
 from xferlearn.metrics import Evaluation, evaluate_predictions
 from xferlearn.photos.limits import PhotoLimits
@@ -23,6 +23,7 @@ from xferlearn.photos.selecting import pick_photos, views_of
 from xferlearn.photos.sources import PhotoSource
 from xferlearn.photos.splitting import build_manifest
 from xferlearn.photos.views import Augmentation
+from xferlearn.system.folders import check_writable
 from xferlearn.training import head as heads
 from xferlearn.training.callbacks import Training
 
@@ -65,7 +66,7 @@ class Prepared:
             validation_percentage=0 if VALIDATION in official else config.validation_percentage,
             split_seed=config.split_seed,
             test_seed=test_seed,
-            warnings=self.source.warnings,
+            warnings=(*self.source.warnings, *self.extraction.warnings),
         )
 
     def read(self, photos: tuple[Photo, ...]) -> np.ndarray:
@@ -76,11 +77,11 @@ class Prepared:
         """
         store = self.features.store
         for photo in photos:
-            if photo.digest not in store:
+            if photo.key not in store:
                 raise XferlearnError(
                     f"{photo.name} changed or was removed while this was running. Run again."
                 )
-        return store.read([photo.digest for photo in photos])
+        return store.read([photo.key for photo in photos])
 
     def views(
         self,
@@ -103,7 +104,7 @@ class Prepared:
         augmentation = Augmentation.of(config)
         numbers = augmentation.numbers(config.augment_views)
         named = [
-            (photo, augmentation.view(photo.digest, number).key(photo.digest))
+            (photo, augmentation.view(photo.digest, number).key(photo.key))
             for photo in photos
             for number in numbers
         ]
@@ -161,16 +162,22 @@ def prepare(
 
     space_of = functools.partial(feature_space, backbone)
     features = Candidates.of(config, backbone, space_of).settle(sample)
-    extraction = extract(
-        source.entries(),
-        features.store,
-        features.engine,
-        limits,
-        count=source.count,
-        verbose=config.verbose,
+    extraction = extract_source(
+        source, features.store, features.engine, limits, verbose=config.verbose
     )
     seconds = time.perf_counter() - started
     return Prepared(source, backbone, features, dataclasses.replace(extraction, seconds=seconds))
+
+
+def check_result_folders(config: TrainConfig) -> None:
+    """Checks, before any work, that bottlenecks and logs can be written.
+
+    Raises:
+        UserError: when they can't be.
+    """
+    check_writable("bottleneck_dir", config.bottleneck_dir or default_bottleneck_dir())
+    if config.summaries != "none":
+        check_writable("logs_dir", config.logs_dir)
 
 
 def load_backbone_of(config: TrainConfig) -> "keras.Model":

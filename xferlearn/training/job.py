@@ -21,7 +21,13 @@ from xferlearn.system.progress import StageClock
 from xferlearn.system.runtime import choose_device, start_tensorflow
 from xferlearn.training import head as heads
 from xferlearn.training.finetuning import fine_tune, select_layers
-from xferlearn.training.fit import diverged_error, fit_head, load_backbone_of, prepare
+from xferlearn.training.fit import (
+    check_result_folders,
+    diverged_error,
+    fit_head,
+    load_backbone_of,
+    prepare,
+)
 from xferlearn.training.metadata import describe, run_name
 from xferlearn.training.result import TrainResult
 
@@ -147,9 +153,10 @@ def train_with(config: TrainConfig) -> TrainResult:
 
 
 def _check_folders(config: TrainConfig) -> None:
-    """Sees, before any work, that the model folder replaces nothing that is still needed."""
+    """Sees, before any work, that results can be written, and replace nothing that is needed."""
     model_dir = config.model_dir or ""
     check_model_dir(model_dir, config.overwrite)
+    check_result_folders(config)
     if config.image_dir is not None:
         check_outside(config.image_dir, "model_dir", model_dir)
     others = {
