@@ -18,6 +18,7 @@ import numpy as np
 from xferlearn.bottlenecks.engines import Engine
 from xferlearn.bottlenecks.store import BottleneckStore
 from xferlearn.photos.decoding import DecodedBatch, decoded_batches
+from xferlearn.photos.depth_records import DepthRecords
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import BadPhoto, Photo
 from xferlearn.photos.notes import ReadingNotes
@@ -131,7 +132,7 @@ def extract(
     pending: dict[bytes, list[tuple[int, Loaded]]] = {}
     through: dict[bytes, str | None] = {}
     computed = 0
-    notes = ReadingNotes()
+    notes, records = ReadingNotes(), DepthRecords(store.folder.parent)
 
     def finish(position: int, item: Loaded) -> None:
         if item.problem is not None and limits.on_bad_image == "fail":
@@ -152,8 +153,11 @@ def extract(
             return key in store or key in pending or key in through
 
     def missing() -> Iterator[Loaded]:
-        for position, item in enumerate(load_photos(entries, image_size, limits, known)):
+        loaded = load_photos(entries, image_size, limits, known, depth_of=records.get)
+        for position, item in enumerate(loaded):
             notes.add(item)
+            if item.depth is not None:
+                records.add(item.digest, item.depth.reached)
             waits = item.depth is not None and item.entry.bit_depth is None
             if item.problem is not None or item.key in store or (waits and not limits.bit_depth):
                 finish(position, item)
@@ -184,6 +188,7 @@ def extract(
                         finish_all(item.key, None)
                     for item in batch.failed:
                         finish_all(item.key, item.problem)
+    records.save()
     done.sort(key=lambda pair: pair[0])
     photos = tuple(result for _, result in done if isinstance(result, Photo))
     return Extraction(

@@ -72,8 +72,8 @@ def open_photos(config: TrainConfig, folder: Path) -> PhotoSource:
     Raises:
         UserError: when the photos can't be used, or the results could not be written.
     """
-    check_writable("output_dir", folder)
     check_writable("logs_dir", config.logs_dir)  # curves write there whatever `summaries` says
+    check_writable("output_dir", folder)
     check_result_folders(config)
     source = open_source(config)
     if config.image_dir is not None:

@@ -6,6 +6,7 @@ Pillow is read here from its bytes: the EXIF orientation, the size, and the type
 
 from typing import TYPE_CHECKING
 
+from xferlearn.photos.depth import DEPTHS
 from xferlearn.photos.headers import PNG_KIND
 from xferlearn.photos.pixels import decode_pixels
 from xferlearn.photos.views import CROP_FRACTION
@@ -32,7 +33,7 @@ def decode_photo(
         data: string, []: the file.
         image_size: side in px of the result.
         resize: "crop" or "squash", see `pixels.resize_pixels`.
-        bit_depth: bits used of PNGs with 16 per channel; None for all.
+        bit_depth: bits used of PNGs with 16 per channel, at least; None for what each needs.
 
     Returns:
         uint8, [image_size, image_size, 3], RGB, range [0, 255].
@@ -45,7 +46,7 @@ def decode_photo(
     needed = image_size / CROP_FRACTION
     is_jpeg = tf.equal(tf.strings.substr(data, 0, 2), b"\xff\xd8")
     plain, kind, orientation = tf.cond(
-        is_jpeg, lambda: _jpeg(data, needed), lambda: _png(data, needed, bit_depth or 16)
+        is_jpeg, lambda: _jpeg(data, needed), lambda: _png(data, needed, bit_depth)
     )
     return decode_pixels(plain, kind, orientation, image_size, resize)
 
@@ -84,7 +85,9 @@ def _jpeg(data: "tf.Tensor", needed: float) -> "tuple[tf.Tensor, tf.Tensor, tf.T
     return data, halvings, _orientation(exif, xmp)
 
 
-def _png(data: "tf.Tensor", needed: float, bits: int) -> "tuple[tf.Tensor, tf.Tensor, tf.Tensor]":
+def _png(
+    data: "tf.Tensor", needed: float, bit_depth: int | None
+) -> "tuple[tf.Tensor, tf.Tensor, tf.Tensor]":
     import tensorflow as tf
 
     length = tf.strings.length(data)
@@ -114,33 +117,53 @@ def _png(data: "tf.Tensor", needed: float, bits: int) -> "tuple[tf.Tensor, tf.Te
     # Palettes, alpha, and gray of 1 or 16 bits, which Pillow turns into plain pixels in training.
     rare = sees_through | (colours == 3) | (colours == 4) | (colours == 6)
     rare |= (colours == 0) & ((depth == 1) | (depth == 16))
-    deep = (depth == 16) & (bits < 16)
-    rare |= deep
+    bits = _bits_used(data, depth, bit_depth)
+    rare |= bits < 16
     shorter = tf.cast(tf.minimum(width, height), tf.float32)
     reduction = tf.maximum(tf.cast(shorter / needed, tf.int32), 1)
     opaque = (colours == 0) & ~sees_through
     plain = tf.cond(
         rare,
-        lambda: tf.io.encode_png(_on_white(_eight_bits(data, deep, bits), opaque, reduction)),
+        lambda: tf.io.encode_png(_on_white(_eight_bits(data, bits), opaque, reduction)),
         lambda: data,
     )
     return plain, tf.constant(PNG_KIND), _orientation(_without(exif, _EXIF), xmp)
 
 
-def _eight_bits(data: "tf.Tensor", deep: "tf.Tensor", bits: int) -> "tf.Tensor":
-    """Returns a PNG's values in the range 0 to 255, int32, [height, width, 4]."""
+def _eight_bits(data: "tf.Tensor", bits: "tf.Tensor") -> "tf.Tensor":
+    """Returns a PNG's values of which `bits` are used, from 0 to 255, int32, [height, width, 4]."""
     import tensorflow as tf
 
     def shifted() -> tf.Tensor:
-        values = tf.cast(tf.io.decode_png(data, channels=4, dtype=tf.uint16), tf.int32)
-        colour, alpha = tf.minimum(values[..., :3], 2**bits - 1), values[..., 3:]
+        values = _values(data)
+        colour, alpha = values[..., :3], values[..., 3:]
         # As in `DeepImage`: alpha has all 16 bits where it exceeds the colours'.
-        shift = tf.where(tf.reduce_max(alpha) < 2**bits, bits - 8, 8)
-        return tf.concat(
-            [tf.bitwise.right_shift(colour, bits - 8), tf.bitwise.right_shift(alpha, shift)], -1
-        )
+        shift = tf.where(tf.reduce_max(alpha) < tf.bitwise.left_shift(1, bits), bits - 8, 8)
+        both = (tf.bitwise.right_shift(colour, bits - 8), tf.bitwise.right_shift(alpha, shift))
+        return tf.concat(both, axis=-1)
 
-    return tf.cond(deep, shifted, lambda: tf.cast(tf.io.decode_png(data, channels=4), tf.int32))
+    return tf.cond(
+        bits < 16, shifted, lambda: tf.cast(tf.io.decode_png(data, channels=4), tf.int32)
+    )
+
+
+def _bits_used(data: "tf.Tensor", depth: "tf.Tensor", bit_depth: int | None) -> "tf.Tensor":
+    """Returns how many bits of a PNG's values are used, int32: as in `DeepImage.depth`."""
+    import tensorflow as tf
+
+    def needed() -> tf.Tensor:
+        largest = tf.reduce_max(_values(data)[..., :3])
+        more = sum(tf.cast(largest >= 2**bits, tf.int32) for bits in DEPTHS[:-1])
+        return tf.maximum(DEPTHS[0] + 2 * more, bit_depth or 0)
+
+    return tf.cond((depth == 16) & (bit_depth != 16), needed, lambda: tf.constant(16))
+
+
+def _values(data: "tf.Tensor") -> "tf.Tensor":
+    """Returns a PNG's values as they are, int32, [height, width, 4], range [0, 65535]."""
+    import tensorflow as tf
+
+    return tf.cast(tf.io.decode_png(data, channels=4, dtype=tf.uint16), tf.int32)
 
 
 def _on_white(pixels: "tf.Tensor", opaque: "tf.Tensor", reduction: "tf.Tensor") -> "tf.Tensor":

@@ -77,7 +77,8 @@ class DeepImage:
         """Returns how the photo is read.
 
         Args:
-            asked: bits to use; None for what the photo's own largest value needs.
+            asked: bits to use; None, or fewer than the photo's own largest value needs, for those
+                that it needs: it is not of the kind that was asked for.
         """
         width, height = self.size
         step = max(1, _PIXELS // width)
@@ -90,7 +91,7 @@ class DeepImage:
         # What a file states is often copied from another: it counts where the values agree.
         if self.stated is not None and largest < 2**self.stated:
             reached = max(reached, self.stated)
-        return Depth(reached if self.exact else asked or reached, reached)
+        return Depth(reached if self.exact else max(asked or 0, reached), reached)
 
     def rows_at(self, bits: int) -> Callable[[int, int], Image.Image]:
         """Returns what gives rows in 8 bits per channel, of mode L, RGB, RGBA or CMYK."""
@@ -98,10 +99,9 @@ class DeepImage:
 
     def _pixels(self, bits: int, top: int, bottom: int) -> Image.Image:
         values = self.rows(top, bottom)
-        white = 2**bits - 1
-        colours = np.minimum(values if self.cmyk else values[..., :3], white)
+        colours = values if self.cmyk else values[..., :3]
         if self.inverted:
-            colours = white - colours
+            colours = (2**bits - 1) - colours
         shallow = (colours >> (bits - 8)).astype(np.uint8)
         if values.shape[-1] == 1:
             return Image.fromarray(shallow[..., 0])
@@ -109,7 +109,7 @@ class DeepImage:
             return Image.fromarray(shallow, "CMYK")
         # Alpha knows no bit depth of a detector: where it exceeds the colours' it has all 16.
         alpha = values[..., 3:]
-        shift = bits - 8 if alpha.size and alpha.max() <= white else 8
+        shift = bits - 8 if alpha.size and alpha.max() < 2**bits else 8
         return Image.fromarray(
             np.concatenate([shallow, (alpha >> shift).astype(np.uint8)], axis=-1)
         )
@@ -135,7 +135,7 @@ def read_deep_png(data: bytes, image: ImageFile.ImageFile, again: ImageFile.Imag
     """
     if image.mode == "I;16":
         rows = _stored_rows(image)
-    elif image.mode == "LA":
+    elif image.tile[0].args == "LA;16B":
         rows = _gray_alpha_rows(image)
     else:
         rows = _colour_rows(image, again)

@@ -120,10 +120,10 @@ BMP = Format("BMP", _pillow(BmpImagePlugin.BmpImageFile))
 WEBP = Format("WebP", _pillow(WebPImagePlugin.WebPImageFile), overhead=12)
 TIFF = Format("TIFF", _open_tiff, upright=True)
 # Planes of up to 2 bytes per value, pixels, and a copy for Pillow.
-AVIF = Format("AVIF", _open_avif, overhead=12)
-HEIF = Format("HEIC", _open_heif, overhead=12, upright=True)
+AVIF = Format("AVIF", _open_avif, overhead=8)
+HEIF = Format("HEIC", _open_heif, overhead=7, upright=True)
 # libjxl computes in float32.
-JXL = Format("JPEG XL", _open_jxl, overhead=16, upright=True)
+JXL = Format("JPEG XL", _open_jxl, overhead=12, upright=True)
 
 _MAGIC = (
     (b"\xff\xd8\xff", JPEG),

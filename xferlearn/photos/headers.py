@@ -99,7 +99,8 @@ def prepare(
         image_size: side in px of the square that the network sees, or its height and width.
         max_pixels: photos with more pixels than this are refused before decoding.
         smallest_window: the smallest `View.window` that the photo will be seen through.
-        bit_depth: bits used of photos with more than 8 per channel; None for what each needs.
+        bit_depth: bits used of photos with more than 8 per channel, at least; None for what each
+            needs.
         memory: what decoding may take; None for what there is by default.
 
     Returns:

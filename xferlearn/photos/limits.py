@@ -15,7 +15,8 @@ class PhotoLimits:
         on_bad_image: "skip" lists photos that can't be used and goes on, "fail" stops at the first.
         max_memory: bytes that the process may take, which bounds the pixels decoded at a time;
             None for half of what is free.
-        bit_depth: bits used of photos with more than 8 per channel; None for what each needs.
+        bit_depth: bits used of photos with more than 8 per channel, at least; None for what each
+            needs.
         read_seconds: how long the reading of a photo may take.
 
     Example:

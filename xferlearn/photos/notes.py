@@ -108,7 +108,7 @@ class ReadingNotes:
         )
         return (
             f"{_photos(over, 'has', 'have')} values beyond the {trained} bits that the model was"
-            f" trained on, which become white, e.g. {name}.",
+            f" trained on: each is read with the bits that its own values need, e.g. {name}.",
         )
 
 

@@ -106,6 +106,7 @@ def load_photos(
     known: Callable[[bytes], bool] = lambda key: False,
     *,
     resize: str = "crop",
+    depth_of: Callable[[bytes], int | None] = lambda digest: None,
 ) -> Iterator[Loaded]:
     """Yields photos read and checked, in the order of the entries; threads read ahead.
 
@@ -115,6 +116,8 @@ def load_photos(
         limits: caps on bytes, pixels, memory and time.
         known: returns whether the photo with a key needs no decoding; called in the threads.
         resize: "crop" or "squash", see `pixels.resize_pixels`.
+        depth_of: returns the bits that the photo with a digest needs, if that is known: one with
+            more than 8 per channel is not decoded then to find out; called in the threads.
 
     Returns:
         One item per entry; those that can't be used have a `problem`.
@@ -136,7 +139,7 @@ def load_photos(
                     f"{entry.size} bytes, more than max_image_bytes={limits.max_image_bytes}"
                 )
             data = reading.data()
-            return _loaded(entry, data, image_size, limits, known, resize, memory)
+            return _loaded(entry, data, image_size, limits, known, resize, memory, depth_of)
         except (OSError, BadImage) as error:
             return Loaded(entry, problem=one_line(error), no_reader=isinstance(error, NoReader))
 
@@ -212,6 +215,7 @@ def _loaded(
     known: Callable[[bytes], bool],
     resize: str,
     memory: PixelMemory,
+    depth_of: Callable[[bytes], int | None],
 ) -> Loaded:
     digest = hashlib.sha256(data).digest()
     if entry.digest not in (None, digest):
@@ -227,12 +231,22 @@ def _loaded(
             data, image_size, limits.max_image_pixels, window, bit_depth=bits, memory=memory
         )
 
-    # How many bits it needs is known once it is decoded, and its key only then.
+    def named(bits: int | None) -> bytes:
+        plain = key_at(digest, bits)
+        return plain if view is None else view.key(plain)
+
+    depth = None
     if look.deep:
+        bits = entry.bit_depth
+        if bits is None or not known(named(bits)):
+            # Where none are asked for, a second reading will say how many are used.
+            bits = depth_of(digest) if (bits or limits.bit_depth) is None else None
+        if bits is not None:
+            return Loaded(entry, digest, named(bits), depth=Depth(bits, bits), paged=look.paged)
+        # How many bits it needs is known once it is decoded, and its key only then.
         image = prepared()
-    depth = image.depth if image else None
-    key = key_at(digest, depth.used if depth else None)
-    key = key if view is None else view.key(key)
+        depth = image.depth
+    key = named(depth.used if depth else None)
     if known(key):
         return Loaded(entry, digest, key, depth=depth, paged=look.paged)
     image = image or prepared()

@@ -11,7 +11,7 @@ def free_memory() -> int | None:
 
     The limits of control groups count, which containers and schedulers set.
     """
-    known = [size for size in (_machine(), *_groups()) if size is not None]
+    known = [size for size in (_machine(), *group_memory()) if size is not None]
     return max(min(known), 0) if known else None
 
 
@@ -35,7 +35,7 @@ def _machine() -> int | None:
     return None
 
 
-def _groups(
+def group_memory(
     root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")
 ) -> list[int]:
     """Returns what each control group of this process leaves, of version 2 or 1."""
