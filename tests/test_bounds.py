@@ -190,7 +190,7 @@ def test_a_large_png_is_read_in_bands_as_it_is_as_a_whole(
     whole = prepare(data, SIZE, MANY)
     expected = reference(on_white(Image.open(io.BytesIO(data))))
     monkeypatch.setattr(headers, "SMALL_BYTES", 1000)
-    monkeypatch.setattr(headers, "_MOST_IN_GRAPH", 1000)
+    monkeypatch.setattr(headers, "MOST_IN_GRAPH", 1000)
     monkeypatch.setattr("xferlearn.photos.plain._STRIP_PIXELS", 50_000)
     banded = prepare(data, SIZE, MANY)
     assert banded.kind == headers.BMP_KIND

@@ -7,7 +7,7 @@ Pillow is read here from its bytes: the EXIF orientation, the size, and the type
 from typing import TYPE_CHECKING
 
 from xferlearn.photos.depth import DEPTHS
-from xferlearn.photos.headers import PNG_KIND
+from xferlearn.photos.headers import IN_GRAPH, MOST_IN_GRAPH, PNG_KIND
 from xferlearn.photos.pixels import decode_pixels
 from xferlearn.photos.views import CROP_FRACTION
 
@@ -119,11 +119,14 @@ def _png(
     rare |= (colours == 0) & ((depth == 1) | (depth == 16))
     bits = _bits_used(data, depth, bit_depth)
     rare |= bits < 16
+    # Large ones, which are shrunk to twice the size that is needed.
+    large = ~rare & (IN_GRAPH * width * height > MOST_IN_GRAPH)
     shorter = tf.cast(tf.minimum(width, height), tf.float32)
-    reduction = tf.maximum(tf.cast(shorter / needed, tf.int32), 1)
+    shrunk = shorter / tf.where(large, 2 * needed, needed)
+    reduction = tf.maximum(tf.cast(shrunk, tf.int32), 1)
     opaque = (colours == 0) & ~sees_through
     plain = tf.cond(
-        rare,
+        rare | large,
         lambda: tf.io.encode_png(_on_white(_eight_bits(data, bits), opaque, reduction)),
         lambda: data,
     )

@@ -43,9 +43,9 @@ _PLAIN = {JPEG: ("L", "RGB", "CMYK"), PNG: ("L", "RGB")}
 # Whose further pictures are pages, or other photos; an animation's are of no interest.
 _PAGED = (TIFF, HEIF, AVIF)
 # Bytes per pixel in TensorFlow's memory: a photo, and the part of it that is seen.
-_IN_GRAPH = 6
+IN_GRAPH = 6
 # TensorFlow keeps the memory that it has had once.
-_MOST_IN_GRAPH = 64 * 2**20
+MOST_IN_GRAPH = 64 * 2**20
 # Bytes per pixel in Pillow's memory; all other modes take 4.
 _NARROW = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}
 
@@ -121,7 +121,7 @@ def prepare(
     deep = _is_deep(image, data, form)
     if not deep and _is_plain(image, form):
         photo = _described(image, data, form, needed)
-        if form is JPEG or photo.decoded_bytes <= min(_MOST_IN_GRAPH, memory.largest):
+        if form is JPEG or photo.decoded_bytes <= min(MOST_IN_GRAPH, memory.largest):
             return photo
     claimed = math.prod(size) * _bytes_per_pixel(image, form, deep=deep)
     if _in_bands(image, data, form):
@@ -154,11 +154,7 @@ def _made_plain(data: bytes, form: Format, needed: float, bit_depth: int | None)
             values = _deep_image(image, data)
             depth = values.depth(bit_depth)
             photo = dataclasses.replace(photo, depth=depth)
-            if (
-                depth.used == 16
-                and photo.decoded_bytes <= _MOST_IN_GRAPH
-                and _is_plain(image, form)
-            ):
+            if depth.used == 16 and photo.decoded_bytes <= MOST_IN_GRAPH and _is_plain(image, form):
                 return photo  # TensorFlow keeps the upper 8 bits
             rows = values.rows_at(depth.used)
         elif _in_bands(image, data, form):
@@ -166,7 +162,9 @@ def _made_plain(data: bytes, form: Format, needed: float, bit_depth: int | None)
         else:
             image.load()
             rows = rows_of(image)
-        bmp = as_bmp(rows, image.size, int(min(image.size) / needed))
+        # Smaller photos of a plain form are shrunk with antialias: large ones shall look like them.
+        spare = 2 if photo.depth is None and _is_plain(image, form) else 1
+        bmp = as_bmp(rows, image.size, int(min(image.size) / (spare * needed)))
     except BadImage:
         raise
     except Exception as error:  # decoders raise many types on broken data
@@ -247,9 +245,9 @@ def _plain_bytes(image: Image.Image, data: bytes, kind: int) -> int:
     """Returns the memory that TensorFlow takes for a photo that it decodes as it is."""
     pixels = math.prod(image.size)
     if kind == PNG_KIND:
-        return _IN_GRAPH * pixels
-    decoded = _IN_GRAPH * pixels // 4 ** (kind - JPEG_KIND)
-    if _IN_GRAPH * pixels <= SMALL_BYTES:
+        return IN_GRAPH * pixels
+    decoded = IN_GRAPH * pixels // 4 ** (kind - JPEG_KIND)
+    if IN_GRAPH * pixels <= SMALL_BYTES:
         return decoded
     layers = getattr(image, "layer", ())
     if image.info.get("progressive") or not first_scan_has_all(data, len(layers)):
