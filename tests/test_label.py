@@ -10,6 +10,7 @@ import sys
 
 import numpy as np
 import pytest
+from model_folders import edit_metadata
 
 import xferlearn
 from xferlearn.bottlenecks.engines import planning
@@ -118,9 +119,7 @@ def test_labels_of_a_model_folder_can_be_translated(model_dir, photos, label, tm
 def changed_copy(model_dir, path, change):
     """A copy of a model folder with other metadata."""
     shutil.copytree(model_dir, path)
-    metadata = json.loads((path / "metadata.json").read_text())
-    change(metadata)
-    (path / "metadata.json").write_text(json.dumps(metadata))
+    edit_metadata(path, change)
     return path
 
 
@@ -245,7 +244,7 @@ def test_mistakes_are_one_line(label, words, message):
 def test_photo_instead_of_a_model(photos, label):
     code, _, err = label(f"--model={photos / 'a_red.jpg'}", photos / "a_red.jpg")
     assert code == 2
-    assert "is a JPEG photo. Expected a model folder" in err
+    assert "is a JPEG photo: give the model here, and photos as photos" in err
 
 
 def test_random_weights_are_said_to_mean_nothing(photos, label):

@@ -30,6 +30,12 @@ def opened(model, **settings):
     return open_predictor(ModelConfig(model=str(model), **settings))
 
 
+def listed(path, names="abcd"):
+    """A file of labels, which says that a row of values is scores."""
+    path.write_text("".join(f"{name}\n" for name in names))
+    return str(path)
+
+
 def pixels(count=5, side=SIDE):
     return np.random.default_rng(1).integers(0, 256, (count, side, side, 3), np.uint8)
 
@@ -200,7 +206,11 @@ def test_operations_inside_of_a_graph_can_be_fed_and_read(tmp_path):
     known = {"input_mean": 0.0, "input_std": 1.0}
     raw = opened(path, input_layer="import/ResizeBilinear", output_layer="final_result:0", **known)
     np.testing.assert_allclose(raw.run(photos), modern_scores(modern, photos), atol=1e-5)
-    logits = opened(path, output_layer="add")
+    with pytest.raises(UserError, match=r"it may give an embedding.*`labels=FILE` with"):
+        opened(path, output_layer="add")
+    count = modern_scores(modern, photos).shape[1]
+    labels = listed(tmp_path / "mine.txt", range(count))
+    logits = opened(path, output_layer="add", labels=labels)
     np.testing.assert_allclose(logits.run(photos), modern_scores(modern, photos), atol=1e-5)
     assert "ends before its softmax, at 'add'" in " ".join(logits.warnings)
 
@@ -283,6 +293,9 @@ def small_keras(path, *, inputs=(SIDE, SIDE, 3), units=4, activation=None, middl
 
 def test_values_that_a_file_does_not_tell_are_assumed_and_said(tmp_path):
     model = small_keras(tmp_path / "m.keras", inputs=(None, None, 3))
+    with pytest.raises(UserError, match=r"without a softmax.*`labels=FILE` with 4 lines"):
+        opened(tmp_path / "m.keras", input_width=20)
+    listed(tmp_path / "labels.txt")
     predictor = opened(tmp_path / "m.keras", input_width=20)
     assert predictor.image_size == (20, 20)
     photos = pixels(3, 20)
@@ -292,7 +305,6 @@ def test_values_that_a_file_does_not_tell_are_assumed_and_said(tmp_path):
     assert "does not state which values 'picture' takes; (pixel - 0) / 255, the range" in warnings
     assert "override it with `input_mean` and `input_std`" in warnings
     assert "ends before its softmax, at 'end_0'" in warnings
-    assert "#0 to #3 count the outputs" in warnings
     given = opened(tmp_path / "m.keras", input_mean=0.0, input_std=1.0, input_height=20)
     assert "does not state which values" not in " ".join(given.warnings)
     expected = softmax(np.asarray(model(photos.astype(np.float32))))
@@ -325,6 +337,7 @@ def test_scores_of_their_own_are_left_alone(tmp_path):
     np.testing.assert_allclose(
         predictor.run(pixels()), np.asarray(model(pixels() / np.float32(255))), atol=1e-5
     )
+    assert "#0 to #3 count the outputs" in " ".join(predictor.warnings)
     assert any("don't sum to 1" in warning for warning in predictor.warnings)
 
 
@@ -430,6 +443,7 @@ def test_a_model_that_was_built_by_a_call_has_its_weights(tmp_path):
     )
     expected = softmax(np.asarray(model(pixels() / np.float32(255))))
     model.save(tmp_path / "m.keras")
+    listed(tmp_path / "labels.txt", "abc")
     found = opened(tmp_path / "m.keras", input_width=SIDE, input_height=SIDE).run(pixels())
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
@@ -449,7 +463,7 @@ def test_outputs_of_text(tmp_path):
     tf.saved_model.save(module, str(tmp_path / "m"), signatures={"serving_default": call})
     (tmp_path / "m/metadata.json").write_text('{"title": "of somebody else"}')
     assert opened(tmp_path / "m").run(pixels()).shape == (5, 4)
-    with pytest.raises(UserError, match=r"from output 'a_names'\. Its values are text; choose"):
+    with pytest.raises(UserError, match=r"'a_names' is text\. Choose 'scores' with `output_layer`"):
         opened(tmp_path / "m", output_layer="a_names")
     classifier = load_classifier(tmp_path / "m")
     assert (len(classifier.labels), classifier.metadata) == (4, {})
@@ -617,6 +631,7 @@ def onnx_model(path, *, batch=1, last="Gemm"):
 @pytest.mark.parametrize("batch", [1, "N"])
 def test_onnx_of_pytorch(tmp_path, batch, last):
     scores = onnx_model(tmp_path / "m.onnx", batch=batch, last=last)
+    listed(tmp_path / "m.txt", "abc")
     predictor = opened(tmp_path / "m.onnx")
     np.testing.assert_allclose(predictor.run(pixels()), scores(pixels()), atol=1e-4)
     warnings = " ".join(predictor.warnings)
@@ -672,7 +687,7 @@ def four_classes(tmp_path_factory):
         ({"retrained_labels.txt": b"r\ns\nt\n", "labels.txt": b"a\n"}, None, ("r", "s", "t")),
         ({"output_labels.txt": b"\xef\xbb\xbfa b\r\nc\r\nd\r\n\r\n"}, None, ("a b", "c", "d")),
         ({"labels.txt": b"a\n", "mine.txt": b"x\ny\nz\n"}, "mine.txt", ("x", "y", "z")),
-        ({"labels.txt": b"\x1b[31ma\nb\nc\n"}, None, ("\N{REPLACEMENT CHARACTER}[31ma", "b", "c")),
+        ({"labels.txt": b"\x1b[31ma\nb\nc\n"}, None, ("\x1b[31ma", "b", "c")),
         ({}, None, ("#0", "#1", "#2")),
     ],
 )

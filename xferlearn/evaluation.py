@@ -1,23 +1,32 @@
 """Measures a trained model on photos whose classes are known."""
 
+import collections
+import contextlib
 import dataclasses
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from xferlearn import summaries
-from xferlearn.config import EvaluateConfig
+from xferlearn.bottlenecks.prints import KeptPrints
+from xferlearn.bottlenecks.store import PrintStore
+from xferlearn.config import EvaluateConfig, default_bottleneck_dir
 from xferlearn.config.signatures import from_settings
+from xferlearn.errors import UserError
 from xferlearn.labelling import label_photos
 from xferlearn.metrics import Evaluation, Misclassified, evaluate_predictions
-from xferlearn.model_folder import read_model_folder
+from xferlearn.model_folder import read_as_one, read_model_folder
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import TRAIN, VALIDATION, BadPhoto
 from xferlearn.photos.notes import ReadingNotes
-from xferlearn.photos.opening import open_labelled
-from xferlearn.predictors import model_folder_predictor
+from xferlearn.photos.opening import check_outside_photos, open_labelled
+from xferlearn.photos.prints import Prints
+from xferlearn.photos.recorded import RecordedPhoto
+from xferlearn.photos.twins import find_copies, find_recorded
+from xferlearn.predictors import Predictor, model_folder_predictor
 from xferlearn.summaries.notebook import (
     Pictures,
     accuracy_tile,
@@ -31,12 +40,14 @@ from xferlearn.summaries.terminal import (
     class_block,
     confusion_block,
     misclassified_block,
+    misclassified_head,
 )
-from xferlearn.system.folders import check_outside, check_writable
+from xferlearn.system.folders import check_writable
 from xferlearn.system.html import notices, tile, tiles
 from xferlearn.system.progress import duration, progress_bar
 from xferlearn.system.results import Block, Result
 from xferlearn.system.runtime import choose_device, start_tensorflow
+from xferlearn.system.text import count, plural_of
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -52,6 +63,7 @@ class EvaluationResult(Result):
         bad: photos that were left out.
         seen: how many evaluated photos the model was trained on ("train") or that chose its
             weights ("validation"): with any, the accuracy is too high.
+        copies: how many others are copies of such photos: saved again, scaled, slightly cropped.
         pictures: where the photos are read again when a notebook shows them.
         seconds: wall time, TensorFlow's start and the model's loading included.
         run_dir: folder of the run in the logs; None where no logs were asked for.
@@ -63,6 +75,7 @@ class EvaluationResult(Result):
     misclassified: tuple[Misclassified, ...]
     bad: tuple[BadPhoto, ...]
     seen: dict[str, int]
+    copies: dict[str, int]
     pictures: Pictures
     seconds: float
     run_dir: Path | None = None
@@ -72,7 +85,7 @@ class EvaluationResult(Result):
         """Returns the summary: accuracy, classes, confusion matrix, wrong and unreadable photos."""
         wrong, total = self.misclassified, self.evaluation.total
         rest = "`xferlearn evaluate --format=json` and the result in Python have all"
-        head = f"{len(wrong)} of {total} photos are misclassified:"
+        head = misclassified_head(len(wrong), total, "photo")
         return [
             Block((f"accuracy  {self.evaluation.summary()}",)),
             class_block(self.evaluation),
@@ -105,6 +118,7 @@ class EvaluationResult(Result):
             "misclassified": [photo.as_dict() for photo in self.misclassified],
             "bad_photos": [{"file": bad.name, "reason": bad.reason} for bad in self.bad],
             "seen_in_training": self.seen,
+            "copies_of_training": self.copies,
         }
 
 
@@ -112,7 +126,7 @@ class EvaluationResult(Result):
 def evaluate(config: EvaluateConfig) -> EvaluationResult:
     """Measures a trained model on photos with known classes; `xferlearn evaluate` in Python.
 
-    `model` and `image_dir` are required.
+    `model`, and `image_dir` or `labels`, are required.
 
     Returns:
         Accuracy with its interval, numbers per class, and the photos with a wrong label.
@@ -131,29 +145,38 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
     """Evaluates as `config` says; see `evaluate`."""
     started = time.perf_counter()
     model_folder = read_model_folder(config.model or "")
-    image_dir = config.image_dir or ""
     for name, folder in (("logs_dir", config.logs_dir), ("bottleneck_dir", config.bottleneck_dir)):
         if folder is not None:
-            check_outside(image_dir, name, folder)
-    if config.logs_dir is not None:
+            check_outside_photos(config, name, folder)
+    if config.logs_dir:
         check_writable("logs_dir", config.logs_dir)
-    source = open_labelled(config, model_folder.labels)
-    splits = model_folder.photo_splits()
+    source = open_labelled(config, model_folder.labels, config.other_classes)
+    labels = source.labels
     start_tensorflow()
     choose_device(config.device)
-    predictor = model_folder_predictor(model_folder, config)
-    run_dir: Path | None = None
-    if config.logs_dir:
-        run_dir = summaries.create_run(config.logs_dir, f"evaluate_{model_folder.path.name}")
+    predictor, recorded = read_as_one(
+        model_folder.path,
+        lambda folder: (model_folder_predictor(folder, config), folder.photos()),
+    )
+    if predictor.labels != model_folder.labels:
+        raise UserError(
+            f"{model_folder.path} was replaced by a model of other classes while this was running."
+            " Run again."
+        )
     truth: list[int] = []
     predicted: list[int] = []
     scores: list[np.ndarray] = []
     wrong: list[Misclassified] = []
-    bad: list[BadPhoto] = []
-    seen = {TRAIN: 0, VALIDATION: 0}
+    bad: list[BadPhoto] = [*source.left_out]
+    digests: list[bytes] = []
     notes = ReadingNotes()
-    with progress_bar("evaluate", source.count, verbose=config.verbose) as bar:
-        for photo in label_photos(source.entries, predictor, PhotoLimits.of(config), notes):
+    prints = _prints(config, predictor)
+    with (
+        progress_bar("evaluate", source.count, verbose=config.verbose) as bar,
+        contextlib.closing(prints) if prints is not None else contextlib.nullcontext(),
+    ):
+        limits = PhotoLimits.of(config)
+        for photo in label_photos(source.entries, predictor, limits, prints, notes):
             bar.update()
             if photo.scores is None:
                 if config.on_bad_image == "fail":
@@ -163,44 +186,46 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
             best = int(photo.scores.argmax())
             truth.append(photo.label)
             predicted.append(best)
-            if run_dir is not None:  # nothing else needs them, and they may be gigabytes
+            if config.logs_dir:  # nothing else needs them, and they may be gigabytes
                 scores.append(photo.scores)
-            split = splits.get(photo.digest)
-            if split in seen:
-                seen[split] += 1
+            digests.append(photo.digest)
             if best != photo.label:
                 wrong.append(
                     Misclassified(
                         photo.name,
-                        model_folder.labels[photo.label],
-                        model_folder.labels[best],
+                        labels[photo.label],
+                        labels[best],
                         float(photo.scores[best]),
                         photo.digest,
                     )
                 )
-    evaluation = evaluate_predictions(model_folder.labels, truth, predicted)
+    evaluation = evaluate_predictions(labels, truth, predicted)
+    seen, copies = _seen(digests, recorded, prints.store if prints is not None else None)
     warnings = (
         *source.warnings,
-        *(
-            f"{count} of {evaluation.total} photos were in the model's {split} split: the accuracy"
-            " is too high."
-            for split, count in seen.items()
-            if count
-        ),
+        *_seen_warnings(evaluation.total, seen, copies),
         *notes.lines(),
         *notes.labelling_depth(predictor.bit_depth),
         *predictor.warnings,
         *predictor.later_warnings(),
     )
-    if run_dir is not None:
-        table = np.array(scores, np.float32).reshape(-1, len(model_folder.labels))
-        card = _card(model_folder.path, image_dir, evaluation, seen)
-        warnings += summaries.write_evaluation(run_dir, evaluation, np.array(truth), table, card)
+    run_dir: Path | None = None
+    if config.logs_dir:
+        table = np.zeros((len(scores), len(labels)), np.float32)
+        if scores:  # of classes that the model does not have, the score is 0
+            table[:, : len(model_folder.labels)] = scores
+        place = config.labels if config.labels is not None else config.image_dir
+        card = _card(model_folder.path, place or "", evaluation, seen, copies)
+        name = f"evaluate_{model_folder.path.name}"
+        with summaries.run_folder(config.logs_dir, name) as run_dir:
+            judged = np.array(truth)
+            warnings += summaries.write_evaluation(run_dir, evaluation, judged, table, card)
     return EvaluationResult(
         evaluation=evaluation,
         misclassified=tuple(wrong),
         bad=tuple(bad),
         seen=seen,
+        copies=copies,
         pictures=Pictures(source, PhotoLimits.of(config)),
         seconds=time.perf_counter() - started,
         run_dir=run_dir,
@@ -208,9 +233,64 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
     )
 
 
-def _card(model: Path, image_dir: str | Path, evaluation: Evaluation, seen: dict[str, int]) -> str:
+def _prints(config: EvaluateConfig, predictor: Predictor) -> KeptPrints | None:
+    """Returns where prints are kept; None where a model saw its photos in another way."""
+    if predictor.resize != "crop" or predictor.height != predictor.width:
+        return None
+    try:
+        root = config.bottleneck_dir or default_bottleneck_dir()
+        return KeptPrints(PrintStore(root, predictor.height))
+    except UserError:  # the predictor has said that nothing can be cached there
+        return None
+
+
+def _seen(
+    digests: Sequence[bytes], recorded: Sequence[RecordedPhoto], prints: PrintStore | None
+) -> tuple[dict[str, int], dict[str, int]]:
+    """Returns how many photos were in a model's training and validation split, or copies are."""
+    used = {photo.digest: photo for photo in recorded if photo.split in (TRAIN, VALIDATION)}
+    seen = collections.Counter(used[digest].split for digest in digests if digest in used)
+    copies: collections.Counter[str] = collections.Counter()
+    if prints is not None:
+        new = [digest for digest in digests if digest not in used and digest in prints]
+        looked = Prints(prints.read(new))
+        # Prints say more, where they were not made on another machine.
+        near = [photo for photo in used.values() if photo.digest in prints]
+        far = [photo for photo in used.values() if photo.look and photo.digest not in prints]
+        looks = np.frombuffer(b"".join(photo.look for photo in far), np.uint8)
+        by_look = find_recorded(looked, looks.reshape(len(far), -1)) if far else [-1] * len(new)
+        by_print = find_copies(looked, Prints(prints.read([photo.digest for photo in near])))
+        for one, other in zip(by_print, by_look, strict=True):
+            if one >= 0 or other >= 0:
+                copies[near[one].split if one >= 0 else far[other].split] += 1
+    splits = (TRAIN, VALIDATION)
+    return {split: seen[split] for split in splits}, {split: copies[split] for split in splits}
+
+
+def _seen_warnings(total: int, seen: dict[str, int], copies: dict[str, int]) -> list[str]:
+    kinds = (
+        (seen, "was", "were"),
+        (copies, "is a re-saved copy of a photo", "are re-saved copies of photos"),
+    )
+    return [
+        f"{number:,} of {count(total, 'photo')} {plural_of(number, one, several)} in the model's"
+        f" {split} split: the accuracy is too high."
+        for counts, one, several in kinds
+        for split, number in counts.items()
+        if number
+    ]
+
+
+def _card(
+    model: Path,
+    place: str | Path,
+    evaluation: Evaluation,
+    seen: dict[str, int],
+    copies: dict[str, int],
+) -> str:
     return (
         f"# {evaluation.summary()}\n\n"
-        f"Model `{model}` on the photos of `{image_dir}`. Of them, {seen[TRAIN]} were in its"
-        f" training split and {seen[VALIDATION]} in its validation split.\n"
+        f"Model `{model}` on the photos of `{place}`. Of them, {seen[TRAIN]} were in its"
+        f" training split and {seen[VALIDATION]} in its validation split;"
+        f" {sum(copies.values())} more are copies of those.\n"
     )

@@ -6,14 +6,13 @@ import numbers
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from xferlearn.config import ImageConfig, ModelConfig
 from xferlearn.config.signatures import from_settings
 from xferlearn.errors import UserError
-from xferlearn.model_folder import is_model_folder, read_model_folder
 from xferlearn.photos.decoding import decoded_batches
 from xferlearn.photos.files import FileSource
 from xferlearn.photos.limits import PhotoLimits
@@ -22,6 +21,7 @@ from xferlearn.photos.reading import Loaded, load_photos
 from xferlearn.photos.sources import Entry
 from xferlearn.predictors import Predictor, open_predictor
 from xferlearn.summaries.terminal import first_names
+from xferlearn.system.folders import check_no_url
 from xferlearn.system.results import facts_block, fit
 
 if TYPE_CHECKING:
@@ -54,10 +54,26 @@ class Labelled:
         return [(labels[index], float(self.scores[index])) for index in order]
 
 
+class Onlooker(Protocol):
+    """Who else wants the pixels of photos that are labelled."""
+
+    def knows(self, digest: bytes) -> bool:
+        """Returns whether a photo's pixels are not needed."""
+
+    def add(self, digests: Sequence[bytes], pixels: np.ndarray) -> None:
+        """Looks at photos; the pixels of those that it knows may be anything.
+
+        Args:
+            digests: SHA-256 of each photo.
+            pixels: uint8, [photos, height, width, 3], range [0, 255].
+        """
+
+
 def label_photos(
     entries: Callable[[], Iterable[Entry]],
     predictor: Predictor,
     limits: PhotoLimits,
+    onlooker: Onlooker | None = None,
     notes: ReadingNotes | None = None,
 ) -> Iterator[Labelled]:
     """Labels photos, one result each, in their order and in flat memory.
@@ -67,6 +83,7 @@ def label_photos(
             to be compared on some of them first.
         predictor: the model.
         limits: caps on bytes and pixels.
+        onlooker: who sees the photos' pixels too; None for nobody.
         notes: counts what is worth a line in the end.
 
     Example:
@@ -82,8 +99,13 @@ def label_photos(
     following = 0
     with predictor.scoring(entries, limits) as scorer:
 
+        def known(key: bytes) -> bool:
+            # Keys of photos with more than 8 bits per channel, of which an onlooker does not know,
+            # are decoded anyway.
+            return scorer.knows(key) and (onlooker is None or onlooker.knows(key))
+
         def numbered() -> Iterator[Loaded]:
-            loaded = load_photos(entries(), size, limits, scorer.knows, resize=resize)
+            loaded = load_photos(entries(), size, limits, known, resize=resize)
             for position, item in enumerate(loaded):
                 notes.add(item)
                 order[id(item.entry)] = position
@@ -91,6 +113,8 @@ def label_photos(
 
         for batch in decoded_batches(numbered(), size, limits, resize=resize):
             good = [i for i, item in enumerate(batch.photos) if item.problem is None]
+            if onlooker is not None and good:
+                onlooker.add([batch.photos[i].digest for i in good], batch.pixels[good])
             keys = [batch.photos[i].key for i in good]
             scores = scorer.scores(keys, batch.pixels[good]) if good else ()
             by_row = dict(zip(good, scores, strict=True))
@@ -119,11 +143,9 @@ class Classifier:
         [('roses', 0.98), ('tulips', 0.01), ...]
     """
 
-    def __init__(
-        self, predictor: Predictor, metadata: dict[str, Any], limits: ImageConfig | None = None
-    ) -> None:
+    def __init__(self, predictor: Predictor, limits: ImageConfig | None = None) -> None:
         self.labels = predictor.labels
-        self.metadata = metadata
+        self.metadata = dict(predictor.metadata)
         self.predictor = predictor
         self._limits = PhotoLimits.of(limits or ImageConfig())
 
@@ -237,10 +259,7 @@ def load_classifier(config: ModelConfig) -> Classifier:
     Example:
         >>> load_classifier("retrained_graph.pb", labels="names.txt").label("rose.jpg")
     """
-    predictor = open_predictor(config)
-    ours = config.model is not None and is_model_folder(Path(config.model))
-    metadata = read_model_folder(config.model or "").metadata if ours else {}
-    return Classifier(predictor, metadata, config)
+    return Classifier(open_predictor(config), config)
 
 
 def _entry(index: int, photo: str | Path | bytes) -> Entry:
@@ -251,6 +270,7 @@ def _entry(index: int, photo: str | Path | bytes) -> Entry:
         )
     if isinstance(photo, bytes):
         return Entry(f"photo {index}", -1, lambda: photo, len(photo))
+    check_no_url("photos", photo)
     return next(FileSource((), ((str(photo), -1),)).entries())
 
 

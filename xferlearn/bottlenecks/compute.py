@@ -5,6 +5,7 @@ and finished rows go to the store.
 """
 
 import collections
+import contextlib
 import dataclasses
 import functools
 import itertools
@@ -16,7 +17,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 
 from xferlearn.bottlenecks.engines import Engine
-from xferlearn.bottlenecks.store import BottleneckStore
+from xferlearn.bottlenecks.prints import add_prints
+from xferlearn.bottlenecks.store import BottleneckStore, PrintStore
 from xferlearn.photos.decoding import DecodedBatch, decoded_batches
 from xferlearn.photos.depth_records import DepthRecords
 from xferlearn.photos.limits import PhotoLimits
@@ -40,6 +42,7 @@ class Extraction:
         seconds: wall time of the whole stage.
         bit_depth: bits used of photos with more than 8 per channel; None without such.
         warnings: what a person should know of how photos were read, one line each.
+        remedies: those of them that say how more photos can be read.
     """
 
     photos: tuple[Photo, ...]
@@ -49,6 +52,7 @@ class Extraction:
     seconds: float
     bit_depth: int | None = None
     warnings: tuple[str, ...] = ()
+    remedies: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return (
@@ -96,6 +100,7 @@ def extract(
     *,
     count: int | None = None,
     views: bool = False,
+    prints: PrintStore | None = None,
     verbose: int = 1,
 ) -> Extraction:
     """Makes sure that every readable photo has its bottleneck in the store.
@@ -111,6 +116,8 @@ def extract(
         count: number of entries, for the progress bar; None if it is unknown.
         views: whether entries are seen as their `view` says; the digests of the photos found are
             then keys of views.
+        prints: where the prints of photos that go through the network are written; None for
+            nowhere.
         verbose: 0 shows no progress.
 
     Raises:
@@ -177,11 +184,15 @@ def extract(
         todo = missing()
         first = next(todo, None)
         if first is not None:
-            with store.writer() as writer:
+            with contextlib.ExitStack() as writing:
+                writer = writing.enter_context(store.writer())
+                printing = writing.enter_context(prints.writer()) if prints is not None else None
                 batches = decoded_batches(
                     itertools.chain([first], todo), image_size, limits, views=views
                 )
                 for batch, vectors in overlapped(engine, batches):
+                    if printing is not None:
+                        add_prints(printing, batch)
                     for item, vector in zip(batch.photos, vectors, strict=True):
                         writer.add(item.key, vector)
                         computed += 1
@@ -199,6 +210,7 @@ def extract(
         seconds=time.perf_counter() - started,
         bit_depth=notes.largest_depth,
         warnings=(*notes.lines(), *notes.training_depth()),
+        remedies=notes.remedies(),
     )
 
 
@@ -208,6 +220,7 @@ def extract_source(
     engine: Callable[[], Engine],
     limits: PhotoLimits,
     *,
+    prints: PrintStore | None = None,
     verbose: int = 1,
 ) -> Extraction:
     """Extracts all photos of a source, those with more than 8 bits per channel with one depth.
@@ -217,19 +230,21 @@ def extract_source(
         store: as for `extract`.
         engine: as for `extract`.
         limits: as for `extract`; their `bit_depth` is decided by the photos.
+        prints: as for `extract`.
         verbose: 0 shows no progress.
 
     Returns:
         As of `extract`. Its `bit_depth` is the smallest that holds the values of all photos.
     """
-    found = extract(source.entries(), store, engine, limits, count=source.count, verbose=verbose)
+    once = functools.partial(
+        extract, store=store, engine=engine, limits=limits, prints=prints, verbose=verbose
+    )
+    found = once(source.entries(), count=source.count)
     deep = [photo for photo in found.photos if photo.bit_depth is not None]
     if not deep:
         return found
     at_depth = [dataclasses.replace(photo, bit_depth=found.bit_depth) for photo in deep]
-    again = extract(
-        pick_photos(source, at_depth), store, engine, limits, count=len(deep), verbose=verbose
-    )
+    again = once(pick_photos(source, at_depth), count=len(deep))
     read = {(photo.name, photo.label): photo for photo in again.photos}
     photos = [
         photo if photo.bit_depth is None else read.get((photo.name, photo.label))

@@ -1,4 +1,4 @@
-"""The store of bottlenecks: a folder of immutable shards, addressed by photo and feature space.
+"""The stores of bottlenecks and of prints: folders of immutable shards, addressed by photo.
 
 A shard is one Arrow IPC file with the columns key, vector and crc32, named by the SHA-256 of its
 bytes. It is written under a temporary name and renamed, so whoever reads sees whole shards only;
@@ -8,6 +8,7 @@ kill damaged is found, named and computed again.
 
 import contextlib
 import hashlib
+import json
 import time
 import zlib
 from collections.abc import Iterator, Sequence
@@ -18,20 +19,187 @@ import pyarrow as pa
 
 from xferlearn.bottlenecks.space import FeatureSpace
 from xferlearn.errors import UserError, XferlearnError
-from xferlearn.system.files import remove_stale, write_atomically
-from xferlearn.system.text import one_line
+from xferlearn.photos import prints
+from xferlearn.photos.pixels import RESIZE_POLICY
+from xferlearn.system.files import expire, file_digest, remove_stale, write_atomically
+from xferlearn.system.text import count, one_line
 
-# A kill loses at most this much work; a million photos still make only hundreds of shards.
+# A kill loses at most this much work; a million photos still make only hundreds of shards. The
+# first shard comes early, so that a run that is killed again and again still gets on.
 ROWS_PER_SHARD = 4096
 SECONDS_PER_SHARD = 15.0
+SECONDS_TO_FIRST_SHARD = 5.0
+# Damaged shards are kept this long for whoever wants to know what happened.
+_DAMAGED = ".damaged"
+_DAMAGED_SECONDS = 7 * 24 * 3600
+# Key of the space's digest in a shard's schema; shards of earlier versions have none.
+_SPACE = b"space"
 
 
-class BottleneckStore:
-    """The bottlenecks of one feature space on disk.
+class RowStore:
+    """Rows of numbers on disk, one per photo.
 
     Attributes:
         folder: where the shards are.
+        width: numbers per row.
         warnings: what was damaged when the store was opened, one line each.
+    """
+
+    def __init__(self, folder: Path, about: str, width: int, kind: type) -> None:
+        """Opens the store, and makes its folder if there is none.
+
+        Args:
+            folder: where the shards are.
+            about: what decides the rows besides the photo, JSON; goes to space.json.
+            width: numbers per row.
+            kind: their NumPy type.
+
+        Raises:
+            UserError: when the folder can't be made or written to.
+        """
+        self.folder = folder
+        self.width = width
+        self.warnings: list[str] = []
+        self._kind = kind
+        self._about = about.encode()
+        self._space_digest = hashlib.sha256(self._about).hexdigest()
+        self._schema = pa.schema(
+            [
+                ("key", pa.binary(32)),
+                ("vector", pa.list_(pa.from_numpy_dtype(kind), width)),
+                ("crc32", pa.uint32()),
+            ],
+            metadata={_SPACE: self._space_digest},
+        )
+        self._place: dict[bytes, tuple[Path, int]] = {}
+        self._read_shards: set[Path] = set()
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._is_ours = self._check_space()
+        except OSError as error:
+            raise UserError(
+                f"Can't write bottlenecks to {self.folder}: {one_line(error)}. Choose another"
+                " folder with `bottleneck_dir`."
+            ) from None
+        remove_stale(self.folder)
+        expire(self.folder, f"*{_DAMAGED}", _DAMAGED_SECONDS)
+        self.refresh()
+
+    def __contains__(self, digest: bytes) -> bool:
+        return digest in self._place
+
+    def __len__(self) -> int:
+        return len(self._place)
+
+    def refresh(self) -> None:
+        """Takes in the shards that were committed since, by this process or by others."""
+        for path in sorted(self.folder.glob("*.arrow")):
+            if path in self._read_shards:
+                continue
+            self._read_shards.add(path)
+            try:
+                # Arrow ends the whole process on some damaged files, so they must not reach it.
+                if file_digest(path) != path.stem:
+                    raise ValueError("its bytes are not those that were written")
+                keys = self._load(path)[0]
+            except FileNotFoundError:  # another process found it damaged just now
+                continue
+            except _ForeignError as error:
+                self.warnings.append(f"Shard {path} is not used: {error}.")
+                continue
+            except (OSError, pa.ArrowException, ValueError) as error:
+                if not isinstance(error, OSError):
+                    with contextlib.suppress(OSError):
+                        path.rename(path.with_suffix(_DAMAGED))
+                self.warnings.append(
+                    f"Shard {path} is damaged ({one_line(error, 100)}); its photos are"
+                    " computed again."
+                )
+                continue
+            self._place.update((key, (path, row)) for row, key in enumerate(keys))
+
+    def read(self, digests: Sequence[bytes]) -> np.ndarray:
+        """Returns the rows of photos, [len(digests), width], in their order.
+
+        Raises:
+            KeyError: for a digest that is not in the store.
+            XferlearnError: when a shard was removed or damaged since the store was opened.
+        """
+        result: np.ndarray = np.empty((len(digests), self.width), self._kind)
+        wanted: dict[Path, tuple[list[int], list[int]]] = {}
+        for position, digest in enumerate(digests):
+            path, row = self._place[digest]
+            positions, rows = wanted.setdefault(path, ([], []))
+            positions.append(position)
+            rows.append(row)
+        for path, (positions, rows) in wanted.items():
+            try:
+                keys, vectors, checksums = self._load(path)
+                result[positions] = vectors[rows]
+                if any(keys[row] != digests[at] for at, row in zip(positions, rows, strict=True)):
+                    raise ValueError("its rows are those of other photos")
+                if any(_checksum(keys[row], vectors[row]) != checksums[row] for row in rows):
+                    raise ValueError("its rows and their checksums differ")
+            except (OSError, pa.ArrowException, ValueError, IndexError) as error:
+                raise XferlearnError(
+                    f"Shard {path} was removed or damaged while this was running"
+                    f" ({one_line(error, 100)}). Run again; its photos are computed again."
+                ) from None
+        return result
+
+    @contextlib.contextmanager
+    def writer(self) -> Iterator["ShardWriter"]:
+        """Returns a writer whose last rows are committed when the block ends, however it ends."""
+        writer = ShardWriter(self.folder, self._schema, self._kind)
+        try:
+            yield writer
+        finally:
+            writer.flush()
+            self.refresh()
+
+    def _check_space(self) -> bool:
+        """Writes space.json where it is missing or damaged; returns False where it was damaged."""
+        path, content = self.folder / "space.json", self._about
+        try:
+            if path.read_bytes() == content:
+                return True
+            self.warnings.append(
+                f"{path} was damaged, or is of another feature space; it is written anew."
+            )
+        except FileNotFoundError:
+            write_atomically(path, content)
+            return True
+        write_atomically(path, content)
+        return False
+
+    def _load(self, path: Path) -> tuple[list[bytes], np.ndarray, np.ndarray]:
+        with pa.memory_map(str(path)) as file:
+            table = pa.ipc.open_file(file).read_all()
+        if table.schema != self._schema:
+            raise ValueError("its columns are not those of the feature space")
+        space = (table.schema.metadata or {}).get(_SPACE)
+        if space != self._space_digest.encode() and (space is not None or not self._is_ours):
+            raise _ForeignError("it may be of another feature space")
+        table = table.combine_chunks()
+        if not table.num_rows:
+            return [], np.empty((0, self.width), self._kind), np.empty(0, np.uint32)
+        vectors = table["vector"].chunk(0).flatten().to_numpy(zero_copy_only=True)
+        return (
+            table["key"].to_pylist(),
+            vectors.reshape(table.num_rows, self.width),
+            table["crc32"].to_numpy(),
+        )
+
+
+class _ForeignError(Exception):
+    """A shard that may be of another feature space, such as one that was copied here."""
+
+
+class BottleneckStore(RowStore):
+    """The bottlenecks of one feature space on disk; a row is float32, [space.width].
+
+    Attributes:
+        space: the feature space.
 
     Example:
         >>> store = BottleneckStore("/tmp/bottlenecks", space)
@@ -52,136 +220,60 @@ class BottleneckStore:
             UserError: when the folder can't be made or written to.
         """
         self.space = space
-        self.folder = Path(root) / space.folder
-        self.warnings: list[str] = []
-        self._schema = pa.schema(
-            [
-                ("key", pa.binary(32)),
-                ("vector", pa.list_(pa.float32(), space.width)),
-                ("crc32", pa.uint32()),
-            ]
-        )
-        self._place: dict[bytes, tuple[Path, int]] = {}
-        self._read_shards: set[Path] = set()
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            if not (self.folder / "space.json").exists():
-                write_atomically(self.folder / "space.json", space.as_json().encode())
-        except OSError as error:
-            raise UserError(
-                f"Can't write bottlenecks to {self.folder}: {one_line(error)}. Choose another"
-                " folder with `bottleneck_dir`."
-            ) from None
-        remove_stale(self.folder)
-        self.refresh()
+        super().__init__(Path(root) / space.folder, space.as_json(), space.width, np.float32)
 
-    def __contains__(self, digest: bytes) -> bool:
-        return digest in self._place
 
-    def __len__(self) -> int:
-        return len(self._place)
+class PrintStore(RowStore):
+    """The prints of photos at one image size on disk; a row is uint8, [PRINT_BYTES].
 
-    def refresh(self) -> None:
-        """Takes in the shards that were committed since, by this process or by others."""
-        for path in sorted(self.folder.glob("*.arrow")):
-            if path in self._read_shards:
-                continue
-            self._read_shards.add(path)
-            try:
-                # Arrow ends the whole process on some damaged files, so they must not reach it.
-                if _file_digest(path) != path.stem:
-                    raise ValueError("its bytes are not those that were written")
-                keys = self._load(path)[0]
-            except FileNotFoundError:  # another process found it damaged just now
-                continue
-            except (OSError, pa.ArrowException, ValueError) as error:
-                if not isinstance(error, OSError):
-                    with contextlib.suppress(OSError):
-                        path.rename(path.with_suffix(".damaged"))
-                self.warnings.append(
-                    f"Shard {path} is damaged ({one_line(error, 100)}); its photos are"
-                    " computed again."
-                )
-                continue
-            self._place.update((key, (path, row)) for row, key in enumerate(keys))
+    Attributes:
+        image_size: side in px of the pixels that prints are made of.
+    """
 
-    def read(self, digests: Sequence[bytes]) -> np.ndarray:
-        """Returns the bottlenecks of photos, float32, [len(digests), width], in their order.
+    def __init__(self, root: str | Path, image_size: int) -> None:
+        """Opens the store, and makes its folder if there is none.
+
+        Args:
+            root: folder of all spaces, `bottleneck_dir`.
+            image_size: side in px of the pixels that prints are made of.
 
         Raises:
-            KeyError: for a digest that is not in the store.
-            XferlearnError: when a shard was removed or damaged since the store was opened.
+            UserError: when the folder can't be made or written to.
         """
-        result = np.empty((len(digests), self.space.width), np.float32)
-        wanted: dict[Path, tuple[list[int], list[int]]] = {}
-        for position, digest in enumerate(digests):
-            path, row = self._place[digest]
-            positions, rows = wanted.setdefault(path, ([], []))
-            positions.append(position)
-            rows.append(row)
-        for path, (positions, rows) in wanted.items():
-            try:
-                keys, vectors, checksums = self._load(path)
-                result[positions] = vectors[rows]
-                if any(_checksum(keys[row], vectors[row]) != checksums[row] for row in rows):
-                    raise ValueError("its rows and their checksums differ")
-            except (OSError, pa.ArrowException, ValueError, IndexError) as error:
-                raise XferlearnError(
-                    f"Shard {path} was removed or damaged while this was running"
-                    f" ({one_line(error, 100)}). Run again; its photos are computed again."
-                ) from None
-        return result
-
-    @contextlib.contextmanager
-    def writer(self) -> Iterator["ShardWriter"]:
-        """Returns a writer whose last rows are committed when the block ends, however it ends."""
-        writer = ShardWriter(self.folder, self._schema)
-        try:
-            yield writer
-        finally:
-            writer.flush()
-            self.refresh()
-
-    def _load(self, path: Path) -> tuple[list[bytes], np.ndarray, np.ndarray]:
-        with pa.memory_map(str(path)) as file:
-            table = pa.ipc.open_file(file).read_all()
-        if table.schema != self._schema:
-            raise ValueError("its columns are not those of the feature space")
-        table = table.combine_chunks()
-        if not table.num_rows:
-            return [], np.empty((0, self.space.width), np.float32), np.empty(0, np.uint32)
-        vectors = table["vector"].chunk(0).flatten().to_numpy(zero_copy_only=True)
-        return (
-            table["key"].to_pylist(),
-            vectors.reshape(table.num_rows, self.space.width),
-            table["crc32"].to_numpy(),
-        )
+        self.image_size = image_size
+        facts = {"image_size": image_size, "prints": prints.VERSION, "resize": RESIZE_POLICY}
+        about = json.dumps(facts, indent=2, sort_keys=True) + "\n"
+        name = f"prints-{image_size}-{hashlib.sha256(about.encode()).hexdigest()[:16]}"
+        super().__init__(Path(root) / name, about, prints.PRINT_BYTES, np.uint8)
 
 
 class ShardWriter:
-    """Collects rows and commits them as shards; made by `BottleneckStore.writer`."""
+    """Collects rows and commits them as shards; made by `RowStore.writer`."""
 
-    def __init__(self, folder: Path, schema: pa.Schema) -> None:
+    def __init__(self, folder: Path, schema: pa.Schema, kind: type) -> None:
         self._folder = folder
         self._schema = schema
+        self._kind = kind
         self._keys: list[bytes] = []
         self._vectors: list[np.ndarray] = []
         self._since = time.monotonic()
+        self._is_first = True
 
     def add(self, digest: bytes, vector: np.ndarray) -> None:
         """Adds a row, and commits a shard when enough rows or seconds have gathered.
 
         Args:
             digest: SHA-256 of the photo, 32 bytes.
-            vector: its bottleneck, float32, [width].
+            vector: its numbers, [width].
 
         Raises:
             XferlearnError: when the shard can't be written, such as on a full disk.
         """
         self._keys.append(digest)
-        self._vectors.append(np.asarray(vector, np.float32))
+        self._vectors.append(np.asarray(vector, self._kind))
         age = time.monotonic() - self._since
-        if len(self._keys) >= ROWS_PER_SHARD or age >= SECONDS_PER_SHARD:
+        most = SECONDS_TO_FIRST_SHARD if self._is_first else SECONDS_PER_SHARD
+        if len(self._keys) >= ROWS_PER_SHARD or age >= most:
             self.flush()
 
     def flush(self) -> None:
@@ -191,6 +283,7 @@ class ShardWriter:
         self._since = time.monotonic()
         if not keys:
             return
+        self._is_first = False
         values = pa.array(np.concatenate(vectors))
         table = pa.Table.from_arrays(
             [
@@ -208,19 +301,11 @@ class ShardWriter:
             write_atomically(self._folder / f"{hashlib.sha256(data).hexdigest()}.arrow", data)
         except OSError as error:
             raise XferlearnError(
-                f"Can't write {len(keys)} bottlenecks to {self._folder}: {one_line(error)}. Shards"
-                " written before are kept; make room or choose another `bottleneck_dir`, and run"
-                " again."
+                f"Can't write {count(len(keys), 'bottleneck')} to {self._folder}:"
+                f" {one_line(error)}. Shards written before are kept; make room or choose"
+                " another `bottleneck_dir`, and run again."
             ) from None
 
 
 def _checksum(key: bytes, vector: np.ndarray) -> int:
     return zlib.crc32(vector.tobytes(), zlib.crc32(key))
-
-
-def _file_digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()

@@ -1,7 +1,6 @@
 """Runs of an experiment: one extraction per feature space, then head after head."""
 
 import dataclasses
-import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,15 +9,16 @@ from typing import Any
 import numpy as np
 
 from xferlearn import backbones, summaries
-from xferlearn.config import TrainConfig
+from xferlearn.bottlenecks.prints import Looks
+from xferlearn.config import WHERE_LABELS_ARE, TrainConfig
 from xferlearn.config.experiments import ExperimentConfig
 from xferlearn.errors import UserError, XferlearnError
 from xferlearn.experiments.outcomes import Outcome, OutcomeStore, photo_names
 from xferlearn.metrics import cross_entropy, evaluate_predictions
 from xferlearn.photos.manifest import TEST, VALIDATION, Manifest
-from xferlearn.photos.opening import open_source
+from xferlearn.photos.opening import check_outside_photos, open_source
 from xferlearn.photos.sources import PhotoSource
-from xferlearn.system.folders import check_outside, check_writable
+from xferlearn.system.folders import check_writable
 from xferlearn.system.runtime import gpu_is_visible, on_device, start_tensorflow
 from xferlearn.training.fit import (
     Fitted,
@@ -35,8 +35,9 @@ from xferlearn.version import __version__
 SPACE = ("backbone", "image_size", "device")
 # What a run's result does not depend on.
 _ELSEWHERE = (
-    "image_dir", "model_dir", "logs_dir", "bottleneck_dir", "max_memory", "summaries", "overwrite",
-    "verbose",
+    *WHERE_LABELS_ARE, "image_dir", "model_dir", "logs_dir", "bottleneck_dir", "max_memory",
+    "summaries", "overwrite", "verbose",
+    "twins",  # the splits, which are part of the key, say it
 )  # fmt: skip
 
 
@@ -76,8 +77,7 @@ def open_photos(config: TrainConfig, folder: Path) -> PhotoSource:
     check_writable("output_dir", folder)
     check_result_folders(config)
     source = open_source(config)
-    if config.image_dir is not None:
-        check_outside(config.image_dir, "output_dir", folder)
+    check_outside_photos(config, "output_dir", folder)
     start_tensorflow()
     return source
 
@@ -102,7 +102,10 @@ def need_photos(config: TrainConfig, split: str, command: str, found: int | None
 
 
 def open_space(
-    config: TrainConfig, source: PhotoSource, others: Iterable[TrainConfig] = ()
+    config: TrainConfig,
+    source: PhotoSource,
+    others: Iterable[TrainConfig] = (),
+    looks: Looks | None = None,
 ) -> Space:
     """Computes the missing bottlenecks of a feature space; keeps the reason if it has no network.
 
@@ -110,6 +113,7 @@ def open_space(
         config: settings of the space and of a run in it.
         source: the photos.
         others: settings of more runs in it.
+        looks: which photos look alike, as an earlier space has found; None for the first one.
 
     Raises:
         UserError: when the photos can't be used; that holds for every space.
@@ -123,7 +127,7 @@ def open_space(
         backbone = load_backbone_of(config)
     except XferlearnError as error:
         return Space(settings, None, problem=error)
-    prepared = prepare(config, source, backbone, others)
+    prepared = prepare(config, source, backbone, others, looks)
     return Space(settings, prepared, time.perf_counter() - started)
 
 
@@ -143,19 +147,14 @@ def run(
     # A run whose charts are gone, or elsewhere, is made again: TensorBoard shows it.
     if known is not None and _is_in(Path(known.run_dir), Path(config.logs_dir)):
         return known
-    run_dir = summaries.create_run(config.logs_dir, run_name(config, prepared.backbone.name))
     warnings: list[str] = []
-    try:
+    with summaries.run_folder(config.logs_dir, run_name(config, prepared.backbone.name)) as run_dir:
         fitted = fit_head(
             config, prepared, run_dir=run_dir, manifest=manifest, on_warning=warnings.append
         )
         unseen = np.zeros((0, len(manifest.labels)), np.float32)
         probabilities = unseen if fitted.training.diverged else fitted.probabilities(VALIDATION)
         warnings += _record(config, prepared, fitted, probabilities, run_dir)
-    except BaseException:
-        # The run that replaces it has a folder of its own.
-        shutil.rmtree(run_dir, ignore_errors=True)
-        raise
     truth = fitted.truth(VALIDATION)[: len(probabilities)]
     judged = [manifest.photos[i] for i in manifest.indices(VALIDATION)][: len(probabilities)]
     outcome = Outcome(
@@ -233,17 +232,20 @@ def run_all(
     """
     test_seed = configs[0][1].split_seed
     space: Space | None = None
+    looks: Looks | None = None
     errors: list[XferlearnError] = []
     for settings, config in configs:
         wanted = {name: getattr(config, name) for name in SPACE}
         with on_device(config.device):
             if space is None or space.settings != wanted:
-                space = open_space(config, source, [one for _, one in configs])
+                space = open_space(config, source, [one for _, one in configs], looks)
             if space.prepared is None:
                 problem = space.problem or XferlearnError("it is not available")
                 errors.append(problem)
                 outcome = Outcome(settings, problem=str(problem))
             else:
+                # Found once: all spaces must split the same photos in the same way.
+                looks = space.prepared.looks
                 manifest = space.prepared.split(config, test_seed)
                 need_photos(config, VALIDATION, command, len(manifest.indices(VALIDATION)))
                 outcome = run(config, space.prepared, manifest, settings, store)
@@ -294,18 +296,16 @@ def check_backbone(config: TrainConfig) -> None:
 
 
 def all_warnings(
-    spaces: Iterable[tuple[Space, list[Outcome]]], config: TrainConfig
+    spaces: Iterable[tuple[Space, list[Outcome]]], config: TrainConfig, store: OutcomeStore
 ) -> tuple[str, ...]:
-    """Returns the warnings of spaces and their runs, one line each, each once."""
-    found: list[str] = []
+    """Returns the warnings of spaces, their runs and stored runs, one line each, each once."""
+    found = list(store.warnings)
     for space, outcomes in spaces:
         if space.prepared is not None:
             features = space.prepared.features
             found += features.warnings
             manifest = space.prepared.split(config)
             found += [f"{bad.name} is left out: {bad.reason}" for bad in manifest.bad]
-            if manifest.duplicates:
-                found.append(f"duplicate photos left out: {manifest.duplicates}")
-            found += manifest.warnings
+            found += (*manifest.notes, *manifest.warnings)
         found += [line for outcome in outcomes for line in outcome.warnings]
     return tuple(dict.fromkeys(found))

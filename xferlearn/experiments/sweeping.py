@@ -36,8 +36,8 @@ from xferlearn.system.runtime import choose_device, on_device
 def sweep(config: SweepConfig) -> Sweep:
     """Trains all combinations of settings and compares them; `xferlearn sweep` in Python.
 
-    Either `image_dir` or `dataset` is required. A setting that may vary takes a sequence, or text
-    with commas.
+    One of `image_dir`, `labels` and `dataset` is required. A setting that may vary takes a
+    sequence, or text with commas.
 
     Returns:
         The combinations, the best one first, and the accuracy of the best one on the test photos.
@@ -93,7 +93,7 @@ def sweep_with(config: SweepConfig) -> Sweep:
         test=test,
         spaces=tuple(_times(space, done, configs[0][1]) for space, done in spaces.values()),
         command=command,
-        warnings=all_warnings(spaces.values(), configs[0][1]),
+        warnings=all_warnings(spaces.values(), configs[0][1], store),
         table=folder / "sweep.csv",
         plot=folder / "sweep.png",
         logs_dir=str(config.logs_dir),

@@ -1,9 +1,11 @@
 """Inspects model files of any format, of which nothing is run, and backbones.
 
 A file goes this way: `formats` recognises it from its content and has a reader (readers/, one
-module per format) turn it into a `layers.Graph`; `inspection` works out the report from that graph,
-with `analysis` (value range, classes, bottleneck) and `signatures` (backbones); `text_report`
-prints it, and `writing` writes the graph for TensorBoard.
+module per format) turn it into a `layers.Graph`, with what its maker states about it (`metadata`
+for this package, `makers` for others); `inspection` works out the report from that graph, with
+`analysis` (value range, classes, bottleneck), `purpose` (what outputs are for) and `signatures`
+(backbones); `text_report` prints it, `proposing` says whether `label` can use it, and `writing`
+writes the graph for TensorBoard. What is no model that is read goes to `strangers`.
 
 To add a format, add its module to readers/ and its row to `formats.FORMATS`; for a format that can
 be run or exported too, see `xferlearn.predictors` and `xferlearn.exports`.
@@ -15,13 +17,15 @@ from typing import TYPE_CHECKING
 
 from xferlearn.inspection.formats import FORMATS, ModelFile
 from xferlearn.inspection.inspection import inspect_model, open_model
-from xferlearn.inspection.layers import Graph, Node, Shape, constant_names, walk_back
+from xferlearn.inspection.layers import Calibration, Graph, Node, Shape, constant_names, walk_back
 from xferlearn.inspection.metadata import (
     METADATA_ASSET,
     METADATA_KEY,
     METADATA_NODE,
     parse_labels,
 )
+from xferlearn.inspection.proposing import find_label_file, has_imagenet_classes
+from xferlearn.inspection.purpose import output_kind, refusal
 from xferlearn.inspection.readers.hdf5 import read_hdf5
 from xferlearn.inspection.readers.keras_config import read_keras_config
 from xferlearn.inspection.readers.keras_files import read_json_member
@@ -47,6 +51,7 @@ __all__ = [
     "METADATA_NODE",
     "BackboneReport",
     "BottleneckReport",
+    "Calibration",
     "Graph",
     "GraphReport",
     "InputReport",
@@ -56,18 +61,22 @@ __all__ = [
     "Shape",
     "build_graph_def",
     "constant_names",
+    "find_label_file",
     "find_saved_model",
     "format_report",
     "format_shape",
+    "has_imagenet_classes",
     "inspect_backbone",
     "inspect_model",
     "open_backbone",
     "open_model",
+    "output_kind",
     "parse_labels",
     "printable",
     "read_hdf5",
     "read_json_member",
     "read_keras_config",
+    "refusal",
     "walk_back",
     "write_graph",
     "write_held",

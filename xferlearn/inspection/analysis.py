@@ -73,8 +73,9 @@ def value_facts(
         return _from_pixels(
             Affine(offset=(-shift,)), "quantisation" if node.quantization else "dtype", detail
         )
-    if node.stated is not None:
-        return _from_pixels(node.stated, "metadata", "stated by the file")
+    said = node.stated
+    if said is not None and said.step is not None:
+        return _from_pixels(said.step, "metadata", said.detail, said.order)
     if node.role == "arithmetic":
         inside = _compose(reversed(list(walk_back(graph, node, constants))))
         return _from_pixels(inside, "constants in the graph", f"computed as {describe(inside)}")

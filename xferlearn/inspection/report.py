@@ -3,7 +3,8 @@
 import dataclasses
 from typing import Any, Literal
 
-from xferlearn.inspection.layers import Shape
+from xferlearn.inspection.layers import Calibration, Shape
+from xferlearn.inspection.purpose import OutputKind
 
 RangeSource = Literal[
     "metadata",
@@ -73,6 +74,11 @@ class OutputReport:
 
     Attributes:
         place: its index among the model's outputs, in the model's own order.
+        kind: what its values are, as far as the graph shows: "scores" (made by a softmax or
+            sigmoid), "row" (one row per photo, which may be scores or an embedding), "features"
+            (of a network without a head), "embedding", "detections", "map", "index" or "text".
+        calibration: how the file has its scores calibrated; None where it does not.
+        keys: classes in order, where the runtime gives a map from class to score; () elsewhere.
     """
 
     name: str
@@ -80,6 +86,9 @@ class OutputReport:
     shape: Shape | None
     dtype: str
     place: int = 0
+    kind: OutputKind = "row"
+    calibration: Calibration | None = None
+    keys: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,6 +136,8 @@ class GraphReport:
         outputs: scores first.
         classes: number of classes; None where the model gives no scores.
         labels: class names in order; () where the file does not hold them.
+        task: what the file says that the model is for, e.g. "classification"; "" where it does
+            not say.
         backbone: None where the network is not recognised.
         bottleneck: None where no head is recognised.
         parameters: number of weights; None where unknown.
@@ -134,6 +145,7 @@ class GraphReport:
         op_counts: number of operations of each type, the most frequent first.
         unsafe_layers: layers that hold code (Lambda): load such a file only if you trust it.
         warnings: what else there is to know, in sentences.
+        missing: names of files with its weights that belong beside it and are not there.
     """
 
     path: str
@@ -151,6 +163,8 @@ class GraphReport:
     op_counts: dict[str, int]
     unsafe_layers: tuple[str, ...]
     warnings: tuple[str, ...]
+    task: str = ""
+    missing: tuple[str, ...] = ()
 
     @property
     def image_input(self) -> InputReport | None:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from xferlearn.inspection.formats import FORMATS
 from xferlearn.inspection.layers import Shape
+from xferlearn.inspection.proposing import can_label, find_label_file, needs_labels
 from xferlearn.inspection.report import GraphReport, InputReport, OutputReport
-from xferlearn.system.text import printable
+from xferlearn.system.text import count, printable
 
-_LABEL_FILES = ("retrained_labels.txt", "output_labels.txt", "labels.txt")
 _MOST_COUNTS = 12
 _BACKBONE = "pretrained backbone, without its classifier"
 _COLUMN = 14
@@ -22,7 +22,7 @@ def format_report(report: GraphReport) -> str:
     backbone, bottleneck = report.backbone, report.bottleneck
     rows = [
         ("format", FORMATS[report.format].title if report.format in FORMATS else _BACKBONE),
-        ("size", f"{_bytes(report.file_size)} ({report.file_size:,} bytes)"),
+        ("size", f"{_bytes(report.file_size)} ({count(report.file_size, 'byte')})"),
         ("written by", printable(report.producer)),
     ]
     for one in report.inputs:
@@ -32,10 +32,11 @@ def format_report(report: GraphReport) -> str:
     rows += [
         ("classes", "" if report.classes is None else f"{report.classes:,}"),
         ("labels", _listed(report.labels)),
+        ("made for", printable(report.task)),
         ("backbone", backbone.title if backbone else "not recognised"),
     ]
     if bottleneck:
-        width = f", {bottleneck.width:,} values" if bottleneck.width is not None else ""
+        width = f", {count(bottleneck.width, 'value')}" if bottleneck.width is not None else ""
         rows.append(("bottleneck", printable(bottleneck.name) + width))
     rows += [
         ("parameters", "not stated" if report.parameters is None else f"{report.parameters:,}"),
@@ -101,7 +102,11 @@ def _numbers(values: tuple[float, ...] | None) -> str:
 
 def _output(one: OutputReport) -> str:
     tensor = f" (tensor {printable(one.tensor_name)})" if one.tensor_name != one.name else ""
-    return f"{printable(one.name)}{tensor}, {format_shape(one.shape)} {one.dtype}".rstrip()
+    calibrated = ", calibrated as the metadata state" if one.calibration else ""
+    return (
+        f"{printable(one.name)}{tensor}, {format_shape(one.shape)} {one.dtype}".rstrip()
+        + calibrated
+    )
 
 
 def format_shape(shape: Shape | None) -> str:
@@ -113,9 +118,9 @@ def format_shape(shape: Shape | None) -> str:
 
 def _counts(report: GraphReport) -> str:
     pairs = list(report.op_counts.items())
-    listed = ", ".join(f"{count} {printable(op, 60)}" for op, count in pairs[:_MOST_COUNTS])
+    listed = ", ".join(f"{amount} {printable(op, 60)}" for op, amount in pairs[:_MOST_COUNTS])
     rest = len(pairs) - _MOST_COUNTS
-    return listed + (f" and {rest} more types" if rest > 0 else "")
+    return listed + (f" and {count(rest, 'more type')}" if rest > 0 else "")
 
 
 def _listed(names: tuple[str, ...], most: int = 8) -> str:
@@ -127,7 +132,7 @@ def _bytes(size: int) -> str:
     for unit, scale in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
         if size >= scale:
             return f"{size / scale:.1f} {unit}"
-    return f"{size} bytes"
+    return count(size, "byte")
 
 
 def suggested_commands(report: GraphReport) -> list[str]:
@@ -146,16 +151,16 @@ def suggested_commands(report: GraphReport) -> list[str]:
             f"xferlearn label --backbone={report.path} PHOTO",
         ]
     one, format = report.image_input, FORMATS[report.format]
-    if one is None or not report.outputs or format.holds != "model" or report.unsafe_layers:
-        return []
-    if report.parameters == 0:  # the file holds no weights
+    if one is None or not can_label(report):
         return []
     path = printable(report.path, len(report.path))
-    commands = [f"xferlearn label --model={shlex.quote(path)} PHOTO"]
+    beside = find_label_file(Path(report.path))
+    told = ["--labels=LABELS.txt"] if needs_labels(report) else []
+    commands = [" ".join(["xferlearn label", f"--model={shlex.quote(path)}", *told, "PHOTO"])]
     size = report.backbone.image_size if report.backbone and report.backbone.image_size else 224
     flags = {
         "graph": path,
-        "labels": printable(_labels_beside(Path(report.path)), 10_000),
+        "labels": printable(str(beside), 10_000) if beside else "LABELS.txt",
         "input_layer": one.name,
         "output_layer": report.outputs[0].name,
         "input_height": str(one.height or size),
@@ -165,7 +170,7 @@ def suggested_commands(report: GraphReport) -> list[str]:
         "image": "PHOTO",
     }
     if not format.of_the_lab:
-        del flags["labels"]
+        flags["labels"] = "LABELS.txt" if told else ""
     elif not flags["input_mean"] or flags["input_std"] in ("", "0"):
         return commands  # the lab's script would feed other values than the network takes
     given = [f"--{key}={shlex.quote(value)}" for key, value in flags.items() if value]
@@ -179,9 +184,3 @@ def _one_number(values: tuple[float, ...] | None, whole: bool) -> str:
     if values is None or len(values) != 1:
         return ""
     return str(round(values[0])) if whole else f"{values[0]:.6g}"
-
-
-def _labels_beside(path: Path) -> str:
-    folder = path if path.is_dir() else path.parent
-    found = (folder / name for name in _LABEL_FILES if (folder / name).is_file())
-    return str(next(found, "LABELS.txt"))

@@ -5,7 +5,7 @@ import collections
 from xferlearn.errors import UserError
 from xferlearn.photos.depth import DEPTHS
 from xferlearn.photos.reading import Loaded
-from xferlearn.system.text import readable
+from xferlearn.system.text import count, readable
 
 _INSTALL = 'pip install "xferlearn[phone]"'
 
@@ -102,7 +102,7 @@ class ReadingNotes:
                 f"{_photos(total, 'has', 'have')} 16-bit values that need at most {bits} bits, and"
                 f" the model was trained on {trained}: they look darker to it than its own.",
             )
-        over = sum(count for one, count in self._reached.items() if one > trained)
+        over = sum(number for one, number in self._reached.items() if one > trained)
         name = readable(
             next(self._examples[one] for one in DEPTHS if one > trained and one in self._examples)
         )
@@ -112,6 +112,5 @@ class ReadingNotes:
         )
 
 
-def _photos(count: int, one: str = "", several: str = "") -> str:
-    verb = one if count == 1 else several
-    return f"{count:,} photo{'' if count == 1 else 's'}{' ' if verb else ''}{verb}"
+def _photos(number: int, one: str = "", several: str = "") -> str:
+    return f"{count(number, 'photo')} {one if number == 1 else several}".rstrip()

@@ -4,7 +4,12 @@ import dataclasses
 from pathlib import Path
 
 from xferlearn.errors import UserError
-from xferlearn.inspection import GraphReport, parse_labels
+from xferlearn.inspection import (
+    GraphReport,
+    find_label_file,
+    has_imagenet_classes,
+    parse_labels,
+)
 from xferlearn.model_folder import (
     EXPORTS_DIR,
     METADATA_FILE,
@@ -13,12 +18,9 @@ from xferlearn.model_folder import (
     read_model_folder,
 )
 from xferlearn.synsets.names import imagenet_labels
-from xferlearn.system.text import one_line, printable
+from xferlearn.system.text import count, one_line
 
-LABEL_FILES = ("retrained_labels.txt", "output_labels.txt", "labels.txt")
 _MOST_BYTES = 16 * 2**20
-# What retrain.py calls its new last layer: the classes of such a model are not ImageNet's.
-_RETRAINED = "final_result"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,8 +31,12 @@ class Labels:
     warnings: tuple[str, ...] = ()
 
 
-def find_model_folder_around(path: Path) -> ModelFolder | None:
+def find_model_folder_around(path: Path, *, renamed: bool = False) -> ModelFolder | None:
     """Returns the model folder that a model file lies in, also in its exports/; None for none.
+
+    Args:
+        path: of the model file.
+        renamed: as for `read_model_folder`.
 
     Raises:
         UserError: there is one, and its metadata is damaged.
@@ -38,7 +44,8 @@ def find_model_folder_around(path: Path) -> ModelFolder | None:
     path = path.absolute()
     folders = [path, path.parent] if path.is_dir() else [path.parent]
     folders += [folder.parent for folder in path.parents if folder.name == EXPORTS_DIR]
-    return next((read_model_folder(folder) for folder in folders if is_model_folder(folder)), None)
+    found = next((folder for folder in folders if is_model_folder(folder)), None)
+    return read_model_folder(found, renamed=renamed) if found is not None else None
 
 
 def find_labels(
@@ -47,6 +54,8 @@ def find_labels(
     report: GraphReport,
     classes: int,
     model_folder: ModelFolder | None,
+    *,
+    sure: bool = True,
 ) -> Labels:
     """Returns the labels of a model.
 
@@ -56,23 +65,29 @@ def find_labels(
         report: on the model.
         classes: number of scores that the model gives.
         model_folder: the model folder that it lies in, None for none.
+        sure: whether its answers are certain to be scores, as a softmax or sigmoid makes them.
 
     Raises:
-        UserError: there are labels, and not as many as classes.
+        UserError: there are labels, and not as many as classes; or there are none, and its answers
+            may be something else than scores, e.g. an embedding.
     """
     if given is not None:
         return _checked(read_label_file(Path(given)), classes, str(given), path)
     if report.labels:
-        return _checked(tuple(map(printable, report.labels)), classes, "the file", path)
+        return _checked(tuple(report.labels), classes, "the file", path)
     if model_folder is not None:
         return _checked(model_folder.labels, classes, str(model_folder.path / METADATA_FILE), path)
-    folders = (path, path.parent) if path.is_dir() else (path.parent,)
-    for file in (folder / name for folder in folders for name in LABEL_FILES):
-        if file.is_file():
-            return _checked(read_label_file(file), classes, str(file), path)
-    retrained = any(one.name == _RETRAINED for one in report.outputs)
-    if report.backbone is not None and classes in (1000, 1001) and not retrained:
+    beside = find_label_file(path)
+    if beside is not None:
+        return _checked(read_label_file(beside), classes, str(beside), path)
+    if has_imagenet_classes(report, classes):
         return _imagenet(classes)
+    if not sure:
+        raise UserError(
+            f"{path} ends without a softmax or sigmoid and has no labels, so it may give an"
+            " embedding. If it gives one score per class, give `labels=FILE` with"
+            f" {classes} lines."
+        )
     warning = f"no labels were found: #0 to #{classes - 1} count the outputs. Give `labels=FILE`."
     return Labels(tuple(f"#{index}" for index in range(classes)), (warning,))
 
@@ -94,7 +109,7 @@ def read_label_file(file: Path) -> tuple[str, ...]:
     try:
         if file.stat().st_size > _MOST_BYTES:
             raise UserError(f"{file} is larger than {_MOST_BYTES // 2**20} MiB: no list of labels.")
-        labels = tuple(map(printable, parse_labels(file.read_bytes())))
+        labels = parse_labels(file.read_bytes())
     except OSError as error:
         raise UserError(f"The labels in {file} can't be read: {one_line(error)}.") from None
     except UnicodeDecodeError as error:
@@ -108,10 +123,12 @@ def read_label_file(file: Path) -> tuple[str, ...]:
 
 def _checked(labels: tuple[str, ...], classes: int, source: str, path: Path) -> Labels:
     if len(labels) != classes:
-        background = " The model's first class is the background: is it missing in the list?"
+        background = ""
+        if (len(labels), classes) == (1000, 1001):
+            background = " The model's first class is the background: is it missing in the list?"
         raise UserError(
-            f"{source} has {len(labels)} labels, but {path} gives {classes} scores."
-            f"{background if (len(labels), classes) == (1000, 1001) else ''}"
+            f"{source} has {count(len(labels), 'label')}, but {path} gives"
+            f" {count(classes, 'score')}.{background}"
             " Give the right list with `labels=FILE`."
         )
     return Labels(labels)

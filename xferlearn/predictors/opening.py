@@ -15,7 +15,7 @@ from xferlearn.inspection import (
     OutputReport,
     open_model,
 )
-from xferlearn.model_folder import METADATA_FILE, MODEL_FILE, ModelFolder, read_model_folder
+from xferlearn.model_folder import METADATA_FILE, MODEL_FILE, ModelFolder, read_as_one
 from xferlearn.predictors.base import Predictor, Runtime
 from xferlearn.predictors.ends import Ends, find_ends
 from xferlearn.predictors.feeding import Feed, settle_feed
@@ -35,8 +35,9 @@ from xferlearn.predictors.openvino_files import open_openvino
 from xferlearn.predictors.saved_model import open_saved_model
 from xferlearn.predictors.scores import Ending, find_ending, read_scores
 from xferlearn.predictors.tflite_files import open_tflite
+from xferlearn.system.files import recover_folder
 from xferlearn.system.runtime import choose_device, start_tensorflow
-from xferlearn.system.text import one_line
+from xferlearn.system.text import one_line, printable
 
 # What loads a file of each format that can be run: its path, the input that is fed, and the output
 # that is read. Model folders are not among them, as their predictor has a cache.
@@ -48,12 +49,6 @@ RUNTIMES: dict[str, Callable[[Path, Feed, OutputReport], Runtime]] = {
     "frozen_graph": open_frozen_graph,
     "onnx": open_onnx,
     "saved_model": open_saved_model,
-}
-# Why others can't be run, by what they hold.
-_NOT_RUN = {
-    "weights": "holds weights without a network; for the weights of a backbone give `backbone` and"
-    " `weights`",
-    "graph": "is a TensorBoard log, which holds the graph without weights; give the model",
 }
 # Only the lab's retrain.py, and the two networks that it took, give these names.
 _LAB_ENDS = ("final_result", "Mul")
@@ -94,25 +89,29 @@ def open_predictor(config: ModelConfig) -> Predictor:
             verbose=config.verbose,
         )
     path = Path(config.model or "")
-    folder = None
+    recover_folder(path)
     if (path / METADATA_FILE).is_file() and (path / MODEL_FILE).is_file():
-        folder = read_model_folder(path)
-        if not _STATED & config.changed().keys():
-            _start_tensorflow(config)
-            return model_folder_predictor(folder, config)
+        renamed = config.labels is not None
+        return read_as_one(path, lambda folder: _opened_folder(folder, config), renamed=renamed)
     held, report = open_model(path)
-    holds = FORMATS[report.format].holds
-    if holds in _NOT_RUN:
-        raise UserError(f"{path} {_NOT_RUN[holds]}.")
-    if folder is not None:
-        return _opened_folder(folder, held.graph, report, config)
+    instead = FORMATS[report.format].instead
+    if instead:
+        raise UserError(f"{path} {instead}.")
+    if report.missing:
+        raise UserError(
+            f"The weights of {path} are in {printable(report.missing[0])}, which is not beside it:"
+            " fetch that too."
+        )
     return _opened(path, held.graph, report, config)
 
 
-def _opened_folder(
-    folder: ModelFolder, graph: Graph, report: GraphReport, config: ModelConfig
-) -> Predictor:
+def _opened_folder(folder: ModelFolder, config: ModelConfig) -> Predictor:
     """Returns the predictor of a model folder, checked against what the user states about it."""
+    if not _STATED & config.changed().keys():
+        _start_tensorflow(config)
+        return model_folder_predictor(folder, config)
+    held, report = open_model(folder.path)
+    graph = held.graph
     ends = find_ends(graph, report, config)
     _, warnings = settle_feed(report, ends.input, config, folder)
     resize, resize_warnings = _settle_resize(graph, report, config, folder)
@@ -131,7 +130,7 @@ def _opened_folder(
 
 def _opened(path: Path, graph: Graph, report: GraphReport, config: ModelConfig) -> Predictor:
     """Returns the predictor of any other model."""
-    folder = find_model_folder_around(path)
+    folder = find_model_folder_around(path, renamed=config.labels is not None)
     ends = find_ends(graph, report, config)
     feed, warnings = settle_feed(report, ends.input, config, folder)
     resize, resize_warnings = _settle_resize(graph, report, config, folder)
@@ -140,7 +139,7 @@ def _opened(path: Path, graph: Graph, report: GraphReport, config: ModelConfig) 
     if ending is None:
         ending = find_ending(graph, _node_name(graph, ends.output))
     scores = read_scores(ending, trial, ends.output.name)
-    labels = find_labels(path, config.labels, report, scores.classes, folder)
+    labels = find_labels(path, config.labels, report, scores.classes, folder, sure=scores.sure)
     return Predictor(
         labels.names,
         feed.height,

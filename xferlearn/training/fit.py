@@ -11,9 +11,10 @@ import numpy as np
 
 from xferlearn import backbones, summaries
 from xferlearn.bottlenecks.compute import Extraction, extract, extract_source
+from xferlearn.bottlenecks.prints import Looks, look_at_photos
 from xferlearn.bottlenecks.settling import Candidates, Features, sample_pixels
 from xferlearn.bottlenecks.space import feature_space
-from xferlearn.bottlenecks.store import BottleneckStore
+from xferlearn.bottlenecks.store import BottleneckStore, PrintStore
 from xferlearn.config import TrainConfig, default_bottleneck_dir
 from xferlearn.errors import UserError, XferlearnError
 from xferlearn.metrics import Evaluation, evaluate_predictions
@@ -24,6 +25,7 @@ from xferlearn.photos.sources import PhotoSource
 from xferlearn.photos.splitting import build_manifest
 from xferlearn.photos.views import Augmentation
 from xferlearn.system.folders import check_writable
+from xferlearn.system.text import count
 from xferlearn.training import head as heads
 from xferlearn.training.callbacks import Training
 
@@ -41,12 +43,14 @@ class Prepared:
         features: its engine and store.
         extraction: the photos, and those that were left out; its seconds include the settling of
             the engine.
+        looks: which photos have equal pixels, and which are near twins.
     """
 
     source: PhotoSource
     backbone: "keras.Model"
     features: Features
     extraction: Extraction
+    looks: Looks
 
     def split(self, config: TrainConfig, test_seed: int | None = None) -> Manifest:
         """Returns the photos, split as `config` says.
@@ -58,16 +62,22 @@ class Prepared:
             test_seed: the seed that chooses the test photos; None for the same one.
         """
         official = {photo.fixed_split for photo in self.extraction.photos}
-        return build_manifest(
-            self.source.labels,
-            self.extraction.photos,
-            self.extraction.bad,
-            testing_percentage=0 if TEST in official else config.testing_percentage,
-            validation_percentage=0 if VALIDATION in official else config.validation_percentage,
-            split_seed=config.split_seed,
-            test_seed=test_seed,
-            warnings=(*self.source.warnings, *self.extraction.warnings),
-        )
+        try:
+            manifest = build_manifest(
+                self.source.labels,
+                self.extraction.photos,
+                self.extraction.bad,
+                testing_percentage=0 if TEST in official else config.testing_percentage,
+                validation_percentage=0 if VALIDATION in official else config.validation_percentage,
+                split_seed=config.split_seed,
+                test_seed=test_seed,
+                alike=self.looks.alike,
+                warnings=(*self.source.warnings, *self.extraction.warnings),
+            )
+        except UserError as error:
+            raise UserError(" ".join([str(error), *self.extraction.remedies])) from None
+        # They are no broken photos, of which a class may have too many.
+        return dataclasses.replace(manifest, bad=(*self.source.left_out, *manifest.bad))
 
     def read(self, photos: tuple[Photo, ...]) -> np.ndarray:
         """Returns the bottlenecks of photos in the plain view, float32, [photos, width].
@@ -127,7 +137,8 @@ class Prepared:
             lost = {photo.name for photo, key in named if key not in store}
             name = next((name for name in reasons if name in lost), min(lost))
             on_warning(
-                f"The head learns without {len(named) - len(kept)} of {len(named)} views, e.g."
+                f"The head learns without {len(named) - len(kept):,} of"
+                f" {count(len(named), 'view')}, e.g."
                 f" those of {name}: {reasons.get(name, 'it was removed while this was running')}."
             )
         return store.read([key for _, key in kept]), _labels([photo for photo, _ in kept])
@@ -138,6 +149,7 @@ def prepare(
     source: PhotoSource,
     backbone: "keras.Model",
     others: Iterable[TrainConfig] = (),
+    looks: Looks | None = None,
 ) -> Prepared:
     """Returns photos with their bottlenecks: those that are not cached yet are computed.
 
@@ -146,6 +158,8 @@ def prepare(
         source: the photos.
         backbone: as `load_backbone` returns it, or fine-tuned.
         others: settings of more heads on these photos, which may see them in other views.
+        looks: which photos look alike, where another network's pixels have told it: prints depend
+            on the size of the photos, and runs that are compared need the same split.
     """
     started = time.perf_counter()
     limits = PhotoLimits.of(config)
@@ -162,11 +176,24 @@ def prepare(
 
     space_of = functools.partial(feature_space, backbone)
     features = Candidates.of(config, backbone, space_of).settle(sample)
+    store = features.store
+    prints = looks.prints if looks else PrintStore(store.folder.parent, store.space.image_size)
     extraction = extract_source(
-        source, features.store, features.engine, limits, verbose=config.verbose
+        source,
+        store,
+        features.engine,
+        limits,
+        prints=prints if looks is None else None,
+        verbose=config.verbose,
     )
+    if looks is None:
+        near = config.twins == "group"
+        looks = look_at_photos(source, extraction.photos, prints, limits, near=near)
+        store.warnings += prints.warnings
     seconds = time.perf_counter() - started
-    return Prepared(source, backbone, features, dataclasses.replace(extraction, seconds=seconds))
+    return Prepared(
+        source, backbone, features, dataclasses.replace(extraction, seconds=seconds), looks
+    )
 
 
 def check_result_folders(config: TrainConfig) -> None:
@@ -229,8 +256,12 @@ class Fitted:
 
     def evaluate(self, split: str, probabilities: np.ndarray) -> Evaluation:
         """Returns what probabilities for a split's photos amount to: accuracy, and per class."""
+        groups = self.manifest.groups
         return evaluate_predictions(
-            self.manifest.labels, self.truth(split), probabilities.argmax(axis=1)
+            self.manifest.labels,
+            self.truth(split),
+            probabilities.argmax(axis=1),
+            [groups[i] for i in self.manifest.indices(split)] if groups else None,
         )
 
 

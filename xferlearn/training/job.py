@@ -1,11 +1,13 @@
 """The main job: photos -> bottlenecks -> head -> one model folder."""
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
 
 from xferlearn import backbones, summaries
 from xferlearn.config import ExportConfig, TrainConfig
+from xferlearn.config.base import TableInMemory
 from xferlearn.config.signatures import from_settings
 from xferlearn.dashboard.summary import write_transfer_summary
 from xferlearn.errors import UserError, XferlearnError
@@ -14,10 +16,11 @@ from xferlearn.metrics import Misclassified
 from xferlearn.model_folder import check_model_dir, write_model_folder
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import TEST, VALIDATION, Manifest
-from xferlearn.photos.opening import open_source
+from xferlearn.photos.opening import check_outside_photos, open_source
 from xferlearn.summaries.notebook import Pictures
-from xferlearn.system.folders import check_outside, check_outside_model
+from xferlearn.system.folders import check_outside_model
 from xferlearn.system.progress import StageClock
+from xferlearn.system.results import Failure
 from xferlearn.system.runtime import choose_device, start_tensorflow
 from xferlearn.training import head as heads
 from xferlearn.training.finetuning import fine_tune, select_layers
@@ -36,7 +39,7 @@ from xferlearn.training.result import TrainResult
 def train(config: TrainConfig) -> TrainResult:
     """Trains a head on photos and writes a model folder; `xferlearn train` in Python.
 
-    `model_dir`, and either `image_dir` or `dataset`, are required.
+    `model_dir`, and one of `image_dir`, `labels` and `dataset`, are required.
 
     Returns:
         The model folder, its accuracy on validation and test photos, and how it was trained.
@@ -55,6 +58,11 @@ def train(config: TrainConfig) -> TrainResult:
 
 def train_with(config: TrainConfig) -> TrainResult:
     """Trains as `config` says; see `train`."""
+    with contextlib.ExitStack() as runs:
+        return _train(config, runs)
+
+
+def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
     clock = StageClock()
     exporting = _export_config(config)
     _check_folders(config)
@@ -77,13 +85,17 @@ def train_with(config: TrainConfig) -> TrainResult:
         raise _no_validation_error()
     run_dir = None
     if config.summaries != "none":
-        run_dir = summaries.create_run(config.logs_dir, run_name(config, backbone.name))
+        run_dir = runs.enter_context(
+            summaries.run_folder(config.logs_dir, run_name(config, backbone.name))
+        )
     warnings = list(prepared.features.warnings)
     with clock.stage("training"):
         fitted = fit_head(
             config, prepared, run_dir=run_dir, manifest=manifest, on_warning=warnings.append
         )
     if fitted.training.diverged:
+        if run_dir is not None:
+            summaries.keep_run(run_dir)  # its charts show how it went
         raise diverged_error(config)
     fine_tuned = None
     if config.unfreeze:
@@ -106,7 +118,12 @@ def train_with(config: TrainConfig) -> TrainResult:
         metadata = describe(config, prepared, fitted, fine_tuned, validation, test)
         metadata["timings"] |= {"seconds": _rounded(clock.seconds)}
         model_folder = write_model_folder(
-            config.model_dir or "", classifier, manifest, metadata, overwrite=config.overwrite
+            config.model_dir or "",
+            classifier,
+            manifest,
+            metadata,
+            looks=prepared.looks.recorded(manifest.photos),
+            overwrite=config.overwrite,
         )
         if config.unfreeze:
             state.unlink(missing_ok=True)
@@ -134,7 +151,7 @@ def train_with(config: TrainConfig) -> TrainResult:
             try:
                 exported = export_with(exporting)
             except XferlearnError as error:  # the model is there, and the caller is to have it
-                warnings.append(f"Nothing was exported: {error}")
+                warnings.append(Failure(f"Nothing was exported: {error}"))
     return TrainResult(
         model_folder=model_folder,
         run_dir=run_dir,
@@ -157,10 +174,10 @@ def _check_folders(config: TrainConfig) -> None:
     model_dir = config.model_dir or ""
     check_model_dir(model_dir, config.overwrite)
     check_result_folders(config)
-    if config.image_dir is not None:
-        check_outside(config.image_dir, "model_dir", model_dir)
+    check_outside_photos(config, "model_dir", model_dir)
     others = {
         "image_dir": config.image_dir,
+        "labels": None if isinstance(config.labels, TableInMemory) else config.labels,
         "data_dir": config.data_dir,
         "bottleneck_dir": config.bottleneck_dir,
         "logs_dir": None if config.summaries == "none" else config.logs_dir,
