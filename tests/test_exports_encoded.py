@@ -128,3 +128,7 @@ def test_real_photos(graph, shared_data):
     assert len(photos) == 20
     for path in photos:
         check(graph, path.read_bytes())
+
+
+def test_a_large_png_is_shrunk_as_in_training(graph):
+    check(graph, encoded("PNG", size=(4200, 2800), compress_level=1))

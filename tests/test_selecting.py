@@ -113,8 +113,8 @@ def test_views_follow_one_another(source) -> None:
     assert [entry.name for entry in entries] == ["blue/0001.jpg"] * 2 + ["red/0001.jpg"] * 2
     assert [entry.view for entry in entries] == [(FLIP, 1), (FLIP, 0)] * 2
     loaded = list(load_photos(entries, 32, LIMITS))
-    assert [item.digest for item in loaded[1::2]] == [photo.digest for photo in photos]
-    assert [item.digest for item in loaded[::2]] == [
+    assert [item.key for item in loaded[1::2]] == [photo.digest for photo in photos]
+    assert [item.key for item in loaded[::2]] == [
         FLIP.view(photo.digest, 1).key(photo.digest) for photo in photos
     ]
     (plain,) = views_of([next(source.entries())], None, (0,))

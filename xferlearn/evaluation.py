@@ -21,6 +21,7 @@ from xferlearn.metrics import Evaluation, Misclassified, evaluate_predictions
 from xferlearn.model_folder import read_as_one, read_model_folder
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import TRAIN, VALIDATION, BadPhoto
+from xferlearn.photos.notes import ReadingNotes
 from xferlearn.photos.opening import check_outside_photos, open_labelled
 from xferlearn.photos.prints import Prints
 from xferlearn.photos.recorded import RecordedPhoto
@@ -168,16 +169,18 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
     wrong: list[Misclassified] = []
     bad: list[BadPhoto] = [*source.left_out]
     digests: list[bytes] = []
+    notes = ReadingNotes()
     prints = _prints(config, predictor)
     with (
         progress_bar("evaluate", source.count, verbose=config.verbose) as bar,
         contextlib.closing(prints) if prints is not None else contextlib.nullcontext(),
     ):
-        for photo in label_photos(source.entries, predictor, PhotoLimits.of(config), prints):
+        limits = PhotoLimits.of(config)
+        for photo in label_photos(source.entries, predictor, limits, prints, notes):
             bar.update()
             if photo.scores is None:
                 if config.on_bad_image == "fail":
-                    raise UserError(f"{photo.name} can't be used: {photo.problem}.")
+                    raise notes.refusal(photo.name, photo.problem or "")
                 bad.append(BadPhoto(photo.name, photo.label, photo.problem or ""))
                 continue
             best = int(photo.scores.argmax())
@@ -201,6 +204,8 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
     warnings = (
         *source.warnings,
         *_seen_warnings(evaluation.total, seen, copies),
+        *notes.lines(),
+        *notes.labelling_depth(predictor.bit_depth),
         *predictor.warnings,
         *predictor.later_warnings(),
     )

@@ -16,6 +16,7 @@ from xferlearn.errors import UserError
 from xferlearn.photos.decoding import decoded_batches
 from xferlearn.photos.files import FileSource
 from xferlearn.photos.limits import PhotoLimits
+from xferlearn.photos.notes import ReadingNotes
 from xferlearn.photos.reading import Loaded, load_photos
 from xferlearn.photos.sources import Entry
 from xferlearn.predictors import Predictor, open_predictor
@@ -73,6 +74,7 @@ def label_photos(
     predictor: Predictor,
     limits: PhotoLimits,
     onlooker: Onlooker | None = None,
+    notes: ReadingNotes | None = None,
 ) -> Iterator[Labelled]:
     """Labels photos, one result each, in their order and in flat memory.
 
@@ -82,33 +84,39 @@ def label_photos(
         predictor: the model.
         limits: caps on bytes and pixels.
         onlooker: who sees the photos' pixels too; None for nobody.
+        notes: counts what is worth a line in the end.
 
     Example:
         >>> source = read_files(["photos/*.jpg"])
         >>> for photo in label_photos(source.entries, predictor, PhotoLimits()):
         ...     print(photo.name, photo.top(predictor.labels, 1))
     """
-    size = predictor.image_size
+    size, resize = predictor.image_size, predictor.resize
+    limits = dataclasses.replace(limits, bit_depth=predictor.bit_depth)
+    notes = notes or ReadingNotes()
     order: dict[int, int] = {}
     results: dict[int, Labelled] = {}
     following = 0
     with predictor.scoring(entries, limits) as scorer:
 
-        def known(digest: bytes) -> bool:
-            return scorer.knows(digest) and (onlooker is None or onlooker.knows(digest))
+        def known(key: bytes) -> bool:
+            # Keys of photos with more than 8 bits per channel, of which an onlooker does not know,
+            # are decoded anyway.
+            return scorer.knows(key) and (onlooker is None or onlooker.knows(key))
 
         def numbered() -> Iterator[Loaded]:
-            loaded = load_photos(entries(), size, limits, known)
+            loaded = load_photos(entries(), size, limits, known, resize=resize)
             for position, item in enumerate(loaded):
+                notes.add(item)
                 order[id(item.entry)] = position
                 yield item
 
-        for batch in decoded_batches(numbered(), size, limits, resize=predictor.resize):
+        for batch in decoded_batches(numbered(), size, limits, resize=resize):
             good = [i for i, item in enumerate(batch.photos) if item.problem is None]
-            digests = [batch.photos[i].digest for i in good]
             if onlooker is not None and good:
-                onlooker.add(digests, batch.pixels[good])
-            scores = scorer.scores(digests, batch.pixels[good]) if good else ()
+                onlooker.add([batch.photos[i].digest for i in good], batch.pixels[good])
+            keys = [batch.photos[i].key for i in good]
+            scores = scorer.scores(keys, batch.pixels[good]) if good else ()
             by_row = dict(zip(good, scores, strict=True))
             for row, item in enumerate([*batch.photos, *batch.failed]):
                 results[order.pop(id(item.entry))] = _labelled(item, by_row.get(row))

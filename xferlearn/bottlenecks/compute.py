@@ -19,12 +19,14 @@ import numpy as np
 from xferlearn.bottlenecks.engines import Engine
 from xferlearn.bottlenecks.prints import add_prints
 from xferlearn.bottlenecks.store import BottleneckStore, PrintStore
-from xferlearn.errors import UserError
 from xferlearn.photos.decoding import DecodedBatch, decoded_batches
+from xferlearn.photos.depth_records import DepthRecords
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import BadPhoto, Photo
+from xferlearn.photos.notes import ReadingNotes
 from xferlearn.photos.reading import Loaded, load_photos
-from xferlearn.photos.sources import Entry
+from xferlearn.photos.selecting import pick_photos
+from xferlearn.photos.sources import Entry, PhotoSource
 from xferlearn.system.progress import progress_bar
 
 
@@ -38,6 +40,9 @@ class Extraction:
         computed: how many bottlenecks the network computed.
         cached: how many photos needed no network pass.
         seconds: wall time of the whole stage.
+        bit_depth: bits used of photos with more than 8 per channel; None without such.
+        warnings: what a person should know of how photos were read, one line each.
+        remedies: those of them that say how more photos can be read.
     """
 
     photos: tuple[Photo, ...]
@@ -45,6 +50,9 @@ class Extraction:
     computed: int
     cached: int
     seconds: float
+    bit_depth: int | None = None
+    warnings: tuple[str, ...] = ()
+    remedies: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return (
@@ -97,6 +105,9 @@ def extract(
 ) -> Extraction:
     """Makes sure that every readable photo has its bottleneck in the store.
 
+    Photos with more than 8 bits per channel are left for a second pass where `limits.bit_depth` is
+    None, because how many bits are used is known after the last of them: see `extract_source`.
+
     Args:
         entries: the photos.
         store: where bottlenecks are looked up and written.
@@ -122,46 +133,50 @@ def extract(
     image_size = store.space.image_size
     done: list[tuple[int, Photo | BadPhoto]] = []
     # Copies wait for their first photo. tf.data reads `missing` in a thread of its own, so the lock
-    # guards both: `pending` has the photos whose digest is on its way through the network,
-    # `through` the digests that are done, with the problem of those that failed.
+    # guards both: `pending` has the photos whose key is on its way through the network,
+    # `through` the keys that are done, with the problem of those that failed.
     lock = threading.Lock()
     pending: dict[bytes, list[tuple[int, Loaded]]] = {}
     through: dict[bytes, str | None] = {}
     computed = 0
+    notes, records = ReadingNotes(), DepthRecords(store.folder.parent)
 
     def finish(position: int, item: Loaded) -> None:
         if item.problem is not None and limits.on_bad_image == "fail":
-            raise UserError(
-                f"{item.entry.name} can't be used: {item.problem}. Remove it, or leave out bad"
-                " photos with `on_bad_image='skip'`."
-            )
+            advice = " Remove it, or leave out bad photos with `on_bad_image='skip'`."
+            raise notes.refusal(item.entry.name, item.problem, advice)
         done.append((position, item.photo if item.problem is None else item.bad))
         bar.update()
 
-    def finish_all(digest: bytes, problem: str | None) -> None:
+    def finish_all(key: bytes, problem: str | None) -> None:
         with lock:
-            through[digest] = problem
-            same = pending.pop(digest)
+            through[key] = problem
+            same = pending.pop(key)
         for position, item in same:
             finish(position, dataclasses.replace(item, problem=problem))
 
-    def known(digest: bytes) -> bool:
+    def known(key: bytes) -> bool:
         with lock:
-            return digest in store or digest in pending or digest in through
+            return key in store or key in pending or key in through
 
     def missing() -> Iterator[Loaded]:
-        for position, item in enumerate(load_photos(entries, image_size, limits, known)):
-            if item.problem is not None or item.digest in store:
+        loaded = load_photos(entries, image_size, limits, known, depth_of=records.get)
+        for position, item in enumerate(loaded):
+            notes.add(item)
+            if item.depth is not None:
+                records.add(item.digest, item.depth.reached)
+            waits = item.depth is not None and item.entry.bit_depth is None
+            if item.problem is not None or item.key in store or (waits and not limits.bit_depth):
                 finish(position, item)
                 continue
             freed = dataclasses.replace(item, image=None)
             with lock:
-                is_through = item.digest in through
-                is_first = not is_through and item.digest not in pending
+                is_through = item.key in through
+                is_first = not is_through and item.key not in pending
                 if not is_through:
-                    pending.setdefault(item.digest, []).append((position, freed))
+                    pending.setdefault(item.key, []).append((position, freed))
             if is_through:
-                finish(position, dataclasses.replace(freed, problem=through[item.digest]))
+                finish(position, dataclasses.replace(freed, problem=through[item.key]))
             elif is_first:
                 yield item
 
@@ -179,11 +194,12 @@ def extract(
                     if printing is not None:
                         add_prints(printing, batch)
                     for item, vector in zip(batch.photos, vectors, strict=True):
-                        writer.add(item.digest, vector)
+                        writer.add(item.key, vector)
                         computed += 1
-                        finish_all(item.digest, None)
+                        finish_all(item.key, None)
                     for item in batch.failed:
-                        finish_all(item.digest, item.problem)
+                        finish_all(item.key, item.problem)
+    records.save()
     done.sort(key=lambda pair: pair[0])
     photos = tuple(result for _, result in done if isinstance(result, Photo))
     return Extraction(
@@ -192,4 +208,53 @@ def extract(
         computed=computed,
         cached=len(photos) - computed,
         seconds=time.perf_counter() - started,
+        bit_depth=notes.largest_depth,
+        warnings=(*notes.lines(), *notes.training_depth()),
+        remedies=notes.remedies(),
+    )
+
+
+def extract_source(
+    source: PhotoSource,
+    store: BottleneckStore,
+    engine: Callable[[], Engine],
+    limits: PhotoLimits,
+    *,
+    prints: PrintStore | None = None,
+    verbose: int = 1,
+) -> Extraction:
+    """Extracts all photos of a source, those with more than 8 bits per channel with one depth.
+
+    Args:
+        source: the photos.
+        store: as for `extract`.
+        engine: as for `extract`.
+        limits: as for `extract`; their `bit_depth` is decided by the photos.
+        prints: as for `extract`.
+        verbose: 0 shows no progress.
+
+    Returns:
+        As of `extract`. Its `bit_depth` is the smallest that holds the values of all photos.
+    """
+    once = functools.partial(
+        extract, store=store, engine=engine, limits=limits, prints=prints, verbose=verbose
+    )
+    found = once(source.entries(), count=source.count)
+    deep = [photo for photo in found.photos if photo.bit_depth is not None]
+    if not deep:
+        return found
+    at_depth = [dataclasses.replace(photo, bit_depth=found.bit_depth) for photo in deep]
+    again = once(pick_photos(source, at_depth), count=len(deep))
+    read = {(photo.name, photo.label): photo for photo in again.photos}
+    photos = [
+        photo if photo.bit_depth is None else read.get((photo.name, photo.label))
+        for photo in found.photos
+    ]
+    return dataclasses.replace(
+        found,
+        photos=tuple(photo for photo in photos if photo is not None),
+        bad=(*found.bad, *again.bad),
+        computed=found.computed + again.computed,
+        cached=found.cached - len(deep) + again.cached,
+        seconds=found.seconds + again.seconds,
     )

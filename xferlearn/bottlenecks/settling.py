@@ -27,6 +27,7 @@ from xferlearn.photos.decoding import decoded_batches
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.reading import Loaded, load_photos, readable
 from xferlearn.photos.sources import Entry
+from xferlearn.system.memory import return_freed_memory
 from xferlearn.system.runtime import gpu_is_visible
 
 if TYPE_CHECKING:
@@ -154,6 +155,9 @@ class Candidates:
                 reference = build_engine(self.backbone, REFERENCE)
                 parity = measure_parity(engine, reference, pixels)
                 write_parity(store.folder, parity)
+                # Building two engines leaves hundreds of megabytes, and photos take their place.
+                del reference
+                return_freed_memory()
             if parity.passed:
                 return Features(plan, store, self._loader(plan, engine), parity, *map(tuple, said))
             if not waiting:
@@ -201,7 +205,8 @@ def sample_pixels(
     taken: set[bytes] = set()
 
     def missing() -> Iterator[Loaded]:
-        for item in readable(load_photos(entries, size, limits, store.__contains__)):
+        loaded = load_photos(entries, size, limits, store.__contains__, resize=resize)
+        for item in readable(loaded):
             if item.digest not in taken:
                 taken.add(item.digest)
                 yield item

@@ -12,6 +12,7 @@ from xferlearn.errors import UserError
 from xferlearn.labelling import Labelled, label_photos
 from xferlearn.photos.files import FileSource, read_files
 from xferlearn.photos.limits import PhotoLimits
+from xferlearn.photos.notes import ReadingNotes
 from xferlearn.predictors import Predictor, open_predictor
 from xferlearn.synsets.names import readable_label
 from xferlearn.system.files import real_path, write_atomically
@@ -29,14 +30,16 @@ def run(config: LabelConfig) -> int:
     predictor = open_predictor(config)
     print_warnings((*source.warnings, *predictor.warnings))
     unreadable: list[str] = []
-    photos = _labelled(config, source, predictor, unreadable)
+    notes = ReadingNotes()
+    photos = _labelled(config, source, predictor, unreadable, notes)
     most = min(config.top_k, len(predictor.labels))
     if output is None:
         _PRINTERS[config.format or "text"](photos, predictor.labels, most)
     else:
         write = _WRITERS[config.output_format or ""]
         write_atomically(output, lambda file: write(file, photos, predictor.labels, most))
-    print_warnings(predictor.later_warnings())
+    found = (*notes.lines(), *notes.labelling_depth(predictor.bit_depth))
+    print_warnings((*found, *predictor.later_warnings()))
     if unreadable:
         tell(f"{len(unreadable):,} of {count(source.count, 'photo')} could not be read.")
     if output is not None:
@@ -57,14 +60,19 @@ def _checked(output: str | Path) -> Path:
 
 
 def _labelled(
-    config: LabelConfig, source: FileSource, predictor: Predictor, unreadable: list[str]
+    config: LabelConfig,
+    source: FileSource,
+    predictor: Predictor,
+    unreadable: list[str],
+    notes: ReadingNotes,
 ) -> Iterator[Labelled]:
     """Yields the photos with their labels; those that can't be read are told, and collected."""
     with progress_bar("labels", source.count, verbose=config.verbose) as bar:
-        for photo in label_photos(source.entries, predictor, PhotoLimits.of(config)):
+        limits = PhotoLimits.of(config)
+        for photo in label_photos(source.entries, predictor, limits, notes=notes):
             bar.update()
             if photo.problem is not None and config.on_bad_image == "fail":
-                raise UserError(f"{photo.name} can't be used: {photo.problem}.")
+                raise notes.refusal(photo.name, photo.problem)
             yield photo
             if photo.problem is not None:
                 unreadable.append(photo.name)

@@ -9,7 +9,12 @@ from xferlearn.config.base import Config
 from xferlearn.config.board import BoardConfig
 from xferlearn.config.data import WHERE_LABELS_ARE, DataConfig, SplitDataConfig
 from xferlearn.config.experiments import SEEDS, CompareConfig, CurveConfig, SweepConfig
-from xferlearn.config.images import DEFAULT_BACKBONE, ImageConfig, default_bottleneck_dir
+from xferlearn.config.images import (
+    DEFAULT_BACKBONE,
+    ImageConfig,
+    PhotoConfig,
+    default_bottleneck_dir,
+)
 from xferlearn.config.models import (
     BackbonesConfig,
     EvaluateCommandConfig,
@@ -39,6 +44,7 @@ __all__ = [
     "InspectConfig",
     "LabelConfig",
     "ModelConfig",
+    "PhotoConfig",
     "SplitDataConfig",
     "SweepConfig",
     "TrainConfig",

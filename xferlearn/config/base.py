@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
 
 from xferlearn.config.keras_words import KERAS_WORDS
+from xferlearn.config.sizes import read_size
 from xferlearn.errors import UserError, did_you_mean
 
 T = TypeVar("T")
@@ -44,6 +45,7 @@ class Setting:
         aliases: other flag names for the same setting.
         positional: True where the command line's words without `--` are this setting.
         section: heading under which `--help` shows it, one of `SECTIONS`.
+        size: True where the value is an amount of memory, see `sizes.read_size`.
         table: True where Python may also give a table as an object.
     """
 
@@ -55,6 +57,7 @@ class Setting:
     aliases: tuple[str, ...] = ()
     positional: bool = False
     section: str = "Settings"
+    size: bool = False
     table: bool = False
 
 
@@ -204,6 +207,8 @@ def read_value(name: str, value: Any, field: dataclasses.Field, rules: Setting) 
     """
     if value is None and types.NoneType in typing.get_args(_declared(field)):
         return None
+    if rules.size:
+        return read_size(name, value, rules.minimum)
     if rules.table and any(hasattr(value, protocol) for protocol in _TABLE_PROTOCOLS):
         return TableInMemory(value)
     if rules.table and not isinstance(value, (str, os.PathLike)):

@@ -48,6 +48,17 @@ class PhotoConfig(Config):
         int,
         Setting("Files larger than this many bytes are not read.", minimum=1, section="Photos"),
     ] = 200_000_000
+    max_memory: Annotated[
+        str | int | None,
+        Setting(
+            "Memory that the command may take, e.g. `4GiB`. Photos being decoded take at most 1 GiB"
+            " of it; one that takes more is decoded alone where it is given and has room, and left"
+            " out otherwise. Default: half of what is free.",
+            minimum=2**30,
+            size=True,
+            section="Photos",
+        ),
+    ] = None
     bottleneck_dir: Annotated[
         StrPath | None,
         Setting(

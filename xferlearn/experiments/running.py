@@ -20,7 +20,14 @@ from xferlearn.photos.opening import check_outside_photos, open_source
 from xferlearn.photos.sources import PhotoSource
 from xferlearn.system.folders import check_writable
 from xferlearn.system.runtime import gpu_is_visible, on_device, start_tensorflow
-from xferlearn.training.fit import Fitted, Prepared, fit_head, load_backbone_of, prepare
+from xferlearn.training.fit import (
+    Fitted,
+    Prepared,
+    check_result_folders,
+    fit_head,
+    load_backbone_of,
+    prepare,
+)
 from xferlearn.training.metadata import describe, run_name
 from xferlearn.version import __version__
 
@@ -28,8 +35,8 @@ from xferlearn.version import __version__
 SPACE = ("backbone", "image_size", "device")
 # What a run's result does not depend on.
 _ELSEWHERE = (
-    *WHERE_LABELS_ARE, "image_dir", "model_dir", "logs_dir", "bottleneck_dir", "summaries",
-    "overwrite", "verbose",
+    *WHERE_LABELS_ARE, "image_dir", "model_dir", "logs_dir", "bottleneck_dir", "max_memory",
+    "summaries", "overwrite", "verbose",
     "twins",  # the splits, which are part of the key, say it
 )  # fmt: skip
 
@@ -66,10 +73,11 @@ def open_photos(config: TrainConfig, folder: Path) -> PhotoSource:
     Raises:
         UserError: when the photos can't be used, or the results could not be written.
     """
+    check_writable("logs_dir", config.logs_dir)  # curves write there whatever `summaries` says
+    check_writable("output_dir", folder)
+    check_result_folders(config)
     source = open_source(config)
     check_outside_photos(config, "output_dir", folder)
-    check_writable("logs_dir", config.logs_dir)
-    check_writable("output_dir", folder)
     start_tensorflow()
     return source
 

@@ -6,7 +6,8 @@ Pillow is read here from its bytes: the EXIF orientation, the size, and the type
 
 from typing import TYPE_CHECKING
 
-from xferlearn.photos.headers import PNG_KIND
+from xferlearn.photos.depth import DEPTHS
+from xferlearn.photos.headers import IN_GRAPH, MOST_IN_GRAPH, PNG_KIND
 from xferlearn.photos.pixels import decode_pixels
 from xferlearn.photos.views import CROP_FRACTION
 
@@ -23,13 +24,16 @@ _UNITS = (0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4)
 _WHOLE = (0, 0, 0, 1, 1, 0, 1, 0, 1, 1, 0, 0, 0, 0)
 
 
-def decode_photo(data: "tf.Tensor", image_size: int, resize: str = "crop") -> "tf.Tensor":
+def decode_photo(
+    data: "tf.Tensor", image_size: int, resize: str = "crop", bit_depth: int | None = None
+) -> "tf.Tensor":
     """Decodes a JPEG or PNG file to the network's pixels, as `prepare` and `decode_pixels` do.
 
     Args:
         data: string, []: the file.
         image_size: side in px of the result.
         resize: "crop" or "squash", see `pixels.resize_pixels`.
+        bit_depth: bits used of PNGs with 16 per channel, at least; None for what each needs.
 
     Returns:
         uint8, [image_size, image_size, 3], RGB, range [0, 255].
@@ -42,7 +46,7 @@ def decode_photo(data: "tf.Tensor", image_size: int, resize: str = "crop") -> "t
     needed = image_size / CROP_FRACTION
     is_jpeg = tf.equal(tf.strings.substr(data, 0, 2), b"\xff\xd8")
     plain, kind, orientation = tf.cond(
-        is_jpeg, lambda: _jpeg(data, needed), lambda: _png(data, needed)
+        is_jpeg, lambda: _jpeg(data, needed), lambda: _png(data, needed, bit_depth)
     )
     return decode_pixels(plain, kind, orientation, image_size, resize)
 
@@ -81,7 +85,9 @@ def _jpeg(data: "tf.Tensor", needed: float) -> "tuple[tf.Tensor, tf.Tensor, tf.T
     return data, halvings, _orientation(exif, xmp)
 
 
-def _png(data: "tf.Tensor", needed: float) -> "tuple[tf.Tensor, tf.Tensor, tf.Tensor]":
+def _png(
+    data: "tf.Tensor", needed: float, bit_depth: int | None
+) -> "tuple[tf.Tensor, tf.Tensor, tf.Tensor]":
     import tensorflow as tf
 
     length = tf.strings.length(data)
@@ -111,20 +117,62 @@ def _png(data: "tf.Tensor", needed: float) -> "tuple[tf.Tensor, tf.Tensor, tf.Te
     # Palettes, alpha, and gray of 1 or 16 bits, which Pillow turns into plain pixels in training.
     rare = sees_through | (colours == 3) | (colours == 4) | (colours == 6)
     rare |= (colours == 0) & ((depth == 1) | (depth == 16))
+    bits = _bits_used(data, depth, bit_depth)
+    rare |= bits < 16
+    # Large ones, which are shrunk to twice the size that is needed.
+    large = ~rare & (IN_GRAPH * width * height > MOST_IN_GRAPH)
     shorter = tf.cast(tf.minimum(width, height), tf.float32)
-    reduction = tf.maximum(tf.cast(shorter / needed, tf.int32), 1)
+    shrunk = shorter / tf.where(large, 2 * needed, needed)
+    reduction = tf.maximum(tf.cast(shrunk, tf.int32), 1)
     opaque = (colours == 0) & ~sees_through
     plain = tf.cond(
-        rare, lambda: tf.io.encode_png(_on_white(data, opaque, reduction)), lambda: data
+        rare | large,
+        lambda: tf.io.encode_png(_on_white(_eight_bits(data, bits), opaque, reduction)),
+        lambda: data,
     )
     return plain, tf.constant(PNG_KIND), _orientation(_without(exif, _EXIF), xmp)
 
 
-def _on_white(data: "tf.Tensor", opaque: "tf.Tensor", reduction: "tf.Tensor") -> "tf.Tensor":
-    """Returns a PNG's pixels on white, shrunk by a whole number, uint8, [height, width, 3]."""
+def _eight_bits(data: "tf.Tensor", bits: "tf.Tensor") -> "tf.Tensor":
+    """Returns a PNG's values of which `bits` are used, from 0 to 255, int32, [height, width, 4]."""
     import tensorflow as tf
 
-    pixels = tf.cast(tf.io.decode_png(data, channels=4), tf.int32)
+    def shifted() -> tf.Tensor:
+        values = _values(data)
+        colour, alpha = values[..., :3], values[..., 3:]
+        # As in `DeepImage`: alpha has all 16 bits where it exceeds the colours'.
+        shift = tf.where(tf.reduce_max(alpha) < tf.bitwise.left_shift(1, bits), bits - 8, 8)
+        both = (tf.bitwise.right_shift(colour, bits - 8), tf.bitwise.right_shift(alpha, shift))
+        return tf.concat(both, axis=-1)
+
+    return tf.cond(
+        bits < 16, shifted, lambda: tf.cast(tf.io.decode_png(data, channels=4), tf.int32)
+    )
+
+
+def _bits_used(data: "tf.Tensor", depth: "tf.Tensor", bit_depth: int | None) -> "tf.Tensor":
+    """Returns how many bits of a PNG's values are used, int32: as in `DeepImage.depth`."""
+    import tensorflow as tf
+
+    def needed() -> tf.Tensor:
+        largest = tf.reduce_max(_values(data)[..., :3])
+        more = sum(tf.cast(largest >= 2**bits, tf.int32) for bits in DEPTHS[:-1])
+        return tf.maximum(DEPTHS[0] + 2 * more, bit_depth or 0)
+
+    return tf.cond((depth == 16) & (bit_depth != 16), needed, lambda: tf.constant(16))
+
+
+def _values(data: "tf.Tensor") -> "tf.Tensor":
+    """Returns a PNG's values as they are, int32, [height, width, 4], range [0, 65535]."""
+    import tensorflow as tf
+
+    return tf.cast(tf.io.decode_png(data, channels=4, dtype=tf.uint16), tf.int32)
+
+
+def _on_white(pixels: "tf.Tensor", opaque: "tf.Tensor", reduction: "tf.Tensor") -> "tf.Tensor":
+    """Returns pixels on white, shrunk by a whole number, uint8, [height, width, 3]."""
+    import tensorflow as tf
+
     # TensorFlow gives gray of 1 bit an alpha of 1.
     colour, alpha = pixels[..., :3], tf.where(opaque, 255, pixels[..., 3:])
     mixed = (2 * (colour * alpha + 255 * (255 - alpha)) + 255) // 510

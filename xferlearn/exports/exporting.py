@@ -72,6 +72,7 @@ def export_with(config: ExportConfig) -> ExportResult:
     if config.logs_dir:
         check_writable("logs_dir", config.logs_dir)
     model_folder = read_model_folder(config.model or "")
+    check_writable("model", model_folder.path / EXPORTS_DIR)
     check_keras_file(model_folder.path / MODEL_FILE)
     start_tensorflow()
     photos, calibration = export_photos(

@@ -23,7 +23,7 @@ from xferlearn.photos.recorded import RecordedPhoto
 from xferlearn.photos.selecting import search_photos
 from xferlearn.photos.sources import Entry
 from xferlearn.photos.table_files import ARROW_ENDINGS
-from xferlearn.predictors import model_folder_resize
+from xferlearn.predictors import model_folder_bit_depth, model_folder_resize
 from xferlearn.system.text import count
 
 CALIBRATION_PHOTOS = 200
@@ -166,11 +166,12 @@ def decoded(
     wanted = {photo.digest for photo in photos}
     training = model_folder.metadata.get("training", {})
     limits = PhotoLimits.of(
-        ImageConfig(**{name: training[name] for name in _LIMITS if name in training})
+        ImageConfig(**{name: training[name] for name in _LIMITS if name in training}),
+        model_folder_bit_depth(model_folder),
     )
     size, resize = model_folder.image_size, model_folder_resize(model_folder)
     for entries in _places(training, photos, image_dir):
-        loaded = search_photos(entries, wanted, size, limits)
+        loaded = search_photos(entries, wanted, size, limits, resize=resize)
         for batch in decoded_batches(loaded, size, limits, resize=resize):
             for item, pixels in zip(batch.photos, batch.pixels, strict=True):
                 wanted.discard(item.digest)

@@ -12,7 +12,7 @@ from xferlearn.exports.photos import ProofPhotos
 from xferlearn.exports.proof import Reference
 from xferlearn.inspection import METADATA_ASSET
 from xferlearn.model_folder import ModelFolder
-from xferlearn.predictors import model_folder_resize
+from xferlearn.predictors import model_folder_bit_depth, model_folder_resize
 
 if TYPE_CHECKING:
     import keras
@@ -40,6 +40,7 @@ def write_saved_model(model: "keras.Model", model_folder: ModelFolder, folder: P
     import tensorflow as tf
 
     size, resize = model_folder.image_size, model_folder_resize(model_folder)
+    bits = model_folder_bit_depth(model_folder)
     image = tf.TensorSpec([None, *model.input_shape[1:]], tf.float32, name="image")
 
     @tf.function(input_signature=[image], autograph=False)
@@ -60,7 +61,7 @@ def write_saved_model(model: "keras.Model", model_folder: ModelFolder, folder: P
     @tf.function(input_signature=[files], autograph=False)
     def serve_image_bytes(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         pixels = tf.map_fn(
-            lambda data: tf.cast(decode_photo(data, size, resize), tf.float32),
+            lambda data: tf.cast(decode_photo(data, size, resize, bits), tf.float32),
             image_bytes,
             fn_output_signature=tf.TensorSpec(image.shape[1:], tf.float32),
         )

@@ -36,6 +36,7 @@ class ModelMetadata:
     channels: int | None
     value_range: tuple[float, float] | None
     resize: str | None
+    bit_depth: int | None
     backbone: str | None
     bottleneck: str | None
     bottleneck_width: int | None
@@ -72,6 +73,8 @@ def parse_metadata(data: bytes) -> ModelMetadata:
         channels=_whole(fed.get("channels")),
         value_range=_range(fed.get("value_range")),
         resize=_text(fed.get("resize")),
+        # Files from before say nothing: of deeper photos all 16 bits were used.
+        bit_depth=_whole(fed.get("bit_depth", 16)),
         backbone=_text(backbone.get("name")),
         bottleneck=_text(bottleneck.get("layer")),
         bottleneck_width=_whole(bottleneck.get("width")),

@@ -1,23 +1,18 @@
 """Loaded photos -> pixels: decoded in parallel, in their order."""
 
 import dataclasses
-import functools
 import itertools
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import numpy as np
 
-from xferlearn.photos.headers import NO_IMAGE, BadImage
+from xferlearn.photos.formats import BadImage
+from xferlearn.photos.headers import NO_IMAGE
 from xferlearn.photos.limits import PhotoLimits
-from xferlearn.photos.pixels import decode_pixels
-from xferlearn.photos.reading import Loaded, prepared_image
-from xferlearn.photos.views import PLAIN
-from xferlearn.system.runtime import core_count, untuned
-from xferlearn.system.text import one_line
-
-if TYPE_CHECKING:
-    import tensorflow as tf
+from xferlearn.photos.memory import PixelMemory
+from xferlearn.photos.reading import Loaded, load_photos
+from xferlearn.photos.ready import NO_VIEW, decode_now, decoder, signature
+from xferlearn.system.runtime import untuned
 
 # Photos that are decoded, and go through a network, at a time. Larger batches are not faster on
 # CPUs, and take memory.
@@ -26,7 +21,6 @@ BATCH_SIZE = 32
 # ones need not wait for each other.
 _CHUNK_PHOTOS = 16
 _CHUNK_BYTES = 2**20
-_NO_VIEW = PLAIN.parameters(1, 1)
 _NO_PIXELS = np.zeros((0, 0, 0, 3), np.uint8)
 
 
@@ -76,6 +70,7 @@ def decoded_batches(
     """
     import tensorflow as tf
 
+    parallel = PixelMemory(limits.max_memory).parallel
     chunks = _chunks(loaded)
     first_two = list(itertools.islice(chunks, 2))
     if len(first_two) < 2:
@@ -100,7 +95,7 @@ def decoded_batches(
                     [image.data for image in images],
                     [image.kind for image in images],
                     [image.orientation for image in images],
-                    [item.view or _NO_VIEW for item in chunk],
+                    [item.view or NO_VIEW for item in chunk],
                 )
                 first += len(chunk)
         except BaseException as error:
@@ -117,12 +112,11 @@ def decoded_batches(
     batches = (
         tf.data.Dataset.from_generator(
             images,
-            output_signature=tuple(tf.TensorSpec([None, *s.shape], s.dtype) for s in _signature()),
+            output_signature=tuple(tf.TensorSpec([None, *s.shape], s.dtype) for s in signature()),
         )
         .prefetch(1)
         .unbatch()
-        # More than there are cores, because some photos take several times as long as others.
-        .map(_decoder(image_size, resize, views), num_parallel_calls=core_count() + 2)
+        .map(decoder(image_size, resize, views), num_parallel_calls=parallel)
         .ignore_errors(log_warning=False)
         .batch(batch_size)
         .prefetch(2)
@@ -138,52 +132,18 @@ def decoded_batches(
         yield DecodedBatch([], _NO_PIXELS, failed_before(max(waiting) + 1))
 
 
-def _signature() -> "tuple[tf.TensorSpec, ...]":
-    """Returns number, data, kind, orientation and view of one photo."""
-    import tensorflow as tf
-
-    return (
-        *(tf.TensorSpec([], kind) for kind in (tf.int64, tf.string, tf.int32, tf.int32)),
-        tf.TensorSpec([len(_NO_VIEW)], tf.float32),
-    )
-
-
-@functools.lru_cache
-def _decoder(image_size: int | tuple[int, int], resize: str, views: bool) -> Callable:
-    """Returns what decodes one photo, traced once per process: that takes 0.1 s."""
-    import tensorflow as tf
-
-    def decode(number: tf.Tensor, *image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        data, kind, orientation, view = image
-        seen = view if views else None
-        return number, decode_pixels(data, kind, orientation, image_size, resize, seen)
-
-    # There is no Python control flow to convert, and looking for it takes half a second.
-    traced = tf.function(decode, input_signature=_signature(), autograph=False)
-    return traced.get_concrete_function()
-
-
 def _decoded_now(
     items: list[Loaded], image_size: int | tuple[int, int], resize: str, views: bool
 ) -> DecodedBatch:
-    import tensorflow as tf
-
-    decode = _decoder(image_size, resize, views)
     photos, pixels, failed = [], [], []
     for item in items:
-        image = item.image or NO_IMAGE
-        values = (0, image.data, image.kind, image.orientation, item.view or _NO_VIEW)
         freed = dataclasses.replace(item, image=None)
         try:
-            with tf.device("/CPU:0"):
-                parts = (
-                    tf.constant(value, spec.dtype)
-                    for value, spec in zip(values, _signature(), strict=True)
-                )
-                pixels.append(decode(*parts)[1].numpy())
+            image = item.image or NO_IMAGE
+            pixels.append(decode_now(image, image_size, resize, item.view, views=views))
             photos.append(freed)
-        except tf.errors.OpError as error:
-            failed.append(dataclasses.replace(freed, problem=_problem(error)))
+        except BadImage as error:
+            failed.append(dataclasses.replace(freed, problem=str(error)))
     return DecodedBatch(photos, np.stack(pixels) if pixels else _NO_PIXELS, failed)
 
 
@@ -203,26 +163,12 @@ def _chunks(loaded: Iterator[Loaded]) -> Iterator[list[Loaded]]:
 def _with_reason(
     item: Loaded, image_size: int | tuple[int, int], limits: PhotoLimits, resize: str, views: bool
 ) -> Loaded:
-    import tensorflow as tf
-
-    problem = "it changed while it was being read"
+    (again,) = load_photos([item.entry], image_size, limits, resize=resize)
+    if again.image is None:
+        return dataclasses.replace(item, problem=again.problem)
     try:
-        image = prepared_image(item.entry, item.entry.read(), image_size, limits)
-        decode_pixels(
-            tf.constant(image.data),
-            tf.constant(image.kind),
-            tf.constant(image.orientation),
-            image_size,
-            resize,
-            # What is broken need not be in the part that another view sees.
-            tf.constant(item.view or _NO_VIEW) if views else None,
-        )
-    except (OSError, BadImage) as error:
-        problem = one_line(error)
-    except tf.errors.OpError as error:
-        problem = _problem(error)
-    return dataclasses.replace(item, problem=problem)
-
-
-def _problem(error: "tf.errors.OpError") -> str:
-    return f"can't be decoded ({one_line(error, 120)})"
+        # What is broken need not be in the part that another view sees.
+        decode_now(again.image, image_size, resize, item.view, views=views)
+    except BadImage as error:
+        return dataclasses.replace(item, problem=str(error))
+    return dataclasses.replace(item, problem="it changed while it was being read")

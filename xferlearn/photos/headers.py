@@ -2,63 +2,52 @@
 
 import dataclasses
 import io
+import math
 
-import numpy as np
-from PIL import (
-    BmpImagePlugin,
-    GifImagePlugin,
-    Image,
-    JpegImagePlugin,
-    PngImagePlugin,
-    WebPImagePlugin,
+from PIL import Image
+
+from xferlearn.photos.containers import first_scan_has_all, jxl_size, png_blocks_behind
+from xferlearn.photos.depth import (
+    DeepImage,
+    Depth,
+    deep_png,
+    deep_tiff,
+    read_deep_png,
+    read_deep_tiff,
 )
-
+from xferlearn.photos.formats import (
+    AVIF,
+    HEIF,
+    JPEG,
+    JXL,
+    PNG,
+    TIFF,
+    BadImage,
+    Format,
+    TiffImage,
+    find_format,
+    open_image,
+)
+from xferlearn.photos.memory import SMALL_BYTES, PixelMemory
+from xferlearn.photos.plain import STRIP_BYTES, as_bmp, rows_of
+from xferlearn.photos.png_bands import PngBands, has_bands
 from xferlearn.photos.views import CROP_FRACTION
 from xferlearn.system.text import one_line
 
-# Files with these endings are photos without a look at what they hold.
-SUFFIXES = (
-    ".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".pjpeg", ".pjp", ".png", ".bmp", ".dib", ".gif",
-    ".webp", ".tif", ".tiff", ".avif", ".heic", ".heif", ".hif", ".jxl",
-)  # fmt: skip
-HEAD_BYTES = 64
-
-# 0 to 3: JPEG at 1/1, 1/2, 1/4 and 1/8 of its size.
-JPEG_KIND, PNG_KIND, BMP_KIND, NO_KIND = 0, 4, 5, 6
+# 0 to 3: JPEG at 1/1, 1/2, 1/4 and 1/8 of its size. READY: pixels as the network sees them.
+JPEG_KIND, PNG_KIND, BMP_KIND, NO_KIND, READY_KIND = 0, 4, 5, 6, 7
 _EXIF_ORIENTATION = 0x0112
-
-# The plug-ins are called by name because Image.open tries dozens of formats, and warns through
-# process-wide state about sizes that `max_pixels` already bounds.
-_READERS = (
-    (b"\xff\xd8\xff", "JPEG", JpegImagePlugin.JpegImageFile),
-    (b"\x89PNG\r\n\x1a\n", "PNG", PngImagePlugin.PngImageFile),
-    (b"GIF8", "GIF", GifImagePlugin.GifImageFile),
-    (b"BM", "BMP", BmpImagePlugin.BmpImageFile),
-    (b"RIFF", "WebP", WebPImagePlugin.WebPImageFile),
-)
-_FOREIGN = (
-    (b"II*\x00", "a TIFF file"),
-    (b"MM\x00*", "a TIFF file"),
-    (b"%PDF", "a PDF file"),
-    (b"<", "an HTML or XML page"),
-    (b"\x00\x00\x00\x0cjP", "a JPEG 2000 file"),
-    (b"\xff\x0a", "a JPEG XL file"),
-)
-# Images by the first bytes of their files, whether or not there is a reader for them: two bytes
-# alone would also begin texts and sounds.
-_RIFF, _BMP = b"RIFF", b"BM"
-_OTHER_IMAGES = (
-    b"II*\x00", b"MM\x00*", b"\x00\x00\x00\x0cjP", b"\x00\x00\x00\x0cJXL ", b"\xff\x0a"
-)  # fmt: skip
-_BRANDS = frozenset((b"heic", b"heix", b"hevc", b"hevx", b"mif1", b"msf1", b"avif", b"avis"))
-_BMP_HEADERS = frozenset((12, 16, 40, 52, 56, 64, 108, 124))
 # 8-bit gray and colour, also CMYK: TensorFlow's decoders read these as they are. BMP has many
 # forms that they do not read.
-_PLAIN = {"JPEG": ("L", "RGB", "CMYK"), "PNG": ("L", "RGB")}
-
-
-class BadImage(ValueError):
-    """A photo can't be used; the message is the reason, in a few words."""
+_PLAIN = {JPEG: ("L", "RGB", "CMYK"), PNG: ("L", "RGB")}
+# Whose further pictures are pages, or other photos; an animation's are of no interest.
+_PAGED = (TIFF, HEIF, AVIF)
+# Bytes per pixel in TensorFlow's memory: a photo, and the part of it that is seen.
+IN_GRAPH = 6
+# TensorFlow keeps the memory that it has had once.
+MOST_IN_GRAPH = 64 * 2**20
+# Bytes per pixel in Pillow's memory; all other modes take 4.
+_NARROW = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -71,6 +60,9 @@ class PreparedImage:
         orientation: EXIF orientation, 1 to 8; 1 is upright.
         width: px, as stored, before orientation is applied.
         height: px, likewise.
+        decoded_bytes: memory that decoding it takes, about.
+        depth: how its values are read; None for photos of 8 bits per channel.
+        paged: whether it is the first of several pages or pictures of a file.
     """
 
     data: bytes
@@ -78,27 +70,13 @@ class PreparedImage:
     orientation: int
     width: int
     height: int
+    decoded_bytes: int = 0
+    depth: Depth | None = None
+    paged: bool = False
 
 
 # Stands for a photo that needs no decoding; `decode_pixels` makes it black.
 NO_IMAGE = PreparedImage(b"", NO_KIND, 1, 1, 1)
-
-
-def is_photo(head: bytes) -> bool:
-    """Returns whether a file is an image of some format, be it readable here or not.
-
-    Args:
-        head: its first `HEAD_BYTES`.
-    """
-    if head.startswith(_RIFF):
-        return head[8:12] == b"WEBP"
-    if head.startswith(_BMP):
-        return int.from_bytes(head[14:18], "little") in _BMP_HEADERS
-    if head[4:8] == b"ftyp":
-        # The length of the list of brands comes first.
-        brands = head[8 : int.from_bytes(head[:4], "big")]
-        return any(brands[at : at + 4] in _BRANDS for at in range(0, len(brands), 4))
-    return head.startswith((*(magic for magic, *_ in _READERS), *_OTHER_IMAGES))
 
 
 def prepare(
@@ -106,18 +84,24 @@ def prepare(
     image_size: int | tuple[int, int],
     max_pixels: int,
     smallest_window: float = CROP_FRACTION,
+    *,
+    bit_depth: int | None = None,
+    memory: PixelMemory | None = None,
 ) -> PreparedImage:
     """Reads a photo's header, and brings rare forms to plain ones.
 
-    Transparent pixels are put on white, of an animation the first frame is taken, 16 bits become
-    8. A JPEG much larger than needed is marked to be decoded at 1/2, 1/4 or 1/8, never below the
-    needed size.
+    Transparent pixels are put on white, of an animation or a file with pages the first is taken,
+    and more than 8 bits per channel become 8. A JPEG much larger than needed is marked to be
+    decoded at 1/2, 1/4 or 1/8, never below the needed size.
 
     Args:
         data: the file's bytes.
         image_size: side in px of the square that the network sees, or its height and width.
         max_pixels: photos with more pixels than this are refused before decoding.
         smallest_window: the smallest `View.window` that the photo will be seen through.
+        bit_depth: bits used of photos with more than 8 per channel, at least; None for what each
+            needs.
+        memory: what decoding may take; None for what there is by default.
 
     Returns:
         The photo's data, ready for TensorFlow's decoders.
@@ -125,43 +109,174 @@ def prepare(
     Raises:
         BadImage: when the photo can't be used.
     """
-    name, image = _open(data)
-    width, height = image.size
-    if width * height > max_pixels:
-        raise BadImage(f"{width} x {height} pixels, more than max_image_pixels={max_pixels}")
-    orientation = _orientation(image)
-    shorter = min(width, height)
+    form = find_format(data)
+    memory = memory or PixelMemory()
     needed = max(height_and_width(image_size)) / smallest_window
-    transparent = "transparency" in image.info
-    # TensorFlow reads 16-bit gray correctly too, but Pillow's modes say only that it is not 8-bit.
-    if image.mode in _PLAIN.get(name, ()) and not transparent:
-        kind = JPEG_KIND + _halvings(shorter, needed) if name == "JPEG" else PNG_KIND
-        return PreparedImage(data, kind, orientation, width, height)
+    if form is JXL:  # its reader decodes when it opens a file
+        size = _checked(_jxl_size(data), max_pixels)
+        with memory.taken(math.prod(size) * (4 + form.overhead), f"{size[0]} x {size[1]} pixels"):
+            return _made_plain(data, form, needed, bit_depth)
+    image = open_image(data, form)
+    size = _checked(image.size, max_pixels)
+    deep = _is_deep(image, data, form)
+    if not deep and _is_plain(image, form):
+        photo = _described(image, data, form, needed)
+        if form is JPEG or photo.decoded_bytes <= min(MOST_IN_GRAPH, memory.largest):
+            return photo
+    claimed = math.prod(size) * _bytes_per_pixel(image, form, deep=deep)
+    if _in_bands(image, data, form):
+        claimed = min(claimed, STRIP_BYTES)
+    with memory.taken(claimed, f"{size[0]} x {size[1]} pixels"):
+        return _made_plain(data, form, needed, bit_depth)
+
+
+def _described(image: Image.Image, data: bytes, form: Format, needed: float) -> PreparedImage:
+    """Returns a photo as it is."""
+    width, height = image.size
+    kind = JPEG_KIND + _halvings(min(width, height), needed) if form is JPEG else PNG_KIND
     return PreparedImage(
-        _as_bmp(image, int(shorter / needed)), BMP_KIND, orientation, width, height
+        data,
+        kind,
+        1 if form.upright else _orientation(image, data, form),
+        width,
+        height,
+        _plain_bytes(image, data, kind),
+        paged=_is_paged(image, form),
     )
 
 
-def _open(data: bytes) -> tuple[str, Image.Image]:
-    if not data:
-        raise BadImage("the file is empty")
-    for magic, name, reader in _READERS:
-        if data.startswith(magic):
-            try:
-                return name, reader(io.BytesIO(data))
-            except Exception as error:  # Pillow's readers raise many types on broken headers
-                raise BadImage(f"broken {name} header ({one_line(error, 120)})") from None
-    for magic, name in _FOREIGN:
-        if data.lstrip()[:16].startswith(magic):
-            raise BadImage(f"not a JPEG, PNG, GIF, BMP or WebP file but {name}")
-    if data[4:8] == b"ftyp":
-        raise BadImage("not a JPEG, PNG, GIF, BMP or WebP file but HEIC, AVIF or a video")
-    raise BadImage(f"not a JPEG, PNG, GIF, BMP or WebP file (it begins with {data[:8]!r})")
-
-
-def _orientation(image: Image.Image) -> int:
+def _made_plain(data: bytes, form: Format, needed: float, bit_depth: int | None) -> PreparedImage:
+    """Returns a rare form as a BMP file. What it takes for that is free when it returns."""
+    image = open_image(data, form)
+    photo = _described(image, data, form, needed)
     try:
-        value = image.getexif().get(_EXIF_ORIENTATION, 1)
+        if _is_deep(image, data, form):
+            values = _deep_image(image, data)
+            depth = values.depth(bit_depth)
+            photo = dataclasses.replace(photo, depth=depth)
+            if depth.used == 16 and photo.decoded_bytes <= MOST_IN_GRAPH and _is_plain(image, form):
+                return photo  # TensorFlow keeps the upper 8 bits
+            rows = values.rows_at(depth.used)
+        elif _in_bands(image, data, form):
+            rows = PngBands(data).rows
+        else:
+            image.load()
+            rows = rows_of(image)
+        # Smaller photos of a plain form are shrunk with antialias: large ones shall look like them.
+        spare = 2 if photo.depth is None and _is_plain(image, form) else 1
+        bmp = as_bmp(rows, image.size, int(min(image.size) / (spare * needed)))
+    except BadImage:
+        raise
+    except Exception as error:  # decoders raise many types on broken data
+        raise BadImage(f"can't be decoded ({one_line(error, 120)})") from None
+    return dataclasses.replace(photo, data=bmp, kind=BMP_KIND, decoded_bytes=2 * len(bmp))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Peek:
+    """What a look at a file tells without decoding it.
+
+    Attributes:
+        deep: whether it has more than 8 bits per channel, of which a rule says how many are used.
+        paged: whether it is the first of several pages or pictures.
+    """
+
+    deep: bool = False
+    paged: bool = False
+
+
+_ORDINARY = Peek()
+
+
+def peek(data: bytes) -> Peek:
+    """Returns what a look at a file tells; quick for JPEG and PNG.
+
+    Raises:
+        BadImage: when it is no photo.
+    """
+    form = find_format(data)
+    if form is PNG:
+        return Peek(deep=True) if deep_png(data) else _ORDINARY
+    if form not in _PAGED:
+        return _ORDINARY
+    image = open_image(data, form)
+    return Peek(_is_deep(image, data, form), _is_paged(image, form))
+
+
+def height_and_width(image_size: int | tuple[int, int]) -> tuple[int, int]:
+    """Returns height and width in px of an `image_size`, which may be the side of a square."""
+    return (image_size, image_size) if isinstance(image_size, int) else image_size
+
+
+def _checked(size: tuple[int, int], max_pixels: int) -> tuple[int, int]:
+    if math.prod(size) > max_pixels:
+        raise BadImage(f"{size[0]} x {size[1]} pixels, more than max_image_pixels={max_pixels}")
+    return size
+
+
+def _jxl_size(data: bytes) -> tuple[int, int]:
+    try:
+        return jxl_size(data)
+    except ValueError as error:
+        raise BadImage(f"broken {JXL.name} header ({error})") from None
+
+
+def _is_paged(image: Image.Image, form: Format) -> bool:
+    # An animation's further frames are of no interest.
+    return form in _PAGED and bool(getattr(image, "is_animated", False))
+
+
+def _is_deep(image: Image.Image, data: bytes, form: Format) -> bool:
+    return (form is PNG and deep_png(data)) or (isinstance(image, TiffImage) and deep_tiff(image))
+
+
+def _deep_image(image: Image.Image, data: bytes) -> DeepImage:
+    if isinstance(image, TiffImage):
+        return read_deep_tiff(image, TiffImage(io.BytesIO(data)))
+    first, again = PNG.open(data), PNG.open(data)
+    return read_deep_png(data, first, again)
+
+
+def _is_plain(image: Image.Image, form: Format) -> bool:
+    return image.mode in _PLAIN.get(form, ()) and "transparency" not in image.info
+
+
+def _plain_bytes(image: Image.Image, data: bytes, kind: int) -> int:
+    """Returns the memory that TensorFlow takes for a photo that it decodes as it is."""
+    pixels = math.prod(image.size)
+    if kind == PNG_KIND:
+        return IN_GRAPH * pixels
+    decoded = IN_GRAPH * pixels // 4 ** (kind - JPEG_KIND)
+    if IN_GRAPH * pixels <= SMALL_BYTES:
+        return decoded
+    layers = getattr(image, "layer", ())
+    if image.info.get("progressive") or not first_scan_has_all(data, len(layers)):
+        # Coefficients of 2 bytes, of which chrominance has fewer.
+        shares = [layer[1] * layer[2] for layer in layers]
+        decoded += 2 * pixels * sum(shares) // max(*shares, 1)
+    return decoded
+
+
+def _in_bands(image: Image.Image, data: bytes, form: Format) -> bool:
+    return form is PNG and has_bands(data) and 4 * math.prod(image.size) > SMALL_BYTES
+
+
+def _bytes_per_pixel(image: Image.Image, form: Format, *, deep: bool) -> int:
+    """Returns the memory that a rare form takes until it is plain."""
+    held = _NARROW.get(image.mode) or (8 if deep else 4)
+    # libtiff holds one strip, which may be the whole picture.
+    return held + (held if form is TIFF else form.overhead)
+
+
+def _orientation(image: Image.Image, data: bytes, form: Format) -> int:
+    try:
+        if form is PNG:
+            # It may come after the pixels, all of which Pillow would decode on the way to it.
+            behind = png_blocks_behind(data)
+            for name, kind in (("exif", b"eXIf"), ("xmp", b"iTXt")):
+                if kind in behind:
+                    image.info.setdefault(name, behind[kind])
+        value = Image.Image.getexif(image).get(_EXIF_ORIENTATION, 1)
     except Exception:  # a broken EXIF block does not make the photo unusable
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
@@ -169,35 +284,3 @@ def _orientation(image: Image.Image) -> int:
 
 def _halvings(shorter: int, needed: float) -> int:
     return sum(shorter / ratio >= needed for ratio in (2, 4, 8))
-
-
-def _as_bmp(image: Image.Image, reduction: int) -> bytes:
-    """Decodes with Pillow; `reduction` is how many times too large the photo is."""
-    try:
-        image.load()
-        if image.mode.startswith("I;16") or image.mode == "I":
-            rgb = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
-        elif "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "RGBa", "La"):
-            rgba = image.convert("RGBA")
-            rgb = Image.new("RGB", image.size, "white")
-            rgb.paste(rgba, mask=rgba.getchannel("A"))
-        elif image.mode in ("1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "LAB", "HSV"):
-            rgb = image
-        else:
-            raise BadImage(f"pixels of the form {image.mode} are not supported")
-        rgb = rgb.convert("RGB")
-        if reduction > 1:
-            # Many photos wait between reading and decoding, none of them at 12 megapixels.
-            rgb = rgb.reduce(reduction)
-        buffer = io.BytesIO()
-        rgb.save(buffer, "BMP")
-        return buffer.getvalue()
-    except BadImage:
-        raise
-    except Exception as error:  # Pillow's decoders raise many types on broken data
-        raise BadImage(f"can't be decoded ({one_line(error, 120)})") from None
-
-
-def height_and_width(image_size: int | tuple[int, int]) -> tuple[int, int]:
-    """Returns height and width in px of an `image_size`, which may be the side of a square."""
-    return (image_size, image_size) if isinstance(image_size, int) else image_size

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from xferlearn.config import ImageConfig
+from xferlearn.config import ImageConfig, PhotoConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -13,6 +13,11 @@ class PhotoLimits:
         max_image_bytes: larger files are not read.
         max_image_pixels: photos with more pixels are not decoded.
         on_bad_image: "skip" lists photos that can't be used and goes on, "fail" stops at the first.
+        max_memory: bytes that the process may take, which bounds the pixels decoded at a time;
+            None for half of what is free.
+        bit_depth: bits used of photos with more than 8 per channel, at least; None for what each
+            needs.
+        read_seconds: how long the reading of a photo may take.
 
     Example:
         >>> PhotoLimits(max_image_pixels=10_000_000)
@@ -21,8 +26,17 @@ class PhotoLimits:
     max_image_bytes: int = ImageConfig.max_image_bytes
     max_image_pixels: int = ImageConfig.max_image_pixels
     on_bad_image: str = ImageConfig.on_bad_image
+    max_memory: int | None = None
+    bit_depth: int | None = None
+    read_seconds: float = 60.0
 
     @classmethod
-    def of(cls, config: ImageConfig) -> "PhotoLimits":
+    def of(cls, config: PhotoConfig, bit_depth: int | None = None) -> "PhotoLimits":
         """Returns the limits that the settings of a command ask for."""
-        return cls(**{field.name: getattr(config, field.name) for field in dataclasses.fields(cls)})
+        return cls(
+            config.max_image_bytes,
+            config.max_image_pixels,
+            config.on_bad_image,
+            None if config.max_memory is None else int(config.max_memory),
+            bit_depth,
+        )

@@ -7,6 +7,7 @@ the metadata. So photos may be renamed, moved and added without changing what wa
 import dataclasses
 from collections.abc import Sequence
 
+from xferlearn.photos.depth import key_at
 from xferlearn.system.text import plural_of
 
 TRAIN, VALIDATION, TEST = SPLITS = ("train", "validation", "test")
@@ -22,6 +23,7 @@ class Photo:
         name: path below the photos' folder with `/`, or the dataset's key.
         fixed_split: the split that the dataset's authors gave it; None if they gave none.
         group: name of what it must stay together with in the split; None if it stands alone.
+        bit_depth: bits used of its values; None for photos of 8 bits per channel.
     """
 
     digest: bytes
@@ -29,6 +31,12 @@ class Photo:
     name: str
     fixed_split: str | None = None
     group: str | None = None
+    bit_depth: int | None = None
+
+    @property
+    def key(self) -> bytes:
+        """Name of its bottleneck in the cache, 32 bytes."""
+        return key_at(self.digest, self.bit_depth)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -65,6 +65,7 @@ def decode_pixels(
             lambda: whole(tf.io.decode_png(data, channels=3)),
             lambda: whole(tf.io.decode_bmp(data, channels=3)),
             lambda: tf.zeros([1, 1, 3], tf.uint8),
+            lambda: tf.io.decode_bmp(data, channels=3),
         ],
     )
     oriented = _oriented(_scaled(pixels, size), orientation)

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence, Set
 
+from xferlearn.photos.depth import DEPTHS, key_at
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import Photo
 from xferlearn.photos.reading import Loaded, load_photos, readable
@@ -40,9 +41,8 @@ def pick_photos(
     while wanted and (entry := next(entries, None)) is not None:
         photo = wanted.pop((entry.name, entry.label), None)
         if photo is not None:
-            yield from views_of(
-                [dataclasses.replace(entry, digest=photo.digest)], augmentation, numbers
-            )
+            same = dataclasses.replace(entry, digest=photo.digest, bit_depth=photo.bit_depth)
+            yield from views_of([same], augmentation, numbers)
 
 
 def views_of(
@@ -66,6 +66,8 @@ def search_photos(
     digests: Set[bytes],
     image_size: int | tuple[int, int],
     limits: PhotoLimits,
+    *,
+    resize: str = "crop",
 ) -> Iterator[Loaded]:
     """Yields the photos that have certain digests, whatever their names, each once.
 
@@ -74,10 +76,14 @@ def search_photos(
         digests: SHA-256 of each photo.
         image_size: side in px of the square that the network sees, or height and width.
         limits: caps on bytes and pixels.
+        resize: "crop" or "squash", see `pixels.resize_pixels`.
     """
     missing = set(digests)
+    keys = {key_at(digest, bits): digest for digest in digests for bits in (None, *DEPTHS)}
     loaded = readable(
-        load_photos(entries, image_size, limits, lambda digest: digest not in missing)
+        load_photos(
+            entries, image_size, limits, lambda key: keys.get(key) not in missing, resize=resize
+        )
     )
     while missing and (item := next(loaded, None)) is not None:
         if item.digest in missing:

@@ -23,6 +23,7 @@ class Entry:
         view: the augmentation that it is seen in, and the number of the view; None for the plain
             view.
         digest: SHA-256 that its bytes must have; None if they may be any. See `pick_photos`.
+        bit_depth: bits used if it has more than 8 per channel; None for what the limits say.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Entry:
     group: str | None = None
     view: tuple[Augmentation, int] | None = None
     digest: bytes | None = None
+    bit_depth: int | None = None
 
 
 class PhotoSource(Protocol):

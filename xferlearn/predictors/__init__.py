@@ -14,12 +14,17 @@ The names below are for the rest of the package; all others are for this folder 
 
 from xferlearn.predictors.base import Predictor
 from xferlearn.predictors.keras_files import check_keras_file
-from xferlearn.predictors.model_folder import model_folder_predictor, model_folder_resize
+from xferlearn.predictors.model_folder import (
+    model_folder_bit_depth,
+    model_folder_predictor,
+    model_folder_resize,
+)
 from xferlearn.predictors.opening import open_predictor
 
 __all__ = [
     "Predictor",
     "check_keras_file",
+    "model_folder_bit_depth",
     "model_folder_predictor",
     "model_folder_resize",
     "open_predictor",

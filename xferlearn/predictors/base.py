@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 class Scorer(Protocol):
     """Scores the photos of one labelling; its engine and cache do not change meanwhile."""
 
-    def knows(self, digest: bytes) -> bool:
+    def knows(self, key: bytes) -> bool:
         """Returns whether a photo can be scored without its pixels."""
 
-    def scores(self, digests: Sequence[bytes], pixels: np.ndarray) -> np.ndarray:
+    def scores(self, keys: Sequence[bytes], pixels: np.ndarray) -> np.ndarray:
         """Returns the scores of photos, as `Predictor.run` does.
 
         Args:
-            digests: SHA-256 of each photo.
+            keys: names of the photos' bottlenecks, see `Loaded.key`.
             pixels: as for `Predictor.run`; not looked at for photos that the scorer `knows`.
         """
 
@@ -43,10 +43,10 @@ class CachedScores(Protocol):
 class _Uncached:
     run: Callable[[np.ndarray], np.ndarray]
 
-    def knows(self, digest: bytes) -> bool:
+    def knows(self, key: bytes) -> bool:
         return False
 
-    def scores(self, digests: Sequence[bytes], pixels: np.ndarray) -> np.ndarray:
+    def scores(self, keys: Sequence[bytes], pixels: np.ndarray) -> np.ndarray:
         return self.run(pixels)
 
 
@@ -69,6 +69,8 @@ class Predictor:
         backbone: name of the network in front of the head; "" where it is not recognised.
         load_model: returns the Keras model; None for models of other formats.
         metadata: content of a model folder's metadata.json; {} for other models.
+        bit_depth: bits used of photos with more than 8 per channel, as in training; None for what
+            each photo needs, where the model was not trained on such.
     """
 
     labels: tuple[str, ...]
@@ -83,6 +85,7 @@ class Predictor:
     backbone: str = ""
     load_model: "Callable[[], keras.Model] | None" = None
     metadata: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False)
+    bit_depth: int | None = None
 
     def scoring(
         self, entries: Callable[[], Iterable[Entry]], limits: PhotoLimits

@@ -16,6 +16,7 @@ from xferlearn.bottlenecks.store import BottleneckStore, ShardWriter
 from xferlearn.config import ImageConfig
 from xferlearn.errors import UserError, XferlearnError
 from xferlearn.model_folder import METADATA_FILE, MODEL_FILE, ModelFolder
+from xferlearn.photos.depth import DEPTHS
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.pixels import RESIZE_POLICY
 from xferlearn.photos.sources import Entry
@@ -56,6 +57,7 @@ def model_folder_predictor(
         backbone=str(model_folder.metadata.get("backbone", {}).get("name", "")),
         load_model=lambda: model,
         metadata=model_folder.metadata,
+        bit_depth=model_folder_bit_depth(model_folder),
     )
     try:
         cached = CachedScores(model_folder, model, config)
@@ -72,6 +74,19 @@ def model_folder_predictor(
 def model_folder_resize(model_folder: ModelFolder) -> str:
     """Returns how a model's photos were fitted in training, "crop" or "squash"."""
     return resize_policy(model_folder.metadata["input"].get("resize"))
+
+
+def model_folder_bit_depth(model_folder: ModelFolder) -> int | None:
+    """Returns the bits used of a model's training photos with more than 8; None without such.
+
+    Models that say nothing are from before: all 16 were used of every such photo.
+    """
+    return depth_stated(model_folder.metadata["input"].get("bit_depth", 16))
+
+
+def depth_stated(stated: Any) -> int | None:
+    """Returns a bit depth that metadata state; None for none, and for values that are not one."""
+    return stated if stated in DEPTHS else None
 
 
 def resize_policy(stated: Any) -> str:
@@ -172,19 +187,19 @@ class _Scorer:
         self._writer: ShardWriter | None = None
         self._unwritten: list[str] = []
 
-    def knows(self, digest: bytes) -> bool:
-        return digest in self._features.store
+    def knows(self, key: bytes) -> bool:
+        return key in self._features.store
 
-    def scores(self, digests: Sequence[bytes], pixels: np.ndarray) -> np.ndarray:
+    def scores(self, keys: Sequence[bytes], pixels: np.ndarray) -> np.ndarray:
         store = self._features.store
-        vectors = np.empty((len(digests), store.space.width), np.float32)
-        known = [i for i, digest in enumerate(digests) if digest in store]
-        new = [i for i, digest in enumerate(digests) if digest not in store]
+        vectors = np.empty((len(keys), store.space.width), np.float32)
+        known = [i for i, key in enumerate(keys) if key in store]
+        new = [i for i, key in enumerate(keys) if key not in store]
         if known:
-            vectors[known] = store.read([digests[i] for i in known])
+            vectors[known] = store.read([keys[i] for i in known])
         if new:
             vectors[new] = self._features.engine().run(pixels[new])
-            self._add([(digests[i], vectors[i]) for i in new])
+            self._add([(keys[i], vectors[i]) for i in new])
         return np.asarray(self._head(vectors))
 
     def close(self) -> list[str]:
@@ -201,8 +216,8 @@ class _Scorer:
         try:
             if self._writer is None:
                 self._writer = self._writing.enter_context(self._features.store.writer())
-            for digest, vector in rows:
-                self._writer.add(digest, vector)
+            for key, vector in rows:
+                self._writer.add(key, vector)
         except XferlearnError as error:
             self._unwritten.append(str(error))
 

@@ -24,6 +24,8 @@ from xferlearn.predictors.imagenet import imagenet_predictor
 from xferlearn.predictors.keras_files import load_keras, open_keras
 from xferlearn.predictors.labels import find_labels, find_model_folder_around
 from xferlearn.predictors.model_folder import (
+    depth_stated,
+    model_folder_bit_depth,
     model_folder_predictor,
     model_folder_resize,
     resize_policy,
@@ -149,6 +151,7 @@ def _opened(path: Path, graph: Graph, report: GraphReport, config: ModelConfig) 
         backbone=report.backbone.name if report.backbone else "",
         # The runtime keeps constants alone, so the model itself is loaded when it is asked for.
         load_model=(lambda: load_keras(path)) if RUNTIMES[report.format] is open_keras else None,
+        bit_depth=_stated_bit_depth(graph, folder),
     )
 
 
@@ -186,6 +189,12 @@ def _stated_resize(graph: Graph, model_folder: ModelFolder | None) -> str | None
     if graph.metadata is not None and graph.metadata.resize is not None:
         return resize_policy(graph.metadata.resize)
     return model_folder_resize(model_folder) if model_folder is not None else None
+
+
+def _stated_bit_depth(graph: Graph, model_folder: ModelFolder | None) -> int | None:
+    if graph.metadata is not None:
+        return depth_stated(graph.metadata.bit_depth)
+    return model_folder_bit_depth(model_folder) if model_folder is not None else None
 
 
 def _is_from_the_lab(graph: Graph, report: GraphReport) -> bool:

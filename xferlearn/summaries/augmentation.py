@@ -35,12 +35,12 @@ def write_augmentation(writers: RunWriters, record: RunRecord) -> None:
     size, limits = record.image_size, PhotoLimits.of(config)
     loaded = readable(load_photos(entries, size, limits))
     seen = {
-        item.digest: pixels
+        item.key: pixels
         for batch in decoded_batches(loaded, size, limits, views=True)
         for item, pixels in zip(batch.photos, batch.pixels, strict=True)
     }
     tiles = [
-        draw_photo(seen.get(augmentation.view(photo.digest, number).key(photo.digest)), (), SIDE)
+        draw_photo(seen.get(augmentation.view(photo.digest, number).key(photo.key)), (), SIDE)
         for photo in photos
         for number in numbers
     ]

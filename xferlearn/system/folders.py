@@ -1,5 +1,6 @@
 """Checks of the folders that a command writes to, made before its work."""
 
+import errno
 import os
 import re
 import tempfile
@@ -31,6 +32,10 @@ def check_no_url(what: str, path: str | Path) -> None:
             f"Expected {what} on this machine. Received a URL, {readable(str(path), 200)}: download"
             " it, or mount its bucket, and give the path."
         )
+
+
+# A full disk still makes empty files.
+_BLOCK = 4096
 
 
 def check_outside(image_dir: str | Path, name: str, folder: str | Path) -> None:
@@ -86,9 +91,12 @@ def check_writable(name: str, folder: str | Path) -> None:
     path = Path(folder).absolute()
     there = next(parent for parent in (path, *path.parents) if os.path.lexists(parent))
     try:
+        if not there.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, f"{there} is not a folder")
         # Permissions are not enough: a disk may be full, or mounted read-only.
-        with tempfile.TemporaryFile(dir=there):
-            pass
+        with tempfile.TemporaryFile(dir=there) as file:
+            file.write(bytes(_BLOCK))
+            file.flush()
     except OSError as error:
         raise UserError(
             f"Can't write to {folder}: {one_line(error)}. Choose another `{name}`."

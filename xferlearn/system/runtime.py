@@ -59,8 +59,8 @@ def start_tensorflow() -> None:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         quiet = captured_stderr()
     warnings.filterwarnings("ignore", message=".*np.object.*", category=FutureWarning)
-    # Pillow warns about broken EXIF blocks; such photos are read as upright.
-    warnings.filterwarnings("ignore", message="Corrupt EXIF data", category=UserWarning)
+    # Pillow warns of broken metadata; such photos are read without them.
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
     with quiet:
         import keras
         import tensorflow as tf

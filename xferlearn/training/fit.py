@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from xferlearn import backbones, summaries
-from xferlearn.bottlenecks.compute import Extraction, extract
+from xferlearn.bottlenecks.compute import Extraction, extract, extract_source
 from xferlearn.bottlenecks.prints import Looks, look_at_photos
 from xferlearn.bottlenecks.settling import Candidates, Features, sample_pixels
 from xferlearn.bottlenecks.space import feature_space
 from xferlearn.bottlenecks.store import BottleneckStore, PrintStore
-from xferlearn.config import TrainConfig
+from xferlearn.config import TrainConfig, default_bottleneck_dir
 from xferlearn.errors import UserError, XferlearnError
 from xferlearn.metrics import Evaluation, evaluate_predictions
 from xferlearn.photos.limits import PhotoLimits
@@ -24,6 +24,7 @@ from xferlearn.photos.selecting import pick_photos, views_of
 from xferlearn.photos.sources import PhotoSource
 from xferlearn.photos.splitting import build_manifest
 from xferlearn.photos.views import Augmentation
+from xferlearn.system.folders import check_writable
 from xferlearn.system.text import count
 from xferlearn.training import head as heads
 from xferlearn.training.callbacks import Training
@@ -61,17 +62,20 @@ class Prepared:
             test_seed: the seed that chooses the test photos; None for the same one.
         """
         official = {photo.fixed_split for photo in self.extraction.photos}
-        manifest = build_manifest(
-            self.source.labels,
-            self.extraction.photos,
-            self.extraction.bad,
-            testing_percentage=0 if TEST in official else config.testing_percentage,
-            validation_percentage=0 if VALIDATION in official else config.validation_percentage,
-            split_seed=config.split_seed,
-            test_seed=test_seed,
-            alike=self.looks.alike,
-            warnings=self.source.warnings,
-        )
+        try:
+            manifest = build_manifest(
+                self.source.labels,
+                self.extraction.photos,
+                self.extraction.bad,
+                testing_percentage=0 if TEST in official else config.testing_percentage,
+                validation_percentage=0 if VALIDATION in official else config.validation_percentage,
+                split_seed=config.split_seed,
+                test_seed=test_seed,
+                alike=self.looks.alike,
+                warnings=(*self.source.warnings, *self.extraction.warnings),
+            )
+        except UserError as error:
+            raise UserError(" ".join([str(error), *self.extraction.remedies])) from None
         # They are no broken photos, of which a class may have too many.
         return dataclasses.replace(manifest, bad=(*self.source.left_out, *manifest.bad))
 
@@ -83,11 +87,11 @@ class Prepared:
         """
         store = self.features.store
         for photo in photos:
-            if photo.digest not in store:
+            if photo.key not in store:
                 raise XferlearnError(
                     f"{photo.name} changed or was removed while this was running. Run again."
                 )
-        return store.read([photo.digest for photo in photos])
+        return store.read([photo.key for photo in photos])
 
     def views(
         self,
@@ -110,7 +114,7 @@ class Prepared:
         augmentation = Augmentation.of(config)
         numbers = augmentation.numbers(config.augment_views)
         named = [
-            (photo, augmentation.view(photo.digest, number).key(photo.digest))
+            (photo, augmentation.view(photo.digest, number).key(photo.key))
             for photo in photos
             for number in numbers
         ]
@@ -174,12 +178,11 @@ def prepare(
     features = Candidates.of(config, backbone, space_of).settle(sample)
     store = features.store
     prints = looks.prints if looks else PrintStore(store.folder.parent, store.space.image_size)
-    extraction = extract(
-        source.entries(),
+    extraction = extract_source(
+        source,
         store,
         features.engine,
         limits,
-        count=source.count,
         prints=prints if looks is None else None,
         verbose=config.verbose,
     )
@@ -191,6 +194,17 @@ def prepare(
     return Prepared(
         source, backbone, features, dataclasses.replace(extraction, seconds=seconds), looks
     )
+
+
+def check_result_folders(config: TrainConfig) -> None:
+    """Checks, before any work, that bottlenecks and logs can be written.
+
+    Raises:
+        UserError: when they can't be.
+    """
+    check_writable("bottleneck_dir", config.bottleneck_dir or default_bottleneck_dir())
+    if config.summaries != "none":
+        check_writable("logs_dir", config.logs_dir)
 
 
 def load_backbone_of(config: TrainConfig) -> "keras.Model":

@@ -24,7 +24,13 @@ from xferlearn.system.results import Failure
 from xferlearn.system.runtime import choose_device, start_tensorflow
 from xferlearn.training import head as heads
 from xferlearn.training.finetuning import fine_tune, select_layers
-from xferlearn.training.fit import diverged_error, fit_head, load_backbone_of, prepare
+from xferlearn.training.fit import (
+    check_result_folders,
+    diverged_error,
+    fit_head,
+    load_backbone_of,
+    prepare,
+)
 from xferlearn.training.metadata import describe, run_name
 from xferlearn.training.result import TrainResult
 
@@ -164,9 +170,10 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
 
 
 def _check_folders(config: TrainConfig) -> None:
-    """Sees, before any work, that the model folder replaces nothing that is still needed."""
+    """Sees, before any work, that results can be written, and replace nothing that is needed."""
     model_dir = config.model_dir or ""
     check_model_dir(model_dir, config.overwrite)
+    check_result_folders(config)
     check_outside_photos(config, "model_dir", model_dir)
     others = {
         "image_dir": config.image_dir,

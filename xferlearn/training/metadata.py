@@ -65,6 +65,7 @@ def describe(
             "dtype": "float32",
             "value_range": [0, 255],
             "resize": space.resize,
+            "bit_depth": extraction.bit_depth,
         },
         "output": {"name": "predictions", "activation": "softmax"},
         "backbone": {
