@@ -1,0 +1,89 @@
+"""A model recognises copies of its photos: its folder says how they look, its cache even more."""
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pictures import cropped, encode, picture
+
+from xferlearn.model_folder import read_model_folder
+from xferlearn.photos.recorded import read_recorded
+
+Run = Callable[..., tuple[int, str, str]]
+pytestmark = pytest.mark.filterwarnings(
+    # Keras saves its variables so.
+    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
+)
+
+
+@pytest.fixture(name="trained")
+def train(run_tiny: Run, tmp_path: Path) -> Path:
+    """A model of twelve photos per class, four of them with a re-saved copy."""
+    for place, label in enumerate(("leaf", "tree")):
+        (tmp_path / "photos" / label).mkdir(parents=True)
+        for number in range(12):
+            data = encode(picture(100 * place + number))
+            (tmp_path / "photos" / label / f"{number}.jpg").write_bytes(data)
+        for number in range(2):
+            data = encode(picture(100 * place + number), quality=60)
+            (tmp_path / "photos" / label / f"copy{number}.jpg").write_bytes(data)
+    code, out, err = run_tiny(
+        "train",
+        f"--image_dir={tmp_path / 'photos'}",
+        f"--model_dir={tmp_path / 'model'}",
+        "--image_size=96",
+        "--summaries=none",
+    )
+    assert code == 0, err
+    assert "8 photos have a near twin, which is in the same split" in out
+    return tmp_path / "model"
+
+
+def test_an_evaluation_recognises_re_saved_photos(trained: Path, tmp_path: Path) -> None:
+    from xferlearn import evaluate
+
+    photos = read_model_folder(trained).photos()
+    assert all(len(photo.look) == 76 for photo in photos)
+    metadata = json.loads((trained / "metadata.json").read_text())
+    assert metadata["split"]["near_twins"] == 8
+    used = {photo.name for photo in photos if photo.split == "train"}
+    for place, label in enumerate(("leaf", "tree")):
+        (tmp_path / "more" / label).mkdir(parents=True)
+        for number in range(6):
+            image = picture(100 * place + number)
+            (tmp_path / "more" / label / f"{number}.jpg").write_bytes(encode(image, quality=85))
+        # Nobody has seen this one, and half of it is no copy.
+        for name, image in (("new", picture(900 + place)), ("part", cropped(picture(0), 0.5))):
+            (tmp_path / "more" / label / f"{name}.jpg").write_bytes(encode(image))
+    expected = sum(
+        f"{label}/{number}.jpg" in used for label in ("leaf", "tree") for number in range(6)
+    )
+    for cache in ("bottlenecks", "another machine's"):
+        result = evaluate(
+            model=trained,
+            image_dir=tmp_path / "more",
+            bottleneck_dir=tmp_path / cache,
+            engine="tensorflow",
+            precision="float32",
+            verbose=0,
+        )
+        assert result.seen == {"train": 0, "validation": 0}
+        assert result.copies["train"] == expected
+        told = f"{expected} of 16 photos are re-saved copies of photos in the model's train split"
+        assert any(warning.startswith(told) for warning in result.warnings)
+        assert result.as_dict()["copies_of_training"] == result.copies
+
+
+def test_tables_of_earlier_versions_are_read(trained: Path) -> None:
+    rows = list(csv.reader((trained / "photos.csv").read_text().splitlines()))
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(row[:4] for row in rows)
+    text.seek(0)
+    photos = list(read_recorded(text))
+    assert [photo.digest.hex() for photo in photos] == [row[0] for row in rows[1:]]
+    assert not any(photo.look for photo in photos)
+    with pytest.raises(ValueError, match="does not begin with sha256,label,split,file"):
+        list(read_recorded(io.StringIO("file,split\n")))
