@@ -42,6 +42,8 @@ class Setting:
         aliases: other flag names for the same setting.
         positional: True where the command line's words without `--` are this setting.
         section: heading under which `--help` shows it, one of `SECTIONS`.
+        counts: how many values a setting of several may have, whose order and repeats count; None
+            for any number of them, each once.
     """
 
     help: str
@@ -52,6 +54,7 @@ class Setting:
     aliases: tuple[str, ...] = ()
     positional: bool = False
     section: str = "Settings"
+    counts: tuple[int, ...] | None = None
 
 
 Verbose: TypeAlias = Annotated[
@@ -191,6 +194,11 @@ def read_value(name: str, value: Any, field: dataclasses.Field, rules: Setting) 
         value = [value]
     values = tuple(_read_one(name, one, kind, rules) for one in value)
     if not takes_list(field):
+        return values
+    if rules.counts is not None:
+        if len(values) not in rules.counts:
+            wanted = " or ".join(map(str, rules.counts))
+            raise UserError(f"Expected {wanted} numbers for `{name}`. Received: {len(values)}.")
         return values
     if not values:
         raise UserError(f"Expected at least one value for `{name}`. Received: none.")

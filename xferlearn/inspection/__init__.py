@@ -22,9 +22,12 @@ from xferlearn.inspection.metadata import (
     METADATA_NODE,
     parse_labels,
 )
+from xferlearn.inspection.proposals import missing_size, missing_values, why_not_labelled
 from xferlearn.inspection.readers.hdf5 import read_hdf5
 from xferlearn.inspection.readers.keras_config import read_keras_config
 from xferlearn.inspection.readers.keras_files import read_json_member
+from xferlearn.inspection.readers.keras_layers import refused_layers
+from xferlearn.inspection.readers.keras_two import modernised
 from xferlearn.inspection.readers.saved_model import find_saved_model
 from xferlearn.inspection.report import (
     BackboneReport,
@@ -61,6 +64,9 @@ __all__ = [
     "format_shape",
     "inspect_backbone",
     "inspect_model",
+    "missing_size",
+    "missing_values",
+    "modernised",
     "open_backbone",
     "open_model",
     "parse_labels",
@@ -68,7 +74,9 @@ __all__ = [
     "read_hdf5",
     "read_json_member",
     "read_keras_config",
+    "refused_layers",
     "walk_back",
+    "why_not_labelled",
     "write_graph",
     "write_held",
 ]

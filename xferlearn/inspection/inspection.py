@@ -10,15 +10,16 @@ from typing import Any, Literal
 
 from xferlearn.backbones.table import BACKBONES
 from xferlearn.errors import UserError
-from xferlearn.inspection.analysis import (
-    Classifier,
-    ValueFacts,
-    find_bottleneck,
-    find_classifier,
-    value_facts,
-)
+from xferlearn.inspection.analysis import Classifier, find_bottleneck, find_classifier
 from xferlearn.inspection.formats import ModelFile, read_model_file
-from xferlearn.inspection.layers import Graph, Node, Shape, constant_names, reachable
+from xferlearn.inspection.layers import (
+    Graph,
+    Node,
+    Shape,
+    constant_names,
+    consumers,
+    reachable,
+)
 from xferlearn.inspection.metadata import ModelMetadata
 from xferlearn.inspection.readers.wire import DAMAGE, MalformedError
 from xferlearn.inspection.report import (
@@ -26,9 +27,12 @@ from xferlearn.inspection.report import (
     BottleneckReport,
     GraphReport,
     InputReport,
+    Layout,
     OutputReport,
 )
-from xferlearn.inspection.signatures import recognise_backbone
+from xferlearn.inspection.signatures import Signature, recognise_backbone
+from xferlearn.inspection.sizes import known_size
+from xferlearn.inspection.values import ValueFacts, read_start, value_facts
 from xferlearn.system.text import one_line
 
 _MOST_ENDS = 16
@@ -36,7 +40,11 @@ _MOST_ENDS = 16
 _PIXELS = {"float16", "bfloat16", "float32", "float64", "uint8", "int8"}
 # A stated value range that is narrower than this is damage.
 _NARROWEST = 1e-12
-Layout = Literal["NHWC", "NCHW", "unknown"]
+# A network with fewer weights than this share of a known one is not that one.
+_FEWEST_WEIGHTS = 0.9
+# The smallest picture without an axis for channels, px, and the largest ratio of its sides.
+_SMALLEST_PICTURE, _LONGEST_PICTURE = 8, 2
+_MNIST = (28, 28)
 
 
 def inspect_model(path: str | Path) -> GraphReport:
@@ -88,7 +96,7 @@ def build_report(path: str, held: ModelFile) -> GraphReport:
     graph = held.graph
     _check_sizes(graph)
     constants = constant_names(graph)
-    signature = recognise_backbone(graph)
+    signature = _recognised(graph)
     spec = BACKBONES.get(signature.name) if signature else None
     backbone = None
     if signature:
@@ -128,9 +136,20 @@ def build_report(path: str, held: ModelFile) -> GraphReport:
         operations=sum(counts.values()),
         op_counts=dict(sorted(counts.items(), key=lambda item: (-item[1], item[0]))),
         unsafe_layers=graph.unsafe_layers,
+        not_loaded=graph.not_loaded,
         warnings=tuple(warnings),
     )
     return _with_metadata(report, graph.metadata) if graph.metadata else report
+
+
+def _recognised(graph: Graph) -> Signature | None:
+    """Returns the known network that a graph is, by its layers and their number of weights."""
+    signature = recognise_backbone(graph)
+    spec = BACKBONES.get(signature.name) if signature else None
+    weights = _parameters(graph)
+    if spec and weights is not None and weights < _FEWEST_WEIGHTS * spec.parameters:
+        return None
+    return signature
 
 
 def _parameters(graph: Graph) -> int | None:
@@ -158,14 +177,21 @@ def _input(
     graph: Graph, name: str, constants: frozenset[str], backbone: BackboneReport | None
 ) -> InputReport:
     node = graph.nodes[name]
-    layout, height, width, channels = _image_axes(node.shape)
+    layout, height, width, channels = _image_axes(graph, node, constants)
+    size_detail = ""
     kind: Literal["image", "encoded image", "values"] = "image"
     if node.dtype == "string":
         kind, facts = "encoded image", ValueFacts(source="not needed", detail="JPEG or PNG bytes")
     elif layout == "unknown" and (node.shape is not None or node.dtype not in _PIXELS):
         kind, facts = "values", ValueFacts(order="")
     else:
-        facts = value_facts(graph, node, constants, backbone.name if backbone else None)
+        known = backbone.name if backbone else None
+        facts = value_facts(graph, node, constants, known)
+        if height is None and width is None:
+            (height, width), size_detail = known_size(graph, node, constants, known)
+        if layout == "unknown":
+            first = read_start(graph, node, constants).first
+            channels = first.fan_in if first is not None and first.role == "conv" else None
     return InputReport(
         name=graph.input_names.get(name, name),
         tensor_name=node.tensor or name,
@@ -183,16 +209,42 @@ def _input(
         range_source=facts.source,
         range_detail=facts.detail,
         quantization=node.quantization,
+        size_detail=size_detail,
     )
 
 
-def _image_axes(shape: Shape | None) -> tuple[Layout, int | None, int | None, int | None]:
+def _image_axes(
+    graph: Graph, node: Node, constants: frozenset[str]
+) -> tuple[Layout, int | None, int | None, int | None]:
     """Returns layout, height, width and channels of a batch of images."""
+    shape = node.shape
+    if shape is not None and len(shape) == 3 and _is_picture(graph, node, constants):
+        return "NHW", shape[1], shape[2], 1
     if shape is None or len(shape) != 4:
         return "unknown", None, None, None
     if shape[3] in (1, 3, 4) or shape[1] not in (1, 3, 4):
         return ("NHWC" if shape[3] in (1, 3, 4) else "unknown"), shape[1], shape[2], shape[3]
     return "NCHW", shape[2], shape[3], shape[1]
+
+
+def _is_picture(graph: Graph, node: Node, constants: frozenset[str]) -> bool:
+    """Returns whether an input of three axes is a batch of gray pictures, not of sequences.
+
+    Those have the shape of a picture, and are flattened, or get the missing axis, before any layer
+    with weights; or they have MNIST's shape.
+    """
+    height, width = (node.shape or ())[1:]
+    if height is None or width is None or node.dtype not in _PIXELS:
+        return False
+    if min(height, width) < _SMALLEST_PICTURE:
+        return False
+    if (height, width) == _MNIST:
+        return True
+    readers = consumers(graph)
+    following = [graph.nodes[name] for name in readers[node.name] if name not in constants]
+    roles = {"flat", "arithmetic", "same", "resize"}
+    alike = max(height, width) <= _LONGEST_PICTURE * min(height, width)
+    return alike and bool(following) and all(one.role in roles for one in following)
 
 
 def _output(graph: Graph, classifier: Classifier | None, name: str, place: int) -> OutputReport:

@@ -40,6 +40,7 @@ _ROLE_OPS = {
     " alphadropout",
     "resize": "resizing resizebilinear resizebicubic resizenearestneighbor resize centercrop"
     " randomcrop zeropadding2d pad",
+    "stack": "stack pack concat concatv2 concatenate concatenation",
     "decode": "decodejpeg decodepng decodeimage decodebmp decodegif",
     "shape": "shape size rank",
 }
@@ -69,6 +70,34 @@ class Affine:
         offset = tuple(y * z + w for y, z, w in zip(b, c, d, strict=True))
         return Affine(scale, offset)
 
+    def reversed(self) -> "Affine":
+        """Returns the same with its channels in reverse order."""
+        return Affine(self.scale[::-1], self.offset[::-1])
+
+
+@dataclass(frozen=True)
+class Window:
+    """How a convolution, a pooling or a padding changes the height and width of its input.
+
+    Attributes:
+        kernel: height and width, px; 1 for a padding.
+        stride: likewise.
+        same: whether it pads so that only the stride counts.
+        padding: px that are added to the height and to the width, both sides together.
+    """
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int] = (1, 1)
+    same: bool = False
+    padding: tuple[int, int] = (0, 0)
+
+    def after(self, size: int, axis: int) -> int:
+        """Returns the height (axis 0) or width (axis 1) of its result, 0 where it does not fit."""
+        stride = self.stride[axis]
+        if self.same:
+            return -(-size // stride)
+        return max(0, (size + self.padding[axis] - self.kernel[axis]) // stride + 1)
+
 
 @dataclass(frozen=True, slots=True)
 class Node:
@@ -90,6 +119,9 @@ class Node:
         tensor: what the file's own runtime calls its result.
         quantization: (scale, zero point) of an integer tensor.
         stated: mean and standard deviation that the file itself states for this input.
+        channel: which channel it picks from its input's last axis, where that is all that it does.
+        kernel_rms: root mean square of the kernel of a layer that may read pixels.
+        window: how it changes height and width, where it is known to.
     """
 
     name: str
@@ -106,6 +138,9 @@ class Node:
     tensor: str = ""
     quantization: tuple[float, int] | None = None
     stated: Affine | None = None
+    channel: int | None = None
+    kernel_rms: float | None = None
+    window: Window | None = None
 
 
 @dataclass(frozen=True)
@@ -125,6 +160,8 @@ class Graph:
         labels: class names that the file holds, in order; () for none.
         metadata: what a model of this package states about itself; None for other models.
         unsafe_layers: layers that hold code (Lambda), which loading the file would run.
+        not_loaded: why the file can't be loaded, as the rest of a sentence that names it; "" where
+            no reason was found.
         warnings: sentences for the report.
     """
 
@@ -139,6 +176,7 @@ class Graph:
     labels: tuple[str, ...] = ()
     metadata: ModelMetadata | None = None
     unsafe_layers: tuple[str, ...] = ()
+    not_loaded: str = ""
     warnings: tuple[str, ...] = ()
 
     def data_inputs(self, node: Node, constants: frozenset[str]) -> list[Node]:

@@ -1,15 +1,13 @@
 """The report as text for people; it ends in commands that can be pasted."""
 
-import shlex
 import textwrap
-from pathlib import Path
 
 from xferlearn.inspection.formats import FORMATS
 from xferlearn.inspection.layers import Shape
+from xferlearn.inspection.proposals import purpose, suggested_commands
 from xferlearn.inspection.report import GraphReport, InputReport, OutputReport
 from xferlearn.system.text import printable
 
-_LABEL_FILES = ("retrained_labels.txt", "output_labels.txt", "labels.txt")
 _MOST_COUNTS = 12
 _BACKBONE = "pretrained backbone, without its classifier"
 _COLUMN = 14
@@ -46,8 +44,7 @@ def format_report(report: GraphReport) -> str:
     lines += [_wrapped(key, value) for key, value in rows if value]
     commands = suggested_commands(report)
     if commands:
-        purpose = "use it" if report.format == "backbone" else "label a photo with it"
-        lines += ["", f"To {purpose}:", *(f"  {command}" for command in commands)]
+        lines += ["", *textwrap.wrap(purpose(report), _WIDTH), *(f"  {command}" for command in commands)]
     return "\n".join(lines)
 
 
@@ -73,7 +70,8 @@ def _input_rows(one: InputReport) -> list[tuple[str, str]]:
     if one.kind == "values":
         return rows
     layout = "" if one.layout == "unknown" else f" px, {one.layout}"
-    rows.append(("  resolution", one.resolution + layout))
+    known = f" [{printable(one.size_detail)}]" if one.size_detail else ""
+    rows.append(("  resolution", one.resolution + layout + known))
     rows.append(("  values", f"{_range(one)} [{one.range_source}: {printable(one.range_detail)}]"))
     if one.quantization is not None:
         scale, zero = one.quantization
@@ -128,60 +126,3 @@ def _bytes(size: int) -> str:
         if size >= scale:
             return f"{size / scale:.1f} {unit}"
     return f"{size} bytes"
-
-
-def suggested_commands(report: GraphReport) -> list[str]:
-    """Returns the command that labels a photo, and the same with all flags of the lab's tool.
-
-    For a backbone it is the commands that train on it, and label with ImageNet's classes.
-
-    The lab's label_image.py reads frozen graphs only; for other formats its flags are shown with
-    this package's command, which has them too. The lab's script takes one whole number each for
-    mean and std; where the network needs others, its command is left out. Names from the file are
-    quoted for the shell.
-    """
-    if report.format == "backbone":
-        return [
-            f"xferlearn train --image_dir=DIR --model_dir=DIR --backbone={report.path}",
-            f"xferlearn label --backbone={report.path} PHOTO",
-        ]
-    one, format = report.image_input, FORMATS[report.format]
-    if one is None or not report.outputs or format.holds != "model" or report.unsafe_layers:
-        return []
-    if report.parameters == 0:  # the file holds no weights
-        return []
-    path = printable(report.path, len(report.path))
-    commands = [f"xferlearn label --model={shlex.quote(path)} PHOTO"]
-    size = report.backbone.image_size if report.backbone and report.backbone.image_size else 224
-    flags = {
-        "graph": path,
-        "labels": printable(_labels_beside(Path(report.path)), 10_000),
-        "input_layer": one.name,
-        "output_layer": report.outputs[0].name,
-        "input_height": str(one.height or size),
-        "input_width": str(one.width or size),
-        "input_mean": _one_number(one.mean, format.of_the_lab),
-        "input_std": _one_number(one.std, format.of_the_lab),
-        "image": "PHOTO",
-    }
-    if not format.of_the_lab:
-        del flags["labels"]
-    elif not flags["input_mean"] or flags["input_std"] in ("", "0"):
-        return commands  # the lab's script would feed other values than the network takes
-    given = [f"--{key}={shlex.quote(value)}" for key, value in flags.items() if value]
-    safe = all(value.isprintable() for value in flags.values())
-    tool = "python -m label_image" if format.of_the_lab else "xferlearn label"
-    return [*commands, " ".join([tool, *given])] if safe else commands
-
-
-def _one_number(values: tuple[float, ...] | None, whole: bool) -> str:
-    """Returns the flag's value, one number for all channels; "" where they differ."""
-    if values is None or len(values) != 1:
-        return ""
-    return str(round(values[0])) if whole else f"{values[0]:.6g}"
-
-
-def _labels_beside(path: Path) -> str:
-    folder = path if path.is_dir() else path.parent
-    found = (folder / name for name in _LABEL_FILES if (folder / name).is_file())
-    return str(next(found, "LABELS.txt"))

@@ -58,8 +58,8 @@ _LAB_ENDS = ("final_result", "Mul")
 _LAB_SCOPES = ("MobilenetV1/", "pool_3/_reshape")
 # What the user may state about a model, to be compared with what its file states.
 _STATED = {
-    "labels", "resize", "input_layer", "output_layer", "input_height", "input_width", "input_mean",
-    "input_std",
+    "labels", "resize", "input_layer", "output_layer", "input_height", "input_width", "input_range",
+    "input_mean", "input_std", "input_channels",
 }  # fmt: skip
 
 
@@ -102,6 +102,8 @@ def open_predictor(config: ModelConfig) -> Predictor:
     holds = FORMATS[report.format].holds
     if holds in _NOT_RUN:
         raise UserError(f"{path} {_NOT_RUN[holds]}.")
+    if report.not_loaded:
+        raise UserError(f"{path} {report.not_loaded}.")
     if folder is not None:
         return _opened_folder(folder, held.graph, report, config)
     return _opened(path, held.graph, report, config)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from math import prod
 from typing import Any
 
+from xferlearn.inspection.arithmetic import normalization
 from xferlearn.inspection.layers import Graph, Node
 from xferlearn.inspection.readers.hdf5 import (
     MOST_JSON_BYTES,
@@ -67,6 +68,7 @@ def read_keras(source: ModelSource) -> Graph:
     except HDF5Error as error:
         problem = f"Its weights can't be read: {one_line(error)}."
         return replace(graph, warnings=(*graph.warnings, problem))
+    graph = _with_statistics(graph, content)
     return _with_parameters(graph, _count_parameters(content))
 
 
@@ -99,7 +101,7 @@ def read_keras_weights(source: ModelSource) -> Graph:
 
 def _with_facts(graph: Graph, content: HDF5Content) -> Graph:
     version = content.attributes.get("keras_version", "")[:40]
-    graph = replace(graph, producer=f"Keras {version}".strip())
+    graph = _with_statistics(replace(graph, producer=f"Keras {version}".strip()), content)
     return _with_parameters(graph, _count_parameters(content))
 
 
@@ -110,6 +112,25 @@ def _with_parameters(graph: Graph, count: int) -> Graph:
         warning = "The file holds no weights, e.g. because the model was saved before it was built."
         warnings = (*warnings, warning)
     return replace(graph, parameters=count, warnings=warnings)
+
+
+def _with_statistics(graph: Graph, content: HDF5Content) -> Graph:
+    """Adds what a Normalization layer that was adapted to data computes.
+
+    Not where there are several, of which the file does not tell which is which.
+    """
+    adapted = [
+        node
+        for node in graph.nodes.values()
+        if node.op == "Normalization" and node.role == "arithmetic" and node.affine is None
+    ]
+    paths = sorted(content.statistics)
+    if len(adapted) != 1 or len(paths) != 2 or len({path.rpartition("/")[0] for path in paths}) > 1:
+        return graph
+    mean, variance = (content.statistics[path] for path in paths)
+    affine = normalization(mean, variance)
+    node = replace(adapted[0], affine=affine)
+    return replace(graph, nodes={**graph.nodes, node.name: node})
 
 
 def _count_parameters(content: HDF5Content) -> int:
