@@ -148,7 +148,8 @@ class ModelConfig(ImageConfig):
                 )
             if self.input_mean is not None or self.input_std is not None:
                 raise UserError(
-                    "Expected either `input_range`, or `input_mean` and `input_std`. Received: both."
+                    "Expected either `input_range`, or `input_mean` and `input_std`. Received:"
+                    " both."
                 )
         if not self.backbone:
             return

@@ -15,7 +15,6 @@ from xferlearn.inspection.formats import ModelFile, read_model_file
 from xferlearn.inspection.layers import (
     Graph,
     Node,
-    Shape,
     constant_names,
     consumers,
     reachable,

@@ -25,6 +25,7 @@ _ROLE_OPS = {
     " elu leakyrelu prelu tanh",
     "pool": "globalaveragepooling2d globalmaxpooling2d globalaveragepool globalmaxpool averagepool"
     " avgpool averagepool2d averagepooling2d mean reducemean",
+    "maxpool": "maxpool maxpoolv2 maxpool2d maxpooling2d",
     "flat": "flatten reshape",
     "norm": "batchnormalization batchnorm fusedbatchnorm fusedbatchnormv2 fusedbatchnormv3",
     "arithmetic": "add addv2 addn biasadd sub subtract mul multiply div realdiv divide truedivide"

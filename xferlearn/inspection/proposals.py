@@ -24,8 +24,6 @@ def why_not_labelled(report: GraphReport) -> str:
         return report.not_loaded
     if FORMATS[report.format].holds != "model":
         return "holds no model that can be run"
-    if report.parameters == 0:
-        return "holds a model without its weights"
     one = report.image_input
     if one is None:
         return "has no input that takes pixels"

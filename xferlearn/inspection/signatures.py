@@ -96,8 +96,8 @@ def _short(alpha: float) -> str:
 
 SIGNATURES = tuple(_rows())
 
-# What Keras Applications, TensorFlow's slim and the lab's graphs call the layers of networks, by the
-# beginning of our names; the longer one first.
+# What Keras Applications, TensorFlow's slim and the lab's graphs call the layers of networks, by
+# the beginning of our names; the longer one first.
 OWN_NAMES = {
     "mobilenet_v3": r"expanded_conv|MobilenetV3",
     "mobilenet_v2": r"Conv1|expanded_conv|block_\d+_(expand|depthwise|project)|MobilenetV2",

@@ -9,10 +9,10 @@ from xferlearn.inspection.values import read_start
 _SMALLEST, _LARGEST = 8, 1024
 # Operations that keep height and width, or whose `Window` says what they do to them.
 _FOLLOWED = {
-    "same", "arithmetic", "activation", "norm", "conv", "depthwise", "pool", "reverse", "stack",
-    "resize",
+    "same", "arithmetic", "activation", "norm", "conv", "depthwise", "pool", "maxpool", "reverse",
+    "stack", "resize",
 }  # fmt: skip
-_WINDOWED = {"conv", "depthwise", "pool", "resize"}
+_WINDOWED = {"conv", "depthwise", "pool", "maxpool", "resize"}
 _TO_VECTOR = {"same", "arithmetic", "activation", "conv"}
 
 
@@ -84,7 +84,7 @@ def _ends_in_vector(graph: Graph, pool: Node) -> bool:
         if len(following) != 1:
             return False
         node = following[0]
-        if node.role == "flat" or node.op.lower() == "squeeze":
+        if node.role == "flat" or node.op == "Squeeze":
             return True
         if node.role not in _TO_VECTOR:
             return False

@@ -44,7 +44,11 @@ def format_report(report: GraphReport) -> str:
     lines += [_wrapped(key, value) for key, value in rows if value]
     commands = suggested_commands(report)
     if commands:
-        lines += ["", *textwrap.wrap(purpose(report), _WIDTH), *(f"  {command}" for command in commands)]
+        lines += [
+            "",
+            *textwrap.wrap(purpose(report), _WIDTH),
+            *(f"  {command}" for command in commands),
+        ]
     return "\n".join(lines)
 
 

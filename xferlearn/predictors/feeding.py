@@ -164,8 +164,8 @@ def _asked(known: Normalisation | None, config: ModelConfig) -> tuple[Normalisat
     """Returns what the user asks for, None for nothing, and the settings that do."""
     if config.input_range is not None:
         low, high = as_numbers(config.input_range)
-        std = 255 / (high - low)
-        return Normalisation((-low * std + 0.0,), (std,)), "`input_range` asks"
+        scale = 255 / (high - low)
+        return Normalisation((0.0 - low * scale,), (scale,)), "`input_range` asks"
     mean, std = (
         None if value is None else as_numbers(value)
         for value in (config.input_mean, config.input_std)
@@ -202,7 +202,9 @@ def _numbers(values: tuple[float, ...]) -> str:
     return listed if len(values) == 1 else f"[{listed}]"
 
 
-def _settle_channels(report: GraphReport, one: InputReport, config: ModelConfig) -> tuple[bool, str]:
+def _settle_channels(
+    report: GraphReport, one: InputReport, config: ModelConfig
+) -> tuple[bool, str]:
     """Decides whether an input takes blue first; also returns a warning, "" for none.
 
     Raises:

@@ -210,6 +210,7 @@ def _start(
     try:
         answer = run(pixels)
         if answer.ndim and len(answer) == len(pixels):
+            _check_repeatable(path, answer, run(pixels))
             return run, runtime.ending, answer
         problem = UserError(
             f"Expected one row of scores per photo from output {ends.output.name!r} of {path}."
@@ -225,6 +226,18 @@ def _start(
         return _start(path, report, dataclasses.replace(feed, batch=1), ends)
     except UserError:
         raise problem from None
+
+
+def _check_repeatable(path: Path, answer: np.ndarray, again: np.ndarray) -> None:
+    """Raises UserError for a model that was exported with its augmentation at work."""
+    if answer.dtype.kind != "f":
+        return
+    if not np.allclose(answer, again, rtol=1e-2, atol=1e-3, equal_nan=True):
+        raise UserError(
+            f"{path} gives other scores each time, for the same photos: layers for training, such"
+            " as RandomFlip or Dropout, are at work in it. Export the model without them (in Keras,"
+            " of `keras.Model(inputs, outputs)` with outputs computed with `training=False`)."
+        )
 
 
 def _explained(

@@ -257,7 +257,7 @@ class _Reader:
 
 
 def _sliced(layer: Mapping[str, Any]) -> tuple[str, int | None]:
-    """Returns the role of a slice of pixels, and the channel where it picks one of the last axis."""
+    """Returns the role of a slice of pixels, and the only channel that it picks, if it does."""
     calls = layer.get("inbound_nodes")
     call = calls[0] if isinstance(calls, list) and calls else None
     arguments = call.get("args") if isinstance(call, dict) else None

@@ -107,11 +107,17 @@ def _with_facts(graph: Graph, content: HDF5Content) -> Graph:
 
 def _with_parameters(graph: Graph, count: int) -> Graph:
     """Adds the number of weights, and a warning where layers have none that should."""
-    warnings = graph.warnings
-    if not count and any(node.units for node in graph.nodes.values()):
-        warning = "The file holds no weights, e.g. because the model was saved before it was built."
-        warnings = (*warnings, warning)
-    return replace(graph, parameters=count, warnings=warnings)
+    graph = replace(graph, parameters=count)
+    if count or not any(node.units for node in graph.nodes.values()):
+        return graph
+    warning = "The file holds no weights, e.g. because the model was saved before it was built."
+    problem = (
+        "holds a model without its weights, e.g. because it was saved before it was built. Save it"
+        " again after it was trained"
+    )
+    return replace(
+        graph, not_loaded=graph.not_loaded or problem, warnings=(*graph.warnings, warning)
+    )
 
 
 def _with_statistics(graph: Graph, content: HDF5Content) -> Graph:

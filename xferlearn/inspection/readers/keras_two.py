@@ -12,7 +12,7 @@ from xferlearn.inspection.arithmetic import affine_of, spread
 from xferlearn.inspection.readers.keras_layers import LAYERS, MODELS, OPERATIONS
 
 _DEEPEST = 24
-_ANY = object()
+_ANY, _NEVER = object(), object()
 # Arguments that Keras 3 does not have, with the value at which they do nothing.
 _DROPPED: dict[str, Any] = {
     "renorm": False, "fused": _ANY, "virtual_batch_size": None, "adjustment": None,
@@ -23,21 +23,23 @@ _OF_CONVOLUTIONS = {
     "groups": 1, "filters": None, "kernel_initializer": _ANY, "kernel_regularizer": _ANY,
     "kernel_constraint": _ANY,
 }  # fmt: skip
+_OF_SEPARABLE = {key: value for key, value in _OF_CONVOLUTIONS.items() if key != "filters"}
+_OF_TRANSPOSED = {"groups": 1}
+_OF_SPATIAL_DROPOUT = {"trainable": _ANY, "noise_shape": None}
 _DROPPED_OF: dict[str, dict[str, Any]] = {
-    **dict.fromkeys(("DepthwiseConv1D", "DepthwiseConv2D"), _OF_CONVOLUTIONS),
-    **dict.fromkeys(
-        ("SeparableConv1D", "SeparableConv2D", "SeparableConvolution1D", "SeparableConvolution2D"),
-        {key: value for key, value in _OF_CONVOLUTIONS.items() if key != "filters"},
-    ),
-    **dict.fromkeys(
-        ("Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose", "Convolution2DTranspose"),
-        {"groups": 1},
-    ),
-    **dict.fromkeys(
-        ("SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D"),
-        {"trainable": _ANY, "noise_shape": None},
-    ),
-    "InputLayer": {"batch_input_shape": object()},
+    "DepthwiseConv1D": _OF_CONVOLUTIONS,
+    "DepthwiseConv2D": _OF_CONVOLUTIONS,
+    "SeparableConv1D": _OF_SEPARABLE,
+    "SeparableConv2D": _OF_SEPARABLE,
+    "SeparableConvolution2D": _OF_SEPARABLE,
+    "Conv1DTranspose": _OF_TRANSPOSED,
+    "Conv2DTranspose": _OF_TRANSPOSED,
+    "Conv3DTranspose": _OF_TRANSPOSED,
+    "Convolution2DTranspose": _OF_TRANSPOSED,
+    "SpatialDropout1D": _OF_SPATIAL_DROPOUT,
+    "SpatialDropout2D": _OF_SPATIAL_DROPOUT,
+    "SpatialDropout3D": _OF_SPATIAL_DROPOUT,
+    "InputLayer": {"batch_input_shape": _NEVER},
 }
 # Weights are loaded, so what made them, or held them back in training, has no effect.
 _OF_TRAINING = ("_initializer", "_regularizer", "_constraint")
@@ -49,7 +51,13 @@ _RENAMED_CLASSES = {
 }
 _RENAMED_ARGUMENTS = {"LeakyReLU": {"alpha": "negative_slope"}}
 _RENAMED_ACTIVATIONS = {"softmax_v2": "softmax"}
-_OLD_MODULES = ("keras.src.", "keras.engine.", "keras.layers.", "tf_keras.", "tensorflow.python.keras.")
+_OLD_MODULES = (
+    "keras.src.",
+    "keras.engine.",
+    "keras.layers.",
+    "tf_keras.",
+    "tensorflow.python.keras.",
+)
 _ARITHMETIC = {
     "math.truediv": "div", "math.divide": "div", "__operators__.truediv": "div",
     "math.multiply": "mul", "__operators__.mul": "mul", "math.add": "add",
@@ -67,6 +75,15 @@ _ACTIVATIONS = {
     "nn.swish": "silu", "identity": "linear", "stop_gradient": "linear",
 }  # fmt: skip
 _CONSTANT = "_CONSTANT_VALUE"
+# Where Keras 3 keeps its own operations; its `.h5` files name the class alone.
+_KERAS_OPERATIONS = {
+    "keras.src.ops.numpy": "Absolute Add Clip Concatenate Divide ExpandDims Flip GetItem Maximum Mean"
+    " Minimum Multiply Negative Power Reshape Sqrt Square Squeeze Stack Subtract Transpose TrueDivide",
+    "keras.src.ops.nn": "Gelu Relu Relu6 Sigmoid Silu Softmax",
+    "keras.src.ops.core": "Cast",
+    "keras.src.ops.image": "Resize",
+}
+_MODULES = {name: key for key, names in _KERAS_OPERATIONS.items() for name in names.split()}
 
 
 def modernised(config: Any) -> Any:
@@ -86,7 +103,11 @@ def _layer(layer: Any, depth: int) -> Any:
     kind, inner = layer["class_name"], layer.get("config")
     if kind in OPERATIONS and isinstance(inner, dict):
         return _operation(layer, inner) or layer
+    if isinstance(inner, dict) and _is_keras_operation(layer, inner):
+        return {"module": _MODULES[kind], "registered_name": kind, **layer}
     bare = _RENAMED_CLASSES.get(kind, kind)
+    if ".ops." in str(layer.get("module")):
+        return layer
     if bare not in LAYERS or depth > _DEEPEST or not isinstance(inner, (dict, list)):
         return layer
     changed = {**layer, "class_name": bare}
@@ -102,6 +123,21 @@ def _layer(layer: Any, depth: int) -> Any:
     else:
         changed["config"] = _arguments(bare, inner, depth, module is None)
     return _renamed(changed)
+
+
+def _is_keras_operation(layer: Mapping[str, Any], inner: Mapping[str, Any]) -> bool:
+    """Returns whether a layer without a module is an operation of Keras 3.
+
+    Some layers have the name of one; layers state a type, and operations don't.
+    """
+    calls = layer.get("inbound_nodes")
+    called = isinstance(calls, list) and any(isinstance(call, dict) for call in calls)
+    return (
+        called
+        and "module" not in layer
+        and layer["class_name"] in _MODULES
+        and "dtype" not in inner
+    )
 
 
 def _model(inner: dict[str, Any], depth: int) -> dict[str, Any]:
@@ -201,7 +237,7 @@ def _operation(layer: Mapping[str, Any], inner: Mapping[str, Any]) -> dict[str, 
         return None
     kind, arguments = found
     name = str(layer.get("name") or inner.get("name")).replace("/", "_")
-    changed = {
+    changed: dict[str, Any] = {
         "class_name": kind,
         "config": {**arguments, "name": name},
         "name": name,
@@ -249,7 +285,10 @@ def _function(function: str, call: list[Any]) -> tuple[_Found, list[Any]]:
         size, method = _numbers(settings.get("size")), settings.get("method", "bilinear")
         if size is not None and len(size) == 2 and method in ("bilinear", "nearest", "bicubic"):
             height, width = spread(size)
-            return ("Resizing", {"height": height, "width": width, "interpolation": method}), sources
+            return (
+                "Resizing",
+                {"height": height, "width": width, "interpolation": method},
+            ), sources
     if function == "__operators__.getitem" and _reverses(settings.get("slice_spec")):
         return ("Flip", {"axis": -1}), sources
     if function == "reverse" and settings.get("axis") in ([-1], [3]):
@@ -284,7 +323,9 @@ def _affine(op: str, operands: list[Any]) -> _Found:
     step = affine_of(op, values)
     if step is None:
         return None
-    scale, offset = (part[0] if len(part) == 1 else list(part) for part in (step.scale, step.offset))
+    scale, offset = (
+        part[0] if len(part) == 1 else list(part) for part in (step.scale, step.offset)
+    )
     return "Rescaling", {"scale": scale, "offset": offset}
 
 
