@@ -13,8 +13,10 @@ The names below are for the rest of the package; all others are for this folder 
 
 from typing import TYPE_CHECKING
 
+from xferlearn.inspection.archives import Unpacked, is_archive
+from xferlearn.inspection.companions import find_label_file
 from xferlearn.inspection.formats import FORMATS, ModelFile
-from xferlearn.inspection.inspection import inspect_model, open_model
+from xferlearn.inspection.inspection import inspect_model, open_model, open_unpacked
 from xferlearn.inspection.layers import Graph, Node, Shape, constant_names, walk_back
 from xferlearn.inspection.metadata import (
     METADATA_ASSET,
@@ -57,18 +59,22 @@ __all__ = [
     "Node",
     "OutputReport",
     "Shape",
+    "Unpacked",
     "build_graph_def",
     "constant_names",
+    "find_label_file",
     "find_saved_model",
     "format_report",
     "format_shape",
     "inspect_backbone",
     "inspect_model",
+    "is_archive",
     "missing_size",
     "missing_values",
     "modernised",
     "open_backbone",
     "open_model",
+    "open_unpacked",
     "parse_labels",
     "printable",
     "read_hdf5",

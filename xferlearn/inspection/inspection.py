@@ -11,6 +11,8 @@ from typing import Any, Literal
 from xferlearn.backbones.table import BACKBONES
 from xferlearn.errors import UserError
 from xferlearn.inspection.analysis import Classifier, find_bottleneck, find_classifier
+from xferlearn.inspection.archives import Unpacked, unpacked
+from xferlearn.inspection.companions import SIGNATURE_FILE, labels_beside, read_lobe_signature
 from xferlearn.inspection.formats import ModelFile, read_model_file
 from xferlearn.inspection.layers import (
     Graph,
@@ -32,7 +34,7 @@ from xferlearn.inspection.report import (
 from xferlearn.inspection.signatures import Signature, recognise_backbone
 from xferlearn.inspection.sizes import known_size
 from xferlearn.inspection.values import ValueFacts, read_start, value_facts
-from xferlearn.system.text import one_line
+from xferlearn.system.text import one_line, printable
 
 _MOST_ENDS = 16
 # Types of pixels, for inputs of which not even the number of axes is known.
@@ -52,7 +54,8 @@ def inspect_model(path: str | Path) -> GraphReport:
     Args:
         path: a model folder of this package, a `.keras` or `.h5` file, a SavedModel folder or its
             saved_model.pb, a TensorFlow 1 frozen graph, a `.tflite` or `.onnx` file, an OpenVINO
-            `.xml`, a TensorBoard folder or an event file. The content decides, not the name.
+            `.xml`, a TensorBoard folder or an event file, or a zip archive with one of these. The
+            content decides, not the name.
 
     Returns:
         Inputs, outputs, value range, classes, labels, backbone and bottleneck of the model.
@@ -76,9 +79,20 @@ def open_model(path: str | Path) -> tuple[ModelFile, GraphReport]:
     if not isinstance(path, (str, os.PathLike)) or path == "":
         raise UserError(f"Expected the path of a model. Received: {path!r}.")
     path = Path(path)
+    with unpacked(path) as archive:
+        if archive is None:
+            return open_unpacked(path)
+        return open_unpacked(path, archive)
+
+
+def open_unpacked(path: Path, archive: Unpacked | None = None) -> tuple[ModelFile, GraphReport]:
+    """As `open_model`, for a model that may have been unpacked from the archive at `path`."""
+    place = path if archive is None else archive.path
     try:
-        held = read_model_file(path)
+        held = read_model_file(place)
+        held = replace(held, graph=_with_companions(held.graph, place, archive))
         report = build_report(str(path), held)
+        report = _with_lobe(report, place)
     except UserError:
         raise
     except OSError as error:
@@ -88,6 +102,36 @@ def open_model(path: str | Path) -> tuple[ModelFile, GraphReport]:
     except DAMAGE as error:
         raise UserError(f"{path} can't be read as a model: {one_line(error)}.") from None
     return held, report
+
+
+def _with_companions(graph: Graph, path: Path, archive: Unpacked | None) -> Graph:
+    """Adds the labels that belong to a model: in Lobe's signature.json, or in the same archive."""
+    if archive is not None:
+        said = f"The model is {printable(archive.member)} in the archive."
+        graph = replace(graph, warnings=(said, *graph.warnings))
+    if graph.labels or graph.metadata is not None:
+        return graph
+    lobe = read_lobe_signature(path)
+    labels = lobe.labels if lobe else ()
+    return replace(graph, labels=labels or (labels_beside(path) if archive is not None else ()))
+
+
+def _with_lobe(report: GraphReport, path: Path) -> GraphReport:
+    """Adds what Lobe's signature.json states about the input, where the model does not."""
+    lobe = read_lobe_signature(path)
+    one = report.image_input
+    if lobe is None or one is None:
+        return report
+    stated = one
+    if one.height is None and one.width is None and lobe.height and lobe.width:
+        detail = f"stated by {SIGNATURE_FILE}"
+        stated = replace(one, height=lobe.height, width=lobe.width, size_detail=detail)
+    if stated.mean is None:
+        stated = replace(
+            stated, range_detail=f"{stated.range_detail}; Lobe's own code feeds 0 to 1"
+        )
+    inputs = tuple(stated if other is one else other for other in report.inputs)
+    return replace(report, inputs=inputs)
 
 
 def build_report(path: str, held: ModelFile) -> GraphReport:

@@ -7,11 +7,11 @@ import shlex
 from pathlib import Path
 
 from xferlearn.backbones.table import BACKBONES
+from xferlearn.inspection.companions import find_label_file
 from xferlearn.inspection.formats import FORMATS
 from xferlearn.inspection.report import GraphReport, InputReport
 from xferlearn.system.text import printable
 
-_LABEL_FILES = ("retrained_labels.txt", "output_labels.txt", "labels.txt")
 _EXAMPLE_SIZE = 224
 _RANGES = ((0, 255), (0, 1), (-1, 1))
 # What PyTorch's models take, as its own packages normalise photos.
@@ -117,7 +117,7 @@ def _with_everything(report: GraphReport, one: InputReport, path: str) -> str:
     of_the_lab = FORMATS[report.format].of_the_lab
     settings = {
         "graph": path,
-        "labels": printable(_labels_beside(Path(report.path)), 10_000),
+        "labels": printable(str(find_label_file(Path(report.path)) or "LABELS.txt"), 10_000),
         "input_layer": one.name,
         "output_layer": next(end.name for end in report.outputs if end.dtype != "string"),
         "input_height": str(one.height),
@@ -143,9 +143,3 @@ def _numbers(values: tuple[float, ...] | None, whole: bool) -> str:
     if whole:
         return str(round(values[0])) if values is not None and len(values) == 1 else ""
     return ",".join(f"{value:.6g}" for value in values or ())
-
-
-def _labels_beside(path: Path) -> str:
-    folder = path if path.is_dir() else path.parent
-    found = (folder / name for name in _LABEL_FILES if (folder / name).is_file())
-    return str(next(found, "LABELS.txt"))

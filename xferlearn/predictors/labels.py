@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 
 from xferlearn.errors import UserError
-from xferlearn.inspection import GraphReport, parse_labels
+from xferlearn.inspection import GraphReport, find_label_file, parse_labels
 from xferlearn.model_folder import (
     EXPORTS_DIR,
     METADATA_FILE,
@@ -15,7 +15,6 @@ from xferlearn.model_folder import (
 from xferlearn.synsets.names import imagenet_labels
 from xferlearn.system.text import one_line, printable
 
-LABEL_FILES = ("retrained_labels.txt", "output_labels.txt", "labels.txt")
 _MOST_BYTES = 16 * 2**20
 # What retrain.py calls its new last layer: the classes of such a model are not ImageNet's.
 _RETRAINED = "final_result"
@@ -66,10 +65,9 @@ def find_labels(
         return _checked(tuple(map(printable, report.labels)), classes, "the file", path)
     if model_folder is not None:
         return _checked(model_folder.labels, classes, str(model_folder.path / METADATA_FILE), path)
-    folders = (path, path.parent) if path.is_dir() else (path.parent,)
-    for file in (folder / name for folder in folders for name in LABEL_FILES):
-        if file.is_file():
-            return _checked(read_label_file(file), classes, str(file), path)
+    file = find_label_file(path)
+    if file is not None:
+        return _checked(read_label_file(file), classes, str(file), path)
     retrained = any(one.name == _RETRAINED for one in report.outputs)
     if report.backbone is not None and classes in (1000, 1001) and not retrained:
         return _imagenet(classes)

@@ -1,6 +1,7 @@
 """Opens a model of any format for labelling; what its file does not state is found or assumed."""
 
 import dataclasses
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from xferlearn.inspection import (
     Graph,
     GraphReport,
     OutputReport,
-    open_model,
+    Unpacked,
+    is_archive,
+    open_unpacked,
 )
 from xferlearn.model_folder import METADATA_FILE, MODEL_FILE, ModelFolder, read_model_folder
 from xferlearn.predictors.base import Predictor, Runtime
@@ -92,13 +95,31 @@ def open_predictor(config: ModelConfig) -> Predictor:
             verbose=config.verbose,
         )
     path = Path(config.model or "")
+    if not is_archive(path):
+        return _open_file(path, config)
+    archive = Unpacked(path)
+    try:
+        predictor = dataclasses.replace(_open_file(path, config, archive), name=str(path))
+    except BaseException as error:
+        archive.close()
+        if isinstance(error, UserError):
+            raise UserError(archive.shown(str(error))) from error
+        raise
+    # Runtimes may read the model later, and Keras' is loaded again when it is asked for.
+    weakref.finalize(predictor, archive.close)
+    return predictor
+
+
+def _open_file(path: Path, config: ModelConfig, archive: Unpacked | None = None) -> Predictor:
+    """Returns the predictor of a model that may have been unpacked from the archive at `path`."""
+    named, path = path, path if archive is None else archive.path
     folder = None
     if (path / METADATA_FILE).is_file() and (path / MODEL_FILE).is_file():
         folder = read_model_folder(path)
         if not _STATED & config.changed().keys():
             _start_tensorflow(config)
             return model_folder_predictor(folder, config)
-    held, report = open_model(path)
+    held, report = open_unpacked(named, archive)
     holds = FORMATS[report.format].holds
     if holds in _NOT_RUN:
         raise UserError(f"{path} {_NOT_RUN[holds]}.")

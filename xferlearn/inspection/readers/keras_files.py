@@ -53,7 +53,9 @@ def read_keras(source: ModelSource) -> Graph:
     with zipfile.ZipFile(source.path) as archive:
         names = set(archive.namelist())
         if "config.json" not in names:
-            raise MalformedError("it is a zip archive without config.json, not a .keras file")
+            raise MalformedError(
+                "it is a zip archive with no model in it, and without config.json, which .keras files have"
+            )
         graph = read_keras_config(read_json_member(archive, "config.json"))
         wrote = read_json_member(archive, "metadata.json") if "metadata.json" in names else {}
         stored = _WEIGHTS in names and archive.getinfo(_WEIGHTS).compress_type == zipfile.ZIP_STORED

@@ -77,8 +77,9 @@ _ACTIVATIONS = {
 _CONSTANT = "_CONSTANT_VALUE"
 # Where Keras 3 keeps its own operations; its `.h5` files name the class alone.
 _KERAS_OPERATIONS = {
-    "keras.src.ops.numpy": "Absolute Add Clip Concatenate Divide ExpandDims Flip GetItem Maximum Mean"
-    " Minimum Multiply Negative Power Reshape Sqrt Square Squeeze Stack Subtract Transpose TrueDivide",
+    "keras.src.ops.numpy": "Absolute Add Clip Concatenate Divide ExpandDims Flip GetItem Maximum"
+    " Mean Minimum Multiply Negative Power Reshape Sqrt Square Squeeze Stack Subtract Transpose"
+    " TrueDivide",
     "keras.src.ops.nn": "Gelu Relu Relu6 Sigmoid Silu Softmax",
     "keras.src.ops.core": "Cast",
     "keras.src.ops.image": "Resize",
