@@ -16,6 +16,7 @@ from xferlearn.errors import UserError
 from xferlearn.inspection.companions import LABEL_FILES, SIGNATURE_FILE
 from xferlearn.system.text import one_line, printable
 
+_ZIP = b"PK\x03\x04"
 _MOST_MEMBERS = 10_000
 _MOST_BYTES = 4 * 2**30
 # Weights hardly shrink, so what shrinks to less than a hundredth is no model.
@@ -30,8 +31,9 @@ _JUNK = ("__MACOSX", "._", ".DS_Store")
 def is_archive(path: Path) -> bool:
     """Returns whether a file is a zip archive, and not a `.keras` file, which is one too."""
     try:
-        if not path.is_file() or path.open("rb").read(4) != b"PK\x03\x04":
-            return False
+        with path.open("rb") as file:
+            if file.read(4) != _ZIP:
+                return False
         with zipfile.ZipFile(path) as archive:
             names = set(archive.namelist())
     except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile):

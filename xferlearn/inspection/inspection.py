@@ -190,7 +190,7 @@ def _recognised(graph: Graph) -> Signature | None:
     signature = recognise_backbone(graph)
     spec = BACKBONES.get(signature.name) if signature else None
     weights = _parameters(graph)
-    if spec and weights is not None and weights < _FEWEST_WEIGHTS * spec.parameters:
+    if spec and weights and weights < _FEWEST_WEIGHTS * spec.parameters:
         return None
     return signature
 

@@ -99,7 +99,10 @@ def suggested_commands(report: GraphReport) -> list[str]:
     if not sized:
         side = str((report.backbone and report.backbone.image_size) or _EXAMPLE_SIZE)
         start |= {"input_height": str(one.height or side), "input_width": str(one.width or side)}
+    numbers = [end.name for end in report.outputs if end.dtype != "string"]
     if one.mean is None:
+        named = len(numbers) > 1 and numbers[0].isprintable()
+        start |= {"output_layer": numbers[0]} if named else {}
         choices = [{"input_range": f"{low},{high}"} for low, high in _RANGES]
         choices += [_TORCH] if one.layout == "NCHW" else []
         return [_command("xferlearn label", start | choice) for choice in choices]

@@ -151,8 +151,8 @@ def build_graph(raws: Iterable[RawNode], budget: Budget) -> Graph:
     for name, held in later:
         node = _with_constants(nodes[name], nodes, values, held, budget)
         if node.role in ("conv", "depthwise"):
-            behind = [_behind(source, nodes) for source in node.inputs[1:2]]
-            node = replace(node, kernel_rms=kernels.get(behind[0].name) if behind[0] else None)
+            kernel = _behind(node.inputs[1], nodes) if len(node.inputs) > 1 else None
+            node = replace(node, kernel_rms=kernels.get(kernel.name) if kernel else None)
         nodes[name] = node
     return Graph(nodes)
 

@@ -54,7 +54,7 @@ def read_keras(source: ModelSource) -> Graph:
         names = set(archive.namelist())
         if "config.json" not in names:
             raise MalformedError(
-                "it is a zip archive with no model in it, and without config.json, which .keras files have"
+                "it is a zip archive with no model in it; without config.json it is no .keras file"
             )
         graph = read_keras_config(read_json_member(archive, "config.json"))
         wrote = read_json_member(archive, "metadata.json") if "metadata.json" in names else {}
