@@ -8,6 +8,7 @@ from PIL import (
     BmpImagePlugin,
     GifImagePlugin,
     Image,
+    ImageOps,
     JpegImagePlugin,
     PngImagePlugin,
     WebPImagePlugin,
@@ -110,6 +111,19 @@ def prepare(
     return PreparedImage(
         _as_bmp(image, int(shorter / needed)), BMP_KIND, orientation, width, height
     )
+
+
+def bytes_of_image(image: Image.Image) -> bytes:
+    """Returns a Pillow image of any mode as a file: upright, and in the form of other photos.
+
+    Raises:
+        BadImage: it can't be decoded.
+    """
+    try:
+        upright = ImageOps.exif_transpose(image)
+    except Exception as error:  # Pillow decodes here what was only opened before
+        raise BadImage(f"can't be decoded ({one_line(error, 120)})") from None
+    return _as_bmp(upright, 1)
 
 
 def _open(data: bytes) -> tuple[str, Image.Image]:
