@@ -104,6 +104,20 @@ def test_heavy_libraries_are_imported_where_they_are_used() -> None:
     assert not early
 
 
+def test_one_module_alone_prints() -> None:
+    # Names from strangers are made harmless there, so no other place can forget it.
+    printing = {
+        path
+        for path, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and re.fullmatch(r"print|sys\.(stdout|stderr)\.write", ast.unparse(node.func))
+    }
+    # Keras' own progress, and the answer of a process to its parent.
+    others = {"backbones/weights.py", "inspection/readers/hdf5.py"}
+    assert printing == {"system/terminal.py", *others}
+
+
 def test_importing_the_package_is_light() -> None:
     script = (
         "import sys, xferlearn; print(sorted({m.split('.')[0] for m in sys.modules} & "

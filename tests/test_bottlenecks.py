@@ -385,3 +385,75 @@ def test_a_shard_can_be_read_by_anyone_with_arrow(tmp_path: Path) -> None:
     assert table.schema.names == ["key", "vector", "crc32"]
     assert table["key"].to_pylist() == [key(number) for number in range(3)]
     assert shard.stem == hashlib.sha256(shard.read_bytes()).hexdigest()
+
+
+def test_the_first_shard_comes_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(bottlenecks.time, "monotonic", lambda: now)
+    store = BottleneckStore(tmp_path, SPACE)
+    sizes = []
+    with store.writer() as writer:
+        for number in range(40):
+            now = float(number)
+            writer.add(key(number), vector(number))
+            sizes.append(len(list(store.folder.glob("*.arrow"))))
+    assert (sizes.index(1), sizes.index(2), sizes.index(3)) == (5, 20, 35)
+
+
+def test_shards_of_another_space_are_not_taken(tmp_path: Path) -> None:
+    ours, other = write(tmp_path, range(5)), dataclasses.replace(SPACE, backbone="mobilenet")
+    place = BottleneckStore(tmp_path, other).folder
+    shard = only_shard(ours)
+    (place / shard.name).write_bytes(shard.read_bytes())
+    store = BottleneckStore(tmp_path, other)
+    assert len(store) == 0
+    assert store.warnings == [
+        f"Shard {place / shard.name} is not used: it may be of another feature space."
+    ]
+    assert (place / shard.name).exists(), "nothing of others is moved"
+
+
+def unmarked(store: BottleneckStore) -> None:
+    """Rewrites a store's shard as earlier versions wrote it, without the space's digest."""
+    shard = only_shard(store)
+    with pa.memory_map(str(shard)) as file:
+        table = pa.ipc.open_file(file).read_all()
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, table.schema.remove_metadata()) as out:
+        out.write_table(table.replace_schema_metadata(None))
+    shard.unlink()
+    data = sink.getvalue().to_pybytes()
+    (store.folder / f"{hashlib.sha256(data).hexdigest()}.arrow").write_bytes(data)
+
+
+def test_shards_of_earlier_versions_are_taken_where_the_space_is_certain(tmp_path: Path) -> None:
+    store = write(tmp_path, range(5))
+    unmarked(store)
+    check(BottleneckStore(tmp_path, SPACE), range(5))
+    told = store.folder / "space.json"
+    told.write_text(told.read_text().replace("224", "225"))
+    again = BottleneckStore(tmp_path, SPACE)
+    assert len(again) == 0
+    assert "space.json was damaged, or is of another feature space" in again.warnings[0]
+    assert "is not used" in again.warnings[1]
+    assert json.loads(told.read_text()) == dataclasses.asdict(SPACE)
+
+
+def test_rows_of_other_photos_are_not_served(tmp_path: Path) -> None:
+    store = write(tmp_path, range(5))
+    place = store._place
+    place[key(1)], place[key(2)] = place[key(2)], place[key(1)]
+    with pytest.raises(XferlearnError, match="its rows are those of other photos"):
+        store.read([key(1)])
+
+
+def test_damaged_shards_expire(tmp_path: Path) -> None:
+    store = write(tmp_path, range(5))
+    old, new = (store.folder / f"{name}.damaged" for name in ("old", "new"))
+    for path in (old, new):
+        path.touch()
+    a_month_ago = time.time() - 30 * 24 * 3600
+    os.utime(old, (a_month_ago, a_month_ago))
+    BottleneckStore(tmp_path, SPACE)
+    assert not old.exists()
+    assert new.exists()

@@ -11,6 +11,7 @@ import time
 
 import numpy as np
 import pytest
+from model_folders import edit_metadata
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 from tensorboard.util import tensor_util
 
@@ -316,9 +317,8 @@ def test_a_missing_photo_costs_one_search(model_dir, photo_dir, tmp_path, monkey
 
 
 def test_photos_of_a_dataset(model_dir, photo_dir, monkeypatch):
-    metadata = json.loads((model_dir / "metadata.json").read_text())
-    metadata["training"] |= {"image_dir": None, "dataset": "colours", "data_dir": "d"}
-    (model_dir / "metadata.json").write_text(json.dumps(metadata))
+    place = {"image_dir": None, "dataset": "colours", "data_dir": "d"}
+    edit_metadata(model_dir, lambda told: told["training"].update(place))
     asked = []
 
     def open_dataset(name, data_dir):

@@ -6,13 +6,14 @@ import struct
 import warnings
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image, ImageFile, ImageOps
 
-from xferlearn.photos.headers import SUFFIXES, BadImage, PreparedImage, prepare
+from xferlearn.photos.headers import SUFFIXES, BadImage, PreparedImage, is_photo, prepare
 from xferlearn.photos.pixels import decode_pixels, resize_pixels
 
 SIZE = 64
@@ -522,4 +523,33 @@ def test_damaged_photos_are_refused_or_decoded_never_anything_else(name: str) ->
 
 
 def test_suffixes_are_those_of_the_documentation() -> None:
-    assert set(SUFFIXES) == {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp"}
+    page = Path(__file__).parent.parent / "docs" / "how-to" / "photos-in-folders.md"
+    text = page.read_text(encoding="utf-8")
+    assert [suffix for suffix in SUFFIXES if f"`{suffix}`" not in text] == []
+
+
+@pytest.mark.parametrize(
+    ("head", "photo"),
+    [
+        (b"\xff\xd8\xff\xe0\0\x10JFIF", True),
+        (b"\x89PNG\r\n\x1a\n", True),
+        (b"GIF89a", True),
+        (b"II*\0\x08\0\0\0", True),
+        (b"RIFF\0\0\0\0WEBPVP8 ", True),
+        (b"RIFF\0\0\0\0WAVEfmt ", False),
+        (b"RIFF\0\0\0\0AVI LIST", False),
+        (b"BM" + bytes(12) + b"\x28\0\0\0", True),
+        (b"BMW drivers, a list of names", False),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", True),
+        (b"\0\0\0\x1cftypmif1\0\0\0\0avifmif1miaf", True),
+        (b"\0\0\0\x14ftypqt  \0\0\0\0qt  ", False),
+        (b"\0\0\0\x18ftypmp42\0\0\0\0isomheic", True),
+        (b"\0\0\0\x18ftypmp42\0\0\0\0isommp42heic", False),
+        (b"%PDF-1.7", False),
+        (b"<html>", False),
+        (b"\0\x05\x16\x07", False),
+        (b"", False),
+    ],
+)
+def test_a_photo_is_known_by_its_first_bytes(head: bytes, photo: bool) -> None:
+    assert is_photo(head) is photo

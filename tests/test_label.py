@@ -10,6 +10,7 @@ import sys
 
 import numpy as np
 import pytest
+from model_folders import edit_metadata
 from PIL import Image
 
 import xferlearn
@@ -119,9 +120,7 @@ def test_labels_of_a_model_folder_can_be_translated(model_dir, photos, label, tm
 def changed_copy(model_dir, path, change):
     """A copy of a model folder with other metadata."""
     shutil.copytree(model_dir, path)
-    metadata = json.loads((path / "metadata.json").read_text())
-    change(metadata)
-    (path / "metadata.json").write_text(json.dumps(metadata))
+    edit_metadata(path, change)
     return path
 
 

@@ -682,7 +682,7 @@ def four_classes(tmp_path_factory):
         ({"retrained_labels.txt": b"r\ns\nt\n", "labels.txt": b"a\n"}, None, ("r", "s", "t")),
         ({"output_labels.txt": b"\xef\xbb\xbfa b\r\nc\r\nd\r\n\r\n"}, None, ("a b", "c", "d")),
         ({"labels.txt": b"a\n", "mine.txt": b"x\ny\nz\n"}, "mine.txt", ("x", "y", "z")),
-        ({"labels.txt": b"\x1b[31ma\nb\nc\n"}, None, ("\N{REPLACEMENT CHARACTER}[31ma", "b", "c")),
+        ({"labels.txt": b"\x1b[31ma\nb\nc\n"}, None, ("\x1b[31ma", "b", "c")),
         ({}, None, ("#0", "#1", "#2")),
     ],
 )

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from model_folders import edit_metadata
 
 import xferlearn
 from xferlearn import labelling
@@ -569,9 +570,7 @@ def test_pixels_alone_settle_an_engine_too(colour_model, tmp_path, networks) -> 
 def trained_in_bfloat16(colour_model, photo_dir, tmp_path, photo_bytes: PhotoBytes):
     """A model folder that says so, a photo that it has not seen, and all that it has."""
     model = shutil.copytree(colour_model, tmp_path / "model")
-    metadata = json.loads((model / "metadata.json").read_text())
-    metadata["feature_space"]["precision"] = "bfloat16"
-    (model / "metadata.json").write_text(json.dumps(metadata))
+    edit_metadata(model, lambda told: told["feature_space"].update(precision="bfloat16"))
     new = tmp_path / "00.jpg"
     new.write_bytes(photo_bytes("red", 999))
     known = sorted(str(path) for path in photo_dir.glob("*/*.jpg"))

@@ -36,10 +36,11 @@ def test_reads_every_ending_in_any_case_and_nested_folders(tmp_path: Path) -> No
         "a/7.bmp",
         "a/8.GIF",
         "a/9.WebP",
+        "a/13.tiff",
         "a/deep/er/10.jpg",
         "a/folder.jpg/11.jpg",
     ]
-    others = ["a/notes.txt", "a/jpg", "a/12.jpg.txt", "a/13.tiff", "a/Thumbs.db", "a/14.jpg~"]
+    others = ["a/notes.txt", "a/jpg", "a/12.jpg.txt", "a/Thumbs.db", "a/14.jpg~"]
     touch(tmp_path, *photos, *others, *three("b"))
     source = read_image_dir(str(tmp_path))
     assert source.labels == ("a", "b")
@@ -183,7 +184,7 @@ def test_one_class(tmp_path: Path) -> None:
         read_image_dir(str(tmp_path))
 
 
-@pytest.mark.parametrize(("count", "words"), [(0, "no photos"), (1, "1 photo"), (2, "2 photos")])
+@pytest.mark.parametrize(("count", "words"), [(1, "1 photo"), (2, "2 photos")])
 def test_too_few_photos_of_a_class_are_named_before_any_is_read(
     tmp_path: Path, count: int, words: str
 ) -> None:
@@ -264,6 +265,6 @@ def test_a_folder_that_may_not_be_read_is_named(
     def refuse(path: Path) -> None:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(Path, "iterdir", refuse)
+    monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(UserError, match=f"Can't read folder {tmp_path}: Permission denied"):
         read_image_dir(str(tmp_path))

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from model_folders import edit_metadata
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -214,7 +216,7 @@ def test_three_and_six_photos(train, make_photo_dir, tmp_path):
     [
         ({}, "Expected at least two classes"),
         ({"red": 5}, "Expected at least two classes"),
-        ({"red": 5, "blue": 0}, "Class 'blue' has no photos"),
+        ({"red": 5, "blue": 0}, "1 folder holds no photos and is passed over: blue."),
         ({"red": 5, "blue": 1}, "Class 'blue' has 1 photo"),
         ({"red": 2, "blue": 5}, "Class 'red' has 2 photos"),
     ],
@@ -266,6 +268,13 @@ def write(tmp_path):
     return run
 
 
+@pytest.fixture
+def no_swap(monkeypatch):
+    """A system that can't swap two folders in one step."""
+    monkeypatch.setattr("xferlearn.system.files._renameat2", lambda: None)
+
+
+@pytest.mark.usefixtures("no_swap")
 def test_two_runs_replace_a_model_at_once(write, tmp_path, monkeypatch):
     write(1)
     rename, others = Path.rename, [2]
@@ -282,6 +291,7 @@ def test_two_runs_replace_a_model_at_once(write, tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["m"]
 
 
+@pytest.mark.usefixtures("no_swap")
 def test_a_model_that_cannot_be_replaced_stays(write, tmp_path, monkeypatch):
     write(1)
     rename = Path.rename
@@ -501,6 +511,28 @@ def test_same_seed_same_model(train, photo_dir, tmp_path):
     assert first["metrics"] == second["metrics"]
 
 
+def test_a_split_tree_is_trained_and_measured_as_it_is_split(train, photo_bytes, tmp_path, capsys):
+    photos = tmp_path / "photos"
+    for split, numbers in (("train", range(8)), ("val", range(8, 11)), ("test", range(11, 15))):
+        for label in ("red", "blue"):
+            (photos / split / label).mkdir(parents=True)
+            for number in numbers:
+                data = photo_bytes(label, number)
+                (photos / split / label / f"{number}.jpg").write_bytes(data)
+    code, out, err = train(f"--image_dir={photos}", "--summaries=none")
+    assert code == 0, err
+    assert "16 train, 6 validation, 8 test photos." in err
+    assert re.search(r"^all +16 +6 +8", out, re.MULTILINE)
+    assert main(["evaluate", f"--model={tmp_path / 'model'}", f"--image_dir={photos}"]) == 0
+    out, err = capsys.readouterr()
+    assert "N=8" in out
+    assert "only its test photos are measured" in err
+    assert "too high" not in err
+    flags = [f"--model={tmp_path / 'model'}", f"--image_dir={photos / 'val'}"]
+    assert main(["evaluate", *flags]) == 0
+    assert "6 of 6 photos were in the model's validation split" in capsys.readouterr().err
+
+
 def test_evaluate_warns_of_photos_that_were_trained_on(model_dir, photo_dir, capsys):
     code = main(["evaluate", f"--model={model_dir}", f"--image_dir={photo_dir}"])
     out, err = capsys.readouterr()
@@ -532,6 +564,25 @@ def test_evaluate_new_photos_as_json(model_dir, photo_bytes, tmp_path, capsys):
     assert [row["name"] for row in report["misclassified"]] == ["red/actually_blue.jpg"]
     assert [row["file"] for row in report["bad_photos"]] == ["red/broken.jpg"]
     assert report["seen_in_training"] == {"train": 0, "validation": 0}
+
+
+def test_evaluate_classes_that_the_model_does_not_have(model_dir, make_photo_dir, tmp_path, capsys):
+    photos = make_photo_dir({"red": 4, "black": 3, "empty": 0})
+    flags = [f"--model={model_dir}", f"--image_dir={photos}"]
+    assert main(["evaluate", *flags]) == 2
+    assert "no class 'black'" in capsys.readouterr().err
+    assert main(["evaluate", *flags, "--other_classes=skip"]) == 0
+    out, err = capsys.readouterr()
+    assert "N=4" in out
+    assert "warning: 3 photos of classes that the model does not have are left out: black" in err
+    assert "warning: 1 folder holds no photos and is passed over: empty." in err
+    flags += ["--other_classes=count", f"--logs_dir={tmp_path}"]
+    assert main(["evaluate", *flags, "--format=json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["n"], report["correct"]) == (7, 4)
+    assert report["labels"] == ["blue", "green", "red", "black"]
+    assert report["classes"]["black"] == {"n": 3, "precision": None, "recall": 0.0, "f1": 0.0}
+    assert [row["truth"] for row in report["misclassified"]] == ["black"] * 3
 
 
 def test_evaluate_for_tensorboard(model_dir, photo_dir, tmp_path, capsys):
@@ -572,7 +623,7 @@ def test_evaluate_finds_bad_folders_before_its_work(
 
     monkeypatch.setattr("xferlearn.evaluation.label_photos", refuse)
     for flag, message in (
-        (f"--logs_dir={tmp_path / 'file'}", "Can't write logs to "),
+        (f"--logs_dir={tmp_path / 'file'}", "Can't write to "),
         (f"--logs_dir={photos / 'logs'}", f"lies in --image_dir={photos}"),
         (f"--bottleneck_dir={photos / 'red'}", f"lies in --image_dir={photos}"),
     ):
@@ -621,6 +672,7 @@ def test_damaged_model_folders(model_dir, photo_dir, tmp_path, capsys):
     }
     for name, (data, message) in damage.items():
         copy = shutil.copytree(model_dir, tmp_path / name)
+        edit_metadata(copy, lambda told: None)
         (copy / name).write_bytes(data)
         code = main(["evaluate", f"--model={copy}", f"--image_dir={photo_dir}"])
         err = capsys.readouterr().err
@@ -639,9 +691,7 @@ def test_metadata_of_another_model(
     model_dir, photo_dir, tmp_path, capsys, part, name, value, message
 ):
     copy = shutil.copytree(model_dir, tmp_path / "model")
-    metadata = read_metadata(copy)
-    metadata[part][name] = value
-    (copy / "metadata.json").write_text(json.dumps(metadata))
+    edit_metadata(copy, lambda told: told[part].update({name: value}))
     for command in (["evaluate", f"--image_dir={photo_dir}"], ["label", str(photo_dir)]):
         code = main([*command, f"--model={copy}"])
         err = capsys.readouterr().err
@@ -651,8 +701,7 @@ def test_metadata_of_another_model(
 
 def test_newer_format_is_refused_by_number(model_dir, photo_dir, tmp_path, capsys):
     copy = shutil.copytree(model_dir, tmp_path / "model")
-    text = (copy / "metadata.json").read_text()
-    (copy / "metadata.json").write_text(text.replace('"format_version": 1', '"format_version": 9'))
+    edit_metadata(copy, lambda told: told.update(format_version=9))
     assert main(["evaluate", f"--model={copy}", f"--image_dir={photo_dir}"]) == 2
     assert "format_version 9" in capsys.readouterr().err
 

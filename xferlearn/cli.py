@@ -25,6 +25,8 @@ from xferlearn.config.base import (
 from xferlearn.config.keras_words import KERAS_WORDS
 from xferlearn.config.wording import as_flags, flag_value
 from xferlearn.errors import UserError, XferlearnError, did_you_mean
+from xferlearn.system.streams import open_standard_streams
+from xferlearn.system.terminal import say, tell
 from xferlearn.system.text import one_line
 from xferlearn.version import __version__
 
@@ -138,6 +140,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         2 for the user's mistakes; 130 when interrupted.
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    open_standard_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A file's name need not be valid in any encoding, and must not end a command.
@@ -147,7 +150,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except XferlearnError as error:
-        print(f"xferlearn: {as_flags(str(error))}", file=sys.stderr)
+        tell(f"xferlearn: {as_flags(str(error))}")
         return error.exit_code
     except BrokenPipeError:
         # The reader (such as `head`) went away; point stdout elsewhere so that the interpreter's
@@ -156,10 +159,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except OSError as error:
         where = "a file" if error.filename is None else error.filename
-        print(f"xferlearn: can't use {where}: {one_line(error)}.", file=sys.stderr)
+        tell(f"xferlearn: can't use {where}: {one_line(error)}.")
+        return 1
+    except Exception as error:
+        # Asked by its name, TensorFlow's error for it does not have to be imported.
+        if not isinstance(error, MemoryError) and type(error).__name__ != "ResourceExhaustedError":
+            raise
+        tell(
+            "xferlearn: the memory is full; what was cached so far is kept. Close other programs,"
+            " or use smaller photos or batches, and run again."
+        )
         return 1
     except KeyboardInterrupt:
-        print("xferlearn: interrupted; what was cached so far is kept.", file=sys.stderr)
+        tell("xferlearn: interrupted; what was cached so far is kept.")
         return 130
 
 
@@ -167,11 +179,11 @@ def _run(words: list[str]) -> int:
     if words and words[0] == "help":
         words = [*words[1:], "--help"]
     if not words or words[0] in _HELP:
-        print(_help())
+        say(_help())
         return 0
     name = words[0]
     if name == "--version":
-        print(f"xferlearn {__version__}")
+        say(f"xferlearn {__version__}")
         return 0
     if name not in COMMANDS:
         raise UserError(
@@ -179,7 +191,7 @@ def _run(words: list[str]) -> int:
             f" The commands are {', '.join(COMMANDS)}."
         )
     if any(word in _HELP for word in words[1:]):
-        print(_command_help(name))
+        say(_command_help(name))
         return 0
     command = COMMANDS[name]
     settings = parse_settings(name, words[1:])

@@ -13,7 +13,7 @@ from xferlearn.config.signatures import from_settings
 from xferlearn.errors import UserError
 from xferlearn.labelling import label_photos
 from xferlearn.metrics import Evaluation, Misclassified, evaluate_predictions
-from xferlearn.model_folder import read_model_folder
+from xferlearn.model_folder import read_as_one, read_model_folder
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import TRAIN, VALIDATION, BadPhoto
 from xferlearn.photos.opening import open_labelled
@@ -31,12 +31,14 @@ from xferlearn.summaries.terminal import (
     class_block,
     confusion_block,
     misclassified_block,
+    misclassified_head,
 )
-from xferlearn.system.folders import check_outside
+from xferlearn.system.folders import check_outside, check_writable
 from xferlearn.system.html import notices, tile, tiles
 from xferlearn.system.progress import duration, progress_bar
 from xferlearn.system.results import Block, Result
 from xferlearn.system.runtime import choose_device, start_tensorflow
+from xferlearn.system.text import count, plural_of
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -72,7 +74,7 @@ class EvaluationResult(Result):
         """Returns the summary: accuracy, classes, confusion matrix, wrong and unreadable photos."""
         wrong, total = self.misclassified, self.evaluation.total
         rest = "`xferlearn evaluate --format=json` and the result in Python have all"
-        head = f"{len(wrong)} of {total} photos are misclassified:"
+        head = misclassified_head(len(wrong), total, "photo")
         return [
             Block((f"accuracy  {self.evaluation.summary()}",)),
             class_block(self.evaluation),
@@ -135,14 +137,21 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
     for name, folder in (("logs_dir", config.logs_dir), ("bottleneck_dir", config.bottleneck_dir)):
         if folder is not None:
             check_outside(image_dir, name, folder)
-    source = open_labelled(config, model_folder.labels)
-    splits = model_folder.photo_splits()
+    if config.logs_dir:
+        check_writable("logs_dir", config.logs_dir)
+    source = open_labelled(config, model_folder.labels, config.other_classes)
+    labels = source.labels
     start_tensorflow()
     choose_device(config.device)
-    predictor = model_folder_predictor(model_folder, config)
-    run_dir: Path | None = None
-    if config.logs_dir:
-        run_dir = summaries.create_run(config.logs_dir, f"evaluate_{model_folder.path.name}")
+    predictor, splits = read_as_one(
+        model_folder.path,
+        lambda folder: (model_folder_predictor(folder, config), folder.photo_splits()),
+    )
+    if predictor.labels != model_folder.labels:
+        raise UserError(
+            f"{model_folder.path} was replaced by a model of other classes while this was running."
+            " Run again."
+        )
     truth: list[int] = []
     predicted: list[int] = []
     scores: list[np.ndarray] = []
@@ -160,7 +169,7 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
             best = int(photo.scores.argmax())
             truth.append(photo.label)
             predicted.append(best)
-            if run_dir is not None:  # nothing else needs them, and they may be gigabytes
+            if config.logs_dir:  # nothing else needs them, and they may be gigabytes
                 scores.append(photo.scores)
             split = splits.get(photo.digest)
             if split in seen:
@@ -169,28 +178,35 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
                 wrong.append(
                     Misclassified(
                         photo.name,
-                        model_folder.labels[photo.label],
-                        model_folder.labels[best],
+                        labels[photo.label],
+                        labels[best],
                         float(photo.scores[best]),
                         photo.digest,
                     )
                 )
-    evaluation = evaluate_predictions(model_folder.labels, truth, predicted)
+    evaluation = evaluate_predictions(labels, truth, predicted)
     warnings = (
         *source.warnings,
         *(
-            f"{count} of {evaluation.total} photos were in the model's {split} split: the accuracy"
-            " is too high."
-            for split, count in seen.items()
-            if count
+            f"{number:,} of {count(evaluation.total, 'photo')}"
+            f" {plural_of(number, 'was', 'were')} in the model's {split} split: the accuracy is too"
+            " high."
+            for split, number in seen.items()
+            if number
         ),
         *predictor.warnings,
         *predictor.later_warnings(),
     )
-    if run_dir is not None:
-        table = np.array(scores, np.float32).reshape(-1, len(model_folder.labels))
+    run_dir: Path | None = None
+    if config.logs_dir:
+        table = np.zeros((len(scores), len(labels)), np.float32)
+        if scores:  # of classes that the model does not have, the score is 0
+            table[:, : len(model_folder.labels)] = scores
         card = _card(model_folder.path, image_dir, evaluation, seen)
-        warnings += summaries.write_evaluation(run_dir, evaluation, np.array(truth), table, card)
+        name = f"evaluate_{model_folder.path.name}"
+        with summaries.run_folder(config.logs_dir, name) as run_dir:
+            judged = np.array(truth)
+            warnings += summaries.write_evaluation(run_dir, evaluation, judged, table, card)
     return EvaluationResult(
         evaluation=evaluation,
         misclassified=tuple(wrong),

@@ -6,15 +6,13 @@ import numbers
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from xferlearn.config import ImageConfig, ModelConfig
 from xferlearn.config.signatures import from_settings
 from xferlearn.errors import UserError
-from xferlearn.model_folder import is_model_folder, read_model_folder
 from xferlearn.photos.decoding import decoded_batches
 from xferlearn.photos.files import FileSource
 from xferlearn.photos.headers import bytes_of_image
@@ -117,11 +115,9 @@ class Classifier:
         [('roses', 0.98), ('tulips', 0.01), ...]
     """
 
-    def __init__(
-        self, predictor: Predictor, metadata: dict[str, Any], limits: ImageConfig | None = None
-    ) -> None:
+    def __init__(self, predictor: Predictor, limits: ImageConfig | None = None) -> None:
         self.labels = predictor.labels
-        self.metadata = metadata
+        self.metadata = dict(predictor.metadata)
         self.predictor = predictor
         self._limits = PhotoLimits.of(limits or ImageConfig())
 
@@ -246,10 +242,7 @@ def load_classifier(config: ModelConfig) -> Classifier:
     Example:
         >>> load_classifier("retrained_graph.pb", labels="names.txt").label("rose.jpg")
     """
-    predictor = open_predictor(config)
-    ours = config.model is not None and is_model_folder(Path(config.model))
-    metadata = read_model_folder(config.model or "").metadata if ours else {}
-    return Classifier(predictor, metadata, config)
+    return Classifier(open_predictor(config), config)
 
 
 def _is_array(photo: Any) -> bool:

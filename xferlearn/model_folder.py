@@ -1,23 +1,38 @@
 """The model folder, as `train` writes it: model.keras, labels.txt, metadata.json and photos.csv.
 
-It describes itself: nobody has to know the model's size, mean or layer names.
+It describes itself: nobody has to know the model's size, mean or layer names. It is one thing:
+metadata.json holds the SHA-256 of the other files and its own, so that none can be changed, damaged
+or taken from another model unnoticed.
 """
 
 import csv
 import dataclasses
+import hashlib
+import io
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
+from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from xferlearn.errors import UserError, XferlearnError
 from xferlearn.photos.manifest import Manifest
-from xferlearn.system.files import real_path, remove_stale, replace_folder, temporary_folder
+from xferlearn.system.files import (
+    file_digest,
+    real_path,
+    recover_folder,
+    remove_stale,
+    replace_folder,
+    temporary_folder,
+)
 from xferlearn.system.folders import check_writable
-from xferlearn.system.text import one_line
+from xferlearn.system.text import count, one_line
 
 if TYPE_CHECKING:
     import keras
+
+T = TypeVar("T")
 
 FORMAT_VERSION = 1
 MODEL_FILE = "model.keras"
@@ -30,6 +45,11 @@ EXPORTS_DIR = "exports"
 UNFINISHED_EXPORT = "export"
 _OWN_NAMES = (MODEL_FILE, LABELS_FILE, METADATA_FILE, PHOTOS_FILE, EXPORTS_DIR)
 _MOST_METADATA_BYTES = 16 * 2**20
+# A folder that is replaced more often than that while it is read is given up.
+_MOST_READS = 10
+# Of metadata.json: the digests of the other files by name, and its own, of all that is before it.
+# Folders of earlier versions have neither.
+_FILES, _OWN_DIGEST = "files", "sha256"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -84,15 +104,19 @@ class ModelFolder:
         import keras
 
         path = self.path / MODEL_FILE
+        before = self._check_file(MODEL_FILE)
         try:
             model = keras.saving.load_model(path, compile=False)
         except Exception as error:  # Keras raises many types on damaged files
             raise UserError(f"Can't load {path}: {one_line(error)}") from error
+        # What was loaded must be what was checked.
+        if before != _identity(path):
+            raise UserError(f"{path} was replaced while it was read. Run again.")
         outputs, sides = model.output_shape[-1], model.input_shape[1:3]
         if outputs != len(self.labels):
             raise UserError(
-                f"{self.path} is damaged: {len(self.labels)} labels, but its model gives {outputs}"
-                " scores."
+                f"{self.path} is damaged: {count(len(self.labels), 'label')}, but its model gives"
+                f" {count(outputs, 'score')}."
             )
         if sides != (self.image_size, self.image_size):
             raise UserError(
@@ -117,13 +141,65 @@ class ModelFolder:
         """
         path = self.path / PHOTOS_FILE
         try:
-            with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-                return tuple(_recorded_photos(file))
+            data = path.read_bytes()
+            self._check_digest(PHOTOS_FILE, hashlib.sha256(data).hexdigest())
+            text = data.decode("utf-8", "surrogateescape")
+            return tuple(_recorded_photos(io.StringIO(text, newline="")))
         except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
             raise UserError(
                 f"Can't read {path}, the list of photos that the model was made from"
                 f" ({one_line(error)})."
             ) from None
+
+    def is_replaced(self) -> bool:
+        """Returns whether another model has taken the folder's place since this was read."""
+        try:
+            return _read_metadata(self.path) != self.metadata
+        except (OSError, ValueError, RecursionError):
+            return True
+
+    def check_labels(self) -> None:
+        """Checks that labels.txt, which tools of others read, says what metadata.json says.
+
+        Raises:
+            UserError: when it was edited.
+        """
+        path = self.path / LABELS_FILE
+        try:
+            text = path.read_text(encoding="utf-8", errors="surrogateescape")
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise UserError(f"Can't read {path}: {one_line(error)}.") from None
+        found = text.rstrip("\n").split("\n")
+        if found == list(self.labels):
+            return
+        pairs = enumerate(zip_longest(found, self.labels, fillvalue=""))
+        line, (came, label) = next(pair for pair in pairs if pair[1][0] != pair[1][1])
+        raise UserError(
+            f"{path} was edited: its line {line + 1} is {came!r}, and the model's label is"
+            f" {label!r}. Restore it; for other names, write them to another file and give"
+            f" `labels=FILE`."
+        )
+
+    def _check_file(self, name: str) -> tuple[int, ...] | None:
+        """Checks a file's digest; returns which file it was."""
+        path = self.path / name
+        before = _identity(path)
+        if _FILES in self.metadata:
+            try:
+                digest = file_digest(path)
+            except OSError as error:
+                raise UserError(f"Can't read {path}: {one_line(error)}.") from None
+            self._check_digest(name, digest)
+        return before
+
+    def _check_digest(self, name: str, digest: str) -> None:
+        if self.metadata.get(_FILES, {}).get(name, digest) != digest:
+            raise UserError(
+                f"{self.path / name} is damaged, or is not the one that {METADATA_FILE} describes"
+                " (their SHA-256 differ). Restore the whole folder, or train again."
+            )
 
 
 def is_model_folder(folder: Path) -> bool:
@@ -139,30 +215,38 @@ def is_model_folder(folder: Path) -> bool:
     return isinstance(metadata, dict) and {"format_version", "labels", "input"} <= metadata.keys()
 
 
-def read_model_folder(model_dir: str | Path) -> ModelFolder:
+def read_model_folder(model_dir: str | Path, *, renamed: bool = False) -> ModelFolder:
     """Reads a model folder's metadata; loads no model and needs no TensorFlow.
 
     Args:
         model_dir: the folder.
+        renamed: True where the classes are given other names, so that labels.txt does not matter.
 
     Raises:
-        UserError: when it is no model folder, is damaged, or was written by a newer version.
+        UserError: when it is no model folder, is damaged, or was written by a newer version; when
+            labels.txt was edited.
 
     Example:
         >>> read_model_folder("out/flowers").labels
         ('daisy', 'dandelion', 'roses', 'sunflowers', 'tulips')
     """
     path = Path(model_dir)
+    recover_folder(path)
     if not path.is_dir():
         found = "a file" if path.exists() else "nothing"
         raise UserError(
             f"Expected a model folder, as `xferlearn train` writes it. Found {found} at {path}."
         )
     try:
-        metadata = json.loads((path / METADATA_FILE).read_text(encoding="utf-8"))
+        metadata = _read_metadata(path)
         version = metadata["format_version"]
         labels = tuple(str(label) for label in metadata["labels"])
         int(metadata["input"]["height"])
+        told = metadata.get(_OWN_DIGEST)
+        if told not in (None, _own_digest(metadata)):
+            raise ValueError("its text is not the one that was written")
+        if not isinstance(metadata.get(_FILES, {}), dict):
+            raise ValueError(f"its {_FILES} are no table")
     except FileNotFoundError:
         raise UserError(
             f"Expected a model folder, as `xferlearn train` writes it. {path} has no"
@@ -176,7 +260,54 @@ def read_model_folder(model_dir: str | Path) -> ModelFolder:
             f" {FORMAT_VERSION}. Install the xferlearn that wrote it"
             f" ({metadata.get('versions', {}).get('xferlearn', 'unknown')})."
         )
-    return ModelFolder(path, labels, metadata)
+    folder = ModelFolder(path, labels, metadata)
+    if not renamed:
+        folder.check_labels()
+    return folder
+
+
+def read_as_one(
+    model_dir: str | Path, read: Callable[[ModelFolder], T], *, renamed: bool = False
+) -> T:
+    """Reads a model folder and files of it, all of one model, though it may be replaced meanwhile.
+
+    Args:
+        model_dir: the folder.
+        read: reads the files; called again where another model has taken the folder's place.
+        renamed: as for `read_model_folder`.
+
+    Raises:
+        UserError: as `read_model_folder` and `read`; when it is replaced again and again.
+    """
+    for _ in range(_MOST_READS):
+        seen = _identity(Path(model_dir) / METADATA_FILE)
+        try:
+            result = read(read_model_folder(model_dir, renamed=renamed))
+        except UserError:
+            if seen == _identity(Path(model_dir) / METADATA_FILE):
+                raise
+        else:
+            if seen == _identity(Path(model_dir) / METADATA_FILE):
+                return result
+    raise UserError(f"{model_dir} is replaced again and again. Try when that has ended.")
+
+
+def _read_metadata(path: Path) -> Any:
+    return json.loads((path / METADATA_FILE).read_text(encoding="utf-8"))
+
+
+def _own_digest(metadata: dict[str, Any]) -> str:
+    content = {name: value for name, value in metadata.items() if name != _OWN_DIGEST}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _identity(path: Path) -> tuple[int, ...] | None:
+    """Returns what tells a file from one that has its name later; None where there is none."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 def check_model_dir(model_dir: str | Path, overwrite: bool) -> None:
@@ -189,6 +320,7 @@ def check_model_dir(model_dir: str | Path, overwrite: bool) -> None:
     Raises:
         UserError: when the folder holds what must not be replaced, or can't be written.
     """
+    recover_folder(real_path(model_dir))
     # Beside it, because it is written under a temporary name first.
     check_writable("model_dir", real_path(model_dir).parent)
     _check_replaceable(Path(model_dir), overwrite)
@@ -223,7 +355,7 @@ def write_model_folder(
     try:
         with temporary_folder(path) as new:
             model.save(new / MODEL_FILE)
-            _write_texts(new, manifest, content)
+            content = _write_texts(new, manifest, content)
             replace_folder(path, new, lambda: _check_replaceable(path, overwrite))
     except OSError as error:
         raise XferlearnError(
@@ -254,18 +386,24 @@ def _check_replaceable(path: Path, overwrite: bool) -> None:
             )
 
 
-def _write_texts(folder: Path, manifest: Manifest, metadata: dict[str, Any]) -> None:
+def _write_texts(folder: Path, manifest: Manifest, metadata: dict[str, Any]) -> dict[str, Any]:
+    """Writes the other files, metadata.json last; returns its content."""
     labels = "".join(f"{label}\n" for label in manifest.labels)
     (folder / LABELS_FILE).write_text(labels, encoding="utf-8")
-    text = json.dumps(metadata, indent=2, ensure_ascii=False) + "\n"
-    # File names that are not valid UTF-8 become escapes, which JSON reads back.
-    (folder / METADATA_FILE).write_text(text, encoding="utf-8", errors="backslashreplace")
     photos = folder / PHOTOS_FILE
     with photos.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(PHOTO_COLUMNS)
         for photo, split in zip(manifest.photos, manifest.splits, strict=True):
             writer.writerow([photo.digest.hex(), manifest.labels[photo.label], split, photo.name])
+    files = {name: file_digest(folder / name) for name in (MODEL_FILE, LABELS_FILE, PHOTOS_FILE)}
+    # As it will be read: JSON has neither tuples nor keys that are numbers.
+    content = json.loads(json.dumps({**metadata, _FILES: files}))
+    content[_OWN_DIGEST] = _own_digest(content)
+    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    # File names that are not valid UTF-8 become escapes, which JSON reads back.
+    (folder / METADATA_FILE).write_text(text, encoding="utf-8", errors="backslashreplace")
+    return content
 
 
 def _recorded_photos(file: Iterator[str]) -> Iterator[RecordedPhoto]:

@@ -138,24 +138,24 @@ class Candidates:
         """
         fallbacks: list[str] = []
         damage: list[str] = []
+        said = (fallbacks, damage)
         waiting = list(self.plans)
         while True:
             plan = waiting.pop(0)
             store = self.open_store(plan.precision)
-            before = tuple(fallbacks), tuple(damage)
             if plan == REFERENCE:
-                return Features(plan, store, self._loader(plan), None, *before)
-            parity, engine = read_parity(store.folder, plan), None
+                return Features(plan, store, self._loader(plan), None, *map(tuple, said))
+            parity, engine = read_parity(store.folder, plan, damage), None
             if parity is None:
                 pixels = sample(store)
                 if not len(pixels):
-                    return Features(plan, store, _never_compared, None, *before)
+                    return Features(plan, store, _never_compared, None, *map(tuple, said))
                 engine = build_engine(self.backbone, plan)
                 reference = build_engine(self.backbone, REFERENCE)
                 parity = measure_parity(engine, reference, pixels)
                 write_parity(store.folder, parity)
             if parity.passed:
-                return Features(plan, store, self._loader(plan, engine), parity, *before)
+                return Features(plan, store, self._loader(plan, engine), parity, *map(tuple, said))
             if not waiting:
                 other = "`engine='auto'`"
                 if plan.precision != "float32":

@@ -41,8 +41,12 @@ class FeatureSpace:
     @property
     def folder(self) -> str:
         """Name of the space's folder: readable first, then the digest of all fields."""
-        digest = hashlib.sha256(self.as_json().encode()).hexdigest()[:16]
-        return f"{self.backbone}-{self.image_size}-{digest}"
+        return f"{self.backbone}-{self.image_size}-{self.digest[:16]}"
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all fields, in hex."""
+        return hashlib.sha256(self.as_json().encode()).hexdigest()
 
     def as_json(self) -> str:
         """Returns all fields, the same text for equal spaces; its digest names the folder."""

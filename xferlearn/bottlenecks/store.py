@@ -18,12 +18,19 @@ import pyarrow as pa
 
 from xferlearn.bottlenecks.space import FeatureSpace
 from xferlearn.errors import UserError, XferlearnError
-from xferlearn.system.files import remove_stale, write_atomically
-from xferlearn.system.text import one_line
+from xferlearn.system.files import expire, file_digest, remove_stale, write_atomically
+from xferlearn.system.text import count, one_line
 
-# A kill loses at most this much work; a million photos still make only hundreds of shards.
+# A kill loses at most this much work; a million photos still make only hundreds of shards. The
+# first shard comes early, so that a run that is killed again and again still gets on.
 ROWS_PER_SHARD = 4096
 SECONDS_PER_SHARD = 15.0
+SECONDS_TO_FIRST_SHARD = 5.0
+# Damaged shards are kept this long for whoever wants to know what happened.
+_DAMAGED = ".damaged"
+_DAMAGED_SECONDS = 7 * 24 * 3600
+# Key of the space's digest in a shard's schema; shards of earlier versions have none.
+_SPACE = b"space"
 
 
 class BottleneckStore:
@@ -59,20 +66,21 @@ class BottleneckStore:
                 ("key", pa.binary(32)),
                 ("vector", pa.list_(pa.float32(), space.width)),
                 ("crc32", pa.uint32()),
-            ]
+            ],
+            metadata={_SPACE: space.digest},
         )
         self._place: dict[bytes, tuple[Path, int]] = {}
         self._read_shards: set[Path] = set()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            if not (self.folder / "space.json").exists():
-                write_atomically(self.folder / "space.json", space.as_json().encode())
+            self._is_ours = self._check_space()
         except OSError as error:
             raise UserError(
                 f"Can't write bottlenecks to {self.folder}: {one_line(error)}. Choose another"
                 " folder with `bottleneck_dir`."
             ) from None
         remove_stale(self.folder)
+        expire(self.folder, f"*{_DAMAGED}", _DAMAGED_SECONDS)
         self.refresh()
 
     def __contains__(self, digest: bytes) -> bool:
@@ -89,15 +97,18 @@ class BottleneckStore:
             self._read_shards.add(path)
             try:
                 # Arrow ends the whole process on some damaged files, so they must not reach it.
-                if _file_digest(path) != path.stem:
+                if file_digest(path) != path.stem:
                     raise ValueError("its bytes are not those that were written")
                 keys = self._load(path)[0]
             except FileNotFoundError:  # another process found it damaged just now
                 continue
+            except _ForeignError as error:
+                self.warnings.append(f"Shard {path} is not used: {error}.")
+                continue
             except (OSError, pa.ArrowException, ValueError) as error:
                 if not isinstance(error, OSError):
                     with contextlib.suppress(OSError):
-                        path.rename(path.with_suffix(".damaged"))
+                        path.rename(path.with_suffix(_DAMAGED))
                 self.warnings.append(
                     f"Shard {path} is damaged ({one_line(error, 100)}); its photos are"
                     " computed again."
@@ -123,6 +134,8 @@ class BottleneckStore:
             try:
                 keys, vectors, checksums = self._load(path)
                 result[positions] = vectors[rows]
+                if any(keys[row] != digests[at] for at, row in zip(positions, rows, strict=True)):
+                    raise ValueError("its rows are those of other photos")
                 if any(_checksum(keys[row], vectors[row]) != checksums[row] for row in rows):
                     raise ValueError("its rows and their checksums differ")
             except (OSError, pa.ArrowException, ValueError, IndexError) as error:
@@ -142,11 +155,29 @@ class BottleneckStore:
             writer.flush()
             self.refresh()
 
+    def _check_space(self) -> bool:
+        """Writes space.json where it is missing or damaged; returns False where it was damaged."""
+        path, content = self.folder / "space.json", self.space.as_json().encode()
+        try:
+            if path.read_bytes() == content:
+                return True
+            self.warnings.append(
+                f"{path} was damaged, or is of another feature space; it is written anew."
+            )
+        except FileNotFoundError:
+            write_atomically(path, content)
+            return True
+        write_atomically(path, content)
+        return False
+
     def _load(self, path: Path) -> tuple[list[bytes], np.ndarray, np.ndarray]:
         with pa.memory_map(str(path)) as file:
             table = pa.ipc.open_file(file).read_all()
         if table.schema != self._schema:
             raise ValueError("its columns are not those of the feature space")
+        space = (table.schema.metadata or {}).get(_SPACE)
+        if space != self.space.digest.encode() and (space is not None or not self._is_ours):
+            raise _ForeignError("it may be of another feature space")
         table = table.combine_chunks()
         if not table.num_rows:
             return [], np.empty((0, self.space.width), np.float32), np.empty(0, np.uint32)
@@ -158,6 +189,10 @@ class BottleneckStore:
         )
 
 
+class _ForeignError(Exception):
+    """A shard that may be of another feature space, such as one that was copied here."""
+
+
 class ShardWriter:
     """Collects rows and commits them as shards; made by `BottleneckStore.writer`."""
 
@@ -167,6 +202,7 @@ class ShardWriter:
         self._keys: list[bytes] = []
         self._vectors: list[np.ndarray] = []
         self._since = time.monotonic()
+        self._is_first = True
 
     def add(self, digest: bytes, vector: np.ndarray) -> None:
         """Adds a row, and commits a shard when enough rows or seconds have gathered.
@@ -181,7 +217,8 @@ class ShardWriter:
         self._keys.append(digest)
         self._vectors.append(np.asarray(vector, np.float32))
         age = time.monotonic() - self._since
-        if len(self._keys) >= ROWS_PER_SHARD or age >= SECONDS_PER_SHARD:
+        most = SECONDS_TO_FIRST_SHARD if self._is_first else SECONDS_PER_SHARD
+        if len(self._keys) >= ROWS_PER_SHARD or age >= most:
             self.flush()
 
     def flush(self) -> None:
@@ -191,6 +228,7 @@ class ShardWriter:
         self._since = time.monotonic()
         if not keys:
             return
+        self._is_first = False
         values = pa.array(np.concatenate(vectors))
         table = pa.Table.from_arrays(
             [
@@ -208,19 +246,11 @@ class ShardWriter:
             write_atomically(self._folder / f"{hashlib.sha256(data).hexdigest()}.arrow", data)
         except OSError as error:
             raise XferlearnError(
-                f"Can't write {len(keys)} bottlenecks to {self._folder}: {one_line(error)}. Shards"
-                " written before are kept; make room or choose another `bottleneck_dir`, and run"
-                " again."
+                f"Can't write {count(len(keys), 'bottleneck')} to {self._folder}:"
+                f" {one_line(error)}. Shards written before are kept; make room or choose"
+                " another `bottleneck_dir`, and run again."
             ) from None
 
 
 def _checksum(key: bytes, vector: np.ndarray) -> int:
     return zlib.crc32(vector.tobytes(), zlib.crc32(key))
-
-
-def _file_digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()

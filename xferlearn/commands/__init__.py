@@ -1,25 +1,25 @@
 """The commands of the command line, one module each; `cli` imports them when they run."""
 
-import sys
 from collections.abc import Iterable
 
 from xferlearn.config.wording import as_flags
 from xferlearn.system.results import Result
+from xferlearn.system.terminal import say, tell
 
 
 def print_warnings(warnings: Iterable[str]) -> None:
     """Prints warnings on stderr, with the settings that they name as flags."""
     for warning in warnings:
-        print(f"warning: {as_flags(warning)}", file=sys.stderr)
+        tell(f"warning: {as_flags(warning)}")
 
 
 def print_remarks(result: Result) -> None:
     """Prints a result's warnings and failures on stderr, with the settings as flags."""
     for line in result.remarks():
-        print(as_flags(line), file=sys.stderr)
+        tell(as_flags(line))
 
 
 def print_result(result: Result) -> None:
     """Prints a result's warnings and failures on stderr, and its summary on stdout."""
     print_remarks(result)
-    print(as_flags(result.summary()))
+    say(as_flags(result.summary()))

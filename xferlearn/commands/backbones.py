@@ -1,6 +1,5 @@
 """`xferlearn backbones`: which pretrained networks there are, and which need a download."""
 
-import json
 from collections.abc import Sequence
 
 from xferlearn.backbones import ListedBackbone, list_backbones
@@ -8,6 +7,7 @@ from xferlearn.backbones.cache import keras_cache
 from xferlearn.backbones.table import UNDOCUMENTED
 from xferlearn.config import BackbonesConfig
 from xferlearn.system.tables import format_table
+from xferlearn.system.terminal import say, say_json
 
 
 def run(config: BackbonesConfig) -> int:
@@ -21,9 +21,9 @@ def run(config: BackbonesConfig) -> int:
     """
     listed = list_backbones()
     if config.format == "json":
-        print(json.dumps([one.as_dict() for one in listed], indent=2))
+        say_json([one.as_dict() for one in listed], indent=2)
         return 0
-    print(
+    say(
         f"{_table(listed)}\n\n"
         "Parameters, and MB in float32, are those without the classifier, for training.\n"
         f"On this machine: installed with pip, or in {keras_cache()}.\n"
@@ -32,7 +32,7 @@ def run(config: BackbonesConfig) -> int:
         "Keras documents none for these; the source may:"
     )
     for names, source in _undocumented(listed):
-        print(f"  {names[0]} to {names[-1]}: {source}")
+        say(f"  {names[0]} to {names[-1]}: {source}")
     return 0
 
 

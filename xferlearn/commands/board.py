@@ -12,7 +12,8 @@ from pathlib import Path
 from xferlearn.config import BoardConfig
 from xferlearn.errors import UserError
 from xferlearn.system.runtime import start_tensorflow
-from xferlearn.system.text import one_line
+from xferlearn.system.terminal import say
+from xferlearn.system.text import count, one_line
 
 
 def run(config: BoardConfig) -> int:
@@ -29,12 +30,12 @@ def run(config: BoardConfig) -> int:
         XferlearnError: TensorBoard can't start.
     """
     runs = find_runs(config.logs_dir)
-    print(f"{len(runs)} {'run' if len(runs) == 1 else 'runs'} in {config.logs_dir}")
+    say(f"{count(len(runs), 'run')} in {config.logs_dir}")
     try:
-        print(f"TensorBoard is at {start_board(config)} (Ctrl-C ends it)", flush=True)
+        say(f"TensorBoard is at {start_board(config)} (Ctrl-C ends it)", flush=True)
         threading.Event().wait()
     except KeyboardInterrupt:
-        print()
+        say()
     return 0
 
 

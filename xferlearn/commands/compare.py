@@ -9,4 +9,4 @@ def run(config: CompareConfig) -> int:
     """Compares and prints the summary; returns 1 where no backbone could be measured."""
     result = compare_with(config)
     print_result(result)
-    return 0 if any(row.validation.photos for row in result.backbones) else 1
+    return 0 if result.complete and any(row.validation.photos for row in result.backbones) else 1

@@ -1,11 +1,10 @@
 """`xferlearn evaluate`: prints how good a model is on photos with known classes."""
 
-import json
-import sys
-
 from xferlearn.commands import print_remarks
 from xferlearn.config import EvaluateCommandConfig
 from xferlearn.evaluation import evaluate_with
+from xferlearn.system.terminal import say, say_json, tell
+from xferlearn.system.text import count
 
 
 def run(config: EvaluateCommandConfig) -> int:
@@ -13,10 +12,10 @@ def run(config: EvaluateCommandConfig) -> int:
     result = evaluate_with(config)
     print_remarks(result)
     if config.format == "json":
-        print(json.dumps(result.as_dict(), indent=2, ensure_ascii=False))
+        say_json(result.as_dict(), indent=2)
     else:
-        print(result.summary())
+        say(result.summary())
     if not result.evaluation.total:
-        print(f"None of {len(result.bad)} photos could be read.", file=sys.stderr)
+        tell(f"None of {count(len(result.bad), 'photo')} could be read.")
         return 1
-    return 0
+    return 0 if result.complete else 1

@@ -9,4 +9,4 @@ def run(config: ExportConfig) -> int:
     """Exports and prints the summary; returns 1 where a format failed or was not made."""
     result = export_with(config)
     print_result(result)
-    return 0 if result.passed else 1
+    return 0 if result.passed and result.complete else 1

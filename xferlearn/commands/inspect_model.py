@@ -1,11 +1,11 @@
 """`xferlearn inspect`: prints input, output and backbone of a model, without running it."""
 
-import json
 import shlex
 
 from xferlearn.backbones import resolve_backbone
 from xferlearn.config import InspectConfig
 from xferlearn.inspection import format_report, open_model
+from xferlearn.system.terminal import say, say_json
 
 
 def run(config: InspectConfig) -> int:
@@ -39,10 +39,10 @@ def run(config: InspectConfig) -> int:
         fields = report.to_dict()
         if run_dir is not None:
             fields["graph_run"] = str(run_dir)
-        print(json.dumps(fields, indent=2))
+        say_json(fields, indent=2)
         return 0
-    print(format_report(report))
+    say(format_report(report))
     if run_dir is not None:
         logs_dir = shlex.quote(str(config.logs_dir))
-        print(f"\nIts graph is in {run_dir}: tensorboard --logdir={logs_dir}")
+        say(f"\nIts graph is in {run_dir}: tensorboard --logdir={logs_dir}")
     return 0

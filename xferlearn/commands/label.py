@@ -1,9 +1,6 @@
 """`xferlearn label`: labels photos, best label first, as text, JSON or CSV."""
 
-import csv
-import json
 import math
-import sys
 from collections.abc import Callable, Sequence
 
 from xferlearn.commands import print_warnings
@@ -15,13 +12,15 @@ from xferlearn.photos.limits import PhotoLimits
 from xferlearn.predictors import open_predictor
 from xferlearn.synsets.names import readable_label
 from xferlearn.system.progress import progress_bar
+from xferlearn.system.terminal import say, say_csv, say_json, tell
+from xferlearn.system.text import count, readable
 
 
 def run(config: LabelConfig) -> int:
     """Labels all photos; returns 1 where some could not be read, after labelling the others."""
     source = read_files(config.photos)
     predictor = open_predictor(config)
-    print_warnings(predictor.warnings)
+    print_warnings((*source.warnings, *predictor.warnings))
     write = _WRITERS[config.format](predictor.labels, config.top_k)
     unreadable = 0
     with progress_bar("labels", source.count, verbose=config.verbose) as bar:
@@ -34,10 +33,10 @@ def run(config: LabelConfig) -> int:
             if config.on_bad_image == "fail":
                 raise UserError(f"{photo.name} can't be used: {photo.problem}.")
             write(photo)
-            print(f"{photo.name}: {photo.problem}", file=sys.stderr)
+            tell(f"{photo.name}: {photo.problem}")
     print_warnings(predictor.later_warnings())
     if unreadable:
-        print(f"{unreadable} of {source.count} photos could not be read.", file=sys.stderr)
+        tell(f"{unreadable:,} of {count(source.count, 'photo')} could not be read.")
     return 1 if unreadable else 0
 
 
@@ -47,11 +46,14 @@ Writer = Callable[[Labelled], None]
 def _text(labels: Sequence[str], top_k: int) -> Writer:
     def write(photo: Labelled) -> None:
         if photo.problem is None:
-            print(photo.name)
-            top = [(readable_label(label), score) for label, score in photo.top(labels, top_k)]
+            say(readable(photo.name, None))
+            top = [
+                (readable(readable_label(label)), score)
+                for label, score in photo.top(labels, top_k)
+            ]
             width = max(len(label) for label, _ in top)
             for label, score in top:
-                print(f"  {label:<{width}}  {score:.4f}")
+                say(f"  {label:<{width}}  {score:.4f}")
 
     return write
 
@@ -66,20 +68,19 @@ def _json_lines(labels: Sequence[str], top_k: int) -> Writer:
         row = {"image": photo.name, "labels": top}
         if photo.problem is not None:
             row["error"] = photo.problem
-        print(json.dumps(row, ensure_ascii=False))
+        say_json(row)
 
     return write
 
 
 def _csv(labels: Sequence[str], top_k: int) -> Writer:
     columns = min(top_k, len(labels))
-    writer = csv.writer(sys.stdout, lineterminator="\n")
     pairs = [f"{name}_{rank + 1}" for rank in range(columns) for name in ("label", "score")]
-    writer.writerow(["image", *pairs, "error"])
+    say_csv(["image", *pairs, "error"])
 
     def write(photo: Labelled) -> None:
         top = [cell for name, score in photo.top(labels, top_k) for cell in (name, f"{score:.6f}")]
-        writer.writerow([photo.name, *top, *[""] * (2 * columns - len(top)), photo.problem or ""])
+        say_csv([photo.name, *top, *[""] * (2 * columns - len(top)), photo.problem or ""])
 
     return write
 

@@ -5,14 +5,15 @@ import shlex
 from xferlearn.commands import print_result
 from xferlearn.config import SweepConfig
 from xferlearn.experiments import Sweep, sweep_with
+from xferlearn.system.terminal import say
 
 
 def run(config: SweepConfig) -> int:
     """Sweeps and prints the summary; returns 1 where there is nothing to choose from."""
     result = sweep_with(config)
     print_result(result)
-    print(next_commands(result))
-    return 0 if result.candidates[0].validation.photos else 1
+    say(next_commands(result))
+    return 0 if result.complete and result.candidates[0].validation.photos else 1
 
 
 def next_commands(result: Sweep) -> str:

@@ -4,8 +4,9 @@ import shlex
 
 from xferlearn.commands import print_result
 from xferlearn.config import TrainConfig
-from xferlearn.summaries.terminal import misclassified_block
+from xferlearn.summaries.terminal import misclassified_block, misclassified_head
 from xferlearn.system.results import fit
+from xferlearn.system.terminal import say
 from xferlearn.training.job import train_with
 from xferlearn.training.result import TrainResult
 
@@ -15,19 +16,19 @@ def run(config: TrainConfig) -> int:
     result = train_with(config)
     print_result(result)
     if config.print_misclassified_test_images:
-        print(misclassified_list(result))
+        say(misclassified_list(result))
     if result.exported is not None:
-        print("\nexports:")
+        say("\nexports:")
         print_result(result.exported)
-    print(next_commands(config, result))
-    return 0 if config.export is None or (result.exported and result.exported.passed) else 1
+    say(next_commands(config, result))
+    exported = result.exported is None or (result.exported.passed and result.exported.complete)
+    return 0 if result.complete and exported else 1
 
 
 def misclassified_list(result: TrainResult) -> str:
     """Returns all test photos that the model gets wrong, one line each."""
     wrong = result.misclassified
-    end = ":" if wrong else "."
-    head = f"{len(wrong)} of {result.test.total} test photos are misclassified{end}"
+    head = misclassified_head(len(wrong), result.test.total, "test photo")
     return "\n" + fit([misclassified_block(wrong, head)], most=len(wrong) + 1)
 
 

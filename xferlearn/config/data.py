@@ -14,8 +14,19 @@ class DataConfig(PhotoConfig):
     image_dir: Annotated[
         StrPath | None,
         Setting(
-            "Folder with one sub-folder per class (jpg, jpeg, png, bmp, gif, webp; photos in nested"
-            " folders count too).",
+            "Folder with one sub-folder per class; photos in nested folders count too. A tree that"
+            " is split already, such as train/CLASS and test/CLASS, is used as it is split.",
             section="Data",
         ),
     ] = None
+    layout: Annotated[
+        str,
+        Setting(
+            "What the sub-folders of `image_dir` are: `classes`, `split` (train, validation and"
+            " test, with the classes inside), or `groups` (the classes are inside, and the photos"
+            " of a group stay together in the split). `auto` tells by structure, and stops where"
+            " that is not certain.",
+            choices=("auto", "classes", "split", "groups"),
+            section="Data",
+        ),
+    ] = "auto"

@@ -192,6 +192,17 @@ class EvaluateConfig(DataConfig, ImageConfig):
     """Settings of `xferlearn.evaluate(...)`."""
 
     model: Annotated[StrPath | None, Setting(_MODEL_FOLDER, aliases=("graph",))] = None
+    other_classes: Annotated[
+        str,
+        Setting(
+            "What to do with photos of classes that the model does not have: `error` stops, `skip`"
+            " leaves them out and says how many, `count` counts each as a wrong answer. Such a"
+            " class then stands behind the model's with a recall of 0, and each of its photos"
+            " lowers the precision of the label that it gets.",
+            choices=("error", "skip", "count"),
+            section="Data",
+        ),
+    ] = "error"
     logs_dir: Annotated[
         StrPath | None,
         Setting(

@@ -11,6 +11,7 @@ from xferlearn.dashboard.thumbnails import choose_photos, read_thumbnails
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.summaries.events import EventWriter
 from xferlearn.summaries.record import RunRecord
+from xferlearn.system.results import Failure
 from xferlearn.system.text import one_line
 
 
@@ -35,7 +36,9 @@ def write_transfer_summary(
         report = build_report(record, thumbnails)
         write_report(run_dir, report, [thumbnail.jpeg for thumbnail in thumbnails])
     except (OSError, tf.errors.OpError) as error:
-        return (f"The data of tab Transfer in {run_dir} is not complete: {one_line(error)}.",)
+        return (
+            Failure(f"The data of tab Transfer in {run_dir} is not complete: {one_line(error)}."),
+        )
     return ()
 
 

@@ -9,6 +9,7 @@ from xferlearn.experiments.rates import Rates
 from xferlearn.experiments.shown import plot, share_cells
 from xferlearn.system.html import faint, notices, table
 from xferlearn.system.results import Block, Result, facts_block, table_block, wrapped
+from xferlearn.system.text import count
 
 _BYTES_PER_WEIGHT = 4
 
@@ -49,7 +50,7 @@ class ComparedBackbone:
         return [
             self.name,
             str(self.image_size),
-            f"diverged in {self.diverged} runs" if self.diverged else str(self.validation),
+            f"diverged in {count(self.diverged, 'run')}" if self.diverged else str(self.validation),
             f"{self.rates.network:.0f}",
             f"{self.rates.decode:.0f}",
             f"{self.parameters:,}",
@@ -99,10 +100,9 @@ class Comparison(Result):
 
     def _explanations(self) -> tuple[str, str]:
         photos = max((row.validation.photos for row in self.backbones), default=0)
-        splits = f"{self.splits} split{'s' if self.splits > 1 else ''}"
         return (
-            f"Accuracy is the mean over {photos} validation photos of {splits}; the test photos"
-            " were not used.",
+            f"Accuracy is the mean over {count(photos, 'validation photo')} of"
+            f" {count(self.splits, 'split')}; the test photos were not used.",
             "Pareto: no other backbone is at least as accurate and as fast.",
         )
 

@@ -83,7 +83,7 @@ def compare_with(config: CompareConfig) -> Comparison:
     return Comparison(
         backbones=tuple(rows),
         splits=len(seeds),
-        warnings=all_warnings(found.values(), configs[0][1]),
+        warnings=all_warnings(found.values(), configs[0][1], store),
         table=folder / "compare.csv",
         plot=folder / "compare.png",
     )

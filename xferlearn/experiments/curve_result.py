@@ -9,6 +9,7 @@ from xferlearn.experiments.outcomes import Outcome, Share
 from xferlearn.experiments.shown import plot, share_cells
 from xferlearn.system.html import faint, h, notices, table
 from xferlearn.system.results import Block, Result, facts_block, table_block, wrapped
+from xferlearn.system.text import count
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,8 +81,9 @@ class Curve(Result):
 
     def _explanation(self) -> str:
         return (
-            f"Always tested on the same {self.tests} photos. Larger draws contain the smaller"
-            f" ones; each head trains {self.steps} steps, without validation photos."
+            f"Always tested on the same {count(self.tests, 'photo')}. Larger draws contain"
+            f" the smaller ones; each head trains {count(self.steps, 'step')}, without"
+            " validation photos."
         )
 
     def _forecast(self) -> str:

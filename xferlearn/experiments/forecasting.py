@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from xferlearn.system.text import count, plural_of
+
 # With fewer test photos than this, one photo changes the accuracy by more than 5 points.
 FEWEST_TESTS = 20
 _MORE_PHOTOS = 100
@@ -53,16 +55,17 @@ def forecast_gain(
         The forecast and "", or None and the reason in a few words.
     """
     usable = [
-        (count, np.array(draws, float))
-        for count, draws in zip(photos, right, strict=True)
-        if count >= _FEWEST_PHOTOS
+        (number, np.array(draws, float))
+        for number, draws in zip(photos, right, strict=True)
+        if number >= _FEWEST_PHOTOS
     ]
     if len(usable) < _FEWEST_POINTS:
         return None, "too few photos per class to extrapolate the curve"
     tests = usable[0][1].shape[1]
     if tests < FEWEST_TESTS:
-        return None, f"{tests} test photos are too few to extrapolate the curve"
-    sizes = np.array([count for count, _ in usable], float)
+        few = f"{count(tests, 'test photo')} {plural_of(tests, 'is', 'are')} too few"
+        return None, f"{few} to extrapolate the curve"
+    sizes = np.array([number for number, _ in usable], float)
     tables = [table for _, table in usable]
     rng = np.random.default_rng(0)
     later = sizes[-1] + _MORE_PHOTOS

@@ -25,6 +25,7 @@ from xferlearn.photos.manifest import TEST, TRAIN, Manifest
 from xferlearn.summaries.events import EventWriter
 from xferlearn.system.progress import progress_bar
 from xferlearn.system.runtime import choose_device
+from xferlearn.system.text import count, plural_of
 from xferlearn.training.fit import Prepared, fit_head
 
 
@@ -59,7 +60,6 @@ def curve_with(config: CurveConfig) -> Curve:
         raise space.problem or XferlearnError("The backbone is not available.")
     manifest = space.prepared.split(settings)
     need_photos(settings, TEST, "A learning curve", len(manifest.indices(TEST)))
-    run_dir = summaries.create_run(settings.logs_dir, f"curve_{settings.backbone}")
     store = OutcomeStore(output_dir(config) / "runs")
     points = []
     sizes = _sizes(manifest)
@@ -67,6 +67,7 @@ def curve_with(config: CurveConfig) -> Curve:
     draws = (len(sizes) - 1) * config.draws + 1
     with (
         progress_bar("curve", draws, "draw", verbose=config.verbose) as bar,
+        summaries.run_folder(settings.logs_dir, f"curve_{settings.backbone}") as run_dir,
         EventWriter(run_dir) as events,
     ):
         for size in sizes:
@@ -100,7 +101,7 @@ def curve_with(config: CurveConfig) -> Curve:
         tests=len(manifest.indices(TEST)),
         steps=config.how_many_training_steps,
         # The last point has all photos, and with them all that is to be said of the others.
-        warnings=all_warnings([(space, list(points[-1].outcomes))], settings),
+        warnings=all_warnings([(space, list(points[-1].outcomes))], settings, store),
         table=folder / "curve.csv",
         plot=folder / "curve.png",
         run_dir=run_dir,
@@ -181,17 +182,18 @@ def _answer(points: list[Point]) -> str:
         return "Every number of photos had draws that diverged: nothing can be concluded."
     if measured[-1].test.photos < FEWEST_TESTS:
         tests = measured[-1].test.photos
-        return f"{tests} test photos can't tell how many photos are needed."
+        return f"{count(tests, 'test photo')} can't tell how many photos are needed."
     last = measured[-1]
     near = next(point for point in measured if point.test.mean >= last.test.mean - 0.02)
     many = "Yes, it takes many" if near is last else "No"
     rest = (
-        f"fewer than all {last.photos} photos per class cost more than 2 points"
+        f"fewer than all {count(last.photos, 'photo')} per class cost more than 2 points"
         if near is last
-        else f"{near.photos} photos per class come within 2 points of all {last.photos}"
+        else f"{count(near.photos, 'photo')} per class {plural_of(near.photos, 'comes', 'come')}"
+        f" within 2 points of all {last.photos}"
         f" ({near.test.mean:.1%} against {last.test.mean:.1%})"
     )
-    return f"Does it take many photos? {many}: {rest}, on {last.test.photos} test photos."
+    return f"Does it take many photos? {many}: {rest}, on {count(last.test.photos, 'test photo')}."
 
 
 def _csv(points: list[Point]) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 from xferlearn.errors import XferlearnError
 from xferlearn.metrics import wilson_interval
 from xferlearn.photos.manifest import Photo
-from xferlearn.system.files import remove_stale, write_atomically
+from xferlearn.system.files import read_record, remove_stale, write_record
 from xferlearn.system.text import one_line
 
 
@@ -58,11 +58,16 @@ class Outcome:
 
 
 class OutcomeStore:
-    """Outcomes in a folder, one JSON file each, which is whole or not there."""
+    """Outcomes in a folder, one JSON file each, which is whole or not there.
+
+    Attributes:
+        warnings: which files were damaged, one line each.
+    """
 
     def __init__(self, folder: Path) -> None:
         """Opens the store; its folder is made with the first outcome."""
         self._folder = folder
+        self.warnings: list[str] = []
         remove_stale(folder)
 
     def key(self, *parts: Any) -> str:
@@ -71,14 +76,20 @@ class OutcomeStore:
         return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
     def get(self, key: str, settings: Mapping[str, Any]) -> Outcome | None:
-        """Returns an outcome; None where it is not stored or can't be read."""
+        """Returns an outcome; None where it is not stored or is damaged, which `warnings` says."""
+        path = self._folder / f"{key}.json"
         try:
-            fields = json.loads((self._folder / f"{key}.json").read_text(encoding="utf-8"))
+            fields = read_record(path)
             fields["right"] = tuple(digit == "1" for digit in fields["right"])
             fields["photos"] = tuple(fields["photos"])
             outcome = Outcome(settings, **fields)
-            return outcome if len(outcome.right) == len(outcome.photos) else None
-        except (OSError, ValueError, KeyError, TypeError):
+            if len(outcome.right) != len(outcome.photos):
+                raise ValueError("it has not as many answers as photos")
+            return outcome
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            self.warnings.append(f"{path} is damaged ({one_line(error)}); its run is made again.")
             return None
 
     def put(self, key: str, outcome: Outcome) -> None:
@@ -92,7 +103,7 @@ class OutcomeStore:
         fields["right"] = "".join("1" if right else "0" for right in outcome.right)
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            write_atomically(self._folder / f"{key}.json", json.dumps(fields).encode())
+            write_record(self._folder / f"{key}.json", fields)
         except OSError as error:
             raise XferlearnError(
                 f"Can't write to {self._folder}: {one_line(error)}. Choose another `output_dir`."

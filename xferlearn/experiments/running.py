@@ -1,7 +1,6 @@
 """Runs of an experiment: one extraction per feature space, then head after head."""
 
 import dataclasses
-import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -134,19 +133,14 @@ def run(
     # A run whose charts are gone, or elsewhere, is made again: TensorBoard shows it.
     if known is not None and _is_in(Path(known.run_dir), Path(config.logs_dir)):
         return known
-    run_dir = summaries.create_run(config.logs_dir, run_name(config, prepared.backbone.name))
     warnings: list[str] = []
-    try:
+    with summaries.run_folder(config.logs_dir, run_name(config, prepared.backbone.name)) as run_dir:
         fitted = fit_head(
             config, prepared, run_dir=run_dir, manifest=manifest, on_warning=warnings.append
         )
         unseen = np.zeros((0, len(manifest.labels)), np.float32)
         probabilities = unseen if fitted.training.diverged else fitted.probabilities(VALIDATION)
         warnings += _record(config, prepared, fitted, probabilities, run_dir)
-    except BaseException:
-        # The run that replaces it has a folder of its own.
-        shutil.rmtree(run_dir, ignore_errors=True)
-        raise
     truth = fitted.truth(VALIDATION)[: len(probabilities)]
     judged = [manifest.photos[i] for i in manifest.indices(VALIDATION)][: len(probabilities)]
     outcome = Outcome(
@@ -285,10 +279,10 @@ def check_backbone(config: TrainConfig) -> None:
 
 
 def all_warnings(
-    spaces: Iterable[tuple[Space, list[Outcome]]], config: TrainConfig
+    spaces: Iterable[tuple[Space, list[Outcome]]], config: TrainConfig, store: OutcomeStore
 ) -> tuple[str, ...]:
-    """Returns the warnings of spaces and their runs, one line each, each once."""
-    found: list[str] = []
+    """Returns the warnings of spaces, their runs and stored runs, one line each, each once."""
+    found = list(store.warnings)
     for space, outcomes in spaces:
         if space.prepared is not None:
             features = space.prepared.features

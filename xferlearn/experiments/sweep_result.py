@@ -10,6 +10,7 @@ from xferlearn.experiments.rates import Rates
 from xferlearn.experiments.shown import plot, share_cells
 from xferlearn.system.html import faint, h, notices, table
 from xferlearn.system.results import Block, Result, facts_block, table_block, wrapped
+from xferlearn.system.text import count, plural_of
 
 # With fewer photos than this no setting can be told from another.
 FEWEST_PHOTOS = 20
@@ -80,7 +81,7 @@ class Candidate:
         if self.diverged == runs:
             found = "diverged"
         elif self.diverged:
-            found = f"diverged in {self.diverged} of {runs} runs"
+            found = f"diverged in {self.diverged} of {count(runs, 'run')}"
         seeds = self.over_seeds
         span = f"{seeds[0]:.1%} to {seeds[1]:.1%}" if seeds else ""
         behind = ""
@@ -140,9 +141,10 @@ class SpaceTimes:
         decode, network = self.stages()
         share = network / (decode + network + self.head_seconds)
         return (
-            f"{self.name}: of the time to decode {self.photos} photos, run the network on them and"
-            f" train one head, the network is {share:.0%}. A GPU can shorten that part; decoding"
-            " stays on the CPU. Photos whose bottlenecks are cached need neither."
+            f"{self.name}: of the time to decode {count(self.photos, 'photo')}, run the network"
+            f" on them and train one head, the network is {share:.0%}. A GPU can shorten"
+            " that part; decoding stays on the CPU. Photos whose bottlenecks are cached need"
+            " neither."
         )
 
 
@@ -205,14 +207,14 @@ class Sweep(Result):
         seen = best.validation.photos
         if not seen:
             return ["No combination converged with every seed: there is nothing to choose from."]
-        lines = [f"best on the {seen} validation photos: {best.name}"]
+        lines = [f"best on the {count(seen, 'validation photo')}: {best.name}"]
         if self.test is not None and self.test.photos:
-            lines.append(f"its test accuracy: {self.test} over {self.test.photos} photos")
+            lines.append(f"its test accuracy: {self.test} over {count(self.test.photos, 'photo')}")
         else:
             lines.append("its test accuracy: there are no test photos")
         compared = [one for one in self.candidates[1:] if one.behind is not None]
         if not self._can_tell:
-            return [*lines, f"{seen} validation photos are too few to tell which one is better."]
+            return [*lines, f"{_too_few(seen)} to tell which one is better."]
         if not compared:
             return [*lines, "There was nothing to compare it with."]
         worse = [one.name for one in compared if one.behind and one.behind[1] > 0]
@@ -237,13 +239,17 @@ class Sweep(Result):
             [h("p", line) for line in self._verdict()],
             notices([*self.warnings, *self._problems()]),
             table(_HEAD, rows),
-            faint(f"{left} more combinations; all are in {self.table}") if left else None,
+            faint(f"{count(left, 'more combination')}; all are in {self.table}") if left else None,
             plot(self.plot, "validation accuracy by combination"),
             [h("h4", "Where the time goes")] if measured else None,
             table(_TIMES_HEAD, [space.cells() for space in measured]) if measured else None,
             [faint(space.explanation()) for space in measured[:MOST_EXPLAINED]],
             h("p", "Train it: ", h("code", self.command)) if self.command else None,
         ]
+
+
+def _too_few(photos: int) -> str:
+    return f"{count(photos, 'validation photo')} {plural_of(photos, 'is', 'are')} too few"
 
 
 def _some(names: Sequence[str]) -> str:

@@ -93,7 +93,7 @@ def sweep_with(config: SweepConfig) -> Sweep:
         test=test,
         spaces=tuple(_times(space, done, configs[0][1]) for space, done in spaces.values()),
         command=command,
-        warnings=all_warnings(spaces.values(), configs[0][1]),
+        warnings=all_warnings(spaces.values(), configs[0][1], store),
         table=folder / "sweep.csv",
         plot=folder / "sweep.png",
         logs_dir=str(config.logs_dir),

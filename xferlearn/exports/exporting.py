@@ -1,7 +1,6 @@
 """Exports a model folder to files in other formats, each proved before it gets its name."""
 
 import contextlib
-import hashlib
 import platform
 import time
 from pathlib import Path
@@ -27,12 +26,12 @@ from xferlearn.model_folder import (
 )
 from xferlearn.photos.manifest import TEST, TRAIN
 from xferlearn.predictors import check_keras_file, model_folder_resize
-from xferlearn.summaries import create_run
-from xferlearn.system.files import remove_stale
-from xferlearn.system.folders import check_outside
+from xferlearn.summaries import run_folder
+from xferlearn.system.files import file_digest, remove_stale
+from xferlearn.system.folders import check_outside, check_writable
 from xferlearn.system.progress import progress_bar
 from xferlearn.system.runtime import core_count, start_tensorflow
-from xferlearn.system.text import one_line
+from xferlearn.system.text import count, one_line, plural_of
 from xferlearn.version import __version__
 
 if TYPE_CHECKING:
@@ -68,6 +67,8 @@ def export_with(config: ExportConfig) -> ExportResult:
     check_formats(config.formats)
     if config.image_dir and config.logs_dir:
         check_outside(config.image_dir, "logs_dir", config.logs_dir)
+    if config.logs_dir:
+        check_writable("logs_dir", config.logs_dir)
     model_folder = read_model_folder(config.model or "")
     check_keras_file(model_folder.path / MODEL_FILE)
     start_tensorflow()
@@ -79,9 +80,6 @@ def export_with(config: ExportConfig) -> ExportResult:
         if any(FORMATS[one].calibrated for one in config.formats)
         else 0,
     )
-    run_dir = None
-    if config.logs_dir:
-        run_dir = create_run(config.logs_dir, f"export_{model_folder.path.name}")
     model, reference = _reference(model_folder, photos)
     exports = _make_folder(model_folder.path / EXPORTS_DIR)
     rows: list[ExportRow] = []
@@ -94,14 +92,18 @@ def export_with(config: ExportConfig) -> ExportResult:
             bar.update()
     about = _about(model_folder, photos)
     comparison = (
-        f"{len(photos.names)} {photos.split} photos, each file in its own runtime on"
+        f"{count(len(photos.names), f'{photos.split} photo')}, each file in its own runtime on"
         f" {about['processor']}, against model.keras in float32."
     )
     cells = table_rows(reference, (model_folder.path / MODEL_FILE).stat().st_size, tuple(rows))
-    report = write_report(exports, about, reference, tuple(rows))
-    warnings = _warnings(model_folder, photos, config)
-    if run_dir is not None:
-        warnings += write_events(run_dir, model_folder.path.name, comparison, cells, tuple(rows))
+    damage: list[str] = []
+    report = write_report(exports, about, reference, tuple(rows), damage)
+    warnings = (*damage, *_warnings(model_folder, photos, config))
+    run_dir = None
+    if config.logs_dir:
+        name = model_folder.path.name
+        with run_folder(config.logs_dir, f"export_{name}") as run_dir:
+            warnings += write_events(run_dir, name, comparison, cells, tuple(rows))
     return ExportResult(tuple(rows), cells, comparison, warnings, report, run_dir)
 
 
@@ -131,7 +133,7 @@ def _make_folder(exports: Path) -> Path:
 
 def _about(model_folder: ModelFolder, photos: ProofPhotos) -> dict[str, Any]:
     return {
-        "model_sha256": hashlib.sha256((model_folder.path / MODEL_FILE).read_bytes()).hexdigest(),
+        "model_sha256": file_digest(model_folder.path / MODEL_FILE),
         "photos": len(photos.names),
         "split": photos.split,
         "missing": list(photos.missing),
@@ -162,11 +164,12 @@ def _warnings(
             f" accuracy is {'much ' if photos.split == TRAIN else ''}too high."
         )
     if photos.missing:
-        count, names = len(photos.missing), ", ".join(photos.missing[:3])
+        gone, names = len(photos.missing), ", ".join(photos.missing[:3])
         place = photo_place(model_folder, config.image_dir)
-        more = ", ..." if count > 3 else ""
+        more = ", ..." if gone > 3 else ""
         lines.append(
-            f"{count} of {count + len(photos.names)} photos were not found in {place} or can't be"
-            f" read any more: {names}{more}. If they were moved, give `image_dir`."
+            f"{gone:,} of {count(gone + len(photos.names), 'photo')}"
+            f" {plural_of(gone, 'was', 'were')} not found in {place} or can't be read any more:"
+            f" {names}{more}. If they were moved, give `image_dir`."
         )
     return tuple(lines)

@@ -20,7 +20,7 @@ from xferlearn.model_folder import MODEL_FILE, UNFINISHED_EXPORT, ModelFolder
 from xferlearn.predictors import Predictor, open_predictor
 from xferlearn.system.files import replace_folder, temporary_folder
 from xferlearn.system.runtime import captured_stderr
-from xferlearn.system.text import one_line
+from xferlearn.system.text import count, one_line
 
 if TYPE_CHECKING:
     import keras
@@ -79,6 +79,7 @@ class FormatJob:
         if one.check is not None:
             one.check(file, self.photos, self.reference)
         size = _size(written)
+        self._check_place()
         place = _place(written, self.exports / one.target, proof.passed)
         row = ExportRow(self.name, place / one.opened, size, proof)
         return row if proof.passed else dataclasses.replace(row, problem=_disagreement(row))
@@ -107,8 +108,16 @@ class FormatJob:
             rows = [self._engine(name, build, target) for name, build in builds.items()]
         except NotBuilt as reason:
             rows = [ExportRow(self.name, target / file.name, problem=reason.advice(target))]
+        self._check_place()
         _place(folder, target, passed=True)
         return rows
+
+    def _check_place(self) -> None:
+        """Checks that the file does not go into the folder of another model."""
+        if self.model_folder.is_replaced():
+            raise XferlearnError(
+                f"{self.model_folder.path} was replaced while this was running. Run again."
+            )
 
     def _engine(self, path: Path, build: Callable[[], EngineFile], target: Path) -> ExportRow:
         """Builds and proves one engine; when it fails, the ONNX file and other engines stay."""
@@ -143,8 +152,9 @@ def _disagreement(row: ExportRow) -> str:
     if proof is None:
         return ""
     return (
-        f"agreement {proof.agreement:.2%} is below {proof.minimum:.2%}: {len(proof.changed)} of"
-        f" {proof.photos} photos changed their first label; the file is kept as {row.path}"
+        f"agreement {proof.agreement:.2%} is below {proof.minimum:.2%}: of"
+        f" {count(proof.photos, 'photo')} {len(proof.changed):,} changed the first label;"
+        f" the file is kept as {row.path}"
     )
 
 

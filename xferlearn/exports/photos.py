@@ -20,6 +20,7 @@ from xferlearn.photos.reading import Loaded
 from xferlearn.photos.selecting import search_photos
 from xferlearn.photos.sources import Entry
 from xferlearn.predictors import model_folder_resize
+from xferlearn.system.text import count
 
 CALIBRATION_PHOTOS = 200
 _LIMITS = ("max_image_pixels", "max_image_bytes")
@@ -89,7 +90,7 @@ def export_photos(
     kept = [photo for photo in sample if photo.digest in found]
     if not kept:
         raise UserError(
-            f"Found none of the model's {len(sample)} {split} photos in {place}: they were moved"
+            f"Found none of the model's {count(len(sample), f'{split} photo')} in {place}: moved"
             " or changed. Say where they are with `image_dir`."
         )
 

@@ -1,8 +1,6 @@
 """The report on an export: a table for people, report.json, and a page in TensorBoard."""
 
-import contextlib
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +8,8 @@ from xferlearn.errors import XferlearnError
 from xferlearn.exports.proof import Proof, Reference, Speed
 from xferlearn.summaries import EventWriter
 from xferlearn.summaries.card import escape, table
-from xferlearn.system.files import write_atomically
+from xferlearn.system.files import read_record, write_record
+from xferlearn.system.results import Failure
 from xferlearn.system.text import one_line
 
 REPORT_FILE = "report.json"
@@ -112,7 +111,11 @@ def changed_lines(row: ExportRow) -> list[str]:
 
 
 def write_report(
-    exports: Path, about: dict[str, Any], reference: Reference, rows: tuple[ExportRow, ...]
+    exports: Path,
+    about: dict[str, Any],
+    reference: Reference,
+    rows: tuple[ExportRow, ...],
+    damage: list[str],
 ) -> Path:
     """Writes report.json, completely or not at all; rows of other formats are kept.
 
@@ -121,16 +124,21 @@ def write_report(
         about: what was compared: digest of the model, photos, machine.
         reference: model.keras.
         rows: of this run.
+        damage: takes one line on an earlier report that is damaged.
 
     Raises:
         XferlearnError: it can't be written.
     """
     path = exports / REPORT_FILE
     kept: dict[str, Any] = {}
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-        old = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        old = read_record(path)
         if old["about"]["model_sha256"] == about["model_sha256"]:
             kept = dict(old["formats"])
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        damage.append(f"{path} is damaged ({one_line(error)}); it is written anew.")
     # "tensorrt" is a row where no engine was built; the rows of engines have a precision behind it.
     redone = {row.format.partition("_fp")[0] for row in rows}
     kept = {name: one for name, one in kept.items() if name.partition("_fp")[0] not in redone}
@@ -145,9 +153,8 @@ def write_report(
         }
     figures = {"accuracy": reference.accuracy, **dataclasses.asdict(reference.speed)}
     content = {"about": about, "reference": figures, "formats": kept}
-    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
     try:
-        write_atomically(path, text.encode("utf-8", "backslashreplace"))
+        write_record(path, content, indent=2)
     except OSError as error:
         raise XferlearnError(f"Can't write {path}: {one_line(error)}.") from None
     return path
@@ -159,7 +166,7 @@ def write_events(
     """Shows the comparison in TensorBoard: a page with the table, and one scalar per figure.
 
     Args:
-        run_dir: the run's folder, as `create_run` creates it.
+        run_dir: the run's folder, as `run_folder` makes it.
         name: of the model.
         comparison: what was compared on, one sentence.
         cells: as `table_rows` returns them.
@@ -184,7 +191,7 @@ def write_events(
                 for tag, value in _scalars(row).items():
                     events.scalar(f"{tag}/{row.format}", value)
     except Exception as error:  # TensorFlow raises its own types on a full disk
-        return (f"the logs in {run_dir} are not complete: {one_line(error)}.",)
+        return (Failure(f"the logs in {run_dir} are not complete: {one_line(error)}."),)
     return ()
 
 

@@ -6,7 +6,7 @@ from xferlearn.inspection.formats import FORMATS
 from xferlearn.inspection.layers import Shape
 from xferlearn.inspection.proposals import purpose, suggested_commands
 from xferlearn.inspection.report import GraphReport, InputReport, OutputReport
-from xferlearn.system.text import printable
+from xferlearn.system.text import count, printable
 
 _MOST_COUNTS = 12
 _BACKBONE = "pretrained backbone, without its classifier"
@@ -20,7 +20,7 @@ def format_report(report: GraphReport) -> str:
     backbone, bottleneck = report.backbone, report.bottleneck
     rows = [
         ("format", FORMATS[report.format].title if report.format in FORMATS else _BACKBONE),
-        ("size", f"{_bytes(report.file_size)} ({report.file_size:,} bytes)"),
+        ("size", f"{_bytes(report.file_size)} ({count(report.file_size, 'byte')})"),
         ("written by", printable(report.producer)),
     ]
     for one in report.inputs:
@@ -33,7 +33,7 @@ def format_report(report: GraphReport) -> str:
         ("backbone", backbone.title if backbone else "not recognised"),
     ]
     if bottleneck:
-        width = f", {bottleneck.width:,} values" if bottleneck.width is not None else ""
+        width = f", {count(bottleneck.width, 'value')}" if bottleneck.width is not None else ""
         rows.append(("bottleneck", printable(bottleneck.name) + width))
     rows += [
         ("parameters", "not stated" if report.parameters is None else f"{report.parameters:,}"),
@@ -115,9 +115,9 @@ def format_shape(shape: Shape | None) -> str:
 
 def _counts(report: GraphReport) -> str:
     pairs = list(report.op_counts.items())
-    listed = ", ".join(f"{count} {printable(op, 60)}" for op, count in pairs[:_MOST_COUNTS])
+    listed = ", ".join(f"{amount} {printable(op, 60)}" for op, amount in pairs[:_MOST_COUNTS])
     rest = len(pairs) - _MOST_COUNTS
-    return listed + (f" and {rest} more types" if rest > 0 else "")
+    return listed + (f" and {count(rest, 'more type')}" if rest > 0 else "")
 
 
 def _listed(names: tuple[str, ...], most: int = 8) -> str:
@@ -129,4 +129,4 @@ def _bytes(size: int) -> str:
     for unit, scale in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
         if size >= scale:
             return f"{size / scale:.1f} {unit}"
-    return f"{size} bytes"
+    return count(size, "byte")

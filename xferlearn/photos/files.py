@@ -1,20 +1,31 @@
 """Photos in files: a folder of class folders, or files, folders and globs as a user names them."""
 
+import collections
 import dataclasses
 import errno
 import functools
 import glob
+import itertools
 import os
 import stat
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
-from typing import NoReturn
 
 from xferlearn.errors import UserError
-from xferlearn.photos.headers import SUFFIXES
+from xferlearn.photos.layouts import ClassFolder, Layout, classes_hint, find_layout
+from xferlearn.photos.listing import Folder, PassedOver, list_folder
+from xferlearn.photos.manifest import SPLITS, TEST, TRAIN, VALIDATION
+from xferlearn.photos.names import (
+    case_warnings,
+    check_name,
+    class_label,
+    first_names,
+    match_labels,
+    same_class_error,
+)
 from xferlearn.photos.sources import Entry
 from xferlearn.photos.splitting import check_counts
-from xferlearn.system.text import one_line
+from xferlearn.system.text import count, plural_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,12 +37,17 @@ class FileSource:
         files: path and label's index of each photo.
         root: folder that the photos' names are relative to; "" for names as given.
         warnings: what a person should know of what was found, one line each.
+        splits: the split that each photo is given, None for one that is still to be decided; ()
+            where none is given.
+        groups: what each photo stays together with, None for nothing; () where none is given.
     """
 
     labels: tuple[str, ...]
     files: tuple[tuple[str, int], ...] = dataclasses.field(repr=False)
     root: str = ""
     warnings: tuple[str, ...] = ()
+    splits: tuple[str | None, ...] = dataclasses.field(default=(), repr=False)
+    groups: tuple[str | None, ...] = dataclasses.field(default=(), repr=False)
 
     @property
     def count(self) -> int:
@@ -40,84 +56,219 @@ class FileSource:
 
     def entries(self) -> Iterator[Entry]:
         """Yields the photos in the order of `files`."""
-        for path, label in self.files:
+        given = itertools.zip_longest(self.files, self.splits, self.groups)
+        for (path, label), split, group in given:
             name = os.path.relpath(path, self.root).replace(os.sep, "/") if self.root else path
-            yield Entry(name, label, functools.partial(_read_file, path), _size(path))
+            read = functools.partial(_read_file, path)
+            yield Entry(name, label, read, _size(path), split, group)
 
     def only(self, names: Set[str]) -> "FileSource":
         """Returns a source of the photos with these names, without listing the others."""
         # Making the name of every path takes seconds at a million photos.
         paths = {os.path.normpath(os.path.join(self.root, name)) for name in names}
-        files = tuple(file for file in self.files if os.path.normpath(file[0]) in paths)
-        return dataclasses.replace(self, files=files)
+        kept = [os.path.normpath(path) in paths for path, _ in self.files]
+        return dataclasses.replace(
+            self,
+            files=tuple(itertools.compress(self.files, kept)),
+            splits=tuple(itertools.compress(self.splits, kept)),
+            groups=tuple(itertools.compress(self.groups, kept)),
+        )
 
 
-def read_image_dir(image_dir: str | Path, labels: tuple[str, ...] | None = None) -> FileSource:
-    """Lists a folder with one sub-folder of photos per class. Reads no photo.
+def read_image_dir(
+    image_dir: str | Path,
+    labels: tuple[str, ...] | None = None,
+    *,
+    layout: str = "auto",
+    other_classes: str = "error",
+) -> FileSource:
+    """Lists a folder with one sub-folder of photos per class, or a split or groups of such folders.
 
-    Hidden files and folders, and files whose ending is not that of a photo, are ignored.
+    Reads no photo, but the first bytes of files whose ending does not tell that they are photos.
+    System folders and hidden files are passed over; they and all other files are counted in the
+    warnings.
 
     Args:
         image_dir: the folder.
-        labels: the classes to look for, in a model's order; folders with other names are an error,
-            missing ones are not. None takes every sub-folder as a class, with at least three
-            photos each.
+        labels: the classes of a model that is measured, in its order; missing ones are no error.
+            None takes every sub-folder with photos as a class, with at least three each.
+        layout: what the folders are: "classes", "split" or "groups", with the classes inside;
+            "auto" tells by structure, and asks where that admits several answers.
+        other_classes: what to do with photos of classes that are not among `labels`: "error",
+            "skip", or "count" as classes of their own behind them.
 
     Returns:
-        The photos, classes in the order of their folders' names, paths sorted.
+        The photos, classes in the order of their names, paths sorted. Where `labels` are given and
+        the tree is split, only its test photos, or its validation photos where it has no test.
 
     Raises:
-        UserError: when there is no such folder, or it does not hold classes with photos.
+        UserError: when there is no such folder, it does not hold classes with photos, or what its
+            folders are is not certain.
 
     Example:
         >>> read_image_dir("flower_photos").labels
         ('daisy', 'dandelion', 'roses', 'sunflowers', 'tulips')
     """
-    root = Path(image_dir)
-    try:
-        if not root.is_dir():
-            came = "a file" if root.exists() else "nothing"
-            raise UserError(f"Expected `image_dir` to be a folder. Found {came} at {image_dir}.")
-        folders = sorted(
-            entry.name
-            for entry in root.iterdir()
-            if entry.is_dir() and not entry.name.startswith(".")
-        )
-    except OSError as error:
-        _refuse_folder(error)
+    if not os.path.isdir(image_dir):
+        came = "a file" if os.path.exists(image_dir) else "nothing"
+        raise UserError(f"Expected `image_dir` to be a folder. Found {came} at {image_dir}.")
+    root, passed = str(Path(image_dir)), PassedOver()
+    top = list_folder(root, passed)
+    tree = find_layout(top, root, layout, labels or ())
+    parts = sorted(tree.classes, key=lambda part: (class_label(part.name), part.path))
+    _check_names(parts, root)
+    warnings = [*tree.warnings]
+    if labels is not None:
+        parts, measured = _to_measure(parts, root)
+        warnings += measured
+    paths = [part.folder.photo_paths(os.path.join(root, part.path)) for part in parts]
+    counts: collections.Counter[str] = collections.Counter()
+    for part, below in zip(parts, paths, strict=True):
+        counts[part.name] += len(below)
     if labels is None:
-        found: dict[str, list[str]] = {name: photos_below(root / name) for name in folders}
-        if not found and photos_below(root):
-            raise UserError(
-                f"{image_dir} holds photos but no sub-folders. Expected one sub-folder per"
-                f" class, e.g. {root / 'daisy'}."
-            )
-        check_counts({name: len(paths) for name, paths in found.items()})
-        for name in folders:
-            _check_label(name, root)
-        labels = tuple(folders)
+        hint = " ".join(("", *_leftover_warnings(tree), *passed.warnings(root)))
+        _check_classes(top, root, parts, counts, hint + classes_hint(top, root))
+        known = tuple(dict.fromkeys(class_label(part.name) for part in parts))
+        places = {label: number for number, label in enumerate(known)}
+        index: dict[str, int | None] = {name: places[class_label(name)] for name in counts}
+        warnings += _split_warnings(tree, parts, map(len, paths), root)
     else:
-        for name in folders:
-            if name not in labels:
-                raise UserError(
-                    f"The model has no class {name!r}, a folder of {image_dir}. Its classes are"
-                    f" {', '.join(labels)}."
-                )
-        found = {name: photos_below(root / name) for name in folders}
-        if not any(found.values()):
+        index, known, others = match_labels(
+            counts, labels, other_classes, root, classes_hint(top, root)
+        )
+        warnings += others
+        if not any(index[name] is not None for name in counts):
             raise UserError(
-                f"Found no photos in {image_dir}. Expected one sub-folder per class, named"
-                f" {', '.join(labels)}."
+                f"Found no photos in {root}. Expected one sub-folder per class, named"
+                f" {first_names(labels, 12)}.{classes_hint(top, root)}"
             )
-    index = {name: i for i, name in enumerate(labels)}
-    files = tuple((path, index[name]) for name in folders for path in found[name])
-    return FileSource(labels, files, str(root))
+    warnings += [*case_warnings(known), *_leftover_warnings(tree), *passed.warnings(root)]
+    files: list[tuple[str, int]] = []
+    splits: list[str | None] = []
+    groups: list[str | None] = []
+    for part, below in zip(parts, paths, strict=True):
+        label = index[part.name]
+        if label is not None:
+            files += [(path, label) for path in below]
+            splits += [part.split] * len(below)
+            groups += [part.group] * len(below)
+    return FileSource(
+        known,
+        tuple(files),
+        root,
+        tuple(warnings),
+        tuple(splits) if any(splits) else (),
+        tuple(groups) if any(groups) else (),
+    )
+
+
+def _check_names(parts: Iterable[ClassFolder], root: str) -> None:
+    first: dict[tuple[str, str | None, str | None], str] = {}
+    for part in parts:
+        check_name(part.name, "folder", root)
+        # Another split may have the same class in the other form of Unicode.
+        place = (class_label(part.name), part.split, part.group)
+        other = first.setdefault(place, part.name)
+        if other != part.name:
+            raise same_class_error(other, part.name, root)
+
+
+def _check_classes(
+    top: Folder, root: str, parts: Sequence[ClassFolder], counts: Mapping[str, int], hint: str
+) -> None:
+    """Raises UserError where there are too few classes, or one can't be learned."""
+    if not parts and top.photos:
+        raise UserError(
+            f"{root} holds photos but no sub-folders. Expected one sub-folder per class, e.g."
+            f" {os.path.join(root, 'daisy')}."
+        )
+    by_label: collections.Counter[str] = collections.Counter()
+    for name, number in counts.items():
+        by_label[class_label(name)] += number
+    check_counts(by_label, hint=hint)
+    learned = {class_label(part.name) for part in parts if part.split in (TRAIN, None)}
+    for part in parts:
+        if class_label(part.name) not in learned:
+            raise UserError(
+                f"Class {part.name!r} is in {part.path}, but not among the training photos, so it"
+                f" would not be learned. Add photos of it there, or remove it."
+            )
+
+
+def _to_measure(parts: list[ClassFolder], root: str) -> tuple[list[ClassFolder], list[str]]:
+    """Returns the test's folders of a split tree, without one the validation's, or all."""
+    for split in (TEST, VALIDATION):
+        chosen = [part for part in parts if part.split == split]
+        if chosen and len(chosen) < len(parts):
+            return chosen, [
+                f"{root} is split, and only its {split} photos are measured. Give another of its"
+                " folders as `image_dir` to measure that."
+            ]
+    return parts, []
+
+
+def _split_warnings(
+    tree: Layout, parts: Sequence[ClassFolder], numbers: Iterable[int], root: str
+) -> list[str]:
+    """Returns what a split is that was found, and which classes are not in all of it."""
+    by_split: collections.Counter[str] = collections.Counter()
+    labels: dict[str, set[str]] = {split: set() for split in SPLITS}
+    for part, number in zip(parts, numbers, strict=True):
+        split = part.split or TRAIN
+        by_split[split] += number
+        labels[split].add(class_label(part.name))
+    groups = list(dict.fromkeys(part.group for part in parts if part.group is not None))
+    warnings = []
+    if groups:
+        warnings.append(
+            f"The photos of each of {count(len(groups), 'group')} stay together in the split:"
+            f" {first_names(groups)}."
+        )
+    if not tree.splits:
+        return warnings
+    said = ", ".join(
+        f"{by_split[split]:,} {split}" for split in SPLITS if by_split[split] or split == TRAIN
+    )
+    missing = [split for split in (VALIDATION, TEST) if not by_split[split]]
+    rest = f" The {' and '.join(missing)} photos are taken from the training photos."
+    warnings.append(
+        f"{root} is split by its folders, and this split is used: {said} photos."
+        f"{rest if missing else ''}"
+    )
+    for split in (VALIDATION, TEST):
+        lacking = sorted(labels[TRAIN] - labels[split])
+        if labels[split] and lacking:
+            warnings.append(f"There are no {split} photos of {first_names(lacking)}.")
+    return warnings
+
+
+def _leftover_warnings(tree: Layout) -> list[str]:
+    """Returns what was found among the folders of classes and is of no use."""
+    warnings = []
+    if tree.empty:
+        number = len(tree.empty)
+        warnings.append(
+            f"{count(number, 'folder')} {plural_of(number, 'holds', 'hold')} no photos and"
+            f" {plural_of(number, 'is', 'are')} passed over: {first_names(tree.empty)}."
+        )
+    if tree.unlabelled:
+        number = sum(tree.unlabelled.values())
+        places = [
+            f"{amount:,} {'in ' + path if path else 'beside the class folders'}"
+            for path, amount in tree.unlabelled.items()
+        ]
+        warnings.append(
+            f"{count(number, 'photo')} {plural_of(number, 'lies', 'lie')} in no folder of a class"
+            f" and {plural_of(number, 'is', 'are')} left out: {first_names(places)}."
+        )
+    return warnings
 
 
 def read_files(patterns: Iterable[str]) -> FileSource:
     """Lists photos given as files, folders (all photos below) and globs (`**` goes deep).
 
-    A file that does not exist is listed all the same, so that it is reported among the others.
+    A file that is named is listed whatever it is, also where it does not exist, so that it is
+    reported among the others; what is passed over in folders is in the warnings.
 
     Args:
         patterns: paths and globs, relative to the current folder or absolute.
@@ -129,57 +280,42 @@ def read_files(patterns: Iterable[str]) -> FileSource:
         UserError: for a folder without photos, or a glob that nothing matches.
     """
     files: list[str] = []
+    warnings: list[str] = []
+
+    def photos_of(folder: str) -> list[str]:
+        passed = PassedOver()
+        below = list_folder(folder, passed).photo_paths(folder)
+        warnings.extend(passed.warnings(folder))
+        return below
+
     for pattern in patterns:
         if os.path.isdir(pattern):
-            below = photos_below(Path(pattern))
+            # As `Path` writes it, without a slash at the end.
+            below = photos_of(str(Path(pattern)))
             if not below:
-                raise UserError(f"Found no photos in folder {pattern}.")
+                raise UserError(" ".join((f"Found no photos in folder {pattern}.", *warnings)))
             files += below
         elif glob.has_magic(pattern) and not os.path.exists(pattern):
-            matches = sorted(glob.glob(pattern, recursive=True))
-            below = [
-                path
-                for match in matches
-                for path in (photos_below(Path(match)) if Path(match).is_dir() else [match])
-            ]
+            below = []
+            for match in sorted(glob.glob(pattern, recursive=True)):
+                below += photos_of(match) if os.path.isdir(match) else [match]
             if not below:
                 raise UserError(f"Nothing matches {pattern}.")
             files += below
         else:
             files.append(pattern)
-    return FileSource((), tuple((path, -1) for path in dict.fromkeys(files)))
+    return FileSource(
+        (), tuple((path, -1) for path in dict.fromkeys(files)), warnings=tuple(warnings)
+    )
 
 
-def photos_below(folder: Path) -> list[str]:
-    """Returns the paths of all files below a folder that end like photos, sorted.
-
-    Links are followed; a folder that is reached twice is read once, so loops end.
+def photos_below(folder: str | Path) -> list[str]:
+    """Returns the paths of all photos in a folder and below, sorted.
 
     Raises:
         UserError: on a folder that can't be read.
     """
-    paths: list[str] = []
-    seen: set[tuple[int, int]] = set()
-    for parent, folders, files in os.walk(folder, onerror=_refuse_folder, followlinks=True):
-        status = os.stat(parent)
-        if (status.st_dev, status.st_ino) in seen:
-            folders.clear()
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        paths += [
-            # Strings: Path objects cost seconds at a million photos.
-            os.path.join(parent, name)
-            for name in files
-            if name.lower().endswith(SUFFIXES) and not name.startswith(".")
-        ]
-    return sorted(paths)
-
-
-def _refuse_folder(error: OSError) -> NoReturn:
-    raise UserError(
-        f"Can't read folder {error.filename}: {one_line(error)}. Make it readable, or remove it."
-    ) from None
+    return list_folder(folder, PassedOver()).photo_paths(str(folder))
 
 
 def _read_file(path: str) -> bytes:
@@ -187,20 +323,6 @@ def _read_file(path: str) -> bytes:
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise OSError(errno.EINVAL, "not a regular file", path)
     return Path(path).read_bytes()
-
-
-def _check_label(name: str, root: Path) -> None:
-    try:
-        name.encode("utf-8")
-    except UnicodeEncodeError:
-        raise UserError(
-            f"The name of folder {name!r} in {root} is not valid UTF-8. Rename it."
-        ) from None
-    if "\n" in name or "\r" in name:
-        raise UserError(
-            f"The name of folder {name!r} in {root} has a line break, and labels.txt holds one"
-            " label per line. Rename it."
-        )
 
 
 def _size(path: str) -> int:

@@ -17,7 +17,12 @@ from PIL import (
 from xferlearn.photos.views import CROP_FRACTION
 from xferlearn.system.text import one_line
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
+# Files with these endings are photos without a look at what they hold.
+SUFFIXES = (
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".pjpeg", ".pjp", ".png", ".bmp", ".dib", ".gif",
+    ".webp", ".tif", ".tiff", ".avif", ".heic", ".heif", ".hif", ".jxl",
+)  # fmt: skip
+HEAD_BYTES = 64
 
 # 0 to 3: JPEG at 1/1, 1/2, 1/4 and 1/8 of its size.
 JPEG_KIND, PNG_KIND, BMP_KIND, NO_KIND = 0, 4, 5, 6
@@ -40,6 +45,14 @@ _FOREIGN = (
     (b"\x00\x00\x00\x0cjP", "a JPEG 2000 file"),
     (b"\xff\x0a", "a JPEG XL file"),
 )
+# Images by the first bytes of their files, whether or not there is a reader for them: two bytes
+# alone would also begin texts and sounds.
+_RIFF, _BMP = b"RIFF", b"BM"
+_OTHER_IMAGES = (
+    b"II*\x00", b"MM\x00*", b"\x00\x00\x00\x0cjP", b"\x00\x00\x00\x0cJXL ", b"\xff\x0a"
+)  # fmt: skip
+_BRANDS = frozenset((b"heic", b"heix", b"hevc", b"hevx", b"mif1", b"msf1", b"avif", b"avis"))
+_BMP_HEADERS = frozenset((12, 16, 40, 52, 56, 64, 108, 124))
 # 8-bit gray and colour, also CMYK: TensorFlow's decoders read these as they are. BMP has many
 # forms that they do not read.
 _PLAIN = {"JPEG": ("L", "RGB", "CMYK"), "PNG": ("L", "RGB")}
@@ -70,6 +83,23 @@ class PreparedImage:
 
 # Stands for a photo that needs no decoding; `decode_pixels` makes it black.
 NO_IMAGE = PreparedImage(b"", NO_KIND, 1, 1, 1)
+
+
+def is_photo(head: bytes) -> bool:
+    """Returns whether a file is an image of some format, be it readable here or not.
+
+    Args:
+        head: its first `HEAD_BYTES`.
+    """
+    if head.startswith(_RIFF):
+        return head[8:12] == b"WEBP"
+    if head.startswith(_BMP):
+        return int.from_bytes(head[14:18], "little") in _BMP_HEADERS
+    if head[4:8] == b"ftyp":
+        # The length of the list of brands comes first.
+        brands = head[8 : int.from_bytes(head[:4], "big")]
+        return any(brands[at : at + 4] in _BRANDS for at in range(0, len(brands), 4))
+    return head.startswith((*(magic for magic, *_ in _READERS), *_OTHER_IMAGES))
 
 
 def prepare(

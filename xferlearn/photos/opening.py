@@ -28,14 +28,19 @@ def open_source(config: TrainConfig) -> PhotoSource:
     return open_dataset(config.dataset or "", config.data_dir, verbose=config.verbose)
 
 
-def open_labelled(config: DataConfig, labels: tuple[str, ...] | None = None) -> PhotoSource:
+def open_labelled(
+    config: DataConfig, labels: tuple[str, ...] | None = None, other_classes: str = "error"
+) -> PhotoSource:
     """Returns the photos and their labels in files, as a config says where they are.
 
     Args:
-        config: `image_dir`.
+        config: `image_dir`, `layout`.
         labels: the classes of a model, in its order; None to take those that are found.
+        other_classes: what to do with classes that are not among these, as `read_image_dir`.
 
     Raises:
         UserError: when there are no such photos.
     """
-    return read_image_dir(config.image_dir or "", labels)
+    return read_image_dir(
+        config.image_dir or "", labels, layout=config.layout, other_classes=other_classes
+    )

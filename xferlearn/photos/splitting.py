@@ -90,12 +90,13 @@ def build_manifest(
     )
 
 
-def check_counts(counts: Mapping[str, int], kind: str = "") -> None:
+def check_counts(counts: Mapping[str, int], kind: str = "", hint: str = "") -> None:
     """Checks that there are classes and that each has enough photos.
 
     Args:
         counts: number of photos by class.
         kind: word before "photos" in the message.
+        hint: sentence at the end of the message that there are too few classes.
 
     Raises:
         UserError: on no class, one class, or a class with fewer than three photos.
@@ -104,6 +105,7 @@ def check_counts(counts: Mapping[str, int], kind: str = "") -> None:
         names = ", ".join(map(repr, counts)) or "none"
         raise UserError(
             f"Expected at least two classes, one folder per class. Found {len(counts)}: {names}."
+            f"{hint}"
         )
     for name, count in counts.items():
         if count < FEWEST_PHOTOS:

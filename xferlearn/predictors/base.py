@@ -2,8 +2,8 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -68,6 +68,7 @@ class Predictor:
         name: what was opened: the path, or the name of the backbone.
         backbone: name of the network in front of the head; "" where it is not recognised.
         load_model: returns the Keras model; None for models of other formats.
+        metadata: content of a model folder's metadata.json; {} for other models.
     """
 
     labels: tuple[str, ...]
@@ -81,6 +82,7 @@ class Predictor:
     name: str = ""
     backbone: str = ""
     load_model: "Callable[[], keras.Model] | None" = None
+    metadata: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False)
 
     def scoring(
         self, entries: Callable[[], Iterable[Entry]], limits: PhotoLimits

@@ -13,7 +13,7 @@ from xferlearn.model_folder import (
     read_model_folder,
 )
 from xferlearn.synsets.names import imagenet_labels
-from xferlearn.system.text import one_line, printable
+from xferlearn.system.text import count, one_line
 
 _MOST_BYTES = 16 * 2**20
 # What retrain.py calls its new last layer: the classes of such a model are not ImageNet's.
@@ -28,8 +28,12 @@ class Labels:
     warnings: tuple[str, ...] = ()
 
 
-def find_model_folder_around(path: Path) -> ModelFolder | None:
+def find_model_folder_around(path: Path, *, renamed: bool = False) -> ModelFolder | None:
     """Returns the model folder that a model file lies in, also in its exports/; None for none.
+
+    Args:
+        path: of the model file.
+        renamed: as for `read_model_folder`.
 
     Raises:
         UserError: there is one, and its metadata is damaged.
@@ -37,7 +41,8 @@ def find_model_folder_around(path: Path) -> ModelFolder | None:
     path = path.absolute()
     folders = [path, path.parent] if path.is_dir() else [path.parent]
     folders += [folder.parent for folder in path.parents if folder.name == EXPORTS_DIR]
-    return next((read_model_folder(folder) for folder in folders if is_model_folder(folder)), None)
+    found = next((folder for folder in folders if is_model_folder(folder)), None)
+    return read_model_folder(found, renamed=renamed) if found is not None else None
 
 
 def find_labels(
@@ -62,7 +67,7 @@ def find_labels(
     if given is not None:
         return _checked(read_label_file(Path(given)), classes, str(given), path)
     if report.labels:
-        return _checked(tuple(map(printable, report.labels)), classes, "the file", path)
+        return _checked(tuple(report.labels), classes, "the file", path)
     if model_folder is not None:
         return _checked(model_folder.labels, classes, str(model_folder.path / METADATA_FILE), path)
     file = find_label_file(path)
@@ -92,7 +97,7 @@ def read_label_file(file: Path) -> tuple[str, ...]:
     try:
         if file.stat().st_size > _MOST_BYTES:
             raise UserError(f"{file} is larger than {_MOST_BYTES // 2**20} MiB: no list of labels.")
-        labels = tuple(map(printable, parse_labels(file.read_bytes())))
+        labels = parse_labels(file.read_bytes())
     except OSError as error:
         raise UserError(f"The labels in {file} can't be read: {one_line(error)}.") from None
     except UnicodeDecodeError as error:
@@ -106,10 +111,12 @@ def read_label_file(file: Path) -> tuple[str, ...]:
 
 def _checked(labels: tuple[str, ...], classes: int, source: str, path: Path) -> Labels:
     if len(labels) != classes:
-        background = " The model's first class is the background: is it missing in the list?"
+        background = ""
+        if (len(labels), classes) == (1000, 1001):
+            background = " The model's first class is the background: is it missing in the list?"
         raise UserError(
-            f"{source} has {len(labels)} labels, but {path} gives {classes} scores."
-            f"{background if (len(labels), classes) == (1000, 1001) else ''}"
+            f"{source} has {count(len(labels), 'label')}, but {path} gives"
+            f" {count(classes, 'score')}.{background}"
             " Give the right list with `labels=FILE`."
         )
     return Labels(labels)

@@ -56,6 +56,7 @@ def model_folder_predictor(
         name=str(model_folder.path),
         backbone=str(model_folder.metadata.get("backbone", {}).get("name", "")),
         load_model=lambda: model,
+        metadata=model_folder.metadata,
     )
     try:
         cached = CachedScores(model_folder, model, config)

@@ -18,7 +18,7 @@ from xferlearn.inspection import (
     is_archive,
     open_unpacked,
 )
-from xferlearn.model_folder import METADATA_FILE, MODEL_FILE, ModelFolder, read_model_folder
+from xferlearn.model_folder import METADATA_FILE, MODEL_FILE, ModelFolder, read_as_one
 from xferlearn.predictors.base import Predictor, Runtime
 from xferlearn.predictors.ends import Ends, find_ends
 from xferlearn.predictors.feeding import Feed, settle_feed
@@ -36,6 +36,7 @@ from xferlearn.predictors.openvino_files import open_openvino
 from xferlearn.predictors.saved_model import open_saved_model
 from xferlearn.predictors.scores import Ending, find_ending, read_scores
 from xferlearn.predictors.tflite_files import open_tflite
+from xferlearn.system.files import recover_folder
 from xferlearn.system.runtime import choose_device, start_tensorflow
 from xferlearn.system.text import one_line
 
@@ -96,6 +97,7 @@ def open_predictor(config: ModelConfig) -> Predictor:
         )
     path = Path(config.model or "")
     if not is_archive(path):
+        recover_folder(path)
         return _open_file(path, config)
     archive = Unpacked(path)
     try:
@@ -113,27 +115,25 @@ def open_predictor(config: ModelConfig) -> Predictor:
 def _open_file(path: Path, config: ModelConfig, archive: Unpacked | None = None) -> Predictor:
     """Returns the predictor of a model that may have been unpacked from the archive at `path`."""
     named, path = path, path if archive is None else archive.path
-    folder = None
     if (path / METADATA_FILE).is_file() and (path / MODEL_FILE).is_file():
-        folder = read_model_folder(path)
-        if not _STATED & config.changed().keys():
-            _start_tensorflow(config)
-            return model_folder_predictor(folder, config)
+        renamed = config.labels is not None
+        return read_as_one(path, lambda folder: _opened_folder(folder, config), renamed=renamed)
     held, report = open_unpacked(named, archive)
     holds = FORMATS[report.format].holds
     if holds in _NOT_RUN:
         raise UserError(f"{path} {_NOT_RUN[holds]}.")
     if report.not_loaded:
         raise UserError(f"{path} {report.not_loaded}.")
-    if folder is not None:
-        return _opened_folder(folder, held.graph, report, config)
     return _opened(path, held.graph, report, config)
 
 
-def _opened_folder(
-    folder: ModelFolder, graph: Graph, report: GraphReport, config: ModelConfig
-) -> Predictor:
+def _opened_folder(folder: ModelFolder, config: ModelConfig) -> Predictor:
     """Returns the predictor of a model folder, checked against what the user states about it."""
+    if not _STATED & config.changed().keys():
+        _start_tensorflow(config)
+        return model_folder_predictor(folder, config)
+    held, report = open_unpacked(folder.path)
+    graph = held.graph
     ends = find_ends(graph, report, config)
     _, warnings = settle_feed(report, ends.input, config, folder)
     resize, resize_warnings = _settle_resize(graph, report, config, folder)
@@ -152,7 +152,7 @@ def _opened_folder(
 
 def _opened(path: Path, graph: Graph, report: GraphReport, config: ModelConfig) -> Predictor:
     """Returns the predictor of any other model."""
-    folder = find_model_folder_around(path)
+    folder = find_model_folder_around(path, renamed=config.labels is not None)
     ends = find_ends(graph, report, config)
     feed, warnings = settle_feed(report, ends.input, config, folder)
     resize, resize_warnings = _settle_resize(graph, report, config, folder)

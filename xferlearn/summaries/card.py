@@ -9,6 +9,7 @@ from xferlearn.config.wording import flag_value
 from xferlearn.photos.manifest import SPLITS
 from xferlearn.summaries.events import EventWriter
 from xferlearn.summaries.record import RunRecord
+from xferlearn.system.text import count, plural_of
 
 MOST_CLASSES = 200
 MOST_BAD_PHOTOS = 500
@@ -60,12 +61,12 @@ def _answers(record: RunRecord) -> list[tuple[str, str]]:
         ),
         (
             "bottleneck layer",
-            f"`{said['bottleneck']['layer']}`, {said['bottleneck']['width']} values",
+            f"`{said['bottleneck']['layer']}`, {count(said['bottleneck']['width'], 'value')}",
         ),
         (
             "output layer",
             f"`{said['output']['name']}`, {said['output']['activation']} over"
-            f" {len(record.manifest.labels)} labels",
+            f" {count(len(record.manifest.labels), 'label')}",
         ),
     ]
 
@@ -111,7 +112,7 @@ def _results(record: RunRecord) -> list[tuple[str, str]]:
         ("test accuracy", record.evaluations["test"].summary()),
         ("validation accuracy", record.evaluations["validation"].summary()),
         *(
-            (name, f"{training['steps_run']} steps, best at step {training['best_step']}")
+            (name, f"{count(training['steps_run'], 'step')}, best at step {training['best_step']}")
             for name, training in trainings.items()
             if training
         ),
@@ -142,7 +143,7 @@ def _classes(record: RunRecord) -> list[str]:
         )
     ]
     if more > 0:
-        parts.append(f"{more} more classes are not listed here.")
+        parts.append(f"{count(more, 'more class')} {plural_of(more, 'is', 'are')} not listed here.")
     if manifest.bad:
         parts.append(f"Photos left out: {len(manifest.bad)}; see `bad_photos`.")
     if manifest.duplicates:

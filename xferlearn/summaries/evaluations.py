@@ -8,6 +8,7 @@ from xferlearn.metrics import Evaluation
 from xferlearn.summaries.events import EventWriter
 from xferlearn.summaries.pictures import write_confusion
 from xferlearn.summaries.pr_curves import write_curves
+from xferlearn.system.results import Failure
 from xferlearn.system.text import one_line
 
 
@@ -17,7 +18,7 @@ def write_evaluation(
     """Writes accuracy, confusion matrices, PR curves and a report.
 
     Args:
-        run_dir: the run's folder, made by `create_run`.
+        run_dir: the run's folder, as `run_folder` makes it.
         evaluation: the numbers.
         truth: true class index of each photo, [photos].
         scores: float32, [photos, classes], range [0, 1].
@@ -36,5 +37,5 @@ def write_evaluation(
             write_curves(events, evaluation.labels, truth, scores)
             events.text("run_card", card)
     except Exception as error:  # a full disk, or labels that can't be drawn
-        return (f"The summaries in {run_dir} are not complete: {one_line(error)}.",)
+        return (Failure(f"The summaries in {run_dir} are not complete: {one_line(error)}."),)
     return ()

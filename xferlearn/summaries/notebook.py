@@ -17,6 +17,7 @@ from xferlearn.summaries.terminal import first_names
 from xferlearn.synsets.names import readable_label
 from xferlearn.system.html import Markup, faint, h, interval_bar, picture, table, tile
 from xferlearn.system.runtime import start_tensorflow
+from xferlearn.system.text import count, plural_of
 
 # More columns can't be read, and would make the page of a notebook too large.
 MOST_CLASSES = 20
@@ -80,7 +81,7 @@ def left_out_lines(photos: Sequence[BadPhoto]) -> list[str]:
     lines = [f"{bad.name} was left out: {bad.reason}" for bad in photos[:MOST_BAD]]
     left = len(photos) - len(lines)
     if left:
-        lines.append(f"{left:,} more {'photo was' if left == 1 else 'photos were'} left out.")
+        lines.append(f"{count(left, 'more photo')} {plural_of(left, 'was', 'were')} left out.")
     return lines
 
 
@@ -105,7 +106,7 @@ def _matrix(evaluation: Evaluation) -> Markup:
     labels = [readable_label(evaluation.labels[index]) for index in shown]
     if classes > len(shown):
         others = classes - len(shown)
-        labels.append("1 other" if others == 1 else f"{others} others")
+        labels.append(count(others, "other"))
     place = np.full(classes, len(shown))
     place[shown] = range(len(shown))
     counts = np.zeros((len(labels), len(labels)), np.int64)
@@ -163,7 +164,7 @@ def _pairs(evaluation: Evaluation) -> Markup:
     return h(
         "div",
         table(("Most confused", "photos"), rows),
-        faint(f"{left:,} more pair{'s' if left > 1 else ''}") if left else None,
+        faint(count(left, "more pair")) if left else None,
     )
 
 
@@ -184,7 +185,7 @@ def wrong_section(
     title = f"Misclassified photos: {len(photos):,} of {total:,}"
     notes = []
     if len(chosen) < len(photos):
-        notes.append(f"These are the {len(chosen)} with the highest scores.")
+        notes.append(f"The {len(chosen)} with the highest scores are shown.")
     gone = sum(photo.digest not in found for photo in chosen)
     if gone:
         notes.append(problem or f"{gone} can't be shown: the file is gone or has changed.")

@@ -13,6 +13,7 @@ from xferlearn.summaries.events import EventWriter, RunWriters
 from xferlearn.summaries.matrix import draw_confusion
 from xferlearn.summaries.pixels import read_pixels
 from xferlearn.summaries.record import RunRecord
+from xferlearn.system.text import count
 
 SAMPLES_A_CLASS = 8
 MOST_CLASSES = 100
@@ -69,7 +70,9 @@ def write_pictures(writers: RunWriters, record: RunRecord) -> None:
         ("most_confident", confident, shown[1]),
     ):
         if items:
-            said = f"{len(items)} of {len(all_items)} test photos, the highest scores first"
+            said = (
+                f"{len(items)} of {count(len(all_items), 'test photo')}, the highest scores first"
+            )
             _write_judged(writers[TEST], f"{tag}/test", items, pixels, record, said)
 
 

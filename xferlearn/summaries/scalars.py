@@ -10,6 +10,7 @@ import numpy as np
 from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION
 from xferlearn.summaries.events import RunWriters
 from xferlearn.summaries.record import RunRecord
+from xferlearn.system.results import Failure
 from xferlearn.system.text import one_line
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def scalars_callback(
                 write()
             except (OSError, tf.errors.OpError) as error:
                 self._failed = True
-                on_warning(f"Can't write events to {run_dir}: {one_line(error)}.")
+                on_warning(Failure(f"Can't write events to {run_dir}: {one_line(error)}."))
 
         def _write(self, logs: dict[str, float], step: int) -> None:
             train, validation = self._writers[TRAIN], self._writers[VALIDATION]

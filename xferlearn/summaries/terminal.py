@@ -6,6 +6,7 @@ from xferlearn.metrics import Evaluation, Misclassified
 from xferlearn.photos.manifest import BadPhoto
 from xferlearn.synsets.names import readable_label
 from xferlearn.system.results import Block, table_block
+from xferlearn.system.text import count, plural_of
 
 # The table of a matrix is wider than a terminal with more classes.
 MOST_COLUMNS = 12
@@ -68,9 +69,16 @@ def misclassified_block(photos: Sequence[Misclassified], head: str, where: str =
     return Block((head,), lines, "photo", where)
 
 
+def misclassified_head(wrong: int, total: int, noun: str) -> str:
+    """Returns how many photos were misclassified, as the heading of their list."""
+    are = plural_of(wrong, "is", "are")
+    return f"{wrong:,} of {count(total, noun)} {are} misclassified{':' if wrong else '.'}"
+
+
 def bad_block(photos: Sequence[BadPhoto], where: str = "") -> Block:
     """Returns one line per photo that was left out; an empty block without any."""
     if not photos:
         return Block()
-    head = f"{len(photos)} photo{'s were' if len(photos) > 1 else ' was'} left out:"
+    number = len(photos)
+    head = f"{count(number, 'photo')} {plural_of(number, 'was', 'were')} left out:"
     return Block((head,), [f"  {bad.name}: {bad.reason}" for bad in photos], "photo", where)

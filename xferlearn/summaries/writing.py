@@ -16,6 +16,7 @@ from xferlearn.summaries.projector import write_projector
 from xferlearn.summaries.record import RunRecord
 from xferlearn.summaries.scalars import write_results, write_seconds
 from xferlearn.system.progress import progress_bar
+from xferlearn.system.results import Failure
 from xferlearn.system.text import one_line
 
 Part = Callable[[RunWriters, RunRecord], None]
@@ -39,7 +40,7 @@ def write_run(run_dir: str | Path, record: RunRecord, level: str = "full") -> tu
     """Writes the summaries of a finished run.
 
     Args:
-        run_dir: the run's folder, made by `create_run`.
+        run_dir: the run's folder, as `run_folder` makes it.
         record: the run.
         level: "scalars" for charts, run card and HParams row; "full" for everything.
 
@@ -64,6 +65,8 @@ def write_run(run_dir: str | Path, record: RunRecord, level: str = "full") -> tu
             try:
                 part(writers, record)
             except Exception as error:
-                warnings.append(f"The summaries in {run_dir} are not complete: {one_line(error)}.")
+                warnings.append(
+                    Failure(f"The summaries in {run_dir} are not complete: {one_line(error)}.")
+                )
             bar.update()
     return tuple(dict.fromkeys(warnings))

@@ -14,6 +14,9 @@ from typing import Any, Protocol
 
 from tqdm import tqdm
 
+from xferlearn.system.terminal import tell
+from xferlearn.system.text import count, plural_of
+
 LOG_SECONDS = 30.0
 """Time between two lines of a log; shorter jobs write none."""
 
@@ -139,7 +142,7 @@ class Count:
         seconds = self._clock() - self._started
         finished = self.done - self._before
         amount = f"{self.done:,} of {self.total:,}" if self.total else f"{self.done:,}"
-        parts = [f"{self._stage}: {amount} {self._unit}{'s' * ((self.total or self.done) != 1)}"]
+        parts = [f"{self._stage}: {amount} {plural_of(self.total or self.done, self._unit)}"]
         if finished and seconds > 0:
             rate = finished / seconds
             slow = f"{duration(1 / rate)} per {self._unit}"
@@ -154,10 +157,9 @@ class Count:
             return self.sentence(ended=True)
         seconds = max(self._clock() - self._started, 1e-9)
         finished = self.done - self._before
-        amount = f"{finished:,} {self._unit}{'s' * (finished != 1)}"
         # Of few units the rate says less than the time.
         rate = f", {finished / seconds:,.0f} per second" if finished >= _MANY else ""
-        return f"{self._stage}: {amount} in {duration(seconds)}{rate}"
+        return f"{self._stage}: {count(finished, self._unit)} in {duration(seconds)}{rate}"
 
 
 class LogLines(Count):
@@ -166,7 +168,7 @@ class LogLines(Count):
     _seconds = LOG_SECONDS
 
     def _show(self, sentence: str) -> None:
-        print(sentence, file=sys.stderr, flush=True)
+        tell(sentence)
 
     def close(self) -> None:
         """Writes the last line of a job that has written others."""

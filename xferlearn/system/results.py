@@ -9,7 +9,7 @@ from typing import Any
 
 from xferlearn.system.html import page
 from xferlearn.system.tables import format_table
-from xferlearn.system.text import readable
+from xferlearn.system.text import count, readable
 
 MOST_LINES = 40
 """Lines of a summary; lists that would make it longer are shortened."""
@@ -44,13 +44,8 @@ class Block:
         if left <= 0:
             return [*self.head, *self.items, *self.tail]
         kept = sorted(sorted(range(len(self.items)), key=self.rank)[:most])
-        nouns = f"{self.noun}{'' if left == 1 else _plural(self.noun)}"
-        more = f"... {left:,} more {nouns}{self.where and '; ' + self.where}"
+        more = f"... {count(left, f'more {self.noun}')}{self.where and '; ' + self.where}"
         return [*self.head, *(self.items[index] for index in kept), more, *self.tail]
-
-
-def _plural(noun: str) -> str:
-    return "es" if noun.endswith("s") else "s"
 
 
 def table_block(rows: Sequence[Sequence[str]], noun: str, **rest: Any) -> Block:
@@ -94,7 +89,7 @@ def fit(blocks: Sequence[Block], most: int = MOST_LINES) -> str:
 
     def text() -> list[str]:
         parts = [block.lines(count) for block, count in zip(blocks, shown, strict=True)]
-        return [readable(line) for part in parts for line in ("", *part)][1:]
+        return [readable(line, None) for part in parts for line in ("", *part)][1:]
 
     while len(text()) > most and max(shown, default=0) > 0:
         longest = shown.index(max(shown))
@@ -102,6 +97,10 @@ def fit(blocks: Sequence[Block], most: int = MOST_LINES) -> str:
         shown[longest] -= 2 if shown[longest] == len(blocks[longest].items) else 1
         shown[longest] = max(shown[longest], 0)
     return "\n".join(text())
+
+
+class Failure(str):
+    """A warning that something asked for, such as logs, was not made: the command exits with 1."""
 
 
 class Result(abc.ABC):
@@ -123,6 +122,11 @@ class Result(abc.ABC):
     @abc.abstractmethod
     def html(self) -> list[Any]:
         """Returns the page in parts, as `system.html.h` takes them."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything that was asked for was written; `warnings` say what was not."""
+        return not any(isinstance(warning, Failure) for warning in self.warnings)
 
     def remarks(self) -> list[str]:
         """Returns what a terminal shows on stderr, one line each: warnings, and failures."""

@@ -23,6 +23,7 @@ from xferlearn.photos.selecting import pick_photos, views_of
 from xferlearn.photos.sources import PhotoSource
 from xferlearn.photos.splitting import build_manifest
 from xferlearn.photos.views import Augmentation
+from xferlearn.system.text import count
 from xferlearn.training import head as heads
 from xferlearn.training.callbacks import Training
 
@@ -126,7 +127,8 @@ class Prepared:
             lost = {photo.name for photo, key in named if key not in store}
             name = next((name for name in reasons if name in lost), min(lost))
             on_warning(
-                f"The head learns without {len(named) - len(kept)} of {len(named)} views, e.g."
+                f"The head learns without {len(named) - len(kept):,} of"
+                f" {count(len(named), 'view')}, e.g."
                 f" those of {name}: {reasons.get(name, 'it was removed while this was running')}."
             )
         return store.read([key for _, key in kept]), _labels([photo for photo, _ in kept])

@@ -1,5 +1,6 @@
 """The main job: photos -> bottlenecks -> head -> one model folder."""
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from xferlearn.photos.opening import open_source
 from xferlearn.summaries.notebook import Pictures
 from xferlearn.system.folders import check_outside, check_outside_model
 from xferlearn.system.progress import StageClock
+from xferlearn.system.results import Failure
 from xferlearn.system.runtime import choose_device, start_tensorflow
 from xferlearn.training import head as heads
 from xferlearn.training.finetuning import fine_tune, select_layers
@@ -49,6 +51,11 @@ def train(config: TrainConfig) -> TrainResult:
 
 def train_with(config: TrainConfig) -> TrainResult:
     """Trains as `config` says; see `train`."""
+    with contextlib.ExitStack() as runs:
+        return _train(config, runs)
+
+
+def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
     clock = StageClock()
     exporting = _export_config(config)
     _check_folders(config)
@@ -71,13 +78,17 @@ def train_with(config: TrainConfig) -> TrainResult:
         raise _no_validation_error()
     run_dir = None
     if config.summaries != "none":
-        run_dir = summaries.create_run(config.logs_dir, run_name(config, backbone.name))
+        run_dir = runs.enter_context(
+            summaries.run_folder(config.logs_dir, run_name(config, backbone.name))
+        )
     warnings = list(prepared.features.warnings)
     with clock.stage("training"):
         fitted = fit_head(
             config, prepared, run_dir=run_dir, manifest=manifest, on_warning=warnings.append
         )
     if fitted.training.diverged:
+        if run_dir is not None:
+            summaries.keep_run(run_dir)  # its charts show how it went
         raise diverged_error(config)
     fine_tuned = None
     if config.unfreeze:
@@ -128,7 +139,7 @@ def train_with(config: TrainConfig) -> TrainResult:
             try:
                 exported = export_with(exporting)
             except XferlearnError as error:  # the model is there, and the caller is to have it
-                warnings.append(f"Nothing was exported: {error}")
+                warnings.append(Failure(f"Nothing was exported: {error}"))
     return TrainResult(
         model_folder=model_folder,
         run_dir=run_dir,

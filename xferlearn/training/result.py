@@ -23,6 +23,7 @@ from xferlearn.synsets.names import readable_label
 from xferlearn.system.html import facts, h, notices, tile, tiles
 from xferlearn.system.progress import duration
 from xferlearn.system.results import Block, Result, facts_block, table_block
+from xferlearn.system.text import count
 from xferlearn.training.callbacks import Training
 from xferlearn.training.finetuning import FineTuned
 
@@ -98,7 +99,7 @@ class TrainResult(Result):
             "bottlenecks": f"{extraction.cached} cached, {extraction.computed} computed"
             f" ({extraction.photos_per_second:.0f} photos/s)",
             "time": f"{stages}; {sum(self.seconds.values()):.1f} s in all",
-            "training": f"{training.steps} steps, best at step {training.best_step}",
+            "training": f"{count(training.steps, 'step')}, best at step {training.best_step}",
             **_fine_tuning(self.fine_tuned),
             "validation": self.validation.summary(),
             "test": self.test.summary(),
@@ -144,12 +145,12 @@ def _fine_tuning(tuned: FineTuned | None) -> dict[str, str]:
         return {}
     resumed = f" ({tuned.resumed} in an earlier run)" if tuned.resumed else ""
     layers = tuned.layers
-    span = f"{len(layers)} layers, {layers[0]} to {layers[-1]}"
+    span = f"{count(len(layers), 'layer')}, {layers[0]} to {layers[-1]}"
     if len(layers) == 1:
         span = layers[0]
-    passes = f"{tuned.epochs} pass{'es' if tuned.epochs > 1 else ''}{resumed}"
+    passes = f"{count(tuned.epochs, 'pass')}{resumed}"
     return {
-        "fine-tuning": f"{span}, {tuned.weights:,} weights; {passes}, best after"
+        "fine-tuning": f"{span}, {count(tuned.weights, 'weight')}; {passes}, best after"
         f" {tuned.best_epoch}",
         "  frozen": f"validation {tuned.frozen.summary()}, cross-entropy {tuned.frozen_loss:.3f}",
         "  tuned": f"validation {tuned.tuned.summary()}, cross-entropy {tuned.tuned_loss:.3f}",

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,8 @@ import numpy as np
 
 from xferlearn.bottlenecks.engines.base import Engine
 from xferlearn.bottlenecks.engines.planning import EnginePlan
-from xferlearn.system.files import write_atomically
+from xferlearn.system.files import read_record, write_record
+from xferlearn.system.text import count, one_line
 
 # Largest relative error of any compared photo's bottleneck. One feature space holds what agrees
 # with float32 TensorFlow within its precision's bound, whichever engine computed it.
@@ -48,7 +48,7 @@ class Parity:
     def __str__(self) -> str:
         return (
             f"{self.engine} {self.precision} differs from float32 TensorFlow by up to"
-            f" {self.found:.2g} of a bottleneck's length on {self.photos} photos"
+            f" {self.found:.2g} of a bottleneck's length on {count(self.photos, 'photo')}"
             f" (allowed: {self.bound:g})"
         )
 
@@ -71,21 +71,27 @@ def measure_parity(engine: Engine, reference: Engine, pixels: np.ndarray) -> Par
     return Parity(engine.name, engine.precision, len(few), found, BOUNDS[engine.precision])
 
 
-def read_parity(folder: Path, plan: EnginePlan) -> Parity | None:
+def read_parity(folder: Path, plan: EnginePlan, damage: list[str]) -> Parity | None:
     """Returns what an earlier comparison found; None if there was none, or its record is damaged.
 
     Args:
         folder: of the store whose bottlenecks the engine computes.
         plan: the engine that was compared.
+        damage: takes one line on a record that is damaged.
     """
+    path = _record_path(folder, plan.name)
     try:
-        parity = Parity(**json.loads(_record_path(folder, plan.name).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        parity = Parity(**read_record(path))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError) as error:
+        damage.append(f"{path} is damaged ({one_line(error)}); the engine is compared again.")
         return None
     # With another bound, or in another precision, it would have to be measured again.
     asked = (plan.name, plan.precision, BOUNDS[plan.precision])
     same = (parity.engine, parity.precision, parity.bound) == asked
-    return parity if same and isinstance(parity.found, float) else None
+    sound = isinstance(parity.found, float) and parity.found >= 0 and type(parity.photos) is int
+    return parity if same and sound else None
 
 
 def write_parity(folder: Path, parity: Parity) -> None:
@@ -94,7 +100,7 @@ def write_parity(folder: Path, parity: Parity) -> None:
     Without room for it, such as on a full disk, the engine is only compared again next time.
     """
     with contextlib.suppress(OSError):
-        write_atomically(_record_path(folder, parity.engine), json.dumps(parity.as_dict()).encode())
+        write_record(_record_path(folder, parity.engine), parity.as_dict())
 
 
 def _record_path(folder: Path, engine: str) -> Path:

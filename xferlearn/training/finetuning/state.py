@@ -1,8 +1,6 @@
 """The state of a fine-tuning on disk, from which a killed one continues."""
 
 import json
-import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,7 +44,10 @@ class State:
         self.writable = True
 
     def restore(self) -> int:
-        """Loads the state that an earlier run left; returns the number of passes it had made."""
+        """Loads the state that an earlier run left; returns the number of passes it had made.
+
+        A damaged one is warned of and left out, before anything of it is taken over.
+        """
         remove_stale(self._path.parent, self._path.name)
         try:
             # NumPy leaves a file open that it can't read; this one is closed here.
@@ -58,16 +59,30 @@ class State:
                     [arrays[f"{name}_{i}"] for i in range(fields[name])]
                     for name in ("model", "best", "optimizer")
                 )
-            self._model.set_weights(model)
-            for variable, value in zip(self._model.optimizer.variables, optimizer, strict=True):
-                variable.assign(value)
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
+            keeper = self.keeper
+            loss, look, looks = (
+                float(fields["loss"]),
+                int(fields["best_look"]),
+                int(fields["looks"]),
+            )
+            variables = self._model.optimizer.variables
+            expected = self._model.get_weights()
+            for values, places in ((model, expected), (best, expected), (optimizer, variables)):
+                if [np.shape(one) for one in values] != [tuple(one.shape) for one in places]:
+                    raise ValueError("its weights are not those of this network")
+        except FileNotFoundError:
             return 0
-        keeper = self.keeper
-        keeper.best, keeper.looks = fields["loss"], fields["looks"]
-        keeper.best_look = fields["best_look"]
+        except Exception as error:  # a damaged file raises dozens of types
+            self._on_error(
+                f"{self._path} is damaged ({one_line(error)}): the fine-tuning starts over."
+            )
+            return 0
+        self._model.set_weights(model)
+        for variable, value in zip(variables, optimizer, strict=True):
+            variable.assign(value)
+        keeper.best, keeper.best_look, keeper.looks = loss, look, looks
         keeper.weights = best
-        return int(fields["looks"])
+        return looks
 
     def save(self) -> None:
         """Replaces the file with the current state."""
