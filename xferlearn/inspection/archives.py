@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from xferlearn.errors import UserError
 from xferlearn.inspection.companions import LABEL_FILES, SIGNATURE_FILE
+from xferlearn.inspection.readers.wire import DAMAGE
 from xferlearn.system.text import one_line, printable
 
 _ZIP = b"PK\x03\x04"
@@ -36,7 +37,7 @@ def is_archive(path: Path) -> bool:
                 return False
         with zipfile.ZipFile(path) as archive:
             names = set(archive.namelist())
-    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile):
+    except (OSError, *DAMAGE):
         return False
     return "config.json" not in names and any(_is_model(PurePosixPath(name)) for name in names)
 
@@ -69,8 +70,7 @@ class Unpacked:
                         self._write(held, member, name)
         except BaseException as error:
             self.close()
-            damaged = isinstance(error, (ValueError, RuntimeError, EOFError, zipfile.BadZipFile))
-            if damaged and not isinstance(error, UserError):
+            if isinstance(error, DAMAGE) and not isinstance(error, UserError):
                 raise UserError(f"{archive} can't be unpacked: {one_line(error)}.") from None
             raise
         self.member = str(root)

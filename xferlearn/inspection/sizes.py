@@ -34,9 +34,12 @@ def known_size(
     if size is not None and None not in size:
         return size, "the model itself resizes to it"
     for fixed in graph.nodes.values():
-        needed = _needed_map(graph, fixed)
-        path = _path_to(graph, fixed, node, constants) if needed is not None else None
-        if needed is None or path is None:
+        found = _needed_map(graph, fixed)
+        if found is None:
+            continue
+        reader, needed = found
+        path = _path_to(graph, reader, node, constants)
+        if path is None:
             continue
         sides = [_fitting(path, needed[axis], axis) for axis in (0, 1)]
         spec = BACKBONES.get(backbone or "")
@@ -56,12 +59,13 @@ def _only(sizes: list[int], made_for: set[int]) -> int | None:
     return likely[0] if len(likely) == 1 else None
 
 
-def _needed_map(graph: Graph, node: Node) -> tuple[int, int] | None:
-    """Returns the height and width that a node's input must have; None for any."""
+def _needed_map(graph: Graph, node: Node) -> tuple[Node, tuple[int, int]] | None:
+    """Returns what reads a map of a certain size for a node, its height and width; None for any."""
     if node.role == "pool" and node.window is not None and not node.window.same:
         # A pooling over the whole map, as it stands before the classifier.
         height, width = node.window.kernel
-        return (height, width) if min(height, width) > 2 and _ends_in_vector(graph, node) else None
+        whole = min(height, width) > 2 and _ends_in_vector(graph, node)
+        return (node, (height, width)) if whole else None
     if node.role == "dense" and node.fan_in and node.inputs:
         flat = graph.nodes.get(node.inputs[0])
         while flat is not None and flat.role in ("same", "activation") and flat.inputs:
@@ -71,7 +75,7 @@ def _needed_map(graph: Graph, node: Node) -> tuple[int, int] | None:
         channels = _channels(graph, graph.nodes.get(flat.inputs[0]))
         side = math.isqrt(node.fan_in // channels) if channels else 0
         fits = side > 1 and side * side * (channels or 0) == node.fan_in
-        return (side, side) if fits else None
+        return (flat, (side, side)) if fits else None
     return None
 
 

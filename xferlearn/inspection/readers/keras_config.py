@@ -156,9 +156,20 @@ class _Reader:
         return ends[place : place + 1] or ends[:1]
 
     def implied_input(self, model: Mapping[str, Any], first: Mapping[str, Any]) -> str:
-        settings = first.get("config") or {}
-        shape = settings.get("batch_input_shape") or settings.get("batch_shape")
+        """Adds the input of a Sequential model that lists none; its first layer states the shape.
+
+        Where that is a model itself, the first layer in it does.
+        """
         build = model.get("build_config") or first.get("build_config") or {}
+        for _ in range(_DEEPEST):
+            inner = first.get("config")
+            listed = inner.get("layers") if isinstance(inner, dict) else inner
+            if not is_model(first) or not listed:
+                break
+            first = listed[0]
+        held = first.get("config")
+        settings = held if isinstance(held, dict) else {}
+        shape = settings.get("batch_input_shape") or settings.get("batch_shape")
         shape = shape or model["config"].get("build_input_shape") or build.get("input_shape")
         self.input("input", {"batch_shape": shape, "dtype": settings.get("dtype")})
         return "input"
