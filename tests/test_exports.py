@@ -19,7 +19,7 @@ import xferlearn
 from xferlearn.cli import main
 from xferlearn.config import ExportConfig, ModelConfig
 from xferlearn.errors import UserError
-from xferlearn.exports import formats, tensorrt_files
+from xferlearn.exports import formats, frozen_graph, tensorrt_files
 from xferlearn.inspection import inspect_model
 from xferlearn.model_folder import ModelFolder, read_model_folder
 from xferlearn.predictors import open_predictor
@@ -228,6 +228,48 @@ def test_the_lab_s_way_with_the_frozen_graph(exported, photo_bytes):
             fed = session.run(values, {data: photo_bytes(colour, 700)})
             scores = session.run("import/final_result:0", {"import/input:0": fed})
         assert labels[int(scores[0].argmax())] == colour
+
+
+def test_opencv_reads_the_frozen_graph_right(exported, pixels, expected):
+    cv2 = pytest.importorskip("cv2", reason="opencv-python-headless is not installed")
+    net = cv2.dnn.readNetFromTensorflow(str(exported[0] / "exports/frozen_graph/frozen_graph.pb"))
+    for photo, wanted in zip(pixels, expected, strict=True):
+        # As its users write it: OpenCV reads photos as BGR.
+        bgr = np.ascontiguousarray(photo[..., ::-1])
+        net.setInput(
+            cv2.dnn.blobFromImage(bgr, 1 / 128, (SIDE, SIDE), (128, 128, 128), swapRB=True)
+        )
+        np.testing.assert_allclose(net.forward()[0], wanted, atol=1e-4)
+
+
+def test_frozen_graphs_are_plain_enough_for_opencv():
+    """Swish, biases of convolutions and normalisation take more operations than OpenCV knows."""
+    import keras
+    import tensorflow as tf
+
+    cv2 = pytest.importorskip("cv2", reason="opencv-python-headless is not installed")
+    keras.utils.set_random_seed(0)
+    layers = keras.layers
+    x = image = keras.Input((SIDE, SIDE, 3))
+    x = layers.Rescaling(1 / 127.5, -1)(x)
+    x = layers.Conv2D(8, 3, activation="swish", bias_initializer="random_normal")(x)
+    x = layers.BatchNormalization(beta_initializer="zeros")(x)
+    x = layers.Normalization(mean=0.1, variance=0.01)(layers.GlobalAveragePooling2D()(x))
+    model = keras.Model(image, layers.Dense(3, activation="softmax")(x))
+    graph = frozen_graph.frozen_graph_def(model, "input", "final_result")
+    frozen_graph.simplify(graph)
+    assert not {"IdentityN", "Rsqrt", "Sqrt", "Maximum"} & {node.op for node in graph.node}
+    photo = np.random.default_rng(0).integers(0, 256, (1, SIDE, SIDE, 3)).astype(np.float32)
+    wanted = np.asarray(model(photo))
+    call = tf.function(
+        lambda values: tf.graph_util.import_graph_def(
+            graph, input_map={"input:0": values}, return_elements=["final_result:0"]
+        )[0]
+    )
+    np.testing.assert_allclose(call(tf.constant(photo)), wanted, atol=1e-5)
+    net = cv2.dnn.readNetFromTensorflow(np.frombuffer(graph.SerializeToString(), np.uint8))
+    net.setInput(np.ascontiguousarray(photo.transpose(0, 3, 1, 2)))
+    np.testing.assert_allclose(net.forward(), wanted, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["onnx", "openvino", "frozen_graph"])

@@ -10,7 +10,7 @@ import pytest
 from xferlearn.config import ModelConfig
 from xferlearn.errors import UserError
 from xferlearn.inspection import format_report, inspect_model, modernised
-from xferlearn.inspection.proposals import suggested_commands
+from xferlearn.inspection.proposing import suggested_commands
 from xferlearn.inspection.readers.keras_layers import LAYERS
 from xferlearn.predictors import open_predictor
 
@@ -259,6 +259,7 @@ def test_configurations_of_keras_3_stay_as_they_are(tmp_path):
         model.save(tmp_path / "m.h5")
     expected = np.asarray(model(photos().astype(np.float32), training=False))
     powers = np.exp(expected - expected.max(1, keepdims=True))
+    (tmp_path / "labels.txt").write_text("a\nb\nc\n")
     found = opened(tmp_path / "m.h5").run(photos())
     np.testing.assert_allclose(found, powers / powers.sum(1, keepdims=True), atol=1e-5)
 
@@ -282,7 +283,8 @@ def test_model_that_was_exported_with_its_augmentation_at_work_is_refused(tmp_pa
     picture = keras.Input((SIDE, SIDE, 3), name="picture")
     x = layers.Dropout(0.5)(picture, training=True)
     x = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3)(x))
-    keras.Model(picture, layers.Dense(3)(x)).export(tmp_path / "m", verbose=False)
+    x = layers.Dense(3, "softmax")(x)
+    keras.Model(picture, x).export(tmp_path / "m", verbose=False)
     with pytest.raises(UserError, match="gives other scores each time, for the same photos"):
         opened(tmp_path / "m", input_range=(0, 1))
 
@@ -352,7 +354,7 @@ def test_size_of_a_network_for_any_size_is_not_that_of_its_makers(tmp_path):
     base = keras.applications.MobileNet(
         (None, None, 3), alpha=0.25, include_top=False, weights=None, pooling="avg"
     )
-    keras.Model(base.input, layers.Dense(3)(base.output)).save(tmp_path / "m.keras")
+    keras.Model(base.input, layers.Dense(3, "softmax")(base.output)).save(tmp_path / "m.keras")
     with pytest.raises(UserError, match=r"any size.* mobilenet_0\.25 was made for 224 x 224 px"):
         opened(tmp_path / "m.keras")
     assert opened(tmp_path / "m.keras", input_height=64).image_size == (64, 64)

@@ -13,6 +13,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from test_inspection import GraphBuilder
 
+from xferlearn.cli import main
 from xferlearn.errors import UserError
 from xferlearn.inspection import format_report, inspect_model, write_graph
 from xferlearn.inspection.readers import hdf5, wire
@@ -106,6 +107,94 @@ def test_all_formats_agree(models, tmp_path, name, by_way_of_tensorboard):
     if not by_way_of_tensorboard:
         assert report.file_size > 0
         assert report.producer or name == "model_folder"
+
+
+def as_text(models, **style):
+    from google.protobuf import text_format
+    from tensorflow.core.framework.graph_pb2 import GraphDef
+
+    graph = GraphDef.FromString((models / "frozen.pb").read_bytes())
+    return text_format.MessageToString(graph, **style).encode()
+
+
+def as_meta_graph(models):
+    from tensorflow.core.framework.graph_pb2 import GraphDef
+    from tensorflow.core.protobuf.meta_graph_pb2 import MetaGraphDef
+
+    meta = MetaGraphDef(graph_def=GraphDef.FromString((models / "frozen.pb").read_bytes()))
+    meta.meta_info_def.tensorflow_version = "1.15.0"
+    meta.meta_info_def.tags.append("serve")
+    return meta.SerializeToString()
+
+
+def as_tfjs(models, kind):
+    """A model.json as TF.js' converter writes it: no values, but names and shapes of weights."""
+    import keras
+    from google.protobuf import json_format
+    from tensorflow.core.framework.graph_pb2 import GraphDef
+
+    if kind == "layers-model":
+        model = keras.saving.load_model(models / "model.keras")
+        topology = {"keras_version": "2.15.0", "model_config": json.loads(model.to_json())}
+        weights = [
+            {"name": one.path, "shape": list(one.shape), "dtype": "float32"}
+            for one in model.weights
+        ]
+        held = {}
+    else:
+        graph = GraphDef.FromString((models / "frozen.pb").read_bytes())
+        topology = json_format.MessageToDict(graph)
+        weights = []
+        for node in topology["node"]:
+            tensor = node["attr"]["value"]["tensor"] if node["op"] == "Const" else {}
+            if tensor.pop("tensorContent", "") and tensor["dtype"] == "DT_FLOAT":
+                shape = [int(dim["size"]) for dim in tensor.pop("tensorShape").get("dim", ())]
+                weights.append({"name": node["name"], "shape": shape, "dtype": "float32"})
+        result = next(node["name"] for node in topology["node"] if node["op"] == "Softmax")
+        batch = {"dim": [{"size": "-1"}, {"size": "3"}]}
+        held = {"signature": {"outputs": {"scores": {"name": result, "tensorShape": batch}}}}
+    manifest = [{"paths": ["group1-shard1of1.bin"], "weights": weights}]
+    held |= {"format": kind, "generatedBy": "2.15.0", "modelTopology": topology}
+    return json.dumps({**held, "weightsManifest": manifest}).encode()
+
+
+GRAPHS = {
+    "text.pbtxt": as_text,
+    "line.pbtxt": lambda models: as_text(models, as_one_line=True),
+    "model.ckpt.meta": as_meta_graph,
+    "graph/model.json": lambda models: as_tfjs(models, "graph-model"),
+    "layers/model.json": lambda models: as_tfjs(models, "layers-model"),
+}
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_graphs_without_weights_are_inspected_and_not_labelled_with(models, tmp_path, capsys, name):
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(GRAPHS[name](models))
+    report = inspect_model(path)
+    assert (report.inputs[0].shape, report.inputs[0].dtype) == ((None, 128, 128, 3), "float32")
+    assert (report.classes, report.backbone.name) == (3, "mobilenet_0.25")
+    assert report.bottleneck.width in (256, None)
+    # Weights and Keras' moving averages; converters add constants of their own.
+    assert report.parameters == pytest.approx(220_643, rel=0.01)
+    assert "xferlearn label" not in format_report(report)
+    assert main(["label", f"--model={path}", "x.jpg"]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert any(way in said for way in ("tf.io.write_graph", "tensorflowjs_", "freeze_graph"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"node {" * 40, b"node { name: }", b'node { name: "a" > }', b"node: 1", b"node {",
+     b'node { name: { } op: "x" }', b'node { "a" }', b"versions { producer: 1 }"],
+)  # fmt: skip
+def test_damaged_text_is_one_line(tmp_path, text):
+    (tmp_path / "g.pbtxt").write_bytes(text)
+    with pytest.raises(UserError, match="can't be read as a model") as caught:
+        inspect_model(tmp_path / "g.pbtxt")
+    assert "\n" not in str(caught.value)
 
 
 def quantised(models, kind):
@@ -558,6 +647,7 @@ def mutated(data, seed):
     [
         ("frozen.pb", 120), ("saved_model/saved_model.pb", 60), ("model.tflite", 300),
         ("model.keras", 15), ("model.h5", 15), ("run", 100), ("net.onnx", 300),
+        ("line.pbtxt", 6), ("graph/model.json", 60), ("layers/model.json", 60),
     ],
 )  # fmt: skip
 def test_damaged_copies(models, tmp_path, name, copies):
@@ -567,7 +657,7 @@ def test_damaged_copies(models, tmp_path, name, copies):
     if name == "net.onnx":
         source = tmp_path / "source.onnx"
         source.write_bytes(small_onnx())
-    data = source.read_bytes()
+    data = GRAPHS[name](models) if name in GRAPHS else source.read_bytes()
     outcomes = set()
     started = time.monotonic()
     for seed in range(copies):

@@ -245,7 +245,7 @@ def test_mistakes_are_one_line(label, words, message):
 def test_photo_instead_of_a_model(photos, label):
     code, _, err = label(f"--model={photos / 'a_red.jpg'}", photos / "a_red.jpg")
     assert code == 2
-    assert "is a JPEG photo. Expected a model folder" in err
+    assert "is a JPEG photo: give the model here, and photos as photos" in err
 
 
 def test_random_weights_are_said_to_mean_nothing(photos, label):

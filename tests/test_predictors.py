@@ -35,6 +35,12 @@ def opened_unit(model, **settings):
     return opened(model, input_range=(0, 1), **settings)
 
 
+def listed(path, names="abcd"):
+    """A file of labels, which says that a row of values is scores."""
+    path.write_text("".join(f"{name}\n" for name in names))
+    return str(path)
+
+
 def pixels(count=5, side=SIDE):
     return np.random.default_rng(1).integers(0, 256, (count, side, side, 3), np.uint8)
 
@@ -205,7 +211,11 @@ def test_operations_inside_of_a_graph_can_be_fed_and_read(tmp_path):
     known = {"input_mean": 0.0, "input_std": 1.0}
     raw = opened(path, input_layer="import/ResizeBilinear", output_layer="final_result:0", **known)
     np.testing.assert_allclose(raw.run(photos), modern_scores(modern, photos), atol=1e-5)
-    logits = opened(path, output_layer="add")
+    with pytest.raises(UserError, match=r"it may give an embedding.*`labels=FILE` with"):
+        opened(path, output_layer="add")
+    count = modern_scores(modern, photos).shape[1]
+    labels = listed(tmp_path / "mine.txt", range(count))
+    logits = opened(path, output_layer="add", labels=labels)
     np.testing.assert_allclose(logits.run(photos), modern_scores(modern, photos), atol=1e-5)
     assert "ends before its softmax, at 'add'" in " ".join(logits.warnings)
 
@@ -291,10 +301,15 @@ def small_keras(path, *, inputs=(SIDE, SIDE, 3), units=4, activation=None, middl
 
 def test_values_that_a_file_does_not_tell_are_asked_for(tmp_path):
     model = small_keras(tmp_path / "m.keras", inputs=(None, None, 3))
+    listed(tmp_path / "labels.txt")
     with pytest.raises(UserError, match=r"takes photos of any size\. Give .* `input_height`"):
         opened(tmp_path / "m.keras")
     with pytest.raises(UserError, match=r"which values 'picture' takes.* `input_range=\(0, 255\)`"):
         opened(tmp_path / "m.keras", input_width=20)
+    (tmp_path / "labels.txt").unlink()
+    with pytest.raises(UserError, match=r"without a softmax.*`labels=FILE` with 4 lines"):
+        opened_unit(tmp_path / "m.keras", input_width=20)
+    listed(tmp_path / "labels.txt")
     predictor = opened(tmp_path / "m.keras", input_width=20, input_range=(0, 1))
     assert predictor.image_size == (20, 20)
     photos = pixels(3, 20)
@@ -302,7 +317,6 @@ def test_values_that_a_file_does_not_tell_are_asked_for(tmp_path):
     np.testing.assert_allclose(predictor.run(photos), expected, atol=1e-5)
     warnings = " ".join(predictor.warnings)
     assert "ends before its softmax, at 'end_0'" in warnings
-    assert "#0 to #3 count the outputs" in warnings
     given = opened(tmp_path / "m.keras", input_mean=0.0, input_std=1.0, input_height=20)
     expected = softmax(np.asarray(model(photos.astype(np.float32))))
     np.testing.assert_allclose(given.run(photos), expected, atol=1e-4)
@@ -333,6 +347,7 @@ def test_scores_of_their_own_are_left_alone(tmp_path):
     np.testing.assert_allclose(
         predictor.run(pixels()), np.asarray(model(pixels() / np.float32(255))), atol=1e-5
     )
+    assert "#0 to #3 count the outputs" in " ".join(predictor.warnings)
     assert any("don't sum to 1" in warning for warning in predictor.warnings)
 
 
@@ -438,6 +453,7 @@ def test_a_model_that_was_built_by_a_call_has_its_weights(tmp_path):
     )
     expected = softmax(np.asarray(model(pixels() / np.float32(255))))
     model.save(tmp_path / "m.keras")
+    listed(tmp_path / "labels.txt", "abc")
     found = opened_unit(tmp_path / "m.keras", input_width=SIDE, input_height=SIDE).run(pixels())
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
@@ -457,7 +473,7 @@ def test_outputs_of_text(tmp_path):
     tf.saved_model.save(module, str(tmp_path / "m"), signatures={"serving_default": call})
     (tmp_path / "m/metadata.json").write_text('{"title": "of somebody else"}')
     assert opened_unit(tmp_path / "m").run(pixels()).shape == (5, 4)
-    with pytest.raises(UserError, match=r"from output 'a_names'\. Its values are text; choose"):
+    with pytest.raises(UserError, match=r"'a_names' is text\. Choose 'scores' with `output_layer`"):
         opened_unit(tmp_path / "m", output_layer="a_names")
     classifier = load_classifier(tmp_path / "m", input_range=(0, 1))
     assert (len(classifier.labels), classifier.metadata) == (4, {})
@@ -625,6 +641,7 @@ def onnx_model(path, *, batch=1, last="Gemm"):
 @pytest.mark.parametrize("batch", [1, "N"])
 def test_onnx_of_pytorch(tmp_path, batch, last):
     scores = onnx_model(tmp_path / "m.onnx", batch=batch, last=last)
+    listed(tmp_path / "m.txt", "abc")
     with pytest.raises(UserError, match=r"mean and std of PyTorch's models: 123\.675,116\.28"):
         opened(tmp_path / "m.onnx")
     mean, std = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)

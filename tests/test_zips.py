@@ -164,7 +164,7 @@ def test_lobe_folder_needs_no_archive(files, tmp_path):
     (tmp_path / "flowers/signature.json").write_text(json.dumps(LOBE))
     assert inspect_model(tmp_path / "flowers").labels == NAMES
     assert opened(tmp_path / "flowers").labels == NAMES
-    for damaged in ("{", "[]", '{"classes": {"Label": [1, 2]}}', '{"classes": 3}'):
+    for damaged in ("{", "[]", '{"classes": {"Label": 3}}', '{"classes": 3}'):
         (tmp_path / "flowers/signature.json").write_text(damaged)
         assert inspect_model(tmp_path / "flowers").labels == ()
 
@@ -174,10 +174,10 @@ def test_lobe_states_the_size_and_its_own_code_the_range(tmp_path):
 
     picture = keras.Input((None, None, 3), name="picture")
     x = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3)(picture))
-    keras.Model(picture, keras.layers.Dense(3)(x)).export(tmp_path / "m", verbose=False)
+    keras.Model(picture, keras.layers.Dense(3, "softmax")(x)).export(tmp_path / "m", verbose=False)
     (tmp_path / "m/signature.json").write_text(json.dumps(LOBE))
     one = inspect_model(tmp_path / "m").image_input
-    assert (one.resolution, one.size_detail) == ("16 x 16", "stated by signature.json")
+    assert one.resolution == "16 x 16"
     with pytest.raises(UserError, match=r"\(Lobe's own code feeds 0 to 1\)"):
         opened(tmp_path / "m")
     assert opened(tmp_path / "m", input_range=(0, 1)).image_size == (SIDE, SIDE)

@@ -60,6 +60,87 @@ def frozen_graph_def(
     return graph
 
 
+def simplify(graph: Any) -> None:
+    """Takes out of a GraphDef what only TensorFlow needs or understands, as OpenCV reads it too."""
+    _without_identity_n(graph)
+    _fold_constants(graph)
+    _cut_kernels(graph)
+
+
+def _without_identity_n(graph: Any) -> None:
+    """Takes out IdentityN operations, which only matter for gradients."""
+    passed = {node.name: node.input for node in graph.node if node.op == "IdentityN"}
+    kept = [node for node in graph.node if node.name not in passed]
+    for node in kept:
+        for place, source in enumerate(node.input):
+            name, _, index = source.partition(":")
+            while name in passed:
+                source = passed[name][int(index or 0)]
+                name, _, index = source.partition(":")
+            node.input[place] = source
+    del graph.node[:]
+    graph.node.extend(kept)
+
+
+def _fold_constants(graph: Any) -> None:
+    """Replaces operations on constants alone by their results.
+
+    TensorFlow does so each time that it loads a graph; OpenCV does not, and knows few of them.
+    """
+    import tensorflow as tf
+
+    held: set[str] = set()
+    read: set[str] = set()
+    for node in graph.node:
+        sources = {source.lstrip("^").partition(":")[0] for source in node.input}
+        if node.op == "Const" or (sources and sources <= held):
+            held.add(node.name)
+        else:
+            read |= sources & held
+    made = [node.name for node in graph.node if node.op != "Const" and node.name in read & held]
+    part = tf.compat.v1.GraphDef(versions=graph.versions)
+    part.node.extend(node for node in graph.node if node.name in held)
+    results = [f"{name}:0" for name in made]
+    values = tf.function(
+        lambda: tf.graph_util.import_graph_def(part, return_elements=results, name="fold")
+    )()
+    found = dict(zip(made, values, strict=True))
+    kept = [node for node in graph.node if node.name not in held or node.name in read]
+    del graph.node[:]
+    for node in kept:
+        if node.name not in held:
+            graph.node.add().CopyFrom(node)
+            continue
+        value = found[node.name].numpy() if node.name in found else None
+        if value is None:
+            # Written anew too, as TensorFlow leaves zeros out, and OpenCV wants them.
+            value = tf.make_ndarray(node.attr["value"].tensor)
+        constant = graph.node.add(name=node.name, op="Const")
+        constant.attr["dtype"].type = tf.as_dtype(value.dtype).as_datatype_enum
+        constant.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value))
+
+
+def _cut_kernels(graph: Any) -> None:
+    """Leaves of the kernels that see a single pixel only the value that meets it.
+
+    OpenCV 4.10 to 5.0 read memory beyond the pixel in such depthwise convolutions.
+    """
+    import tensorflow as tf
+
+    nodes = {node.name: node for node in graph.node}
+    with tf.Graph().as_default() as whole:
+        tf.graph_util.import_graph_def(graph, name="")
+    for operation in whole.get_operations():
+        if operation.type != "DepthwiseConv2dNative" or operation.get_attr("padding") != b"SAME":
+            continue
+        kernel = nodes[operation.inputs[1].op.name]
+        if operation.inputs[0].shape[1:3].as_list() == [1, 1] and kernel.op == "Const":
+            held = tf.make_ndarray(kernel.attr["value"].tensor)
+            row, column = ((size - 1) // 2 for size in held.shape[:2])
+            centre = held[row : row + 1, column : column + 1]
+            kernel.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(centre))
+
+
 def write_frozen_graph(model: "keras.Model", model_folder: ModelFolder, folder: Path) -> None:
     """Writes frozen_graph.pb and labels.txt as retrain.py of the lab wrote its two files.
 
@@ -74,6 +155,7 @@ def write_frozen_graph(model: "keras.Model", model_folder: ModelFolder, folder: 
     meta = tf.compat.v1.MetaGraphDef()
     graph = meta.graph_def
     graph.CopyFrom(frozen_graph_def(model, INPUT, OUTPUT, mean=MEAN, std=STD))
+    simplify(graph)
     for node in graph.node:
         if node.op == "FusedBatchNormV3":
             del node.attr["U"]

@@ -1,9 +1,11 @@
 """Inspects model files of any format, of which nothing is run, and backbones.
 
 A file goes this way: `formats` recognises it from its content and has a reader (readers/, one
-module per format) turn it into a `layers.Graph`; `inspection` works out the report from that graph,
-with `analysis` (value range, classes, bottleneck) and `signatures` (backbones); `text_report`
-prints it, and `writing` writes the graph for TensorBoard.
+module per format) turn it into a `layers.Graph`, with what its maker states about it (`metadata`
+for this package, `makers` for others); `inspection` works out the report from that graph, with
+`analysis` (value range, classes, bottleneck), `purpose` (what outputs are for) and `signatures`
+(backbones); `text_report` prints it, `proposing` says whether `label` can use it, and `writing`
+writes the graph for TensorBoard. What is no model that is read goes to `strangers`.
 
 To add a format, add its module to readers/ and its row to `formats.FORMATS`; for a format that can
 be run or exported too, see `xferlearn.predictors` and `xferlearn.exports`.
@@ -14,17 +16,22 @@ The names below are for the rest of the package; all others are for this folder 
 from typing import TYPE_CHECKING
 
 from xferlearn.inspection.archives import Unpacked, is_archive
-from xferlearn.inspection.companions import find_label_file
 from xferlearn.inspection.formats import FORMATS, ModelFile
 from xferlearn.inspection.inspection import inspect_model, open_model, open_unpacked
-from xferlearn.inspection.layers import Graph, Node, Shape, constant_names, walk_back
+from xferlearn.inspection.layers import Calibration, Graph, Node, Shape, constant_names, walk_back
 from xferlearn.inspection.metadata import (
     METADATA_ASSET,
     METADATA_KEY,
     METADATA_NODE,
     parse_labels,
 )
-from xferlearn.inspection.proposals import missing_size, missing_values, why_not_labelled
+from xferlearn.inspection.proposing import (
+    find_label_file,
+    has_imagenet_classes,
+    missing_size,
+    missing_values,
+)
+from xferlearn.inspection.purpose import output_kind, refusal
 from xferlearn.inspection.readers.hdf5 import read_hdf5
 from xferlearn.inspection.readers.keras_config import read_keras_config
 from xferlearn.inspection.readers.keras_files import read_json_member
@@ -52,6 +59,7 @@ __all__ = [
     "METADATA_NODE",
     "BackboneReport",
     "BottleneckReport",
+    "Calibration",
     "Graph",
     "GraphReport",
     "InputReport",
@@ -66,6 +74,7 @@ __all__ = [
     "find_saved_model",
     "format_report",
     "format_shape",
+    "has_imagenet_classes",
     "inspect_backbone",
     "inspect_model",
     "is_archive",
@@ -75,14 +84,15 @@ __all__ = [
     "open_backbone",
     "open_model",
     "open_unpacked",
+    "output_kind",
     "parse_labels",
     "printable",
     "read_hdf5",
     "read_json_member",
     "read_keras_config",
+    "refusal",
     "refused_layers",
     "walk_back",
-    "why_not_labelled",
     "write_graph",
     "write_held",
 ]

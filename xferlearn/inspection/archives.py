@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from xferlearn.errors import UserError
-from xferlearn.inspection.companions import LABEL_FILES, SIGNATURE_FILE
 from xferlearn.inspection.readers.wire import DAMAGE
 from xferlearn.system.text import one_line, printable
 
@@ -25,6 +24,8 @@ _LARGEST_RATIO, _SMALL_BYTES = 100, 64 * 2**20
 _MODEL_FILES = (".keras", ".h5", ".hdf5", ".tflite", ".onnx", ".pb", ".xml")
 _SAVED_MODEL = "saved_model.pb"
 _OWN_FOLDER = {"metadata.json", "model.keras"}
+# Labels, and what makers state about their models.
+_TEXTS = (".txt", ".json", ".yaml")
 # What a Mac adds to an archive.
 _JUNK = ("__MACOSX", "._", ".DS_Store")
 
@@ -174,4 +175,4 @@ def _belongs(name: PurePosixPath, root: PurePosixPath) -> bool:
         return True
     beside = name.parent == root.parent
     companion = name.stem == root.stem or name.name.startswith(f"{root.name}.")
-    return beside and (companion or name.name in (*LABEL_FILES, SIGNATURE_FILE))
+    return beside and (companion or name.suffix.lower() in _TEXTS)

@@ -9,17 +9,22 @@ from typing import Literal
 
 from xferlearn.errors import UserError, did_you_mean
 from xferlearn.inspection.layers import Graph
+from xferlearn.inspection.makers import stated_beside, with_stated
 from xferlearn.inspection.readers import (
     frozen_graph,
+    graph_text,
     keras_files,
+    meta_graph,
     model_folder,
     onnx_files,
     openvino_files,
     saved_model,
     tensorboard_files,
+    tfjs_files,
     tflite_files,
 )
 from xferlearn.inspection.source import ModelSource
+from xferlearn.inspection.strangers import BY_CONTENT, BY_NAME, recognise
 
 
 @dataclass(frozen=True)
@@ -33,9 +38,10 @@ class Format:
         read: reads it; raises one of `wire.DAMAGE` where it is damaged.
         holds: "model"; or what there is in place of one that can be run, "weights" without a
             network or a "graph" without weights.
+        instead: what it holds and how to get a model that can be run, as the rest of a sentence; ""
+            for models.
         of_the_lab: whether the lab's tools read it, which feed and read any operation by its name.
         layout: of image inputs whose shape the file does not state.
-        companion: suffix of a second file, beside the first, that belongs to it.
     """
 
     title: str
@@ -43,9 +49,9 @@ class Format:
     recognises: Callable[[ModelSource], bool]
     read: Callable[[ModelSource], Graph]
     holds: Literal["model", "weights", "graph"] = "model"
+    instead: str = ""
     of_the_lab: bool = False
     layout: Literal["NHWC", "NCHW"] = "NHWC"
-    companion: str = ""
 
 
 # The first that recognises a file reads it. Most do so by the file's first bytes; protocol buffers
@@ -67,6 +73,8 @@ FORMATS: dict[str, Format] = {
         keras_files.is_keras_weights,
         keras_files.read_keras_weights,
         holds="weights",
+        instead="holds weights without a network; for the weights of a backbone give `backbone` and"
+        " `weights`",
     ),
     "tflite": Format("TFLite model", ".tflite", tflite_files.is_tflite, tflite_files.read_tflite),
     "openvino": Format(
@@ -74,7 +82,36 @@ FORMATS: dict[str, Format] = {
         "OpenVINO .xml",
         openvino_files.is_openvino,
         openvino_files.read_openvino,
-        companion=".bin",
+    ),
+    "graph_text": Format(
+        "TensorFlow GraphDef as text",
+        "",
+        graph_text.is_graph_text,
+        graph_text.read_graph_text,
+        holds="graph",
+        instead="is a graph as text, which TensorFlow does not load; write it as binary:"
+        " tf.io.write_graph(google.protobuf.text_format.Parse(open(FILE).read(),"
+        ' tf.compat.v1.GraphDef()), ".", "graph.pb", as_text=False)',
+    ),
+    "tfjs": Format(
+        "TF.js model (model.json)",
+        "TF.js model.json",
+        tfjs_files.is_tfjs,
+        tfjs_files.read_tfjs,
+        holds="graph",
+        instead="is a TF.js model, which runs in browsers and Node.js; give what it was converted"
+        " from, or convert a layers-model: tensorflowjs_converter --input_format=tfjs_layers_model"
+        " --output_format=keras model.json model.h5",
+    ),
+    "meta_graph": Format(
+        "TensorFlow MetaGraph (.meta)",
+        "",
+        meta_graph.is_meta_graph,
+        meta_graph.read_meta_graph,
+        holds="graph",
+        instead="is the graph of a TensorFlow 1 checkpoint, without its weights; freeze both:"
+        " freeze_graph --input_meta_graph=FILE.meta --input_checkpoint=FILE --input_binary=true"
+        " --output_node_names=OUTPUT --output_graph=graph.pb",
     ),
     "frozen_graph": Format(
         "TensorFlow 1 frozen graph",
@@ -96,22 +133,9 @@ FORMATS: dict[str, Format] = {
         tensorboard_files.is_tensorboard,
         tensorboard_files.read_tensorboard,
         holds="graph",
+        instead="is a TensorBoard log, which holds the graph without weights; give the model",
     ),
 }
-
-# First bytes of what is passed by mistake, and what to say.
-_STRANGERS = (
-    (b"\x80\x02", "a Python pickle (PyTorch?), which runs code when it is read; export it to ONNX"),
-    (b"\x80\x04", "a Python pickle, which runs code when it is read; export the model to ONNX"),
-    (b"\xff\xd8\xff", "a JPEG photo"),
-    (b"\x89PNG", "a PNG image"),
-    (b"\x1f\x8b", "a gzip archive; unpack it first"),
-    (b"BZh", "a bzip2 archive; unpack it first"),
-    (b"\x7fELF", "a program"),
-    (b"%PDF", "a PDF"),
-    (b"ftrt", "a TensorRT engine, which only TensorRT reads; give the ONNX file that it is from"),
-    (b"<", "an HTML or XML page"),
-)
 
 
 @dataclass(frozen=True)
@@ -139,12 +163,18 @@ def read_model_file(path: Path) -> ModelFile:
     """
     _check_path(path)
     source = ModelSource(path)
+    stranger = recognise(source, BY_CONTENT)
+    if stranger:
+        raise UserError(f"{path} {stranger}")
     for name, one in FORMATS.items():
         if one.recognises(source):
-            second = path.with_suffix(one.companion) if one.companion else None
-            more = second.stat().st_size if second is not None and second.is_file() else 0
-            return ModelFile(name, source.size + more, one.read(source))
-    raise UserError(f"{path} {_described(source)}. {_expected()}")
+            graph = one.read(source)
+            beside = stated_beside(path) if graph.metadata is None else None
+            graph = with_stated(graph, beside) if beside is not None else graph
+            files = [file for file in map(path.with_name, graph.files) if file.is_file()]
+            return ModelFile(name, source.size + sum(one.stat().st_size for one in files), graph)
+    stranger = recognise(source, BY_NAME)
+    raise UserError(f"{path} {stranger or f'{_described(source)}. {_expected()}'}")
 
 
 def _check_path(path: Path) -> None:
@@ -166,8 +196,7 @@ def _described(source: ModelSource) -> str:
         names = sorted(entry.name for entry in islice(source.path.iterdir(), 1000))
         listed = json.dumps(names[:5])[1:-1] + (", ..." if len(names) > 5 else "")
         return f"holds no model but {listed or 'nothing'}"
-    known = (kind for start, kind in _STRANGERS if source.head.startswith(start))
-    return f"is {next(known, 'of no known format')}"
+    return "is of no known format"
 
 
 def _expected() -> str:

@@ -3,7 +3,7 @@
 import json
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -12,16 +12,11 @@ from xferlearn.backbones.table import BACKBONES
 from xferlearn.errors import UserError
 from xferlearn.inspection.analysis import Classifier, find_bottleneck, find_classifier
 from xferlearn.inspection.archives import Unpacked, unpacked
-from xferlearn.inspection.companions import SIGNATURE_FILE, labels_beside, read_lobe_signature
 from xferlearn.inspection.formats import ModelFile, read_model_file
-from xferlearn.inspection.layers import (
-    Graph,
-    Node,
-    constant_names,
-    consumers,
-    reachable,
-)
+from xferlearn.inspection.layers import Graph, Node, constant_names, consumers, reachable
 from xferlearn.inspection.metadata import ModelMetadata
+from xferlearn.inspection.proposing import labels_beside
+from xferlearn.inspection.purpose import output_kind, refusal
 from xferlearn.inspection.readers.wire import DAMAGE, MalformedError
 from xferlearn.inspection.report import (
     BackboneReport,
@@ -34,7 +29,7 @@ from xferlearn.inspection.report import (
 from xferlearn.inspection.signatures import Signature, recognise_backbone
 from xferlearn.inspection.sizes import known_size
 from xferlearn.inspection.values import ValueFacts, read_start, value_facts
-from xferlearn.system.text import one_line, printable
+from xferlearn.system.text import count, one_line, printable
 
 _MOST_ENDS = 16
 # Types of pixels, for inputs of which not even the number of axes is known.
@@ -90,9 +85,9 @@ def open_unpacked(path: Path, archive: Unpacked | None = None) -> tuple[ModelFil
     place = path if archive is None else archive.path
     try:
         held = read_model_file(place)
-        held = replace(held, graph=_with_companions(held.graph, place, archive))
+        if archive is not None:
+            held = replace(held, graph=_with_archive(held.graph, place, archive))
         report = build_report(str(path), held)
-        report = _with_lobe(report, place)
     except UserError:
         raise
     except OSError as error:
@@ -104,34 +99,11 @@ def open_unpacked(path: Path, archive: Unpacked | None = None) -> tuple[ModelFil
     return held, report
 
 
-def _with_companions(graph: Graph, path: Path, archive: Unpacked | None) -> Graph:
-    """Adds the labels that belong to a model: in Lobe's signature.json, or in the same archive."""
-    if archive is not None:
-        said = f"The model is {printable(archive.member)} in the archive."
-        graph = replace(graph, warnings=(said, *graph.warnings))
-    if graph.labels or graph.metadata is not None:
-        return graph
-    lobe = read_lobe_signature(path)
-    labels = lobe.labels if lobe else ()
-    return replace(graph, labels=labels or (labels_beside(path) if archive is not None else ()))
-
-
-def _with_lobe(report: GraphReport, path: Path) -> GraphReport:
-    """Adds what Lobe's signature.json states about the input, where the model does not."""
-    lobe = read_lobe_signature(path)
-    one = report.image_input
-    if lobe is None or one is None:
-        return report
-    stated = one
-    if one.height is None and one.width is None and lobe.height and lobe.width:
-        detail = f"stated by {SIGNATURE_FILE}"
-        stated = replace(one, height=lobe.height, width=lobe.width, size_detail=detail)
-    if stated.mean is None:
-        stated = replace(
-            stated, range_detail=f"{stated.range_detail}; Lobe's own code feeds 0 to 1"
-        )
-    inputs = tuple(stated if other is one else other for other in report.inputs)
-    return replace(report, inputs=inputs)
+def _with_archive(graph: Graph, path: Path, archive: Unpacked) -> Graph:
+    """Adds where in its archive a model is, and the labels that are there too."""
+    said = f"The model is {printable(archive.member)} in the archive."
+    labels = graph.labels or (() if graph.metadata else labels_beside(path))
+    return replace(graph, labels=labels, warnings=(said, *graph.warnings))
 
 
 def build_report(path: str, held: ModelFile) -> GraphReport:
@@ -148,13 +120,14 @@ def build_report(path: str, held: ModelFile) -> GraphReport:
     inputs = [_input(graph, name, constants, backbone) for name in graph.inputs[:_MOST_ENDS]]
     kinds = ("image", "encoded image", "values")
     inputs.sort(key=lambda one: (kinds.index(one.kind), one.shape is None))
+    found = [(find_classifier(graph, name, constants), name) for name in graph.outputs[:_MOST_ENDS]]
     ends = [
-        (find_classifier(graph, name, constants), name, graph.output_places.get(name, place))
-        for place, name in enumerate(graph.outputs[:_MOST_ENDS])
+        (classifier, _output(graph, classifier, name, place, constants))
+        for place, (classifier, name) in enumerate(found)
     ]
-    ends.sort(key=lambda end: (end[0] is None, end[0] is None or not end[0].scores))
-    outputs = tuple(_output(graph, *end) for end in ends)
-    classifier = next((end[0].layer for end in ends if end[0] is not None), None)
+    ends.sort(key=_scores_first)
+    outputs = tuple(one for _, one in ends)
+    classifier = next((found.layer for found, _ in ends if found is not None), None)
     warnings = list(graph.warnings)
     for names, word in ((graph.inputs, "inputs"), (graph.outputs, "outputs")):
         if len(names) > _MOST_ENDS:
@@ -163,6 +136,9 @@ def build_report(path: str, held: ModelFile) -> GraphReport:
         warnings.append(
             "Some layers hold code that runs when the file is loaded: load it only if you trust it."
         )
+    missing = tuple(name for name in graph.files if not Path(path).with_name(name).is_file())
+    if missing:
+        warnings.append(f"Its weights are in {missing[0]}, which is not beside it: fetch that too.")
     counts = Counter(node.op for node in graph.nodes.values() if node.op)
     report = GraphReport(
         path=path,
@@ -171,7 +147,7 @@ def build_report(path: str, held: ModelFile) -> GraphReport:
         producer=graph.producer,
         inputs=tuple(inputs),
         outputs=outputs,
-        classes=_classes(outputs[0], classifier) if classifier else None,
+        classes=_classes(outputs[0], ends[0][0], graph.task) if outputs else None,
         labels=graph.labels,
         backbone=backbone,
         bottleneck=find_bottleneck(graph, classifier, constants),
@@ -181,8 +157,35 @@ def build_report(path: str, held: ModelFile) -> GraphReport:
         unsafe_layers=graph.unsafe_layers,
         not_loaded=graph.not_loaded,
         warnings=tuple(warnings),
+        task=graph.task,
+        missing=missing,
     )
-    return _with_metadata(report, graph.metadata) if graph.metadata else report
+    if graph.metadata:
+        return _with_metadata(report, graph.metadata)
+    return replace(report, warnings=(*report.warnings, *_doubts(graph, report)))
+
+
+def _doubts(graph: Graph, report: GraphReport) -> Iterator[str]:
+    """Yields what the metadata of another maker state and the graph contradicts."""
+    constants = constant_names(graph)
+    for name in graph.inputs[:_MOST_ENDS]:
+        node = graph.nodes[name]
+        _, *found, _ = _image_axes(graph, node, constants)
+        sides = (node.stated.height, node.stated.width) if node.stated else (None, None)
+        for side, here, there in zip(("height", "width"), sides, found, strict=True):
+            if here and there and here != there:
+                yield f"The metadata state {side} {here}, but {name!r} takes {there}."
+    first = report.outputs[0] if report.outputs else None
+    reason = refusal(report.task, first.kind, first.name) if first else ""
+    if first and reason:
+        yield f"{reason} So it can't label photos."
+    elif first and report.labels and report.classes is not None:
+        scores = max(report.classes, 2)
+        if len(report.labels) != scores:
+            yield (
+                f"The file names {count(len(report.labels), 'label')}, but {first.name!r} gives"
+                f" {count(scores, 'score')}: give the right list with `labels=FILE`."
+            )
 
 
 def _recognised(graph: Graph) -> Signature | None:
@@ -211,9 +214,20 @@ def _check_sizes(graph: Graph) -> None:
                 raise MalformedError("an operation in it claims a size of over 63 bits")
 
 
-def _classes(scores: OutputReport, classifier: Node) -> int | None:
-    shape = scores.shape
-    return (shape[-1] if shape and len(shape) == 2 else None) or classifier.units
+def _scores_first(end: tuple[Classifier | None, OutputReport]) -> tuple[bool, bool, bool]:
+    classifier, one = end
+    refused = bool(refusal("", one.kind, one.name))
+    return refused, classifier is None, classifier is None or not classifier.scores
+
+
+def _classes(scores: OutputReport, classifier: Classifier | None, task: str) -> int | None:
+    """Returns how many scores an output gives; None where it gives none."""
+    if refusal(task, scores.kind, scores.name):
+        return None
+    if classifier is None and scores.kind != "scores":
+        return None
+    width = scores.shape[-1] if scores.shape and len(scores.shape) == 2 else None
+    return width or (classifier.layer.units if classifier else None)
 
 
 def _input(
@@ -230,6 +244,8 @@ def _input(
     else:
         known = backbone.name if backbone else None
         facts = value_facts(graph, node, constants, known)
+        if node.stated is not None:
+            height, width = height or node.stated.height, width or node.stated.width
         if height is None and width is None:
             (height, width), size_detail = known_size(graph, node, constants, known)
         if layout == "unknown":
@@ -290,7 +306,13 @@ def _is_picture(graph: Graph, node: Node, constants: frozenset[str]) -> bool:
     return alike and bool(following) and all(one.role in roles for one in following)
 
 
-def _output(graph: Graph, classifier: Classifier | None, name: str, place: int) -> OutputReport:
+def _output(
+    graph: Graph,
+    classifier: Classifier | None,
+    name: str,
+    place: int,
+    constants: frozenset[str],
+) -> OutputReport:
     node = graph.nodes[name]
     shape = node.shape
     if shape is None and classifier is not None and classifier.layer.role == "dense":
@@ -298,7 +320,14 @@ def _output(graph: Graph, classifier: Classifier | None, name: str, place: int) 
         alike = node.role in ("score", "activation", "arithmetic", "same", "dense")
         shape = (None, classifier.layer.units) if alike else None
     return OutputReport(
-        graph.output_names.get(name, name), node.tensor or name, shape, node.dtype, place
+        graph.output_names.get(name, name),
+        node.tensor or name,
+        shape,
+        node.dtype,
+        graph.output_places.get(name, place),
+        output_kind(graph, name, constants),
+        node.calibration,
+        node.keys,
     )
 
 

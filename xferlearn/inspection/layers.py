@@ -7,6 +7,7 @@ and backbone) is worked out from it, once for all formats.
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Literal
 
 from xferlearn.inspection.metadata import ModelMetadata
 
@@ -38,7 +39,8 @@ _ROLE_OPS = {
     " randomelastictransform randomerasing randomflip randomgaussianblur randomgrayscale randomhue"
     " randominvert randomperspective randomposterization randomrotation randomsaturation"
     " randomsharpness randomshear randomtranslation randomzoom gaussiannoise gaussiandropout"
-    " alphadropout",
+    # Scores as a map from class to score.
+    " alphadropout zipmap",
     "resize": "resizing resizebilinear resizebicubic resizenearestneighbor resize centercrop"
     " randomcrop zeropadding2d pad",
     "stack": "stack pack concat concatv2 concatenate concatenation",
@@ -101,6 +103,44 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
+class StatedInput:
+    """What a file itself states about an image input, or what its maker's files all take.
+
+    Attributes:
+        step: from pixels to the values that it takes, one value or one per channel in the order R,
+            G, B; None where it is not stated.
+        order: of the colours.
+        height: px; None where it is not stated.
+        width: likewise.
+        detail: who states it, for reports.
+        hint: what its maker's own code feeds, where no file states it.
+    """
+
+    step: Affine | None = None
+    order: Literal["RGB", "BGR"] = "RGB"
+    height: int | None = None
+    width: int | None = None
+    detail: str = "stated by the file"
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """How a file has its scores calibrated: scale / (1 + exp(-(slope * score + offset))) per class.
+
+    Attributes:
+        transform: what happens to a score first.
+        default: of what lies below `smallest`, and of classes that have no numbers.
+        classes: (scale, slope, offset, smallest) of each class, `smallest` None where every score
+            counts; None for a class without numbers.
+    """
+
+    transform: Literal["none", "log", "inverse logistic"]
+    default: float
+    classes: tuple[tuple[float, float, float, float | None] | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Node:
     """One operation or layer.
 
@@ -119,10 +159,12 @@ class Node:
         elements: number of values of a constant or variable.
         tensor: what the file's own runtime calls its result.
         quantization: (scale, zero point) of an integer tensor.
-        stated: mean and standard deviation that the file itself states for this input.
         channel: which channel it picks from its input's last axis, where that is all that it does.
         kernel_rms: root mean square of the kernel of a layer that may read pixels.
         window: how it changes height and width, where it is known to.
+        stated: what the file states about this input, beside the graph.
+        calibration: how the file has the scores of this output calibrated.
+        keys: classes in order, where this output is a map from class to score.
     """
 
     name: str
@@ -138,10 +180,12 @@ class Node:
     elements: int = 0
     tensor: str = ""
     quantization: tuple[float, int] | None = None
-    stated: Affine | None = None
     channel: int | None = None
     kernel_rms: float | None = None
     window: Window | None = None
+    stated: StatedInput | None = None
+    calibration: Calibration | None = None
+    keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -159,7 +203,10 @@ class Graph:
         output_places: index of an output in the model's own order, where that is another than in
             `outputs`, which has each node once.
         labels: class names that the file holds, in order; () for none.
+        task: what the file says that the model is for, e.g. "classification" or "detection"; ""
+            where it does not say.
         metadata: what a model of this package states about itself; None for other models.
+        files: names of files beside it that hold its weights.
         unsafe_layers: layers that hold code (Lambda), which loading the file would run.
         not_loaded: why the file can't be loaded, as the rest of a sentence that names it; "" where
             no reason was found.
@@ -175,7 +222,9 @@ class Graph:
     output_names: dict[str, str] = field(default_factory=dict)
     output_places: dict[str, int] = field(default_factory=dict)
     labels: tuple[str, ...] = ()
+    task: str = ""
     metadata: ModelMetadata | None = None
+    files: tuple[str, ...] = ()
     unsafe_layers: tuple[str, ...] = ()
     not_loaded: str = ""
     warnings: tuple[str, ...] = ()

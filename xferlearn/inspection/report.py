@@ -3,7 +3,8 @@
 import dataclasses
 from typing import Any, Literal
 
-from xferlearn.inspection.layers import Shape
+from xferlearn.inspection.layers import Calibration, Shape
+from xferlearn.inspection.purpose import OutputKind
 
 RangeSource = Literal[
     "metadata",
@@ -77,6 +78,11 @@ class OutputReport:
 
     Attributes:
         place: its index among the model's outputs, in the model's own order.
+        kind: what its values are, as far as the graph shows: "scores" (made by a softmax or
+            sigmoid), "row" (one row per photo, which may be scores or an embedding), "features"
+            (of a network without a head), "embedding", "detections", "map", "index" or "text".
+        calibration: how the file has its scores calibrated; None where it does not.
+        keys: classes in order, where the runtime gives a map from class to score; () elsewhere.
     """
 
     name: str
@@ -84,6 +90,9 @@ class OutputReport:
     shape: Shape | None
     dtype: str
     place: int = 0
+    kind: OutputKind = "row"
+    calibration: Calibration | None = None
+    keys: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,6 +140,8 @@ class GraphReport:
         outputs: scores first.
         classes: number of classes; None where the model gives no scores.
         labels: class names in order; () where the file does not hold them.
+        task: what the file says that the model is for, e.g. "classification"; "" where it does
+            not say.
         backbone: None where the network is not recognised.
         bottleneck: None where no head is recognised.
         parameters: number of weights; None where unknown.
@@ -140,6 +151,7 @@ class GraphReport:
         not_loaded: why this package does not load the file, as the rest of a sentence that names
             it; "" where no reason was found.
         warnings: what else there is to know, in sentences.
+        missing: names of files with its weights that belong beside it and are not there.
     """
 
     path: str
@@ -158,6 +170,8 @@ class GraphReport:
     unsafe_layers: tuple[str, ...]
     not_loaded: str
     warnings: tuple[str, ...]
+    task: str = ""
+    missing: tuple[str, ...] = ()
 
     @property
     def image_input(self) -> InputReport | None:

@@ -4,7 +4,7 @@ import textwrap
 
 from xferlearn.inspection.formats import FORMATS
 from xferlearn.inspection.layers import Shape
-from xferlearn.inspection.proposals import purpose, suggested_commands
+from xferlearn.inspection.proposing import purpose, suggested_commands
 from xferlearn.inspection.report import GraphReport, InputReport, OutputReport
 from xferlearn.system.text import count, printable
 
@@ -30,6 +30,7 @@ def format_report(report: GraphReport) -> str:
     rows += [
         ("classes", "" if report.classes is None else f"{report.classes:,}"),
         ("labels", _listed(report.labels)),
+        ("made for", printable(report.task)),
         ("backbone", backbone.title if backbone else "not recognised"),
     ]
     if bottleneck:
@@ -103,7 +104,11 @@ def _numbers(values: tuple[float, ...] | None) -> str:
 
 def _output(one: OutputReport) -> str:
     tensor = f" (tensor {printable(one.tensor_name)})" if one.tensor_name != one.name else ""
-    return f"{printable(one.name)}{tensor}, {format_shape(one.shape)} {one.dtype}".rstrip()
+    calibrated = ", calibrated as the metadata state" if one.calibration else ""
+    return (
+        f"{printable(one.name)}{tensor}, {format_shape(one.shape)} {one.dtype}".rstrip()
+        + calibrated
+    )
 
 
 def format_shape(shape: Shape | None) -> str:

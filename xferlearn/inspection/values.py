@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from xferlearn.backbones.table import BACKBONES, PREPROCESSING, BackboneSpec
@@ -148,13 +148,22 @@ def value_facts(
         return from_pixels(
             Affine(offset=(-shift,)), "quantisation" if node.quantization else "dtype", detail
         )
-    if node.stated is not None:
-        return from_pixels(node.stated, "metadata", "stated by the file")
+    said = node.stated
+    if said is not None and said.step is not None:
+        return from_pixels(said.step, "metadata", said.detail, said.order)
     if node.role == "arithmetic":
         inside = _compose(reversed(list(walk_back(graph, node, constants))))
         return from_pixels(inside, "constants in the graph", f"computed as {describe(inside)}")
-    start = read_start(graph, node, constants)
-    spec = _trained_as(graph, node, backbone)
+    facts = _from_start(
+        node, read_start(graph, node, constants), _trained_as(graph, node, backbone)
+    )
+    if facts.value_range is None and said is not None and said.hint:
+        return replace(facts, detail=f"{facts.detail}; {said.hint}")
+    return facts
+
+
+def _from_start(node: Node, start: Start, spec: BackboneSpec | None) -> ValueFacts:
+    """Returns the facts of an input as what a network does first shows them."""
     span = raw_range(start.inside)
     if span is not None:
         return _from_own_arithmetic(node, start, span, spec)

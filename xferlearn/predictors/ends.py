@@ -14,7 +14,10 @@ from xferlearn.inspection import (
     InputReport,
     Node,
     OutputReport,
+    constant_names,
     format_shape,
+    output_kind,
+    refusal,
 )
 from xferlearn.system.text import printable
 
@@ -45,7 +48,7 @@ def find_ends(graph: Graph, report: GraphReport, config: ModelConfig) -> Ends:
         config: with `input_layer` and `output_layer`.
 
     Raises:
-        UserError: the model has no such layer, or none that takes pixels.
+        UserError: the model has no such layer, or none that takes pixels or may give scores.
     """
     if config.input_layer is not None:
         fed = _named_input(graph, report, config.input_layer)
@@ -77,13 +80,16 @@ def find_ends(graph: Graph, report: GraphReport, config: ModelConfig) -> Ends:
                 " photos can be fed."
             )
     if config.output_layer is not None:
-        return Ends(fed, _named_output(graph, report, config.output_layer))
+        named = _named_output(graph, report, config.output_layer)
+        _check_output(report, named)
+        return Ends(fed, named)
     numbers = [one for one in report.outputs if one.dtype != "string"]
     if not numbers:
         raise UserError(
             f"{report.path} names no output of numbers. Name the operation to read with"
             " `output_layer`."
         )
+    _check_output(report, numbers[0])
     warnings: tuple[str, ...] = ()
     if len(numbers) > 1:
         warnings = (
@@ -91,6 +97,22 @@ def find_ends(graph: Graph, report: GraphReport, config: ModelConfig) -> Ends:
             " another with `output_layer`.",
         )
     return Ends(fed, numbers[0], warnings)
+
+
+def _refused(report: GraphReport, one: OutputReport) -> str:
+    return refusal(report.task, one.kind, printable(one.name))
+
+
+def _check_output(report: GraphReport, one: OutputReport) -> None:
+    """Raises UserError for an output that is certain to give no scores."""
+    reason = _refused(report, one)
+    if reason:
+        others = [other for other in report.outputs if not _refused(report, other)]
+        hint = f" Choose {_names(other.name for other in others)} with `output_layer`."
+        raise UserError(
+            f"{report.path} can't label photos, which needs one score per class. {reason}"
+            + (hint if others else "")
+        )
 
 
 def _has_operations(report: GraphReport) -> bool:
@@ -149,7 +171,8 @@ def _named_output(graph: Graph, report: GraphReport, given: str) -> OutputReport
         return one
     node = _operation(graph, report, given)
     if node is not None:
-        return OutputReport(node.name, _tensor(given), node.shape, node.dtype)
+        gives = output_kind(graph, node.name, constant_names(graph))
+        return OutputReport(node.name, _tensor(given), node.shape, node.dtype, kind=gives)
     kind = "operation" if _has_operations(report) else "output"
     whole = ", ".join(
         f"{printable(one.name)!r}, {format_shape(one.shape)} {one.dtype}".rstrip()

@@ -4,7 +4,12 @@ import dataclasses
 from pathlib import Path
 
 from xferlearn.errors import UserError
-from xferlearn.inspection import GraphReport, find_label_file, parse_labels
+from xferlearn.inspection import (
+    GraphReport,
+    find_label_file,
+    has_imagenet_classes,
+    parse_labels,
+)
 from xferlearn.model_folder import (
     EXPORTS_DIR,
     METADATA_FILE,
@@ -16,8 +21,6 @@ from xferlearn.synsets.names import imagenet_labels
 from xferlearn.system.text import count, one_line
 
 _MOST_BYTES = 16 * 2**20
-# What retrain.py calls its new last layer: the classes of such a model are not ImageNet's.
-_RETRAINED = "final_result"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +54,8 @@ def find_labels(
     report: GraphReport,
     classes: int,
     model_folder: ModelFolder | None,
+    *,
+    sure: bool = True,
 ) -> Labels:
     """Returns the labels of a model.
 
@@ -60,9 +65,11 @@ def find_labels(
         report: on the model.
         classes: number of scores that the model gives.
         model_folder: the model folder that it lies in, None for none.
+        sure: whether its answers are certain to be scores, as a softmax or sigmoid makes them.
 
     Raises:
-        UserError: there are labels, and not as many as classes.
+        UserError: there are labels, and not as many as classes; or there are none, and its answers
+            may be something else than scores, e.g. an embedding.
     """
     if given is not None:
         return _checked(read_label_file(Path(given)), classes, str(given), path)
@@ -70,12 +77,17 @@ def find_labels(
         return _checked(tuple(report.labels), classes, "the file", path)
     if model_folder is not None:
         return _checked(model_folder.labels, classes, str(model_folder.path / METADATA_FILE), path)
-    file = find_label_file(path)
-    if file is not None:
-        return _checked(read_label_file(file), classes, str(file), path)
-    retrained = any(one.name == _RETRAINED for one in report.outputs)
-    if report.backbone is not None and classes in (1000, 1001) and not retrained:
+    beside = find_label_file(path)
+    if beside is not None:
+        return _checked(read_label_file(beside), classes, str(beside), path)
+    if has_imagenet_classes(report, classes):
         return _imagenet(classes)
+    if not sure:
+        raise UserError(
+            f"{path} ends without a softmax or sigmoid and has no labels, so it may give an"
+            " embedding. If it gives one score per class, give `labels=FILE` with"
+            f" {classes} lines."
+        )
     warning = f"no labels were found: #0 to #{classes - 1} count the outputs. Give `labels=FILE`."
     return Labels(tuple(f"#{index}" for index in range(classes)), (warning,))
 

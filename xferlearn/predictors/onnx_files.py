@@ -39,6 +39,11 @@ def open_onnx(path: Path, feed: Feed, output: OutputReport) -> Runtime:
         raise UserError(f"ONNX Runtime can't load {path}: {one_line(error)}") from error
 
     def run(values: np.ndarray) -> np.ndarray:
-        return session.run([output.tensor_name], {feed.tensor: values})[0]
+        answer = session.run([output.tensor_name], {feed.tensor: values})[0]
+        if output.keys:
+            # A map per photo, whose keys are sorted here and not in the model.
+            scores = [{str(key): score for key, score in one.items()} for one in answer]
+            return np.array([[one[key] for key in output.keys] for one in scores], np.float32)
+        return answer
 
     return Runtime(feed.batched(run))

@@ -38,7 +38,7 @@ from xferlearn.predictors.scores import Ending, find_ending, read_scores
 from xferlearn.predictors.tflite_files import open_tflite
 from xferlearn.system.files import recover_folder
 from xferlearn.system.runtime import choose_device, start_tensorflow
-from xferlearn.system.text import one_line
+from xferlearn.system.text import one_line, printable
 
 # What loads a file of each format that can be run: its path, the input that is fed, and the output
 # that is read. Model folders are not among them, as their predictor has a cache.
@@ -50,12 +50,6 @@ RUNTIMES: dict[str, Callable[[Path, Feed, OutputReport], Runtime]] = {
     "frozen_graph": open_frozen_graph,
     "onnx": open_onnx,
     "saved_model": open_saved_model,
-}
-# Why others can't be run, by what they hold.
-_NOT_RUN = {
-    "weights": "holds weights without a network; for the weights of a backbone give `backbone` and"
-    " `weights`",
-    "graph": "is a TensorBoard log, which holds the graph without weights; give the model",
 }
 # Only the lab's retrain.py, and the two networks that it took, give these names.
 _LAB_ENDS = ("final_result", "Mul")
@@ -119,9 +113,14 @@ def _open_file(path: Path, config: ModelConfig, archive: Unpacked | None = None)
         renamed = config.labels is not None
         return read_as_one(path, lambda folder: _opened_folder(folder, config), renamed=renamed)
     held, report = open_unpacked(named, archive)
-    holds = FORMATS[report.format].holds
-    if holds in _NOT_RUN:
-        raise UserError(f"{path} {_NOT_RUN[holds]}.")
+    instead = FORMATS[report.format].instead
+    if instead:
+        raise UserError(f"{path} {instead}.")
+    if report.missing:
+        raise UserError(
+            f"The weights of {path} are in {printable(report.missing[0])}, which is not beside it:"
+            " fetch that too."
+        )
     if report.not_loaded:
         raise UserError(f"{path} {report.not_loaded}.")
     return _opened(path, held.graph, report, config)
@@ -161,7 +160,7 @@ def _opened(path: Path, graph: Graph, report: GraphReport, config: ModelConfig) 
     if ending is None:
         ending = find_ending(graph, _node_name(graph, ends.output))
     scores = read_scores(ending, trial, ends.output.name)
-    labels = find_labels(path, config.labels, report, scores.classes, folder)
+    labels = find_labels(path, config.labels, report, scores.classes, folder, sure=scores.sure)
     return Predictor(
         labels.names,
         feed.height,

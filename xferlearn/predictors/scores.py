@@ -49,11 +49,14 @@ class ScoreReader:
         classes: number of scores per photo.
         read: float32, [photos, ...], as the model answers, to float32, [photos, classes].
         warnings: what was assumed.
+        sure: whether the answers are certain to be scores: a softmax or sigmoid ends the model, or
+            they sum to 1.
     """
 
     classes: int
     read: Callable[[np.ndarray], np.ndarray]
     warnings: tuple[str, ...] = ()
+    sure: bool = True
 
 
 def read_scores(ending: Ending, trial: np.ndarray, name: str) -> ScoreReader:
@@ -82,8 +85,10 @@ def read_scores(ending: Ending, trial: np.ndarray, name: str) -> ScoreReader:
     classes = axes[0] if axes else 1
     step: Callable[[np.ndarray], np.ndarray]
     warnings: tuple[str, ...] = ()
+    sure = ending not in ("unknown", "logits")
     if ending == "unknown":
         ending = _guess(trial.reshape(len(trial), classes))
+        sure = ending == "softmax"
         if ending == "logits":
             warnings = (f"the values of {name!r} are not probabilities, so softmax was applied.",)
     elif ending == "logits" and classes > 1:
@@ -100,7 +105,7 @@ def read_scores(ending: Ending, trial: np.ndarray, name: str) -> ScoreReader:
     def read(answer: np.ndarray) -> np.ndarray:
         return step(answer.reshape(len(answer), classes).astype(np.float32))
 
-    return ScoreReader(max(classes, 2), read, warnings)
+    return ScoreReader(max(classes, 2), read, warnings, sure)
 
 
 def _guess(trial: np.ndarray) -> Ending:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from xferlearn.errors import UserError
-from xferlearn.inspection import OutputReport
+from xferlearn.inspection import Calibration, OutputReport
 from xferlearn.predictors.base import Runtime
 from xferlearn.predictors.feeding import Feed
 from xferlearn.system.runtime import captured_stderr, core_count
@@ -41,7 +41,12 @@ def open_tflite(path: Path, feed: Feed, output: OutputReport) -> Runtime:
     if problem is not None:
         raise UserError(f"LiteRT can't load {path}: {one_line(problem)}") from problem
     source = _named(interpreter.get_input_details(), feed.tensor)["index"]
-    result = _named(interpreter.get_output_details(), output.tensor_name)
+    results = interpreter.get_output_details()
+    place = results[output.place] if output.place < len(results) else {}
+    # Names need not be unique, so the place counts where it has the right one.
+    result = (
+        place if place.get("name") == output.tensor_name else _named(results, output.tensor_name)
+    )
     batch = [feed.batch or 1]
 
     def run(values: np.ndarray) -> np.ndarray:
@@ -55,9 +60,39 @@ def open_tflite(path: Path, feed: Feed, output: OutputReport) -> Runtime:
         scale, zero_point = result["quantization"]
         if scale:
             answer = (answer.astype(np.float32) - zero_point) * np.float32(scale)
-        return answer
+        return answer if output.calibration is None else calibrated(answer, output.calibration)
 
-    return Runtime(feed.batched(run))
+    # Calibrated scores are one by one, as those of a sigmoid.
+    return Runtime(feed.batched(run), None if output.calibration is None else "sigmoid")
+
+
+def calibrated(scores: np.ndarray, how: Calibration) -> np.ndarray:
+    """Returns scores calibrated as TensorFlow's Task Library and MediaPipe do it.
+
+    Source: score_calibration.cc of tflite-support.
+
+    Args:
+        scores: [photos, classes].
+        how: of the file's metadata.
+
+    Returns:
+        float32, [photos, classes], range [0, scale of the class].
+    """
+    values = scores.reshape(len(scores), -1).astype(np.float64)
+    rows = [row or (0.0, 0.0, 0.0, np.inf) for row in how.classes]
+    # A limit that is not stated becomes NaN, and no score is below that.
+    scale, slope, offset, smallest = np.array(rows, np.float64).T
+    # As there, so that 0 and 1 stay finite.
+    inside = np.clip(values, 1e-12, 1 - 1e-12)
+    if how.transform == "log":
+        fed = np.log(inside)
+    elif how.transform == "inverse logistic":
+        fed = np.log(inside) - np.log1p(-inside)
+    else:
+        fed = values
+    with np.errstate(over="ignore"):
+        changed = scale / (1 + np.exp(-(slope * fed + offset)))
+    return np.where(values < smallest, how.default, changed).astype(np.float32)
 
 
 def _named(details: list[dict[str, Any]], name: str) -> dict[str, Any]:

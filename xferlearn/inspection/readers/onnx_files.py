@@ -6,10 +6,12 @@ Field numbers: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
 import struct
 from dataclasses import dataclass, field, replace
 from math import prod
+from pathlib import Path
 
 from xferlearn.inspection.arithmetic import affine_of
 from xferlearn.inspection.layers import Graph, Node, Shape, role_of
-from xferlearn.inspection.metadata import METADATA_KEY, ModelMetadata, parse_metadata
+from xferlearn.inspection.makers import stated_by_pairs, with_stated
+from xferlearn.inspection.metadata import METADATA_KEY, parse_metadata
 from xferlearn.inspection.readers.kernels import kernel_rms
 from xferlearn.inspection.readers.wire import (
     Budget,
@@ -34,6 +36,8 @@ _DTYPES = {
 _PACKING = {"float32": "f", "float64": "d", "int32": "i", "int64": "q"}
 _WEIGHTS = {"float32", "float64", "float16", "bfloat16", "int8", "uint8"}
 _MOST_VALUES = 64
+_MOST_PAIR_BYTES = 4 * 2**20
+_MOST_LABELS = 100_000
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,7 @@ class _Tensor:
     shape: Shape
     values: tuple[float, ...] | None
     raw: View | None = None
+    file: str = ""
 
 
 @dataclass
@@ -54,6 +59,7 @@ class _Operation:
     group: int = 1
     transposed: bool = False
     constant: _Tensor | None = None
+    labels: tuple[str, ...] = ()
 
 
 def is_onnx(source: ModelSource) -> bool:
@@ -62,14 +68,14 @@ def is_onnx(source: ModelSource) -> bool:
 
 
 def read_onnx(source: ModelSource) -> Graph:
-    """Reads an ONNX file, and what this package stated in it.
+    """Reads an ONNX file, and what its maker stated in it.
 
     Raises:
         MalformedError: it is damaged.
     """
     budget = Budget(len(source.data))
     wrote, version, graph = "", "", None
-    metadata: ModelMetadata | None = None
+    pairs: dict[str, View] = {}
     for part, value in fields(source.data, budget):
         if part == 2:
             wrote = text(value, 100)
@@ -77,13 +83,18 @@ def read_onnx(source: ModelSource) -> Graph:
             version = text(value, 100)
         elif part == 7:
             graph = blob(value)
-        elif part == 14 and metadata is None:
+        elif part == 14:
             key, held = entry(value, budget)
-            metadata = parse_metadata(bytes(held)) if key == METADATA_KEY else None
+            pairs.setdefault(key, held)
     if graph is None:
         raise MalformedError("it holds no graph")
     read = _read_graph(graph, budget, len(source.data))
-    return replace(read, producer=f"{wrote} {version}".strip(), metadata=metadata)
+    read = replace(read, producer=f"{wrote} {version}".strip())
+    if METADATA_KEY in pairs:
+        return replace(read, metadata=parse_metadata(bytes(pairs[METADATA_KEY])))
+    said = {key: text(value, _MOST_PAIR_BYTES) for key, value in pairs.items()}
+    stated = stated_by_pairs(said)
+    return with_stated(read, stated) if stated is not None else read
 
 
 def _read_graph(view: View, budget: Budget, size: int) -> Graph:
@@ -124,13 +135,33 @@ def _read_graph(view: View, budget: Budget, size: int) -> Graph:
         if operation.outputs and operation.constant is None:
             node = _node(operation, tensors, known, made)
             nodes[node.name] = node
-    ends = dict.fromkeys(made.get(name, name) for name in outputs)
-    graph = Graph(nodes, starts, tuple(name for name in ends if name in nodes))
-    for name in outputs:
-        if made.get(name, name) == name and name in nodes:
-            dtype, shape = known[name]
-            nodes[name] = replace(nodes[name], dtype=dtype, shape=shape)
-    return graph
+    maps = {one.outputs[0]: one.labels for one in operations if one.outputs and one.labels}
+    places: dict[str, int] = {}
+    for place, name in enumerate(outputs):
+        dtype, shape = known[name]
+        if name in maps:
+            # The runtime returns a map per photo; its values are the scores.
+            dtype, shape = "float32", (None, len(maps[name]))
+        maker = made.get(name, name)
+        if maker != name and maker in nodes:
+            # Not its operation's first result, so that it needs a node of its own.
+            nodes[name] = Node(name, "", (maker,), shape, dtype, "same", tensor=name)
+        elif name in nodes:
+            keys = maps.get(name, ())
+            nodes[name] = replace(nodes[name], dtype=dtype, shape=shape, keys=keys)
+        if name in nodes:
+            places.setdefault(name, place)
+    labels = next((held for name, held in maps.items() if name in places), ())
+    # Others are refused by the runtime, as they would be outside of the model's folder.
+    files = {one.file for one in tensors.values() if one.file and one.file == Path(one.file).name}
+    return Graph(
+        nodes,
+        starts,
+        tuple(places),
+        output_places=places,
+        labels=labels,
+        files=tuple(sorted(files)),
+    )
 
 
 def _node(
@@ -185,6 +216,7 @@ def _read_operation(view: View, budget: Budget) -> _Operation:
 
 def _read_attribute(view: View, operation: _Operation, budget: Budget) -> None:
     name, whole, tensor = "", 0, None
+    listed: list[str] = []
     for part, value in fields(view, budget):
         if part == 1:
             name = text(value, 100)
@@ -192,6 +224,12 @@ def _read_attribute(view: View, operation: _Operation, budget: Budget) -> None:
             whole = number(value)
         elif part == 5:
             tensor = blob(value)
+        elif part == 8 and operation.op == "ZipMap":
+            listed += [str(one) for one in integers(value, _MOST_LABELS)]
+        elif part == 9 and operation.op == "ZipMap" and len(listed) < _MOST_LABELS:
+            listed.append(text(value))
+    if name.startswith("classlabels_"):
+        operation.labels = tuple(listed)
     if name == "group":
         operation.group = whole
     elif name == "transB":
@@ -202,7 +240,7 @@ def _read_attribute(view: View, operation: _Operation, budget: Budget) -> None:
 
 def _read_tensor(view: View, budget: Budget) -> _Tensor:
     dims: list[int] = []
-    dtype, name, raw = "", "", None
+    dtype, name, raw, file = "", "", None, ""
     loose: list[float] = []
     for part, value in fields(view, budget):
         if part == 1:
@@ -217,6 +255,9 @@ def _read_tensor(view: View, budget: Budget) -> _Tensor:
             name = text(value)
         elif part == 9:
             raw = blob(value)
+        elif part == 13:
+            key, held = entry(value, budget)
+            file = text(held, 1000) if key == "location" else file
     if len(dims) > 32 or any(size < 0 for size in dims):
         raise MalformedError(f"its tensor {name[:60]!r} has an impossible shape")
     count, code = prod(dims), _PACKING.get(dtype)
@@ -226,7 +267,7 @@ def _read_tensor(view: View, budget: Budget) -> _Tensor:
             values = struct.unpack(f"<{count}{code}", raw)
         elif len(loose) == count:
             values = tuple(loose)
-    return _Tensor(name, dtype, tuple(dims), values, raw)
+    return _Tensor(name, dtype, tuple(dims), values, raw, file)
 
 
 def _read_value(view: View, budget: Budget) -> tuple[str, str, Shape | None]:

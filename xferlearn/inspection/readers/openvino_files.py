@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 
 from xferlearn.inspection.arithmetic import affine_of
 from xferlearn.inspection.layers import Graph, Node, Shape, role_of
+from xferlearn.inspection.makers import openvino_info, with_stated
 from xferlearn.inspection.metadata import METADATA_KEY, parse_metadata
 from xferlearn.inspection.readers.wire import MalformedError, View, operation_limit
 from xferlearn.inspection.source import ModelSource, open_view
@@ -55,9 +56,15 @@ def read_openvino(source: ModelSource) -> Graph:
     weights = source.path.with_suffix(".bin")
     has_weights = weights.is_file() and weights.stat().st_size > 0
     graph = _read_net(net, open_view(weights) if has_weights else memoryview(b""), len(data))
+    if any(node.role == "constant" for node in graph.nodes.values()):
+        graph = replace(graph, files=(weights.name,))
     stated = net.find(f"rt_info/{METADATA_KEY}")
     text = stated.get("value") if stated is not None else None
-    return replace(graph, metadata=parse_metadata(text.encode())) if text else graph
+    if text:
+        return replace(graph, metadata=parse_metadata(text.encode()))
+    said = net.find("rt_info/model_info")
+    pairs = {one.tag: one.get("value", "") for one in said} if said is not None else {}
+    return with_stated(graph, openvino_info(pairs)) if pairs else graph
 
 
 def _parse(data: bytes) -> ElementTree.Element:

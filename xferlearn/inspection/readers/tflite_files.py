@@ -1,31 +1,32 @@
 """TFLite files: tensors and operations, read from the FlatBuffer without an interpreter.
 
-Field numbers: tensorflow/compiler/mlir/lite/schema/schema.fbs and metadata_schema.fbs of
-tflite-support
+Field numbers: tensorflow/compiler/mlir/lite/schema/schema.fbs
 """
 
 import struct
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from math import isfinite, prod
-from pathlib import Path
 
 from xferlearn.inspection.arithmetic import affine_of, spread
-from xferlearn.inspection.layers import Affine, Graph, Node, Shape, role_of
-from xferlearn.inspection.metadata import (
-    METADATA_KEY,
-    ModelMetadata,
-    parse_labels,
-    parse_metadata,
+from xferlearn.inspection.layers import (
+    Affine,
+    Calibration,
+    Graph,
+    Node,
+    Shape,
+    StatedInput,
+    role_of,
 )
+from xferlearn.inspection.metadata import METADATA_KEY, ModelMetadata, parse_metadata
 from xferlearn.inspection.readers.flat import Table, root
 from xferlearn.inspection.readers.kernels import kernel_rms, sliced_channel
+from xferlearn.inspection.readers.tflite_metadata import read_tflite_metadata
 from xferlearn.inspection.readers.wire import Budget, MalformedError, View
 from xferlearn.inspection.source import ModelSource
 
 _IDENTIFIER = b"TFL3"
-_METADATA_IDENTIFIER = b"M001"
 _DTYPES = dict(enumerate((
     "float32", "float16", "int32", "uint8", "int64", "string", "bool", "int16", "complex64",
     "int8", "float64", "complex128", "uint64", "resource", "variant", "uint32", "uint16", "int4",
@@ -34,8 +35,6 @@ _DTYPES = dict(enumerate((
 _WEIGHTS = {"float32", "float16", "float64", "bfloat16", "int8", "uint8", "int16", "int4"}
 _PACKING = {"float32": "f", "int32": "i", "int64": "q"}
 _MOST_VALUES = 64
-_MOST_LABEL_BYTES = 16 * 2**20
-_NORMALIZATION = 1
 # Of the built-in operations, by number: enum BuiltinOperator of schema.fbs.
 _OPERATOR_NAMES = """
     ADD AVERAGE_POOL_2D CONCATENATION CONV_2D DEPTHWISE_CONV_2D DEPTH_TO_SPACE DEQUANTIZE
@@ -98,7 +97,7 @@ def is_tflite(source: ModelSource) -> bool:
 
 
 def read_tflite(source: ModelSource) -> Graph:
-    """Reads a TFLite file, the labels behind it, and what this package stated in it.
+    """Reads a TFLite file, and what it states beside its graph.
 
     Raises:
         MalformedError: it is damaged.
@@ -116,24 +115,31 @@ def read_tflite(source: ModelSource) -> Graph:
     for index, operator in enumerate(main.tables(3)):
         reader.operation(index, operator)
     starts, ends = reader.checked(main.numbers(1, "i")), reader.checked(main.numbers(2, "i"))
-    stated = _stated(model, buffers)
-    for place, index in enumerate(starts):
-        reader.input(index, stated[place] if place < len(stated) else None)
-    nodes = reader.nodes
+    held = next(_entries(model, buffers, "TFLITE_METADATA"), None)
+    stated = read_tflite_metadata(source.path, held, model.budget)
+    for index, one in zip_longest(starts, stated.inputs[: len(starts)]):
+        reader.input(index, one)
+    for index, calibration in zip_longest(ends, stated.calibrations[: len(ends)]):
+        reader.output(index, calibration)
     inputs = tuple(reader.made[index] for index in starts)
-    outputs = tuple(dict.fromkeys(reader.made[index] for index in ends if index in reader.made))
+    places = [
+        (reader.made[index], place) for place, index in enumerate(ends) if index in reader.made
+    ]
+    outputs = tuple(dict.fromkeys(name for name, _ in places))
     named = _signature(model, reader)
     warning = f"Only the first of {len(subgraphs)} subgraphs is shown."
     return Graph(
-        nodes,
+        reader.nodes,
         inputs,
         outputs,
         producer=model.text(3, 200),
         input_names={name: named[0][name] for name in inputs if name in named[0]},
         output_names={name: named[1][name] for name in outputs if name in named[1]},
-        labels=_labels(source.path),
+        output_places=dict(reversed(places)),
+        labels=stated.labels,
+        task=stated.task,
         metadata=_metadata(model, buffers),
-        warnings=(warning,) if len(subgraphs) > 1 else (),
+        warnings=(*((warning,) if len(subgraphs) > 1 else ()), *stated.warnings),
     )
 
 
@@ -181,6 +187,7 @@ class _Reader:
         self.nodes: dict[str, Node] = {}
         self.made: dict[int, str] = {}
         self.dequantized: dict[int, int] = {}
+        self.first: set[int] = set()
         for index, tensor in enumerate(tensors):
             if len(tensor.content):
                 self.constant(index, tensor)
@@ -237,11 +244,12 @@ class _Reader:
         if op == "STRIDED_SLICE" and len(sources) == 4:
             role, channel = self.slice(operator, sources)
             node = replace(node, role=role, channel=channel)
-        if role == "resize" and len(sources) > 1:
+        if role == "resize" and len(sources) > 1 and not first.shape:
             size = self.tensors[sources[1]].values()
             if size and len(size) == 2:
                 node = replace(node, shape=(None, *spread(size), None))
         self.nodes[name] = node
+        self.first.add(results[0])
         self.made.update(dict.fromkeys(results, name))
 
     def affine(self, op: str, sources: list[int]) -> Affine | None:
@@ -259,7 +267,22 @@ class _Reader:
         begin, end, steps = ([int(value) for value in part or ()] for part in parts)
         return sliced_channel(begin, end, steps, masks)
 
-    def input(self, index: int, stated: Affine | None) -> None:
+    def output(self, index: int, calibration: Calibration | None) -> None:
+        """Gives an output that is not its operation's first result a node of its own."""
+        maker, tensor = self.nodes.get(self.made.get(index, "")), self.tensors[index]
+        if maker is None:
+            return
+        if maker.role not in ("input", "constant") and index not in self.first:
+            name = self.named(index)
+            maker = self.nodes[name] = Node(
+                name, "", (maker.name,), tensor.shape, tensor.dtype, "same", tensor=tensor.name,
+                quantization=tensor.quantization,
+            )  # fmt: skip
+            self.made[index] = name
+        if calibration is not None:
+            self.nodes[maker.name] = replace(maker, calibration=calibration)
+
+    def input(self, index: int, stated: StatedInput | None) -> None:
         tensor = self.tensors[index]
         name = self.made.get(index) or tensor.name or f"input_{index}"
         self.made[index] = name
@@ -287,37 +310,6 @@ def _entries(model: Table, buffers: list[View], name: str) -> Iterator[View]:
 def _metadata(model: Table, buffers: list[View]) -> ModelMetadata | None:
     held = next(_entries(model, buffers, METADATA_KEY), None)
     return parse_metadata(bytes(held)) if held is not None else None
-
-
-def _labels(path: Path) -> tuple[str, ...]:
-    """Returns the labels that TFLite's tools append to the file, in a zip archive."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            name = next(name for name in archive.namelist() if name.endswith(".txt"))
-            with archive.open(name) as member:
-                return parse_labels(member.read(_MOST_LABEL_BYTES))
-    except Exception:  # zipfile raises many types on archives that are damaged or encrypted
-        return ()
-
-
-def _stated(model: Table, buffers: list[View]) -> list[Affine | None]:
-    """Returns mean and std of each input as the file's own metadata state them."""
-    for held in _entries(model, buffers, "TFLITE_METADATA"):
-        if bytes(held[4:8]) == _METADATA_IDENTIFIER:
-            subgraph = next(root(held, model.budget).tables(3), None)
-            return [_normalization(tensor) for tensor in subgraph.tables(2)] if subgraph else []
-    return []
-
-
-def _normalization(tensor: Table) -> Affine | None:
-    for unit in tensor.tables(4):
-        options = unit.table(1) if unit.value(0, "B") == _NORMALIZATION else None
-        means = options.numbers(0, "f", 4) if options else ()
-        stds = options.numbers(1, "f", 4) if options else ()
-        if means and len(means) == len(stds) and all(stds):
-            offset = tuple(-mean / std for mean, std in zip(means, stds, strict=True))
-            return Affine(tuple(1 / std for std in stds), offset)
-    return None
 
 
 def _signature(model: Table, reader: _Reader) -> tuple[dict[str, str], dict[str, str]]:

@@ -1,40 +1,77 @@
-"""What to do with a model: whether it can label, what it needs to be told, and the commands for it.
+"""Whether photos can be labelled with a model as its report shows it, what must be told, and how.
 
-Labelling refuses what is refused here, and asks for what is asked for here.
+`label` refuses what is refused here, and asks for what is asked for here.
 """
 
 import shlex
 from pathlib import Path
 
 from xferlearn.backbones.table import BACKBONES
-from xferlearn.inspection.companions import find_label_file
 from xferlearn.inspection.formats import FORMATS
+from xferlearn.inspection.metadata import parse_labels
+from xferlearn.inspection.purpose import may_be_map, refusal
 from xferlearn.inspection.report import GraphReport, InputReport
 from xferlearn.system.text import printable
 
+# As the lab's tools, Android's examples and AutoML Vision write them beside a model.
+LABEL_FILES = ("retrained_labels.txt", "output_labels.txt", "labels.txt", "dict.txt")
+# What retrain.py calls its new last layer: the classes of such a model are not ImageNet's.
+_RETRAINED = "final_result"
+_CHANNELS = (1, 3, None)
 _EXAMPLE_SIZE = 224
 _RANGES = ((0, 255), (0, 1), (-1, 1))
 # What PyTorch's models take, as its own packages normalise photos.
 _TORCH = {"input_mean": "123.675,116.28,103.53", "input_std": "58.395,57.12,57.375"}
+_LABELS = "LABELS.txt"
 
 
-def why_not_labelled(report: GraphReport) -> str:
-    """Returns why a model can't label photos, as the rest of a sentence; "" where it can."""
-    if report.not_loaded:
-        return report.not_loaded
-    if FORMATS[report.format].holds != "model":
-        return "holds no model that can be run"
-    one = report.image_input
-    if one is None:
-        return "has no input that takes pixels"
-    if one.channels not in (1, 3, None):
-        return f"takes pixels with {one.channels} channels"
+def find_label_file(path: Path) -> Path | None:
+    """Returns the file of labels beside a model, or in its folder; None for none."""
+    folders = (path, path.parent) if path.is_dir() else (path.parent,)
+    names = (*LABEL_FILES, f"{path.stem}.txt", f"{path.stem}_labels.txt")
+    files = (folder / name for folder in folders for name in names)
+    return next((file for file in files if file.is_file()), None)
+
+
+def has_imagenet_classes(report: GraphReport, classes: int) -> bool:
+    """Returns whether a model without labels has ImageNet's, by its network and its width."""
+    retrained = any(one.name == _RETRAINED for one in report.outputs)
+    return report.backbone is not None and classes in (1000, 1001) and not retrained
+
+
+def can_label(report: GraphReport) -> bool:
+    """Returns whether `label` takes the model, perhaps with settings that the file lacks."""
+    one, held = report.image_input, FORMATS[report.format]
+    if one is None or one.channels not in _CHANNELS or held.holds != "model":
+        return False
+    if report.unsafe_layers or report.not_loaded or report.missing or not report.outputs:
+        return False
     needed = [other for other in report.inputs if other.kind != "encoded image"]
-    if len(needed) > 1 and not FORMATS[report.format].of_the_lab:
-        return f"takes {len(needed)} inputs"
-    if not any(output.dtype != "string" for output in report.outputs):
-        return "names no output of numbers"
-    return ""
+    if len(needed) > 1 and not held.of_the_lab:
+        return False
+    first = report.outputs[0]
+    if refusal(report.task, first.kind, first.name) or may_be_map(first.shape):
+        return False
+    return first.kind != "features" or bool(report.labels)
+
+
+def needs_labels(report: GraphReport) -> bool:
+    """Returns whether `label` must be told the labels: these say that a row of values is scores."""
+    first = report.outputs[0]
+    width = first.shape[-1] if first.shape and len(first.shape) == 2 else report.classes
+    labels = report.labels or labels_beside(Path(report.path))
+    if labels:
+        return width is not None and len(labels) != max(width, 2)
+    return first.kind != "scores" and not has_imagenet_classes(report, width or 0)
+
+
+def labels_beside(path: Path) -> tuple[str, ...]:
+    """Returns the labels in the file beside a model; () where there is none that can be read."""
+    file = find_label_file(path)
+    try:
+        return parse_labels(file.read_bytes()) if file is not None else ()
+    except (OSError, ValueError):
+        return ()
 
 
 def missing_values(report: GraphReport, one: InputReport) -> str:
@@ -66,7 +103,7 @@ def purpose(report: GraphReport) -> str:
     if report.format == "backbone":
         return "To use it:"
     one = report.image_input
-    missing = []
+    missing = ["its labels"] if can_label(report) and needs_labels(report) else []
     if one is not None and not (one.height and one.width):
         missing.append("which size it was trained with; this is an example")
     if one is not None and one.mean is None:
@@ -92,21 +129,22 @@ def suggested_commands(report: GraphReport) -> list[str]:
             f"xferlearn label --backbone={report.path} PHOTO",
         ]
     one = report.image_input
-    if one is None or why_not_labelled(report):
+    if one is None or not can_label(report):
         return []
     start = {"model": printable(report.path, len(report.path))}
+    told = needs_labels(report)
+    start |= {"labels": _LABELS} if told else {}
     sized = bool(one.height and one.width)
     if not sized:
         side = str((report.backbone and report.backbone.image_size) or _EXAMPLE_SIZE)
         start |= {"input_height": str(one.height or side), "input_width": str(one.width or side)}
-    numbers = [end.name for end in report.outputs if end.dtype != "string"]
     if one.mean is None:
-        named = len(numbers) > 1 and numbers[0].isprintable()
-        start |= {"output_layer": numbers[0]} if named else {}
+        named = len(report.outputs) > 1 and report.outputs[0].name.isprintable()
+        start |= {"output_layer": report.outputs[0].name} if named else {}
         choices = [{"input_range": f"{low},{high}"} for low, high in _RANGES]
         choices += [_TORCH] if one.layout == "NCHW" else []
         return [_command("xferlearn label", start | choice) for choice in choices]
-    full = _with_everything(report, one, start["model"]) if sized else ""
+    full = _with_everything(report, one, start["model"], told) if sized else ""
     return [_command("xferlearn label", start), *([full] if full else [])]
 
 
@@ -115,14 +153,14 @@ def _command(tool: str, settings: dict[str, str], photo: str = "PHOTO") -> str:
     return " ".join([tool, *given, photo])
 
 
-def _with_everything(report: GraphReport, one: InputReport, path: str) -> str:
+def _with_everything(report: GraphReport, one: InputReport, path: str, told: bool) -> str:
     """Returns a command that states all about a model; "" where that can't be said."""
     of_the_lab = FORMATS[report.format].of_the_lab
     settings = {
         "graph": path,
-        "labels": printable(str(find_label_file(Path(report.path)) or "LABELS.txt"), 10_000),
+        "labels": printable(str(find_label_file(Path(report.path)) or _LABELS), 10_000),
         "input_layer": one.name,
-        "output_layer": next(end.name for end in report.outputs if end.dtype != "string"),
+        "output_layer": report.outputs[0].name,
         "input_height": str(one.height),
         "input_width": str(one.width),
         "input_mean": _numbers(one.mean, of_the_lab),
@@ -135,7 +173,10 @@ def _with_everything(report: GraphReport, one: InputReport, path: str) -> str:
         if not said or one.channel_order == "BGR":
             return ""  # the lab's script would feed other values than the network takes
         return _command("python -m label_image", settings, "--image=PHOTO")
-    del settings["labels"]
+    if told:
+        settings["labels"] = _LABELS
+    else:
+        del settings["labels"]
     if one.channel_order == "BGR":
         settings["input_channels"] = "bgr"
     return _command("xferlearn label", settings)
