@@ -30,7 +30,7 @@ def module_of(function) -> str:
 # What several readers share.
 SHARED = (
     "__init__", "flat", "graphdef", "hdf5", "kernels", "keras_config", "keras_layers", "keras_two",
-    "wire",
+    "tflite_metadata", "wire",
 )  # fmt: skip
 
 
