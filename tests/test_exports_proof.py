@@ -25,8 +25,9 @@ from xferlearn.exports.photos import ProofPhotos, export_photos, stratified
 from xferlearn.exports.proof import Reference, Speed, prove
 from xferlearn.exports.report import ExportRow, write_report
 from xferlearn.inspection import METADATA_NODE
-from xferlearn.model_folder import RecordedPhoto, read_model_folder
+from xferlearn.model_folder import read_model_folder
 from xferlearn.photos import files
+from xferlearn.photos.recorded import RecordedPhoto
 from xferlearn.predictors import Predictor
 
 pytestmark = pytest.mark.filterwarnings(

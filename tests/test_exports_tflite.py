@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
+from model_folders import edit_metadata
 from PIL import Image
 
 import xferlearn
@@ -61,9 +62,11 @@ def model_folder(colour_model, tmp_path_factory):
     kernel = np.linalg.lstsq(np.c_[scaled, np.ones(len(photos))], wanted, rcond=1e-3)[0]
     head.get_layer("predictions").set_weights([kernel[:-1], kernel[-1]])
     build_classifier(features, head).save(folder / "model.keras")
-    told = json.loads((folder / "metadata.json").read_text())
-    told["feature_space"]["width"] = told["bottleneck"]["width"] = 16
-    (folder / "metadata.json").write_text(json.dumps(told))
+
+    def narrower(told):
+        told["feature_space"]["width"] = told["bottleneck"]["width"] = 16
+
+    edit_metadata(folder, narrower)
     return read_model_folder(folder)
 
 

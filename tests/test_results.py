@@ -79,6 +79,9 @@ class Gone:
     def entries(self):
         return iter(())
 
+    def only(self, names, most_bytes=None):
+        return self
+
 
 def evaluation_result(classes: int, wrong: int = 0, name: str = "red/{}.jpg") -> EvaluationResult:
     bad = tuple(BadPhoto(name.format(i), 0, "not an image") for i in range(wrong))

@@ -2,7 +2,7 @@
 
 import hashlib
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,7 @@ from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import Photo
 from xferlearn.photos.reading import load_photos, readable
 from xferlearn.photos.selecting import pick_photos, search_photos, views_of
-from xferlearn.photos.sources import Entry, PhotoSource
+from xferlearn.photos.sources import Entry, PhotoSource, named
 from xferlearn.photos.views import Augmentation
 
 PhotoBytes = Callable[..., bytes]
@@ -34,6 +34,19 @@ class Stream:
         for entry in self.source.entries():
             self.passed.append(entry.name)
             yield entry
+
+    def only(self, names: Set[str], most_bytes: int | None = None) -> "Some":
+        return Some(self, names, most_bytes)
+
+
+class Some:
+    """Some photos of a stream."""
+
+    def __init__(self, stream: Stream, names: Set[str], most_bytes: int | None) -> None:
+        self.stream, self.names, self.most_bytes = stream, names, most_bytes
+
+    def entries(self) -> Iterator[Entry]:
+        return named(self.stream.entries(), self.names, self.most_bytes)
 
 
 @pytest.fixture

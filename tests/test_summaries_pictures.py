@@ -11,6 +11,7 @@ from xferlearn.metrics import Evaluation, evaluate_predictions
 from xferlearn.photos.files import FileSource, read_image_dir
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import Photo
+from xferlearn.photos.sources import named
 from xferlearn.summaries import pixels as pixels_module
 from xferlearn.summaries.drawing import (
     CARD_WIDTH,
@@ -146,6 +147,19 @@ class Stream:
 
     def entries(self):
         return self.source.entries()
+
+    def only(self, names, most_bytes=None):
+        return Some(tuple(named(self.entries(), names, most_bytes)))
+
+
+class Some:
+    """Photos of a stream."""
+
+    def __init__(self, found):
+        self.found = found
+
+    def entries(self):
+        return iter(self.found)
 
 
 @pytest.mark.parametrize("wrap", [lambda source: source, Stream])

@@ -16,7 +16,7 @@ from xferlearn.metrics import Evaluation, Misclassified, evaluate_predictions
 from xferlearn.model_folder import read_as_one, read_model_folder
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import TRAIN, VALIDATION, BadPhoto
-from xferlearn.photos.opening import open_labelled
+from xferlearn.photos.opening import check_outside_photos, open_labelled
 from xferlearn.predictors import model_folder_predictor
 from xferlearn.summaries.notebook import (
     Pictures,
@@ -33,7 +33,7 @@ from xferlearn.summaries.terminal import (
     misclassified_block,
     misclassified_head,
 )
-from xferlearn.system.folders import check_outside, check_writable
+from xferlearn.system.folders import check_writable
 from xferlearn.system.html import notices, tile, tiles
 from xferlearn.system.progress import duration, progress_bar
 from xferlearn.system.results import Block, Result
@@ -114,7 +114,7 @@ class EvaluationResult(Result):
 def evaluate(config: EvaluateConfig) -> EvaluationResult:
     """Measures a trained model on photos with known classes; `xferlearn evaluate` in Python.
 
-    `model` and `image_dir` are required.
+    `model`, and `image_dir` or `labels`, are required.
 
     Returns:
         Accuracy with its interval, numbers per class, and the photos with a wrong label.
@@ -133,10 +133,9 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
     """Evaluates as `config` says; see `evaluate`."""
     started = time.perf_counter()
     model_folder = read_model_folder(config.model or "")
-    image_dir = config.image_dir or ""
     for name, folder in (("logs_dir", config.logs_dir), ("bottleneck_dir", config.bottleneck_dir)):
         if folder is not None:
-            check_outside(image_dir, name, folder)
+            check_outside_photos(config, name, folder)
     if config.logs_dir:
         check_writable("logs_dir", config.logs_dir)
     source = open_labelled(config, model_folder.labels, config.other_classes)
@@ -156,7 +155,7 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
     predicted: list[int] = []
     scores: list[np.ndarray] = []
     wrong: list[Misclassified] = []
-    bad: list[BadPhoto] = []
+    bad: list[BadPhoto] = [*source.left_out]
     seen = {TRAIN: 0, VALIDATION: 0}
     with progress_bar("evaluate", source.count, verbose=config.verbose) as bar:
         for photo in label_photos(source.entries, predictor, PhotoLimits.of(config)):
@@ -202,7 +201,8 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
         table = np.zeros((len(scores), len(labels)), np.float32)
         if scores:  # of classes that the model does not have, the score is 0
             table[:, : len(model_folder.labels)] = scores
-        card = _card(model_folder.path, image_dir, evaluation, seen)
+        place = config.labels if config.labels is not None else config.image_dir
+        card = _card(model_folder.path, place or "", evaluation, seen)
         name = f"evaluate_{model_folder.path.name}"
         with summaries.run_folder(config.logs_dir, name) as run_dir:
             judged = np.array(truth)
@@ -219,9 +219,9 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
     )
 
 
-def _card(model: Path, image_dir: str | Path, evaluation: Evaluation, seen: dict[str, int]) -> str:
+def _card(model: Path, place: str | Path, evaluation: Evaluation, seen: dict[str, int]) -> str:
     return (
         f"# {evaluation.summary()}\n\n"
-        f"Model `{model}` on the photos of `{image_dir}`. Of them, {seen[TRAIN]} were in its"
+        f"Model `{model}` on the photos of `{place}`. Of them, {seen[TRAIN]} were in its"
         f" training split and {seen[VALIDATION]} in its validation split.\n"
     )

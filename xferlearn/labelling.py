@@ -21,6 +21,7 @@ from xferlearn.photos.reading import Loaded, load_photos
 from xferlearn.photos.sources import Entry
 from xferlearn.predictors import Predictor, open_predictor
 from xferlearn.summaries.terminal import first_names
+from xferlearn.system.folders import check_no_url
 from xferlearn.system.results import facts_block, fit
 from xferlearn.system.text import one_line
 
@@ -280,6 +281,7 @@ def _entry(index: int, photo: Any) -> Entry:
         )
     if isinstance(photo, bytes):
         return Entry(f"photo {index}", -1, lambda: photo, len(photo))
+    check_no_url("photos", photo)
     return next(FileSource((), ((os.fspath(photo), -1),)).entries())
 
 

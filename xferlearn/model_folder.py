@@ -8,16 +8,16 @@ or taken from another model unnoticed.
 import csv
 import dataclasses
 import hashlib
-import io
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from xferlearn.errors import UserError, XferlearnError
 from xferlearn.photos.manifest import Manifest
+from xferlearn.photos.recorded import RecordedPhoto, parse_photos, write_photos
 from xferlearn.system.files import (
     file_digest,
     real_path,
@@ -39,7 +39,6 @@ MODEL_FILE = "model.keras"
 LABELS_FILE = "labels.txt"
 METADATA_FILE = "metadata.json"
 PHOTOS_FILE = "photos.csv"
-PHOTO_COLUMNS = ("sha256", "label", "split", "file")
 EXPORTS_DIR = "exports"
 # Exports are made in hidden folders of the model folder whose names begin with this.
 UNFINISHED_EXPORT = "export"
@@ -50,23 +49,6 @@ _MOST_READS = 10
 # Of metadata.json: the digests of the other files by name, and its own, of all that is before it.
 # Folders of earlier versions have neither.
 _FILES, _OWN_DIGEST = "files", "sha256"
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class RecordedPhoto:
-    """A row of photos.csv: one photo that the model was made from.
-
-    Attributes:
-        digest: SHA-256 of the file's bytes, 32 bytes.
-        label: name of its class.
-        split: "train", "validation" or "test".
-        name: path below the photos' folder with `/`, or the key in the dataset.
-    """
-
-    digest: bytes
-    label: str
-    split: str
-    name: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,8 +125,7 @@ class ModelFolder:
         try:
             data = path.read_bytes()
             self._check_digest(PHOTOS_FILE, hashlib.sha256(data).hexdigest())
-            text = data.decode("utf-8", "surrogateescape")
-            return tuple(_recorded_photos(io.StringIO(text, newline="")))
+            return tuple(parse_photos(data))
         except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
             raise UserError(
                 f"Can't read {path}, the list of photos that the model was made from"
@@ -390,12 +371,7 @@ def _write_texts(folder: Path, manifest: Manifest, metadata: dict[str, Any]) -> 
     """Writes the other files, metadata.json last; returns its content."""
     labels = "".join(f"{label}\n" for label in manifest.labels)
     (folder / LABELS_FILE).write_text(labels, encoding="utf-8")
-    photos = folder / PHOTOS_FILE
-    with photos.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(PHOTO_COLUMNS)
-        for photo, split in zip(manifest.photos, manifest.splits, strict=True):
-            writer.writerow([photo.digest.hex(), manifest.labels[photo.label], split, photo.name])
+    write_photos(folder / PHOTOS_FILE, manifest)
     files = {name: file_digest(folder / name) for name in (MODEL_FILE, LABELS_FILE, PHOTOS_FILE)}
     # As it will be read: JSON has neither tuples nor keys that are numbers.
     content = json.loads(json.dumps({**metadata, _FILES: files}))
@@ -404,13 +380,3 @@ def _write_texts(folder: Path, manifest: Manifest, metadata: dict[str, Any]) -> 
     # File names that are not valid UTF-8 become escapes, which JSON reads back.
     (folder / METADATA_FILE).write_text(text, encoding="utf-8", errors="backslashreplace")
     return content
-
-
-def _recorded_photos(file: Iterator[str]) -> Iterator[RecordedPhoto]:
-    rows = csv.DictReader(file)
-    # Without a header there are no rows, and all photos would pass for unseen ones.
-    if rows.fieldnames != list(PHOTO_COLUMNS):
-        raise ValueError(f"it does not begin with {','.join(PHOTO_COLUMNS)}")
-    for row in rows:
-        digest = bytes.fromhex(row["sha256"])
-        yield RecordedPhoto(digest, row["label"], row["split"], row["file"])

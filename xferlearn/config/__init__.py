@@ -7,7 +7,7 @@ help; the command that measured it is `tools/bench_train.py`.
 
 from xferlearn.config.base import Config
 from xferlearn.config.board import BoardConfig
-from xferlearn.config.data import DataConfig
+from xferlearn.config.data import WHERE_LABELS_ARE, DataConfig, SplitDataConfig
 from xferlearn.config.experiments import SEEDS, CompareConfig, CurveConfig, SweepConfig
 from xferlearn.config.images import DEFAULT_BACKBONE, ImageConfig, default_bottleneck_dir
 from xferlearn.config.models import (
@@ -25,6 +25,7 @@ __all__ = [
     "AUGMENTATIONS",
     "DEFAULT_BACKBONE",
     "SEEDS",
+    "WHERE_LABELS_ARE",
     "BackbonesConfig",
     "BoardConfig",
     "CompareConfig",
@@ -38,6 +39,7 @@ __all__ = [
     "InspectConfig",
     "LabelConfig",
     "ModelConfig",
+    "SplitDataConfig",
     "SweepConfig",
     "TrainConfig",
     "default_bottleneck_dir",

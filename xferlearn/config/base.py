@@ -18,6 +18,8 @@ T = TypeVar("T")
 # One value, a sequence of them, or text with commas between them.
 Several: TypeAlias = T | Sequence[T] | str
 StrPath: TypeAlias = str | Path
+# What pandas, Polars, DuckDB and Arrow call a table of their own.
+_TABLE_PROTOCOLS = ("__arrow_c_stream__", "__dataframe__")
 
 # Headings of `--help`, what a command needs first.
 SECTIONS = (
@@ -44,6 +46,7 @@ class Setting:
         section: heading under which `--help` shows it, one of `SECTIONS`.
         counts: how many values a setting of several may have, whose order and repeats count; None
             for any number of them, each once.
+        table: True where Python may also give a table as an object.
     """
 
     help: str
@@ -55,6 +58,25 @@ class Setting:
     positional: bool = False
     section: str = "Settings"
     counts: tuple[int, ...] | None = None
+    table: bool = False
+
+
+class TableInMemory(str):
+    """A table that was given as an object instead of the path of a file.
+
+    Its text says what it is; records, such as metadata.json, take it like any other value.
+
+    Attributes:
+        table: the object, e.g. a pandas DataFrame or a pyarrow Table.
+    """
+
+    table: Any
+
+    def __new__(cls, table: Any) -> "TableInMemory":  # noqa: D102
+        text = f"<{type(table).__name__} with {len(table):,} rows>"
+        made = super().__new__(cls, text)
+        made.table = table
+        return made
 
 
 Verbose: TypeAlias = Annotated[
@@ -185,6 +207,13 @@ def read_value(name: str, value: Any, field: dataclasses.Field, rules: Setting) 
     """
     if value is None and types.NoneType in typing.get_args(_declared(field)):
         return None
+    if rules.table and any(hasattr(value, protocol) for protocol in _TABLE_PROTOCOLS):
+        return TableInMemory(value)
+    if rules.table and not isinstance(value, (str, os.PathLike)):
+        raise UserError(
+            f"Expected `{name}` to be the path of a table, or a table such as a pandas DataFrame."
+            f" Received: {value!r}."
+        )
     kind = value_type(field)
     if not takes_list(field) and not takes_words(field):
         return _read_one(name, value, kind, rules)

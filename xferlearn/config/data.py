@@ -1,10 +1,18 @@
 """Settings that say where labelled photos are: shared by all commands that learn or measure."""
 
 import dataclasses
-from typing import Annotated
+from typing import Annotated, Any
 
 from xferlearn.config.base import Setting, StrPath
 from xferlearn.config.images import PhotoConfig
+
+_FOUND = "Default: found by its name and its values, and said."
+# What only says where photos, labels and groups are found. What comes of it, photos, classes and
+# split, is part of a run's key already.
+WHERE_LABELS_ARE = (
+    "layout", "labels", "path_column", "label_column", "image_column", "split_column",
+    "group_column", "group_by",
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -14,8 +22,42 @@ class DataConfig(PhotoConfig):
     image_dir: Annotated[
         StrPath | None,
         Setting(
-            "Folder with one sub-folder per class; photos in nested folders count too. A tree that"
-            " is split already, such as train/CLASS and test/CLASS, is used as it is split.",
+            "Folder with one sub-folder per class (jpg, jpeg, png, bmp, gif, webp; photos in nested"
+            " folders count too); with `labels` any folder of photos. Or a Parquet or Arrow file,"
+            " or a folder of them, that holds the photos themselves, as Hugging Face datasets do.",
+            section="Data",
+        ),
+    ] = None
+    labels: Annotated[
+        StrPath | Any | None,
+        Setting(
+            "Table that says each photo's class: a CSV, TSV, JSON Lines, Parquet or Arrow file; in"
+            " Python also a pandas DataFrame or another table in memory. Its photos lie below"
+            " `image_dir`, beside the table, at absolute paths, or in the table itself.",
+            section="Data",
+            table=True,
+        ),
+    ] = None
+    path_column: Annotated[
+        str | None,
+        Setting(f"Column of `labels` that names each photo's file. {_FOUND}", section="Data"),
+    ] = None
+    label_column: Annotated[
+        str | None,
+        Setting(f"Column of `labels` that has each photo's class. {_FOUND}", section="Data"),
+    ] = None
+    image_column: Annotated[
+        str | None,
+        Setting(
+            f"Column of a Parquet or Arrow file that holds the photos' bytes. {_FOUND}",
+            section="Data",
+        ),
+    ] = None
+    split_column: Annotated[
+        str | None,
+        Setting(
+            "Column of `labels` that says which photos are for training, validation and test."
+            f" `none` uses none. {_FOUND}",
             section="Data",
         ),
     ] = None
@@ -30,3 +72,27 @@ class DataConfig(PhotoConfig):
             section="Data",
         ),
     ] = "auto"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SplitDataConfig(DataConfig):
+    """Where labelled photos are, and which of them belong together."""
+
+    group_column: Annotated[
+        str | None,
+        Setting(
+            f"Column of `labels` that names what a photo belongs to; see `group_by`. `none`"
+            f" uses none. {_FOUND}",
+            section="Data",
+        ),
+    ] = None
+    group_by: Annotated[
+        str | None,
+        Setting(
+            "What keeps photos of one plant, patient, video or session on one side of the split:"
+            " `folder`, the photo's folder below its class; a column of `labels`; or a regular"
+            " expression, whose first group, or whole match, in the photo's name below `image_dir`"
+            " names what it belongs to.",
+            section="Data",
+        ),
+    ] = None

@@ -166,18 +166,42 @@ def as_numbers(value: Several[float]) -> tuple[float, ...]:
     return cast("tuple[float, ...]", value)
 
 
+# The format of a file of labels, by its ending.
+OUTPUT_FORMATS = {
+    ".csv": "csv", ".tsv": "tsv", ".parquet": "parquet", ".jsonl": "json", ".ndjson": "json"
+}  # fmt: skip
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LabelConfig(ModelConfig):
     """Settings of `xferlearn label`."""
 
     photos: Annotated[
         tuple[str, ...],
-        Setting("Photos, folders or glob patterns.", positional=True, aliases=("image",)),
+        Setting(
+            "Photos, folders or glob patterns; `@list.txt` for the photos that a file lists, one"
+            " per line, and `-` for such a list on stdin.",
+            positional=True,
+            aliases=("image",),
+        ),
     ] = ()
     top_k: Annotated[int, Setting("Most labels per photo.", minimum=1)] = 5
     format: Annotated[
-        str, Setting("Output format.", choices=("text", "json", "csv"), section="Output")
-    ] = "text"
+        str | None,
+        Setting(
+            "Output format on the terminal. Default: text.",
+            choices=("text", "json", "csv"),
+            section="Output",
+        ),
+    ] = None
+    output: Annotated[
+        StrPath | None,
+        Setting(
+            "Write to this file instead, whose ending says how: .csv, .tsv, .parquet, or .jsonl"
+            " for JSON Lines. It is there once it is complete.",
+            section="Output",
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -185,6 +209,24 @@ class LabelConfig(ModelConfig):
             raise UserError(
                 "Expected photos, folders or glob patterns to label. Received: nothing."
             )
+        if self.output is None:
+            return
+        if self.output_format is None:
+            raise UserError(
+                f"Expected `output` to end in {', '.join(OUTPUT_FORMATS)}. Received:"
+                f" {str(self.output)!r}."
+            )
+        if self.format not in (None, self.output_format):
+            raise UserError(
+                f"`output={str(self.output)!r}` is {self.output_format}, and `format` says"
+                f" {self.format}. Leave out `format`, or give a file of that ending."
+            )
+
+    @property
+    def output_format(self) -> str | None:
+        """The format of `output`, by its ending; None where there is none, or it is not known."""
+        name = str(self.output or "").lower()
+        return next((OUTPUT_FORMATS[end] for end in OUTPUT_FORMATS if name.endswith(end)), None)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -214,9 +256,10 @@ class EvaluateConfig(DataConfig, ImageConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("model", "image_dir"):
-            if not getattr(self, name):
-                raise UserError(f"Expected `{name}`. Received: nothing.")
+        if not self.model:
+            raise UserError("Expected `model`. Received: nothing.")
+        if self.image_dir is None and self.labels is None:
+            raise UserError("Expected `image_dir`. Received: nothing.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

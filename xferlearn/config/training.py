@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Annotated
 
 from xferlearn.config.base import Config, Setting, Several, StrPath
-from xferlearn.config.data import DataConfig
+from xferlearn.config.data import SplitDataConfig
 from xferlearn.config.images import DEFAULT_BACKBONE, ImageConfig
 from xferlearn.config.models import EXPORT_FORMATS
 from xferlearn.errors import UserError
@@ -25,7 +25,7 @@ _FULL = AUGMENTATIONS["full"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class RunConfig(DataConfig):
+class RunConfig(SplitDataConfig):
     """What every training takes, whether alone or as part of an experiment."""
 
     dataset: Annotated[
@@ -330,9 +330,12 @@ class TrainConfig(ViewConfig, HeadConfig, BackboneConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if (self.image_dir is None) == (self.dataset is None):
-            came = "neither" if self.image_dir is None else "both"
-            raise UserError(f"Expected either `image_dir` or `dataset`. Received: {came}.")
+        where = "image_dir" if self.labels is None else "labels"
+        if (getattr(self, where) is None) == (self.dataset is None):
+            came = "neither" if self.dataset is None else "both"
+            raise UserError(f"Expected either `{where}` or `dataset`. Received: {came}.")
+        if self.dataset is not None and self.group_by is not None:
+            raise UserError("`group_by` needs `image_dir` or `labels`; a `dataset` has no groups.")
         if not self.model_dir:
             raise UserError(
                 "Expected `model_dir`, the folder to write the model to. Received: nothing."

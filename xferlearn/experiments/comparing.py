@@ -31,7 +31,7 @@ from xferlearn.training import head as heads
 def compare(config: CompareConfig) -> Comparison:
     """Compares backbones on photos; `xferlearn compare` in Python.
 
-    Either `image_dir` or `dataset` is required.
+    One of `image_dir`, `labels` and `dataset` is required.
 
     Returns:
         The backbones, the most accurate one first.

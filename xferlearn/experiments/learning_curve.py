@@ -33,7 +33,7 @@ from xferlearn.training.fit import Prepared, fit_head
 def curve(config: CurveConfig) -> Curve:
     """Trains on more and more photos, always tested on the same ones; `xferlearn curve` in Python.
 
-    Either `image_dir` or `dataset` is required.
+    One of `image_dir`, `labels` and `dataset` is required.
 
     Returns:
         The test accuracy by number of photos, and a forecast for more of them.

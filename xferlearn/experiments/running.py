@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 
 from xferlearn import backbones, summaries
-from xferlearn.config import TrainConfig
+from xferlearn.config import WHERE_LABELS_ARE, TrainConfig
 from xferlearn.config.experiments import ExperimentConfig
 from xferlearn.errors import UserError, XferlearnError
 from xferlearn.experiments.outcomes import Outcome, OutcomeStore, photo_names
 from xferlearn.metrics import cross_entropy, evaluate_predictions
 from xferlearn.photos.manifest import TEST, VALIDATION, Manifest
-from xferlearn.photos.opening import open_source
+from xferlearn.photos.opening import check_outside_photos, open_source
 from xferlearn.photos.sources import PhotoSource
-from xferlearn.system.folders import check_outside, check_writable
+from xferlearn.system.folders import check_writable
 from xferlearn.system.runtime import gpu_is_visible, on_device, start_tensorflow
 from xferlearn.training.fit import Fitted, Prepared, fit_head, load_backbone_of, prepare
 from xferlearn.training.metadata import describe, run_name
@@ -27,7 +27,8 @@ from xferlearn.version import __version__
 SPACE = ("backbone", "image_size", "device")
 # What a run's result does not depend on.
 _ELSEWHERE = (
-    "image_dir", "model_dir", "logs_dir", "bottleneck_dir", "summaries", "overwrite", "verbose",
+    *WHERE_LABELS_ARE, "image_dir", "model_dir", "logs_dir", "bottleneck_dir", "summaries",
+    "overwrite", "verbose",
 )  # fmt: skip
 
 
@@ -64,8 +65,7 @@ def open_photos(config: TrainConfig, folder: Path) -> PhotoSource:
         UserError: when the photos can't be used, or the results could not be written.
     """
     source = open_source(config)
-    if config.image_dir is not None:
-        check_outside(config.image_dir, "output_dir", folder)
+    check_outside_photos(config, "output_dir", folder)
     check_writable("logs_dir", config.logs_dir)
     check_writable("output_dir", folder)
     start_tensorflow()

@@ -36,8 +36,8 @@ from xferlearn.system.runtime import choose_device, on_device
 def sweep(config: SweepConfig) -> Sweep:
     """Trains all combinations of settings and compares them; `xferlearn sweep` in Python.
 
-    Either `image_dir` or `dataset` is required. A setting that may vary takes a sequence, or text
-    with commas.
+    One of `image_dir`, `labels` and `dataset` is required. A setting that may vary takes a
+    sequence, or text with commas.
 
     Returns:
         The combinations, the best one first, and the accuracy of the best one on the test photos.

@@ -28,7 +28,7 @@ from xferlearn.photos.manifest import TEST, TRAIN
 from xferlearn.predictors import check_keras_file, model_folder_resize
 from xferlearn.summaries import run_folder
 from xferlearn.system.files import file_digest, remove_stale
-from xferlearn.system.folders import check_outside, check_writable
+from xferlearn.system.folders import check_no_url, check_outside, check_writable
 from xferlearn.system.progress import progress_bar
 from xferlearn.system.runtime import core_count, start_tensorflow
 from xferlearn.system.text import count, one_line, plural_of
@@ -65,6 +65,8 @@ def export(config: ExportConfig) -> ExportResult:
 def export_with(config: ExportConfig) -> ExportResult:
     """Exports as `config` says; see `export`."""
     check_formats(config.formats)
+    if config.image_dir:
+        check_no_url("`image_dir`", config.image_dir)
     if config.image_dir and config.logs_dir:
         check_outside(config.image_dir, "logs_dir", config.logs_dir)
     if config.logs_dir:

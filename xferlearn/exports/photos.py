@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,18 @@ import numpy as np
 
 from xferlearn.config import ImageConfig
 from xferlearn.errors import UserError
-from xferlearn.model_folder import ModelFolder, RecordedPhoto
+from xferlearn.model_folder import ModelFolder
 from xferlearn.photos.datasets import open_dataset
 from xferlearn.photos.decoding import decoded_batches
 from xferlearn.photos.files import FileSource, photos_below
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION
+from xferlearn.photos.opening_tables import photos_in_table
 from xferlearn.photos.reading import Loaded
+from xferlearn.photos.recorded import RecordedPhoto
 from xferlearn.photos.selecting import search_photos
 from xferlearn.photos.sources import Entry
+from xferlearn.photos.table_files import ARROW_ENDINGS
 from xferlearn.predictors import model_folder_resize
 from xferlearn.system.text import count
 
@@ -139,7 +143,17 @@ def stratified(
 def photo_place(model_folder: ModelFolder, image_dir: str | Path | None) -> str:
     """Returns where a model's photos are looked for, for messages."""
     training = model_folder.metadata.get("training", {})
-    return str(image_dir or training.get("image_dir") or f"dataset {training.get('dataset')}")
+    return _root(training, image_dir) or f"dataset {training.get('dataset')}"
+
+
+def _root(training: Mapping[str, Any], image_dir: str | Path | None) -> str | None:
+    """Returns the folder or table of a model's photos; None where they are a dataset's."""
+    root = image_dir or training.get("image_dir")
+    if root is None and (labels := training.get("labels")) is not None:
+        # Names are relative to the table's folder where no other one was given.
+        stored = os.path.isdir(labels) or labels.lower().endswith(ARROW_ENDINGS)
+        return labels if stored else os.path.dirname(labels) or "."
+    return None if root is None else str(root)
 
 
 def decoded(
@@ -169,10 +183,17 @@ def _places(
     training: Mapping[str, Any], photos: Sequence[RecordedPhoto], image_dir: str | Path | None
 ) -> Iterator[Iterator[Entry]]:
     """Yields where to look, the most likely place first; others are listed if asked for."""
-    root = image_dir or training.get("image_dir")
+    root = _root(training, image_dir)
     if root is None:
         yield open_dataset(str(training.get("dataset")), training.get("data_dir")).entries()
-    elif Path(root).is_dir():
+        return
+    stored = photos_in_table(root, None if image_dir else training.get("image_column"))
+    if stored is not None:
+        yield stored.only({photo.name for photo in photos}).entries()
+        yield stored.entries()
+        return
+    root = os.path.dirname(root) or "." if os.path.isfile(root) else root
+    if os.path.isdir(root):
         named = dict.fromkeys(str(Path(root) / photo.name) for photo in photos)
         yield FileSource((), tuple((path, -1) for path in named)).entries()
         others = [path for path in photos_below(Path(root)) if path not in named]

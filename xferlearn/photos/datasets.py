@@ -3,13 +3,13 @@
 import contextlib
 import dataclasses
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xferlearn.errors import UserError, XferlearnError, did_you_mean
-from xferlearn.photos.manifest import TEST, VALIDATION
-from xferlearn.photos.sources import Entry
+from xferlearn.photos.manifest import TEST, VALIDATION, BadPhoto
+from xferlearn.photos.sources import Entry, named
 from xferlearn.system.progress import shows_bars
 from xferlearn.system.text import one_line
 
@@ -31,11 +31,20 @@ class DatasetSource:
         builder: prepared with `download_and_prepare`.
         image_key: feature that holds the photo.
         label_key: feature that holds the class.
+        names: the photos that are wanted; None for all.
+        most_bytes: the photos end after passing this many bytes; None for no end.
+        warnings: none: datasets are prepared by their authors.
+        left_out: none, likewise.
     """
 
     builder: "tfds.core.DatasetBuilder"
     image_key: str
     label_key: str
+    names: Set[str] | None = None
+    most_bytes: int | None = None
+    warnings: tuple[str, ...] = ()
+    left_out: tuple[BadPhoto, ...] = ()
+    holds_bytes = True
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -43,17 +52,20 @@ class DatasetSource:
         return tuple(self.builder.info.features[self.label_key].names)
 
     @property
-    def warnings(self) -> tuple[str, ...]:
-        """None: datasets are prepared by their authors."""
-        return ()
-
-    @property
     def count(self) -> int:
         """Number of examples in all splits."""
         return sum(split.num_examples for split in self.builder.info.splits.values())
 
+    def only(self, names: Set[str], most_bytes: int | None = None) -> "DatasetSource":
+        """Returns a source of the photos with these names."""
+        return dataclasses.replace(self, names=names, most_bytes=most_bytes)
+
     def entries(self) -> Iterator[Entry]:
         """Yields the labelled photos; examples without a label are left out."""
+        entries = self._all_entries()
+        return entries if self.names is None else named(entries, self.names, self.most_bytes)
+
+    def _all_entries(self) -> Iterator[Entry]:
         import tensorflow_datasets as tfds
 
         taken: set[int] = set()

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from xferlearn.errors import UserError
 from xferlearn.photos.layouts import ClassFolder, Layout, classes_hint, find_layout
+from xferlearn.photos.listed import read_list
 from xferlearn.photos.listing import Folder, PassedOver, list_folder
-from xferlearn.photos.manifest import SPLITS, TEST, TRAIN, VALIDATION
+from xferlearn.photos.manifest import SPLITS, TEST, TRAIN, VALIDATION, BadPhoto
 from xferlearn.photos.names import (
     case_warnings,
     check_name,
@@ -25,6 +26,7 @@ from xferlearn.photos.names import (
 )
 from xferlearn.photos.sources import Entry
 from xferlearn.photos.splitting import check_counts
+from xferlearn.system.folders import check_no_url
 from xferlearn.system.text import count, plural_of
 
 
@@ -40,6 +42,7 @@ class FileSource:
         splits: the split that each photo is given, None for one that is still to be decided; ()
             where none is given.
         groups: what each photo stays together with, None for nothing; () where none is given.
+        left_out: photos that were named and can't be found.
     """
 
     labels: tuple[str, ...]
@@ -48,6 +51,8 @@ class FileSource:
     warnings: tuple[str, ...] = ()
     splits: tuple[str | None, ...] = dataclasses.field(default=(), repr=False)
     groups: tuple[str | None, ...] = dataclasses.field(default=(), repr=False)
+    left_out: tuple[BadPhoto, ...] = dataclasses.field(default=(), repr=False)
+    holds_bytes = False
 
     @property
     def count(self) -> int:
@@ -62,7 +67,7 @@ class FileSource:
             read = functools.partial(_read_file, path)
             yield Entry(name, label, read, _size(path), split, group)
 
-    def only(self, names: Set[str]) -> "FileSource":
+    def only(self, names: Set[str], most_bytes: int | None = None) -> "FileSource":
         """Returns a source of the photos with these names, without listing the others."""
         # Making the name of every path takes seconds at a million photos.
         paths = {os.path.normpath(os.path.join(self.root, name)) for name in names}
@@ -265,19 +270,21 @@ def _leftover_warnings(tree: Layout) -> list[str]:
 
 
 def read_files(patterns: Iterable[str]) -> FileSource:
-    """Lists photos given as files, folders (all photos below) and globs (`**` goes deep).
+    """Lists photos given as files, folders (all photos below), globs (`**` goes deep), and lists.
 
     A file that is named is listed whatever it is, also where it does not exist, so that it is
     reported among the others; what is passed over in folders is in the warnings.
 
     Args:
-        patterns: paths and globs, relative to the current folder or absolute.
+        patterns: paths and globs, relative to the current folder or absolute; `@list.txt` for the
+            files and folders that a list names, `-` for those of a list on stdin.
 
     Returns:
         The photos without labels, each path once, in the order given.
 
     Raises:
-        UserError: for a folder without photos, or a glob that nothing matches.
+        UserError: for a folder without photos, a glob that nothing matches, a list that can't be
+            read, or a URL.
     """
     files: list[str] = []
     warnings: list[str] = []
@@ -289,7 +296,13 @@ def read_files(patterns: Iterable[str]) -> FileSource:
         return below
 
     for pattern in patterns:
-        if os.path.isdir(pattern):
+        check_no_url("photos", pattern)
+        listed = read_list(pattern)
+        if listed is not None:
+            for name in listed:
+                check_no_url("photos", name)
+                files += photos_of(str(Path(name))) if os.path.isdir(name) else [name]
+        elif os.path.isdir(pattern):
             # As `Path` writes it, without a slash at the end.
             below = photos_of(str(Path(pattern)))
             if not below:

@@ -10,17 +10,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 
 from xferlearn.errors import UserError
 from xferlearn.photos.listing import Folder
-from xferlearn.photos.manifest import SPLITS, TEST, TRAIN, VALIDATION
+from xferlearn.photos.manifest import SPLITS, TRAIN
 from xferlearn.photos.names import class_label, first_names
+from xferlearn.photos.split_names import splits_of_names
 from xferlearn.system.text import plural_of
 
-_SPLIT_NAMES = {
-    "train": TRAIN, "training": TRAIN,
-    "val": VALIDATION, "valid": VALIDATION, "validation": VALIDATION, "dev": VALIDATION,
-    "test": TEST, "testing": TEST, "holdout": TEST,
-}  # fmt: skip
-# The test, or the validation where there is a test besides.
-_EVAL_NAMES = ("eval", "evaluation")
 _HINT_DEPTH = 3
 
 
@@ -86,13 +80,7 @@ class _Node:
     @functools.cached_property
     def splits(self) -> dict[str, str]:
         """The split that each folder in it is, where its name is that of one."""
-        found = {name: _SPLIT_NAMES.get(name.casefold()) for name in self.held}
-        rest = VALIDATION if TEST in found.values() else TEST
-        return {
-            name: split or rest
-            for name, split in found.items()
-            if split or name.casefold() in _EVAL_NAMES
-        }
+        return splits_of_names(self.held)
 
 
 def find_layout(

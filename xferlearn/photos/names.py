@@ -22,7 +22,12 @@ def class_label(name: str) -> str:
         >>> class_label("rose\\u0301 ") == "ros\\u00e9"
         True
     """
-    return unicodedata.normalize("NFC", name).strip()
+    return normal(name).strip()
+
+
+def normal(text: str) -> str:
+    """Returns text in Unicode's form NFC, in which names are compared."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 def check_name(name: str, what: str, place: str) -> None:
@@ -76,7 +81,7 @@ def case_warnings(labels: Iterable[str]) -> list[str]:
         by_fold.setdefault(unicodedata.normalize("NFC", label.casefold()), []).append(label)
     return [
         f"Classes {' and '.join(map(shown, same))} differ only in upper and lower case, and are"
-        f" {len(same)} classes. Move their photos into one folder if they are one."
+        f" {len(same)} classes. Give them one name if they are one class."
         for same in by_fold.values()
         if len(same) > 1
     ]
@@ -88,6 +93,7 @@ def match_labels(
     other_classes: str,
     place: str,
     hint: str = "",
+    what: str = "folder",
 ) -> tuple[dict[str, int | None], tuple[str, ...], list[str]]:
     """Matches the classes of photos with those of a model.
 
@@ -98,6 +104,7 @@ def match_labels(
             "count".
         place: where the classes were found, for messages.
         hint: sentence at the end of the error.
+        what: what a class is there: a "folder", or a "label" of a table.
 
     Returns:
         By name the index of its label, None where its photos are left out; the labels that the
@@ -110,9 +117,9 @@ def match_labels(
     others = [name for name in found if class_label(name) not in index]
     if others and other_classes == "error":
         raise UserError(
-            f"The model has no class {shown(others[0])}, a folder of {place}."
+            f"The model has no class {shown(others[0])}, a {what} of {place}."
             f"{did_you_mean(others[0], labels)} Its classes are {first_names(labels, 12)}. Rename"
-            " the folder, or say what becomes of such photos: `other_classes='skip'` leaves them"
+            f" the {what}, or say what becomes of such photos: `other_classes='skip'` leaves them"
             f" out, `other_classes='count'` counts them as wrong answers.{hint}"
         )
     warnings = []

@@ -1,31 +1,39 @@
 """Settings -> the source of photos that they ask for."""
 
-from xferlearn.config import DataConfig, TrainConfig
+from pathlib import Path
+
+from xferlearn.config import DataConfig, SplitDataConfig, TrainConfig
+from xferlearn.errors import UserError
 from xferlearn.photos.datasets import open_dataset
 from xferlearn.photos.files import read_image_dir
+from xferlearn.photos.grouping import with_groups
 from xferlearn.photos.sources import PhotoSource
-from xferlearn.system.folders import check_outside
+from xferlearn.photos.table_files import holds_tables
+from xferlearn.system.folders import check_no_url, check_outside
 from xferlearn.system.runtime import start_tensorflow
+
+_OF_TABLES = ("path_column", "label_column", "image_column", "split_column", "group_column")
 
 
 def open_source(config: TrainConfig) -> PhotoSource:
-    """Returns the photos that a config asks for: a folder, or a prepared dataset.
+    """Returns the photos that a config asks for: files, a table of them, or a prepared dataset.
 
     Args:
-        config: `image_dir` or `dataset`, and the folders that must not lie among the photos.
+        config: `image_dir`, `labels` or `dataset`, and the folders that must not lie among the
+            photos.
 
     Raises:
         UserError: when there are no such photos, or results would be written among them.
         XferlearnError: when a dataset can't be downloaded or prepared.
     """
-    if config.image_dir is not None:
-        if config.summaries != "none":
-            check_outside(config.image_dir, "logs_dir", config.logs_dir)
-        if config.bottleneck_dir is not None:
-            check_outside(config.image_dir, "bottleneck_dir", config.bottleneck_dir)
-        return open_labelled(config)
-    start_tensorflow()
-    return open_dataset(config.dataset or "", config.data_dir, verbose=config.verbose)
+    if config.dataset is not None:
+        start_tensorflow()
+        return open_dataset(config.dataset, config.data_dir, verbose=config.verbose)
+    if config.summaries != "none":
+        check_outside_photos(config, "logs_dir", config.logs_dir)
+    if config.bottleneck_dir is not None:
+        check_outside_photos(config, "bottleneck_dir", config.bottleneck_dir)
+    return open_labelled(config)
 
 
 def open_labelled(
@@ -34,13 +42,53 @@ def open_labelled(
     """Returns the photos and their labels in files, as a config says where they are.
 
     Args:
-        config: `image_dir`, `layout`.
+        config: `image_dir` and its `layout`, or `labels` and the columns of that table; what the
+            photos are grouped by.
         labels: the classes of a model, in its order; None to take those that are found.
         other_classes: what to do with classes that are not among these, as `read_image_dir`.
 
     Raises:
-        UserError: when there are no such photos.
+        UserError: when there are no such photos, or one that a table names is not found where
+            `on_bad_image` is "fail".
     """
-    return read_image_dir(
-        config.image_dir or "", labels, layout=config.layout, other_classes=other_classes
-    )
+    for name in ("image_dir", "labels"):
+        if getattr(config, name) is not None:
+            check_no_url(f"`{name}`", getattr(config, name))
+    group_by = config.group_by if isinstance(config, SplitDataConfig) else None
+    if config.labels is not None or holds_tables(config.image_dir or ""):
+        if config.layout != "auto":
+            raise UserError(
+                f"`layout={config.layout!r}` is for folders of classes. Received: a table."
+            )
+        # Only then: the readers of tables take time to import.
+        from xferlearn.photos.opening_tables import open_labels
+
+        source, group_by = open_labels(config, group_by, labels, other_classes)
+    else:
+        for name in _OF_TABLES:
+            if getattr(config, name, None) is not None:
+                raise UserError(f"`{name}` needs a table of `labels`. Received: none.")
+        source = read_image_dir(
+            config.image_dir or "", labels, layout=config.layout, other_classes=other_classes
+        )
+    if config.on_bad_image == "fail" and source.left_out:
+        bad = source.left_out[0]
+        raise UserError(f"{bad.name} can't be used: {bad.reason}.")
+    return source if group_by is None else with_groups(source, group_by)
+
+
+def check_outside_photos(config: DataConfig, name: str, folder: str | Path) -> None:
+    """Checks that a folder to be written to lies outside of a folder of classes.
+
+    With a table, a folder among the photos is no class: what has no row is not used.
+
+    Args:
+        config: where the photos are.
+        name: setting that names the other folder.
+        folder: the other folder.
+
+    Raises:
+        UserError: when it would become a class or part of one.
+    """
+    if config.image_dir is not None and config.labels is None:
+        check_outside(config.image_dir, name, folder)

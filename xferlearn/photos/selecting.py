@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence, Set
 
-from xferlearn.photos.files import FileSource
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import Photo
 from xferlearn.photos.reading import Loaded, load_photos, readable
@@ -29,23 +28,16 @@ def pick_photos(
         photos: which ones.
         augmentation: how their views vary; None for the plain view.
         numbers: the views of each photo, one after the other.
-        most_bytes: ends after passing this many bytes of a source that has no way to a photo but
-            past all before it, such as a dataset; None for no end.
+        most_bytes: as in `PhotoSource.only`.
 
     Example:
         >>> for item in load_photos(pick_photos(source, manifest.photos[:9]), 224, PhotoLimits()):
         ...     print(item.problem or item.digest.hex())
     """
     wanted = {(photo.name, photo.label): photo for photo in photos}
-    if wanted and isinstance(source, FileSource):
-        source, most_bytes = source.only({name for name, _ in wanted}), None
-    passed = 0
-    entries = iter(source.entries())
+    entries = iter(source.only({name for name, _ in wanted}, most_bytes).entries())
     # What follows the last one need not be read, nor looked for.
     while wanted and (entry := next(entries, None)) is not None:
-        passed += entry.size
-        if most_bytes is not None and passed > most_bytes:
-            return
         photo = wanted.pop((entry.name, entry.label), None)
         if photo is not None:
             yield from views_of(

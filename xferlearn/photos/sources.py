@@ -1,9 +1,10 @@
 """What a source of photos is: it lists what there is without reading it, and reads on demand."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 from typing import Protocol
 
+from xferlearn.photos.manifest import BadPhoto
 from xferlearn.photos.views import Augmentation
 
 
@@ -49,5 +50,33 @@ class PhotoSource(Protocol):
     def count(self) -> int:
         """Number of entries, for progress bars."""
 
+    @property
+    def left_out(self) -> tuple[BadPhoto, ...]:
+        """Photos that were named, e.g. by a table, and can't be found."""
+
+    @property
+    def holds_bytes(self) -> bool:
+        """Whether entries have their photos' bytes with them, and take memory while they wait."""
+
     def entries(self) -> Iterator[Entry]:
         """Yields the photos, always in the same order."""
+
+    def only(self, names: Set[str], most_bytes: int | None = None) -> "PhotoSource":
+        """Returns a source of some of the photos, which passes over the others.
+
+        Args:
+            names: their names.
+            most_bytes: the photos end after passing this many bytes of a source that has no way to
+                a photo but past all before it, such as a dataset; None for no end.
+        """
+
+
+def named(entries: Iterable[Entry], names: Set[str], most_bytes: int | None) -> Iterator[Entry]:
+    """Yields the photos with certain names, past all before them; see `PhotoSource.only`."""
+    passed = 0
+    for entry in entries:
+        passed += entry.size
+        if most_bytes is not None and passed > most_bytes:
+            return
+        if entry.name in names:
+            yield entry

@@ -131,7 +131,8 @@ def assign_splits(
     of one class whose names agree up to `_nohash_` (several photos of one object). A unit's digest
     and the seed make a number from 0 to 100 that is compared with the percentages, so adding a
     photo moves no other one. If that leaves a class of at least three units without one in some
-    split, the unit whose number is nearest moves there.
+    split, the unit whose number is nearest moves there: one of this class alone if there is any,
+    else one that no other class is in need of where it is.
 
     Args:
         labels: class names, sorted.
@@ -154,11 +155,11 @@ def assign_splits(
         TRAIN: (testing_percentage + validation_percentage, 100.0),
     }
     split_of: dict[str, str] = {}
+    classes_of = {unit: {photos[index].label for index in found} for unit, found in members.items()}
     held: dict[int, list[str]] = collections.defaultdict(list)
     movable: dict[int, list[str]] = collections.defaultdict(list)
     for unit, indices in members.items():
-        classes = {photos[index].label for index in indices}
-        for label in classes:
+        for label in classes_of[unit]:
             held[label].append(unit)
         fixed = {photos[index].fixed_split for index in indices} - {None}
         if fixed:
@@ -168,20 +169,33 @@ def assign_splits(
         split_of[unit] = next(
             (name for name, (low, high) in bounds.items() if low <= position[unit] < high), TRAIN
         )
-        if len(classes) == 1:
-            movable[classes.pop()].append(unit)
+        for label in classes_of[unit]:
+            movable[label].append(unit)
+
+    def spare(label: int) -> list[str]:
+        sizes = {
+            one: collections.Counter(split_of[unit] for unit in held[one])
+            for one in {one for unit in movable[label] for one in classes_of[unit]}
+        }
+        free = [
+            unit
+            for unit in movable[label]
+            if all(sizes[one][split_of[unit]] > 1 for one in classes_of[unit])
+        ]
+        # Moving a unit of several classes moves photos that may be well where they are.
+        return [unit for unit in free if len(classes_of[unit]) == 1] or free
+
     for label in sorted(movable):
         for name in (TRAIN, TEST, VALIDATION):
             low, high = bounds[name]
-            sizes = collections.Counter(split_of[unit] for unit in held[label])
-            if high > low and not sizes[name]:
-                spare = [unit for unit in movable[label] if sizes[split_of[unit]] > 1]
+            if high > low and all(split_of[unit] != name for unit in held[label]):
+                units = spare(label)
                 # A class that is one unit can't be tested, but it must be learned.
-                if name == TRAIN and not spare:
-                    spare = movable[label]
-                if spare:
+                if name == TRAIN and not units:
+                    units = [unit for unit in movable[label] if len(classes_of[unit]) == 1]
+                if units:
                     middle = (low + high) / 2
-                    nearest = min(spare, key=lambda unit: (abs(position[unit] - middle), unit))
+                    nearest = min(units, key=lambda unit: (abs(position[unit] - middle), unit))
                     split_of[nearest] = name
     return tuple(split_of[unit] for unit in unit_of)
 

@@ -6,6 +6,7 @@ from tensorboard.compat.proto import summary_pb2
 from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 
+from xferlearn.config import WHERE_LABELS_ARE
 from xferlearn.config.base import settings_of
 from xferlearn.summaries.events import EventWriter, plain
 from xferlearn.summaries.record import RunRecord
@@ -14,7 +15,7 @@ Value = bool | int | float | str
 
 # They say where things are, not what is learned.
 _LEFT_OUT = ("Output", "Photos")
-_LEFT_OUT_NAMES = ("image_dir", "dataset", "data_dir")
+_LEFT_OUT_NAMES = ("image_dir", "dataset", "data_dir", *WHERE_LABELS_ARE)
 _USUAL = ("backbone", "image_size", "learning_rate", "hidden_units", "dropout")
 _SHOWN = 5
 _METRICS = {
@@ -69,7 +70,8 @@ def hparams(record: RunRecord) -> dict[str, Value]:
     Always the same names, so that runs are rows of one table.
     """
     config = record.config
-    values: dict[str, Value] = {"data": plain(str(config.image_dir or config.dataset or ""))}
+    place = config.labels if config.labels is not None else config.image_dir or config.dataset
+    values: dict[str, Value] = {"data": plain(str(place or ""))}
     for name, (_, rules) in settings_of(config).items():
         if rules.section not in _LEFT_OUT and name not in _LEFT_OUT_NAMES:
             value = getattr(config, name)

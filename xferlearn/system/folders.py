@@ -1,11 +1,36 @@
 """Checks of the folders that a command writes to, made before its work."""
 
 import os
+import re
 import tempfile
 from pathlib import Path
 
 from xferlearn.errors import UserError
-from xferlearn.system.text import one_line
+from xferlearn.system.text import one_line, readable
+
+_URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+
+
+def is_url(path: str | Path) -> bool:
+    """Returns whether a path is the address of a web page or bucket, such as https:// or s3://."""
+    return _URL.match(str(path)) is not None
+
+
+def check_no_url(what: str, path: str | Path) -> None:
+    """Checks that a path is one of this machine.
+
+    Args:
+        what: what the path was given for.
+        path: the path.
+
+    Raises:
+        UserError: when it is a URL.
+    """
+    if is_url(path) and not os.path.exists(path):
+        raise UserError(
+            f"Expected {what} on this machine. Received a URL, {readable(str(path), 200)}: download"
+            " it, or mount its bucket, and give the path."
+        )
 
 
 def check_outside(image_dir: str | Path, name: str, folder: str | Path) -> None:

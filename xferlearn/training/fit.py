@@ -58,7 +58,7 @@ class Prepared:
             test_seed: the seed that chooses the test photos; None for the same one.
         """
         official = {photo.fixed_split for photo in self.extraction.photos}
-        return build_manifest(
+        manifest = build_manifest(
             self.source.labels,
             self.extraction.photos,
             self.extraction.bad,
@@ -68,6 +68,8 @@ class Prepared:
             test_seed=test_seed,
             warnings=self.source.warnings,
         )
+        # They are no broken photos, of which a class may have too many.
+        return dataclasses.replace(manifest, bad=(*self.source.left_out, *manifest.bad))
 
     def read(self, photos: tuple[Photo, ...]) -> np.ndarray:
         """Returns the bottlenecks of photos in the plain view, float32, [photos, width].

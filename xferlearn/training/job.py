@@ -7,6 +7,7 @@ import numpy as np
 
 from xferlearn import backbones, summaries
 from xferlearn.config import ExportConfig, TrainConfig
+from xferlearn.config.base import TableInMemory
 from xferlearn.config.signatures import from_settings
 from xferlearn.dashboard.summary import write_transfer_summary
 from xferlearn.errors import UserError, XferlearnError
@@ -15,9 +16,9 @@ from xferlearn.metrics import Misclassified
 from xferlearn.model_folder import check_model_dir, write_model_folder
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import TEST, VALIDATION, Manifest
-from xferlearn.photos.opening import open_source
+from xferlearn.photos.opening import check_outside_photos, open_source
 from xferlearn.summaries.notebook import Pictures
-from xferlearn.system.folders import check_outside, check_outside_model
+from xferlearn.system.folders import check_outside_model
 from xferlearn.system.progress import StageClock
 from xferlearn.system.results import Failure
 from xferlearn.system.runtime import choose_device, start_tensorflow
@@ -32,7 +33,7 @@ from xferlearn.training.result import TrainResult
 def train(config: TrainConfig) -> TrainResult:
     """Trains a head on photos and writes a model folder; `xferlearn train` in Python.
 
-    `model_dir`, and either `image_dir` or `dataset`, are required.
+    `model_dir`, and one of `image_dir`, `labels` and `dataset`, are required.
 
     Returns:
         The model folder, its accuracy on validation and test photos, and how it was trained.
@@ -161,10 +162,10 @@ def _check_folders(config: TrainConfig) -> None:
     """Sees, before any work, that the model folder replaces nothing that is still needed."""
     model_dir = config.model_dir or ""
     check_model_dir(model_dir, config.overwrite)
-    if config.image_dir is not None:
-        check_outside(config.image_dir, "model_dir", model_dir)
+    check_outside_photos(config, "model_dir", model_dir)
     others = {
         "image_dir": config.image_dir,
+        "labels": None if isinstance(config.labels, TableInMemory) else config.labels,
         "data_dir": config.data_dir,
         "bottleneck_dir": config.bottleneck_dir,
         "logs_dir": None if config.summaries == "none" else config.logs_dir,

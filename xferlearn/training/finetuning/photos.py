@@ -9,7 +9,6 @@ import numpy as np
 from xferlearn.config import TrainConfig
 from xferlearn.errors import XferlearnError
 from xferlearn.photos.decoding import decoded_batches
-from xferlearn.photos.files import FileSource
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import Photo
 from xferlearn.photos.reading import load_photos, readable
@@ -59,7 +58,7 @@ def training_batches(
         chosen = pick_photos(source, photos, augmentation=augmentation, numbers=(epoch + 1,))
         # NumPy takes no negative seeds.
         rng = np.random.default_rng([config.seed % 2**64, epoch])
-        return _shuffled(chosen, rng, holds_bytes=not isinstance(source, FileSource))
+        return _shuffled(chosen, rng, holds_bytes=source.holds_bytes)
 
     def generate() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         try:

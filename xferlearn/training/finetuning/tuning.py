@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xferlearn import summaries
-from xferlearn.config import TrainConfig
+from xferlearn.config import WHERE_LABELS_ARE, TrainConfig
 from xferlearn.metrics import Evaluation, cross_entropy
 from xferlearn.photos.manifest import TRAIN, VALIDATION
 from xferlearn.system.progress import progress_bar
@@ -34,8 +34,9 @@ if TYPE_CHECKING:
 WARM_UP = 0.1
 # Settings that change neither what is learned nor from what.
 _NOT_LEARNED = (
-    "model_dir", "overwrite", "logs_dir", "summaries", "print_misclassified_test_images",
-    "bottleneck_dir", "on_bad_image", "engine", "precision", "export", "verbose",
+    *WHERE_LABELS_ARE, "model_dir", "overwrite", "logs_dir", "summaries",
+    "print_misclassified_test_images", "bottleneck_dir", "on_bad_image", "engine", "precision",
+    "export", "verbose",
 )  # fmt: skip
 
 

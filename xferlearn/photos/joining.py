@@ -1,0 +1,280 @@
+"""Rows of a table -> photos with labels, splits and groups; what can't be used is counted."""
+
+import collections
+import dataclasses
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from xferlearn.errors import UserError
+from xferlearn.photos.arrow_photos import photo_names
+from xferlearn.photos.column_words import is_yes, no_label, split_of_values
+from xferlearn.photos.columns import Columns, bad_split
+from xferlearn.photos.files import photos_below
+from xferlearn.photos.locating import NotFound, PhotoFinder
+from xferlearn.photos.manifest import SPLITS, TEST, TRAIN, VALIDATION
+from xferlearn.photos.names import class_label, first_names
+from xferlearn.photos.split_names import splits_of_names
+from xferlearn.photos.tables import Table
+from xferlearn.system.text import count, plural_of, readable
+
+# By the kind of problem: what is said of one photo, and of several.
+_LEFT_OUT = {
+    "missing": ("is not found", "are not found"),
+    "ambiguous": ("has a name that several files have", "have names that several files have"),
+    "url": ("is a URL, which is not downloaded", "are URLs, which are not downloaded"),
+    "unnamed": ("has no file name", "have no file name"),
+    "labels": ("has rows with different labels", "have rows with different labels"),
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class JoinedRow:
+    """A row whose photo is there.
+
+    Attributes:
+        photo: path of its file, or number of its row where the table holds it.
+        name: below the photos' folder, as sources name it.
+        label: the class.
+        split: the split that the table has it in; None where it has none.
+        group: what it belongs to; None for nothing.
+    """
+
+    photo: str | int
+    name: str
+    label: str
+    split: str | None
+    group: str | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A photo that can't be used, and why: the kind of problem, and in words."""
+
+    name: str
+    label: str
+    kind: str
+    reason: str
+
+
+class Join:
+    """The rows of a table beside the photos that they name.
+
+    Attributes:
+        rows: those that are used, each photo once.
+        left_out: the photos of those that are not.
+        root: folder that the photos' names are relative to; "" for names as they are.
+        warnings: what was left out, and how names were read, one line each.
+    """
+
+    def __init__(
+        self, table: Table, columns: Columns, picture: str | None, finder: PhotoFinder
+    ) -> None:
+        """Joins a table with its photos.
+
+        Args:
+            table: the table.
+            columns: what its columns are for.
+            picture: the column that holds the photos; None where one names their files.
+            finder: finds photos by their names.
+
+        Raises:
+            UserError: when no row has a photo and a label, most photos have several labels, or a
+                split has another name than splits have.
+        """
+        self._table, self._columns, self._picture, self._finder = table, columns, picture, finder
+        self.left_out: list[LeftOut] = []
+        self.warnings: list[str] = []
+        self._named: set[str | int] = set()
+        self.root = finder.root
+        self.rows = self._joined()
+        self.warnings += self._left_out_warnings()
+        if picture is None:
+            self.warnings += self._without_row()
+
+    def _joined(self) -> list[JoinedRow]:
+        found: dict[str | int, tuple[str, str, str | None, str | None]] = {}
+        others: dict[str | int, list[str]] = {}
+        copies: list[str] = []
+        unlabelled: list[str] = []
+        facts = zip(self._photos(), self._labels(), self._splits(), self._groups(), strict=True)
+        for (name, photo, problem), label, split, group in facts:
+            if not problem:
+                self._named.add(photo)
+            if label is None:
+                unlabelled.append(name)
+            elif problem:
+                self.left_out.append(LeftOut(name, label, *problem))
+            elif photo not in found:
+                found[photo] = (name, label, split, group)
+            elif found[photo][1] == label:
+                copies.append(name)
+            else:
+                others.setdefault(photo, [found[photo][1]]).append(label)
+        self._check_conflicts(found, others)
+        for photo, labels in others.items():
+            name, label, _, _ = found.pop(photo)
+            reason = f"has rows with different labels: {', '.join(dict.fromkeys(labels))}"
+            self.left_out.append(LeftOut(name, label, "labels", reason))
+        if not found:
+            raise self._nothing_left(unlabelled)
+        self._count_rows(unlabelled, "without a label", "left out")
+        self._count_rows(copies, "of photos that have one already", "passed over")
+        if not self.root and not all(os.path.isabs(str(photo)) for photo in found):
+            self.root = self._table.folder
+        rows = [
+            JoinedRow(photo, self._name(photo, name), label, split, group)
+            for photo, (name, label, split, group) in found.items()
+        ]
+        if self._picture is not None:
+            return rows
+        # As the photos of folders are sorted: the order of rows must not matter.
+        return sorted(rows, key=lambda row: (row.label, row.name))
+
+    def _photos(self) -> Iterator[tuple[str, str | int, tuple[str, str] | tuple[()]]]:
+        """Yields name, place and problem of each row's photo."""
+        if self._picture is not None:
+            for row, name in enumerate(photo_names(self._table, self._picture)):
+                yield name, row, ()
+            return
+        for row, text in enumerate(self._table.texts(self._columns.path or ""), start=1):
+            if text is None:
+                yield f"row {row}", "", ("unnamed", "has no file name")
+                continue
+            try:
+                yield text, self._finder.find(text), ()
+            except NotFound as problem:
+                yield text, "", (problem.kind, str(problem))
+
+    def _labels(self) -> Iterator[str | None]:
+        names = self._columns.label
+        if len(names) > 1:
+            for row in zip(*(self._table.texts(name) for name in names), strict=True):
+                yield class_label(
+                    next(n for n, text in zip(names, row, strict=True) if is_yes(text))
+                )
+            return
+        texts = self._table.texts(names[0])
+        truths = {text.lower() for text in texts if text and not no_label(text)} <= {
+            "true",
+            "false",
+        }
+        for text in texts:
+            if text is None or no_label(text):
+                yield None
+            else:
+                yield text.lower() if truths else class_label(text)
+
+    def _splits(self) -> Iterable[str | None]:
+        name = self._columns.split
+        if name is None:
+            return self._splits_of_files()
+        texts = self._table.texts(name)
+        meant = split_of_values(name, {text for text in texts if text})
+        wrong = sorted(value for value, split in meant.items() if split is None)
+        if wrong:
+            raise bad_split(self._table.name, name, wrong)
+        return [meant.get(text or "") for text in texts]
+
+    def _splits_of_files(self) -> Iterable[str | None]:
+        """Returns what the names of several files say, such as test-00000-of-00001.parquet."""
+        nothing = [None] * self._table.count
+        if len(self._table.parts) == 1 or not self._columns.may_split:
+            return nothing
+        origins = [os.path.relpath(path, self._table.folder) for path in self._table.origins()]
+        meant = {path: _split_of_file(path) for path in dict.fromkeys(origins)}
+        if None in meant.values() or len(set(meant.values())) == 1:
+            return nothing
+        return [meant[path] for path in origins]
+
+    def _groups(self) -> Iterable[str | None]:
+        if self._columns.group is None:
+            return [None] * self._table.count
+        return [text and class_label(text) for text in self._table.texts(self._columns.group)]
+
+    def _name(self, photo: str | int, given: str) -> str:
+        if isinstance(photo, int):
+            return given
+        if not self.root:
+            return photo
+        # relpath takes seconds for a hundred thousand.
+        start = self.root.rstrip("/") + "/"
+        inside = photo.startswith(start)
+        name = photo[len(start) :] if inside else os.path.relpath(photo, self.root)
+        return name.replace(os.sep, "/")
+
+    def _check_conflicts(self, found: Mapping[str | int, object], others: Mapping) -> None:
+        if len(others) > len(found) / 2:
+            photo, labels = next(iter(others.items()))
+            raise UserError(
+                f"{len(others):,} of {len(found):,} photos of {self._table.name} have several"
+                f" labels, such as {readable(str(photo))}: {first_names(labels)}. Only one class"
+                " per photo is possible."
+            )
+
+    def _nothing_left(self, unlabelled: Sequence[str]) -> UserError:
+        name = self._table.name
+        if not self.left_out:
+            return UserError(f"No row of {name} has a label, e.g. that of {unlabelled[0]}.")
+        first = self.left_out[0]
+        place = f"below {self.root}" if self.root else "beside it or at absolute paths"
+        return UserError(
+            f"None of {self._table.count:,} rows of {name} leads to a photo {place}, e.g."
+            f" {readable(first.name)}: {first.reason}. Give the right `image_dir`, or another"
+            " `path_column`."
+        )
+
+    def _count_rows(self, names: Sequence[str], what: str, done: str) -> None:
+        if names:
+            are = plural_of(len(names), "is", "are")
+            self.warnings.append(
+                f"{self._table.name}: {count(len(names), 'row')} {what} {are} {done}:"
+                f" {first_names(list(map(readable, names)), 3)}."
+            )
+
+    def _left_out_warnings(self) -> Iterator[str]:
+        name, prefix = self._table.name, self._finder.prefix
+        if prefix:
+            yield (
+                f"{name}: {prefix!r} at the beginning of names stands for {self.root}; there is no"
+                " such folder on this machine."
+            )
+        kinds: dict[str, list[str]] = collections.defaultdict(list)
+        for one in self.left_out:
+            kinds[one.kind].append(readable(one.name))
+        for kind, names in kinds.items():
+            said = plural_of(len(names), *_LEFT_OUT[kind])
+            yield f"{name}: {count(len(names), 'photo')} {said}: {first_names(names, 5)}."
+
+    def _without_row(self) -> Iterator[str]:
+        """Yields how many photos lie where the others do, and are in no row."""
+        listed = self._finder.photos
+        if not self._finder.root and self.root:
+            # Only the folders that the table names: it may lie beside thousands of others.
+            common = os.path.commonpath(
+                {os.path.dirname(str(row.photo)) or "." for row in self.rows}
+            )
+            inside = os.path.abspath(common).startswith(os.path.abspath(self.root))
+            listed = photos_below(common) if inside else []
+        beside = [self._name(path, "") for path in listed if path not in self._named]
+        if beside:
+            number = len(beside)
+            yield (
+                f"{self._table.name} has no row for {count(number, 'photo')}, which"
+                f" {plural_of(number, 'is', 'are')} not used:"
+                f" {first_names(list(map(readable, beside)), 5)}."
+            )
+
+
+def split_note(name: str, splits: Sequence[str | None]) -> str:
+    """Returns how many photos a table has in each split, as a sentence."""
+    counts = collections.Counter(split or TRAIN for split in splits)
+    told = ", ".join(f"{counts[split]:,} {split}" for split in SPLITS if counts[split])
+    missing = [split for split in (VALIDATION, TEST) if not counts[split]]
+    more = f" The {' and '.join(missing)} photos are taken from the training photos."
+    return f"{name} says the split, and this split is used: {told}.{more if missing else ''}"
+
+
+def _split_of_file(path: str) -> str | None:
+    words = [*re.split(r"[-_.]", os.path.basename(path))[:1], *path.split(os.sep)[:-1]]
+    return next(iter(splits_of_names(words).values()), None)

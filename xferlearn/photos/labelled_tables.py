@@ -1,0 +1,160 @@
+"""A table of labels and the photos that it names -> a source of photos."""
+
+import collections
+from collections.abc import Mapping, Sequence
+
+from xferlearn.errors import UserError
+from xferlearn.photos.arrow_photos import ArrowPhotos, Cell
+from xferlearn.photos.columns import find_columns
+from xferlearn.photos.files import FileSource
+from xferlearn.photos.grouping import Member, group_warnings
+from xferlearn.photos.joining import Join, JoinedRow, split_note
+from xferlearn.photos.locating import PhotoFinder
+from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION, BadPhoto
+from xferlearn.photos.names import case_warnings, check_name, first_names, match_labels
+from xferlearn.photos.sources import PhotoSource
+from xferlearn.photos.splitting import FEWEST_PHOTOS
+from xferlearn.photos.tables import Table
+
+# A table may name millions of photos of which some are there. The warnings count them all;
+# metadata.json, which has the list, must stay readable.
+_MOST_LEFT_OUT = 10_000
+
+
+def open_table(
+    table: Table,
+    given: Mapping[str, str | None],
+    finder: PhotoFinder,
+    labels: tuple[str, ...] | None = None,
+    other_classes: str = "error",
+) -> PhotoSource:
+    """Returns the photos of a table with their labels, and the splits and groups that it tells.
+
+    Args:
+        table: the table.
+        given: column by role: "path", "label", "split", and "image" for one that holds the photos;
+            "group" where that matters. None for those that are to be found.
+        finder: finds photos by their names.
+        labels: the classes of a model that is measured, in its order; None to take those that the
+            table has.
+        other_classes: what to do with photos of classes that are not among these; see
+            `read_image_dir`.
+
+    Returns:
+        The photos by class and name, or by row where the table holds them. Where `labels` are
+        given and the table says the split, only its test photos, or its validation photos where
+        it has no test.
+
+    Raises:
+        UserError: when a column is missing or several may be right, no photo is found, or there
+            are not two classes with three photos each.
+    """
+    picture = picture_column(table, given)
+    columns = find_columns(table, given, finder, picture)
+    join = Join(table, columns, picture, finder)
+    warnings = [*table.notes, *columns.notes, *join.warnings]
+    rows = join.rows
+    if labels is None:
+        known = tuple(sorted({row.label for row in rows}))
+        _check_classes(table, rows)
+        index: Mapping[str, int | None] = {label: i for i, label in enumerate(known)}
+        if any(row.split for row in rows):
+            warnings.append(split_note(table.name, [row.split for row in rows]))
+    else:
+        rows, measured = _to_measure(table, rows)
+        warnings += measured
+        counts = collections.Counter(row.label for row in rows)
+        index, known, others = match_labels(counts, labels, other_classes, table.name, what="label")
+        warnings += others
+    warnings += case_warnings(known)
+    cells = [
+        Cell(row.photo, row.name, label, None if row.split == TRAIN else row.split, row.group)
+        for row in rows
+        if (label := index[row.label]) is not None
+    ]
+    if not cells:
+        raise UserError(
+            f"{table.name} has no photo of the model's classes, {first_names(labels or (), 12)}."
+        )
+    if columns.group is not None:
+        members = [Member(cell.name, cell.label, cell.split, cell.group) for cell in cells]
+        warnings += group_warnings(known, members)
+    left_out = tuple(
+        BadPhoto(one.name, label, one.reason)
+        for one in join.left_out[:_MOST_LEFT_OUT]
+        if (label := index.get(one.label)) is not None
+    )
+    if picture is not None:
+        return ArrowPhotos(known, table, picture, tuple(cells), tuple(warnings), left_out)
+    return FileSource(
+        known,
+        tuple((str(cell.photo), cell.label) for cell in cells),
+        join.root,
+        tuple(warnings),
+        tuple(cell.split for cell in cells),
+        tuple(cell.group for cell in cells),
+        left_out,
+    )
+
+
+def picture_column(table: Table, given: Mapping[str, str | None]) -> str | None:
+    """Returns the column that holds the photos; None where columns name their files.
+
+    Args:
+        table: the table.
+        given: as in `open_table`.
+
+    Raises:
+        UserError: when several columns may hold them.
+    """
+    name = given.get("image")
+    if name is not None:
+        return table.check_column("image_column", name, table.pictures)
+    if given.get("path") is not None or not table.pictures:
+        return None
+    usual = [name for name in table.pictures if name.lower() in ("image", "img", "photo")]
+    if len(table.pictures) > 1 and len(usual) != 1:
+        raise UserError(
+            f"Several columns of {table.name} may hold the photos:"
+            f" {first_names(list(map(repr, table.pictures)))}. Choose one with"
+            f" `image_column={table.pictures[0]!r}`."
+        )
+    return (usual or table.pictures)[0]
+
+
+def _to_measure(table: Table, rows: list[JoinedRow]) -> tuple[list[JoinedRow], list[str]]:
+    """Returns the test's rows, without one the validation's, or all where there is no split."""
+    for split in (TEST, VALIDATION):
+        chosen = [row for row in rows if row.split == split]
+        if chosen and len(chosen) < len(rows):
+            return chosen, [
+                f"{table.name} says the split, and only its {split} photos are measured;"
+                " `split_column='none'` measures all."
+            ]
+    return rows, []
+
+
+def _check_classes(table: Table, rows: Sequence[JoinedRow]) -> None:
+    counts = collections.Counter(row.label for row in rows)
+    if len(counts) < 2:
+        raise UserError(
+            f"Expected at least two classes. {table.name} has {len(counts)}:"
+            f" {first_names(list(counts))}. If these are not the classes, give `label_column`."
+        )
+    few = [f"{label} ({found})" for label, found in sorted(counts.items()) if found < FEWEST_PHOTOS]
+    if few:
+        raise UserError(
+            f"Expected at least {FEWEST_PHOTOS} photos per class: one each for training, validation"
+            f" and test. {table.name} has fewer in {len(few):,} of {len(counts):,} classes:"
+            f" {first_names(few)}. Remove their rows, or join classes; if these are not the"
+            " classes, give `label_column`."
+        )
+    for label in counts:
+        check_name(label, "label", table.name)
+    learned = {row.label for row in rows if row.split in (TRAIN, None)}
+    for label in counts:
+        if label not in learned:
+            raise UserError(
+                f"Class {label!r} of {table.name} has no training photos, so it would not be"
+                " learned. Give it some, or remove its rows."
+            )

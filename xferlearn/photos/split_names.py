@@ -1,0 +1,27 @@
+"""Names that people give to the parts of a split, in folders, files and columns."""
+
+from collections.abc import Iterable
+
+from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION
+
+_NAMES = {
+    "train": TRAIN, "training": TRAIN,
+    "val": VALIDATION, "valid": VALIDATION, "validation": VALIDATION, "dev": VALIDATION,
+    "test": TEST, "testing": TEST, "holdout": TEST,
+}  # fmt: skip
+# The test, or the validation where there is a test besides.
+_EVAL = ("eval", "evaluation")
+
+
+def splits_of_names(names: Iterable[str]) -> dict[str, str]:
+    """Returns the split that each name is that of, in any case; others are not in the result.
+
+    Example:
+        >>> splits_of_names(["Train", "eval", "cats"])
+        {'Train': 'train', 'eval': 'test'}
+    """
+    found = {name: _NAMES.get(name.casefold()) for name in names}
+    rest = VALIDATION if TEST in found.values() else TEST
+    return {
+        name: split or rest for name, split in found.items() if split or name.casefold() in _EVAL
+    }
