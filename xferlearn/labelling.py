@@ -281,7 +281,7 @@ def _entry(index: int, photo: Any) -> Entry:
         )
     if isinstance(photo, bytes):
         return Entry(f"photo {index}", -1, lambda: photo, len(photo))
-    check_no_url("photos", photo)
+    check_no_url("photos", str(photo))
     return next(FileSource((), ((os.fspath(photo), -1),)).entries())
 
 
