@@ -126,3 +126,18 @@ def test_paired_interval_covers_what_it_promises() -> None:
         low, high = paired_interval(*map(int, counts))
         covered += low <= shares[2] - shares[1] <= high
     assert 0.93 <= covered / 2000 <= 0.975
+
+
+def test_photos_of_one_group_count_as_what_they_are_worth() -> None:
+    truth, predicted = [0] * 24 + [1] * 12, [0] * 18 + [1] * 6 + [1] * 12
+    alone = evaluate_predictions(("a", "b"), truth, predicted)
+    lone = evaluate_predictions(("a", "b"), truth, predicted, list(range(36)))
+    assert lone.summary() == alone.summary()
+    grouped = evaluate_predictions(("a", "b"), truth, predicted, [i // 6 for i in range(36)])
+    assert grouped.worth == pytest.approx(6)
+    assert grouped.accuracy == alone.accuracy
+    assert grouped.interval == pytest.approx(wilson_interval(5, 6))
+    assert grouped.summary().startswith("83.3% (N=36 in 6 groups, 95% interval")
+    assert grouped.as_dict()["groups"] == 6
+    one_pair = evaluate_predictions(("a", "b"), truth, predicted, [0, *range(35)])
+    assert 33 < one_pair.worth < 36

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from xferlearn.errors import UserError
-from xferlearn.model_folder import ModelFolder, _write_texts
 from xferlearn.photos.files import read_image_dir
 from xferlearn.photos.manifest import Manifest, Photo
+from xferlearn.photos.recorded import parse_photos, write_photos
 from xferlearn.system.terminal import say, say_csv, say_json, tell
 from xferlearn.system.text import count, plural_of
 
@@ -172,9 +172,8 @@ def test_photos_csv_gives_back_every_name(tmp_path: Path) -> None:
     ]
     photos = tuple(Photo(bytes([n]) * 32, 0, name) for n, name in enumerate(names))
     manifest = Manifest(("=cmd|' /C'!A0",), photos, ("train",) * len(photos))
-    (tmp_path / "model.keras").touch()
-    _write_texts(tmp_path, manifest, {})
-    read = ModelFolder(tmp_path, manifest.labels, {}).photos()
+    write_photos(tmp_path / "photos.csv", manifest)
+    read = tuple(parse_photos((tmp_path / "photos.csv").read_bytes()))
     assert [photo.name for photo in read] == names
     assert {photo.label for photo in read} == {"=cmd|' /C'!A0"}
 

@@ -190,7 +190,7 @@ def test_a_summary_keeps_the_facts_and_the_classes_with_the_most_mistakes():
     assert re.search(r"\.\.\. \d+ more photos", summary)
     assert "\nall  " in summary
     assert f"test         {result.test.summary()}" in summary
-    assert "duplicate photos left out: 3" in summary
+    assert "3 duplicate photos are left out: 3 with equal bytes" in summary
 
 
 def test_repr_says_the_warnings_too():

@@ -11,6 +11,7 @@ import pytest
 from xferlearn.errors import UserError
 from xferlearn.photos.manifest import SPLITS, TEST, TRAIN, VALIDATION, BadPhoto, Manifest, Photo
 from xferlearn.photos.splitting import assign_splits, build_manifest, check_counts
+from xferlearn.photos.twins import Alike
 
 
 def photo(content: object, label: int = 0, name: str = "", fixed_split: str | None = None) -> Photo:
@@ -186,6 +187,82 @@ def test_a_group_keeps_its_split_when_a_photo_joins_it() -> None:
         others = photos_of(60)
         splits = [splits_of(group[:size] + others)[0] for size in range(1, 7)]
         assert len(set(splits)) == 1, trial
+
+
+def alike_of(*groups: list[Photo], pixels: bool = False) -> Alike:
+    found = {p.digest: same[0].digest for same in groups for p in same}
+    return Alike(pixels=found if pixels else {}, twins=found)
+
+
+def test_twins_are_in_one_split_and_move_nobody_else() -> None:
+    photos = photos_of(300) + photos_of(300, label=1)
+    alone = dict(zip([p.digest for p in photos], splits_of(photos), strict=True))
+    groups = [photos[3 * number : 3 * number + 3] for number in range(40)]
+    twins = alike_of(*groups).twins
+    together = split_by_digest(photos, twins=twins)
+    assert {digest: together[digest] for digest in alone if digest not in twins} == {
+        digest: split for digest, split in alone.items() if digest not in twins
+    }
+    for group in groups:
+        # As one of them would be split alone, so a group can be given up again.
+        assert {together[p.digest] for p in group} == {alone[max(p.digest for p in group)]}
+
+
+def test_twins_of_grouped_photos_join_their_groups() -> None:
+    first = [photo(f"x{i}", 0, f"a/one_nohash_{i}.jpg") for i in range(4)]
+    second = [dataclasses.replace(p, group="plant 7") for p in photos_of(4)]
+    others = photos_of(80, first=10)
+    twins = alike_of([first[1], second[2]]).twins
+    apart = 0
+    for seed in range(40):
+        photos = [*first, *second, *others]
+        assert len(set(splits_of(photos, twins=twins, split_seed=seed)[:8])) == 1
+        apart += len(set(splits_of(photos, split_seed=seed)[:8])) > 1
+    assert apart
+
+
+def test_equal_pixels_are_one_photo_and_are_counted() -> None:
+    photos = [*photos_of(30), *photos_of(30, label=1)]
+    copies = [photo(f"copy {i}", 0, f"class0/copy{i}.jpg") for i in range(4)]
+    same = [[photos[i], copies[i]] for i in range(4)]
+    everything = [*photos, *copies, photos[20]]
+    manifest = build_manifest(("a", "b"), everything, alike=alike_of(*same, pixels=True))
+    assert (manifest.duplicates, manifest.equal_pixels, manifest.near_twins) == (5, 4, 0)
+    assert manifest.notes == (
+        "5 duplicate photos are left out: 1 with equal bytes, 4 with equal pixels",
+    )
+    # Which of them is used follows from content, not from names or order.
+    turned = build_manifest(("a", "b"), everything[::-1], alike=alike_of(*same, pixels=True))
+    assert {p.digest for p in manifest.photos} == {p.digest for p in turned.photos}
+    claimed = dataclasses.replace(copies[0], fixed_split=TEST)
+    kept = build_manifest(("a", "b"), [*photos, claimed], alike=alike_of(same[0], pixels=True))
+    assert claimed in kept.photos
+    assert photos[0] not in kept.photos
+
+
+def test_twins_are_counted_and_those_in_two_classes_are_listed() -> None:
+    photos = [*photos_of(30), *photos_of(30, label=1)]
+    twins = alike_of(photos[:2], [photos[5], photos[35]])
+    manifest = build_manifest(("a", "b"), photos, alike=twins)
+    assert manifest.near_twins == 4
+    assert manifest.notes == ("4 photos have a near twin, which is in the same split",)
+    assert manifest.warnings == (
+        "1 photo is in one class and in another as a near twin (check which label is right):"
+        " class0/0-5.jpg = class1/1-5.jpg.",
+    )
+    assert len(set(manifest.groups)) == 58
+    assert manifest.groups[5] == manifest.groups[35]
+    equal = build_manifest(("a", "b"), photos, alike=alike_of([photos[5], photos[35]], pixels=True))
+    assert equal.warnings == (
+        "1 photo is in more than one class with the same pixels, which no model can learn:"
+        " class0/0-5.jpg = class1/1-5.jpg.",
+    )
+
+
+def test_a_class_of_twins_is_warned_about() -> None:
+    photos = [*photos_of(30), *photos_of(30, label=1)]
+    manifest = build_manifest(("a", "b"), photos, alike=alike_of(photos[:29]))
+    assert "All 30 photos of class 'a' are near twins of two" in manifest.warnings[0]
 
 
 def test_the_authors_split_is_kept() -> None:

@@ -232,7 +232,7 @@ def test_photos_that_are_left_out_are_named(sweep, make_photo_dir):
     code, _, err = sweep(f"--image_dir={photos}")
     assert code == 0
     assert "red/broken.jpg is left out: not a JPEG" in err
-    assert "duplicate photos left out: 1" in err
+    assert "1 duplicate photo is left out: 1 with equal bytes" in err
 
 
 def test_a_folder_that_cannot_be_written_is_found_before_the_work(sweep, tmp_path, monkeypatch):

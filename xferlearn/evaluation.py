@@ -1,14 +1,19 @@
 """Measures a trained model on photos whose classes are known."""
 
+import collections
+import contextlib
 import dataclasses
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from xferlearn import summaries
-from xferlearn.config import EvaluateConfig
+from xferlearn.bottlenecks.prints import KeptPrints
+from xferlearn.bottlenecks.store import PrintStore
+from xferlearn.config import EvaluateConfig, default_bottleneck_dir
 from xferlearn.config.signatures import from_settings
 from xferlearn.errors import UserError
 from xferlearn.labelling import label_photos
@@ -17,7 +22,10 @@ from xferlearn.model_folder import read_as_one, read_model_folder
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import TRAIN, VALIDATION, BadPhoto
 from xferlearn.photos.opening import check_outside_photos, open_labelled
-from xferlearn.predictors import model_folder_predictor
+from xferlearn.photos.prints import Prints
+from xferlearn.photos.recorded import RecordedPhoto
+from xferlearn.photos.twins import find_copies, find_recorded
+from xferlearn.predictors import Predictor, model_folder_predictor
 from xferlearn.summaries.notebook import (
     Pictures,
     accuracy_tile,
@@ -59,6 +67,7 @@ class EvaluationResult(Result):
         run_dir: folder of the run in the logs; None where no logs were asked for.
         warnings: photos that the model has seen in training, and what could not be used as
             planned, such as a faster engine, or not be written to the logs; one line each.
+        copies: how many others are copies of photos that it has seen: saved again, or scaled.
     """
 
     evaluation: Evaluation
@@ -69,6 +78,7 @@ class EvaluationResult(Result):
     seconds: float
     run_dir: Path | None = None
     warnings: tuple[str, ...] = ()
+    copies: dict[str, int] = dataclasses.field(default_factory=dict)
 
     def blocks(self) -> list[Block]:
         """Returns the summary: accuracy, classes, confusion matrix, wrong and unreadable photos."""
@@ -107,6 +117,7 @@ class EvaluationResult(Result):
             "misclassified": [photo.as_dict() for photo in self.misclassified],
             "bad_photos": [{"file": bad.name, "reason": bad.reason} for bad in self.bad],
             "seen_in_training": self.seen,
+            "copies_of_training": self.copies,
         }
 
 
@@ -142,9 +153,9 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
     labels = source.labels
     start_tensorflow()
     choose_device(config.device)
-    predictor, splits = read_as_one(
+    predictor, recorded = read_as_one(
         model_folder.path,
-        lambda folder: (model_folder_predictor(folder, config), folder.photo_splits()),
+        lambda folder: (model_folder_predictor(folder, config), folder.photos()),
     )
     if predictor.labels != model_folder.labels:
         raise UserError(
@@ -156,9 +167,13 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
     scores: list[np.ndarray] = []
     wrong: list[Misclassified] = []
     bad: list[BadPhoto] = [*source.left_out]
-    seen = {TRAIN: 0, VALIDATION: 0}
-    with progress_bar("evaluate", source.count, verbose=config.verbose) as bar:
-        for photo in label_photos(source.entries, predictor, PhotoLimits.of(config)):
+    digests: list[bytes] = []
+    prints = _prints(config, predictor)
+    with (
+        progress_bar("evaluate", source.count, verbose=config.verbose) as bar,
+        contextlib.closing(prints) if prints is not None else contextlib.nullcontext(),
+    ):
+        for photo in label_photos(source.entries, predictor, PhotoLimits.of(config), prints):
             bar.update()
             if photo.scores is None:
                 if config.on_bad_image == "fail":
@@ -170,9 +185,7 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
             predicted.append(best)
             if config.logs_dir:  # nothing else needs them, and they may be gigabytes
                 scores.append(photo.scores)
-            split = splits.get(photo.digest)
-            if split in seen:
-                seen[split] += 1
+            digests.append(photo.digest)
             if best != photo.label:
                 wrong.append(
                     Misclassified(
@@ -184,15 +197,10 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
                     )
                 )
     evaluation = evaluate_predictions(labels, truth, predicted)
+    seen, copies = _seen(digests, recorded, prints.store if prints is not None else None)
     warnings = (
         *source.warnings,
-        *(
-            f"{number:,} of {count(evaluation.total, 'photo')}"
-            f" {plural_of(number, 'was', 'were')} in the model's {split} split: the accuracy is too"
-            " high."
-            for split, number in seen.items()
-            if number
-        ),
+        *_seen_warnings(evaluation.total, seen, copies),
         *predictor.warnings,
         *predictor.later_warnings(),
     )
@@ -202,7 +210,7 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
         if scores:  # of classes that the model does not have, the score is 0
             table[:, : len(model_folder.labels)] = scores
         place = config.labels if config.labels is not None else config.image_dir
-        card = _card(model_folder.path, place or "", evaluation, seen)
+        card = _card(model_folder.path, place or "", evaluation, seen, copies)
         name = f"evaluate_{model_folder.path.name}"
         with summaries.run_folder(config.logs_dir, name) as run_dir:
             judged = np.array(truth)
@@ -212,6 +220,7 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
         misclassified=tuple(wrong),
         bad=tuple(bad),
         seen=seen,
+        copies=copies,
         pictures=Pictures(source, PhotoLimits.of(config)),
         seconds=time.perf_counter() - started,
         run_dir=run_dir,
@@ -219,9 +228,64 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
     )
 
 
-def _card(model: Path, place: str | Path, evaluation: Evaluation, seen: dict[str, int]) -> str:
+def _prints(config: EvaluateConfig, predictor: Predictor) -> KeptPrints | None:
+    """Returns where prints are kept; None where a model saw its photos in another way."""
+    if predictor.resize != "crop" or predictor.height != predictor.width:
+        return None
+    try:
+        root = config.bottleneck_dir or default_bottleneck_dir()
+        return KeptPrints(PrintStore(root, predictor.height))
+    except UserError:  # the predictor has said that nothing can be cached there
+        return None
+
+
+def _seen(
+    digests: Sequence[bytes], recorded: Sequence[RecordedPhoto], prints: PrintStore | None
+) -> tuple[dict[str, int], dict[str, int]]:
+    """Returns how many photos were in a model's training and validation split, or copies are."""
+    used = {photo.digest: photo for photo in recorded if photo.split in (TRAIN, VALIDATION)}
+    seen = collections.Counter(used[digest].split for digest in digests if digest in used)
+    copies: collections.Counter[str] = collections.Counter()
+    if prints is not None:
+        new = [digest for digest in digests if digest not in used and digest in prints]
+        looked = Prints(prints.read(new))
+        # Prints say more, where they were not made on another machine.
+        near = [photo for photo in used.values() if photo.digest in prints]
+        far = [photo for photo in used.values() if photo.look and photo.digest not in prints]
+        looks = np.frombuffer(b"".join(photo.look for photo in far), np.uint8)
+        by_look = find_recorded(looked, looks.reshape(len(far), -1)) if far else [-1] * len(new)
+        by_print = find_copies(looked, Prints(prints.read([photo.digest for photo in near])))
+        for one, other in zip(by_print, by_look, strict=True):
+            if one >= 0 or other >= 0:
+                copies[near[one].split if one >= 0 else far[other].split] += 1
+    splits = (TRAIN, VALIDATION)
+    return {split: seen[split] for split in splits}, {split: copies[split] for split in splits}
+
+
+def _seen_warnings(total: int, seen: dict[str, int], copies: dict[str, int]) -> list[str]:
+    kinds = (
+        (seen, "was", "were"),
+        (copies, "is a re-saved copy of a photo", "are re-saved copies of photos"),
+    )
+    return [
+        f"{number:,} of {count(total, 'photo')} {plural_of(number, one, several)} in the model's"
+        f" {split} split: the accuracy is too high."
+        for counts, one, several in kinds
+        for split, number in counts.items()
+        if number
+    ]
+
+
+def _card(
+    model: Path,
+    place: str | Path,
+    evaluation: Evaluation,
+    seen: dict[str, int],
+    copies: dict[str, int],
+) -> str:
     return (
         f"# {evaluation.summary()}\n\n"
         f"Model `{model}` on the photos of `{place}`. Of them, {seen[TRAIN]} were in its"
-        f" training split and {seen[VALIDATION]} in its validation split.\n"
+        f" training split and {seen[VALIDATION]} in its validation split;"
+        f" {sum(copies.values())} more are copies of those.\n"
     )

@@ -6,7 +6,7 @@ import numbers
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -58,8 +58,26 @@ class Labelled:
         return [(labels[index], float(self.scores[index])) for index in order]
 
 
+class Onlooker(Protocol):
+    """Who else wants the pixels of photos that are labelled."""
+
+    def knows(self, digest: bytes) -> bool:
+        """Returns whether a photo's pixels are not needed."""
+
+    def add(self, digests: Sequence[bytes], pixels: np.ndarray) -> None:
+        """Looks at photos; the pixels of those that it knows may be anything.
+
+        Args:
+            digests: SHA-256 of each photo.
+            pixels: uint8, [photos, height, width, 3], range [0, 255].
+        """
+
+
 def label_photos(
-    entries: Callable[[], Iterable[Entry]], predictor: Predictor, limits: PhotoLimits
+    entries: Callable[[], Iterable[Entry]],
+    predictor: Predictor,
+    limits: PhotoLimits,
+    onlooker: Onlooker | None = None,
 ) -> Iterator[Labelled]:
     """Labels photos, one result each, in their order and in flat memory.
 
@@ -68,6 +86,7 @@ def label_photos(
             to be compared on some of them first.
         predictor: the model.
         limits: caps on bytes and pixels.
+        onlooker: who sees the photos' pixels too; None for nobody.
 
     Example:
         >>> source = read_files(["photos/*.jpg"])
@@ -80,8 +99,11 @@ def label_photos(
     following = 0
     with predictor.scoring(entries, limits) as scorer:
 
+        def known(digest: bytes) -> bool:
+            return scorer.knows(digest) and (onlooker is None or onlooker.knows(digest))
+
         def numbered() -> Iterator[Loaded]:
-            loaded = load_photos(entries(), size, limits, scorer.knows)
+            loaded = load_photos(entries(), size, limits, known)
             for position, item in enumerate(loaded):
                 order[id(item.entry)] = position
                 yield item
@@ -89,6 +111,8 @@ def label_photos(
         for batch in decoded_batches(numbered(), size, limits, resize=predictor.resize):
             good = [i for i, item in enumerate(batch.photos) if item.problem is None]
             digests = [batch.photos[i].digest for i in good]
+            if onlooker is not None and good:
+                onlooker.add(digests, batch.pixels[good])
             scores = scorer.scores(digests, batch.pixels[good]) if good else ()
             by_row = dict(zip(good, scores, strict=True))
             for row, item in enumerate([*batch.photos, *batch.failed]):

@@ -10,7 +10,7 @@ import numpy as np
 _Z95 = 1.959963984540054
 
 
-def wilson_interval(correct: int, total: int) -> tuple[float, float]:
+def wilson_interval(correct: float, total: float) -> tuple[float, float]:
     """Returns the 95% interval of an accuracy, in 0 to 1.
 
     Wilson's score interval (E. B. Wilson, JASA 22, 1927), which stays valid for few photos and
@@ -18,7 +18,8 @@ def wilson_interval(correct: int, total: int) -> tuple[float, float]:
 
     Args:
         correct: number of photos labelled correctly.
-        total: number of photos; 0 gives the whole range.
+        total: number of photos, or of how many that stand alone they are worth; 0 gives the whole
+            range.
     """
     if total == 0:
         return 0.0, 1.0
@@ -106,10 +107,15 @@ class Evaluation:
     Attributes:
         labels: class names, in output order.
         confusion: photos by true (row) and predicted (column) class, int64, [classes, classes].
+        groups: number of groups of photos that belong together, such as near twins; None where
+            each photo stands alone.
+        worth: how many photos that stand alone tell as much as these.
     """
 
     labels: tuple[str, ...]
     confusion: np.ndarray
+    groups: int | None = None
+    worth: float | None = None
 
     def __repr__(self) -> str:
         return f"Evaluation({len(self.labels)} classes, {self.summary()})"
@@ -131,8 +137,14 @@ class Evaluation:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95% interval of the accuracy, 0 to 1."""
-        return wilson_interval(self.correct, self.total)
+        """95% interval of the accuracy, 0 to 1.
+
+        Photos of one group are right or wrong together, so their number proves less than it says
+        (L. Kish, Survey Sampling, 1965).
+        """
+        if self.worth is None or self.accuracy is None:
+            return wilson_interval(self.correct, self.total)
+        return wilson_interval(self.accuracy * self.worth, self.worth)
 
     @property
     def classes(self) -> tuple[ClassMetrics, ...]:
@@ -166,17 +178,26 @@ class Evaluation:
         return sorted(found, key=lambda pair: -pair[2])
 
     def summary(self) -> str:
-        """Returns e.g. "91.8% (N=98, 95% interval 84.7% to 95.8%)"."""
+        """Returns e.g. "91.8% (N=98, 95% interval 84.7% to 95.8%)"; N=98 in 60 groups of twins."""
         if self.accuracy is None:
             return "not measured (N=0)"
         low, high = self.interval
-        return f"{self.accuracy:.1%} (N={self.total}, 95% interval {low:.1%} to {high:.1%})"
+        counted = f"N={self.total}{self.grouped}"
+        return f"{self.accuracy:.1%} ({counted}, 95% interval {low:.1%} to {high:.1%})"
+
+    @property
+    def grouped(self) -> str:
+        """Says in how many groups the photos are, e.g. " in 60 groups"; "" where each is alone."""
+        if self.groups is None:
+            return ""
+        return f" in {self.groups} group{'' if self.groups == 1 else 's'}"
 
     def as_dict(self) -> dict[str, Any]:
         """Returns everything for JSON; shares in 0 to 1, None where undefined."""
         return {
             "accuracy": self.accuracy,
             "n": self.total,
+            **({} if self.groups is None else {"groups": self.groups}),
             "correct": self.correct,
             "interval_95": list(self.interval),
             "classes": {
@@ -222,7 +243,10 @@ class Misclassified:
 
 
 def evaluate_predictions(
-    labels: Sequence[str], truth: Sequence[int] | np.ndarray, predicted: Sequence[int] | np.ndarray
+    labels: Sequence[str],
+    truth: Sequence[int] | np.ndarray,
+    predicted: Sequence[int] | np.ndarray,
+    groups: Sequence[int] | None = None,
 ) -> Evaluation:
     """Compares predictions with the truth.
 
@@ -230,10 +254,15 @@ def evaluate_predictions(
         labels: class names, in output order.
         truth: true class index of each photo.
         predicted: predicted class index of each photo, in the same order.
+        groups: what each photo belongs to, in the same order; None where each stands alone.
     """
     confusion = np.zeros((len(labels), len(labels)), np.int64)
     np.add.at(confusion, (np.asarray(truth, int), np.asarray(predicted, int)), 1)
-    return Evaluation(tuple(labels), confusion)
+    sizes = np.unique(groups, return_counts=True)[1] if groups is not None else np.ones(0)
+    if not (sizes > 1).any():
+        return Evaluation(tuple(labels), confusion)
+    worth = float(sizes.sum() ** 2 / np.square(sizes).sum())
+    return Evaluation(tuple(labels), confusion, len(sizes), worth)
 
 
 def cross_entropy(probabilities: np.ndarray, y: np.ndarray) -> float:

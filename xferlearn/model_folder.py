@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -106,14 +106,6 @@ class ModelFolder:
                 f" model takes {' x '.join(map(str, sides))}."
             )
         return model
-
-    def photo_splits(self) -> dict[bytes, str]:
-        """Returns the split of each photo that the model was made from, by SHA-256 digest.
-
-        Raises:
-            UserError: when photos.csv is missing or damaged.
-        """
-        return {photo.digest: photo.split for photo in self.photos()}
 
     def photos(self) -> tuple[RecordedPhoto, ...]:
         """Returns the photos that the model was made from, in the order of photos.csv.
@@ -313,6 +305,7 @@ def write_model_folder(
     manifest: Manifest,
     metadata: dict[str, Any],
     *,
+    looks: Sequence[bytes] = (),
     overwrite: bool = False,
 ) -> ModelFolder:
     """Writes a model folder: under a temporary name, then renamed, so it is whole or not there.
@@ -322,6 +315,7 @@ def write_model_folder(
         model: as `build_classifier` returns it.
         manifest: the photos that it was made from.
         metadata: goes to metadata.json, after format_version and labels.
+        looks: by which copies of the manifest's photos are recognised; empty for none.
         overwrite: whether a model that is there may be replaced.
 
     Returns:
@@ -336,7 +330,7 @@ def write_model_folder(
     try:
         with temporary_folder(path) as new:
             model.save(new / MODEL_FILE)
-            content = _write_texts(new, manifest, content)
+            content = _write_texts(new, manifest, content, looks)
             replace_folder(path, new, lambda: _check_replaceable(path, overwrite))
     except OSError as error:
         raise XferlearnError(
@@ -367,11 +361,13 @@ def _check_replaceable(path: Path, overwrite: bool) -> None:
             )
 
 
-def _write_texts(folder: Path, manifest: Manifest, metadata: dict[str, Any]) -> dict[str, Any]:
+def _write_texts(
+    folder: Path, manifest: Manifest, metadata: dict[str, Any], looks: Sequence[bytes]
+) -> dict[str, Any]:
     """Writes the other files, metadata.json last; returns its content."""
     labels = "".join(f"{label}\n" for label in manifest.labels)
     (folder / LABELS_FILE).write_text(labels, encoding="utf-8")
-    write_photos(folder / PHOTOS_FILE, manifest)
+    write_photos(folder / PHOTOS_FILE, manifest, looks)
     files = {name: file_digest(folder / name) for name in (MODEL_FILE, LABELS_FILE, PHOTOS_FILE)}
     # As it will be read: JSON has neither tuples nor keys that are numbers.
     content = json.loads(json.dumps({**metadata, _FILES: files}))

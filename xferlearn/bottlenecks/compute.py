@@ -5,6 +5,7 @@ and finished rows go to the store.
 """
 
 import collections
+import contextlib
 import dataclasses
 import functools
 import itertools
@@ -16,7 +17,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 
 from xferlearn.bottlenecks.engines import Engine
-from xferlearn.bottlenecks.store import BottleneckStore
+from xferlearn.bottlenecks.prints import add_prints
+from xferlearn.bottlenecks.store import BottleneckStore, PrintStore
 from xferlearn.errors import UserError
 from xferlearn.photos.decoding import DecodedBatch, decoded_batches
 from xferlearn.photos.limits import PhotoLimits
@@ -90,6 +92,7 @@ def extract(
     *,
     count: int | None = None,
     views: bool = False,
+    prints: PrintStore | None = None,
     verbose: int = 1,
 ) -> Extraction:
     """Makes sure that every readable photo has its bottleneck in the store.
@@ -102,6 +105,8 @@ def extract(
         count: number of entries, for the progress bar; None if it is unknown.
         views: whether entries are seen as their `view` says; the digests of the photos found are
             then keys of views.
+        prints: where the prints of photos that go through the network are written; None for
+            nowhere.
         verbose: 0 shows no progress.
 
     Raises:
@@ -164,11 +169,15 @@ def extract(
         todo = missing()
         first = next(todo, None)
         if first is not None:
-            with store.writer() as writer:
+            with contextlib.ExitStack() as writing:
+                writer = writing.enter_context(store.writer())
+                printing = writing.enter_context(prints.writer()) if prints is not None else None
                 batches = decoded_batches(
                     itertools.chain([first], todo), image_size, limits, views=views
                 )
                 for batch, vectors in overlapped(engine, batches):
+                    if printing is not None:
+                        add_prints(printing, batch)
                     for item, vector in zip(batch.photos, vectors, strict=True):
                         writer.add(item.digest, vector)
                         computed += 1

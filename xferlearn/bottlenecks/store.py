@@ -1,4 +1,4 @@
-"""The store of bottlenecks: a folder of immutable shards, addressed by photo and feature space.
+"""The stores of bottlenecks and of prints: folders of immutable shards, addressed by photo.
 
 A shard is one Arrow IPC file with the columns key, vector and crc32, named by the SHA-256 of its
 bytes. It is written under a temporary name and renamed, so whoever reads sees whole shards only;
@@ -8,6 +8,7 @@ kill damaged is found, named and computed again.
 
 import contextlib
 import hashlib
+import json
 import time
 import zlib
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,8 @@ import pyarrow as pa
 
 from xferlearn.bottlenecks.space import FeatureSpace
 from xferlearn.errors import UserError, XferlearnError
+from xferlearn.photos import prints
+from xferlearn.photos.pixels import RESIZE_POLICY
 from xferlearn.system.files import expire, file_digest, remove_stale, write_atomically
 from xferlearn.system.text import count, one_line
 
@@ -33,41 +36,40 @@ _DAMAGED_SECONDS = 7 * 24 * 3600
 _SPACE = b"space"
 
 
-class BottleneckStore:
-    """The bottlenecks of one feature space on disk.
+class RowStore:
+    """Rows of numbers on disk, one per photo.
 
     Attributes:
         folder: where the shards are.
+        width: numbers per row.
         warnings: what was damaged when the store was opened, one line each.
-
-    Example:
-        >>> store = BottleneckStore("/tmp/bottlenecks", space)
-        >>> with store.writer() as writer:
-        ...     writer.add(digest, vector)
-        >>> store.read([digest]).shape
-        (1, 1280)
     """
 
-    def __init__(self, root: str | Path, space: FeatureSpace) -> None:
+    def __init__(self, folder: Path, about: str, width: int, kind: type) -> None:
         """Opens the store, and makes its folder if there is none.
 
         Args:
-            root: folder of all spaces, `bottleneck_dir`.
-            space: the space to read and write.
+            folder: where the shards are.
+            about: what decides the rows besides the photo, JSON; goes to space.json.
+            width: numbers per row.
+            kind: their NumPy type.
 
         Raises:
             UserError: when the folder can't be made or written to.
         """
-        self.space = space
-        self.folder = Path(root) / space.folder
+        self.folder = folder
+        self.width = width
         self.warnings: list[str] = []
+        self._kind = kind
+        self._about = about.encode()
+        self._space_digest = hashlib.sha256(self._about).hexdigest()
         self._schema = pa.schema(
             [
                 ("key", pa.binary(32)),
-                ("vector", pa.list_(pa.float32(), space.width)),
+                ("vector", pa.list_(pa.from_numpy_dtype(kind), width)),
                 ("crc32", pa.uint32()),
             ],
-            metadata={_SPACE: space.digest},
+            metadata={_SPACE: self._space_digest},
         )
         self._place: dict[bytes, tuple[Path, int]] = {}
         self._read_shards: set[Path] = set()
@@ -117,13 +119,13 @@ class BottleneckStore:
             self._place.update((key, (path, row)) for row, key in enumerate(keys))
 
     def read(self, digests: Sequence[bytes]) -> np.ndarray:
-        """Returns the bottlenecks of photos, float32, [len(digests), width], in their order.
+        """Returns the rows of photos, [len(digests), width], in their order.
 
         Raises:
             KeyError: for a digest that is not in the store.
             XferlearnError: when a shard was removed or damaged since the store was opened.
         """
-        result = np.empty((len(digests), self.space.width), np.float32)
+        result: np.ndarray = np.empty((len(digests), self.width), self._kind)
         wanted: dict[Path, tuple[list[int], list[int]]] = {}
         for position, digest in enumerate(digests):
             path, row = self._place[digest]
@@ -148,7 +150,7 @@ class BottleneckStore:
     @contextlib.contextmanager
     def writer(self) -> Iterator["ShardWriter"]:
         """Returns a writer whose last rows are committed when the block ends, however it ends."""
-        writer = ShardWriter(self.folder, self._schema)
+        writer = ShardWriter(self.folder, self._schema, self._kind)
         try:
             yield writer
         finally:
@@ -157,7 +159,7 @@ class BottleneckStore:
 
     def _check_space(self) -> bool:
         """Writes space.json where it is missing or damaged; returns False where it was damaged."""
-        path, content = self.folder / "space.json", self.space.as_json().encode()
+        path, content = self.folder / "space.json", self._about
         try:
             if path.read_bytes() == content:
                 return True
@@ -176,15 +178,15 @@ class BottleneckStore:
         if table.schema != self._schema:
             raise ValueError("its columns are not those of the feature space")
         space = (table.schema.metadata or {}).get(_SPACE)
-        if space != self.space.digest.encode() and (space is not None or not self._is_ours):
+        if space != self._space_digest.encode() and (space is not None or not self._is_ours):
             raise _ForeignError("it may be of another feature space")
         table = table.combine_chunks()
         if not table.num_rows:
-            return [], np.empty((0, self.space.width), np.float32), np.empty(0, np.uint32)
+            return [], np.empty((0, self.width), self._kind), np.empty(0, np.uint32)
         vectors = table["vector"].chunk(0).flatten().to_numpy(zero_copy_only=True)
         return (
             table["key"].to_pylist(),
-            vectors.reshape(table.num_rows, self.space.width),
+            vectors.reshape(table.num_rows, self.width),
             table["crc32"].to_numpy(),
         )
 
@@ -193,12 +195,65 @@ class _ForeignError(Exception):
     """A shard that may be of another feature space, such as one that was copied here."""
 
 
-class ShardWriter:
-    """Collects rows and commits them as shards; made by `BottleneckStore.writer`."""
+class BottleneckStore(RowStore):
+    """The bottlenecks of one feature space on disk; a row is float32, [space.width].
 
-    def __init__(self, folder: Path, schema: pa.Schema) -> None:
+    Attributes:
+        space: the feature space.
+
+    Example:
+        >>> store = BottleneckStore("/tmp/bottlenecks", space)
+        >>> with store.writer() as writer:
+        ...     writer.add(digest, vector)
+        >>> store.read([digest]).shape
+        (1, 1280)
+    """
+
+    def __init__(self, root: str | Path, space: FeatureSpace) -> None:
+        """Opens the store, and makes its folder if there is none.
+
+        Args:
+            root: folder of all spaces, `bottleneck_dir`.
+            space: the space to read and write.
+
+        Raises:
+            UserError: when the folder can't be made or written to.
+        """
+        self.space = space
+        super().__init__(Path(root) / space.folder, space.as_json(), space.width, np.float32)
+
+
+class PrintStore(RowStore):
+    """The prints of photos at one image size on disk; a row is uint8, [PRINT_BYTES].
+
+    Attributes:
+        image_size: side in px of the pixels that prints are made of.
+    """
+
+    def __init__(self, root: str | Path, image_size: int) -> None:
+        """Opens the store, and makes its folder if there is none.
+
+        Args:
+            root: folder of all spaces, `bottleneck_dir`.
+            image_size: side in px of the pixels that prints are made of.
+
+        Raises:
+            UserError: when the folder can't be made or written to.
+        """
+        self.image_size = image_size
+        facts = {"image_size": image_size, "prints": prints.VERSION, "resize": RESIZE_POLICY}
+        about = json.dumps(facts, indent=2, sort_keys=True) + "\n"
+        name = f"{image_size}-{hashlib.sha256(about.encode()).hexdigest()[:16]}"
+        super().__init__(Path(root) / "prints" / name, about, prints.PRINT_BYTES, np.uint8)
+
+
+class ShardWriter:
+    """Collects rows and commits them as shards; made by `RowStore.writer`."""
+
+    def __init__(self, folder: Path, schema: pa.Schema, kind: type) -> None:
         self._folder = folder
         self._schema = schema
+        self._kind = kind
         self._keys: list[bytes] = []
         self._vectors: list[np.ndarray] = []
         self._since = time.monotonic()
@@ -209,13 +264,13 @@ class ShardWriter:
 
         Args:
             digest: SHA-256 of the photo, 32 bytes.
-            vector: its bottleneck, float32, [width].
+            vector: its numbers, [width].
 
         Raises:
             XferlearnError: when the shard can't be written, such as on a full disk.
         """
         self._keys.append(digest)
-        self._vectors.append(np.asarray(vector, np.float32))
+        self._vectors.append(np.asarray(vector, self._kind))
         age = time.monotonic() - self._since
         most = SECONDS_TO_FIRST_SHARD if self._is_first else SECONDS_PER_SHARD
         if len(self._keys) >= ROWS_PER_SHARD or age >= most:

@@ -54,6 +54,16 @@ class RunConfig(SplitDataConfig):
         ),
     ] = 10.0
     test_size: float | None = None
+    twins: Annotated[
+        str,
+        Setting(
+            "Near twins, such as a photo that was saved again, scaled, slightly cropped or"
+            " mirrored: `group` keeps them in one split, because a model must not be tested on"
+            " what it has learned; `ignore` does not look for them.",
+            choices=("group", "ignore"),
+            section="Data",
+        ),
+    ] = "group"
     logs_dir: Annotated[
         StrPath,
         Setting(

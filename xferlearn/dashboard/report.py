@@ -48,6 +48,7 @@ def build_report(record: RunRecord, thumbnails: Sequence[Thumbnail] = ()) -> dic
         "engine": metadata.get("engine"),
         "counts": counts,
         "left_out": {"bad": len(manifest.bad), "duplicates": manifest.duplicates},
+        "notes": list(manifest.notes),
         "warnings": list(manifest.warnings),
         "evaluations": {split: _evaluation(result) for split, result in record.evaluations.items()},
         "timings": {

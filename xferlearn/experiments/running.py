@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from xferlearn import backbones, summaries
+from xferlearn.bottlenecks.prints import Looks
 from xferlearn.config import WHERE_LABELS_ARE, TrainConfig
 from xferlearn.config.experiments import ExperimentConfig
 from xferlearn.errors import UserError, XferlearnError
@@ -29,6 +30,7 @@ SPACE = ("backbone", "image_size", "device")
 _ELSEWHERE = (
     *WHERE_LABELS_ARE, "image_dir", "model_dir", "logs_dir", "bottleneck_dir", "summaries",
     "overwrite", "verbose",
+    "twins",  # the splits, which are part of the key, say it
 )  # fmt: skip
 
 
@@ -92,7 +94,10 @@ def need_photos(config: TrainConfig, split: str, command: str, found: int | None
 
 
 def open_space(
-    config: TrainConfig, source: PhotoSource, others: Iterable[TrainConfig] = ()
+    config: TrainConfig,
+    source: PhotoSource,
+    others: Iterable[TrainConfig] = (),
+    looks: Looks | None = None,
 ) -> Space:
     """Computes the missing bottlenecks of a feature space; keeps the reason if it has no network.
 
@@ -100,6 +105,7 @@ def open_space(
         config: settings of the space and of a run in it.
         source: the photos.
         others: settings of more runs in it.
+        looks: which photos look alike, as an earlier space has found; None for the first one.
 
     Raises:
         UserError: when the photos can't be used; that holds for every space.
@@ -113,7 +119,7 @@ def open_space(
         backbone = load_backbone_of(config)
     except XferlearnError as error:
         return Space(settings, None, problem=error)
-    prepared = prepare(config, source, backbone, others)
+    prepared = prepare(config, source, backbone, others, looks)
     return Space(settings, prepared, time.perf_counter() - started)
 
 
@@ -218,17 +224,20 @@ def run_all(
     """
     test_seed = configs[0][1].split_seed
     space: Space | None = None
+    looks: Looks | None = None
     errors: list[XferlearnError] = []
     for settings, config in configs:
         wanted = {name: getattr(config, name) for name in SPACE}
         with on_device(config.device):
             if space is None or space.settings != wanted:
-                space = open_space(config, source, [one for _, one in configs])
+                space = open_space(config, source, [one for _, one in configs], looks)
             if space.prepared is None:
                 problem = space.problem or XferlearnError("it is not available")
                 errors.append(problem)
                 outcome = Outcome(settings, problem=str(problem))
             else:
+                # Found once: all spaces must split the same photos in the same way.
+                looks = space.prepared.looks
                 manifest = space.prepared.split(config, test_seed)
                 need_photos(config, VALIDATION, command, len(manifest.indices(VALIDATION)))
                 outcome = run(config, space.prepared, manifest, settings, store)
@@ -289,8 +298,6 @@ def all_warnings(
             found += features.warnings
             manifest = space.prepared.split(config)
             found += [f"{bad.name} is left out: {bad.reason}" for bad in manifest.bad]
-            if manifest.duplicates:
-                found.append(f"duplicate photos left out: {manifest.duplicates}")
-            found += manifest.warnings
+            found += (*manifest.notes, *manifest.warnings)
         found += [line for outcome in outcomes for line in outcome.warnings]
     return tuple(dict.fromkeys(found))

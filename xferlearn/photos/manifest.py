@@ -7,6 +7,8 @@ the metadata. So photos may be renamed, moved and added without changing what wa
 import dataclasses
 from collections.abc import Sequence
 
+from xferlearn.system.text import plural_of
+
 TRAIN, VALIDATION, TEST = SPLITS = ("train", "validation", "test")
 
 
@@ -53,8 +55,13 @@ class Manifest:
         photos: the photos that are used, in the order they were read.
         splits: for each of `photos`, "train", "validation" or "test".
         bad: the photos that were left out.
-        duplicates: how many files were left out because the same class holds the same bytes.
+        duplicates: how many files were left out because the same class holds the same bytes, or
+            the same pixels in another file.
+        equal_pixels: how many of them have other bytes, but the same pixels.
+        near_twins: how many of `photos` have a near twin among them, which is in the same split.
         warnings: what a person should know of the photos, one line each.
+        groups: for each of `photos`, the number of what it stays together with in the split; empty
+            where each stands alone.
     """
 
     labels: tuple[str, ...]
@@ -62,7 +69,10 @@ class Manifest:
     splits: tuple[str, ...]
     bad: tuple[BadPhoto, ...] = ()
     duplicates: int = 0
+    equal_pixels: int = 0
+    near_twins: int = 0
     warnings: tuple[str, ...] = ()
+    groups: tuple[int, ...] = ()
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{len(self.indices(split))} {split}" for split in SPLITS)
@@ -70,6 +80,19 @@ class Manifest:
             f"Manifest({len(self.labels)} classes, {counts}, {len(self.bad)} left out,"
             f" {self.duplicates} duplicates)"
         )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What copies there were, and what became of them, one line each."""
+        notes = []
+        if self.duplicates:
+            kinds = {"bytes": self.duplicates - self.equal_pixels, "pixels": self.equal_pixels}
+            why = ", ".join(f"{some:,} with equal {kind}" for kind, some in kinds.items() if some)
+            noun = plural_of(self.duplicates, "photo is", "photos are")
+            notes.append(f"{self.duplicates:,} duplicate {noun} left out: {why}")
+        if self.near_twins:  # at least two
+            notes.append(f"{self.near_twins:,} photos have a near twin, which is in the same split")
+        return tuple(notes)
 
     def indices(self, split: str) -> list[int]:
         """Returns the positions in `photos` of a split's photos."""
@@ -81,6 +104,7 @@ class Manifest:
             self,
             photos=tuple(self.photos[i] for i in rows),
             splits=tuple(self.splits[i] for i in rows),
+            groups=tuple(self.groups[i] for i in rows) if self.groups else (),
         )
 
     def counts(self) -> dict[str, dict[str, int]]:

@@ -3,12 +3,15 @@
 import csv
 import dataclasses
 import io
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from xferlearn.photos.manifest import Manifest
 
+# Those of the first version have no more than these.
 _COLUMNS = ("sha256", "label", "split", "file")
+_LOOK = "look"
 # Behind the others, where photos belong to groups.
 _GROUP = "group"
 
@@ -22,27 +25,36 @@ class RecordedPhoto:
         label: name of its class.
         split: "train", "validation" or "test".
         name: path below the photos' folder with `/`, or the key in the dataset.
+        look: by which copies are recognised, see `recorded_looks`; empty where it is unknown.
     """
 
     digest: bytes
     label: str
     split: str
     name: str
+    look: bytes = b""
 
 
-def write_photos(path: Path, manifest: Manifest) -> None:
-    """Writes a manifest's photos, with a column for groups where there are any."""
+def write_photos(path: Path, manifest: Manifest, looks: Sequence[bytes] = ()) -> None:
+    """Writes a manifest's photos, with a column for groups where there are any.
+
+    Args:
+        path: the file.
+        manifest: the photos.
+        looks: of each photo, as in `RecordedPhoto`; empty for none.
+    """
     grouped = any(photo.group is not None for photo in manifest.photos)
+    known = looks or itertools.repeat(b"", len(manifest.photos))
     with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow([*_COLUMNS, *([_GROUP] if grouped else [])])
-        for photo, split in zip(manifest.photos, manifest.splits, strict=True):
-            row = [photo.digest.hex(), manifest.labels[photo.label], split, photo.name]
+        writer.writerow([*_COLUMNS, _LOOK, *([_GROUP] if grouped else [])])
+        for photo, split, look in zip(manifest.photos, manifest.splits, known, strict=True):
+            row = [photo.digest.hex(), manifest.labels[photo.label], split, photo.name, look.hex()]
             writer.writerow([*row, *([photo.group or ""] if grouped else [])])
 
 
 def parse_photos(data: bytes) -> Iterator[RecordedPhoto]:
-    """Yields the photos of a file's content.
+    """Yields the photos of a file's content, of any version.
 
     Raises:
         ValueError, KeyError, TypeError, csv.Error: when it is damaged.
@@ -53,5 +65,5 @@ def parse_photos(data: bytes) -> Iterator[RecordedPhoto]:
     if list(rows.fieldnames or ())[: len(_COLUMNS)] != list(_COLUMNS):
         raise ValueError(f"it does not begin with {','.join(_COLUMNS)}")
     for row in rows:
-        digest = bytes.fromhex(row["sha256"])
-        yield RecordedPhoto(digest, row["label"], row["split"], row["file"])
+        digest, look = bytes.fromhex(row["sha256"]), bytes.fromhex(row.get(_LOOK) or "")
+        yield RecordedPhoto(digest, row["label"], row["split"], row["file"], look)

@@ -4,13 +4,18 @@ import collections
 import dataclasses
 import hashlib
 import re
+import types
 from collections.abc import Iterable, Mapping, Sequence
 
 from xferlearn.errors import UserError
+from xferlearn.photos.learnable import check_learnable
 from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION, BadPhoto, Manifest, Photo
+from xferlearn.photos.twins import Alike
+from xferlearn.system.text import plural_of
 
 FEWEST_PHOTOS = 3
 FEW_PHOTOS = 20
+_MOST_COPIES = 4
 
 # Where a dataset's authors put equal photos into several splits, the first of these counts.
 _CLAIMS = (TEST, VALIDATION, TRAIN, None)
@@ -26,32 +31,35 @@ def build_manifest(
     validation_percentage: float = 10.0,
     split_seed: int = 0,
     test_seed: int | None = None,
+    alike: Alike | None = None,
     warnings: Sequence[str] = (),
 ) -> Manifest:
     """Returns the manifest of photos that have been read, checked and split.
 
     Args:
         labels: class names, sorted.
-        photos: readable photos. Of several with the same bytes in one class one is used: the
-            first that the dataset's authors set apart for the test, for validation, or the first.
+        photos: readable photos. Of several with the same bytes or pixels in one class one is
+            used: one that the dataset's authors set apart for the test, or for validation, and
+            the first by its bytes.
         bad: photos that could not be used.
         testing_percentage: 0 to 90, share of the photos for the test.
         validation_percentage: 0 to 90, share of the photos for validation.
         split_seed: salt of the split.
         test_seed: salt of the choice of test photos; None for `split_seed`.
+        alike: which photos have equal pixels and which are near twins; None where nobody looked.
         warnings: what is known already that a person should know, one line each.
 
     Raises:
         UserError: when there are fewer than two classes, a class has fewer than three different
-            photos, or more than half of its photos can't be used.
+            photos, more than half of its photos can't be used, or nothing tells classes apart.
     """
+    photos, alike = tuple(photos), alike or Alike()
     kept: dict[tuple[int, bytes], Photo] = {}
-    files: collections.Counter[int] = collections.Counter()
     for photo in photos:
-        files[photo.label] += 1
-        key = (photo.label, photo.digest)
+        key = (photo.label, alike.pixels.get(photo.digest, photo.digest))
         if key not in kept or _claim(photo) < _claim(kept[key]):
             kept[key] = photo
+    files = collections.Counter(photo.label for photo in photos)
     unique = tuple(kept.values())
     distinct = collections.Counter(photo.label for photo in unique)
     broken = collections.Counter(photo.label for photo in bad)
@@ -63,45 +71,66 @@ def build_manifest(
                 f" {broken[label] + files[label]} photos, e.g. {first.name} ({first.reason})."
                 " Replace or remove them."
             )
+    found = check_learnable(labels, photos, alike)
+    flat = _flat_classes(unique, alike)
     check_counts(
-        {name: distinct[label] for label, name in enumerate(labels)}, kind="different readable"
+        {name: distinct[label] for label, name in enumerate(labels) if label not in flat},
+        kind="different readable",
+        copies={name: files[label] - distinct[label] for label, name in enumerate(labels)},
+        others=len(flat),
     )
-    splits = assign_splits(
-        labels,
+    twins = [photo for photo in unique if photo.digest in alike.twins]
+    units = _units(labels, unique, alike.twins)
+    splits = _dealt(
         unique,
+        units,
         testing_percentage=testing_percentage,
         validation_percentage=validation_percentage,
         split_seed=split_seed if test_seed is None else test_seed,
     )
     if test_seed not in (None, split_seed):
         share = 100 * validation_percentage / (100 - testing_percentage)
-        splits = _deal_again(labels, unique, splits, share, split_seed)
+        splits = _deal_again(unique, units, splits, share, split_seed)
     return Manifest(
         labels=tuple(labels),
         photos=unique,
         splits=splits,
+        groups=_numbered(units),
         bad=tuple(bad),
-        duplicates=sum(files.values()) - len(unique),
+        duplicates=len(photos) - len(unique),
+        equal_pixels=len({(photo.label, photo.digest) for photo in photos}) - len(unique),
+        near_twins=sum(len(same) for same in _grouped(twins, alike.twins) if len(same) > 1),
         warnings=(
             *warnings,
+            *found,
             *_few_photos_warnings(labels, distinct),
-            *_conflict_warnings(unique),
+            *_few_pictures_warnings(labels, unique, alike),
+            *_conflict_warnings(unique, alike),
         ),
     )
 
 
-def check_counts(counts: Mapping[str, int], kind: str = "", hint: str = "") -> None:
+def check_counts(
+    counts: Mapping[str, int],
+    kind: str = "",
+    hint: str = "",
+    *,
+    copies: Mapping[str, int] = types.MappingProxyType({}),
+    others: int = 0,
+) -> None:
     """Checks that there are classes and that each has enough photos.
 
     Args:
         counts: number of photos by class.
         kind: word before "photos" in the message.
         hint: sentence at the end of the message that there are too few classes.
+        copies: how many more a class has that are copies of those.
+        others: how many more classes there are, with any number of photos.
 
     Raises:
         UserError: on no class, one class, or a class with fewer than three photos.
     """
-    if len(counts) < 2:
+    if len(counts) + others < 2:
         names = ", ".join(map(repr, counts)) or "none"
         raise UserError(
             f"Expected at least two classes, one folder per class. Found {len(counts)}: {names}."
@@ -110,10 +139,16 @@ def check_counts(counts: Mapping[str, int], kind: str = "", hint: str = "") -> N
     for name, count in counts.items():
         if count < FEWEST_PHOTOS:
             photos = f"{kind} photo{'' if count == 1 else 's'}".strip()
+            more = copies.get(name, 0)
+            same = ""
+            if more:
+                same = (
+                    f"; its other {'photo is a copy' if more == 1 else f'{more} photos are copies'}"
+                )
             raise UserError(
                 f"Class {name!r} has {count or 'no'} {photos}. Expected at least"
-                f" {FEWEST_PHOTOS}: one each for training, validation and test. Add photos to it"
-                " or remove its folder."
+                f" {FEWEST_PHOTOS}: one each for training, validation and test{same}. Add photos to"
+                " it or remove its folder."
             )
 
 
@@ -121,22 +156,24 @@ def assign_splits(
     labels: Sequence[str],
     photos: Sequence[Photo],
     *,
+    twins: Mapping[bytes, bytes] = types.MappingProxyType({}),
     testing_percentage: float = 10.0,
     validation_percentage: float = 10.0,
     split_seed: int = 0,
 ) -> tuple[str, ...]:
     """Returns the split of each photo, decided by its content alone.
 
-    What must stay together is one unit: files with the same bytes, files of one group, and files
-    of one class whose names agree up to `_nohash_` (several photos of one object). A unit's digest
-    and the seed make a number from 0 to 100 that is compared with the percentages, so adding a
-    photo moves no other one. If that leaves a class of at least three units without one in some
+    What must stay together is one unit: files with the same bytes, near twins, files of one group,
+    and files of one class whose names agree up to `_nohash_` (photos of one object). A unit's
+    digest and the seed make a number from 0 to 100 that is compared with the percentages, so adding
+    a photo moves no other one. If that leaves a class of at least three units without one in some
     split, the unit whose number is nearest moves there: one of this class alone if there is any,
     else one that no other class is in need of where it is.
 
     Args:
         labels: class names, sorted.
         photos: readable photos.
+        twins: what near twins have in common, as in `Alike`.
         testing_percentage: 0 to 90; 0 puts no photo into the test split.
         validation_percentage: 0 to 90; 0 puts no photo into the validation split.
         split_seed: salt of the numbers.
@@ -144,7 +181,23 @@ def assign_splits(
     Returns:
         For each photo "train", "validation" or "test".
     """
-    unit_of = _units(labels, photos)
+    return _dealt(
+        photos,
+        _units(labels, photos, twins),
+        testing_percentage=testing_percentage,
+        validation_percentage=validation_percentage,
+        split_seed=split_seed,
+    )
+
+
+def _dealt(
+    photos: Sequence[Photo],
+    unit_of: Sequence[str],
+    *,
+    testing_percentage: float,
+    validation_percentage: float,
+    split_seed: int,
+) -> tuple[str, ...]:
     members: dict[str, list[int]] = {}
     for index, unit in enumerate(unit_of):
         members.setdefault(unit, []).append(index)
@@ -201,8 +254,8 @@ def assign_splits(
 
 
 def _deal_again(
-    labels: Sequence[str],
     photos: Sequence[Photo],
+    units: Sequence[str],
     splits: Sequence[str],
     validation_percentage: float,
     split_seed: int,
@@ -216,9 +269,9 @@ def _deal_again(
         dataclasses.replace(photo, fixed_split=TEST) if split == TEST else photo
         for photo, split in zip(photos, splits, strict=True)
     ]
-    return assign_splits(
-        labels,
+    return _dealt(
         held,
+        units,
         testing_percentage=0,
         validation_percentage=validation_percentage,
         split_seed=split_seed,
@@ -230,11 +283,14 @@ def _percent(unit: str, split_seed: int) -> float:
     return int.from_bytes(digest[:8], "big") / 2**64 * 100
 
 
-def _claim(photo: Photo) -> int:
-    return _CLAIMS.index(photo.fixed_split)
+def _claim(photo: Photo) -> tuple[int, bytes]:
+    # By content, not by order, where pixels are equal and bytes differ.
+    return _CLAIMS.index(photo.fixed_split), photo.digest
 
 
-def _units(labels: Sequence[str], photos: Sequence[Photo]) -> list[str]:
+def _units(
+    labels: Sequence[str], photos: Sequence[Photo], twins: Mapping[bytes, bytes]
+) -> list[str]:
     """Returns the name of each photo's unit: of all names of its photos, the last in order."""
     parent: dict[str, str] = {}
 
@@ -248,6 +304,9 @@ def _units(labels: Sequence[str], photos: Sequence[Photo]) -> list[str]:
     for photo, digest in zip(photos, digests, strict=True):
         find(digest)
         groups = [] if photo.group is None else [f"group of photos {photo.group}"]
+        if photo.digest in twins:
+            # Sorts before every digest: their unit is named as that of a photo without twins is.
+            groups.append(f"*{twins[photo.digest].hex()}")
         file_name = photo.name.rsplit("/", 1)[-1]
         if "_nohash_" in file_name:
             # By the class's name: its index would change with every class that is added.
@@ -260,6 +319,11 @@ def _units(labels: Sequence[str], photos: Sequence[Photo]) -> list[str]:
     return [find(digest) for digest in digests]
 
 
+def _numbered(units: Sequence[str]) -> tuple[int, ...]:
+    numbers: dict[str, int] = {}
+    return tuple(numbers.setdefault(unit, len(numbers)) for unit in units)
+
+
 def _few_photos_warnings(labels: Sequence[str], counts: Mapping[int, int]) -> list[str]:
     few = [f"{name} ({counts[i]})" for i, name in enumerate(labels) if counts[i] < FEW_PHOTOS]
     if not few:
@@ -269,19 +333,56 @@ def _few_photos_warnings(labels: Sequence[str], counts: Mapping[int, int]) -> li
     ]
 
 
-def _conflict_warnings(photos: Sequence[Photo]) -> list[str]:
-    by_digest: dict[bytes, list[Photo]] = {}
-    for photo in photos:
-        by_digest.setdefault(photo.digest, []).append(photo)
-    conflicts = [
-        " = ".join(photo.name for photo in same) for same in by_digest.values() if len(same) > 1
-    ]
-    if not conflicts:
-        return []
+def _flat_classes(photos: Sequence[Photo], alike: Alike) -> frozenset[int]:
+    """Returns the classes of one colour: a few photos say all about them, or a single one."""
+    different = {photo.label for photo in photos if photo.digest not in alike.flat}
+    return frozenset({photo.label for photo in photos} - different)
+
+
+def _few_pictures_warnings(
+    labels: Sequence[str], photos: Sequence[Photo], alike: Alike
+) -> list[str]:
+    counts = collections.Counter(photo.label for photo in photos)
+    pictures = collections.Counter(
+        label for same in _grouped(photos, alike.twins) for label in {p.label for p in same}
+    )
     return [
-        f"{len(conflicts)} photos are in more than one class with the same bytes, which no model"
-        f" can learn: {_some(conflicts)}."
+        f"All {counts[label]} photos of class {name!r} are near twins of"
+        f" {'one another' if pictures[label] == 1 else 'two'}, and near twins stay in one split:"
+        " the class is not in every split, so its accuracy can't be measured. Add other photos."
+        for label, name in enumerate(labels)
+        if pictures[label] < min(FEWEST_PHOTOS, counts[label])
     ]
+
+
+def _conflict_warnings(photos: Sequence[Photo], alike: Alike) -> list[str]:
+    kinds: tuple[tuple[str, Mapping[bytes, bytes] | None], ...] = (
+        ("in more than one class with the same bytes, which no model can learn", None),
+        ("in more than one class with the same pixels, which no model can learn", alike.pixels),
+        ("in one class and in another as a near twin (check which label is right)", alike.twins),
+    )
+    warnings = []
+    told: set[bytes] = set()
+    for what, common in kinds:
+        conflicts = []
+        some = photos if common is None else [p for p in photos if p.digest in common]
+        for same in _grouped(some, common or {}):
+            picture = alike.twins.get(same[0].digest, same[0].digest)
+            if len({photo.label for photo in same}) > 1 and picture not in told:
+                told.add(picture)
+                conflicts.append(" = ".join(photo.name for photo in same[:_MOST_COPIES]))
+        if conflicts:
+            photos_are = plural_of(len(conflicts), "photo is", "photos are")
+            warnings.append(f"{len(conflicts):,} {photos_are} {what}: {_some(conflicts)}.")
+    return warnings
+
+
+def _grouped(photos: Sequence[Photo], common: Mapping[bytes, bytes]) -> list[list[Photo]]:
+    """Returns the photos that have the same bytes, or the same in common."""
+    groups: dict[bytes, list[Photo]] = {}
+    for photo in photos:
+        groups.setdefault(common.get(photo.digest, photo.digest), []).append(photo)
+    return list(groups.values())
 
 
 def _some(items: Sequence[str], most: int = 5) -> str:

@@ -146,8 +146,7 @@ def _classes(record: RunRecord) -> list[str]:
         parts.append(f"{count(more, 'more class')} {plural_of(more, 'is', 'are')} not listed here.")
     if manifest.bad:
         parts.append(f"Photos left out: {len(manifest.bad)}; see `bad_photos`.")
-    if manifest.duplicates:
-        parts.append(f"Duplicate photos left out: {manifest.duplicates}.")
+    parts += [f"{note}." for note in manifest.notes]
     parts += [f"Warning: {escape(warning)}" for warning in manifest.warnings]
     return parts
 

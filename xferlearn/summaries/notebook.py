@@ -66,7 +66,7 @@ def accuracy_tile(title: str, evaluation: Evaluation, *, main: bool = False) -> 
         f"{evaluation.accuracy:.1%}",
         interval_bar(low, evaluation.accuracy, high),
         f"{low:.1%} to {high:.1%}",
-        f"95% interval, N = {evaluation.total:,}",
+        f"95% interval, N = {evaluation.total:,}{evaluation.grouped}",
         main=main,
     )
 

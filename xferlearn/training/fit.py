@@ -11,9 +11,10 @@ import numpy as np
 
 from xferlearn import backbones, summaries
 from xferlearn.bottlenecks.compute import Extraction, extract
+from xferlearn.bottlenecks.prints import Looks, look_at_photos
 from xferlearn.bottlenecks.settling import Candidates, Features, sample_pixels
 from xferlearn.bottlenecks.space import feature_space
-from xferlearn.bottlenecks.store import BottleneckStore
+from xferlearn.bottlenecks.store import BottleneckStore, PrintStore
 from xferlearn.config import TrainConfig
 from xferlearn.errors import UserError, XferlearnError
 from xferlearn.metrics import Evaluation, evaluate_predictions
@@ -41,12 +42,14 @@ class Prepared:
         features: its engine and store.
         extraction: the photos, and those that were left out; its seconds include the settling of
             the engine.
+        looks: which photos have equal pixels, and which are near twins.
     """
 
     source: PhotoSource
     backbone: "keras.Model"
     features: Features
     extraction: Extraction
+    looks: Looks
 
     def split(self, config: TrainConfig, test_seed: int | None = None) -> Manifest:
         """Returns the photos, split as `config` says.
@@ -66,6 +69,7 @@ class Prepared:
             validation_percentage=0 if VALIDATION in official else config.validation_percentage,
             split_seed=config.split_seed,
             test_seed=test_seed,
+            alike=self.looks.alike,
             warnings=self.source.warnings,
         )
         # They are no broken photos, of which a class may have too many.
@@ -141,6 +145,7 @@ def prepare(
     source: PhotoSource,
     backbone: "keras.Model",
     others: Iterable[TrainConfig] = (),
+    looks: Looks | None = None,
 ) -> Prepared:
     """Returns photos with their bottlenecks: those that are not cached yet are computed.
 
@@ -149,6 +154,8 @@ def prepare(
         source: the photos.
         backbone: as `load_backbone` returns it, or fine-tuned.
         others: settings of more heads on these photos, which may see them in other views.
+        looks: which photos look alike, where another network's pixels have told it: prints depend
+            on the size of the photos, and runs that are compared need the same split.
     """
     started = time.perf_counter()
     limits = PhotoLimits.of(config)
@@ -165,16 +172,25 @@ def prepare(
 
     space_of = functools.partial(feature_space, backbone)
     features = Candidates.of(config, backbone, space_of).settle(sample)
+    store = features.store
+    prints = looks.prints if looks else PrintStore(store.folder.parent, store.space.image_size)
     extraction = extract(
         source.entries(),
-        features.store,
+        store,
         features.engine,
         limits,
         count=source.count,
+        prints=prints if looks is None else None,
         verbose=config.verbose,
     )
+    if looks is None:
+        near = config.twins == "group"
+        looks = look_at_photos(source, extraction.photos, prints, limits, near=near)
+        store.warnings += prints.warnings
     seconds = time.perf_counter() - started
-    return Prepared(source, backbone, features, dataclasses.replace(extraction, seconds=seconds))
+    return Prepared(
+        source, backbone, features, dataclasses.replace(extraction, seconds=seconds), looks
+    )
 
 
 def load_backbone_of(config: TrainConfig) -> "keras.Model":
@@ -226,8 +242,12 @@ class Fitted:
 
     def evaluate(self, split: str, probabilities: np.ndarray) -> Evaluation:
         """Returns what probabilities for a split's photos amount to: accuracy, and per class."""
+        groups = self.manifest.groups
         return evaluate_predictions(
-            self.manifest.labels, self.truth(split), probabilities.argmax(axis=1)
+            self.manifest.labels,
+            self.truth(split),
+            probabilities.argmax(axis=1),
+            [groups[i] for i in self.manifest.indices(split)] if groups else None,
         )
 
 

@@ -112,7 +112,12 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
         metadata = describe(config, prepared, fitted, fine_tuned, validation, test)
         metadata["timings"] |= {"seconds": _rounded(clock.seconds)}
         model_folder = write_model_folder(
-            config.model_dir or "", classifier, manifest, metadata, overwrite=config.overwrite
+            config.model_dir or "",
+            classifier,
+            manifest,
+            metadata,
+            looks=prepared.looks.recorded(manifest.photos),
+            overwrite=config.overwrite,
         )
         if config.unfreeze:
             state.unlink(missing_ok=True)

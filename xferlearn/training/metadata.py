@@ -93,6 +93,8 @@ def describe(
             "totals": {split: sum(row[split] for row in counts.values()) for split in SPLITS},
             "photos_file": "photos.csv",
             "duplicates_left_out": manifest.duplicates,
+            "equal_pixels_left_out": manifest.equal_pixels,
+            "near_twins": manifest.near_twins,
         },
         "bad_photos": [
             {"file": bad.name, "label": manifest.labels[bad.label], "reason": bad.reason}

@@ -71,11 +71,10 @@ class TrainResult(Result):
         """Returns the summary: photos by class, those left out, and the facts of the run."""
         manifest = self.manifest
         rest = "metadata.json of the model has all"
-        copies = f"duplicate photos left out: {manifest.duplicates}"
         return [
             self._split_block(),
             bad_block(manifest.bad, rest),
-            Block((copies,) if manifest.duplicates else ()),
+            Block(manifest.notes),
             facts_block(self._facts(), prose=("time", "fine-tuning")),
         ]
 
@@ -132,7 +131,7 @@ class TrainResult(Result):
                 classes_tile(manifest.labels),
                 tile("Time", duration(seconds), rate, f"{extraction.cached:,} cached"),
             ),
-            notices([*self.warnings, *left_out_lines(manifest.bad)]),
+            notices([*self.warnings, *manifest.notes, *left_out_lines(manifest.bad)]),
             confusion_section(self.test, "Confusion matrix of the test photos"),
             wrong_section(self.misclassified, self.test.total, self.pictures),
             h("h4", "The run"),

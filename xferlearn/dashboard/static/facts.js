@@ -35,7 +35,9 @@ export function notices(report) {
   const { bad, duplicates } = report.left_out;
   const lines = [...report.warnings];
   if (bad) lines.push(`${count(bad, "unreadable photo")} left out.`);
-  if (duplicates) lines.push(`${count(duplicates, "duplicate photo")} left out.`);
+  // Runs of earlier versions have only the number.
+  if (report.notes) lines.push(...report.notes.map((note) => `${note}.`));
+  else if (duplicates) lines.push(`${count(duplicates, "duplicate photo")} left out.`);
   return lines.length ? h("ul", { class: "notices" }, lines.map((line) => h("li", {}, line))) : null;
 }
 

@@ -191,7 +191,7 @@ def fine_tune(
         state.forget()
         raise diverged_error(config, "fine_tune_learning_rate")
     backbone.trainable = False
-    tuned = prepare(config, prepared.source, backbone)
+    tuned = prepare(config, prepared.source, backbone, looks=prepared.looks)
     # Photos may have been removed in the meantime: both models are asked about the same ones.
     left = fitted.only({photo.digest for photo in tuned.extraction.photos})
     if not left.manifest.indices(VALIDATION):

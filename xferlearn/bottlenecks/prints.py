@@ -1,0 +1,120 @@
+"""Photos -> prints: made while they are decoded for the network, or on their own where missing."""
+
+import contextlib
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from xferlearn.bottlenecks.store import PrintStore, ShardWriter
+from xferlearn.errors import XferlearnError
+from xferlearn.photos.decoding import DecodedBatch, decoded_batches
+from xferlearn.photos.limits import PhotoLimits
+from xferlearn.photos.manifest import Photo
+from xferlearn.photos.prints import Prints, make_prints
+from xferlearn.photos.reading import load_photos, readable
+from xferlearn.photos.selecting import pick_photos
+from xferlearn.photos.sources import PhotoSource
+from xferlearn.photos.twins import Alike, find_alike, recorded_looks
+
+
+def add_prints(writer: ShardWriter, batch: DecodedBatch) -> None:
+    """Writes the prints of the photos of a batch.
+
+    Raises:
+        XferlearnError: when they can't be written, such as on a full disk.
+    """
+    for item, row in zip(batch.photos, make_prints(batch.pixels), strict=True):
+        writer.add(item.digest, row)
+
+
+@dataclasses.dataclass(frozen=True)
+class Looks:
+    """What is known of how photos look.
+
+    Attributes:
+        alike: which photos have equal pixels, and which are near twins.
+        prints: the prints that say it.
+    """
+
+    alike: Alike
+    prints: PrintStore
+
+    def recorded(self, photos: Sequence[Photo]) -> list[bytes]:
+        """Returns what of each photo's print goes with a model; nothing where it has no print."""
+        known = [photo.digest for photo in photos if photo.digest in self.prints]
+        rows = recorded_looks(Prints(self.prints.read(known)))
+        found = {digest: row.tobytes() for digest, row in zip(known, rows, strict=True)}
+        return [found.get(photo.digest, b"") for photo in photos]
+
+
+def look_at_photos(
+    source: PhotoSource,
+    photos: Sequence[Photo],
+    store: PrintStore,
+    limits: PhotoLimits,
+    *,
+    near: bool,
+) -> Looks:
+    """Returns how photos look; those without a print are read once more for it.
+
+    Args:
+        source: where they can be read.
+        photos: readable photos.
+        store: the prints.
+        limits: caps on bytes and pixels.
+        near: whether to look for near twins too, not only for equal pixels.
+
+    Raises:
+        XferlearnError: when prints can't be written.
+    """
+    missing = {photo.digest: photo for photo in photos if photo.digest not in store}
+    if missing:
+        # Bottlenecks of earlier versions have no prints beside them.
+        entries = pick_photos(source, missing.values())
+        size = store.image_size
+        with store.writer() as writer:
+            loaded = readable(load_photos(entries, size, limits))
+            for batch in decoded_batches(loaded, size, limits):
+                add_prints(writer, batch)
+    # One that changed meanwhile is like no other; reading its bottleneck will say so.
+    digests = [digest for digest in {photo.digest: None for photo in photos} if digest in store]
+    return Looks(find_alike(digests, Prints(store.read(digests)), near=near), store)
+
+
+class KeptPrints:
+    """Makes prints of photos that are labelled; a full disk ends their keeping, not the labelling.
+
+    Attributes:
+        store: the prints.
+    """
+
+    def __init__(self, store: PrintStore) -> None:
+        """Begins to keep prints; `close` ends it."""
+        self.store = store
+        self._writing = contextlib.ExitStack()
+        self._writer: ShardWriter | None = self._writing.enter_context(store.writer())
+
+    def knows(self, digest: bytes) -> bool:
+        """Returns whether a photo's pixels are not needed."""
+        return self._writer is None or digest in self.store
+
+    def add(self, digests: Sequence[bytes], pixels: np.ndarray) -> None:
+        """Keeps the prints of photos that it does not know.
+
+        Args:
+            digests: SHA-256 of each photo.
+            pixels: uint8, [photos, height, width, 3], range [0, 255].
+        """
+        new = [row for row, digest in enumerate(digests) if not self.knows(digest)]
+        try:
+            for row, made in zip(new, make_prints(pixels[new]), strict=True):
+                if self._writer is not None:
+                    self._writer.add(digests[row], made)
+        except XferlearnError:  # the bottlenecks' store, in the same folder, says it
+            self._writer = None
+
+    def close(self) -> None:
+        """Commits the last prints."""
+        with contextlib.suppress(XferlearnError):
+            self._writing.close()
