@@ -6,13 +6,14 @@ import keras
 import numpy as np
 import pytest
 
+from xferlearn.backbones import load_backbone
 from xferlearn.config import ModelConfig
 from xferlearn.errors import UserError
 from xferlearn.exports.formats import FORMATS
 from xferlearn.exports.frozen_graph import write_frozen_graph
 from xferlearn.model_folder import ModelFolder
 from xferlearn.predictors import open_predictor
-from xferlearn.training.head import FeatureScale, build_classifier, build_head
+from xferlearn.training.head import FeatureScale, build_classifier, build_head, measure_scale
 
 pytestmark = [
     # Keras 3.15 saves variables through NumPy's older __array__ protocol.
@@ -331,3 +332,38 @@ def test_a_head_alone_is_that_of_train():
         assert alone.get_config() == asked.get_config()
         assert alone.get_layer("dropout").rate == config.dropout > 0
         assert ("normalization" in [layer.name for layer in alone.layers]) == bool(stated)
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float16"])
+def test_builders_compute_in_float32_whatever_the_policy(policy, tmp_path):
+    import keras
+
+    # Fractions that neither half-precision format holds.
+    photos = np.random.default_rng(0).uniform(0, 255, (3, 32, 32, 3)).astype(np.float32)
+
+    def whole():
+        backbone = load_backbone("mobilenet_0.25", weights="none", image_size=32)
+        # An untrained network tells photos apart in the last digits alone; this enlarges them.
+        head = build_head(256, CLASSES, scale=measure_scale(np.asarray(backbone(photos))))
+        kernel = np.random.default_rng(0).normal(0, 1, (256, CLASSES))
+        head.layers[-1].set_weights([kernel, np.zeros(CLASSES)])
+        return build_classifier(backbone, head)
+
+    expected = np.asarray(whole()(photos))
+    assert np.ptp(expected, axis=0).max() > 0.1
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = whole()
+        assert keras.config.dtype_policy().name == policy
+        assert {layer.compute_dtype for layer in model.layers} == {"float32"}
+        model.save(tmp_path / "m.keras")
+        again = keras.saving.load_model(tmp_path / "m.keras")
+        image = keras.Input((32, 32, 3), dtype="float32")
+        larger = keras.Model(image, keras.layers.Dense(2, dtype="float32")(model(image)))
+        chain = keras.Sequential([keras.Input((32, 32, 3), dtype="float32"), model])
+        for one in (model, again, chain, keras.Model(image, larger.layers[1](image))):
+            np.testing.assert_allclose(np.asarray(one(photos)), expected, atol=1e-3)
+        assert larger(photos).shape == (3, 2)
+    finally:
+        keras.config.set_dtype_policy(before)

@@ -587,7 +587,7 @@ def test_tflite_of_ultralytics(tmp_path, tflite, name):
 def test_labels_of_automl_beside_a_tflite_file(tmp_path, tflite):
     (tmp_path / "model.tflite").write_bytes(tflite[0])
     (tmp_path / "dict.txt").write_text("\n".join(NAMES))
-    assert opened(tmp_path / "model.tflite").labels == NAMES
+    assert opened(tmp_path / "model.tflite", input_range=(0, 1)).labels == NAMES
 
 
 def ssd():

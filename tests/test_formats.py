@@ -27,6 +27,13 @@ def module_of(function) -> str:
     return module_of(inner[0]) if inner else function.__module__.rpartition(".")[2]
 
 
+# What several readers share.
+SHARED = (
+    "__init__", "flat", "graphdef", "hdf5", "kernels", "keras_config", "keras_layers", "keras_two",
+    "tflite_metadata", "wire",
+)  # fmt: skip
+
+
 def family(name: str) -> str:
     """The format that a variant belongs to: "keras" of "keras_h5", "tflite" of "tflite_int8"."""
     return re.sub(r"_(h5|weights|float16|int8)$", "", name)
@@ -37,8 +44,7 @@ def test_a_format_has_one_module_name_in_all_folders():
     assert set(read.values()) == {
         path.stem
         for path in (PACKAGE / "inspection/readers").glob("*.py")
-        # What several readers share.
-        if path.stem not in ("__init__", "flat", "graphdef", "hdf5", "keras_config", "wire")
+        if path.stem not in SHARED
     }
     for name, module in read.items():
         assert module in (name, f"{name}_files")

@@ -321,7 +321,7 @@ def test_backbones_of_keras_are_told_from_their_layers(tmp_path, builder, name, 
         ("augmented, scaled", (0, 255), "layer in the model"),
         ("augmented", (-1, 1), "known backbone"),
         ("adapted", None, "unknown"),
-        ("channels swapped", None, "unknown"),
+        ("channels swapped", (0, 255), "layer in the model"),
     ],
 )
 def test_what_stands_before_a_backbone_decides_its_range(tmp_path, front, span, source):

@@ -11,6 +11,7 @@ import sys
 import numpy as np
 import pytest
 from model_folders import edit_metadata
+from PIL import Image
 
 import xferlearn
 from xferlearn.bottlenecks.engines import planning
@@ -319,14 +320,81 @@ def test_a_classifier_refuses_a_number_of_labels_that_is_none(colour_model, top_
         classifier.label(np.zeros((8, 8, 3), np.uint8), top_k=top_k)
 
 
-@pytest.mark.parametrize("photos", ["rose.jpg", b"JPEG", np.zeros((8, 8, 3), np.uint8)])
-def test_a_classifier_predicts_lists_of_photos(colour_model, photos):
-    classifier = xferlearn.load_classifier(colour_model, verbose=0)
-    with pytest.raises(UserError, match="Received one photo: put it in a list, or use `label`"):
+@pytest.fixture(scope="module")
+def classifier(colour_model, tmp_path_factory):
+    """Tells red, green and blue; it may have scored other tests' photos before."""
+    return xferlearn.load_classifier(
+        colour_model, verbose=0, bottleneck_dir=tmp_path_factory.mktemp("bottlenecks")
+    )
+
+
+def test_a_classifier_predicts_photos_of_every_kind_alike(classifier, photo_bytes, tmp_path):
+    data = photo_bytes("red", 1, form="PNG")
+    file = tmp_path / "red.png"
+    file.write_bytes(data)
+    image = Image.open(io.BytesIO(data))
+    pixels = np.asarray(image)
+    expected = classifier.predict([str(file)])
+    assert expected.shape == (1, 3)
+    kinds = [file, str(file), data, image, pixels, pixels.astype(np.float32)]
+    for one in kinds:
+        np.testing.assert_allclose(classifier.predict(one), expected, atol=1e-3)
+        assert classifier.label(one, 1)[0][0] == "red"
+    many = np.repeat(expected, len(kinds), axis=0)
+    np.testing.assert_allclose(classifier.predict(kinds), many, atol=1e-3)
+    np.testing.assert_allclose(classifier.predict(iter(kinds)), many, atol=1e-3)
+    np.testing.assert_allclose(classifier.predict(one for one in kinds), many, atol=1e-3)
+    batch = np.stack([pixels] * 40)
+    np.testing.assert_allclose(classifier.predict(batch), np.repeat(expected, 40, 0), atol=1e-3)
+    assert classifier.predict([]).shape == (0, 3)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "YCbCr", "HSV", "I;16"])
+def test_images_of_any_mode_are_read_as_files(classifier, mode):
+    image = Image.fromarray(np.full((50, 40, 3), (210, 40, 30), np.uint8))
+    if mode == "I;16":
+        image = Image.fromarray(np.full((50, 40), 90 << 8, np.uint16))
+    else:
+        image = image.convert(mode)
+    if mode in ("1", "L", "LA", "I;16"):
+        gray = np.asarray(image.convert("L") if mode != "I;16" else np.full((50, 40), 90, np.uint8))
+        expected = classifier.predict([gray])
+    else:
+        expected = classifier.predict([np.asarray(image.convert("RGB"))])
+    np.testing.assert_allclose(classifier.predict([image]), expected, atol=0.02)
+
+
+def test_images_are_turned_as_their_exif_says(classifier, tmp_path):
+    steps = np.arange(64, dtype=np.uint8) * 3
+    pixels = np.stack([np.tile(one, (64, 1)) for one in (steps, steps[::-1], steps // 2)], axis=-1)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(pixels).save(tmp_path / "turned.png", exif=exif)
+    image = Image.open(tmp_path / "turned.png")
+    turned = classifier.predict([np.rot90(pixels, -1)])
+    assert not np.allclose(turned, classifier.predict([pixels]), atol=0.01)
+    np.testing.assert_allclose(classifier.predict([image]), turned, atol=0.01)
+    np.testing.assert_allclose(classifier.predict([tmp_path / "turned.png"]), turned, atol=0.03)
+
+
+@pytest.mark.parametrize(
+    ("photos", "message"),
+    [
+        ([""], "Received '' for photo 0"),
+        ([3], "Received 3 for photo 0"),
+        ([[b""]], r"Received \[b''\] for photo 0"),
+        (3, "Expected photos: paths, .* Received: 3"),
+        ({"a": 1}, "Expected photos: paths"),
+        (None, "Expected photos: paths"),
+        (np.zeros((4, 4, 4), np.uint8), r"\[height, width, 3\].* Received \[4, 4, 4\]"),
+        (np.full((4, 4, 3), 0.5), "Received 0.5 to 0.5 for photo 0: multiply them by 255"),
+        (np.full((4, 4, 3), -1.0), r"range \[0, 255\]\. Received -1 to -1"),
+        (b"no photo", "photo 0 can't be used: not a JPEG"),
+    ],
+)
+def test_what_is_no_photo_is_refused(classifier, photos, message):
+    with pytest.raises(UserError, match=message):
         classifier.predict(photos)
-    for nothing in ("", 3, [b""]):
-        with pytest.raises(UserError, match=r"Received .* for photo 0"):
-            classifier.predict([nothing])
 
 
 def test_a_classifier_prints_its_classes_backbone_and_size(colour_model):

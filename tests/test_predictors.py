@@ -30,6 +30,11 @@ def opened(model, **settings):
     return open_predictor(ModelConfig(model=str(model), **settings))
 
 
+def opened_unit(model, **settings):
+    """The predictor of a model that takes [0, 1], and whose file does not state it."""
+    return opened(model, input_range=(0, 1), **settings)
+
+
 def listed(path, names="abcd"):
     """A file of labels, which says that a row of values is scores."""
     path.write_text("".join(f"{name}\n" for name in names))
@@ -222,7 +227,10 @@ def test_operations_inside_of_a_graph_can_be_fed_and_read(tmp_path):
         ({"input_layer": "mull"}, r"'Mul', .* Did you mean 'Mul'"),
         ({"input_layer": "weights"}, "this is a constant; its input is 'Mul'"),
         ({"input_layer": "DecodeJpeg/contents"}, r"encoded photos.* 'Mul' takes pixels"),
-        ({"input_layer": "MatMul"}, "one score per class from output 'final_result'"),
+        (
+            {"input_layer": "MatMul", "input_range": (0, 1)},
+            "one score per class from output 'final_result'",
+        ),
         ({"output_layer": "finalresult"}, "no operation finalresult.* Did you mean 'final_result'"),
         ({"output_layer": "conv"}, r"one score per class from output 'conv'. Its shape is \[any"),
         ({"output_layer": "Sub"}, "'Sub:0' does not depend on the input 'Mul:0'"),
@@ -291,49 +299,51 @@ def small_keras(path, *, inputs=(SIDE, SIDE, 3), units=4, activation=None, middl
     return model
 
 
-def test_values_that_a_file_does_not_tell_are_assumed_and_said(tmp_path):
+def test_values_that_a_file_does_not_tell_are_asked_for(tmp_path):
     model = small_keras(tmp_path / "m.keras", inputs=(None, None, 3))
-    with pytest.raises(UserError, match=r"without a softmax.*`labels=FILE` with 4 lines"):
-        opened(tmp_path / "m.keras", input_width=20)
     listed(tmp_path / "labels.txt")
-    predictor = opened(tmp_path / "m.keras", input_width=20)
+    with pytest.raises(UserError, match=r"takes photos of any size\. Give .* `input_height`"):
+        opened(tmp_path / "m.keras")
+    with pytest.raises(UserError, match=r"which values 'picture' takes.* `input_range=\(0, 255\)`"):
+        opened(tmp_path / "m.keras", input_width=20)
+    (tmp_path / "labels.txt").unlink()
+    with pytest.raises(UserError, match=r"without a softmax.*`labels=FILE` with 4 lines"):
+        opened_unit(tmp_path / "m.keras", input_width=20)
+    listed(tmp_path / "labels.txt")
+    predictor = opened(tmp_path / "m.keras", input_width=20, input_range=(0, 1))
     assert predictor.image_size == (20, 20)
     photos = pixels(3, 20)
     expected = softmax(np.asarray(model(photos / np.float32(255))))
     np.testing.assert_allclose(predictor.run(photos), expected, atol=1e-5)
     warnings = " ".join(predictor.warnings)
-    assert "does not state which values 'picture' takes; (pixel - 0) / 255, the range" in warnings
-    assert "override it with `input_mean` and `input_std`" in warnings
     assert "ends before its softmax, at 'end_0'" in warnings
     given = opened(tmp_path / "m.keras", input_mean=0.0, input_std=1.0, input_height=20)
-    assert "does not state which values" not in " ".join(given.warnings)
     expected = softmax(np.asarray(model(photos.astype(np.float32))))
     np.testing.assert_allclose(given.run(photos), expected, atol=1e-4)
-    assert opened(tmp_path / "m.keras").image_size == (224, 224)
 
 
 def test_file_is_told_by_its_content(tmp_path):
     small_keras(tmp_path / "m.keras", activation="softmax")
     (tmp_path / "m.jpg").write_bytes((tmp_path / "m.keras").read_bytes())
-    same = [opened(tmp_path / name).run(pixels()) for name in ("m.keras", "m.jpg")]
+    same = [opened_unit(tmp_path / name).run(pixels()) for name in ("m.keras", "m.jpg")]
     np.testing.assert_array_equal(*same)
 
 
 def test_one_score_is_that_of_the_second_class(tmp_path):
     model = small_keras(tmp_path / "m.keras", units=1, activation="sigmoid")
     (tmp_path / "labels.txt").write_text("cats\ndogs\n")
-    predictor = opened(tmp_path / "m.keras")
+    predictor = opened_unit(tmp_path / "m.keras")
     share = np.asarray(model(pixels() / np.float32(255)))
     np.testing.assert_allclose(predictor.run(pixels()), np.hstack([1 - share, share]), atol=1e-5)
     assert predictor.labels == ("cats", "dogs")
     small_keras(tmp_path / "logit.keras", units=1)
-    same = opened(tmp_path / "logit.keras").run(pixels())
+    same = opened_unit(tmp_path / "logit.keras").run(pixels())
     np.testing.assert_allclose(same, predictor.run(pixels()), atol=1e-5)
 
 
 def test_scores_of_their_own_are_left_alone(tmp_path):
     model = small_keras(tmp_path / "m.keras", activation="sigmoid")
-    predictor = opened(tmp_path / "m.keras")
+    predictor = opened_unit(tmp_path / "m.keras")
     np.testing.assert_allclose(
         predictor.run(pixels()), np.asarray(model(pixels() / np.float32(255))), atol=1e-5
     )
@@ -344,10 +354,10 @@ def test_scores_of_their_own_are_left_alone(tmp_path):
 def test_several_outputs(tmp_path):
     model = small_keras(tmp_path / "m.keras", activation="softmax", outputs=2)
     first, second = (np.asarray(end) for end in model(pixels() / np.float32(255)))
-    predictor = opened(tmp_path / "m.keras")
+    predictor = opened_unit(tmp_path / "m.keras")
     assert "the first of the outputs 'end_0', 'end_1' is read" in predictor.warnings[0]
     np.testing.assert_allclose(predictor.run(pixels()), first, atol=1e-5)
-    other = opened(tmp_path / "m.keras", output_layer="end_1")
+    other = opened_unit(tmp_path / "m.keras", output_layer="end_1")
     np.testing.assert_allclose(other.run(pixels()), second, atol=1e-5)
 
 
@@ -386,7 +396,7 @@ def test_outputs_are_read_by_name_whatever_their_structure(tmp_path, outputs, su
         assert asked == {"a": "b", "b": "a"}
     for layer, name in asked.items():
         expected = keras.Model(image, ends[layer])(pixels() / np.float32(255))
-        found = opened(file, output_layer=name)
+        found = opened_unit(file, output_layer=name)
         np.testing.assert_allclose(found.run(pixels()), np.asarray(expected), atol=1e-5)
 
 
@@ -418,9 +428,9 @@ def without_weights(path):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("unbuilt.keras", "holds a model without its weights: it was saved before it was built"),
-        ("removed.keras", "Keras can't load .*removed.keras: Expected a model.weights.h5"),
-        ("empty.keras", "Keras can't load .*empty.keras: .* could not be loaded"),
+        ("unbuilt.keras", "holds a model without its weights, e.g. because it was saved before"),
+        ("removed.keras", "holds a model without its weights"),
+        ("empty.keras", "holds a model without its weights"),
     ],
 )
 def test_keras_files_without_weights_are_refused(tmp_path, name, message):
@@ -444,7 +454,7 @@ def test_a_model_that_was_built_by_a_call_has_its_weights(tmp_path):
     expected = softmax(np.asarray(model(pixels() / np.float32(255))))
     model.save(tmp_path / "m.keras")
     listed(tmp_path / "labels.txt", "abc")
-    found = opened(tmp_path / "m.keras", input_width=SIDE, input_height=SIDE).run(pixels())
+    found = opened_unit(tmp_path / "m.keras", input_width=SIDE, input_height=SIDE).run(pixels())
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
@@ -462,10 +472,10 @@ def test_outputs_of_text(tmp_path):
     module.model = model
     tf.saved_model.save(module, str(tmp_path / "m"), signatures={"serving_default": call})
     (tmp_path / "m/metadata.json").write_text('{"title": "of somebody else"}')
-    assert opened(tmp_path / "m").run(pixels()).shape == (5, 4)
+    assert opened_unit(tmp_path / "m").run(pixels()).shape == (5, 4)
     with pytest.raises(UserError, match=r"'a_names' is text\. Choose 'scores' with `output_layer`"):
-        opened(tmp_path / "m", output_layer="a_names")
-    classifier = load_classifier(tmp_path / "m")
+        opened_unit(tmp_path / "m", output_layer="a_names")
+    classifier = load_classifier(tmp_path / "m", input_range=(0, 1))
     assert (len(classifier.labels), classifier.metadata) == (4, {})
 
 
@@ -528,13 +538,13 @@ def test_classes_from_elsewhere_are_refused(tmp_path):
 def test_files_that_hold_no_model_to_run(tmp_path):
     small_keras(None).save_weights(tmp_path / "m.weights.h5")
     with pytest.raises(UserError, match="holds weights without a network"):
-        opened(tmp_path / "m.weights.h5")
+        opened_unit(tmp_path / "m.weights.h5")
     with pytest.raises(UserError, match=r"There is no .*nothing\.pb"):
-        opened(tmp_path / "nothing.pb")
+        opened_unit(tmp_path / "nothing.pb")
     small_keras(None).export(tmp_path / "saved", verbose=False)
     (tmp_path / "saved/variables/variables.index").unlink()
     with pytest.raises(UserError, match="can't load the SavedModel") as caught:
-        opened(tmp_path / "saved")
+        opened_unit(tmp_path / "saved")
     assert "\n" not in str(caught.value)
 
 
@@ -579,8 +589,8 @@ def test_labels_inside_of_tflite(tmp_path):
     (tmp_path / "m.tflite").write_bytes(data)
     (tmp_path / "labels.txt").write_text("w\nx\ny\nz\n")
     (tmp_path / "given.txt").write_text("p\nq\nr\ns\n")
-    assert opened(tmp_path / "m.tflite").labels == ("a", "b", "c", "d")
-    given = opened(tmp_path / "m.tflite", labels=str(tmp_path / "given.txt"))
+    assert opened_unit(tmp_path / "m.tflite").labels == ("a", "b", "c", "d")
+    given = opened_unit(tmp_path / "m.tflite", labels=str(tmp_path / "given.txt"))
     assert given.labels == ("p", "q", "r", "s")
     member, listed = data.rfind(b"PK\x03\x04"), data.rfind(b"PK\x01\x02")
     encrypted, broken = bytearray(data), bytearray(data)
@@ -589,7 +599,7 @@ def test_labels_inside_of_tflite(tmp_path):
     broken[member + 40] ^= 0xFF
     for damaged in (encrypted, broken):
         (tmp_path / "m.tflite").write_bytes(damaged)
-        assert opened(tmp_path / "m.tflite").labels == ("w", "x", "y", "z")
+        assert opened_unit(tmp_path / "m.tflite").labels == ("w", "x", "y", "z")
 
 
 def onnx_model(path, *, batch=1, last="Gemm"):
@@ -632,10 +642,12 @@ def onnx_model(path, *, batch=1, last="Gemm"):
 def test_onnx_of_pytorch(tmp_path, batch, last):
     scores = onnx_model(tmp_path / "m.onnx", batch=batch, last=last)
     listed(tmp_path / "m.txt", "abc")
-    predictor = opened(tmp_path / "m.onnx")
+    with pytest.raises(UserError, match=r"mean and std of PyTorch's models: 123\.675,116\.28"):
+        opened(tmp_path / "m.onnx")
+    mean, std = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+    predictor = opened(tmp_path / "m.onnx", input_mean=mean, input_std=std)
     np.testing.assert_allclose(predictor.run(pixels()), scores(pixels()), atol=1e-4)
     warnings = " ".join(predictor.warnings)
-    assert "as PyTorch's models take, was assumed" in warnings
     assert ("ends before its softmax" in warnings) == (last == "Gemm")
 
 
@@ -652,7 +664,7 @@ def test_missing_packages_are_named(tmp_path, monkeypatch, package, extra):
         (tmp_path / "m.tflite").write_bytes(converter.convert())
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(UserError, match=rf'pip install "xferlearn\[{extra}\]"'):
-        opened(next(tmp_path.iterdir()))
+        opened_unit(next(tmp_path.iterdir()))
 
 
 # --- Labels
@@ -696,7 +708,7 @@ def test_labels(four_classes, tmp_path, files, given, expected):
     for name, data in files.items():
         (tmp_path / name).write_bytes(data)
     labels = str(tmp_path / given) if given else None
-    assert opened(tmp_path / "m.onnx", labels=labels).labels == expected
+    assert opened_unit(tmp_path / "m.onnx", labels=labels).labels == expected
 
 
 @pytest.mark.parametrize(
@@ -711,9 +723,9 @@ def test_labels_that_do_not_fit(four_classes, tmp_path, data, message):
     (tmp_path / "m.onnx").write_bytes(four_classes)
     (tmp_path / "labels.txt").write_bytes(data)
     with pytest.raises(UserError, match=message):
-        opened(tmp_path / "m.onnx")
+        opened_unit(tmp_path / "m.onnx")
     with pytest.raises(UserError, match=r"none.txt can't be read: No such file"):
-        opened(tmp_path / "m.onnx", labels=str(tmp_path / "none.txt"))
+        opened_unit(tmp_path / "m.onnx", labels=str(tmp_path / "none.txt"))
 
 
 # --- Imports

@@ -4,9 +4,9 @@ import dataclasses
 import functools
 import numbers
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from xferlearn.config.signatures import from_settings
 from xferlearn.errors import UserError
 from xferlearn.photos.decoding import decoded_batches
 from xferlearn.photos.files import FileSource
+from xferlearn.photos.headers import bytes_of_image
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.notes import ReadingNotes
 from xferlearn.photos.reading import Loaded, load_photos
@@ -23,9 +24,13 @@ from xferlearn.predictors import Predictor, open_predictor
 from xferlearn.summaries.terminal import first_names
 from xferlearn.system.folders import check_no_url
 from xferlearn.system.results import facts_block, fit
+from xferlearn.system.text import one_line
 
 if TYPE_CHECKING:
     import keras
+
+# Photos that `predict` holds: files are read in batches anyway, arrays are there already.
+_FILES_AT_ONCE, _ARRAYS_AT_ONCE = 4096, 32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,52 +187,63 @@ class Classifier:
             )
         return self.predictor.load_model()
 
-    def predict(self, photos: Sequence[str | Path | bytes | np.ndarray]) -> np.ndarray:
+    def predict(self, photos: Any) -> np.ndarray:
         """Returns the probability of each label for each photo.
 
         Args:
-            photos: paths, encoded bytes, or pixels (uint8 or float, [height, width, 3] of any
-                size, RGB, range [0, 255]); they may be mixed. Pixels of exactly the model's size
-                are taken as they are, all others are fitted as files are.
+            photos: one photo or any iterable of them, also a generator, which is read as a stream:
+                paths, encoded bytes, images of Pillow, or pixels (uint8 or float, range [0, 255],
+                [height, width, 3] of any size in RGB, or [height, width] in gray); they may be
+                mixed. Pixels of exactly the model's size are taken as they are, all others are
+                fitted as files are.
 
         Returns:
-            float32, [len(photos), len(labels)], range [0, 1].
+            float32, [photos, labels], range [0, 1]; one row for one photo.
 
         Raises:
             UserError: for a photo that can't be used, with the reason.
         """
-        if isinstance(photos, (str, bytes, os.PathLike)) or getattr(photos, "ndim", 4) == 3:
-            raise UserError(
-                "Expected a sequence of photos. Received one photo: put it in a list, or use"
-                " `label`."
-            )
-        result = np.zeros((len(photos), len(self.labels)), np.float32)
+        rows: dict[int, np.ndarray] = {}
         files: list[tuple[int, Entry]] = []
-        arrays: list[int] = []
-        for index, photo in enumerate(photos):
-            if isinstance(photo, np.ndarray):
-                arrays.append(index)
+        pixels: list[tuple[int, np.ndarray]] = []
+        for index, photo in enumerate([photos] if _is_photo(photos) else photos):
+            if _is_array(photo):
+                pixels.append((index, _resized(np.asarray(photo), index, self.predictor)))
             else:
                 files.append((index, _entry(index, photo)))
-        entries = [entry for _, entry in files]
-        for (index, _), labelled in zip(
-            files, label_photos(lambda: entries, self.predictor, self._limits), strict=True
-        ):
-            if labelled.scores is None:
-                raise UserError(f"{labelled.name} can't be used: {labelled.problem}.")
-            result[index] = labelled.scores
-        for index in arrays:
-            pixels = _resized(np.asarray(photos[index]), index, self.predictor)
-            result[index] = self.predictor.run(pixels[None])[0]
-        return result
+            if len(files) == _FILES_AT_ONCE:
+                rows |= self._label_files(files)
+                files = []
+            if len(pixels) == _ARRAYS_AT_ONCE:
+                rows |= self._label_pixels(pixels)
+                pixels = []
+        rows |= self._label_files(files) | self._label_pixels(pixels)
+        found = [rows[index] for index in range(len(rows))]
+        return np.stack(found) if found else np.zeros((0, len(self.labels)), np.float32)
 
-    def label(
-        self, photo: str | Path | bytes | np.ndarray, top_k: int = 5
-    ) -> list[tuple[str, float]]:
+    def _label_files(self, files: list[tuple[int, Entry]]) -> dict[int, np.ndarray]:
+        """Returns the scores of photos by number; raises UserError on one that can't be used."""
+        entries = [entry for _, entry in files]
+        labelled = label_photos(lambda: entries, self.predictor, self._limits) if files else ()
+        rows = {}
+        for (index, _), photo in zip(files, labelled, strict=True):
+            if photo.scores is None:
+                raise UserError(f"{photo.name} can't be used: {photo.problem}.")
+            rows[index] = photo.scores
+        return rows
+
+    def _label_pixels(self, pixels: list[tuple[int, np.ndarray]]) -> dict[int, np.ndarray]:
+        """Returns the scores of pixels of the model's size by number."""
+        if not pixels:
+            return {}
+        scores = self.predictor.run(np.stack([one for _, one in pixels]))
+        return {index: row for (index, _), row in zip(pixels, scores, strict=True)}
+
+    def label(self, photo: Any, top_k: int = 5) -> list[tuple[str, float]]:
         """Returns the best labels of one photo with their probabilities, best first.
 
         Args:
-            photo: as one of those that `predict` takes.
+            photo: one of those that `predict` takes.
             top_k: most labels, at least 1.
 
         Raises:
@@ -262,16 +278,43 @@ def load_classifier(config: ModelConfig) -> Classifier:
     return Classifier(open_predictor(config), config)
 
 
-def _entry(index: int, photo: str | Path | bytes) -> Entry:
+def _is_array(photo: Any) -> bool:
+    """Returns whether a photo is pixels: an array of NumPy, TensorFlow or PyTorch."""
+    return hasattr(photo, "__array__") and hasattr(photo, "ndim")
+
+
+def _is_image(photo: Any) -> bool:
+    """Returns whether a photo is an image of Pillow, which is loaded where somebody has one."""
+    pillow = sys.modules.get("PIL.Image")
+    return pillow is not None and isinstance(photo, pillow.Image)
+
+
+def _is_photo(photos: Any) -> bool:
+    """Returns whether what `predict` is given is one photo; raises UserError on what is none."""
+    if _is_array(photos):
+        return photos.ndim in (2, 3)
+    if isinstance(photos, (str, bytes, os.PathLike)) or _is_image(photos):
+        return True
+    if not isinstance(photos, Iterable) or isinstance(photos, Mapping):
+        raise UserError(
+            "Expected photos: paths, encoded bytes, images of Pillow or arrays of pixels. Received:"
+            f" {one_line(repr(photos), 80)}."
+        )
+    return False
+
+
+def _entry(index: int, photo: Any) -> Entry:
+    if _is_image(photo):
+        return Entry(f"photo {index}", -1, lambda: bytes_of_image(photo), 0)
     if not isinstance(photo, (str, bytes, os.PathLike)) or not photo:
         raise UserError(
-            f"Expected paths, encoded bytes or arrays of pixels. Received {photo!r} for photo"
-            f" {index}."
+            "Expected paths, encoded bytes, images of Pillow or arrays of pixels. Received"
+            f" {one_line(repr(photo), 80)} for photo {index}."
         )
     if isinstance(photo, bytes):
         return Entry(f"photo {index}", -1, lambda: photo, len(photo))
-    check_no_url("photos", photo)
-    return next(FileSource((), ((str(photo), -1),)).entries())
+    check_no_url("photos", str(photo))
+    return next(FileSource((), ((os.fspath(photo), -1),)).entries())
 
 
 def _resized(pixels: np.ndarray, index: int, predictor: Predictor) -> np.ndarray:
@@ -279,17 +322,27 @@ def _resized(pixels: np.ndarray, index: int, predictor: Predictor) -> np.ndarray
 
     from xferlearn.photos.pixels import resize_pixels
 
-    if pixels.ndim != 3 or pixels.shape[-1] != 3 or 0 in pixels.shape:
+    shape = list(pixels.shape)
+    if pixels.ndim == 2:
+        pixels = pixels[..., None]
+    if pixels.ndim != 3 or pixels.shape[-1] not in (1, 3) or 0 in pixels.shape:
         raise UserError(
-            f"Expected pixels of shape [height, width, 3]. Received {list(pixels.shape)} for photo"
-            f" {index}."
+            f"Expected pixels of shape [height, width, 3], or [height, width] in gray. Received"
+            f" {shape} for photo {index}."
         )
+    if pixels.shape[-1] == 1:
+        pixels = np.repeat(pixels, 3, axis=-1)
     if pixels.dtype != np.uint8:
         pixels = pixels.astype(np.float32)
         if not np.isfinite(pixels).all() or pixels.min() < 0 or pixels.max() > 255:
             raise UserError(
                 f"Expected pixels in the range [0, 255]. Received {pixels.min():g} to"
                 f" {pixels.max():g} for photo {index}."
+            )
+        if 0 < pixels.max() <= 1:
+            raise UserError(
+                "Expected pixels in the range [0, 255]. Received"
+                f" {pixels.min():g} to {pixels.max():g} for photo {index}: multiply them by 255."
             )
     if pixels.shape[:2] == predictor.image_size:
         return np.round(pixels).astype(np.uint8)

@@ -10,7 +10,7 @@ from xferlearn.backbones.names import resolve_backbone
 from xferlearn.backbones.table import PREPROCESSING, BackboneSpec
 from xferlearn.backbones.weights import downloading, read_weights_file
 from xferlearn.errors import UserError, XferlearnError, did_you_mean
-from xferlearn.system.runtime import start_tensorflow
+from xferlearn.system.runtime import float32_layers, start_tensorflow
 
 if TYPE_CHECKING:
     import keras
@@ -27,7 +27,8 @@ def load_backbone(
     """Loads a frozen backbone: raw pixels in, bottlenecks out.
 
     Its layers are `image`, `preprocessing`, the network under the backbone's name, and `pooling`.
-    They are Keras' own, so a saved model loads without this package.
+    They are Keras' own, so a saved model loads without this package. It computes in float32,
+    whatever policy `keras.config.set_dtype_policy` sets for other layers.
 
     Args:
         name: anything that `resolve_backbone` understands.
@@ -55,17 +56,19 @@ def load_backbone(
     import keras
 
     spec, size = resolve_backbone(name, image_size)
-    network, file = _build(spec, size, weights, include_top=False, seed=seed, verbose=verbose)
-    image = keras.Input((size, size, 3), dtype="float32", name="image")
-    x = network(_preprocess(image, spec), training=False)
-    x = keras.layers.GlobalAveragePooling2D(name="pooling", dtype="float32")(x)
-    model = keras.Model(image, x, name=spec.name)
-    if file is not None:
+    with float32_layers():
+        network, file = _build(spec, size, weights, include_top=False, seed=seed, verbose=verbose)
+        image = keras.Input((size, size, 3), dtype="float32", name="image")
+        x = network(_preprocess(image, spec), training=False)
+        x = keras.layers.GlobalAveragePooling2D(name="pooling")(x)
+        model = keras.Model(image, x, name=spec.name)
+        if file is not None:
 
-        def with_top() -> "keras.Model":
-            return _build(spec, spec.image_size, None, include_top=True, seed=seed, verbose=0)[0]
+            def with_top() -> "keras.Model":
+                size = spec.image_size
+                return _build(spec, size, None, include_top=True, seed=seed, verbose=0)[0]
 
-        read_weights_file(file, spec, network, model, with_top)
+            read_weights_file(file, spec, network, model, with_top)
     model.trainable = False
     return model
 
@@ -104,13 +107,14 @@ def load_imagenet_classifier(
             f"The ImageNet classifier of {spec.name} exists for "
             f"{', '.join(map(str, spec.imagenet_sizes))} px. Received: {size} px."
         )
-    network, file = _build(spec, size, weights, include_top=True, seed=0, verbose=verbose)
-    image = keras.Input((size, size, 3), dtype="float32", name="image")
-    x = network(_preprocess(image, spec), training=False)
-    x = keras.layers.Softmax(name="predictions", dtype="float32")(x)
-    model = keras.Model(image, x, name=spec.name)
-    if file is not None:
-        read_weights_file(file, spec, network, model)
+    with float32_layers():
+        network, file = _build(spec, size, weights, include_top=True, seed=0, verbose=verbose)
+        image = keras.Input((size, size, 3), dtype="float32", name="image")
+        x = network(_preprocess(image, spec), training=False)
+        x = keras.layers.Softmax(name="predictions")(x)
+        model = keras.Model(image, x, name=spec.name)
+        if file is not None:
+            read_weights_file(file, spec, network, model)
     model.trainable = False
     return model
 
@@ -182,7 +186,6 @@ def _preprocess(image: "keras.KerasTensor", spec: BackboneSpec) -> "keras.KerasT
         scale[0] if same else list(scale),
         offset[0] if same else list(offset),
         name="preprocessing",
-        dtype="float32",
     )(image)
     # A gather, not a reversed slice: every export format has one.
     return keras.ops.take(x, [2, 1, 0], axis=-1) if preprocessing.bgr else x

@@ -46,6 +46,8 @@ class Setting:
         positional: True where the command line's words without `--` are this setting.
         section: heading under which `--help` shows it, one of `SECTIONS`.
         size: True where the value is an amount of memory, see `sizes.read_size`.
+        counts: how many values a setting of several may have, whose order and repeats count; None
+            for any number of them, each once.
         table: True where Python may also give a table as an object.
     """
 
@@ -58,6 +60,7 @@ class Setting:
     positional: bool = False
     section: str = "Settings"
     size: bool = False
+    counts: tuple[int, ...] | None = None
     table: bool = False
 
 
@@ -225,6 +228,11 @@ def read_value(name: str, value: Any, field: dataclasses.Field, rules: Setting) 
         value = [value]
     values = tuple(_read_one(name, one, kind, rules) for one in value)
     if not takes_list(field):
+        return values
+    if rules.counts is not None:
+        if len(values) not in rules.counts:
+            wanted = " or ".join(map(str, rules.counts))
+            raise UserError(f"Expected {wanted} numbers for `{name}`. Received: {len(values)}.")
         return values
     if not values:
         raise UserError(f"Expected at least one value for `{name}`. Received: none.")

@@ -1,7 +1,7 @@
 """Settings of the commands that take a model."""
 
 import dataclasses
-from typing import Annotated
+from typing import Annotated, cast
 
 from xferlearn.config.base import Config, Setting, Several, StrPath, Verbose
 from xferlearn.config.data import DataConfig
@@ -85,17 +85,42 @@ class ModelConfig(ImageConfig):
             section="Model",
         ),
     ] = None
-    input_mean: Annotated[
-        float | None,
+    input_range: Annotated[
+        Several[float] | None,
         Setting(
-            "The model takes (pixel - input_mean) / input_std, with pixels from 0 to 255."
-            " Default: found in the model.",
+            "The values that the model takes for a black and for a white pixel, such as 0,255 or"
+            " 0,1 or -1,1. It can be given instead of `input_mean` and `input_std`. Default: found"
+            " in the model.",
+            counts=(2,),
+            section="Model",
+        ),
+    ] = None
+    input_mean: Annotated[
+        Several[float] | None,
+        Setting(
+            "The model takes (pixel - input_mean) / input_std, with pixels from 0 to 255. One"
+            " number, or three in the order red, green, blue. Default: found in the model.",
+            counts=(1, 3),
             section="Model",
         ),
     ] = None
     input_std: Annotated[
-        float | None,
-        Setting("See `input_mean`. Default: found in the model.", above=0, section="Model"),
+        Several[float] | None,
+        Setting(
+            "See `input_mean`. Default: found in the model.",
+            above=0,
+            counts=(1, 3),
+            section="Model",
+        ),
+    ] = None
+    input_channels: Annotated[
+        str | None,
+        Setting(
+            "Order of the colours that the model takes; `bgr` for models that were trained as in"
+            " Caffe or on photos that OpenCV read. Default: found in the model, otherwise rgb.",
+            choices=("rgb", "bgr"),
+            section="Model",
+        ),
     ] = None
     resize: Annotated[
         str | None,
@@ -114,6 +139,18 @@ class ModelConfig(ImageConfig):
             raise UserError(f"Expected either `model` or `backbone`. Received: {came}.")
         if self.model and self.weights is not None:
             raise UserError("`weights` belongs to `backbone`; a `model` has its own weights.")
+        if self.input_range is not None:
+            low, high = as_numbers(self.input_range)
+            if not low < high:
+                raise UserError(
+                    "Expected the smaller number first in `input_range`. Received:"
+                    f" {low:g}, {high:g}."
+                )
+            if self.input_mean is not None or self.input_std is not None:
+                raise UserError(
+                    "Expected either `input_range`, or `input_mean` and `input_std`. Received:"
+                    " both."
+                )
         if not self.backbone:
             return
         for name in self.changed():
@@ -122,6 +159,11 @@ class ModelConfig(ImageConfig):
                     f"`{name}` belongs to `model`; a `backbone` has its own, and its size may be"
                     " part of its name, e.g. mobilenet_0.50_192."
                 )
+
+
+def as_numbers(value: Several[float]) -> tuple[float, ...]:
+    """Returns a setting of several numbers, as a config holds it, with its type."""
+    return cast("tuple[float, ...]", value)
 
 
 # The format of a file of labels, by its ending.

@@ -15,8 +15,9 @@ The names below are for the rest of the package; all others are for this folder 
 
 from typing import TYPE_CHECKING
 
+from xferlearn.inspection.archives import Unpacked, is_archive
 from xferlearn.inspection.formats import FORMATS, ModelFile
-from xferlearn.inspection.inspection import inspect_model, open_model
+from xferlearn.inspection.inspection import inspect_model, open_model, open_unpacked
 from xferlearn.inspection.layers import Calibration, Graph, Node, Shape, constant_names, walk_back
 from xferlearn.inspection.metadata import (
     METADATA_ASSET,
@@ -24,11 +25,18 @@ from xferlearn.inspection.metadata import (
     METADATA_NODE,
     parse_labels,
 )
-from xferlearn.inspection.proposing import find_label_file, has_imagenet_classes
+from xferlearn.inspection.proposing import (
+    find_label_file,
+    has_imagenet_classes,
+    missing_size,
+    missing_values,
+)
 from xferlearn.inspection.purpose import output_kind, refusal
 from xferlearn.inspection.readers.hdf5 import read_hdf5
 from xferlearn.inspection.readers.keras_config import read_keras_config
 from xferlearn.inspection.readers.keras_files import read_json_member
+from xferlearn.inspection.readers.keras_layers import refused_layers
+from xferlearn.inspection.readers.keras_two import modernised
 from xferlearn.inspection.readers.saved_model import find_saved_model
 from xferlearn.inspection.report import (
     BackboneReport,
@@ -59,6 +67,7 @@ __all__ = [
     "Node",
     "OutputReport",
     "Shape",
+    "Unpacked",
     "build_graph_def",
     "constant_names",
     "find_label_file",
@@ -68,8 +77,13 @@ __all__ = [
     "has_imagenet_classes",
     "inspect_backbone",
     "inspect_model",
+    "is_archive",
+    "missing_size",
+    "missing_values",
+    "modernised",
     "open_backbone",
     "open_model",
+    "open_unpacked",
     "output_kind",
     "parse_labels",
     "printable",
@@ -77,6 +91,7 @@ __all__ = [
     "read_json_member",
     "read_keras_config",
     "refusal",
+    "refused_layers",
     "walk_back",
     "write_graph",
     "write_held",

@@ -1,133 +1,15 @@
-"""Works out from a graph what its file does not state: value range, classes, bottleneck."""
+"""Works out from a graph what its file does not state of its end: classes and bottleneck."""
 
-import math
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
 
-from xferlearn.backbones.table import BACKBONES, PREPROCESSING
-from xferlearn.inspection.arithmetic import Range, describe, raw_range
-from xferlearn.inspection.layers import Affine, Graph, Node, consumers, walk_back
-from xferlearn.inspection.report import BottleneckReport, RangeSource
+from xferlearn.inspection.layers import Graph, Node, walk_back
+from xferlearn.inspection.report import BottleneckReport
 
 # What retrain.py of the lab takes as the bottleneck, see its create_model_info().
 _LAB_BOTTLENECKS = ("MobilenetV1/Predictions/Reshape", "pool_3/_reshape")
-_LAB_INCEPTION_INPUT = "Mul"
 _FROM_SCORES = {"score", "activation", "same", "flat", "arithmetic"}
 _HIDDEN = {"dense", "activation", "score", "arithmetic", "norm"}
 _WEIGHTED = {"dense", "conv"}
-_FIRST_LAYERS = {"conv", "depthwise", "separable"}
-
-
-@dataclass(frozen=True)
-class ValueFacts:
-    """The value range of an input and how it is known; fields as in `InputReport`."""
-
-    value_range: Range | None = None
-    mean: tuple[float, ...] | None = None
-    std: tuple[float, ...] | None = None
-    order: Literal["RGB", "BGR", ""] = "RGB"
-    source: RangeSource = "unknown"
-    detail: str = "the file does not state it"
-
-
-def _from_pixels(step: Affine, source: RangeSource, detail: str, order: str = "RGB") -> ValueFacts:
-    """Returns the facts of an input that takes pixel * scale + offset."""
-    width = max(len(step.scale), len(step.offset))
-    pairs = list(
-        zip(step.scale * (width // len(step.scale)), step.offset * (width // len(step.offset)),
-            strict=True)
-    )  # fmt: skip
-    if not all(1e-12 < abs(scale) < 1e12 for scale, _ in pairs):
-        return ValueFacts()
-    if len(set(pairs)) == 1:
-        pairs = pairs[:1]
-    ends = [value * scale + offset for scale, offset in pairs for value in (0, 255)]
-    means = tuple(_tidy(0.0 - offset / scale) for scale, offset in pairs)
-    stds = tuple(_tidy(1 / scale) for scale, _ in pairs)
-    span = _tidy(min(ends)), _tidy(max(ends))
-    if not all(map(math.isfinite, (*span, *means, *stds))):
-        return ValueFacts()
-    return ValueFacts(span, means, stds, "BGR" if order == "BGR" else "RGB", source, detail)
-
-
-def _tidy(value: float) -> float:
-    """Rounds off what float32 constants add after the sixth digit."""
-    return float(f"{value:.6g}") + 0.0
-
-
-def value_facts(
-    graph: Graph, node: Node, constants: frozenset[str], backbone: str | None
-) -> ValueFacts:
-    """Returns which values an image input takes.
-
-    Args:
-        graph: the network.
-        node: one of its inputs.
-        constants: `constant_names(graph)`.
-        backbone: name of the recognised network, None for none.
-    """
-    if node.dtype in ("uint8", "int8"):
-        shift = 128.0 if node.dtype == "int8" else 0.0
-        detail = "8-bit input: pixels" + (" minus 128" if shift else " as they are")
-        return _from_pixels(
-            Affine(offset=(-shift,)), "quantisation" if node.quantization else "dtype", detail
-        )
-    said = node.stated
-    if said is not None and said.step is not None:
-        return _from_pixels(said.step, "metadata", said.detail, said.order)
-    if node.role == "arithmetic":
-        inside = _compose(reversed(list(walk_back(graph, node, constants))))
-        return _from_pixels(inside, "constants in the graph", f"computed as {describe(inside)}")
-    steps, first = _after(graph, node, constants)
-    inside = _compose(steps)
-    span = raw_range(inside)
-    if span is not None:
-        keras = node.op == "InputLayer"
-        return _from_pixels(
-            Affine(((span[1] - span[0]) / 255,), (span[0],)),
-            "layer in the model" if keras else "constants in the graph",
-            f"the model itself computes {describe(inside)}",
-        )
-    spec = BACKBONES.get(backbone or "")
-    if spec is None or spec.preprocessing == "inside":
-        return ValueFacts()
-    if first is None or first.role not in _FIRST_LAYERS:
-        # The layers before the network may make its values from any others.
-        return ValueFacts()
-    step, detail = PREPROCESSING[spec.preprocessing], f"what {spec.name} was trained with"
-    if node.name == _LAB_INCEPTION_INPUT:
-        return _from_pixels(Affine((1 / 128,), (-1.0,)), "known backbone", detail)
-    order = "BGR" if step.bgr else "RGB"
-    return _from_pixels(Affine(step.scale, step.offset), "known backbone", detail, order)
-
-
-def _after(graph: Graph, node: Node, constants: frozenset[str]) -> tuple[list[Node], Node | None]:
-    """Returns the nodes after an input that only scale and shift, and the node after those.
-
-    The latter is None where several nodes take the values, or none does.
-    """
-    readers = consumers(graph)
-    found: list[Node] = []
-    for _ in range(30):
-        following = [graph.nodes[name] for name in readers[node.name]]
-        following = [one for one in following if one.role != "shape" and one.name not in constants]
-        if len(following) != 1:
-            break
-        node = following[0]
-        known = node.role == "arithmetic" and node.affine is not None
-        if not known and node.role not in ("same", "resize"):
-            return found, node
-        found.append(node)
-    return found, None
-
-
-def _compose(nodes: Iterable[Node]) -> Affine:
-    whole = Affine()
-    for node in nodes:
-        if node.affine is not None:
-            whole = whole.then(node.affine) or whole
-    return whole
 
 
 @dataclass(frozen=True)

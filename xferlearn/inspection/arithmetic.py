@@ -48,9 +48,28 @@ def affine_of(op: str, operands: Sequence[tuple[float, ...] | None]) -> Affine |
     return None
 
 
-def mean(values: Sequence[float]) -> float:
-    """Returns the arithmetic mean."""
+def normalization(mean: Sequence[float], variance: Sequence[float]) -> Affine | None:
+    """Returns what Keras' Normalization layer computes, None for numbers that it can't have."""
+    if not mean or len(mean) != len(variance) or not min(variance) > 0:
+        return None
+    stds = [value**0.5 for value in variance]
+    offset = tuple(-value / std for value, std in zip(mean, stds, strict=True))
+    return Affine(tuple(1 / std for std in stds), offset)
+
+
+def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
+
+
+# The ranges that models are made for, and those that their first arithmetic brings them to.
+_PIXELS, _UNIT, _SIGNED = (0.0, 255.0), (0.0, 1.0), (-1.0, 1.0)
+_TARGETS = (_PIXELS, _UNIT, _SIGNED, (-0.5, 0.5))
+# Mean and standard deviation of well-known data sets in the range [0, 1]: ImageNet (also as one
+# number), CIFAR-10 (both that are used), CIFAR-100, MNIST, Fashion-MNIST.
+_KNOWN_STATISTICS = (
+    (0.449, 0.226), (0.4734, 0.2009), (0.4734, 0.2516), (0.4782, 0.2682), (0.1307, 0.3081),
+    (0.2860, 0.3530),
+)  # fmt: skip
 
 
 def raw_range(inside: Affine) -> Range | None:
@@ -60,17 +79,50 @@ def raw_range(inside: Affine) -> Range | None:
         inside: arithmetic between the input and the first layer with weights.
 
     Returns:
-        (0, 255), (0, 1) or (-1, 1); None where the arithmetic changes nothing or fits none.
+        (0, 255), (0, 1) or (-1, 1); None where the arithmetic changes nothing, fits none of them,
+        or fits several.
     """
-    scale, offset = abs(mean(inside.scale)), mean(inside.offset)
+    scale, offset = abs(_mean(inside.scale)), _mean(inside.offset)
+    if _mean(inside.scale) < 0:  # the negative of a picture
+        offset = -offset
     if not scale or (abs(scale - 1) < 1e-6 and abs(offset) < 1e-6):
         return None
-    if scale <= 0.1 or (scale < 1.5 and abs(offset) >= 20):
-        return 0.0, 255.0
-    # (x + 1) / 2 and (x + 1) * 127.5 undo a [-1, 1] normalisation.
-    if abs(offset - scale) < 0.02 * scale:
-        return -1.0, 1.0
-    return (0.0, 1.0) if scale <= 300 else None
+    # No others make small numbers of pixels: 255 becomes 0.5 to 12 (Normalization with a standard
+    # deviation from 20 to 500), or pixels lose their mean, as in Caffe.
+    if 0.5 <= 255 * scale <= 12:
+        return _PIXELS
+    if abs(scale - 1) < 1e-6 and -200 <= offset <= -50:
+        return _PIXELS
+    for given in (_UNIT, _SIGNED):
+        ends = tuple(value * scale + offset for value in given)
+        tolerance = 0.015 * (ends[1] - ends[0])
+        for target in _TARGETS:
+            if all(abs(end - to) < tolerance for end, to in zip(ends, target, strict=True)):
+                return given
+    # Back to pixels first, then Caffe's mean.
+    if abs(scale - 127.5) < 2 and -200 <= offset - scale <= -50:
+        return _SIGNED
+    if abs(scale - 255) < 3 and -200 <= offset <= -50:
+        return _UNIT
+    # No data have a mean of exactly 0.
+    return _from_statistics(-offset / scale, 1 / scale) if offset else None
+
+
+def _from_statistics(mean: float, deviation: float) -> Range | None:
+    """Returns the range of data with a mean and a standard deviation, None where several fit."""
+    for known, spread in _KNOWN_STATISTICS:
+        if abs(mean - known) < 0.005 and abs(deviation - spread) < 0.005:
+            return _UNIT
+        if abs(mean - (2 * known - 1)) < 0.01 and abs(deviation - 2 * spread) < 0.01:
+            return _SIGNED
+    # Photos deviate by 40 to 80 of 255; data of a mean below 0, or that deviates by more than
+    # [0, 1] can, is not in [0, 1].
+    possible = 0 < mean < 1 and deviation**2 <= mean * (1 - mean)
+    if possible and 0.25 <= mean <= 0.75 and 0.15 <= deviation <= 0.32:
+        return _UNIT
+    if not possible and -0.75 <= mean <= 0.6 and 0.3 <= deviation <= 0.7:
+        return _SIGNED
+    return None
 
 
 def describe(inside: Affine) -> str:

@@ -10,16 +10,12 @@ from typing import Any, Literal
 
 from xferlearn.backbones.table import BACKBONES
 from xferlearn.errors import UserError
-from xferlearn.inspection.analysis import (
-    Classifier,
-    ValueFacts,
-    find_bottleneck,
-    find_classifier,
-    value_facts,
-)
+from xferlearn.inspection.analysis import Classifier, find_bottleneck, find_classifier
+from xferlearn.inspection.archives import Unpacked, unpacked
 from xferlearn.inspection.formats import ModelFile, read_model_file
-from xferlearn.inspection.layers import Graph, Shape, constant_names, reachable
+from xferlearn.inspection.layers import Graph, Node, constant_names, consumers, reachable
 from xferlearn.inspection.metadata import ModelMetadata
+from xferlearn.inspection.proposing import labels_beside
 from xferlearn.inspection.purpose import output_kind, refusal
 from xferlearn.inspection.readers.wire import DAMAGE, MalformedError
 from xferlearn.inspection.report import (
@@ -27,17 +23,24 @@ from xferlearn.inspection.report import (
     BottleneckReport,
     GraphReport,
     InputReport,
+    Layout,
     OutputReport,
 )
-from xferlearn.inspection.signatures import recognise_backbone
-from xferlearn.system.text import count, one_line
+from xferlearn.inspection.signatures import Signature, recognise_backbone
+from xferlearn.inspection.sizes import known_size
+from xferlearn.inspection.values import ValueFacts, read_start, value_facts
+from xferlearn.system.text import count, one_line, printable
 
 _MOST_ENDS = 16
 # Types of pixels, for inputs of which not even the number of axes is known.
 _PIXELS = {"float16", "bfloat16", "float32", "float64", "uint8", "int8"}
 # A stated value range that is narrower than this is damage.
 _NARROWEST = 1e-12
-Layout = Literal["NHWC", "NCHW", "unknown"]
+# A network with fewer weights than this share of a known one is not that one.
+_FEWEST_WEIGHTS = 0.9
+# The smallest picture without an axis for channels, px, and the largest ratio of its sides.
+_SMALLEST_PICTURE, _LONGEST_PICTURE = 8, 2
+_MNIST = (28, 28)
 
 
 def inspect_model(path: str | Path) -> GraphReport:
@@ -46,7 +49,8 @@ def inspect_model(path: str | Path) -> GraphReport:
     Args:
         path: a model folder of this package, a `.keras` or `.h5` file, a SavedModel folder or its
             saved_model.pb, a TensorFlow 1 frozen graph, a `.tflite` or `.onnx` file, an OpenVINO
-            `.xml`, a TensorBoard folder or an event file. The content decides, not the name.
+            `.xml`, a TensorBoard folder or an event file, or a zip archive with one of these. The
+            content decides, not the name.
 
     Returns:
         Inputs, outputs, value range, classes, labels, backbone and bottleneck of the model.
@@ -70,8 +74,19 @@ def open_model(path: str | Path) -> tuple[ModelFile, GraphReport]:
     if not isinstance(path, (str, os.PathLike)) or path == "":
         raise UserError(f"Expected the path of a model. Received: {path!r}.")
     path = Path(path)
+    with unpacked(path) as archive:
+        if archive is None:
+            return open_unpacked(path)
+        return open_unpacked(path, archive)
+
+
+def open_unpacked(path: Path, archive: Unpacked | None = None) -> tuple[ModelFile, GraphReport]:
+    """As `open_model`, for a model that may have been unpacked from the archive at `path`."""
+    place = path if archive is None else archive.path
     try:
-        held = read_model_file(path)
+        held = read_model_file(place)
+        if archive is not None:
+            held = replace(held, graph=_with_archive(held.graph, place, archive))
         report = build_report(str(path), held)
     except UserError:
         raise
@@ -84,12 +99,19 @@ def open_model(path: str | Path) -> tuple[ModelFile, GraphReport]:
     return held, report
 
 
+def _with_archive(graph: Graph, path: Path, archive: Unpacked) -> Graph:
+    """Adds where in its archive a model is, and the labels that are there too."""
+    said = f"The model is {printable(archive.member)} in the archive."
+    labels = graph.labels or (() if graph.metadata else labels_beside(path))
+    return replace(graph, labels=labels, warnings=(said, *graph.warnings))
+
+
 def build_report(path: str, held: ModelFile) -> GraphReport:
     """Returns the report on a model that has been read from `path`."""
     graph = held.graph
     _check_sizes(graph)
     constants = constant_names(graph)
-    signature = recognise_backbone(graph)
+    signature = _recognised(graph)
     spec = BACKBONES.get(signature.name) if signature else None
     backbone = None
     if signature:
@@ -133,6 +155,7 @@ def build_report(path: str, held: ModelFile) -> GraphReport:
         operations=sum(counts.values()),
         op_counts=dict(sorted(counts.items(), key=lambda item: (-item[1], item[0]))),
         unsafe_layers=graph.unsafe_layers,
+        not_loaded=graph.not_loaded,
         warnings=tuple(warnings),
         task=graph.task,
         missing=missing,
@@ -144,9 +167,10 @@ def build_report(path: str, held: ModelFile) -> GraphReport:
 
 def _doubts(graph: Graph, report: GraphReport) -> Iterator[str]:
     """Yields what the metadata of another maker state and the graph contradicts."""
+    constants = constant_names(graph)
     for name in graph.inputs[:_MOST_ENDS]:
         node = graph.nodes[name]
-        _, *found, _ = _image_axes(node.shape)
+        _, *found, _ = _image_axes(graph, node, constants)
         sides = (node.stated.height, node.stated.width) if node.stated else (None, None)
         for side, here, there in zip(("height", "width"), sides, found, strict=True):
             if here and there and here != there:
@@ -162,6 +186,16 @@ def _doubts(graph: Graph, report: GraphReport) -> Iterator[str]:
                 f"The file names {count(len(report.labels), 'label')}, but {first.name!r} gives"
                 f" {count(scores, 'score')}: give the right list with `labels=FILE`."
             )
+
+
+def _recognised(graph: Graph) -> Signature | None:
+    """Returns the known network that a graph is, by its layers and their number of weights."""
+    signature = recognise_backbone(graph)
+    spec = BACKBONES.get(signature.name) if signature else None
+    weights = _parameters(graph)
+    if spec and weights and weights < _FEWEST_WEIGHTS * spec.parameters:
+        return None
+    return signature
 
 
 def _parameters(graph: Graph) -> int | None:
@@ -200,16 +234,23 @@ def _input(
     graph: Graph, name: str, constants: frozenset[str], backbone: BackboneReport | None
 ) -> InputReport:
     node = graph.nodes[name]
-    layout, height, width, channels = _image_axes(node.shape)
+    layout, height, width, channels = _image_axes(graph, node, constants)
+    size_detail = ""
     kind: Literal["image", "encoded image", "values"] = "image"
     if node.dtype == "string":
         kind, facts = "encoded image", ValueFacts(source="not needed", detail="JPEG or PNG bytes")
     elif layout == "unknown" and (node.shape is not None or node.dtype not in _PIXELS):
         kind, facts = "values", ValueFacts(order="")
     else:
-        facts = value_facts(graph, node, constants, backbone.name if backbone else None)
+        known = backbone.name if backbone else None
+        facts = value_facts(graph, node, constants, known)
         if node.stated is not None:
             height, width = height or node.stated.height, width or node.stated.width
+        if height is None and width is None:
+            (height, width), size_detail = known_size(graph, node, constants, known)
+        if layout == "unknown":
+            first = read_start(graph, node, constants).first
+            channels = first.fan_in if first is not None and first.role == "conv" else None
     return InputReport(
         name=graph.input_names.get(name, name),
         tensor_name=node.tensor or name,
@@ -227,16 +268,42 @@ def _input(
         range_source=facts.source,
         range_detail=facts.detail,
         quantization=node.quantization,
+        size_detail=size_detail,
     )
 
 
-def _image_axes(shape: Shape | None) -> tuple[Layout, int | None, int | None, int | None]:
+def _image_axes(
+    graph: Graph, node: Node, constants: frozenset[str]
+) -> tuple[Layout, int | None, int | None, int | None]:
     """Returns layout, height, width and channels of a batch of images."""
+    shape = node.shape
+    if shape is not None and len(shape) == 3 and _is_picture(graph, node, constants):
+        return "NHW", shape[1], shape[2], 1
     if shape is None or len(shape) != 4:
         return "unknown", None, None, None
     if shape[3] in (1, 3, 4) or shape[1] not in (1, 3, 4):
         return ("NHWC" if shape[3] in (1, 3, 4) else "unknown"), shape[1], shape[2], shape[3]
     return "NCHW", shape[2], shape[3], shape[1]
+
+
+def _is_picture(graph: Graph, node: Node, constants: frozenset[str]) -> bool:
+    """Returns whether an input of three axes is a batch of gray pictures, not of sequences.
+
+    Those have the shape of a picture, and are flattened, or get the missing axis, before any layer
+    with weights; or they have MNIST's shape.
+    """
+    height, width = (node.shape or ())[1:]
+    if height is None or width is None or node.dtype not in _PIXELS:
+        return False
+    if min(height, width) < _SMALLEST_PICTURE:
+        return False
+    if (height, width) == _MNIST:
+        return True
+    readers = consumers(graph)
+    following = [graph.nodes[name] for name in readers[node.name] if name not in constants]
+    roles = {"flat", "arithmetic", "same", "resize"}
+    alike = max(height, width) <= _LONGEST_PICTURE * min(height, width)
+    return alike and bool(following) and all(one.role in roles for one in following)
 
 
 def _output(

@@ -26,6 +26,7 @@ _ROLE_OPS = {
     " elu leakyrelu prelu tanh",
     "pool": "globalaveragepooling2d globalmaxpooling2d globalaveragepool globalmaxpool averagepool"
     " avgpool averagepool2d averagepooling2d mean reducemean",
+    "maxpool": "maxpool maxpoolv2 maxpool2d maxpooling2d",
     "flat": "flatten reshape",
     "norm": "batchnormalization batchnorm fusedbatchnorm fusedbatchnormv2 fusedbatchnormv3",
     "arithmetic": "add addv2 addn biasadd sub subtract mul multiply div realdiv divide truedivide"
@@ -42,6 +43,7 @@ _ROLE_OPS = {
     " alphadropout zipmap",
     "resize": "resizing resizebilinear resizebicubic resizenearestneighbor resize centercrop"
     " randomcrop zeropadding2d pad",
+    "stack": "stack pack concat concatv2 concatenate concatenation",
     "decode": "decodejpeg decodepng decodeimage decodebmp decodegif",
     "shape": "shape size rank",
 }
@@ -71,6 +73,34 @@ class Affine:
         offset = tuple(y * z + w for y, z, w in zip(b, c, d, strict=True))
         return Affine(scale, offset)
 
+    def reversed(self) -> "Affine":
+        """Returns the same with its channels in reverse order."""
+        return Affine(self.scale[::-1], self.offset[::-1])
+
+
+@dataclass(frozen=True)
+class Window:
+    """How a convolution, a pooling or a padding changes the height and width of its input.
+
+    Attributes:
+        kernel: height and width, px; 1 for a padding.
+        stride: likewise.
+        same: whether it pads so that only the stride counts.
+        padding: px that are added to the height and to the width, both sides together.
+    """
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int] = (1, 1)
+    same: bool = False
+    padding: tuple[int, int] = (0, 0)
+
+    def after(self, size: int, axis: int) -> int:
+        """Returns the height (axis 0) or width (axis 1) of its result, 0 where it does not fit."""
+        stride = self.stride[axis]
+        if self.same:
+            return -(-size // stride)
+        return max(0, (size + self.padding[axis] - self.kernel[axis]) // stride + 1)
+
 
 @dataclass(frozen=True, slots=True)
 class StatedInput:
@@ -83,6 +113,7 @@ class StatedInput:
         height: px; None where it is not stated.
         width: likewise.
         detail: who states it, for reports.
+        hint: what its maker's own code feeds, where no file states it.
     """
 
     step: Affine | None = None
@@ -90,6 +121,7 @@ class StatedInput:
     height: int | None = None
     width: int | None = None
     detail: str = "stated by the file"
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +159,9 @@ class Node:
         elements: number of values of a constant or variable.
         tensor: what the file's own runtime calls its result.
         quantization: (scale, zero point) of an integer tensor.
+        channel: which channel it picks from its input's last axis, where that is all that it does.
+        kernel_rms: root mean square of the kernel of a layer that may read pixels.
+        window: how it changes height and width, where it is known to.
         stated: what the file states about this input, beside the graph.
         calibration: how the file has the scores of this output calibrated.
         keys: classes in order, where this output is a map from class to score.
@@ -145,6 +180,9 @@ class Node:
     elements: int = 0
     tensor: str = ""
     quantization: tuple[float, int] | None = None
+    channel: int | None = None
+    kernel_rms: float | None = None
+    window: Window | None = None
     stated: StatedInput | None = None
     calibration: Calibration | None = None
     keys: tuple[str, ...] = ()
@@ -170,6 +208,8 @@ class Graph:
         metadata: what a model of this package states about itself; None for other models.
         files: names of files beside it that hold its weights.
         unsafe_layers: layers that hold code (Lambda), which loading the file would run.
+        not_loaded: why the file can't be loaded, as the rest of a sentence that names it; "" where
+            no reason was found.
         warnings: sentences for the report.
     """
 
@@ -186,6 +226,7 @@ class Graph:
     metadata: ModelMetadata | None = None
     files: tuple[str, ...] = ()
     unsafe_layers: tuple[str, ...] = ()
+    not_loaded: str = ""
     warnings: tuple[str, ...] = ()
 
     def data_inputs(self, node: Node, constants: frozenset[str]) -> list[Node]:

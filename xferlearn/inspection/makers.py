@@ -1,7 +1,7 @@
 """What models of other makers state about themselves: labels, size, values, and their task.
 
 Ultralytics and Azure Custom Vision write pairs of key and text into ONNX files; Ultralytics keeps
-the same as YAML beside other formats, and Hugging Face and timm keep JSON there. TFLite's own
+the same as YAML beside other formats, and Hugging Face, timm and Lobe keep JSON there. TFLite's own
 metadata is in `readers.tflite_metadata`.
 
 Sources: https://docs.ultralytics.com/modes/export/,
@@ -193,6 +193,9 @@ def stated_beside(path: Path) -> Stated | None:
     folders = [path] if path.is_dir() else [path.parent]
     folders += [folder.parent for folder in folders if folder.name == "onnx"]
     for folder in folders:
+        lobe = _lobe(_json(folder / "signature.json"))
+        if lobe is not None:
+            return lobe
         config = _json(folder / "config.json")
         if isinstance(config.get("pretrained_cfg"), Mapping):
             return _timm(config, config["pretrained_cfg"])
@@ -285,6 +288,20 @@ def _timm(config: Mapping[str, Any], trained: Mapping[str, Any]) -> Stated:
     task = "embedding" if config.get("num_classes") == 0 else "classification"
     return Stated(StatedInput(step, height=height, width=width, detail="stated by config.json"),
                   labels=labels, task=task)  # fmt: skip
+
+
+def _lobe(signature: Mapping[str, Any]) -> Stated | None:
+    """Returns what Lobe's signature.json states; None for another file of that name."""
+    classes, inputs = signature.get("classes"), signature.get("inputs")
+    labels = _names(classes.get("Label") if isinstance(classes, Mapping) else classes)
+    first = next(iter(inputs.values()), None) if isinstance(inputs, Mapping) else None
+    shape = first.get("shape") if isinstance(first, Mapping) else None
+    sides = _sides(shape[1:3]) if isinstance(shape, list) and len(shape) == 4 else None
+    if not labels and sides is None:
+        return None
+    height, width = sides or (None, None)
+    hint = "Lobe's own code feeds 0 to 1"
+    return Stated(StatedInput(height=height, width=width, hint=hint), labels=labels)
 
 
 def _step(mean: Any, std: Any, factor: Any) -> Affine | None:

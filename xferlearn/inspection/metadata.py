@@ -106,9 +106,17 @@ def _whole(value: Any) -> int | None:
 def parse_labels(data: bytes) -> tuple[str, ...]:
     """Returns the labels of a text file, one per line; blank lines at its end don't count.
 
+    Where every line begins with its own number, as in "0 daisy" of Teachable Machine, the numbers
+    are left out.
+
     Raises:
         UnicodeDecodeError: it is not UTF-8.
     """
     text = data.decode("utf-8-sig").rstrip()
     # Only line ends: str.splitlines would also split at characters that labels may hold.
-    return tuple(line.strip() for line in text.split("\n")) if text else ()
+    lines = [line.strip() for line in text.split("\n")] if text else []
+    parts = [line.partition(" ") for line in lines]
+    numbered = all(part[0] == str(place) and part[2] for place, part in enumerate(parts))
+    if numbered and len(lines) > 1:
+        lines = [part[2].strip() for part in parts]
+    return tuple(lines)

@@ -1,17 +1,28 @@
-"""Whether photos can be labelled with a model as its report shows it, and what must be told."""
+"""Whether photos can be labelled with a model as its report shows it, what must be told, and how.
 
+`label` refuses what is refused here, and asks for what is asked for here.
+"""
+
+import shlex
 from pathlib import Path
 
+from xferlearn.backbones.table import BACKBONES
 from xferlearn.inspection.formats import FORMATS
 from xferlearn.inspection.metadata import parse_labels
 from xferlearn.inspection.purpose import may_be_map, refusal
-from xferlearn.inspection.report import GraphReport
+from xferlearn.inspection.report import GraphReport, InputReport
+from xferlearn.system.text import printable
 
 # As the lab's tools, Android's examples and AutoML Vision write them beside a model.
 LABEL_FILES = ("retrained_labels.txt", "output_labels.txt", "labels.txt", "dict.txt")
 # What retrain.py calls its new last layer: the classes of such a model are not ImageNet's.
 _RETRAINED = "final_result"
 _CHANNELS = (1, 3, None)
+_EXAMPLE_SIZE = 224
+_RANGES = ((0, 255), (0, 1), (-1, 1))
+# What PyTorch's models take, as its own packages normalise photos.
+_TORCH = {"input_mean": "123.675,116.28,103.53", "input_std": "58.395,57.12,57.375"}
+_LABELS = "LABELS.txt"
 
 
 def find_label_file(path: Path) -> Path | None:
@@ -33,7 +44,7 @@ def can_label(report: GraphReport) -> bool:
     one, held = report.image_input, FORMATS[report.format]
     if one is None or one.channels not in _CHANNELS or held.holds != "model":
         return False
-    if report.unsafe_layers or report.parameters == 0 or report.missing or not report.outputs:
+    if report.unsafe_layers or report.not_loaded or report.missing or not report.outputs:
         return False
     needed = [other for other in report.inputs if other.kind != "encoded image"]
     if len(needed) > 1 and not held.of_the_lab:
@@ -48,15 +59,131 @@ def needs_labels(report: GraphReport) -> bool:
     """Returns whether `label` must be told the labels: these say that a row of values is scores."""
     first = report.outputs[0]
     width = first.shape[-1] if first.shape and len(first.shape) == 2 else report.classes
-    labels = report.labels or _labels_beside(Path(report.path))
+    labels = report.labels or labels_beside(Path(report.path))
     if labels:
         return width is not None and len(labels) != max(width, 2)
     return first.kind != "scores" and not has_imagenet_classes(report, width or 0)
 
 
-def _labels_beside(path: Path) -> tuple[str, ...]:
+def labels_beside(path: Path) -> tuple[str, ...]:
+    """Returns the labels in the file beside a model; () where there is none that can be read."""
     file = find_label_file(path)
     try:
         return parse_labels(file.read_bytes()) if file is not None else ()
     except (OSError, ValueError):
         return ()
+
+
+def missing_values(report: GraphReport, one: InputReport) -> str:
+    """Returns the error for an input of which nobody said which values it takes."""
+    ranges = [f"`input_range={choice}`" for choice in _RANGES]
+    reason = one.range_detail.removeprefix("the file does not state it").strip(":; ")
+    more = " (mean and std of PyTorch's models: 123.675,116.28,103.53 and 58.395,57.12,57.375)"
+    return (
+        f"{report.path} does not state which values {one.name!r} takes"
+        f"{f' ({reason})' if reason else ''}, and a wrong guess gives wrong labels. Give"
+        f" {ranges[0]}, {ranges[1]} or {ranges[2]}, or `input_mean` and `input_std`"
+        f"{more if one.layout == 'NCHW' else ''}; whoever made the model knows."
+    )
+
+
+def missing_size(report: GraphReport, one: InputReport) -> str:
+    """Returns the error for an input of which nobody said which size it takes."""
+    spec = BACKBONES.get(report.backbone.name) if report.backbone else None
+    limits = f": {one.size_detail}" if one.size_detail else ""
+    hint = f" {spec.name} was made for {spec.image_size} x {spec.image_size} px." if spec else ""
+    return (
+        f"{report.path} takes photos of any size{limits}. Give the size that it was trained with,"
+        f" `input_height` and `input_width`.{hint}"
+    )
+
+
+def purpose(report: GraphReport) -> str:
+    """Returns what the suggested commands are for, and what has to be chosen among them."""
+    if report.format == "backbone":
+        return "To use it:"
+    one = report.image_input
+    missing = ["its labels"] if can_label(report) and needs_labels(report) else []
+    if one is not None and not (one.height and one.width):
+        missing.append("which size it was trained with; this is an example")
+    if one is not None and one.mean is None:
+        missing.append("which values it takes; these are the usual ones")
+    said = f", say what the file does not: {', and '.join(missing)}" if missing else ""
+    return f"To label a photo with it{said}:"
+
+
+def suggested_commands(report: GraphReport) -> list[str]:
+    """Returns commands that can be pasted; none for a model that can't label photos.
+
+    Of a model they are the shortest one that labels a photo, and one with all that is known, which
+    for the lab's graphs is one of the lab's own label_image.py. Where the file does not state which
+    values the model takes, there is one command for each likely answer. Of a backbone they train on
+    it, and label with ImageNet's classes.
+
+    The lab's script takes one whole number each for mean and std; where a network needs others, its
+    command is left out. Names from the file are quoted for the shell.
+    """
+    if report.format == "backbone":
+        return [
+            f"xferlearn train --image_dir=DIR --model_dir=DIR --backbone={report.path}",
+            f"xferlearn label --backbone={report.path} PHOTO",
+        ]
+    one = report.image_input
+    if one is None or not can_label(report):
+        return []
+    start = {"model": printable(report.path, len(report.path))}
+    told = needs_labels(report)
+    start |= {"labels": _LABELS} if told else {}
+    sized = bool(one.height and one.width)
+    if not sized:
+        side = str((report.backbone and report.backbone.image_size) or _EXAMPLE_SIZE)
+        start |= {"input_height": str(one.height or side), "input_width": str(one.width or side)}
+    if one.mean is None:
+        named = len(report.outputs) > 1 and report.outputs[0].name.isprintable()
+        start |= {"output_layer": report.outputs[0].name} if named else {}
+        choices = [{"input_range": f"{low},{high}"} for low, high in _RANGES]
+        choices += [_TORCH] if one.layout == "NCHW" else []
+        return [_command("xferlearn label", start | choice) for choice in choices]
+    full = _with_everything(report, one, start["model"], told) if sized else ""
+    return [_command("xferlearn label", start), *([full] if full else [])]
+
+
+def _command(tool: str, settings: dict[str, str], photo: str = "PHOTO") -> str:
+    given = [f"--{key}={shlex.quote(value)}" for key, value in settings.items()]
+    return " ".join([tool, *given, photo])
+
+
+def _with_everything(report: GraphReport, one: InputReport, path: str, told: bool) -> str:
+    """Returns a command that states all about a model; "" where that can't be said."""
+    of_the_lab = FORMATS[report.format].of_the_lab
+    settings = {
+        "graph": path,
+        "labels": printable(str(find_label_file(Path(report.path)) or _LABELS), 10_000),
+        "input_layer": one.name,
+        "output_layer": report.outputs[0].name,
+        "input_height": str(one.height),
+        "input_width": str(one.width),
+        "input_mean": _numbers(one.mean, of_the_lab),
+        "input_std": _numbers(one.std, of_the_lab),
+    }
+    if not all(value.isprintable() for value in settings.values()):
+        return ""
+    if of_the_lab:
+        said = "" not in settings.values() and settings["input_std"] != "0"
+        if not said or one.channel_order == "BGR":
+            return ""  # the lab's script would feed other values than the network takes
+        return _command("python -m label_image", settings, "--image=PHOTO")
+    if told:
+        settings["labels"] = _LABELS
+    else:
+        del settings["labels"]
+    if one.channel_order == "BGR":
+        settings["input_channels"] = "bgr"
+    return _command("xferlearn label", settings)
+
+
+def _numbers(values: tuple[float, ...] | None, whole: bool) -> str:
+    """Returns a flag's value; where one whole number is wanted, "" for three."""
+    if whole:
+        return str(round(values[0])) if values is not None and len(values) == 1 else ""
+    return ",".join(f"{value:.6g}" for value in values or ())

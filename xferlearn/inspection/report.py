@@ -16,6 +16,7 @@ RangeSource = Literal[
     "not needed",
     "unknown",
 ]
+Layout = Literal["NHWC", "NCHW", "NHW", "unknown"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,9 +31,11 @@ class InputReport:
         shape: None for an axis of any size; None in all where the file does not state it.
         dtype: as in NumPy; "string" for encoded images.
         kind: "image" (pixels), "encoded image" (JPEG or PNG bytes), or "values" (anything else).
-        layout: "NHWC", "NCHW", or "unknown".
+        layout: "NHWC", "NCHW", "NHW" (gray pixels without an axis for channels), or "unknown".
         height: px; None for any.
         width: px; None for any.
+        size_detail: how height and width are known where the file does not state them, or what
+            limits them; "" for nothing.
         channels: None where unknown.
         channel_order: "RGB" or "BGR"; "" for what is not a colour image.
         value_range: smallest and largest value that it was made for; None where unknown.
@@ -48,7 +51,7 @@ class InputReport:
     shape: Shape | None
     dtype: str
     kind: Literal["image", "encoded image", "values"]
-    layout: Literal["NHWC", "NCHW", "unknown"]
+    layout: Layout
     height: int | None
     width: int | None
     channels: int | None
@@ -59,6 +62,7 @@ class InputReport:
     range_source: RangeSource
     range_detail: str
     quantization: tuple[float, int] | None
+    size_detail: str = ""
 
     @property
     def resolution(self) -> str:
@@ -144,6 +148,8 @@ class GraphReport:
         operations: number of operations or layers.
         op_counts: number of operations of each type, the most frequent first.
         unsafe_layers: layers that hold code (Lambda): load such a file only if you trust it.
+        not_loaded: why this package does not load the file, as the rest of a sentence that names
+            it; "" where no reason was found.
         warnings: what else there is to know, in sentences.
         missing: names of files with its weights that belong beside it and are not there.
     """
@@ -162,6 +168,7 @@ class GraphReport:
     operations: int
     op_counts: dict[str, int]
     unsafe_layers: tuple[str, ...]
+    not_loaded: str
     warnings: tuple[str, ...]
     task: str = ""
     missing: tuple[str, ...] = ()

@@ -96,6 +96,23 @@ def _short(alpha: float) -> str:
 
 SIGNATURES = tuple(_rows())
 
+# What Keras Applications, TensorFlow's slim and the lab's graphs call the layers of networks, by
+# the beginning of our names; the longer one first.
+OWN_NAMES = {
+    "mobilenet_v3": r"expanded_conv|MobilenetV3",
+    "mobilenet_v2": r"Conv1|expanded_conv|block_\d+_(expand|depthwise|project)|MobilenetV2",
+    "mobilenet": r"conv_(dw|pw)_\d|Conv2d_\d+_(depthwise|pointwise)|MobilenetV1",
+    "inception_resnet_v2": r"conv_7b|block8_|InceptionResnetV2",
+    "inception_v3": r"(^|/)mixed_?\d|InceptionV3",
+    "xception": r"block\d+_(sepconv|conv)\d",
+    "nasnet": r"(normal|reduction)_conv_|adjust_conv_",
+    "resnet": r"conv\d_block\d+_",
+    "densenet": r"conv\d_block\d+_",
+    "vgg": r"block\d_conv\d",
+    "efficientnet": r"block\d[a-z]_",
+    "convnext": r"convnext_\w+_(stem|stage)",
+}
+
 
 def recognise_backbone(graph: Graph) -> Signature | None:
     """Returns the known network that has a graph's convolutions; None for no such network."""

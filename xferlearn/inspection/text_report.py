@@ -1,12 +1,10 @@
 """The report as text for people; it ends in commands that can be pasted."""
 
-import shlex
 import textwrap
-from pathlib import Path
 
 from xferlearn.inspection.formats import FORMATS
 from xferlearn.inspection.layers import Shape
-from xferlearn.inspection.proposing import can_label, find_label_file, needs_labels
+from xferlearn.inspection.proposing import purpose, suggested_commands
 from xferlearn.inspection.report import GraphReport, InputReport, OutputReport
 from xferlearn.system.text import count, printable
 
@@ -47,8 +45,11 @@ def format_report(report: GraphReport) -> str:
     lines += [_wrapped(key, value) for key, value in rows if value]
     commands = suggested_commands(report)
     if commands:
-        purpose = "use it" if report.format == "backbone" else "label a photo with it"
-        lines += ["", f"To {purpose}:", *(f"  {command}" for command in commands)]
+        lines += [
+            "",
+            *textwrap.wrap(purpose(report), _WIDTH),
+            *(f"  {command}" for command in commands),
+        ]
     return "\n".join(lines)
 
 
@@ -74,7 +75,8 @@ def _input_rows(one: InputReport) -> list[tuple[str, str]]:
     if one.kind == "values":
         return rows
     layout = "" if one.layout == "unknown" else f" px, {one.layout}"
-    rows.append(("  resolution", one.resolution + layout))
+    known = f" [{printable(one.size_detail)}]" if one.size_detail else ""
+    rows.append(("  resolution", one.resolution + layout + known))
     rows.append(("  values", f"{_range(one)} [{one.range_source}: {printable(one.range_detail)}]"))
     if one.quantization is not None:
         scale, zero = one.quantization
@@ -133,54 +135,3 @@ def _bytes(size: int) -> str:
         if size >= scale:
             return f"{size / scale:.1f} {unit}"
     return count(size, "byte")
-
-
-def suggested_commands(report: GraphReport) -> list[str]:
-    """Returns the command that labels a photo, and the same with all flags of the lab's tool.
-
-    For a backbone it is the commands that train on it, and label with ImageNet's classes.
-
-    The lab's label_image.py reads frozen graphs only; for other formats its flags are shown with
-    this package's command, which has them too. The lab's script takes one whole number each for
-    mean and std; where the network needs others, its command is left out. Names from the file are
-    quoted for the shell.
-    """
-    if report.format == "backbone":
-        return [
-            f"xferlearn train --image_dir=DIR --model_dir=DIR --backbone={report.path}",
-            f"xferlearn label --backbone={report.path} PHOTO",
-        ]
-    one, format = report.image_input, FORMATS[report.format]
-    if one is None or not can_label(report):
-        return []
-    path = printable(report.path, len(report.path))
-    beside = find_label_file(Path(report.path))
-    told = ["--labels=LABELS.txt"] if needs_labels(report) else []
-    commands = [" ".join(["xferlearn label", f"--model={shlex.quote(path)}", *told, "PHOTO"])]
-    size = report.backbone.image_size if report.backbone and report.backbone.image_size else 224
-    flags = {
-        "graph": path,
-        "labels": printable(str(beside), 10_000) if beside else "LABELS.txt",
-        "input_layer": one.name,
-        "output_layer": report.outputs[0].name,
-        "input_height": str(one.height or size),
-        "input_width": str(one.width or size),
-        "input_mean": _one_number(one.mean, format.of_the_lab),
-        "input_std": _one_number(one.std, format.of_the_lab),
-        "image": "PHOTO",
-    }
-    if not format.of_the_lab:
-        flags["labels"] = "LABELS.txt" if told else ""
-    elif not flags["input_mean"] or flags["input_std"] in ("", "0"):
-        return commands  # the lab's script would feed other values than the network takes
-    given = [f"--{key}={shlex.quote(value)}" for key, value in flags.items() if value]
-    safe = all(value.isprintable() for value in flags.values())
-    tool = "python -m label_image" if format.of_the_lab else "xferlearn label"
-    return [*commands, " ".join([tool, *given])] if safe else commands
-
-
-def _one_number(values: tuple[float, ...] | None, whole: bool) -> str:
-    """Returns the flag's value, one number for all channels; "" where they differ."""
-    if values is None or len(values) != 1:
-        return ""
-    return str(round(values[0])) if whole else f"{values[0]:.6g}"

@@ -4,7 +4,7 @@ import dataclasses
 import io
 import math
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 from xferlearn.photos.containers import first_scan_has_all, jxl_size, png_blocks_behind
 from xferlearn.photos.depth import (
@@ -143,6 +143,25 @@ def _described(image: Image.Image, data: bytes, form: Format, needed: float) -> 
         _plain_bytes(image, data, kind),
         paged=_is_paged(image, form),
     )
+
+
+def bytes_of_image(image: Image.Image) -> bytes:
+    """Returns a Pillow image of any mode as a file: upright, and with all its bits.
+
+    Raises:
+        BadImage: it can't be decoded.
+    """
+    try:
+        upright = ImageOps.exif_transpose(image)
+        if "transparency" in upright.info or upright.mode in ("PA", "RGBa", "La"):
+            upright = upright.convert("RGBA")
+        elif upright.mode in ("HSV", "RGBX"):
+            upright = upright.convert("RGB")
+        buffer = io.BytesIO()
+        upright.save(buffer, "TIFF")
+        return buffer.getvalue()
+    except Exception as error:  # Pillow decodes here what was only opened before
+        raise BadImage(f"can't be decoded ({one_line(error, 120)})") from None
 
 
 def _made_plain(data: bytes, form: Format, needed: float, bit_depth: int | None) -> PreparedImage:

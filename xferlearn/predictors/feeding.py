@@ -6,11 +6,17 @@ from collections.abc import Callable
 import numpy as np
 
 from xferlearn.config import ModelConfig
+from xferlearn.config.models import as_numbers
 from xferlearn.errors import UserError
-from xferlearn.inspection import FORMATS, GraphReport, InputReport
+from xferlearn.inspection import (
+    FORMATS,
+    GraphReport,
+    InputReport,
+    missing_size,
+    missing_values,
+)
 from xferlearn.model_folder import ModelFolder
 
-_DEFAULT_SIZE = 224
 # Luma of ITU-R BT.601, as libjpeg computes it.
 _GRAY = np.array([0.299, 0.587, 0.114], np.float32)
 
@@ -27,7 +33,7 @@ class Feed:
         channels: 3, or 1 for gray.
         batch: number of photos that every call must have; None for any.
         dtype: as in NumPy.
-        layout: "NHWC" or "NCHW".
+        layout: "NHWC", "NCHW" or "NHW".
         bgr: whether the order of the colours is blue, green, red.
         mean: one value, or one per channel in the order R, G, B.
         std: as mean; a pixel p (0 to 255) becomes (p - mean) / std.
@@ -53,6 +59,8 @@ class Feed:
         """The shape that is fed, batch size first."""
         if self.layout == "NCHW":
             return self.batch, self.channels, self.height, self.width
+        if self.layout == "NHW":
+            return self.batch, self.height, self.width
         return self.batch, self.height, self.width, self.channels
 
     def values(self, pixels: np.ndarray) -> np.ndarray:
@@ -71,6 +79,8 @@ class Feed:
             values = values[..., ::-1]
         if self.layout == "NCHW":
             values = values.transpose(0, 3, 1, 2)
+        elif self.layout == "NHW":
+            values = values[..., 0]
         dtype = np.dtype(self.dtype)
         if self.quantization is not None:
             scale, zero_point = self.quantization
@@ -113,61 +123,63 @@ class Normalisation:
 
 # These sources are certain; a recognised backbone may have been trained with other values.
 _FIRM = ("metadata", "layer in the model", "constants in the graph", "quantisation", "dtype")
-_TORCH_MEAN = tuple(255 * value for value in (0.485, 0.456, 0.406))
-_TORCH_STD = tuple(255 * value for value in (0.229, 0.224, 0.225))
-_OVERRIDE = "override it with `input_mean` and `input_std`"
 
 
-def settle_values(
-    report: GraphReport, one: InputReport, mean: float | None, std: float | None
-) -> Normalisation:
+def settle_values(report: GraphReport, one: InputReport, config: ModelConfig) -> Normalisation:
     """Decides which values an input is fed.
 
     Args:
         report: on the model.
         one: the input.
-        mean: as the user gave it, None for not given.
-        std: likewise.
+        config: with the range, or mean and standard deviation, that the user gave.
 
     Raises:
-        UserError: what the user gave contradicts the model.
+        UserError: what the user gave contradicts the model, or the model does not state which
+            values it takes and the user does not either.
     """
-    given = mean is not None or std is not None
-    if one.mean is not None and one.std is not None:
-        known = Normalisation(one.mean, one.std)
-        if not given:
+    known = Normalisation(one.mean, one.std) if one.mean and one.std else None
+    asked, settings = _asked(known, config)
+    if asked is not None and one.channels == 1 and max(len(asked.mean), len(asked.std)) > 1:
+        raise UserError(
+            f"{one.name!r} of {report.path} takes gray pixels. Give one number each for"
+            " `input_mean` and `input_std`."
+        )
+    if asked is None:
+        if known is not None:
             return known
-        asked = _completed(known, mean, std)
-        if _same(known, asked):
-            return asked
-        reason = f"{format_values(known)} ({one.range_detail})"
-        if one.range_source in _FIRM:
-            raise UserError(
-                f"`input_mean` and `input_std` ask for {format_values(asked)}, but {one.name!r} of"
-                f" {report.path} takes {reason}. Leave them out."
-            )
-        warning = f"{format_values(asked)} is fed, as asked for; expected was {reason}."
-        return dataclasses.replace(asked, warnings=(warning,))
-    if one.layout == "NCHW" and one.channels == 3:
-        assumed, why = Normalisation(_TORCH_MEAN, _TORCH_STD), ", as PyTorch's models take,"
-    else:
-        # 0 and 255 are also the defaults of the lab's label_image.py.
-        assumed, why = Normalisation((0.0,), (255.0,)), ", the range [0, 1],"
-    if mean is not None and std is not None:
-        return Normalisation((mean,), (std,))
-    settled = _completed(assumed, mean, std)
-    warning = (
-        f"the file does not state which values {one.name!r} takes; {format_values(settled)}"
-        f"{'' if given else why} was assumed: {_OVERRIDE} (127.5 and 127.5 for [-1, 1], 0 and 1"
-        " for [0, 255])."
-    )
-    return dataclasses.replace(settled, warnings=(warning,))
+        raise UserError(missing_values(report, one))
+    if known is None or _same(known, asked):
+        return asked
+    reason = f"{format_values(known)} ({one.range_detail})"
+    if one.range_source in _FIRM:
+        raise UserError(
+            f"{settings} for {format_values(asked)}, but {one.name!r} of {report.path} takes"
+            f" {reason}. Leave them out."
+        )
+    warning = f"{format_values(asked)} is fed, as asked for; expected was {reason}."
+    return dataclasses.replace(asked, warnings=(warning,))
 
 
-def _completed(known: Normalisation, mean: float | None, std: float | None) -> Normalisation:
-    return Normalisation(
-        known.mean if mean is None else (mean,), known.std if std is None else (std,)
+def _asked(known: Normalisation | None, config: ModelConfig) -> tuple[Normalisation | None, str]:
+    """Returns what the user asks for, None for nothing, and the settings that do."""
+    if config.input_range is not None:
+        low, high = as_numbers(config.input_range)
+        scale = 255 / (high - low)
+        return Normalisation((0.0 - low * scale,), (scale,)), "`input_range` asks"
+    mean, std = (
+        None if value is None else as_numbers(value)
+        for value in (config.input_mean, config.input_std)
     )
+    if mean is None and std is None:
+        return None, ""
+    if known is None and (mean is None or std is None):
+        given, other = ("input_std", "input_mean") if mean is None else ("input_mean", "input_std")
+        raise UserError(f"Expected `{other}` too. Received: `{given}` alone.")
+    asked = Normalisation(
+        known.mean if mean is None and known is not None else mean or (),
+        known.std if std is None and known is not None else std or (),
+    )
+    return asked, "`input_mean` and `input_std` ask"
 
 
 def _same(known: Normalisation, asked: Normalisation) -> bool:
@@ -190,22 +202,47 @@ def _numbers(values: tuple[float, ...]) -> str:
     return listed if len(values) == 1 else f"[{listed}]"
 
 
-def settle_feed(
-    report: GraphReport, one: InputReport, config: ModelConfig, model_folder: ModelFolder | None
-) -> tuple[Feed, tuple[str, ...]]:
-    """Decides what an input is fed; also returns what was assumed, in sentences.
-
-    Args:
-        report: on the model.
-        one: the input.
-        config: size, mean and standard deviation that the user gave.
-        model_folder: the model folder that the model lies in, None for none.
+def _settle_channels(
+    report: GraphReport, one: InputReport, config: ModelConfig
+) -> tuple[bool, str]:
+    """Decides whether an input takes blue first; also returns a warning, "" for none.
 
     Raises:
         UserError: what the user gave contradicts the model.
     """
-    height, width, warnings = _settle_size(report, one, config, model_folder)
-    values = settle_values(report, one, config.input_mean, config.input_std)
+    asked, known = config.input_channels, one.channel_order.lower()
+    if asked is None or asked == known:
+        return known == "bgr", ""
+    named = f"{one.name!r} of {report.path}"
+    if one.channels == 1:
+        raise UserError(f"{named} takes gray pixels. Leave `input_channels` out.")
+    if one.range_source == "metadata":
+        raise UserError(
+            f"`input_channels={asked!r}`, but {named} takes {known} ({one.range_detail}). Leave it"
+            " out."
+        )
+    if one.range_source == "known backbone":
+        return asked == "bgr", f"{asked} is fed, as asked for; expected was {known}."
+    return asked == "bgr", ""
+
+
+def settle_feed(
+    report: GraphReport, one: InputReport, config: ModelConfig, model_folder: ModelFolder | None
+) -> tuple[Feed, tuple[str, ...]]:
+    """Decides what an input is fed; also returns what is to be known about it, in sentences.
+
+    Args:
+        report: on the model.
+        one: the input.
+        config: size, values and order of the colours that the user gave.
+        model_folder: the model folder that the model lies in, None for none.
+
+    Raises:
+        UserError: what the user gave contradicts the model, or neither states what is needed.
+    """
+    height, width = _settle_size(report, one, config, model_folder)
+    values = settle_values(report, one, config)
+    bgr, warning = _settle_channels(report, one, config)
     layout = one.layout
     if layout == "unknown":
         layout = FORMATS[report.format].layout
@@ -218,35 +255,33 @@ def settle_feed(
         batch=one.shape[0] if one.shape else None,
         dtype=one.dtype,
         layout=layout,
-        bgr=one.channel_order == "BGR",
+        bgr=bgr,
         mean=values.mean,
         std=values.std,
         # The report on an 8-bit input is in its own integers.
         quantization=None if one.dtype in ("uint8", "int8") else one.quantization,
     )
-    return feed, (*warnings, *values.warnings)
+    return feed, (*values.warnings, *([warning] if warning else []))
 
 
 def _settle_size(
     report: GraphReport, one: InputReport, config: ModelConfig, model_folder: ModelFolder | None
-) -> tuple[int, int, tuple[str, ...]]:
+) -> tuple[int, int]:
     asked = {"height": config.input_height, "width": config.input_width}
     known = {"height": one.height, "width": one.width}
+    # A model that resizes its input itself takes any size.
+    stated = not one.size_detail
     for side, value in asked.items():
-        if value is not None and known[side] not in (None, value):
+        if stated and value is not None and known[side] not in (None, value):
             raise UserError(
                 f"`input_{side}={value}`, but {one.name!r} of {report.path} is {one.resolution} px."
                 " Leave it out."
             )
-    height, width = (asked[side] or known[side] for side in ("height", "width"))
+    height, width = (asked[side] or (known[side] if stated else None) for side in asked)
     if height or width:
-        return height or width or 0, width or height or 0, ()
+        return height or width or 0, width or height or 0
+    if one.height and one.width:
+        return one.height, one.width
     if model_folder is not None:
-        return model_folder.image_size, model_folder.image_size, ()
-    backbone = report.backbone
-    size = backbone.image_size if backbone and backbone.image_size else _DEFAULT_SIZE
-    warning = (
-        f"the model takes photos of any size; {size} x {size} px was assumed: override it with"
-        " `input_height` and `input_width`."
-    )
-    return size, size, (warning,)
+        return model_folder.image_size, model_folder.image_size
+    raise UserError(missing_size(report, one))

@@ -4,14 +4,19 @@ import json
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from xferlearn.errors import UserError
-from xferlearn.inspection import OutputReport, read_hdf5, read_json_member
+from xferlearn.inspection import (
+    OutputReport,
+    modernised,
+    read_hdf5,
+    read_json_member,
+    refused_layers,
+)
 from xferlearn.predictors.base import Runtime
 from xferlearn.predictors.feeding import Feed
 from xferlearn.predictors.scores import Ending
@@ -20,9 +25,6 @@ from xferlearn.system.text import one_line
 if TYPE_CHECKING:
     import keras
 
-# Loading these runs code that is in the file, or a graph that it points to.
-_CODE = ("Lambda", "__lambda__", "TFSMLayer")
-_OWN_MODULES = ("keras", "builtins")
 _ENDINGS: dict[str, Ending] = {
     "softmax": "softmax",
     "Softmax": "softmax",
@@ -73,81 +75,90 @@ def open_keras(path: Path, feed: Feed, output: OutputReport) -> Runtime:
 
 
 def load_keras(path: Path) -> "keras.Model":
-    """Returns the model in a Keras file.
+    """Returns the model in a Keras file, also in one of Keras 2.
 
     Raises:
         UserError: as `open_keras`.
     """
     import keras
 
-    check_keras_file(path)
-    with path.open("rb") as file:
-        ending = ".keras" if file.read(2) == b"PK" else ".h5"
+    held, config = _read_config(path)
+    _check_config(path, config)
+    # Keras tells the format by the suffix alone.
+    ending = ".keras" if zipfile.is_zipfile(path) else ".h5"
     try:
-        if path.suffix == ending:
-            return keras.saving.load_model(path, compile=False)
-        # Keras tells the format by the suffix alone.
         with tempfile.TemporaryDirectory() as folder:
-            copy = Path(folder) / f"model{ending}"
-            shutil.copyfile(path, copy)
-            return keras.saving.load_model(copy, compile=False)
+            file = path if path.suffix == ending else Path(folder) / f"model{ending}"
+            if file != path:
+                shutil.copyfile(path, file)
+            if ending == ".h5":
+                # Keras' own reader of these files knows neither operations nor Keras 2's words.
+                model = keras.models.model_from_json(json.dumps(_named_module(config)))
+                model.load_weights(file)
+                return model
+            if config != held:
+                file = _with_config(file, Path(folder) / "modern.keras", config)
+            return keras.saving.load_model(file, compile=False)
     except Exception as error:  # Keras raises many types on damaged files
-        raise UserError(f"Keras can't load {path}: {one_line(error)}") from error
+        raise UserError(f"Keras can't load {path}: {_reason(error)}") from error
+
+
+def _named_module(config: dict[str, Any]) -> dict[str, Any]:
+    """Returns a model's configuration with the module of its class, which `.h5` files leave out."""
+    functional = config.get("class_name") == "Functional"
+    module = "keras.src.models.functional" if functional else "keras"
+    return {"module": module, "registered_name": None, **config}
+
+
+def _with_config(source: Path, target: Path, config: Any) -> Path:
+    """Writes a copy of a `.keras` file with another configuration."""
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
+        for member in old.infolist():
+            if member.filename == "config.json":
+                new.writestr(member.filename, json.dumps(config))
+            else:
+                with old.open(member) as content, new.open(member.filename, "w") as copy:
+                    shutil.copyfileobj(content, copy)
+    return target
+
+
+def _reason(error: Exception) -> str:
+    """Returns what Keras says, without the configuration that it repeats."""
+    said = str(error)
+    for start in ("Exception encountered: ", "Error encountered: "):
+        said = said.rpartition(start)[2]
+    return one_line(said.partition("config={")[0].partition(" Full object config")[0] or error)
 
 
 def check_keras_file(path: Path) -> None:
     """Checks the configuration of a Keras file, as text, for what Keras would run or import.
 
-    Keras' own safe_mode, which stays on, finds less.
-
     Raises:
         UserError: the file has Python code in it, or needs classes from outside Keras.
     """
+    _check_config(path, _read_config(path)[1])
+
+
+def _read_config(path: Path) -> tuple[Any, Any]:
+    """Returns the configuration in a Keras file, as it is and in the words of Keras 3."""
     try:
-        with path.open("rb") as file:
-            archive = file.read(2) == b"PK"
-        if archive:
+        if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as members:
                 config = read_json_member(members, "config.json")
         else:
             config = json.loads(read_hdf5(path).attributes["model_config"])
+        return config, modernised(config)
     except OSError as error:
         raise UserError(f"{path} can't be read: {one_line(error)}.") from None
     except (ValueError, KeyError, RecursionError, NotImplementedError, zipfile.BadZipFile) as error:
         raise UserError(f"{path} can't be read as a Keras model: {one_line(error)}.") from None
-    for name, kind, reason in _refused(config):
+
+
+def _check_config(path: Path, config: Any) -> None:
+    for layer in refused_layers(config):
         raise UserError(
-            f"{path} is not loaded: its layer {name!r} ({kind}) {reason}. `xferlearn inspect` reads"
-            " it without running it."
+            f"{path} is not loaded: {layer}. `xferlearn inspect` reads it without running it."
         )
-
-
-def _refused(config: Any) -> Iterator[tuple[str, str, str]]:
-    """Yields name, class and reason of each layer that is not plain Keras, at any depth."""
-    queue = [config]
-    while queue:
-        value = queue.pop()
-        if isinstance(value, list):
-            queue.extend(value)
-        if not isinstance(value, dict):
-            continue
-        queue.extend(value.values())
-        kind, module = value.get("class_name"), value.get("module")
-        registered = value.get("registered_name")
-        inner = value.get("config")
-        named = inner.get("name") if isinstance(inner, dict) else None
-        name = str(named or value.get("name") or kind)[:80]
-        words = [str(word) for word in (kind, registered) if isinstance(word, str)]
-        if any(word.rpartition(">")[2] in _CODE for word in words):
-            yield name, str(kind)[:80], "holds Python code, which loading would run"
-        elif isinstance(module, str) and module.partition(".")[0] not in _OWN_MODULES:
-            yield name, f"{module}.{kind}"[:80], "is a class from outside Keras"
-        elif any(">" in word and not word.startswith("Keras>") for word in words):
-            yield (
-                name,
-                words[-1][:80],
-                "is a custom class, and the code that registers it is not here",
-            )
 
 
 def _ending(model: "keras.Model", output: int) -> Ending:

@@ -22,6 +22,7 @@ from xferlearn.photos.pixels import RESIZE_POLICY
 from xferlearn.photos.sources import Entry
 from xferlearn.predictors.base import Predictor, Scorer
 from xferlearn.predictors.keras_files import check_keras_file
+from xferlearn.system.runtime import float32_layers
 from xferlearn.system.text import one_line
 
 if TYPE_CHECKING:
@@ -236,7 +237,8 @@ def split_classifier(model: "keras.Model", layer: str) -> tuple["keras.Model", "
 
     bottleneck = model.get_layer(layer)
     names = [one.name for one in model.layers]
-    x = head_input = keras.Input(bottleneck.output.shape[1:], name="bottleneck")
-    for following in model.layers[names.index(layer) + 1 :]:
-        x = following(x)
-    return keras.Model(model.input, bottleneck.output), keras.Model(head_input, x)
+    with float32_layers():
+        x = head_input = keras.Input(bottleneck.output.shape[1:], name="bottleneck")
+        for following in model.layers[names.index(layer) + 1 :]:
+            x = following(x)
+        return keras.Model(model.input, bottleneck.output), keras.Model(head_input, x)

@@ -1,6 +1,7 @@
 """Opens a model of any format for labelling; what its file does not state is found or assumed."""
 
 import dataclasses
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from xferlearn.inspection import (
     Graph,
     GraphReport,
     OutputReport,
-    open_model,
+    Unpacked,
+    is_archive,
+    open_unpacked,
 )
 from xferlearn.model_folder import METADATA_FILE, MODEL_FILE, ModelFolder, read_as_one
 from xferlearn.predictors.base import Predictor, Runtime
@@ -55,8 +58,8 @@ _LAB_ENDS = ("final_result", "Mul")
 _LAB_SCOPES = ("MobilenetV1/", "pool_3/_reshape")
 # What the user may state about a model, to be compared with what its file states.
 _STATED = {
-    "labels", "resize", "input_layer", "output_layer", "input_height", "input_width", "input_mean",
-    "input_std",
+    "labels", "resize", "input_layer", "output_layer", "input_height", "input_width", "input_range",
+    "input_mean", "input_std", "input_channels",
 }  # fmt: skip
 
 
@@ -89,11 +92,29 @@ def open_predictor(config: ModelConfig) -> Predictor:
             verbose=config.verbose,
         )
     path = Path(config.model or "")
-    recover_folder(path)
+    if not is_archive(path):
+        recover_folder(path)
+        return _open_file(path, config)
+    archive = Unpacked(path)
+    try:
+        predictor = dataclasses.replace(_open_file(path, config, archive), name=str(path))
+    except BaseException as error:
+        archive.close()
+        if isinstance(error, UserError):
+            raise UserError(archive.shown(str(error))) from error
+        raise
+    # Runtimes may read the model later, and Keras' is loaded again when it is asked for.
+    weakref.finalize(predictor, archive.close)
+    return predictor
+
+
+def _open_file(path: Path, config: ModelConfig, archive: Unpacked | None = None) -> Predictor:
+    """Returns the predictor of a model that may have been unpacked from the archive at `path`."""
+    named, path = path, path if archive is None else archive.path
     if (path / METADATA_FILE).is_file() and (path / MODEL_FILE).is_file():
         renamed = config.labels is not None
         return read_as_one(path, lambda folder: _opened_folder(folder, config), renamed=renamed)
-    held, report = open_model(path)
+    held, report = open_unpacked(named, archive)
     instead = FORMATS[report.format].instead
     if instead:
         raise UserError(f"{path} {instead}.")
@@ -102,6 +123,8 @@ def open_predictor(config: ModelConfig) -> Predictor:
             f"The weights of {path} are in {printable(report.missing[0])}, which is not beside it:"
             " fetch that too."
         )
+    if report.not_loaded:
+        raise UserError(f"{path} {report.not_loaded}.")
     return _opened(path, held.graph, report, config)
 
 
@@ -110,7 +133,7 @@ def _opened_folder(folder: ModelFolder, config: ModelConfig) -> Predictor:
     if not _STATED & config.changed().keys():
         _start_tensorflow(config)
         return model_folder_predictor(folder, config)
-    held, report = open_model(folder.path)
+    held, report = open_unpacked(folder.path)
     graph = held.graph
     ends = find_ends(graph, report, config)
     _, warnings = settle_feed(report, ends.input, config, folder)
@@ -216,6 +239,7 @@ def _start(
     try:
         answer = run(pixels)
         if answer.ndim and len(answer) == len(pixels):
+            _check_repeatable(path, answer, run(pixels))
             return run, runtime.ending, answer
         problem = UserError(
             f"Expected one row of scores per photo from output {ends.output.name!r} of {path}."
@@ -231,6 +255,18 @@ def _start(
         return _start(path, report, dataclasses.replace(feed, batch=1), ends)
     except UserError:
         raise problem from None
+
+
+def _check_repeatable(path: Path, answer: np.ndarray, again: np.ndarray) -> None:
+    """Raises UserError for a model that was exported with its augmentation at work."""
+    if answer.dtype.kind != "f":
+        return
+    if not np.allclose(answer, again, rtol=1e-2, atol=1e-3, equal_nan=True):
+        raise UserError(
+            f"{path} gives other scores each time, for the same photos: layers for training, such"
+            " as RandomFlip or Dropout, are at work in it. Export the model without them (in Keras,"
+            " of `keras.Model(inputs, outputs)` with outputs computed with `training=False`)."
+        )
 
 
 def _explained(

@@ -70,6 +70,22 @@ def start_tensorflow() -> None:
     _check_backend(keras.backend.backend())
 
 
+@contextlib.contextmanager
+def float32_layers() -> Iterator[None]:
+    """Has Keras make layers that compute in float32, whatever policy the user set for others.
+
+    What this package promises of its models' numbers holds for float32 alone.
+    """
+    import keras
+
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float32")
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(policy)
+
+
 def _check_backend(name: str) -> None:
     if name != "tensorflow":
         raise UserError(

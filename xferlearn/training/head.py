@@ -9,7 +9,12 @@ import numpy as np
 
 from xferlearn.config import TrainConfig
 from xferlearn.errors import UserError
-from xferlearn.system.runtime import quiet_retracing, start_tensorflow, untuned
+from xferlearn.system.runtime import (
+    float32_layers,
+    quiet_retracing,
+    start_tensorflow,
+    untuned,
+)
 from xferlearn.training.callbacks import Training, best_keeper, validator
 
 if TYPE_CHECKING:
@@ -61,7 +66,8 @@ def build_head(
 ) -> "keras.Model":
     """Returns a head: softmax regression, optionally with one hidden layer.
 
-    The defaults are those of `train`, which also measures `scale` on its training photos.
+    The defaults are those of `train`, which also measures `scale` on its training photos. It
+    computes in float32, as backbones do.
 
     Args:
         width: values per bottleneck.
@@ -83,36 +89,37 @@ def build_head(
     start_tensorflow()
     import keras
 
-    bottleneck = keras.Input((width,), name="bottleneck")
-    x = bottleneck
-    penalty = keras.regularizers.L2(weight_decay / 2) if weight_decay else None
-    if scale is not None:
-        # Not Normalization, whose epsilon of 1e-7 exceeds the tiny outputs of untrained networks.
-        x = keras.layers.Rescaling(
-            1 / scale.deviation,
-            offset=(-scale.mean / scale.deviation).tolist(),
-            name="normalization",
-        )(x)
-    if hidden_units:
-        initializer = keras.initializers.HeNormal(seed=seed)
-        x = keras.layers.Dense(
-            hidden_units,
-            activation="relu",
-            kernel_initializer=initializer,
+    with float32_layers():
+        bottleneck = keras.Input((width,), name="bottleneck")
+        x = bottleneck
+        penalty = keras.regularizers.L2(weight_decay / 2) if weight_decay else None
+        if scale is not None:
+            # Not Normalization, whose epsilon of 1e-7 exceeds the outputs of untrained networks.
+            x = keras.layers.Rescaling(
+                1 / scale.deviation,
+                offset=(-scale.mean / scale.deviation).tolist(),
+                name="normalization",
+            )(x)
+        if hidden_units:
+            initializer = keras.initializers.HeNormal(seed=seed)
+            x = keras.layers.Dense(
+                hidden_units,
+                activation="relu",
+                kernel_initializer=initializer,
+                kernel_regularizer=penalty,
+                name="hidden",
+            )(x)
+        if dropout:
+            x = keras.layers.Dropout(dropout, seed=seed, name="dropout")(x)
+        # From zero every class starts equal, and small sets end nearer to the simplest solution.
+        predictions = keras.layers.Dense(
+            classes,
+            activation="softmax",
+            kernel_initializer="zeros",
             kernel_regularizer=penalty,
-            name="hidden",
+            name="predictions",
         )(x)
-    if dropout:
-        x = keras.layers.Dropout(dropout, seed=seed, name="dropout")(x)
-    # From zero every class starts equal, and small sets end nearer to the simplest solution.
-    predictions = keras.layers.Dense(
-        classes,
-        activation="softmax",
-        kernel_initializer="zeros",
-        kernel_regularizer=penalty,
-        name="predictions",
-    )(x)
-    return keras.Model(bottleneck, predictions, name="head")
+        return keras.Model(bottleneck, predictions, name="head")
 
 
 def build_classifier(backbone: "keras.Model", head: "keras.layers.Layer") -> "keras.Model":
@@ -146,9 +153,11 @@ def build_classifier(backbone: "keras.Model", head: "keras.layers.Layer") -> "ke
     width = _bottleneck_width(backbone)
     _check_head(head, backbone.name, width)
     bottleneck = backbone.outputs[0]
+    unfolds = _can_unfold(head, backbone)
     try:
-        output = _unfolded(head, bottleneck) if _can_unfold(head, backbone) else head(bottleneck)
-        return keras.Model(backbone.inputs[0], output, name="classifier")
+        with float32_layers():
+            output = _unfolded(head, bottleneck) if unfolds else head(bottleneck)
+            return keras.Model(backbone.inputs[0], output, name="classifier")
     except (TypeError, ValueError) as error:  # Keras' own, of layers that don't fit together
         reason = str(error).strip().partition("\n")[0]
         raise UserError(

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from xferlearn.inspection.arithmetic import affine_of, spread
-from xferlearn.inspection.layers import Affine, Graph, Node, Shape, role_of
+from xferlearn.inspection.layers import Affine, Graph, Node, Shape, Window, role_of
+from xferlearn.inspection.readers.kernels import kernel_rms, sliced_channel
 from xferlearn.inspection.readers.wire import (
     Budget,
     MalformedError,
@@ -95,11 +96,12 @@ def read_shape(view: int | View | None, budget: Budget) -> Shape | None:
 
 @dataclass(frozen=True)
 class Constant:
-    """Type and shape of a TensorProto, and its values where they are few."""
+    """Type and shape of a TensorProto, its values where they are few, and their bytes."""
 
     dtype: str
     shape: Shape
     values: tuple[float, ...] | None
+    content: View | None = None
 
 
 def read_tensor(view: int | View | None, budget: Budget) -> Constant:
@@ -121,7 +123,7 @@ def read_tensor(view: int | View | None, budget: Budget) -> Constant:
     count = prod(size or 0 for size in shape)
     code = _PACKING.get(dtype)
     if count > _MOST_VALUES or code is None:
-        return Constant(dtype, shape, None)
+        return Constant(dtype, shape, None, content)
     if content is not None and len(content) == count * struct.calcsize("<" + code):
         return Constant(dtype, shape, struct.unpack(f"<{count}{code}", content))
     # One stored value stands for all of them.
@@ -133,6 +135,7 @@ def build_graph(raws: Iterable[RawNode], budget: Budget) -> Graph:
     """Turns TensorFlow operations into a `Graph`, without inputs and outputs."""
     nodes: dict[str, Node] = {}
     values: dict[str, tuple[float, ...]] = {}
+    kernels: dict[str, float] = {}
     later: list[tuple[str, dict[str, View]]] = []
     for raw in raws:
         held = attributes(raw, budget)
@@ -140,14 +143,24 @@ def build_graph(raws: Iterable[RawNode], budget: Budget) -> Graph:
         nodes[node.name] = node
         if constant is not None and constant.values is not None:
             values[node.name] = constant.values
-        if node.role in _NEEDS_CONSTANTS:
+        elif constant is not None:
+            rms = kernel_rms(constant.content, constant.dtype, constant.shape)
+            kernels |= {node.name: rms} if rms is not None else {}
+        if node.role in _NEEDS_CONSTANTS or node.op in _SLICES:
             later.append((node.name, held))
     for name, held in later:
-        nodes[name] = _with_constants(nodes[name], nodes, values, held, budget)
+        node = _with_constants(nodes[name], nodes, values, held, budget)
+        if node.role in ("conv", "depthwise"):
+            kernel = _behind(node.inputs[1], nodes) if len(node.inputs) > 1 else None
+            node = replace(node, kernel_rms=kernels.get(kernel.name) if kernel else None)
+        nodes[name] = node
     return Graph(nodes)
 
 
-_NEEDS_CONSTANTS = {"conv", "depthwise", "dense", "flat", "arithmetic", "resize"}
+_NEEDS_CONSTANTS = {
+    "conv", "depthwise", "dense", "flat", "arithmetic", "resize", "pool", "maxpool",
+}  # fmt: skip
+_SLICES = {"StridedSlice", "ReverseV2"}
 
 
 def _node(raw: RawNode, held: dict[str, View], budget: Budget) -> tuple[Node, Constant | None]:
@@ -201,10 +214,18 @@ def _with_constants(
 ) -> Node:
     """Adds what a node's constant inputs determine: channels of weights, factors, sizes."""
     sources = [_behind(name, nodes) for name in node.inputs]
+    numbers = [values.get(s.name) if s else None for s in sources]
     if node.role in ("conv", "depthwise", "dense"):
-        return _with_channels(node, nodes, sources, held, budget)
+        node = _with_channels(node, nodes, sources, held, budget)
+        kernel = next(
+            (s.shape for s in sources[1:] if s and s.role == "constant" and s.shape), None
+        )
+        return replace(node, window=_window(node, kernel, held, budget))
+    if node.role in ("pool", "maxpool"):
+        return replace(node, window=_window(node, None, held, budget))
+    if node.op in _SLICES:
+        return _with_slice(node, numbers, held, budget)
     if node.role == "arithmetic":
-        numbers = [values.get(s.name) if s else None for s in sources]
         return replace(node, affine=node.affine or affine_of(node.op, numbers))
     target = values.get(sources[1].name) if len(sources) > 1 and sources[1] else None
     if node.role == "flat" and target and node.shape is None:
@@ -212,7 +233,65 @@ def _with_constants(
     if node.role == "resize" and target and len(target) == 2 and node.shape is None:
         height, width = spread(target)
         return replace(node, shape=(None, height, width, None))
+    if node.op in ("Pad", "PadV2", "MirrorPad") and target and len(target) == 8:
+        pads = [int(value) for value in target]
+        window = Window((1, 1), padding=(pads[2] + pads[3], pads[4] + pads[5]))
+        return replace(node, window=window)
     return node
+
+
+def _window(
+    node: Node, kernel: Shape | None, held: dict[str, View], budget: Budget
+) -> Window | None:
+    """Returns how a convolution or a pooling changes height and width; None where unknown."""
+    sizes = kernel[:2] if kernel is not None and len(kernel) == 4 else None
+    if node.role not in ("conv", "depthwise"):
+        listed = _whole_numbers(held.get("ksize"), budget)
+        sizes = listed[1:3] if len(listed) == 4 else None
+    strides = _whole_numbers(held.get("strides"), budget)
+    rates = _whole_numbers(held.get("dilations"), budget) or (1, 1, 1, 1)
+    padding = attribute(held.get("padding"), 2, budget)
+    layout = attribute(held.get("data_format"), 2, budget)
+    way = "" if padding is None else text(padding, 20)
+    usual = layout is None or text(layout, 10) in ("", "NHWC")
+    if sizes is None or None in sizes or len(strides) != 4 or len(rates) != 4 or not usual:
+        return None
+    if way not in ("SAME", "VALID") or min(strides) < 1:
+        return None
+    height, width = (
+        (size - 1) * rate + 1 for size, rate in zip(sizes, rates[1:3], strict=True) if size
+    )
+    return Window((height, width), (strides[1], strides[2]), same=way == "SAME")
+
+
+def _whole_numbers(view: View | None, budget: Budget) -> tuple[int, ...]:
+    """Returns the integers of an attribute that is a list."""
+    found: list[int] = []
+    for field, value in fields(blob(attribute(view, 1, budget) or memoryview(b"")), budget):
+        if field == 3:
+            found += integers(value, 8)
+    return tuple(found)
+
+
+def _with_slice(
+    node: Node,
+    numbers: list[tuple[float, ...] | None],
+    held: dict[str, View],
+    budget: Budget,
+) -> Node:
+    """Adds what a slice does to the channels of pixels."""
+    if node.op == "ReverseV2":
+        flips = len(numbers) == 2 and numbers[1] in ((-1.0,), (3.0,), (-1,), (3,))
+        return replace(node, role="reverse") if flips else node
+    if len(numbers) != 4 or any(part is None for part in numbers[1:]):
+        return node
+    masks = {
+        key: number(attribute(held.get(f"{key}_mask"), 3, budget) or 0)
+        for key in ("begin", "end", "ellipsis", "shrink_axis")
+    }
+    begin, end, steps = ([int(value) for value in part or ()] for part in numbers[1:])
+    role, channel = sliced_channel(begin, end, steps, masks)
+    return replace(node, role=role, channel=channel)
 
 
 def _with_channels(

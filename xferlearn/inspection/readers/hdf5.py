@@ -1,4 +1,4 @@
-"""HDF5 files: attributes and the shapes of data sets, read in a process of their own.
+"""HDF5 files: attributes, shapes of data sets and a few numbers, read in a process of their own.
 
 The HDF5 library is C code that can crash, loop or take gigabytes on a damaged file. So it runs in
 a child with limits on time and memory; the child is this file, run as a script.
@@ -6,10 +6,11 @@ a child with limits on time and memory; the child is this file, run as a script.
 
 import contextlib
 import json
+import re
 import subprocess
 import sys
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,10 @@ SIGNATURE = b"\x89HDF\r\n\x1a\n"
 MOST_JSON_BYTES = 16 * 2**20
 _ATTRIBUTES = ("model_config", "keras_version", "backend", "layer_names")
 _MOST_DATA_SETS = 100_000
+# Mean and variance of a Normalization layer: in `.keras` files by class and number, in `.h5` files
+# by name.
+_STATISTICS = re.compile(r"(^|/)normalization(_\d+)?/vars/[01]$|/(mean|variance)(:0)?$")
+_MOST_NUMBERS = 64
 _SECONDS = 60
 _MEMORY_BYTES = 2 * 2**30
 
@@ -32,10 +37,13 @@ class HDF5Content:
     Attributes:
         attributes: the root's text attributes.
         data_sets: (path, shape, dtype) of every data set, in the file's order.
+        statistics: the numbers of the data sets that may be the mean or the variance of a
+            Normalization layer, by path.
     """
 
     attributes: dict[str, str]
     data_sets: tuple[tuple[str, tuple[int, ...], str], ...]
+    statistics: dict[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 def read_hdf5(path: Path, member: str = "") -> HDF5Content:
@@ -64,7 +72,8 @@ def read_hdf5(path: Path, member: str = "") -> HDF5Content:
     if "error" in answer:
         raise HDF5Error(answer["error"])
     listed = tuple((name, tuple(shape), kind) for name, shape, kind in answer["data_sets"])
-    return HDF5Content(answer["attributes"], listed)
+    statistics = {name: tuple(numbers) for name, numbers in answer["statistics"].items()}
+    return HDF5Content(answer["attributes"], listed, statistics)
 
 
 def _scan(path: str, member: str) -> dict[str, Any]:
@@ -72,11 +81,15 @@ def _scan(path: str, member: str) -> dict[str, Any]:
 
     attributes: dict[str, str] = {}
     found: list[tuple[str, tuple[int, ...], str]] = []
+    statistics: dict[str, list[float]] = {}
 
     def visit(name: str, item: Any) -> bool | None:
         if isinstance(item, h5py.Dataset):
             shape = tuple(int(size) for size in item.shape or ())
             found.append((name[:1000], shape, str(item.dtype)[:40]))
+            few = 0 < item.size <= _MOST_NUMBERS and len(statistics) < _MOST_NUMBERS
+            if few and item.dtype.kind == "f" and _STATISTICS.search(name):
+                statistics[name] = [float(one) for one in item[()].ravel()]
         return True if len(found) >= _MOST_DATA_SETS else None
 
     with contextlib.ExitStack() as stack:
@@ -91,7 +104,7 @@ def _scan(path: str, member: str) -> dict[str, Any]:
                 value = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
                 attributes[key] = value if isinstance(value, str) else ""
         file.visititems(visit)
-    return {"attributes": attributes, "data_sets": found}
+    return {"attributes": attributes, "data_sets": found, "statistics": statistics}
 
 
 def _limit_memory() -> None:

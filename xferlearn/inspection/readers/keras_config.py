@@ -3,18 +3,19 @@
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
-from xferlearn.inspection.arithmetic import affine_of
+from xferlearn.inspection.arithmetic import affine_of, normalization
 from xferlearn.inspection.layers import Affine, Graph, Node, Shape, role_of
+from xferlearn.inspection.readers.keras_layers import MODELS, refused_layers
+from xferlearn.inspection.readers.keras_two import modernised
 from xferlearn.inspection.readers.wire import MalformedError
 
-_MODELS = {"Functional", "Model", "Sequential"}
-# Loading these runs code that is in the file.
-_UNSAFE = {"Lambda", "__lambda__", "TFSMLayer"}
 _DEEPEST = 24
 _MOST_LAYERS = 50_000
-_OPERATIONS = {"tf.math.truediv": "truediv", "tf.math.subtract": "sub", "tf.math.multiply": "mul"}
+_MOST_REFUSED = 1000
+_CHANNELS_LAST = (-1, 3)
 
 
 def read_keras_config(config: Mapping[str, Any]) -> Graph:
@@ -32,18 +33,22 @@ def read_keras_config(config: Mapping[str, Any]) -> Graph:
     name = config.get("class_name") if isinstance(config, Mapping) else None
     if not isinstance(name, str) or not isinstance(config.get("config"), (dict, list)):
         raise MalformedError("its configuration names no model class")
-    unsafe = tuple(dict.fromkeys(_unsafe_layers(config)))
-    reader = _Reader()
+    config = modernised(config)
+    refused = list(islice(refused_layers(config), _MOST_REFUSED))
+    unsafe = tuple(dict.fromkeys(one.name for one in refused if one.code))
+    not_loaded = f"is not loaded: {refused[0]}" if refused else ""
+    custom = {one.name: one.kind for one in refused if one.custom}
     if not is_model(config):
         warning = (
             f"The model is of the Python class {name!r}, and the file does not list its layers."
         )
-        return Graph({}, unsafe_layers=unsafe, warnings=(warning,))
+        return Graph({}, unsafe_layers=unsafe, not_loaded=not_loaded, warnings=(warning,))
+    reader = _Reader()
     ends = reader.expand(config, "", (), 0)
     inputs = tuple(node.name for node in reader.nodes.values() if node.role == "input")
     warnings = tuple(
         f"Layer {layer!r} is of the custom class {kind!r}; loading it needs the code of that class."
-        for layer, kind in reader.custom.items()
+        for layer, kind in custom.items()
     )
     nodes = {node.name: reader.finished(node) for node in reader.nodes.values()}
     places = {name: place for place, name in reversed(list(enumerate(ends)))}
@@ -54,6 +59,7 @@ def read_keras_config(config: Mapping[str, Any]) -> Graph:
         output_names=_output_names(config["config"], ends),
         output_places=places,
         unsafe_layers=unsafe,
+        not_loaded=not_loaded,
         warnings=warnings[:8],
     )
 
@@ -62,31 +68,16 @@ def is_model(layer: Mapping[str, Any]) -> bool:
     """Returns whether a layer's configuration lists layers of its own."""
     inner = layer.get("config")
     listed = isinstance(inner, list) or (isinstance(inner, dict) and "layers" in inner)
-    return listed and layer.get("class_name") in _MODELS
-
-
-def _unsafe_layers(config: Any) -> Iterator[str]:
-    """Yields the names of all layers with code in them, at any depth, without recursion."""
-    queue = [config]
-    while queue:
-        value = queue.pop()
-        if isinstance(value, dict):
-            kind = value.get("class_name")
-            if isinstance(kind, str) and kind.rpartition(">")[2] in _UNSAFE:
-                inner = value.get("config")
-                name = inner.get("name") if isinstance(inner, dict) else None
-                yield str(name or value.get("name") or kind)
-            queue.extend(value.values())
-        elif isinstance(value, list):
-            queue.extend(value)
+    return listed and layer.get("class_name") in MODELS
 
 
 def _numbers(value: Any) -> tuple[float, ...] | None:
     """Returns a number, or nested lists of at most 64 of them, as a flat tuple; else None."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return (float(value),)
-    if isinstance(value, dict) and value.get("class_name") == "__numpy__":
-        value = value.get("config", {}).get("value")
+    if isinstance(value, dict) and value.get("class_name") in ("__numpy__", "__tensor__"):
+        held = value.get("config")
+        value = held.get("value") if isinstance(held, dict) else None
     if isinstance(value, (list, tuple)) and value and len(value) <= 64:
         parts = [_numbers(part) for part in value]
         if all(part is not None for part in parts):
@@ -118,7 +109,6 @@ def _dtype(value: Any) -> str:
 class _Reader:
     nodes: dict[str, Node] = field(default_factory=dict)
     shapes: dict[str, Shape] = field(default_factory=dict)
-    custom: dict[str, str] = field(default_factory=dict)
     # The outputs of nested models, and the layers that feed their inputs.
     same: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -166,9 +156,20 @@ class _Reader:
         return ends[place : place + 1] or ends[:1]
 
     def implied_input(self, model: Mapping[str, Any], first: Mapping[str, Any]) -> str:
-        settings = first.get("config") or {}
-        shape = settings.get("batch_input_shape") or settings.get("batch_shape")
+        """Adds the input of a Sequential model that lists none; its first layer states the shape.
+
+        Where that is a model itself, the first layer in it does.
+        """
         build = model.get("build_config") or first.get("build_config") or {}
+        for _ in range(_DEEPEST):
+            inner = first.get("config")
+            listed = inner.get("layers") if isinstance(inner, dict) else inner
+            if not is_model(first) or not listed:
+                break
+            first = listed[0]
+        held = first.get("config")
+        settings = held if isinstance(held, dict) else {}
+        shape = settings.get("batch_input_shape") or settings.get("batch_shape")
         shape = shape or model["config"].get("build_input_shape") or build.get("input_shape")
         self.input("input", {"batch_shape": shape, "dtype": settings.get("dtype")})
         return "input"
@@ -196,12 +197,7 @@ class _Reader:
             arguments = call.get("args") or []
             return tuple(found), tuple(_numbers(argument) for argument in arguments[:2])
         histories = call if call and isinstance(call[0], list) else calls
-        operands: tuple[Any, ...] = ()
-        for history in histories:
-            found.append(scope + str(history[0]))
-            if len(history) > 3 and isinstance(history[3], dict) and history[3]:
-                operands = (None, _numbers(next(iter(history[3].values()))))
-        return tuple(found), operands
+        return tuple(scope + str(history[0]) for history in histories), ()
 
     def learn(self, name: str, shape: Any) -> None:
         known = _shape(shape)
@@ -226,12 +222,13 @@ class _Reader:
         kind = str(layer.get("class_name"))[:100]
         inner = layer.get("config")
         settings: dict[str, Any] = inner if isinstance(inner, dict) else {}
-        module = layer.get("module")
-        foreign = isinstance(module, str) and module.partition(".")[0] != "keras"
-        if foreign or (">" in kind and not kind.startswith("Keras>")):
-            self.custom[name] = kind
-        op = _OPERATIONS.get(str(settings.get("function")), kind)
+        op = kind
         role = role_of(op)
+        channel = None
+        if kind == "Flip" and settings.get("axis") in _CHANNELS_LAST:
+            role = "reverse"
+        elif kind == "GetItem":
+            role, channel = _sliced(layer)
         if role == "conv" and isinstance(settings.get("groups"), int) and settings["groups"] > 1:
             role = "depthwise"
         activation = role_of(str(settings.get("activation")))
@@ -254,6 +251,7 @@ class _Reader:
             scores=activation == "score",
             affine=_affine(op, settings, operands),
             tensor=name,
+            channel=channel,
         )
 
     def finished(self, node: Node) -> Node:
@@ -269,6 +267,26 @@ class _Reader:
         return replace(node, shape=shape, fan_in=fan_in)
 
 
+def _sliced(layer: Mapping[str, Any]) -> tuple[str, int | None]:
+    """Returns the role of a slice of pixels, and the only channel that it picks, if it does."""
+    calls = layer.get("inbound_nodes")
+    call = calls[0] if isinstance(calls, list) and calls else None
+    arguments = call.get("args") if isinstance(call, dict) else None
+    if not isinstance(arguments, list) or len(arguments) < 2 or not isinstance(arguments[1], list):
+        return "", None
+    *before, last = arguments[1]
+    whole = {"start": None, "stop": None, "step": None}
+    if len(before) not in (1, 3) or not all(
+        isinstance(one, dict)
+        and (one.get("class_name") == "__ellipsis__" or one.get("config") == whole)
+        for one in before
+    ):
+        return "", None
+    if isinstance(last, dict) and last.get("config") == {**whole, "step": -1}:
+        return "reverse", None
+    return "", _whole(last)
+
+
 def _resized(settings: Mapping[str, Any]) -> Shape | None:
     height, width = _whole(settings.get("height")), _whole(settings.get("width"))
     return None if height is None or width is None else (None, height, width, None)
@@ -280,12 +298,9 @@ def _affine(kind: str, settings: Mapping[str, Any], operands: tuple[Any, ...]) -
         return Affine(scale, offset) if scale and offset else None
     if kind == "Normalization":
         mean, variance = _numbers(settings.get("mean")), _numbers(settings.get("variance"))
-        if mean and variance and len(mean) == len(variance) and min(variance) > 0:
-            stds = [value**0.5 for value in variance]
-            offset = tuple(-value / std for value, std in zip(mean, stds, strict=True))
-            return Affine(tuple(1 / std for std in stds), offset)
         # An adapted layer has its mean among the weights.
-        return None
+        inverts = bool(settings.get("invert"))
+        return normalization(mean, variance) if mean and variance and not inverts else None
     return affine_of(kind.replace("truediv", "TrueDivide"), operands)
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from math import prod
 from typing import Any
 
+from xferlearn.inspection.arithmetic import normalization
 from xferlearn.inspection.layers import Graph, Node
 from xferlearn.inspection.readers.hdf5 import (
     MOST_JSON_BYTES,
@@ -52,7 +53,9 @@ def read_keras(source: ModelSource) -> Graph:
     with zipfile.ZipFile(source.path) as archive:
         names = set(archive.namelist())
         if "config.json" not in names:
-            raise MalformedError("it is a zip archive without config.json, not a .keras file")
+            raise MalformedError(
+                "it is a zip archive with no model in it; without config.json it is no .keras file"
+            )
         graph = read_keras_config(read_json_member(archive, "config.json"))
         wrote = read_json_member(archive, "metadata.json") if "metadata.json" in names else {}
         stored = _WEIGHTS in names and archive.getinfo(_WEIGHTS).compress_type == zipfile.ZIP_STORED
@@ -67,6 +70,7 @@ def read_keras(source: ModelSource) -> Graph:
     except HDF5Error as error:
         problem = f"Its weights can't be read: {one_line(error)}."
         return replace(graph, warnings=(*graph.warnings, problem))
+    graph = _with_statistics(graph, content)
     return _with_parameters(graph, _count_parameters(content))
 
 
@@ -99,17 +103,42 @@ def read_keras_weights(source: ModelSource) -> Graph:
 
 def _with_facts(graph: Graph, content: HDF5Content) -> Graph:
     version = content.attributes.get("keras_version", "")[:40]
-    graph = replace(graph, producer=f"Keras {version}".strip())
+    graph = _with_statistics(replace(graph, producer=f"Keras {version}".strip()), content)
     return _with_parameters(graph, _count_parameters(content))
 
 
 def _with_parameters(graph: Graph, count: int) -> Graph:
     """Adds the number of weights, and a warning where layers have none that should."""
-    warnings = graph.warnings
-    if not count and any(node.units for node in graph.nodes.values()):
-        warning = "The file holds no weights, e.g. because the model was saved before it was built."
-        warnings = (*warnings, warning)
-    return replace(graph, parameters=count, warnings=warnings)
+    graph = replace(graph, parameters=count)
+    if count or not any(node.units for node in graph.nodes.values()):
+        return graph
+    warning = "The file holds no weights, e.g. because the model was saved before it was built."
+    problem = (
+        "holds a model without its weights, e.g. because it was saved before it was built. Save it"
+        " again after it was trained"
+    )
+    return replace(
+        graph, not_loaded=graph.not_loaded or problem, warnings=(*graph.warnings, warning)
+    )
+
+
+def _with_statistics(graph: Graph, content: HDF5Content) -> Graph:
+    """Adds what a Normalization layer that was adapted to data computes.
+
+    Not where there are several, of which the file does not tell which is which.
+    """
+    adapted = [
+        node
+        for node in graph.nodes.values()
+        if node.op == "Normalization" and node.role == "arithmetic" and node.affine is None
+    ]
+    paths = sorted(content.statistics)
+    if len(adapted) != 1 or len(paths) != 2 or len({path.rpartition("/")[0] for path in paths}) > 1:
+        return graph
+    mean, variance = (content.statistics[path] for path in paths)
+    affine = normalization(mean, variance)
+    node = replace(adapted[0], affine=affine)
+    return replace(graph, nodes={**graph.nodes, node.name: node})
 
 
 def _count_parameters(content: HDF5Content) -> int:

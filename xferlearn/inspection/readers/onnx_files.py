@@ -12,6 +12,7 @@ from xferlearn.inspection.arithmetic import affine_of
 from xferlearn.inspection.layers import Graph, Node, Shape, role_of
 from xferlearn.inspection.makers import stated_by_pairs, with_stated
 from xferlearn.inspection.metadata import METADATA_KEY, parse_metadata
+from xferlearn.inspection.readers.kernels import kernel_rms
 from xferlearn.inspection.readers.wire import (
     Budget,
     MalformedError,
@@ -45,6 +46,7 @@ class _Tensor:
     dtype: str
     shape: Shape
     values: tuple[float, ...] | None
+    raw: View | None = None
     file: str = ""
 
 
@@ -177,7 +179,9 @@ def _node(
     if role == "conv" and kernel is not None and len(kernel.shape) >= 3:
         units, fan_in = kernel.shape[0], kernel.shape[1]
         grouped = operation.group > 1
-        return replace(node, role="depthwise" if grouped else role, units=units, fan_in=fan_in)
+        rms = kernel_rms(kernel.raw, kernel.dtype, kernel.shape, channels=1)
+        role = "depthwise" if grouped else role
+        return replace(node, role=role, units=units, fan_in=fan_in, kernel_rms=rms)
     if role == "dense" and kernel is not None and len(kernel.shape) >= 2:
         sides = kernel.shape[-2:] if not operation.transposed else kernel.shape[:-3:-1]
         return replace(node, units=sides[1], fan_in=sides[0])
@@ -263,7 +267,7 @@ def _read_tensor(view: View, budget: Budget) -> _Tensor:
             values = struct.unpack(f"<{count}{code}", raw)
         elif len(loose) == count:
             values = tuple(loose)
-    return _Tensor(name, dtype, tuple(dims), values, file)
+    return _Tensor(name, dtype, tuple(dims), values, raw, file)
 
 
 def _read_value(view: View, budget: Budget) -> tuple[str, str, Shape | None]:

@@ -21,6 +21,7 @@ from xferlearn.inspection.layers import (
 )
 from xferlearn.inspection.metadata import METADATA_KEY, ModelMetadata, parse_metadata
 from xferlearn.inspection.readers.flat import Table, root
+from xferlearn.inspection.readers.kernels import kernel_rms, sliced_channel
 from xferlearn.inspection.readers.tflite_metadata import read_tflite_metadata
 from xferlearn.inspection.readers.wire import Budget, MalformedError, View
 from xferlearn.inspection.source import ModelSource
@@ -78,6 +79,7 @@ class _Tensor:
     dtype: str
     quantization: tuple[float, int] | None
     content: View
+    scales: tuple[float, ...] = ()
 
     def values(self) -> tuple[float, ...] | None:
         """Returns the numbers of a small constant, None for other tensors."""
@@ -167,13 +169,14 @@ def _read_tensor(tensor: Table, buffers: list[View]) -> _Tensor:
     index = tensor.value(2, "I")
     content = buffers[index] if 0 < index < len(buffers) else memoryview(b"")
     quantization = None
+    scales: tuple[float, ...] = ()
     held = tensor.table(4)
     if held is not None:
-        scales, zeros = held.numbers(2, "f", 1), held.numbers(3, "q", 1)
+        scales, zeros = held.numbers(2, "f"), held.numbers(3, "q", 1)
         if scales and isfinite(scales[0]):
             quantization = (float(scales[0]), int(zeros[0]) if zeros else 0)
     dtype = _DTYPES.get(tensor.value(1, "b"), "unknown")
-    return _Tensor(tensor.text(3), shape, dtype, quantization, content)
+    return _Tensor(tensor.text(3), shape, dtype, quantization, content, scales)
 
 
 class _Reader:
@@ -183,6 +186,7 @@ class _Reader:
         self.tensors, self.operators = tensors, operators
         self.nodes: dict[str, Node] = {}
         self.made: dict[int, str] = {}
+        self.dequantized: dict[int, int] = {}
         self.first: set[int] = set()
         for index, tensor in enumerate(tensors):
             if len(tensor.content):
@@ -220,6 +224,8 @@ class _Reader:
             self.made.setdefault(index, self.tensors[index].name or f"tensor_{index}")
         first = self.tensors[results[0]]
         role = role_of(op)
+        if op == "DEQUANTIZE" and sources:
+            self.dequantized[results[0]] = sources[0]
         name = self.named(results[0], op.lower())
         node = Node(
             name, op, tuple(self.made[index] for index in sources), first.shape, first.dtype, role,
@@ -227,7 +233,17 @@ class _Reader:
         )  # fmt: skip
         if role in ("conv", "depthwise", "dense") and len(sources) > 1:
             units, fan_in = _channels(role, self.tensors[sources[1]].shape)
-            node = replace(node, units=units, fan_in=fan_in)
+            kernel = self.tensors[self.dequantized.get(sources[1], sources[1])]
+            rms = kernel_rms(
+                kernel.content, kernel.dtype, kernel.shape, channels=-1, scales=kernel.scales
+            )
+            node = replace(node, units=units, fan_in=fan_in, kernel_rms=rms)
+        if op == "REVERSE_V2" and len(sources) > 1:
+            flips = self.tensors[sources[1]].values() in ((3,), (-1,))
+            node = replace(node, role="reverse" if flips else role)
+        if op == "STRIDED_SLICE" and len(sources) == 4:
+            role, channel = self.slice(operator, sources)
+            node = replace(node, role=role, channel=channel)
         if role == "resize" and len(sources) > 1 and not first.shape:
             size = self.tensors[sources[1]].values()
             if size and len(size) == 2:
@@ -239,6 +255,17 @@ class _Reader:
     def affine(self, op: str, sources: list[int]) -> Affine | None:
         operands = [self.tensors[index].values() for index in sources]
         return affine_of(op, operands) if role_of(op) == "arithmetic" else None
+
+    def slice(self, operator: Table, sources: list[int]) -> tuple[str, int | None]:
+        """Returns what a slice does to the channels of pixels, see `kernels.sliced_channel`."""
+        options = operator.table(4)
+        parts = [self.tensors[index].values() for index in sources[1:]]
+        if options is None or any(part is None for part in parts):
+            return "", None
+        names = ("begin", "end", "ellipsis", "new_axis", "shrink_axis")
+        masks = {name: options.value(place, "i") for place, name in enumerate(names)}
+        begin, end, steps = ([int(value) for value in part or ()] for part in parts)
+        return sliced_channel(begin, end, steps, masks)
 
     def output(self, index: int, calibration: Calibration | None) -> None:
         """Gives an output that is not its operation's first result a node of its own."""
