@@ -296,8 +296,11 @@ def _strings(tree: ast.Module) -> list[tuple[int, str]]:
 def test_messages_are_written_with_parameters() -> None:
     names = {name for command in COMMANDS.values() for name in settings_of(command.settings)}
     flag = re.compile(rf"--({'|'.join(sorted(names | KERAS_WORDS.keys()))})\b")
-    # What is to be pasted into a shell.
-    commands = re.compile(r"^ *xferlearn .*|`xferlearn [^`]*|^--model_dir=out/best$|^--\w+$")
+    # What is to be pasted into a shell, there also for programs of others.
+    commands = re.compile(
+        r"^ *xferlearn .*|`xferlearn [^`]*|^--model_dir=out/best$|^--\w+$"
+        r"|\b(?:paddle2onnx|optimum-cli|tensorflowjs_converter) .*"
+    )
     written = [
         f"{path.relative_to(ROOT)}:{line}: {text}"
         for path in sorted((ROOT / "xferlearn").rglob("*.py"))

@@ -253,6 +253,7 @@ def test_a_model_without_test_photos(export, model_dir, left, word):
     for split in ("test", "validation", "train"):
         text = text.replace(f",{split},", f",{left},") if split != left else text
     (model_dir / "photos.csv").write_text(text)
+    edit_metadata(model_dir, lambda told: None)
     code, out, err = export("--max_photos=15")
     assert code == 0
     assert f"15 {left} photos" in out
@@ -388,10 +389,11 @@ def test_labels_in_another_order_are_no_agreement():
 def test_report_keeps_the_other_formats_of_the_same_model(tmp_path):
     proof = compared([[0.8, 0.1, 0.1]], [[0.8, 0.1, 0.1]], [0])
     reference = Reference(LABELS, "crop", np.zeros((1, 3)), 1.0, proof.speed)
+    damage = []
 
     def written(*names, model="a"):
         rows = tuple(ExportRow(name, tmp_path / name, 1, proof) for name in names)
-        write_report(tmp_path, {"model_sha256": model}, reference, rows)
+        write_report(tmp_path, {"model_sha256": model}, reference, rows, damage)
         return set(json.loads((tmp_path / "report.json").read_text())["formats"])
 
     assert written("onnx", "tensorrt") == {"onnx", "tensorrt"}
@@ -399,7 +401,10 @@ def test_report_keeps_the_other_formats_of_the_same_model(tmp_path):
     assert written("tensorrt") == {"onnx", "tensorrt"}
     assert written("tflite", model="b") == {"tflite"}
     (tmp_path / "report.json").write_text("{ half")
+    assert damage == []
     assert written("onnx", model="b") == {"onnx"}
+    (line,) = damage
+    assert line.endswith("it is written anew.")
     assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
 
 
@@ -432,7 +437,7 @@ def test_a_folder_for_logs_that_cannot_be_is_told_before_the_work(export, model_
     (tmp_path / "file").touch()
     code, out, err = export(f"--logs_dir={tmp_path / 'file'}")
     assert (code, out) == (2, "")
-    assert "Can't write logs to" in err
+    assert "Choose another --logs_dir." in err
     photos = json.loads((model_dir / "metadata.json").read_text())["training"]["image_dir"]
     code, _, err = export(f"--image_dir={photos}", f"--logs_dir={photos}/logs")
     assert code == 2
@@ -446,7 +451,7 @@ def test_logs_that_fail_later_cost_no_export(export, model_dir, tmp_path, monkey
 
     monkeypatch.setattr("xferlearn.exports.report.EventWriter", full)
     code, out, err = export(f"--logs_dir={tmp_path / 'logs'}")
-    assert code == 0
+    assert code == 1
     assert "frozen_graph" in out
     assert err.startswith("warning: the logs in ")
     assert err.endswith("are not complete: No space left on device.\n")
