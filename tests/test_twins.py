@@ -166,7 +166,7 @@ def test_photos_of_one_colour_are_flat_and_never_twins(tmp_path: Path) -> None:
     alike = find_alike(digests, prints)
     assert not alike.twins
     assert not alike.pixels
-    assert list(alike.flat) == sorted(digests)
+    assert set(alike.flat) == set(digests)
     assert np.abs(np.array(alike.flat[digests[3]]) - (254, 0, 0)).max() <= 2
     assert (find_copies(prints, prints) == -1).all()
     assert (find_recorded(prints, recorded_looks(prints)) == -1).all()

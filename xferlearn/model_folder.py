@@ -362,7 +362,7 @@ def _check_replaceable(path: Path, overwrite: bool) -> None:
 
 
 def _write_texts(
-    folder: Path, manifest: Manifest, metadata: dict[str, Any], looks: Sequence[bytes]
+    folder: Path, manifest: Manifest, metadata: dict[str, Any], looks: Sequence[bytes] = ()
 ) -> dict[str, Any]:
     """Writes the other files, metadata.json last; returns its content."""
     labels = "".join(f"{label}\n" for label in manifest.labels)

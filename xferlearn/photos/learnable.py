@@ -15,7 +15,7 @@ _NEARLY_ALL = 0.95
 # Levels of 255 by which colours may differ that no network can rely on.
 _SAME_COLOUR = 4
 _REASONS = {
-    "black": "underexposed photos look so, and 16-bit files that use only their lowest values",
+    "black": "photos taken in the dark, or with the lens covered, look so",
     "white": "white drawings on transparency look so, because transparent pixels are put on white",
 }
 
