@@ -22,9 +22,10 @@ class DataConfig(PhotoConfig):
     image_dir: Annotated[
         StrPath | None,
         Setting(
-            "Folder with one sub-folder per class (jpg, jpeg, png, bmp, gif, webp; photos in nested"
-            " folders count too); with `labels` any folder of photos. Or a Parquet or Arrow file,"
-            " or a folder of them, that holds the photos themselves, as Hugging Face datasets do.",
+            "Folder with one sub-folder per class (JPEG, PNG, GIF, BMP, WebP, TIFF, AVIF, and with"
+            " the extra [phone] HEIC and JPEG XL; photos in nested folders count too); with"
+            " `labels` any folder of photos. Or a Parquet or Arrow file, or a folder of them, that"
+            " holds the photos themselves, as Hugging Face datasets do.",
             section="Data",
         ),
     ] = None

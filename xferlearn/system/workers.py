@@ -1,20 +1,24 @@
 """Threads for work that may never end, such as reading from a network drive that is gone."""
 
+import atexit
 import contextlib
 import queue
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+# Seconds: for threads that have nothing to do, and at the end of the process for busy ones.
+_MOMENT, _PATIENCE = 0.2, 2.0
 
 
 class Workers:
     """Threads that do what is given to them, in its order.
 
     Unlike those of an executor they end with the process: a thread that hangs in the kernel can't
-    be stopped, and nobody waits for it.
+    be stopped, and nobody waits for it longer than `_PATIENCE`.
     """
 
     def __init__(self, count: int) -> None:
@@ -22,7 +26,7 @@ class Workers:
         self._waiting: queue.SimpleQueue[tuple[Future, Callable[[], Any]] | None] = (
             queue.SimpleQueue()
         )
-        self._count = 0
+        self._threads: list[threading.Thread] = []
         for _ in range(count):
             self._start()
 
@@ -50,12 +54,17 @@ class Workers:
         with contextlib.suppress(queue.Empty):
             while item := self._waiting.get_nowait():
                 item[0].cancel()
-        for _ in range(self._count):
+        for _ in self._threads:
             self._waiting.put(None)
+        _join(self._threads, _MOMENT)
+        if busy := [thread for thread in self._threads if thread.is_alive()]:
+            # Native code does not survive that the interpreter ends under it.
+            atexit.register(_join, busy, _PATIENCE)
 
     def _start(self) -> None:
-        self._count += 1
-        threading.Thread(target=self._work, name="xferlearn-read", daemon=True).start()
+        thread = threading.Thread(target=self._work, name="xferlearn-read", daemon=True)
+        self._threads.append(thread)
+        thread.start()
 
     def _work(self) -> None:
         while (item := self._waiting.get()) is not None:
@@ -64,6 +73,13 @@ class Workers:
             except InvalidStateError:
                 return  # it was given up, and another thread is in this one's place
             del item  # the next one may take long to come
+
+
+def _join(threads: list[threading.Thread], seconds: float) -> None:
+    """Waits for threads, but no longer than this for all of them."""
+    end = time.monotonic() + seconds
+    for thread in threads:
+        thread.join(max(0.0, end - time.monotonic()))
 
 
 def _done(future: Future[T], work: Callable[[], T]) -> None:
