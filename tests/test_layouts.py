@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from xferlearn.errors import UserError
-from xferlearn.photos.files import FileSource, read_files, read_image_dir
+from xferlearn.photos.folders.files import FileSource, read_files, read_image_dir
 
 JPEG = b"\xff\xd8\xff\xe0\0\x10JFIF"
 FLOWERS = ("daisy", "roses", "tulips")

@@ -11,7 +11,7 @@ import pytest
 from xferlearn.errors import UserError
 from xferlearn.photos.manifest import SPLITS, TEST, TRAIN, VALIDATION, BadPhoto, Manifest, Photo
 from xferlearn.photos.splitting import assign_splits, build_manifest, check_counts
-from xferlearn.photos.twins import Alike
+from xferlearn.photos.twins.finding import Alike
 
 
 def photo(content: object, label: int = 0, name: str = "", fixed_split: str | None = None) -> Photo:

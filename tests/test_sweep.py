@@ -21,7 +21,7 @@ from xferlearn.config import TrainConfig
 from xferlearn.errors import UserError, XferlearnError
 from xferlearn.experiments.outcomes import Outcome, difference, share
 from xferlearn.experiments.rates import measure_rates
-from xferlearn.photos.files import read_image_dir
+from xferlearn.photos.folders.files import read_image_dir
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.training.fit import load_backbone_of, prepare
 

@@ -12,18 +12,18 @@ from PIL import Image, ImageDraw
 
 from xferlearn.bottlenecks.prints import look_at_photos
 from xferlearn.bottlenecks.store import PrintStore
-from xferlearn.photos import neighbours
 from xferlearn.photos.limits import PhotoLimits
-from xferlearn.photos.neighbours import near_pairs
-from xferlearn.photos.prints import PRINT_BYTES, Prints, make_prints
 from xferlearn.photos.reading import load_photos
-from xferlearn.photos.twins import (
+from xferlearn.photos.twins import neighbours
+from xferlearn.photos.twins.finding import (
     Alike,
     find_alike,
     find_copies,
     find_recorded,
     recorded_looks,
 )
+from xferlearn.photos.twins.neighbours import near_pairs
+from xferlearn.photos.twins.prints import PRINT_BYTES, Prints, make_prints
 
 LIMITS = PhotoLimits()
 SIZE = 128

@@ -553,9 +553,9 @@ def seed_photos() -> list[tuple[str, bytes]]:
 
 def decode_worker(paths: Any, results: Any) -> None:
     """Decodes batches of photos as all commands do; runs in a process of its own."""
-    from xferlearn.photos.decoding import decoded_batches
-    from xferlearn.photos.files import FileSource
+    from xferlearn.photos.folders.files import FileSource
     from xferlearn.photos.limits import PhotoLimits
+    from xferlearn.photos.pixels.decoding import decoded_batches
     from xferlearn.photos.reading import load_photos
     from xferlearn.system.runtime import start_tensorflow
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import NamedTuple
 
 from xferlearn.errors import UserError
+from xferlearn.photos.folders.names import first_names
 from xferlearn.photos.manifest import BadPhoto
-from xferlearn.photos.names import first_names
 from xferlearn.photos.sources import Entry, PhotoSource
 from xferlearn.system.text import count, one_line, plural_of, readable
 

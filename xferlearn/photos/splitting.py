@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from xferlearn.errors import UserError
 from xferlearn.photos.learnable import check_learnable
 from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION, BadPhoto, Manifest, Photo
-from xferlearn.photos.twins import Alike
+from xferlearn.photos.twins.finding import Alike
 from xferlearn.system.text import plural_of
 
 FEWEST_PHOTOS = 3

@@ -4,17 +4,17 @@ import collections
 from collections.abc import Mapping, Sequence
 
 from xferlearn.errors import UserError
-from xferlearn.photos.arrow_photos import ArrowPhotos, Cell
-from xferlearn.photos.columns import find_columns
-from xferlearn.photos.files import FileSource
+from xferlearn.photos.folders.files import FileSource
+from xferlearn.photos.folders.names import case_warnings, check_name, first_names, match_labels
 from xferlearn.photos.grouping import Member, group_warnings
-from xferlearn.photos.joining import Join, JoinedRow, split_note
-from xferlearn.photos.locating import PhotoFinder
 from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION, BadPhoto
-from xferlearn.photos.names import case_warnings, check_name, first_names, match_labels
 from xferlearn.photos.sources import PhotoSource
 from xferlearn.photos.splitting import FEWEST_PHOTOS
-from xferlearn.photos.tables import Table
+from xferlearn.photos.tables.arrow_photos import ArrowPhotos, Cell
+from xferlearn.photos.tables.columns import find_columns
+from xferlearn.photos.tables.joining import Join, JoinedRow, split_note
+from xferlearn.photos.tables.locating import PhotoFinder
+from xferlearn.photos.tables.reading import Table
 
 # A table may name millions of photos of which some are there. The warnings count them all;
 # metadata.json, which has the list, must stay readable.

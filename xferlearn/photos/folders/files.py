@@ -12,11 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 
 from xferlearn.errors import UserError
-from xferlearn.photos.layouts import ClassFolder, Layout, classes_hint, find_layout
-from xferlearn.photos.listed import read_list
-from xferlearn.photos.listing import Folder, PassedOver, list_folder
-from xferlearn.photos.manifest import SPLITS, TEST, TRAIN, VALIDATION, BadPhoto
-from xferlearn.photos.names import (
+from xferlearn.photos.folders.layouts import ClassFolder, Layout, classes_hint, find_layout
+from xferlearn.photos.folders.listed import read_list
+from xferlearn.photos.folders.listing import Folder, PassedOver, list_folder
+from xferlearn.photos.folders.names import (
     case_warnings,
     check_name,
     class_label,
@@ -24,6 +23,7 @@ from xferlearn.photos.names import (
     match_labels,
     same_class_error,
 )
+from xferlearn.photos.manifest import SPLITS, TEST, TRAIN, VALIDATION, BadPhoto
 from xferlearn.photos.sources import Entry
 from xferlearn.photos.splitting import check_counts
 from xferlearn.system.folders import check_no_url

@@ -9,9 +9,9 @@ import os
 from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 
 from xferlearn.errors import UserError
-from xferlearn.photos.listing import Folder
+from xferlearn.photos.folders.listing import Folder
+from xferlearn.photos.folders.names import class_label, first_names
 from xferlearn.photos.manifest import SPLITS, TRAIN
-from xferlearn.photos.names import class_label, first_names
 from xferlearn.photos.split_names import splits_of_names
 from xferlearn.system.text import plural_of
 

@@ -6,10 +6,10 @@ import re
 from collections.abc import Mapping, Sequence
 
 from xferlearn.errors import UserError
-from xferlearn.photos.column_words import is_yes, no_label, role_of, split_of_values
 from xferlearn.photos.grouping import FEWEST_GROUPS
-from xferlearn.photos.locating import PhotoFinder, sample
-from xferlearn.photos.tables import Table
+from xferlearn.photos.tables.column_words import is_yes, no_label, role_of, split_of_values
+from xferlearn.photos.tables.locating import PhotoFinder, sample
+from xferlearn.photos.tables.reading import Table
 from xferlearn.system.folders import is_url
 from xferlearn.system.text import readable
 

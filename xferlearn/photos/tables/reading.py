@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from xferlearn.config.base import TableInMemory
 from xferlearn.errors import UserError, did_you_mean
-from xferlearn.photos.arrow_files import (
+from xferlearn.photos.tables.arrow_files import (
     DAMAGED,
     MemoryPart,
     Part,
@@ -20,8 +20,8 @@ from xferlearn.photos.arrow_files import (
     is_picture,
     open_part,
 )
-from xferlearn.photos.table_files import arrow_files_below
-from xferlearn.photos.text_tables import read_text_table
+from xferlearn.photos.tables.table_files import arrow_files_below
+from xferlearn.photos.tables.text_tables import read_text_table
 from xferlearn.system.text import one_line, readable
 
 Text = str | None

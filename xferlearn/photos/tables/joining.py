@@ -7,15 +7,15 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from xferlearn.errors import UserError
-from xferlearn.photos.arrow_photos import photo_names
-from xferlearn.photos.column_words import is_yes, no_label, split_of_values
-from xferlearn.photos.columns import Columns, bad_split
-from xferlearn.photos.files import photos_below
-from xferlearn.photos.locating import NotFound, PhotoFinder
+from xferlearn.photos.folders.files import photos_below
+from xferlearn.photos.folders.names import class_label, first_names
 from xferlearn.photos.manifest import SPLITS, TEST, TRAIN, VALIDATION
-from xferlearn.photos.names import class_label, first_names
 from xferlearn.photos.split_names import splits_of_names
-from xferlearn.photos.tables import Table
+from xferlearn.photos.tables.arrow_photos import photo_names
+from xferlearn.photos.tables.column_words import is_yes, no_label, split_of_values
+from xferlearn.photos.tables.columns import Columns, bad_split
+from xferlearn.photos.tables.locating import NotFound, PhotoFinder
+from xferlearn.photos.tables.reading import Table
 from xferlearn.system.text import count, plural_of, readable
 
 # By the kind of problem: what is said of one photo, and of several.

@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
-from xferlearn.photos.files import photos_below
-from xferlearn.photos.names import normal
+from xferlearn.photos.folders.files import photos_below
+from xferlearn.photos.folders.names import normal
 from xferlearn.system.folders import is_url
 from xferlearn.system.text import readable
 

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from xferlearn.photos.matching import detail, enough_detail, same_picture
-from xferlearn.photos.neighbours import MOST, near_pairs
-from xferlearn.photos.prints import SIDE, Prints, difference_hashes, window_cells
+from xferlearn.photos.twins.matching import detail, enough_detail, same_picture
+from xferlearn.photos.twins.neighbours import MOST, near_pairs
+from xferlearn.photos.twins.prints import SIDE, Prints, difference_hashes, window_cells
 
 # What a print shows at large: cosines of these waves and fewer per side, 54 in all.
 _WAVES = 10
