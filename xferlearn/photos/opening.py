@@ -6,7 +6,7 @@ from xferlearn.config import DataConfig, SplitDataConfig, TrainConfig
 from xferlearn.errors import UserError
 from xferlearn.photos.datasets import open_dataset
 from xferlearn.photos.folders.files import read_image_dir
-from xferlearn.photos.grouping import with_groups
+from xferlearn.photos.grouping import FOLDER, with_groups
 from xferlearn.photos.sources import PhotoSource
 from xferlearn.photos.tables.table_files import holds_tables
 from xferlearn.system.folders import check_no_url, check_outside
@@ -69,7 +69,11 @@ def open_labelled(
             if getattr(config, name, None) is not None:
                 raise UserError(f"`{name}` needs a table of `labels`. Received: none.")
         source = read_image_dir(
-            config.image_dir or "", labels, layout=config.layout, other_classes=other_classes
+            config.image_dir or "",
+            labels,
+            layout=config.layout,
+            other_classes=other_classes,
+            grouped=group_by == FOLDER,
         )
     if config.on_bad_image == "fail" and source.left_out:
         bad = source.left_out[0]
