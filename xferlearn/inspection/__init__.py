@@ -46,6 +46,7 @@ from xferlearn.inspection.report import (
     OutputReport,
 )
 from xferlearn.inspection.text_report import format_report, format_shape, printable
+from xferlearn.inspection.values import eight_bit_span, fits_integers
 from xferlearn.system.lazy import lazy_names
 
 if TYPE_CHECKING:
@@ -70,8 +71,10 @@ __all__ = [
     "Unpacked",
     "build_graph_def",
     "constant_names",
+    "eight_bit_span",
     "find_label_file",
     "find_saved_model",
+    "fits_integers",
     "format_report",
     "format_shape",
     "has_imagenet_classes",

@@ -11,6 +11,7 @@ from xferlearn.inspection.formats import FORMATS
 from xferlearn.inspection.metadata import parse_labels
 from xferlearn.inspection.purpose import may_be_map, refusal
 from xferlearn.inspection.report import GraphReport, InputReport
+from xferlearn.inspection.values import fits_integers
 from xferlearn.system.text import printable
 
 # As the lab's tools, Android's examples and AutoML Vision write them beside a model.
@@ -76,15 +77,31 @@ def labels_beside(path: Path) -> tuple[str, ...]:
 
 def missing_values(report: GraphReport, one: InputReport) -> str:
     """Returns the error for an input of which nobody said which values it takes."""
-    ranges = [f"`input_range={choice}`" for choice in _RANGES]
+    ranges = [f"`input_range={choice}`" for choice in _likely_ranges(one)]
     reason = one.range_detail.removeprefix("the file does not state it").strip(":; ")
     more = " (mean and std of PyTorch's models: 123.675,116.28,103.53 and 58.395,57.12,57.375)"
     return (
         f"{report.path} does not state which values {one.name!r} takes"
         f"{f' ({reason})' if reason else ''}, and a wrong guess gives wrong labels. Give"
-        f" {ranges[0]}, {ranges[1]} or {ranges[2]}, or `input_mean` and `input_std`"
-        f"{more if one.layout == 'NCHW' else ''}; whoever made the model knows."
+        f" {' or '.join(part for part in (', '.join(ranges[:-1]), ranges[-1]) if part)}, or"
+        f" `input_mean` and `input_std`{more if _may_be_torch(one) else ''}; whoever made"
+        " the model knows."
     )
+
+
+def _likely_ranges(one: InputReport) -> list[tuple[int, int]]:
+    """Returns the usual ranges that an input may take."""
+    fitting = [
+        (low, high)
+        for low, high in _RANGES
+        if fits_integers(high - low, one.dtype, one.quantization)
+    ]
+    return fitting or list(_RANGES)
+
+
+def _may_be_torch(one: InputReport) -> bool:
+    """Returns whether an input may take what PyTorch's models take."""
+    return one.layout == "NCHW" or _RANGES[0] not in _likely_ranges(one)
 
 
 def missing_size(report: GraphReport, one: InputReport) -> str:
@@ -141,8 +158,8 @@ def suggested_commands(report: GraphReport) -> list[str]:
     if one.mean is None:
         named = len(report.outputs) > 1 and report.outputs[0].name.isprintable()
         start |= {"output_layer": report.outputs[0].name} if named else {}
-        choices = [{"input_range": f"{low},{high}"} for low, high in _RANGES]
-        choices += [_TORCH] if one.layout == "NCHW" else []
+        choices = [{"input_range": f"{low},{high}"} for low, high in _likely_ranges(one)]
+        choices += [_TORCH] if _may_be_torch(one) else []
         return [_command("xferlearn label", start | choice) for choice in choices]
     full = _with_everything(report, one, start["model"], told) if sized else ""
     return [_command("xferlearn label", start), *([full] if full else [])]
