@@ -16,6 +16,8 @@ _ENDINGS: dict[str, Ending] = {
     "sigmoid": "sigmoid",
     "logistic": "sigmoid",
 }
+# What picks some of the scores leaves them scores.
+_PICKS = {"split", "splitv", "slice", "stridedslice", "getitem", "gather"}
 
 
 def find_ending(graph: Graph, output: str) -> Ending:
@@ -30,14 +32,15 @@ def find_ending(graph: Graph, output: str) -> Ending:
         return "unknown"
     arithmetic = False
     for one in walk_back(graph, node, constant_names(graph)):
-        ending = _ENDINGS.get((one.activation or one.op).replace("_", "").lower())
+        does = (one.activation or one.op).replace("_", "").lower()
+        ending = _ENDINGS.get(does)
         if ending is not None:
             return "unknown" if arithmetic else ending
         if one.activation:
             return "unknown"
         if one.role in ("dense", "conv"):
             return "logits"
-        if one.role not in ("same", "flat", "arithmetic"):
+        if one.role not in ("same", "flat", "arithmetic") and does not in _PICKS:
             return "unknown"
         arithmetic = arithmetic or one.role == "arithmetic"
     return "unknown"
@@ -91,8 +94,8 @@ def read_scores(ending: Ending, trial: np.ndarray, name: str) -> ScoreReader:
         if not _sum_to_one(trial.reshape(len(trial), classes)):
             raise UserError(
                 f"Expected one score per class from output {name!r}. Its values don't sum to 1,"
-                " and the model doesn't show whether they are scores; choose another with"
-                " `output_layer`, or export the model with a softmax or sigmoid at its end."
+                " and no softmax or sigmoid ends it, so it may give an embedding; choose another"
+                " with `output_layer`, or export the model with a softmax or sigmoid at its end."
             )
         ending = "softmax"
     elif ending == "logits" and classes > 1:
