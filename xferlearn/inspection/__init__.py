@@ -26,7 +26,8 @@ from xferlearn.inspection.metadata import (
     parse_labels,
 )
 from xferlearn.inspection.proposing import (
-    find_label_file,
+    find_label_files,
+    fitting_labels,
     has_imagenet_classes,
     missing_size,
     missing_values,
@@ -70,8 +71,9 @@ __all__ = [
     "Unpacked",
     "build_graph_def",
     "constant_names",
-    "find_label_file",
+    "find_label_files",
     "find_saved_model",
+    "fitting_labels",
     "format_report",
     "format_shape",
     "has_imagenet_classes",
