@@ -26,7 +26,8 @@ from xferlearn.inspection.metadata import (
     parse_labels,
 )
 from xferlearn.inspection.proposing import (
-    find_label_file,
+    find_label_files,
+    fitting_labels,
     has_imagenet_classes,
     missing_size,
     missing_values,
@@ -72,9 +73,10 @@ __all__ = [
     "build_graph_def",
     "constant_names",
     "eight_bit_span",
-    "find_label_file",
+    "find_label_files",
     "find_saved_model",
     "fits_integers",
+    "fitting_labels",
     "format_report",
     "format_shape",
     "has_imagenet_classes",
