@@ -32,14 +32,14 @@ from xferlearn.cli import main
 from xferlearn.config import ImageConfig
 from xferlearn.config.sizes import read_size, size_text
 from xferlearn.errors import UserError, XferlearnError
-from xferlearn.photos import headers, memory
-from xferlearn.photos.containers import first_scan_has_all, jxl_size, png_blocks_behind
-from xferlearn.photos.decoding import decoded_batches
-from xferlearn.photos.formats import BadImage, NoReader
-from xferlearn.photos.headers import READY_KIND, prepare
 from xferlearn.photos.limits import PhotoLimits
-from xferlearn.photos.memory import PixelMemory
 from xferlearn.photos.notes import ReadingNotes
+from xferlearn.photos.pixels import headers, memory
+from xferlearn.photos.pixels.containers import first_scan_has_all, jxl_size, png_blocks_behind
+from xferlearn.photos.pixels.decoding import decoded_batches
+from xferlearn.photos.pixels.formats import BadImage, NoReader
+from xferlearn.photos.pixels.headers import READY_KIND, prepare
+from xferlearn.photos.pixels.memory import PixelMemory
 from xferlearn.photos.reading import load_photos
 from xferlearn.photos.sources import Entry
 from xferlearn.system import memory as machine
@@ -191,7 +191,7 @@ def test_a_large_png_is_read_in_bands_as_it_is_as_a_whole(
     expected = reference(on_white(Image.open(io.BytesIO(data))))
     monkeypatch.setattr(headers, "SMALL_BYTES", 1000)
     monkeypatch.setattr(headers, "MOST_IN_GRAPH", 1000)
-    monkeypatch.setattr("xferlearn.photos.plain._STRIP_PIXELS", 50_000)
+    monkeypatch.setattr("xferlearn.photos.pixels.plain._STRIP_PIXELS", 50_000)
     banded = prepare(data, SIZE, MANY)
     assert banded.kind == headers.BMP_KIND
     if mode in ("RGBA", "LA", "P"):
@@ -205,7 +205,7 @@ def test_a_large_png_is_read_in_bands_as_it_is_as_a_whole(
 def test_strips_make_the_same_of_a_photo(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
     data = encode(half_transparent().resize((700, 500)).convert("RGB"), form)
     whole = prepare(data, SIZE, MANY)
-    monkeypatch.setattr("xferlearn.photos.plain._STRIP_PIXELS", 20_000)
+    monkeypatch.setattr("xferlearn.photos.pixels.plain._STRIP_PIXELS", 20_000)
     assert prepare(data, SIZE, MANY).data == whole.data
 
 
@@ -247,7 +247,7 @@ def test_small_photos_that_would_take_gigabytes(tmp_path: Path) -> None:
     wide.save(tmp_path / "wide.jpg")
     script = (
         "import resource, sys\n"
-        "from xferlearn.photos.files import read_files\n"
+        "from xferlearn.photos.folders.files import read_files\n"
         "from xferlearn.photos.limits import PhotoLimits\n"
         "from xferlearn.photos.reading import load_photos\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"

@@ -31,7 +31,7 @@ from xferlearn.dashboard import REPORT_TAG
 from xferlearn.dashboard.summary import _blob_sequence, write_report, write_transfer_summary
 from xferlearn.dashboard.thumbnails import choose_photos, read_thumbnails
 from xferlearn.metrics import evaluate_predictions
-from xferlearn.photos.files import read_image_dir
+from xferlearn.photos.folders.files import read_image_dir
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import SPLITS, TEST, TRAIN, VALIDATION, Manifest, Photo
 from xferlearn.summaries.events import EventWriter

@@ -15,8 +15,8 @@ from PIL import Image
 from xferlearn.errors import UserError, XferlearnError
 from xferlearn.photos import elpv
 from xferlearn.photos.datasets import DatasetSource, open_dataset
-from xferlearn.photos.headers import prepare
 from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION, Photo
+from xferlearn.photos.pixels.headers import prepare
 from xferlearn.photos.splitting import build_manifest
 
 PhotoBytes = Callable[..., bytes]

@@ -30,11 +30,11 @@ import xferlearn
 from xferlearn.cli import main
 from xferlearn.exports.encoded import decode_photo
 from xferlearn.model_folder import read_model_folder
-from xferlearn.photos.depth import Depth, key_at
-from xferlearn.photos.depth_records import DepthRecords
-from xferlearn.photos.formats import BadImage
-from xferlearn.photos.headers import prepare
 from xferlearn.photos.limits import PhotoLimits
+from xferlearn.photos.pixels.depth import Depth, key_at
+from xferlearn.photos.pixels.depth_records import DepthRecords
+from xferlearn.photos.pixels.formats import BadImage
+from xferlearn.photos.pixels.headers import prepare
 from xferlearn.photos.reading import load_photos
 from xferlearn.photos.sources import Entry
 from xferlearn.training.result import TrainResult

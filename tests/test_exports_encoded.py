@@ -9,8 +9,8 @@ import tensorflow as tf
 from PIL import Image, PngImagePlugin
 
 from xferlearn.exports.encoded import decode_photo
-from xferlearn.photos.headers import prepare
-from xferlearn.photos.pixels import decode_pixels
+from xferlearn.photos.pixels.headers import prepare
+from xferlearn.photos.pixels.operations import decode_pixels
 
 SIDE = 64
 SIZES = [(150, 110), (160, 147), (400, 300), (1300, 900), (60, 40), (900, 100)]

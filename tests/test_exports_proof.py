@@ -26,7 +26,7 @@ from xferlearn.exports.proof import Reference, Speed, prove
 from xferlearn.exports.report import ExportRow, write_report
 from xferlearn.inspection import METADATA_NODE
 from xferlearn.model_folder import read_model_folder
-from xferlearn.photos import files
+from xferlearn.photos.folders import files
 from xferlearn.photos.recorded import RecordedPhoto
 from xferlearn.predictors import Predictor
 
@@ -325,7 +325,7 @@ def test_photos_of_a_dataset(model_dir, photo_dir, monkeypatch):
 
     def open_dataset(name, data_dir):
         asked.append((name, data_dir))
-        return xferlearn.photos.files.read_image_dir(str(photo_dir))
+        return xferlearn.photos.folders.files.read_image_dir(str(photo_dir))
 
     monkeypatch.setattr(photos_module, "open_dataset", open_dataset)
     assert len(export_photos(read_model_folder(model_dir), 5)[0].names) == 5

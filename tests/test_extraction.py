@@ -17,11 +17,12 @@ from xferlearn.bottlenecks.engines import Engine
 from xferlearn.bottlenecks.space import FeatureSpace
 from xferlearn.bottlenecks.store import BottleneckStore
 from xferlearn.errors import UserError
-from xferlearn.photos import decoding, reading
-from xferlearn.photos.decoding import decoded_batches
-from xferlearn.photos.files import FileSource, read_image_dir
+from xferlearn.photos import reading
+from xferlearn.photos.folders.files import FileSource, read_image_dir
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import BadPhoto
+from xferlearn.photos.pixels import decoding
+from xferlearn.photos.pixels.decoding import decoded_batches
 from xferlearn.photos.reading import Loaded, load_photos
 from xferlearn.photos.sources import Entry
 

@@ -157,13 +157,8 @@ def test_damaged_records_are_never_believed(tmp_path: Path) -> None:
         flipped = bytearray(data)
         flipped[number // 8] ^= 1 << number % 8
         path.write_bytes(flipped)
-        try:
-            found = read_record(path)
-        except ValueError:
-            continue
-        # The name of the checksum was hit: nobody knows that field, and takes the record for
-        # damaged.
-        assert len(found) == 4
+        with pytest.raises(ValueError, match=r"."):
+            read_record(path)
     for damaged in damages(data):
         path.write_bytes(damaged)
         with pytest.raises(ValueError, match=r"."):

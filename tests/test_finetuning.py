@@ -17,10 +17,10 @@ import xferlearn
 from xferlearn.backbones import weights_digest
 from xferlearn.cli import main
 from xferlearn.config import TrainConfig
-from xferlearn.photos.files import read_image_dir
-from xferlearn.photos.headers import prepare
+from xferlearn.photos.folders.files import read_image_dir
 from xferlearn.photos.manifest import Photo
-from xferlearn.photos.pixels import decode_pixels
+from xferlearn.photos.pixels.headers import prepare
+from xferlearn.photos.pixels.operations import decode_pixels
 from xferlearn.training.finetuning import select_layers
 from xferlearn.training.finetuning.photos import training_batches
 from xferlearn.training.finetuning.state import State

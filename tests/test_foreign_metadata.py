@@ -405,6 +405,69 @@ def test_weights_in_a_file_that_is_missing(tmp_path):
         opened(path)
 
 
+def test_labels_named_after_the_model_come_first_and_are_named(tmp_path):
+    path = write_onnx(tmp_path / "flowers.onnx", CUSTOM_VISION)
+    (tmp_path / "labels.txt").write_text("cat\ndog\n")
+    own = tmp_path / "flowers_labels.txt"
+    own.write_text("\n".join(NAMES))
+    predictor = opened(path)
+    assert predictor.labels == NAMES
+    assert any(str(own) in one for one in predictor.warnings)
+    assert "--labels" not in format_report(inspect_model(path))
+
+
+def test_two_lists_that_fit_and_differ_are_an_error(tmp_path):
+    path = write_onnx(tmp_path / "flowers.onnx", CUSTOM_VISION)
+    (tmp_path / "flowers_labels.txt").write_text("\n".join(NAMES))
+    (tmp_path / "labels.txt").write_text("\n".join(NAMES) + "\n")
+    assert opened(path).labels == NAMES
+    (tmp_path / "labels.txt").write_text("a\nb\nc\nd\n")
+    with pytest.raises(UserError, match=r"flowers_labels\.txt and .*/labels\.txt both have 4 lab"):
+        opened(path)
+    assert "--labels=LABELS.txt" in format_report(inspect_model(path))
+    given = opened(path, labels=str(tmp_path / "labels.txt"))
+    assert given.labels == ("a", "b", "c", "d")
+    assert not any("labels.txt" in one for one in given.warnings)
+
+
+def test_a_folder_with_one_model_file_names_it(tmp_path):
+    write_onnx(tmp_path / "flowers.onnx", CUSTOM_VISION)
+    (tmp_path / "labels.txt").write_text("\n".join(NAMES))
+    for use in (inspect_model, opened):
+        with pytest.raises(UserError, match=r"give the model in it, .*/flowers\.onnx"):
+            use(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("last", "pool", "told"),
+    [
+        ("Softmax", "GlobalAveragePool", False),
+        ("Sigmoid", "GlobalAveragePool", True),
+        ("Softmax", "GlobalMaxPool", True),
+    ],
+)
+def test_scores_that_are_pooled(tmp_path, last, pool, told):
+    """Inspect proposes what label takes: the mean of a softmax sums to 1, others may not."""
+    from onnx import helper
+
+    end = [
+        helper.make_node(last, ["conv"], ["places"], **({"axis": 1} if last == "Softmax" else {})),
+        helper.make_node(pool, ["places"], ["mean"]),
+        helper.make_node("Flatten", ["mean"], ["scores"]),
+    ]
+    infos = [helper.make_tensor_value_info("scores", 1, ["N", 4])]
+    path = write_onnx(tmp_path / "m.onnx", CUSTOM_VISION, end, infos)
+    assert inspect_model(path).outputs[0].kind == ("row" if told else "scores")
+    said = format_report(inspect_model(path))
+    assert "xferlearn label" in said
+    assert ("--labels=LABELS.txt" in said) == told
+    if told:
+        with pytest.raises(UserError, match="has no labels"):
+            opened(path)
+    else:
+        opened(path)
+
+
 # --- TFLite
 
 

@@ -358,3 +358,89 @@ def test_size_of_a_network_for_any_size_is_not_that_of_its_makers(tmp_path):
     with pytest.raises(UserError, match=r"any size.* mobilenet_0\.25 was made for 224 x 224 px"):
         opened(tmp_path / "m.keras")
     assert opened(tmp_path / "m.keras", input_height=64).image_size == (64, 64)
+
+
+# --- How a model ends, which decides how its answers become scores
+
+
+def ended(path, end):
+    """Saves a model that ends as `end` makes it of eight pooled values; returns it."""
+    keras.utils.set_random_seed(0)
+    image = keras.Input((32, 32, 3))
+    pooled = layers.GlobalAveragePooling2D()(layers.Conv2D(8, 3)(layers.Rescaling(1 / 255)(image)))
+    model = keras.Model(image, end(pooled))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("absl.logging.warning", lambda *_: None)  # HDF5 is called legacy
+        model.save(path)
+    return model
+
+
+def noise():
+    return np.random.default_rng(2).integers(0, 256, (2, 32, 32, 3)).astype(np.uint8)
+
+
+def softmax(logits):
+    powers = np.exp(logits - logits.max(1, keepdims=True))
+    return powers / powers.sum(1, keepdims=True)
+
+
+def same_at_the_end(x):
+    x = layers.Reshape((3, 1))(layers.Dropout(0.1)(x))
+    x = keras.ops.cast(layers.Flatten()(x), "float32")
+    return layers.Activation("linear", dtype="float32")(x)
+
+
+def two_ends(x):
+    inner = keras.Input((8,))
+    return keras.Model(inner, [layers.Dense(3, "softmax")(inner), layers.Dense(4)(inner)])(x)
+
+
+ENDS = {
+    "softmax": (lambda x: same_at_the_end(layers.Dense(3, "softmax")(x)), None),
+    "softmax layer": (lambda x: layers.Dense(3, activation=layers.Softmax())(x), None),
+    "log_softmax": (lambda x: same_at_the_end(layers.Dense(3, "log_softmax")(x)), np.exp),
+    "sigmoid operation": (lambda x: keras.ops.sigmoid(layers.Dense(3)(x)), None),
+    "logits": (lambda x: same_at_the_end(layers.Dense(3)(x)), softmax),
+    "second of two": (lambda x: two_ends(x)[1], softmax),
+    "second of two, behind a layer": (lambda x: layers.Flatten()(two_ends(x)[1]), softmax),
+    "first of two, behind a layer": (lambda x: layers.Flatten()(two_ends(x)[0]), None),
+}
+
+
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+@pytest.mark.parametrize("end", ENDS)
+def test_the_layer_that_decides_is_found_behind_others(tmp_path, end, suffix):
+    make, step = ENDS[end]
+    path = tmp_path / f"m.{suffix}"
+    values = np.asarray(ended(path, make)(noise().astype(np.float32)))
+    labels = tmp_path / "names.txt"
+    labels.write_text("abcd"[: values.shape[1]].replace("", "\n").strip() + "\n")
+    expected = values if step is None else step(values)
+    found = opened(path, labels=str(labels)).run(noise())
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    if step is not softmax:
+        np.testing.assert_allclose(opened(path).run(noise()), expected, atol=1e-5)
+
+
+def test_values_that_may_be_scores_are_not_guessed_at(tmp_path):
+    """Values from 0 to 1 that no softmax or sigmoid made."""
+    ended(tmp_path / "m.keras", lambda x: keras.ops.clip(layers.Dense(3)(x), 0, 0.1))
+    with pytest.raises(UserError, match=r"don't sum to 1.*export the model with a softmax or"):
+        opened(tmp_path / "m.keras")
+
+
+def test_one_sigmoid_operation_labels_as_inspect_proposes(tmp_path):
+    path = tmp_path / "m.keras"
+    model = ended(path, lambda x: keras.ops.sigmoid(layers.Dense(1)(x)))
+    assert suggested_commands(inspect_model(path))[0] == f"xferlearn label --model={path} PHOTO"
+    share = np.asarray(model(noise().astype(np.float32)))
+    np.testing.assert_allclose(opened(path).run(noise()), np.hstack([1 - share, share]), atol=1e-5)
+
+
+def test_nested_normalization_of_h5_computes_with_what_it_learnt(tmp_path):
+    norm = layers.Normalization()
+    norm.adapt(np.random.default_rng(0).normal(40, 9, (20, 8)))
+    inner = keras.Sequential([keras.Input((8,)), norm])
+    model = ended(tmp_path / "m.h5", lambda x: layers.Dense(3, "softmax")(inner(x)))
+    expected = np.asarray(model(noise().astype(np.float32)))
+    np.testing.assert_allclose(opened(tmp_path / "m.h5").run(noise()), expected, atol=1e-5)

@@ -37,7 +37,7 @@ def photos(tmp_path: Path, photo_bytes: Callable[..., bytes]) -> Path:
 
 def opened(image_dir: Path, **settings: Any) -> PhotoSource:
     given = {"model_dir": "model", "summaries": "none", "image_dir": image_dir, **settings}
-    if "labels" not in given:
+    if "labels" not in given and settings.get("group_by") != "folder":
         # Plants of the same name in each class could also be the classes.
         given = {"layout": "classes", **given}
     return open_source(TrainConfig(**given))
@@ -56,6 +56,32 @@ def test_a_folder_below_the_class_is_a_group_in_all_classes(photos: Path) -> Non
     assert "48 photos in 8 groups (8 of them with photos of several classes)" in source.warnings[0]
     assert "2 photos belong to no group and stand alone: blue/alone.jpg" in source.warnings[1]
     assert [one.group for one in source.only({"red/plant3/red-p3-1.jpg"}).entries()] == ["plant3"]
+
+
+@pytest.mark.parametrize("name", ["rose\u0301", "ros\u00e9", " red "])
+def test_a_class_is_found_in_the_path_however_its_folder_is_written(
+    photos: Path, name: str
+) -> None:
+    (photos / "red").rename(photos / name)
+    source = opened(photos, group_by="folder")
+    assert groups(source) == {None: 2, **{f"plant{plant}": 6 for plant in range(PLANTS)}}
+
+
+def test_folders_of_classes_in_a_split_are_groups_and_the_split_is_kept(
+    photos: Path, tmp_path: Path
+) -> None:
+    for split, plants in {"train": range(4), "test": range(4, PLANTS)}.items():
+        for label in ("red", "blue"):
+            for plant in plants:
+                path = tmp_path / "split" / split / label / f"plant{plant}"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                (photos / label / f"plant{plant}").rename(path)
+    source = opened(tmp_path / "split", group_by="folder")
+    assert source.labels == ("blue", "red")
+    assert groups(source) == {f"plant{plant}": 6 for plant in range(PLANTS)}
+    assert {entry.fixed_split for entry in source.entries()} == {None, "test"}
+    with pytest.raises(UserError, match="are in groups already"):
+        opened(tmp_path / "split", layout="groups", group_by="folder")
 
 
 @pytest.mark.parametrize(
@@ -181,7 +207,6 @@ def test_training_records_groups_and_keeps_them_apart(
         f"--image_dir={photos}",
         f"--model_dir={model}",
         "--group_by=folder",
-        "--layout=classes",
     )
     assert code == 0, err
     assert "48 photos in 8 groups" in err

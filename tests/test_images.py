@@ -14,9 +14,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageFile, ImageOps
 
-from xferlearn.photos.formats import SUFFIXES, BadImage, is_photo
-from xferlearn.photos.headers import PreparedImage, prepare
-from xferlearn.photos.pixels import decode_pixels, resize_pixels
+from xferlearn.photos.pixels.formats import SUFFIXES, BadImage, is_photo
+from xferlearn.photos.pixels.headers import PreparedImage, prepare
+from xferlearn.photos.pixels.operations import decode_pixels, resize_pixels
 
 SIZE = 64
 MAX_PIXELS = 10_000_000

@@ -211,18 +211,16 @@ def quantised(models, kind):
 
 
 @pytest.mark.filterwarnings("ignore")  # TensorFlow's converter warns about itself.
-@pytest.mark.parametrize(
-    ("kind", "span", "mean"), [("uint8", (0, 255), 0), ("int8", (-128, 127), 128)]
-)
-def test_quantised_tflite(models, tmp_path, kind, span, mean):
+@pytest.mark.parametrize("kind", ["uint8", "int8"])
+def test_quantised_tflite(models, tmp_path, kind):
     import tensorflow as tf
 
     path = tmp_path / "m.tflite"
     path.write_bytes(quantised(models, getattr(tf, kind)))
     report = inspect_model(path)
     (one,) = report.inputs
-    assert (one.dtype, one.range_source, one.value_range) == (kind, "quantisation", span)
-    assert (one.mean, one.std) == ((mean,), (1.0,))
+    assert (one.dtype, one.range_source, one.value_range) == (kind, "quantisation", (0, 255))
+    assert (one.mean, one.std) == ((0.0,), (1.0,))
     assert one.quantization == (pytest.approx(1, abs=0.01), -128 if kind == "int8" else 0)
     assert (report.classes, report.backbone.name) == (3, "mobilenet_0.25")
 

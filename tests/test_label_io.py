@@ -163,6 +163,9 @@ def test_what_a_list_names_is_taken_as_it_stands(photos: Path) -> None:
         ("@urls.txt", "Received a URL, http://example.org/a.jpg: download it"),
         ("https://example.org/a.jpg", "Expected photos on this machine. Received a URL"),
         ("gs://bucket/*.jpg", "Received a URL, gs://bucket/"),
+        ("@folders.txt", "Found no photos in folder nothing."),
+        ("noth*", "Found no photos in folder nothing, which noth* matches."),
+        ("gone*", "Nothing matches gone*."),
     ],
 )
 def test_lists_and_names_that_lead_nowhere_are_refused(
@@ -170,6 +173,8 @@ def test_lists_and_names_that_lead_nowhere_are_refused(
 ) -> None:
     Path("empty.txt").write_text("\n \n")
     Path("urls.txt").write_text("http://example.org/a.jpg\n")
+    Path("folders.txt").write_text("photos\nnothing\n")
+    Path("nothing").mkdir()
     code, _, err = label(word)
     assert code == 2
     assert message in err
@@ -181,6 +186,32 @@ def test_stdin_names_photos_on_the_command_line(
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"photos/c_blue.jpg\n")))
     code, out, _ = label("-", "--format=json")
     assert (code, json.loads(out)["labels"][0]["label"]) == (0, "blue")
+
+
+def test_an_empty_folder_on_stdin_is_refused(
+    label: Run, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("nothing").mkdir()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"nothing\n")))
+    code, _, err = label("-")
+    assert (code, "Found no photos in folder nothing." in err) == (2, True)
+
+
+def test_raw_photos_in_a_folder_are_named_and_fail_where_asked(label: Run, photos: Path) -> None:
+    (photos / "b\rbad.jpg").unlink()
+    heads = {".RAF": b"FUJIFILMCCD-RAW ", ".cr3": b"\0\0\0\x18ftypcrx ", ".orf": b"IIRO"}
+    for ending, head in {**heads, ".rw2": b"IIU\0"}.items():
+        (photos / f"raw{ending}").write_bytes(head + bytes(200))
+    (photos / "note.txt").write_text("note")
+    _, out, err = label("photos", "--format=json")
+    rows = map(json.loads, out.splitlines())
+    errors = {row["image"]: row["error"] for row in rows if row.get("error")}
+    assert "Passed over in photos: 1 .txt." in err
+    assert list(errors) == [f"photos/raw{ending}" for ending in (".RAF", ".cr3", ".orf", ".rw2")]
+    assert all("a camera's raw photo" in error for error in errors.values())
+    assert "Fujifilm RAF" in errors["photos/raw.RAF"]
+    code, _, err = label("photos", "--on_bad_image=fail")
+    assert (code, "raw.RAF" in err, "Fujifilm RAF" in err) == (2, True, True)
 
 
 def test_urls_are_refused_in_python_and_by_export(colour_model: Path) -> None:

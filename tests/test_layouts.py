@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from xferlearn.errors import UserError
-from xferlearn.photos.files import FileSource, read_files, read_image_dir
+from xferlearn.photos.folders.files import FileSource, read_files, read_image_dir
 
 JPEG = b"\xff\xd8\xff\xe0\0\x10JFIF"
 FLOWERS = ("daisy", "roses", "tulips")
@@ -201,11 +201,32 @@ def test_classes_stay_classes(tmp_path: Path, folders) -> None:
             ("train/x", "train/y", "test/x", "test/y", "extra/x", "extra/y"),
             r"is split into test, train, and extra beside them has the same classes",
         ),
+        (
+            ("train/a", "train/b", "test", "sample"),
+            r"test, train in .* named like a split, but sample, test, train together are not",
+        ),
+        (("train", "test", "val", "other"), r"test, train, val in .* are named like a split"),
+        (("train/a", "train/b", "sample"), r"train in .* is named like a split, but sample, train"),
+        (
+            ("train/a", "train/b", "train/c", "val/d", "val/e", "docs"),
+            r"train, val in .*`layout='split'`.*`layout='groups'`.*`layout='classes'`",
+        ),
+        (("a/train", "a/test", "b"), r"Folder a of .* is split into test, train, but not every"),
+        (("a/train", "a/test", "a", "b/train", "b/test"), r"Folder a of .* is split into test, tr"),
     ],
 )
 def test_what_is_not_certain_is_asked(tmp_path: Path, folders, error) -> None:
     with pytest.raises(UserError, match=error):
         read_image_dir(fill(tmp_path, *folders))
+
+
+def test_a_layout_answers_what_is_named_like_a_split(tmp_path: Path) -> None:
+    fill(tmp_path, "train/a", "train/b", "test", "sample")
+    source = read_image_dir(tmp_path, layout="split")
+    assert (source.labels, source.count) == (("a", "b"), 8)
+    assert "left out: 4 in test, 4 in sample." in said(source)
+    assert read_image_dir(tmp_path, layout="classes").labels == ("sample", "test", "train")
+    assert read_image_dir(tmp_path, layout="groups").labels == ("a", "b")
 
 
 def test_what_lies_beside_a_split_is_left_out_and_counted(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,35 @@ def test_line_ends_of_another_system_are_no_edit(model: Path) -> None:
     assert read_model_folder(model).labels == ("blue", "green", "red")
     (model / "labels.txt").write_bytes(b"blue\ngreen\nred")
     read_model_folder(model)
+
+
+def test_a_missing_digest_or_list_of_labels_is_noticed(model: Path, refused: Any) -> None:
+    path = model / "metadata.json"
+    text = path.read_text()
+    told = json.loads(text)
+    del told["sha256"]
+    path.write_text(json.dumps(told))
+    assert "metadata.json is damaged (it has no sha256)" in refused()
+    path.write_text(text)
+    (model / "labels.txt").unlink()
+    assert "labels.txt is missing, which metadata.json describes" in refused()
+
+
+@pytest.mark.parametrize("name", ["labels.txt", "metadata.json", "model.keras"])
+def test_inspect_proposes_nothing_that_label_refuses(
+    model: Path, refused: Any, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    path = model / name
+    if name == "model.keras":
+        with zipfile.ZipFile(path, "a") as archive:
+            archive.writestr("more", "x")
+    else:
+        path.write_text(path.read_text().replace("green", "grey"))
+    err = refused()
+    assert main(["inspect", f"--model={model}"]) == 2
+    assert capsys.readouterr() == ("", err)
+    packed = shutil.make_archive(str(model), "zip", model)
+    assert main(["inspect", f"--model={packed}"]) == 2
 
 
 def test_folders_of_earlier_versions_still_open(model: Path) -> None:

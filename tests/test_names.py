@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from xferlearn.errors import UserError
-from xferlearn.photos.files import read_image_dir
+from xferlearn.photos.folders.files import read_image_dir
 from xferlearn.photos.manifest import Manifest, Photo
 from xferlearn.photos.recorded import parse_photos, write_photos
 from xferlearn.system.terminal import say, say_csv, say_json, tell
@@ -112,7 +112,7 @@ def test_a_locale_that_can_not_read_a_name_is_blamed(tmp_path: Path) -> None:
     classes(tmp_path, "rosé", "b")
     script = (
         "import sys\nfrom xferlearn.errors import UserError\n"
-        "from xferlearn.photos.files import read_image_dir\n"
+        "from xferlearn.photos.folders.files import read_image_dir\n"
         "try: read_image_dir(sys.argv[1])\nexcept UserError as error: print(ascii(error))"
     )
     plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONPATH": str(ROOT)}

@@ -9,7 +9,7 @@ import pytest
 
 from xferlearn.config import ImageConfig
 from xferlearn.photos import reading
-from xferlearn.photos.files import FileSource, read_image_dir
+from xferlearn.photos.folders.files import FileSource, read_image_dir
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import Photo
 from xferlearn.photos.reading import load_photos, readable

@@ -24,7 +24,7 @@ from xferlearn.bottlenecks.store import BottleneckStore
 from xferlearn.cli import main
 from xferlearn.config import ImageConfig, TrainConfig
 from xferlearn.errors import UserError, XferlearnError
-from xferlearn.photos.files import FileSource, read_files, read_image_dir
+from xferlearn.photos.folders.files import FileSource, read_files, read_image_dir
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.sources import Entry
 from xferlearn.training.fit import prepare

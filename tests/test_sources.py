@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from xferlearn.errors import UserError
-from xferlearn.photos.files import FileSource, read_files, read_image_dir
+from xferlearn.photos.folders.files import FileSource, read_files, read_image_dir
 
 
 def touch(root: Path, *names: str) -> Path:

@@ -11,7 +11,7 @@ import pytest
 from xferlearn.errors import UserError
 from xferlearn.photos.manifest import SPLITS, TEST, TRAIN, VALIDATION, BadPhoto, Manifest, Photo
 from xferlearn.photos.splitting import assign_splits, build_manifest, check_counts
-from xferlearn.photos.twins import Alike
+from xferlearn.photos.twins.finding import Alike
 
 
 def photo(content: object, label: int = 0, name: str = "", fixed_split: str | None = None) -> Photo:
@@ -427,3 +427,99 @@ def test_splits_of_other_seeds_may_share_their_test_photos() -> None:
         assert 18 < splits.count(VALIDATION) < 44
         assert set(splits[-3:]) == {TRAIN, VALIDATION, TEST}
     assert len(set(dealt.values())) == 6
+
+
+def given(count: int, split: str | None, *, label: int, first: int = 0) -> list[Photo]:
+    return [
+        dataclasses.replace(p, name=f"{split}/{p.name}", fixed_split=split)
+        for p in photos_of(count, label, first)
+    ]
+
+
+@pytest.mark.parametrize("learned", [TRAIN, None])
+@pytest.mark.parametrize("measured", [TEST, VALIDATION])
+def test_a_class_whose_training_photos_are_copies_of_test_photos_is_refused(
+    learned: str | None, measured: str
+) -> None:
+    others = [*given(20, learned, label=0), *given(5, measured, label=0, first=50)]
+    copied = [*given(8, learned, label=1), *given(8, measured, label=1)]
+    noun = "test" if measured == TEST else "validation"
+    with pytest.raises(UserError) as caught:
+        build_manifest(("cat", "emu"), [*others, *copied], testing_percentage=0)
+    assert str(caught.value) == (
+        "Class 'emu' has no training photos left: its 8 training photos are copies of"
+        f" {noun} photos. Remove them from one side."
+    )
+
+
+def test_a_class_whose_training_photos_are_twins_of_test_photos_is_refused() -> None:
+    others = [*given(20, TRAIN, label=0), *given(5, TEST, label=0, first=50)]
+    learned, tested = given(6, TRAIN, label=1), given(6, TEST, label=1, first=50)
+    alike = alike_of(*map(list, zip(learned, tested, strict=True)))
+    message = "6 training photos are near twins of test photos.* or set `twins='ignore'`"
+    with pytest.raises(UserError, match=message):
+        build_manifest(("cat", "emu"), [*others, *learned, *tested], alike=alike)
+    build_manifest(("cat", "emu"), [*others, *learned, *tested])
+    with pytest.raises(UserError, match="'emu' has no training photos: all its photos are for"):
+        build_manifest(("cat", "emu"), [*others, *tested])
+
+
+def test_photos_moved_from_a_given_split_are_counted() -> None:
+    photos = [
+        *(p for label in (0, 1) for p in given(40, TRAIN, label=label)),
+        *(p for label in (0, 1) for p in given(20, VALIDATION, label=label, first=100)),
+        *(p for label in (0, 1) for p in given(20, TEST, label=label, first=200)),
+    ]
+    assert not build_manifest(("a", "b"), photos).warnings
+    copies = [dataclasses.replace(p, name=f"copy/{p.name}", fixed_split=TEST) for p in photos[:6]]
+    grouped = [dataclasses.replace(photos[number], group="plant") for number in (11, 80)]
+    twins = alike_of([photos[10], photos[125]])
+    rest = [p for number, p in enumerate(photos) if number not in (11, 80)]
+    manifest = build_manifest(("a", "b"), [*rest, *copies, *grouped], alike=twins)
+    assert manifest.warnings == (
+        "8 photos of the given train split are copies, near twins or group members of test or"
+        " validation photos, and were moved there.",
+    )
+    one = build_manifest(("a", "b"), photos, alike=alike_of([photos[85], photos[125]]))
+    assert one.warnings == (
+        "1 photo of the given validation split is a near twin of a test photo, and was moved"
+        " there.",
+    )
+
+
+@pytest.mark.parametrize("pixels", [False, True])
+def test_groups_that_share_a_photo_are_one(pixels: bool) -> None:
+    first, second = (
+        [dataclasses.replace(p, group=f"s{number}") for p in photos_of(4, 0, 10 * number)]
+        for number in (1, 2)
+    )
+    shared = photo("shared")
+    again = photo("saved again") if pixels else shared
+    alike = alike_of([shared, again], pixels=True) if pixels else None
+    copies = [
+        dataclasses.replace(shared, group="s1", name="s1/shared.jpg"),
+        dataclasses.replace(again, group="s2", name="s2/shared.jpg"),
+    ]
+    named = [photo(f"n{n}", 0, f"a/one_nohash_{n}.jpg") for n in range(3)]
+    copies.append(dataclasses.replace(named[0], name="b/two_nohash_0.jpg"))
+    named += [photo(f"m{n}", 0, f"b/two_nohash_{n}.jpg") for n in range(1, 3)]
+    others = [*photos_of(60, 0, 100), *photos_of(60, 1)]
+    for seed in range(20):
+        manifest = build_manifest(
+            ("a", "b"), [*first, *second, *named, *copies, *others], split_seed=seed, alike=alike
+        )
+        assert manifest.duplicates == 2
+        split_of = dict(zip(manifest.photos, manifest.splits, strict=True))
+        assert len({split_of[p] for p in [*first, *second]}) == 1
+        assert len({split_of[p] for p in named}) == 1
+
+
+def test_a_group_of_most_photos_is_named() -> None:
+    photos = [*photos_of(30), *photos_of(30, label=1)]
+    (warning,) = build_manifest(("a", "b"), photos, alike=alike_of(photos[:20])).warnings
+    assert "More than half of the photos of a (20 of 30) are one group of near twins" in warning
+    assert "`twins='ignore'`" in warning
+    assert "`group_by`" in warning
+    warning, _ = build_manifest(("a", "b"), photos, alike=alike_of(photos[8:52])).warnings
+    assert warning.startswith("44 of 60 photos are one group")
+    assert not build_manifest(("a", "b"), photos, alike=alike_of(photos[:15])).warnings

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from xferlearn.metrics import Evaluation, evaluate_predictions
-from xferlearn.photos.files import FileSource, read_image_dir
+from xferlearn.photos.folders.files import FileSource, read_image_dir
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import Photo
 from xferlearn.photos.sources import named

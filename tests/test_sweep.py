@@ -21,7 +21,7 @@ from xferlearn.config import TrainConfig
 from xferlearn.errors import UserError, XferlearnError
 from xferlearn.experiments.outcomes import Outcome, difference, share
 from xferlearn.experiments.rates import measure_rates
-from xferlearn.photos.files import read_image_dir
+from xferlearn.photos.folders.files import read_image_dir
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.training.fit import load_backbone_of, prepare
 
@@ -355,6 +355,19 @@ def outcomes(rights, split=0, photos=None):
         Outcome({"split_seed": split, "seed": seed}, right=tuple(row), photos=names)
         for seed, row in enumerate(rows.tolist())
     ]
+
+
+def test_photos_of_one_group_prove_less():
+    alone = outcomes([[1, 1, 1, 0, 1, 1, 1, 0]] * 2)
+    pairs = [dataclasses.replace(one, groups=(0, 0, 1, 2, 3, 3, 4, 2)) for one in alone]
+    whole, grouped = share(alone), share(pairs)
+    assert (whole.mean, whole.photos) == (grouped.mean, grouped.photos) == (0.75, 8)
+    assert grouped.high - grouped.low > whole.high - whole.low
+    worse = outcomes([[0, 0, 1, 0, 1, 1, 1, 0]] * 2)
+    _, low, high = difference(alone, worse)
+    _, lower, higher = difference(pairs, worse)
+    assert lower < low
+    assert higher > high
 
 
 def test_differences_are_paired_and_allow_for_photos_and_seeds():

@@ -253,6 +253,8 @@ def test_one_column_per_class_is_one_label(root: Path) -> None:
         ("Set", ("Train", "VAL"), {None: 18, "validation": 6}),
         ("split", ("training", "Test"), {None: 18, "test": 6}),
         ("is_train", ("1", "0"), {None: 18, "test": 6}),
+        ("is_test", ("False", "True"), {None: 18, "test": 6}),
+        ("test", ("False", "True"), {None: 18, "test": 6}),
         ("anything", ("train", "dev"), {None: 18, "validation": 6}),
     ],
 )
@@ -600,3 +602,125 @@ def test_photos_in_a_file_are_learned_exported_and_measured(
         model=model, image_dir=path, split_column="split", engine="tensorflow", precision="float32"
     )
     assert done.evaluation.total == 10
+
+
+def said(source: PhotoSource) -> str:
+    return "\n".join(source.warnings)
+
+
+def test_a_photo_that_is_put_aside_is_missing_where_the_other_names_are_whole(root: Path) -> None:
+    for folder in ("backup/dog_old", "rejected"):
+        (root / "photos" / folder).mkdir(parents=True)
+    (root / "photos/cat_00.jpg").rename(root / "photos/backup/dog_old/cat_00.jpg")
+    (root / "photos/dog_00.jpg").rename(root / "photos/rejected/dog_00.jpg")
+    source = labelled(PLAIN)
+    assert counts(source) == {"cat": 11, "dog": 11}
+    assert {bad.name: bad.reason for bad in source.left_out} == {
+        "cat_00.jpg": "not found; backup/dog_old/cat_00.jpg only ends alike",
+        "dog_00.jpg": "not found; rejected/dog_00.jpg only ends alike",
+    }
+    assert "2 photos are not found: cat_00.jpg, dog_00.jpg." in said(source)
+    assert "alone" not in said(source)
+
+
+def test_names_that_lead_below_folders_are_said(root: Path) -> None:
+    for name, label in NAMES:
+        (root / "photos" / label).mkdir(exist_ok=True)
+        (root / "photos" / name).rename(root / "photos" / label / name)
+    source = labelled(PLAIN)
+    assert counts(source) == {"cat": 12, "dog": 12}
+    assert (
+        "24 photos were found by their file name alone, in folders below photos: cat, dog."
+        in said(source)
+    )
+
+
+def test_a_class_of_which_no_photo_is_there_is_said_and_counted(root: Path) -> None:
+    text = PLAIN + "".join(f"owl_{number}.jpg,owl\n" for number in range(4))
+    source = labelled(text)
+    assert source.labels == CLASSES
+    assert next((bad.name, bad.label, bad.reason) for bad in source.left_out) == (
+        "owl_0.jpg",
+        -1,
+        "not found; its label is 'owl'",
+    )
+    assert len(source.left_out) == 4
+    assert "Class 'owl' of labels.csv is lost: 4 photos, of which none can be used." in said(source)
+    with pytest.raises(UserError, match=r"owl_0.jpg can't be used: not found; its label is 'owl'"):
+        opened(labels="labels.csv", on_bad_image="fail")
+    for name, label in NAMES:
+        if label == "dog":
+            (root / "photos" / name).unlink()
+    with pytest.raises(UserError, match=r"has 1: cat. No photo can be used of dog \(12\), owl"):
+        opened(labels="labels.csv")
+
+
+def test_only_photos_that_are_measured_are_missed(root: Path) -> None:
+    head = ("file", "label", "split")
+    text = table(lambda i, n, label: (n, label, ("train", "test")[i % 4 == 0]), head)
+    Path("labels.csv").write_text(text + "owl.jpg,owl,test\n")
+    settings: dict = {"model": "m", "image_dir": "photos", "labels": "labels.csv"}
+    for number, (name, _) in enumerate(NAMES):
+        if number % 4:
+            (root / "photos" / name).unlink()
+    with pytest.raises(UserError, match=r"owl.jpg can't be used: not found"):
+        open_labelled(EvaluateConfig(**settings, on_bad_image="fail"), (*CLASSES, "owl"))
+    source = open_labelled(EvaluateConfig(**settings), (*CLASSES, "owl"))
+    assert [(bad.name, bad.label) for bad in source.left_out] == [("owl.jpg", 2)]
+    source = open_labelled(EvaluateConfig(**settings, on_bad_image="fail"), CLASSES, "skip")
+    assert (counts(source), source.left_out) == ({"cat": 3, "dog": 3}, ())
+    assert "only its test photos are measured" in said(source)
+    assert "not found" not in said(source)
+    assert "lost" not in said(source)
+    for number, (name, _) in enumerate(NAMES):
+        if number % 4 == 0:
+            (root / "photos" / name).unlink()
+        else:
+            (root / "photos" / name).write_bytes(b"\xff\xd8\xff")
+    with pytest.raises(UserError, match=r"None of 7 test photos of labels.csv can be used"):
+        open_labelled(EvaluateConfig(**settings), CLASSES)
+
+
+@pytest.mark.parametrize("rows", ["train test", "test train"])
+def test_a_photo_in_two_splits_is_tested_whatever_the_order_of_rows(root: Path, rows: str) -> None:
+    first, second = rows.split()
+    head = ("file", "label", "split", "patient")
+    text = table(lambda i, n, label: (n, label, ("train", "test")[i % 4 == 3], f"p{i // 2}"), head)
+    text = text.replace("cat_00.jpg,cat,train,p0", f"cat_00.jpg,cat,{first},p{len(first)}")
+    source = labelled(f"{text}cat_00.jpg,cat,{second},p{len(second)}\n", group_column="patient")
+    entry = next(entry for entry in source.entries() if entry.name == "cat_00.jpg")
+    assert (entry.fixed_split, entry.group) == ("test", "p4")
+    assert "1 photo has rows with different splits: cat_00.jpg (test and train)." in said(source)
+    assert "1 photo has rows with different groups: cat_00.jpg (p4 and p5)." in said(source)
+
+
+@pytest.mark.parametrize("encoded", [False, True])
+def test_columns_that_are_no_text_are_passed_over(root: Path, encoded: bool) -> None:
+    hashes = pa.array([b"\xff\xfe" + bytes([i]) * 6 for i in range(len(NAMES))], pa.binary(8))
+    columns = {
+        "hash": hashes.dictionary_encode() if encoded else hashes,
+        "file": pa.array([name for name, _ in NAMES]),
+        "label": pa.array([label for _, label in NAMES]),
+    }
+    pyarrow.feather.write_feather(pa.table(columns), "labels.arrow", compression="uncompressed")
+    assert counts(opened(labels="labels.arrow")) == {"cat": 12, "dog": 12}
+    with pytest.raises(UserError, match=r"Column 'hash' of labels.arrow holds bytes or objects"):
+        opened(labels="labels.arrow", label_column="hash")
+
+
+def test_text_that_is_none_is_a_damaged_file(root: Path) -> None:
+    broken = pa.Array.from_buffers(pa.string(), 24, pa.array([b"\xff"] * 24, pa.binary()).buffers())
+    columns = {"file": pa.array([name for name, _ in NAMES]), "label": broken}
+    pyarrow.feather.write_feather(pa.table(columns), "labels.arrow", compression="uncompressed")
+    with pytest.raises(UserError, match=r"Can't read labels.arrow as a Parquet or Arrow file"):
+        opened(labels="labels.arrow")
+
+
+def test_folds_are_said_and_not_used(root: Path) -> None:
+    source = labelled(table(lambda i, n, one: (n, one, i % 5), ("file", "label", "fold")))
+    assert "Column 'fold' of labels.csv is not used" in said(source)
+    assert "`group_column='fold'`" in said(source)
+    assert {entry.group for entry in source.entries()} == {None}
+    source = opened(labels="labels.csv", group_column="fold")
+    assert {entry.group for entry in source.entries()} == set("01234")
+    assert "is not used: it" not in said(source)

@@ -55,3 +55,17 @@ def test_a_folder_that_is_not_there_gets_one_line(script: str, tmp_path: Path) -
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert str(tmp_path / "none") in done.stderr
+
+
+def test_faults_are_survived_in_small() -> None:
+    done = run("fault_campaign.py", "--only=kills,files,photos,replacing", "--share=0.02")
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = re.findall(r"^(\w+) +(\d+) +([\d,]+) +([\d,]+) +0 +0 +\d+ s$", done.stdout, re.MULTILINE)
+    assert [row[0] for row in rows] == ["kills", "files", "photos", "replacing"]
+    assert all(trials == survived for _, _, trials, survived in rows)
+
+
+def test_mutated_models_are_inspected_or_named() -> None:
+    done = run("fault_campaign.py", "--only=models", "--share=0.004")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"^models +11 +12 +12 +0 +0 ", done.stdout, re.MULTILINE), done.stdout

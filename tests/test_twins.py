@@ -1,7 +1,6 @@
 """Photos with equal pixels and near twins: found whatever was done to them, and nothing else."""
 
 import collections
-import itertools
 import random
 from pathlib import Path
 
@@ -12,18 +11,18 @@ from PIL import Image, ImageDraw
 
 from xferlearn.bottlenecks.prints import look_at_photos
 from xferlearn.bottlenecks.store import PrintStore
-from xferlearn.photos import neighbours
 from xferlearn.photos.limits import PhotoLimits
-from xferlearn.photos.neighbours import near_pairs
-from xferlearn.photos.prints import PRINT_BYTES, Prints, make_prints
 from xferlearn.photos.reading import load_photos
-from xferlearn.photos.twins import (
+from xferlearn.photos.twins import finding, neighbours
+from xferlearn.photos.twins.finding import (
     Alike,
     find_alike,
     find_copies,
     find_recorded,
     recorded_looks,
 )
+from xferlearn.photos.twins.neighbours import near_pairs
+from xferlearn.photos.twins.prints import PRINT_BYTES, Prints, make_prints
 
 LIMITS = PhotoLimits()
 SIZE = 128
@@ -172,20 +171,32 @@ def test_photos_of_one_colour_are_flat_and_never_twins(tmp_path: Path) -> None:
     assert (find_recorded(prints, recorded_looks(prints)) == -1).all()
 
 
-def test_many_copies_are_one_group_and_a_chain_is_not(tmp_path: Path) -> None:
-    one, others = picture(0), [picture(number) for number in range(1, 6)]
-    files = [encode(one, quality=40 + number) for number in range(50)]
-    # Every picture is like the one before it, and the last is like none of the first.
-    images = [one, *others]
-    files += [
-        encode(Image.blend(first, second, step / 12))
-        for first, second in itertools.pairwise(images)
-        for step in range(12)
+def drift(count: int, step: int) -> list[Image.Image]:
+    """Pictures each of which is like the one before it, and the last like none of the first."""
+    ends = [picture(number) for number in range(count // step + 2)]
+    return [
+        Image.blend(ends[row // step], ends[row // step + 1], row % step / step)
+        for row in range(count)
     ]
+
+
+def test_many_copies_are_one_group_and_a_chain_stays_whole(tmp_path: Path) -> None:
+    files = [encode(picture(50), quality=40 + number) for number in range(50)]
+    files += [encode(one) for one in drift(80, 20)]
     digests, prints = prints_of(files, tmp_path)
-    groups = groups_of(digests, find_alike(digests, prints))
-    assert [group for group in groups if set(range(50)) <= group]
-    assert max(len(group - set(range(50))) for group in groups) < 35
+    assert groups_of(digests, find_alike(digests, prints)) == [set(range(50)), set(range(50, 130))]
+
+
+def test_a_chain_takes_few_comparisons(monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = np.stack([np.asarray(one.resize((96, 96))) for one in drift(600, 60)])
+    prints = Prints(make_prints(pixels))
+    compared, compare = [], finding.same_picture
+    monkeypatch.setattr(
+        finding, "same_picture", lambda one, *rest: compared.append(len(one)) or compare(one, *rest)
+    )
+    digests = [row.to_bytes(32, "big") for row in range(600)]
+    assert len(set(find_alike(digests, prints).twins.values())) == 1
+    assert sum(compared) < 4 * 600
 
 
 def test_order_does_not_matter(pictures: list[Image.Image], tmp_path: Path) -> None:

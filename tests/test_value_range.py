@@ -174,12 +174,19 @@ def test_range_is_found_in_other_formats(kind, suffix, tmp_path):
     np.testing.assert_allclose(opened(path).run(photos()), expected, atol=1e-3)
 
 
-def write_tflite(saved_model, path):
+def write_tflite(saved_model, path, kind=None, photographs=()):
+    """Writes a model as TFLite; with `kind`, in 8 bits calibrated on what it is fed."""
     import tensorflow as tf
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("warnings.warn", lambda *_, **__: None)
         converter = tf.lite.TFLiteConverter.from_saved_model(str(saved_model))
+        if kind is not None:
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            converter.representative_dataset = lambda: ([one[None]] for one in photographs)
+            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+            converter.inference_input_type = getattr(tf, kind)
+            converter.inference_output_type = getattr(tf, kind)
         path.write_bytes(converter.convert())
 
 
@@ -192,7 +199,79 @@ def test_factor_that_a_converter_folds_into_the_first_kernel_is_noticed(tmp_path
     one = report.image_input
     # The backbone was trained with [-1, 1].
     assert (report.backbone.name, one.value_range) == ("mobilenet_0.25", PIXELS)
-    assert one.range_source == "constants in the graph"
+    # The user's word wins over what a kernel's size suggests.
+    assert one.range_source == "known backbone"
+    assert opened(tmp_path / "m.tflite", input_range=SIGNED).warnings
+
+
+def test_kernel_that_a_normalisation_makes_up_for_shows_no_range(tmp_path):
+    import keras
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import (
+        convert_variables_to_constants_v2,
+    )
+
+    model = backbone(lambda x: x)
+    kernel = next(
+        layer for layer in model.get_layer(index=1).layers if isinstance(layer, keras.layers.Conv2D)
+    )
+    kernel.set_weights([kernel.get_weights()[0] * 0.01])
+    spec = tf.TensorSpec((None, SIDE, SIDE, 3), tf.float32)
+    run = tf.function(lambda x: model(x, training=False)).get_concrete_function(spec)
+    frozen = convert_variables_to_constants_v2(run).graph.as_graph_def()
+    (tmp_path / "m.pb").write_bytes(frozen.SerializeToString())
+    one = inspect_model(tmp_path / "m.pb").image_input
+    assert (one.value_range, one.range_source) == (SIGNED, "known backbone")
+
+
+TORCH_MEAN, TORCH_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+
+
+@pytest.mark.parametrize(
+    ("kind", "span", "found"),
+    [
+        ("int8", UNIT, UNIT),
+        ("uint8", SIGNED, SIGNED),
+        ("int8", "torch", None),
+        ("uint8", (-123.7, 151.1), None),
+    ],
+)
+def test_integers_stand_for_what_their_file_says(kind, span, found, tmp_path):
+    model = network(lambda x: x)
+    torch = span == "torch"
+
+    def prepared(pixels):
+        if torch:
+            return ((pixels - np.float32(TORCH_MEAN)) / np.float32(TORCH_STD)).astype("float32")
+        return as_range(span)(pixels).astype("float32")
+
+    model.export(tmp_path / "m", verbose=False)
+    path = tmp_path / "m.tflite"
+    write_tflite(tmp_path / "m", path, kind, prepared(photos(8)))
+    one = inspect_model(path).image_input
+    assert (one.value_range, one.range_source) == (
+        (found, "quantisation") if found else (None, "unknown")
+    )
+    settings = {}
+    if not found:
+        with pytest.raises(UserError, match=r"8 bits stand for -\d"):
+            opened(path)
+        settings = {"input_range": span}
+        if torch:
+            settings = {"input_mean": TORCH_MEAN, "input_std": TORCH_STD}
+    expected = np.asarray(model(prepared(photos())))
+    given = opened(path, **settings)
+    np.testing.assert_allclose(given.run(photos()), expected, atol=0.03)
+    other = UNIT if span in (PIXELS, (-123.7, 151.1)) else PIXELS
+    with pytest.raises(UserError, match=r"8 bits of .* stand for .* to"):
+        opened(path, input_range=other)
+
+
+def test_one_side_of_a_file_does_not_stand_for_the_other(tmp_path):
+    network(divided, shape=(None, SIDE, 3)).save(tmp_path / "m.keras")
+    with pytest.raises(UserError, match="Give the size that it was trained with"):
+        opened(tmp_path / "m.keras")
+    assert opened(tmp_path / "m.keras", input_height=48).image_size == (48, SIDE)
 
 
 def test_small_first_kernel_of_an_unknown_network_is_a_hint_alone(tmp_path):

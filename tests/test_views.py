@@ -17,13 +17,13 @@ from xferlearn.bottlenecks.space import FeatureSpace
 from xferlearn.bottlenecks.store import BottleneckStore
 from xferlearn.cli import main
 from xferlearn.config import TrainConfig
-from xferlearn.photos import files
-from xferlearn.photos.decoding import decoded_batches
-from xferlearn.photos.files import read_image_dir
-from xferlearn.photos.headers import prepare
+from xferlearn.photos.folders import files
+from xferlearn.photos.folders.files import read_image_dir
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import SPLITS, TRAIN, Photo
-from xferlearn.photos.pixels import decode_pixels
+from xferlearn.photos.pixels.decoding import decoded_batches
+from xferlearn.photos.pixels.headers import prepare
+from xferlearn.photos.pixels.operations import decode_pixels
 from xferlearn.photos.reading import load_photos
 from xferlearn.photos.selecting import pick_photos
 from xferlearn.photos.views import CROP_FRACTION, PLAIN, Augmentation, View

@@ -203,6 +203,11 @@ def link(name):
         ([(f"{place}.h5", b"") for place in range(10_001)], "holds 10,001 files, more than"),
         ([("keras_model.h5", b"no HDF5")], r"/keras_model\.h5 is of no known format"),
         ([("notes.txt", b"x")], "a zip archive with no model in it"),
+        (
+            [("model.json", b"{}"), ("weights.bin", b"x"), ("metadata.json", b"{}")],
+            r"is a TF\.js model in a zip archive, .* Teachable Machine, export .* Keras or TFLite",
+        ),
+        ([("my/model.json", b"{}"), ("my/group1-shard1of1.bin", b"x")], r"is a TF\.js model in a"),
     ],
 )
 def test_what_is_not_unpacked(members, message, tmp_path, temporary):

@@ -31,11 +31,12 @@ from xferlearn.bottlenecks.space import feature_space
 from xferlearn.bottlenecks.store import BottleneckStore
 from xferlearn.config import DEFAULT_BACKBONE
 from xferlearn.errors import XferlearnError
-from xferlearn.photos import decoding, reading
-from xferlearn.photos.decoding import BATCH_SIZE
-from xferlearn.photos.files import FileSource, read_image_dir
+from xferlearn.photos import reading
+from xferlearn.photos.folders.files import FileSource, read_image_dir
 from xferlearn.photos.limits import PhotoLimits
-from xferlearn.photos.pixels import resize_pixels
+from xferlearn.photos.pixels import decoding
+from xferlearn.photos.pixels.decoding import BATCH_SIZE
+from xferlearn.photos.pixels.operations import resize_pixels
 from xferlearn.photos.sources import Entry
 from xferlearn.system.runtime import core_count, start_tensorflow
 from xferlearn.system.tables import format_table

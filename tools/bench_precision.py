@@ -22,7 +22,7 @@ import xferlearn
 from xferlearn.config import DEFAULT_BACKBONE
 from xferlearn.errors import XferlearnError
 from xferlearn.photos import headers as preparing
-from xferlearn.photos.files import read_image_dir
+from xferlearn.photos.folders.files import read_image_dir
 
 _IMAGE_DIR = flags.DEFINE_string("image_dir", None, "Folder with one sub-folder a class.")
 _BACKBONE = flags.DEFINE_string("backbone", DEFAULT_BACKBONE, "The network.")

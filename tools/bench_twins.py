@@ -19,12 +19,12 @@ import numpy as np
 from absl import app, flags
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 
-from xferlearn.photos.decoding import decoded_batches
 from xferlearn.photos.limits import PhotoLimits
-from xferlearn.photos.prints import PRINT_BYTES, SIDE, Prints, make_prints
+from xferlearn.photos.pixels.decoding import decoded_batches
 from xferlearn.photos.reading import load_photos, readable
 from xferlearn.photos.sources import Entry
-from xferlearn.photos.twins import find_alike
+from xferlearn.photos.twins.finding import find_alike
+from xferlearn.photos.twins.prints import PRINT_BYTES, SIDE, Prints, make_prints
 
 _IMAGE_DIR = flags.DEFINE_string("image_dir", None, "Folder with photos, at any depth.")
 _CHANGED = flags.DEFINE_integer("changed", 200, "How many photos are changed.")

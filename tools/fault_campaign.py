@@ -217,14 +217,17 @@ def writers() -> list[Writer]:
     """Returns everything that is written, as forked children can write it: without TensorFlow."""
     from xferlearn.bottlenecks.engines.parity import Parity, read_parity, write_parity
     from xferlearn.bottlenecks.engines.planning import EnginePlan
-    from xferlearn.bottlenecks.store import BottleneckStore
+    from xferlearn.bottlenecks.store import BottleneckStore, PrintStore
     from xferlearn.experiments.outcomes import Outcome, OutcomeStore
     from xferlearn.experiments.plotting import save
     from xferlearn.exports import format_job
     from xferlearn.model_folder import read_model_folder, write_model_folder
     from xferlearn.photos.manifest import Manifest, Photo
+    from xferlearn.photos.pixels.depth_records import DepthRecords
+    from xferlearn.photos.twins.prints import PRINT_BYTES
     from xferlearn.summaries import run_folder
     from xferlearn.system import files
+    from xferlearn.system.row_files import write_csv
     from xferlearn.training.finetuning.state import State
 
     def write_model(folder: Path, version: int) -> None:
@@ -266,6 +269,46 @@ def writers() -> list[Writer]:
         # What was committed before the kill counts: version 2 is written on top of version 1.
         whole = len(known) % 5 == 0 and len(known) >= 20 * (len(known) // 20)
         return len(known) // 20 if right and whole and not store.warnings else -1
+
+    def write_prints(folder: Path, version: int) -> None:
+        store = PrintStore(folder, 32)
+        with store.writer() as writer:
+            for row in range(5 * version):
+                writer.add(_KEYS[row], np.full(PRINT_BYTES, row, np.uint8))
+
+    def read_prints(folder: Path) -> int:
+        store = PrintStore(folder, 32)
+        known = [row for row in range(40) if _KEYS[row] in store]
+        right = all(
+            {*one} == {row}
+            for row, one in zip(known, store.read([_KEYS[row] for row in known]), strict=True)
+        )
+        return len(known) // 5 if right and not store.warnings else -1
+
+    def write_depths(folder: Path, version: int) -> None:
+        files.remove_stale(folder / "bit_depths")
+        records = DepthRecords(folder)
+        for row in range(5 * version):
+            records.add(_KEYS[row], 12)
+        records.save()
+
+    def read_depths(folder: Path) -> int:
+        records = DepthRecords(folder)
+        found = [records.get(key) for key in _KEYS]
+        return found.count(12) // 5 if {*found} <= {12, None} else -1
+
+    def write_labels(folder: Path, version: int) -> None:
+        files.remove_stale(folder)
+        rows = [(f"{row}.jpg", version) for row in range(2000)]
+        files.write_atomically(
+            folder / "labels.csv", lambda file: write_csv(file, ("image", "label"), rows)
+        )
+
+    def read_labels(folder: Path) -> int:
+        path = folder / "labels.csv"
+        lines = path.read_text().splitlines()[1:] if path.exists() else []
+        versions = {line[-1] for line in lines}
+        return int(versions.pop()) if len(versions) == 1 and len(lines) == 2000 else -len(lines)
 
     def outcome(version: int) -> Outcome:
         return Outcome({}, right=(version == 1,), photos=("a",), loss=float(version))
@@ -345,6 +388,9 @@ def writers() -> list[Writer]:
         Writer("model folder, swapped", write_model, read_model),
         Writer("model folder, renamed", write_model_by_renames, read_model),
         Writer("shards", write_shards, read_shards),
+        Writer("prints", write_prints, read_prints),
+        Writer("bit depths", write_depths, read_depths),
+        Writer("table of labels", write_labels, read_labels),
         Writer("outcome", lambda f, v: OutcomeStore(f).put("key", outcome(v)), read_outcome),
         Writer("comparison of engines", write_comparison, read_comparison),
         Writer("state of fine-tuning", write_state, read_state),
@@ -553,9 +599,9 @@ def seed_photos() -> list[tuple[str, bytes]]:
 
 def decode_worker(paths: Any, results: Any) -> None:
     """Decodes batches of photos as all commands do; runs in a process of its own."""
-    from xferlearn.photos.decoding import decoded_batches
-    from xferlearn.photos.files import FileSource
+    from xferlearn.photos.folders.files import FileSource
     from xferlearn.photos.limits import PhotoLimits
+    from xferlearn.photos.pixels.decoding import decoded_batches
     from xferlearn.photos.reading import load_photos
     from xferlearn.system.runtime import start_tensorflow
 

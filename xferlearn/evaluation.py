@@ -23,9 +23,9 @@ from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import TRAIN, VALIDATION, BadPhoto
 from xferlearn.photos.notes import ReadingNotes
 from xferlearn.photos.opening import check_outside_photos, open_labelled
-from xferlearn.photos.prints import Prints
 from xferlearn.photos.recorded import RecordedPhoto
-from xferlearn.photos.twins import find_copies, find_recorded
+from xferlearn.photos.twins.finding import find_copies, find_recorded
+from xferlearn.photos.twins.prints import Prints
 from xferlearn.predictors import Predictor, model_folder_predictor
 from xferlearn.summaries.notebook import (
     Pictures,

@@ -13,11 +13,11 @@ import numpy as np
 from xferlearn.config import ImageConfig, ModelConfig
 from xferlearn.config.signatures import from_settings
 from xferlearn.errors import UserError
-from xferlearn.photos.decoding import decoded_batches
-from xferlearn.photos.files import FileSource
-from xferlearn.photos.headers import bytes_of_image
+from xferlearn.photos.folders.files import FileSource
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.notes import ReadingNotes
+from xferlearn.photos.pixels.decoding import decoded_batches
+from xferlearn.photos.pixels.headers import bytes_of_image
 from xferlearn.photos.reading import Loaded, load_photos
 from xferlearn.photos.sources import Entry
 from xferlearn.predictors import Predictor, open_predictor
@@ -320,7 +320,7 @@ def _entry(index: int, photo: Any) -> Entry:
 def _resized(pixels: np.ndarray, index: int, predictor: Predictor) -> np.ndarray:
     import tensorflow as tf
 
-    from xferlearn.photos.pixels import resize_pixels
+    from xferlearn.photos.pixels.operations import resize_pixels
 
     shape = list(pixels.shape)
     if pixels.ndim == 2:

@@ -137,11 +137,7 @@ class Evaluation:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95% interval of the accuracy, 0 to 1.
-
-        Photos of one group are right or wrong together, so their number proves less than it says
-        (L. Kish, Survey Sampling, 1965).
-        """
+        """95% interval of the accuracy, 0 to 1; groups count as `worth_of` says."""
         if self.worth is None or self.accuracy is None:
             return wilson_interval(self.correct, self.total)
         return wilson_interval(self.accuracy * self.worth, self.worth)
@@ -258,11 +254,23 @@ def evaluate_predictions(
     """
     confusion = np.zeros((len(labels), len(labels)), np.int64)
     np.add.at(confusion, (np.asarray(truth, int), np.asarray(predicted, int)), 1)
-    sizes = np.unique(groups, return_counts=True)[1] if groups is not None else np.ones(0)
-    if not (sizes > 1).any():
+    number = len(set(groups or ()))
+    if groups is None or number == len(groups):
         return Evaluation(tuple(labels), confusion)
-    worth = float(sizes.sum() ** 2 / np.square(sizes).sum())
-    return Evaluation(tuple(labels), confusion, len(sizes), worth)
+    return Evaluation(tuple(labels), confusion, number, worth_of(groups))
+
+
+def worth_of(groups: Sequence[int]) -> float:
+    """Returns how many photos that stand alone tell as much as photos that are in groups.
+
+    Photos of one group are right or wrong together, so their number proves less than it says (L.
+    Kish, Survey Sampling, 1965).
+
+    Args:
+        groups: what each photo belongs to, at least one.
+    """
+    sizes = np.unique(groups, return_counts=True)[1]
+    return float(sizes.sum() ** 2 / np.square(sizes).sum())
 
 
 def cross_entropy(probabilities: np.ndarray, y: np.ndarray) -> float:

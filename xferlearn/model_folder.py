@@ -86,7 +86,7 @@ class ModelFolder:
         import keras
 
         path = self.path / MODEL_FILE
-        before = self._check_file(MODEL_FILE)
+        before = self.check_model()
         try:
             model = keras.saving.load_model(path, compile=False)
         except Exception as error:  # Keras raises many types on damaged files
@@ -135,13 +135,17 @@ class ModelFolder:
         """Checks that labels.txt, which tools of others read, says what metadata.json says.
 
         Raises:
-            UserError: when it was edited.
+            UserError: when it was edited, or is missing.
         """
         path = self.path / LABELS_FILE
         try:
             text = path.read_text(encoding="utf-8", errors="surrogateescape")
         except FileNotFoundError:
-            return
+            if LABELS_FILE not in self.metadata.get(_FILES, {}):
+                return
+            raise UserError(
+                f"{path} is missing, which {METADATA_FILE} describes. Restore the whole folder."
+            ) from None
         except OSError as error:
             raise UserError(f"Can't read {path}: {one_line(error)}.") from None
         found = text.rstrip("\n").split("\n")
@@ -155,16 +159,16 @@ class ModelFolder:
             f" `labels=FILE`."
         )
 
-    def _check_file(self, name: str) -> tuple[int, ...] | None:
-        """Checks a file's digest; returns which file it was."""
-        path = self.path / name
+    def check_model(self) -> tuple[int, ...] | None:
+        """Checks the digest of model.keras without loading it; returns which file it was."""
+        path = self.path / MODEL_FILE
         before = _identity(path)
         if _FILES in self.metadata:
             try:
                 digest = file_digest(path)
             except OSError as error:
                 raise UserError(f"Can't read {path}: {one_line(error)}.") from None
-            self._check_digest(name, digest)
+            self._check_digest(MODEL_FILE, digest)
         return before
 
     def _check_digest(self, name: str, digest: str) -> None:
@@ -197,7 +201,7 @@ def read_model_folder(model_dir: str | Path, *, renamed: bool = False) -> ModelF
 
     Raises:
         UserError: when it is no model folder, is damaged, or was written by a newer version; when
-            labels.txt was edited.
+            labels.txt was edited or is missing.
 
     Example:
         >>> read_model_folder("out/flowers").labels
@@ -216,6 +220,8 @@ def read_model_folder(model_dir: str | Path, *, renamed: bool = False) -> ModelF
         labels = tuple(str(label) for label in metadata["labels"])
         int(metadata["input"]["height"])
         told = metadata.get(_OWN_DIGEST)
+        if told is None and _FILES in metadata:
+            raise ValueError(f"it has no {_OWN_DIGEST}")
         if told not in (None, _own_digest(metadata)):
             raise ValueError("its text is not the one that was written")
         if not isinstance(metadata.get(_FILES, {}), dict):
@@ -237,6 +243,19 @@ def read_model_folder(model_dir: str | Path, *, renamed: bool = False) -> ModelF
     if not renamed:
         folder.check_labels()
     return folder
+
+
+def find_model_folder_around(path: Path, *, renamed: bool = False) -> ModelFolder | None:
+    """Returns the model folder that a model file lies in, also in its exports/; None for none.
+
+    Raises:
+        UserError: as `read_model_folder`, which `renamed` is for.
+    """
+    path = path.absolute()
+    folders = [path, path.parent] if path.is_dir() else [path.parent]
+    folders += [folder.parent for folder in path.parents if folder.name == EXPORTS_DIR]
+    found = next((folder for folder in folders if is_model_folder(folder)), None)
+    return read_model_folder(found, renamed=renamed) if found is not None else None
 
 
 def read_as_one(

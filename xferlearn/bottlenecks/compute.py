@@ -19,11 +19,11 @@ import numpy as np
 from xferlearn.bottlenecks.engines import Engine
 from xferlearn.bottlenecks.prints import add_prints
 from xferlearn.bottlenecks.store import BottleneckStore, PrintStore
-from xferlearn.photos.decoding import DecodedBatch, decoded_batches
-from xferlearn.photos.depth_records import DepthRecords
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import BadPhoto, Photo
 from xferlearn.photos.notes import ReadingNotes
+from xferlearn.photos.pixels.decoding import DecodedBatch, decoded_batches
+from xferlearn.photos.pixels.depth_records import DepthRecords
 from xferlearn.photos.reading import Loaded, load_photos
 from xferlearn.photos.selecting import pick_photos
 from xferlearn.photos.sources import Entry, PhotoSource

@@ -8,14 +8,14 @@ import numpy as np
 
 from xferlearn.bottlenecks.store import PrintStore, ShardWriter
 from xferlearn.errors import XferlearnError
-from xferlearn.photos.decoding import DecodedBatch, decoded_batches
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import Photo
-from xferlearn.photos.prints import Prints, make_prints
+from xferlearn.photos.pixels.decoding import DecodedBatch, decoded_batches
 from xferlearn.photos.reading import load_photos, readable
 from xferlearn.photos.selecting import pick_photos
 from xferlearn.photos.sources import PhotoSource
-from xferlearn.photos.twins import Alike, find_alike, recorded_looks
+from xferlearn.photos.twins.finding import Alike, find_alike, recorded_looks
+from xferlearn.photos.twins.prints import Prints, make_prints
 
 
 def add_prints(writer: ShardWriter, batch: DecodedBatch) -> None:

@@ -23,8 +23,8 @@ from xferlearn.bottlenecks.space import FeatureSpace
 from xferlearn.bottlenecks.store import BottleneckStore
 from xferlearn.config import ImageConfig, default_bottleneck_dir
 from xferlearn.errors import UserError, XferlearnError
-from xferlearn.photos.decoding import decoded_batches
 from xferlearn.photos.limits import PhotoLimits
+from xferlearn.photos.pixels.decoding import decoded_batches
 from xferlearn.photos.reading import Loaded, load_photos, readable
 from xferlearn.photos.sources import Entry
 from xferlearn.system.memory import return_freed_memory

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from xferlearn import backbones
-from xferlearn.photos.pixels import RESIZE_POLICY
+from xferlearn.photos.pixels.operations import RESIZE_POLICY
 
 if TYPE_CHECKING:
     import keras

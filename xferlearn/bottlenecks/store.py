@@ -19,8 +19,8 @@ import pyarrow as pa
 
 from xferlearn.bottlenecks.space import FeatureSpace
 from xferlearn.errors import UserError, XferlearnError
-from xferlearn.photos import prints
-from xferlearn.photos.pixels import RESIZE_POLICY
+from xferlearn.photos.pixels.operations import RESIZE_POLICY
+from xferlearn.photos.twins import prints
 from xferlearn.system.files import expire, file_digest, remove_stale, write_atomically
 from xferlearn.system.text import count, one_line
 

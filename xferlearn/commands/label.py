@@ -10,7 +10,7 @@ from xferlearn.commands import print_warnings
 from xferlearn.config import LabelConfig
 from xferlearn.errors import UserError
 from xferlearn.labelling import Labelled, label_photos
-from xferlearn.photos.files import FileSource, read_files
+from xferlearn.photos.folders.files import FileSource, read_files
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.notes import ReadingNotes
 from xferlearn.predictors import Predictor, open_predictor

@@ -10,7 +10,7 @@ from xferlearn.config.signatures import from_settings
 from xferlearn.errors import XferlearnError
 from xferlearn.experiments.curve_result import Curve, Point
 from xferlearn.experiments.forecasting import FEWEST_TESTS, Forecast, forecast_gain
-from xferlearn.experiments.outcomes import Outcome, OutcomeStore, photo_names, share
+from xferlearn.experiments.outcomes import Outcome, OutcomeStore, judged_photos, share
 from xferlearn.experiments.plotting import Fit, draw_shares, save, save_plot
 from xferlearn.experiments.running import (
     all_warnings,
@@ -145,12 +145,11 @@ def _outcome(
         warnings: list[str] = []
         fitted = fit_head(config, prepared, manifest=manifest, on_warning=warnings.append)
         right = fitted.probabilities(TEST).argmax(axis=1) == fitted.truth(TEST)
-        tested = [manifest.photos[i] for i in manifest.indices(TEST)]
         diverged = fitted.training.diverged
         known = Outcome(
             settings,
             right=() if diverged else tuple(bool(one) for one in right),
-            photos=() if diverged else photo_names(tested),
+            **({} if diverged else judged_photos(manifest, TEST)),
             steps=fitted.training.steps,
             diverged=diverged,
             warnings=tuple(warnings),

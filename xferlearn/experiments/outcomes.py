@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from xferlearn.errors import XferlearnError
-from xferlearn.metrics import wilson_interval
-from xferlearn.photos.manifest import Photo
+from xferlearn.metrics import wilson_interval, worth_of
+from xferlearn.photos.manifest import Manifest
 from xferlearn.system.files import read_record, remove_stale, write_record
 from xferlearn.system.text import one_line
 
@@ -26,6 +26,7 @@ class Outcome:
         settings: the settings that an experiment varies, by name.
         right: for each validation photo, whether it was labelled correctly.
         photos: names of these photos, which are the same in every run.
+        groups: what each of them belongs to, such as near twins; empty where each stands alone.
         loss: cross-entropy on the validation photos; None without any.
         steps: steps run.
         seconds: wall time of the training, s.
@@ -38,6 +39,7 @@ class Outcome:
     settings: Mapping[str, Any]
     right: tuple[bool, ...] = dataclasses.field(default=(), repr=False)
     photos: tuple[str, ...] = dataclasses.field(default=(), repr=False)
+    groups: tuple[int, ...] = dataclasses.field(default=(), repr=False)
     loss: float | None = None
     steps: int = 0
     seconds: float = 0.0
@@ -82,6 +84,7 @@ class OutcomeStore:
             fields = read_record(path)
             fields["right"] = tuple(digit == "1" for digit in fields["right"])
             fields["photos"] = tuple(fields["photos"])
+            fields["groups"] = tuple(fields.get("groups", ()))
             outcome = Outcome(settings, **fields)
             if len(outcome.right) != len(outcome.photos):
                 raise ValueError("it has not as many answers as photos")
@@ -133,13 +136,31 @@ class Share:
         return f"{self.mean:.1%} ({self.low:.1%} to {self.high:.1%})"
 
 
-def photo_names(photos: Sequence[Photo]) -> tuple[str, ...]:
-    """Returns the names of photos in `Outcome.photos`: the first half of their digests' digits."""
-    return tuple(photo.digest.hex()[:16] for photo in photos)
+def judged_photos(manifest: Manifest, split: str) -> dict[str, Any]:
+    """Returns `photos` and `groups` of an outcome on a split's photos.
+
+    A photo's name is the first half of its digest's digits.
+    """
+    rows = manifest.indices(split)
+    return {
+        "photos": tuple(manifest.photos[row].digest.hex()[:16] for row in rows),
+        "groups": tuple(manifest.groups[row] for row in rows) if manifest.groups else (),
+    }
+
+
+def _alone(outcomes: Sequence[Outcome]) -> float:
+    """Returns the share of the photos that would tell as much if each stood alone, 0 to 1."""
+    groups = {
+        name: group
+        for outcome in outcomes
+        if outcome.groups
+        for name, group in zip(outcome.photos, outcome.groups, strict=True)
+    }
+    return worth_of(list(groups.values())) / len(groups) if groups else 1.0
 
 
 def share(outcomes: Sequence[Outcome]) -> Share:
-    """Returns the mean accuracy of runs, with Wilson's interval over the photos.
+    """Returns the mean accuracy of runs, with Wilson's interval over the photos and their groups.
 
     It is not measured without photos, or where some run diverged: the mean of the others would
     be that of the luckier seeds.
@@ -151,7 +172,8 @@ def share(outcomes: Sequence[Outcome]) -> Share:
     if not judged or not all(outcome.right for outcome in outcomes):
         return Share(math.nan, 0.0, 1.0, 0)
     correct = sum(sum(rights) / len(rights) for rights in judged.values())
-    low, high = wilson_interval(round(correct), len(judged))
+    alone = _alone(outcomes)
+    low, high = wilson_interval(round(correct) * alone, len(judged) * alone)
     mean = correct / len(judged)
     return Share(mean, min(low, mean), max(high, mean), len(judged))
 
@@ -185,7 +207,7 @@ def difference(
     pairs = candidates * (candidates - 1) / 2
     z = NormalDist().inv_cdf(1 - 0.025 / max(pairs, 1))
     mean, centre, variance = _moments(changes)
-    margin = z * math.sqrt(variance)
+    margin = z * math.sqrt(variance / _alone(better))
     return mean, max(centre - margin, -1.0), min(centre + margin, 1.0)
 
 

@@ -6,8 +6,8 @@ import time
 import numpy as np
 
 from xferlearn.bottlenecks.engines import build_engine
-from xferlearn.photos.decoding import decoded_batches
 from xferlearn.photos.limits import PhotoLimits
+from xferlearn.photos.pixels.decoding import decoded_batches
 from xferlearn.photos.reading import load_photos, readable
 from xferlearn.photos.selecting import pick_photos
 from xferlearn.training.fit import Prepared

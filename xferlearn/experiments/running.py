@@ -13,7 +13,7 @@ from xferlearn.bottlenecks.prints import Looks
 from xferlearn.config import WHERE_LABELS_ARE, TrainConfig
 from xferlearn.config.experiments import ExperimentConfig
 from xferlearn.errors import UserError, XferlearnError
-from xferlearn.experiments.outcomes import Outcome, OutcomeStore, photo_names
+from xferlearn.experiments.outcomes import Outcome, OutcomeStore, judged_photos
 from xferlearn.metrics import cross_entropy, evaluate_predictions
 from xferlearn.photos.manifest import TEST, VALIDATION, Manifest
 from xferlearn.photos.opening import check_outside_photos, open_source
@@ -156,11 +156,10 @@ def run(
         probabilities = unseen if fitted.training.diverged else fitted.probabilities(VALIDATION)
         warnings += _record(config, prepared, fitted, probabilities, run_dir)
     truth = fitted.truth(VALIDATION)[: len(probabilities)]
-    judged = [manifest.photos[i] for i in manifest.indices(VALIDATION)][: len(probabilities)]
     outcome = Outcome(
         settings,
         right=tuple(bool(right) for right in probabilities.argmax(axis=1) == truth),
-        photos=photo_names(judged),
+        **(judged_photos(manifest, VALIDATION) if len(probabilities) else {}),
         loss=cross_entropy(probabilities, truth) if len(truth) else None,
         steps=fitted.training.steps,
         seconds=fitted.seconds,
@@ -271,7 +270,7 @@ def judge_on_test(
         known = Outcome(
             settings,
             right=tuple(bool(one) for one in right),
-            photos=photo_names([manifest.photos[i] for i in manifest.indices(TEST)]),
+            **judged_photos(manifest, TEST),
         )
         store.put(key, known)
     return known

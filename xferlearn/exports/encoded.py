@@ -6,9 +6,9 @@ Pillow is read here from its bytes: the EXIF orientation, the size, and the type
 
 from typing import TYPE_CHECKING
 
-from xferlearn.photos.depth import DEPTHS
-from xferlearn.photos.headers import IN_GRAPH, MOST_IN_GRAPH, PNG_KIND
-from xferlearn.photos.pixels import decode_pixels
+from xferlearn.photos.pixels.depth import DEPTHS
+from xferlearn.photos.pixels.headers import IN_GRAPH, MOST_IN_GRAPH, PNG_KIND
+from xferlearn.photos.pixels.operations import decode_pixels
 from xferlearn.photos.views import CROP_FRACTION
 
 if TYPE_CHECKING:

@@ -13,16 +13,16 @@ from xferlearn.config import ImageConfig
 from xferlearn.errors import UserError
 from xferlearn.model_folder import ModelFolder
 from xferlearn.photos.datasets import open_dataset
-from xferlearn.photos.decoding import decoded_batches
-from xferlearn.photos.files import FileSource, photos_below
+from xferlearn.photos.folders.files import FileSource, photos_below
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION
-from xferlearn.photos.opening_tables import photos_in_table
+from xferlearn.photos.pixels.decoding import decoded_batches
 from xferlearn.photos.reading import Loaded
 from xferlearn.photos.recorded import RecordedPhoto
 from xferlearn.photos.selecting import search_photos
 from xferlearn.photos.sources import Entry
-from xferlearn.photos.table_files import ARROW_ENDINGS
+from xferlearn.photos.tables.opening import photos_in_table
+from xferlearn.photos.tables.table_files import ARROW_ENDINGS
 from xferlearn.predictors import model_folder_bit_depth, model_folder_resize
 from xferlearn.system.text import count
 

@@ -11,7 +11,7 @@ import numpy as np
 from xferlearn.errors import XferlearnError
 from xferlearn.exports.photos import ProofPhotos
 from xferlearn.metrics import paired_interval
-from xferlearn.photos.decoding import BATCH_SIZE
+from xferlearn.photos.pixels.decoding import BATCH_SIZE
 from xferlearn.predictors import Predictor
 
 # Calls for the latency: an odd number, so that the median is one of them.

@@ -26,7 +26,7 @@ import numpy as np
 from xferlearn.errors import XferlearnError
 from xferlearn.exports.onnx_files import ONNX_FILE
 from xferlearn.model_folder import ModelFolder
-from xferlearn.photos.decoding import BATCH_SIZE
+from xferlearn.photos.pixels.decoding import BATCH_SIZE
 from xferlearn.predictors import Predictor, model_folder_resize
 from xferlearn.system.text import one_line
 

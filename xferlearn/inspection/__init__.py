@@ -26,7 +26,8 @@ from xferlearn.inspection.metadata import (
     parse_labels,
 )
 from xferlearn.inspection.proposing import (
-    find_label_file,
+    find_label_files,
+    fitting_labels,
     has_imagenet_classes,
     missing_size,
     missing_values,
@@ -46,6 +47,7 @@ from xferlearn.inspection.report import (
     OutputReport,
 )
 from xferlearn.inspection.text_report import format_report, format_shape, printable
+from xferlearn.inspection.values import eight_bit_span, fits_integers
 from xferlearn.system.lazy import lazy_names
 
 if TYPE_CHECKING:
@@ -70,8 +72,11 @@ __all__ = [
     "Unpacked",
     "build_graph_def",
     "constant_names",
-    "find_label_file",
+    "eight_bit_span",
+    "find_label_files",
     "find_saved_model",
+    "fits_integers",
+    "fitting_labels",
     "format_report",
     "format_shape",
     "has_imagenet_classes",

@@ -145,7 +145,12 @@ def _is_junk(name: str) -> bool:
 
 
 def _is_model(name: PurePosixPath) -> bool:
-    return name.suffix.lower() in _MODEL_FILES and not _is_junk(str(name))
+    return is_model_name(name.name) and not _is_junk(str(name))
+
+
+def is_model_name(name: str) -> bool:
+    """Returns whether a file's name ends as those of models do."""
+    return name.lower().endswith(_MODEL_FILES)
 
 
 def _only_model(archive: Path, members: dict[PurePosixPath, zipfile.ZipInfo]) -> PurePosixPath:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from xferlearn.errors import UserError, did_you_mean
+from xferlearn.inspection.archives import is_model_name
 from xferlearn.inspection.layers import Graph
 from xferlearn.inspection.makers import stated_beside, with_stated
 from xferlearn.inspection.readers import (
@@ -194,6 +195,9 @@ def _described(source: ModelSource) -> str:
     """Returns what is there in place of a model, as the end of a sentence."""
     if source.is_folder:
         names = sorted(entry.name for entry in islice(source.path.iterdir(), 1000))
+        models = [name for name in names if is_model_name(name)]
+        if len(models) == 1:
+            return f"is a folder: give the model in it, {source.path / models[0]}"
         listed = json.dumps(names[:5])[1:-1] + (", ..." if len(names) > 5 else "")
         return f"holds no model but {listed or 'nothing'}"
     return "is of no known format"

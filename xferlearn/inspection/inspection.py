@@ -12,11 +12,12 @@ from xferlearn.backbones.table import BACKBONES
 from xferlearn.errors import UserError
 from xferlearn.inspection.analysis import Classifier, find_bottleneck, find_classifier
 from xferlearn.inspection.archives import Unpacked, unpacked
-from xferlearn.inspection.formats import ModelFile, read_model_file
+from xferlearn.inspection.formats import FORMATS, ModelFile, read_model_file
 from xferlearn.inspection.layers import Graph, Node, constant_names, consumers, reachable
 from xferlearn.inspection.metadata import ModelMetadata
 from xferlearn.inspection.proposing import labels_beside
 from xferlearn.inspection.purpose import output_kind, refusal
+from xferlearn.inspection.readers.model_folder import check_around
 from xferlearn.inspection.readers.wire import DAMAGE, MalformedError
 from xferlearn.inspection.report import (
     BackboneReport,
@@ -75,9 +76,10 @@ def open_model(path: str | Path) -> tuple[ModelFile, GraphReport]:
         raise UserError(f"Expected the path of a model. Received: {path!r}.")
     path = Path(path)
     with unpacked(path) as archive:
-        if archive is None:
-            return open_unpacked(path)
-        return open_unpacked(path, archive)
+        opened = open_unpacked(path, archive)
+        if FORMATS[opened[0].format].holds == "model":
+            check_around(path if archive is None else archive.path)
+        return opened
 
 
 def open_unpacked(path: Path, archive: Unpacked | None = None) -> tuple[ModelFile, GraphReport]:

@@ -154,7 +154,7 @@ class Node:
         role: the same for all formats, see `role_of`.
         units: output channels, where it has weights.
         fan_in: input channels, where it has weights.
-        scores: whether a softmax or sigmoid is part of it, as in a Dense layer of Keras.
+        activation: the function that is part of it, as in a Dense layer of Keras; "" for none.
         affine: what it does to values, where that is arithmetic with constants.
         elements: number of values of a constant or variable.
         tensor: what the file's own runtime calls its result.
@@ -175,7 +175,7 @@ class Node:
     role: str = ""
     units: int | None = None
     fan_in: int | None = None
-    scores: bool = False
+    activation: str = ""
     affine: Affine | None = None
     elements: int = 0
     tensor: str = ""
@@ -186,6 +186,11 @@ class Node:
     stated: StatedInput | None = None
     calibration: Calibration | None = None
     keys: tuple[str, ...] = ()
+
+    @property
+    def scores(self) -> bool:
+        """Whether a softmax or sigmoid is part of it."""
+        return role_of(self.activation) == "score"
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,9 @@
 `label` refuses what is refused here, and asks for what is asked for here.
 """
 
+import contextlib
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 
 from xferlearn.backbones.table import BACKBONES
@@ -11,6 +13,7 @@ from xferlearn.inspection.formats import FORMATS
 from xferlearn.inspection.metadata import parse_labels
 from xferlearn.inspection.purpose import may_be_map, refusal
 from xferlearn.inspection.report import GraphReport, InputReport
+from xferlearn.inspection.values import fits_integers
 from xferlearn.system.text import printable
 
 # As the lab's tools, Android's examples and AutoML Vision write them beside a model.
@@ -25,12 +28,31 @@ _TORCH = {"input_mean": "123.675,116.28,103.53", "input_std": "58.395,57.12,57.3
 _LABELS = "LABELS.txt"
 
 
-def find_label_file(path: Path) -> Path | None:
-    """Returns the file of labels beside a model, or in its folder; None for none."""
-    folders = (path, path.parent) if path.is_dir() else (path.parent,)
-    names = (*LABEL_FILES, f"{path.stem}.txt", f"{path.stem}_labels.txt")
-    files = (folder / name for folder in folders for name in names)
-    return next((file for file in files if file.is_file()), None)
+def find_label_files(path: Path) -> list[Path]:
+    """Returns the files of labels in a model's folder, or else beside it.
+
+    Those that are named after the model come first: the others may be another model's.
+    """
+    # The lab's two files are output_graph.pb and output_labels.txt.
+    lab = f"{path.stem.removesuffix('_graph')}_labels.txt"
+    own = (f"{path.stem}.txt", f"{path.stem}_labels.txt", lab)
+    for folder in (path, path.parent) if path.is_dir() else (path.parent,):
+        names = dict.fromkeys((*own, *LABEL_FILES))
+        files = [file for name in names if (file := folder / name).is_file()]
+        if files:
+            return files
+    return []
+
+
+def fitting_labels(
+    lists: Mapping[Path, tuple[str, ...]], classes: int | None
+) -> dict[Path, tuple[str, ...]]:
+    """Returns the lists that fit a number of scores, one file per list; all where it is None."""
+    found: dict[tuple[str, ...], Path] = {}
+    for file, labels in lists.items():
+        if classes is None or len(labels) == max(classes, 2):
+            found.setdefault(labels, file)
+    return {file: labels for labels, file in found.items()}
 
 
 def has_imagenet_classes(report: GraphReport, classes: int) -> bool:
@@ -59,32 +81,65 @@ def needs_labels(report: GraphReport) -> bool:
     """Returns whether `label` must be told the labels: these say that a row of values is scores."""
     first = report.outputs[0]
     width = first.shape[-1] if first.shape and len(first.shape) == 2 else report.classes
-    labels = report.labels or labels_beside(Path(report.path))
+    lists = {} if report.labels else _lists_beside(Path(report.path))
+    if len(fitting_labels(lists, width)) > 1:
+        return True
+    labels = report.labels or labels_beside(Path(report.path), width)
     if labels:
         return width is not None and len(labels) != max(width, 2)
     return first.kind != "scores" and not has_imagenet_classes(report, width or 0)
 
 
-def labels_beside(path: Path) -> tuple[str, ...]:
-    """Returns the labels in the file beside a model; () where there is none that can be read."""
-    file = find_label_file(path)
-    try:
-        return parse_labels(file.read_bytes()) if file is not None else ()
-    except (OSError, ValueError):
+def labels_beside(path: Path, classes: int | None = None) -> tuple[str, ...]:
+    """Returns the labels in the file beside a model; () for none, and where several files differ.
+
+    Args:
+        path: of the model.
+        classes: number of its scores, which the labels should fit; None for unknown.
+    """
+    lists = _lists_beside(path)
+    fitting = list(fitting_labels(lists, classes).values())
+    if len(fitting) > 1:
         return ()
+    return next(iter(fitting or lists.values()), ())
+
+
+def _lists_beside(path: Path) -> dict[Path, tuple[str, ...]]:
+    """Returns the lists in the files beside a model that can be read."""
+    lists = {}
+    for file in find_label_files(path):
+        with contextlib.suppress(OSError, ValueError):
+            lists[file] = parse_labels(file.read_bytes())
+    return {file: labels for file, labels in lists.items() if labels}
 
 
 def missing_values(report: GraphReport, one: InputReport) -> str:
     """Returns the error for an input of which nobody said which values it takes."""
-    ranges = [f"`input_range={choice}`" for choice in _RANGES]
+    ranges = [f"`input_range={choice}`" for choice in _likely_ranges(one)]
     reason = one.range_detail.removeprefix("the file does not state it").strip(":; ")
     more = " (mean and std of PyTorch's models: 123.675,116.28,103.53 and 58.395,57.12,57.375)"
     return (
         f"{report.path} does not state which values {one.name!r} takes"
         f"{f' ({reason})' if reason else ''}, and a wrong guess gives wrong labels. Give"
-        f" {ranges[0]}, {ranges[1]} or {ranges[2]}, or `input_mean` and `input_std`"
-        f"{more if one.layout == 'NCHW' else ''}; whoever made the model knows."
+        f" {' or '.join(part for part in (', '.join(ranges[:-1]), ranges[-1]) if part)}, or"
+        f" `input_mean` and `input_std`{more if _may_be_torch(one) else ''}; whoever made"
+        " the model knows."
     )
+
+
+def _likely_ranges(one: InputReport) -> list[tuple[int, int]]:
+    """Returns the usual ranges that an input may take."""
+    fitting = [
+        (low, high)
+        for low, high in _RANGES
+        if fits_integers(high - low, one.dtype, one.quantization)
+    ]
+    return fitting or list(_RANGES)
+
+
+def _may_be_torch(one: InputReport) -> bool:
+    """Returns whether an input may take what PyTorch's models take."""
+    return one.layout == "NCHW" or _RANGES[0] not in _likely_ranges(one)
 
 
 def missing_size(report: GraphReport, one: InputReport) -> str:
@@ -141,8 +196,8 @@ def suggested_commands(report: GraphReport) -> list[str]:
     if one.mean is None:
         named = len(report.outputs) > 1 and report.outputs[0].name.isprintable()
         start |= {"output_layer": report.outputs[0].name} if named else {}
-        choices = [{"input_range": f"{low},{high}"} for low, high in _RANGES]
-        choices += [_TORCH] if one.layout == "NCHW" else []
+        choices = [{"input_range": f"{low},{high}"} for low, high in _likely_ranges(one)]
+        choices += [_TORCH] if _may_be_torch(one) else []
         return [_command("xferlearn label", start | choice) for choice in choices]
     full = _with_everything(report, one, start["model"], told) if sized else ""
     return [_command("xferlearn label", start), *([full] if full else [])]
@@ -158,7 +213,7 @@ def _with_everything(report: GraphReport, one: InputReport, path: str, told: boo
     of_the_lab = FORMATS[report.format].of_the_lab
     settings = {
         "graph": path,
-        "labels": printable(str(find_label_file(Path(report.path)) or _LABELS), 10_000),
+        "labels": printable(str(_label_file(report) or _LABELS), 10_000),
         "input_layer": one.name,
         "output_layer": report.outputs[0].name,
         "input_height": str(one.height),
@@ -180,6 +235,13 @@ def _with_everything(report: GraphReport, one: InputReport, path: str, told: boo
     if one.channel_order == "BGR":
         settings["input_channels"] = "bgr"
     return _command("xferlearn label", settings)
+
+
+def _label_file(report: GraphReport) -> Path | None:
+    """Returns the file that the lab's script is told: the one that fits, or else the first."""
+    path = Path(report.path)
+    fitting = fitting_labels(_lists_beside(path), report.classes)
+    return next(iter([*fitting, *find_label_files(path)]), None)
 
 
 def _numbers(values: tuple[float, ...] | None, whole: bool) -> str:

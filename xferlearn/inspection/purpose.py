@@ -21,6 +21,7 @@ _NOT_SCORES: dict[OutputKind, str] = {
 _NORMALISED = {
     "l2normalization", "lpnormalization", "normalizel2", "unitnormalization", "normalize",
 }  # fmt: skip
+_SIGMOIDS = {"sigmoid", "logistic"}
 _LENGTHS = {"reducel2", "norm", "euclideannorm"}
 _SUMS = {"sum", "reducesum", "reducesumsquare"}
 _ROOTS = {"sqrt", "rsqrt"}
@@ -54,18 +55,25 @@ def output_kind(graph: Graph, name: str, constants: frozenset[str]) -> OutputKin
         return "map"
     if node.dtype in ("int32", "int64", "bool", "uint32", "uint64"):
         return "index"
-    arithmetic = False
+    arithmetic = pooled = False
     for one in walk_back(graph, node, constants):
         if one.scores or one.role == "score":
-            return "row" if arithmetic else "scores"
+            # The mean of a softmax sums to 1; of others nothing shows that they were scores.
+            certain = not arithmetic and not (pooled and _plain(one.op) in _SIGMOIDS)
+            return "scores" if certain else "row"
+        if pooled and one.role not in ("same", "flat"):
+            return "features"
         if _plain(one.op) in _NORMALISED or _divides_by_length(graph, one, constants):
             return "embedding"
-        if one.role == "pool" or (one.role == "conv" and _is_flattened(node, one)):
+        if one.role == "pool":
+            pooled, arithmetic = True, arithmetic or "max" in _plain(one.op)
+            continue
+        if one.role == "conv" and _is_flattened(node, one):
             return "features"
         if one.role not in ("same", "flat", "arithmetic"):
             break
         arithmetic = arithmetic or one.role == "arithmetic"
-    return "row"
+    return "features" if pooled else "row"
 
 
 def may_be_map(shape: Shape | None) -> bool:

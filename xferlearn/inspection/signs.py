@@ -178,3 +178,19 @@ def is_tfjs_shard(one: Content) -> bool:
     if re.search(r"shard\d+of\d+(\.bin)?$", one.name):
         return True
     return one.name.endswith(".bin") and one.path.with_name("model.json").is_file()
+
+
+def is_tfjs_archive(one: Content) -> bool:
+    """A zip archive of a TF.js model: model.json, and weights in a folder with it."""
+    if one.source.is_folder:
+        return False
+    folders = {name.removesuffix("model.json") for name in one.names if _last(name) == "model.json"}
+    return any(name.endswith(".bin") and _folder(name) in folders for name in one.names)
+
+
+def _last(name: str) -> str:
+    return name.rpartition("/")[2]
+
+
+def _folder(name: str) -> str:
+    return name.removesuffix(_last(name))

@@ -28,6 +28,7 @@ from xferlearn.inspection.signs import (
     is_script,
     is_shard,
     is_text_saved_model,
+    is_tfjs_archive,
     is_tfjs_shard,
     is_torch,
     is_ultralytics,
@@ -117,6 +118,12 @@ BY_CONTENT: tuple[Stranger, ...] = (
         "an archive of TorchServe",
         "unzip it, and export the checkpoint in it with torch.onnx.export to ONNX",
         archive("MAR-INF/MANIFEST.json"),
+    ),
+    Stranger(
+        "a TF.js model in a zip archive",
+        "which runs in browsers and Node.js: in Teachable Machine, export the model as Keras or"
+        " TFLite instead, and give that archive; elsewhere, give what it was converted from",
+        is_tfjs_archive,
     ),
     Stranger("an archive of NumPy arrays", _NO_NETWORK, is_numpy_archive),
     Stranger("a PyTorch checkpoint", _TORCH, pickled_with(b"torch", _TORCH_MAGIC)),

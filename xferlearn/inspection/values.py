@@ -20,6 +20,12 @@ _SILENT = {"same", "resize", "flat", "reverse"}
 # 0.004.
 _SMALLEST_KERNEL = 0.03
 _LARGEST_FOLDED_KERNEL = 0.012
+# Of 8-bit inputs: their smallest integer, and what those of usual models stand for, to 4%.
+_LOWEST = {"uint8": 0, "int8": -128}
+_USUAL_RANGES: tuple[Range, ...] = ((0.0, 255.0), (0.0, 1.0), (-1.0, 1.0))
+_SLACK = 0.04
+# Ranges whose widths differ by this factor are of two kinds.
+_KIND = 10
 _NOT_STATED = "the file does not state it"
 
 
@@ -44,12 +50,14 @@ class Start:
         reversed: whether it reverses the channels.
         first: the node after that; None where several nodes take the values, or none does.
         size: height and width that it resizes to, px; None where it does not.
+        normalised: whether a normalisation follows `first`, which makes up for kernels of any size.
     """
 
     inside: Affine = field(default_factory=Affine)
     reversed: bool = False
     first: Node | None = None
     size: tuple[int | None, int | None] | None = None
+    normalised: bool = False
 
 
 def read_start(graph: Graph, node: Node, constants: frozenset[str]) -> Start:
@@ -81,7 +89,29 @@ def read_start(graph: Graph, node: Node, constants: frozenset[str]) -> Start:
             inside, flipped = inside.reversed(), not flipped
         elif _resizes(node) and node.shape is not None and size is None:
             size = node.shape[1], node.shape[2]
-    return Start(inside.reversed() if flipped else inside, flipped, first, size)
+    normalised = first is not None and _is_normalised(graph, first, readers, constants)
+    return Start(inside.reversed() if flipped else inside, flipped, first, size, normalised)
+
+
+def _is_normalised(
+    graph: Graph, first: Node, readers: dict[str, list[str]], constants: frozenset[str]
+) -> bool:
+    """Returns whether the results of a layer are normalised before anything else reads them."""
+    node = first
+    for _ in range(8):
+        following = [graph.nodes[name] for name in readers[node.name]]
+        following = [one for one in following if one.role != "shape"]
+        # Layer normalisation subtracts a mean from what it is the mean of.
+        means = len(following) > 1 and any(one.role == "pool" for one in following)
+        if means or any("norm" in one.op.lower() for one in following):
+            return True
+        if len(following) != 1 or following[0].role not in ("same", "arithmetic"):
+            return False
+        node = following[0]
+        by_constant = any(name in constants for name in node.inputs)
+        if by_constant and any(word in node.op.lower() for word in ("mul", "div")):
+            return True
+    return False
 
 
 def _resizes(node: Node) -> bool:
@@ -131,6 +161,49 @@ def _tidy(value: float) -> float:
     return float(f"{value:.6g}") + 0.0
 
 
+def eight_bit_span(dtype: str, quantization: tuple[float, int] | None) -> Range | None:
+    """Returns the smallest and largest number that an 8-bit input's integers stand for.
+
+    Returns:
+        None where it is no 8-bit input, or its file does not say what they stand for.
+    """
+    if dtype not in _LOWEST or quantization is None or quantization[0] <= 0:
+        return None
+    scale, zero_point = quantization
+    low = scale * (_LOWEST[dtype] - zero_point)
+    return low, low + scale * 255
+
+
+def fits_integers(width: float, dtype: str, quantization: tuple[float, int] | None) -> bool:
+    """Returns whether an input's integers may stand for a range of a width.
+
+    Pixels and numbers around 1 are two kinds; the integers of 8 bits hold only one of them well.
+    """
+    span = eight_bit_span(dtype, quantization)
+    return span is None or 1 / _KIND < width / (span[1] - span[0]) < _KIND
+
+
+def _usual(span: Range) -> Range | None:
+    """Returns the range of photos that a span of 8-bit numbers was calibrated on, if it is one."""
+    for low, high in _USUAL_RANGES:
+        slack = _SLACK * (high - low)
+        if abs(span[0] - low) <= slack and abs(span[1] - high) <= slack:
+            return low, high
+    return None
+
+
+def _from_integers(dtype: str, span: Range | None) -> ValueFacts:
+    """Returns the facts of an 8-bit input whose integers stand for a usual range or nothing."""
+    usual = _usual(span) if span is not None else None
+    if usual is None:
+        lowest = float(_LOWEST[dtype])
+        detail = "8-bit input: pixels" + (" minus 128" if lowest else " as they are")
+        return from_pixels(Affine(offset=(lowest,)), "dtype", detail)
+    low, high = usual
+    detail = f"its 8 bits stand for {low:g} to {high:g}"
+    return from_pixels(Affine(((high - low) / 255,), (low,)), "quantisation", detail)
+
+
 def value_facts(
     graph: Graph, node: Node, constants: frozenset[str], backbone: str | None
 ) -> ValueFacts:
@@ -142,21 +215,25 @@ def value_facts(
         constants: `constant_names(graph)`.
         backbone: name of the recognised network, None for none.
     """
-    if node.dtype in ("uint8", "int8"):
-        shift = 128.0 if node.dtype == "int8" else 0.0
-        detail = "8-bit input: pixels" + (" minus 128" if shift else " as they are")
-        return from_pixels(
-            Affine(offset=(-shift,)), "quantisation" if node.quantization else "dtype", detail
-        )
     said = node.stated
+    span = eight_bit_span(node.dtype, node.quantization)
+    if node.dtype in _LOWEST and (span is None or _usual(span)):
+        return _from_integers(node.dtype, span)
     if said is not None and said.step is not None:
         return from_pixels(said.step, "metadata", said.detail, said.order)
+    if span is not None:
+        low, high = (_tidy(round(end, 3)) for end in span)
+        return ValueFacts(detail=f"{_NOT_STATED}: its 8 bits stand for {low:g} to {high:g}")
     if node.role == "arithmetic":
         inside = _compose(reversed(list(walk_back(graph, node, constants))))
         return from_pixels(inside, "constants in the graph", f"computed as {describe(inside)}")
-    facts = _from_start(
-        node, read_start(graph, node, constants), _trained_as(graph, node, backbone)
-    )
+    spec = _trained_as(graph, node, backbone)
+    own = spec is not None and spec.preprocessing == "inside"
+    facts = _from_start(node, read_start(graph, node, constants), None if own else spec)
+    if facts.value_range is None and spec is not None and own:
+        facts = replace(
+            facts, detail=f"{facts.detail}; {spec.name} as Keras builds it takes pixels, 0,255"
+        )
     if facts.value_range is None and said is not None and said.hint:
         return replace(facts, detail=f"{facts.detail}; {said.hint}")
     return facts
@@ -196,7 +273,7 @@ def _from_own_arithmetic(
 
 def _from_first_layer(node: Node, start: Start, spec: BackboneSpec | None) -> ValueFacts:
     """Returns the facts of an input that a network's first weights read as it is."""
-    kernel = start.first.kernel_rms if start.first is not None else None
+    kernel = None if start.first is None or start.normalised else start.first.kernel_rms
     folded = kernel is not None and kernel < _LARGEST_FOLDED_KERNEL
     doubtful = kernel is not None and not folded and kernel < _SMALLEST_KERNEL
     if spec is None or start.first is None or start.first.role not in _FIRST_LAYERS or doubtful:
@@ -212,7 +289,7 @@ def _from_first_layer(node: Node, start: Start, spec: BackboneSpec | None) -> Va
         return ValueFacts(detail=f"{_NOT_STATED}: the model itself reverses the channels")
     if folded:
         detail = "its first kernel includes the factor that makes small numbers of pixels"
-        return from_pixels(Affine(), "constants in the graph", detail)
+        return from_pixels(Affine(), "known backbone", detail)
     if node.name == _LAB_INCEPTION_INPUT:
         return from_pixels(Affine((1 / 128,), (-1.0,)), "known backbone", detail)
     order = "BGR" if step.bgr and not start.reversed else "RGB"
@@ -226,7 +303,7 @@ def _trained_as(graph: Graph, node: Node, backbone: str | None) -> BackboneSpec 
     first, or layers with other names.
     """
     spec = BACKBONES.get(backbone or "")
-    if spec is None or spec.preprocessing == "inside":
+    if spec is None:
         return None
     if node.shape is not None and len(node.shape) == 4 and node.shape[1] == 3:
         return None

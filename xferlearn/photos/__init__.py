@@ -9,11 +9,11 @@ from xferlearn.system.lazy import lazy_names
 
 if TYPE_CHECKING:
     from xferlearn.photos.datasets import DatasetSource, open_dataset
-    from xferlearn.photos.decoding import DecodedBatch, decoded_batches
-    from xferlearn.photos.files import FileSource, read_files, read_image_dir
+    from xferlearn.photos.folders.files import FileSource, read_files, read_image_dir
     from xferlearn.photos.limits import PhotoLimits
     from xferlearn.photos.manifest import BadPhoto, Manifest, Photo
     from xferlearn.photos.opening import open_source
+    from xferlearn.photos.pixels.decoding import DecodedBatch, decoded_batches
     from xferlearn.photos.reading import Loaded, load_photos
     from xferlearn.photos.selecting import pick_photos, search_photos
     from xferlearn.photos.sources import Entry, PhotoSource
@@ -48,9 +48,9 @@ _HOMES = {
     "Augmentation": "xferlearn.photos.views",
     "BadPhoto": "xferlearn.photos.manifest",
     "DatasetSource": "xferlearn.photos.datasets",
-    "DecodedBatch": "xferlearn.photos.decoding",
+    "DecodedBatch": "xferlearn.photos.pixels.decoding",
     "Entry": "xferlearn.photos.sources",
-    "FileSource": "xferlearn.photos.files",
+    "FileSource": "xferlearn.photos.folders.files",
     "Loaded": "xferlearn.photos.reading",
     "Manifest": "xferlearn.photos.manifest",
     "Photo": "xferlearn.photos.manifest",
@@ -58,13 +58,13 @@ _HOMES = {
     "PhotoSource": "xferlearn.photos.sources",
     "View": "xferlearn.photos.views",
     "build_manifest": "xferlearn.photos.splitting",
-    "decoded_batches": "xferlearn.photos.decoding",
+    "decoded_batches": "xferlearn.photos.pixels.decoding",
     "load_photos": "xferlearn.photos.reading",
     "open_dataset": "xferlearn.photos.datasets",
     "open_source": "xferlearn.photos.opening",
     "pick_photos": "xferlearn.photos.selecting",
-    "read_files": "xferlearn.photos.files",
-    "read_image_dir": "xferlearn.photos.files",
+    "read_files": "xferlearn.photos.folders.files",
+    "read_image_dir": "xferlearn.photos.folders.files",
     "search_photos": "xferlearn.photos.selecting",
 }
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import NamedTuple
 
 from xferlearn.errors import UserError
+from xferlearn.photos.folders.names import class_label, first_names
 from xferlearn.photos.manifest import BadPhoto
-from xferlearn.photos.names import first_names
 from xferlearn.photos.sources import Entry, PhotoSource
 from xferlearn.system.text import count, one_line, plural_of, readable
 
@@ -183,9 +183,10 @@ def _check_learned(labels: Sequence[str], members: Sequence[Member]) -> None:
 
 def _folder(entry: Entry, labels: Sequence[str]) -> str | None:
     folders = entry.name.split("/")[:-1]
-    label = labels[entry.label]
+    # Folders have their names as the disk has them.
+    names, label = list(map(class_label, folders)), class_label(labels[entry.label])
     # Above the class there may be a folder of the split, or one around all classes.
-    below = folders[folders.index(label) + 1 :] if label in folders else folders
+    below = folders[names.index(label) + 1 :] if label in names else folders
     return "/".join(below) or None
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from xferlearn.errors import UserError
 from xferlearn.photos.manifest import Photo
-from xferlearn.photos.twins import Alike
+from xferlearn.photos.twins.finding import Alike
 from xferlearn.system.text import plural_of, readable
 
 # Of a class. The rest is likely an accident, such as the edge of a lens cap.

@@ -7,7 +7,7 @@ the metadata. So photos may be renamed, moved and added without changing what wa
 import dataclasses
 from collections.abc import Sequence
 
-from xferlearn.photos.depth import key_at
+from xferlearn.photos.pixels.depth import key_at
 from xferlearn.system.text import plural_of
 
 TRAIN, VALIDATION, TEST = SPLITS = ("train", "validation", "test")

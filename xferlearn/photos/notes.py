@@ -3,7 +3,7 @@
 import collections
 
 from xferlearn.errors import UserError
-from xferlearn.photos.depth import DEPTHS
+from xferlearn.photos.pixels.depth import DEPTHS
 from xferlearn.photos.reading import Loaded
 from xferlearn.system.text import count, readable
 

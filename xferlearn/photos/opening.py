@@ -5,10 +5,10 @@ from pathlib import Path
 from xferlearn.config import DataConfig, SplitDataConfig, TrainConfig
 from xferlearn.errors import UserError
 from xferlearn.photos.datasets import open_dataset
-from xferlearn.photos.files import read_image_dir
-from xferlearn.photos.grouping import with_groups
+from xferlearn.photos.folders.files import read_image_dir
+from xferlearn.photos.grouping import FOLDER, with_groups
 from xferlearn.photos.sources import PhotoSource
-from xferlearn.photos.table_files import holds_tables
+from xferlearn.photos.tables.table_files import holds_tables
 from xferlearn.system.folders import check_no_url, check_outside
 from xferlearn.system.runtime import start_tensorflow
 
@@ -61,7 +61,7 @@ def open_labelled(
                 f"`layout={config.layout!r}` is for folders of classes. Received: a table."
             )
         # Only then: the readers of tables take time to import.
-        from xferlearn.photos.opening_tables import open_labels
+        from xferlearn.photos.tables.opening import open_labels
 
         source, group_by = open_labels(config, group_by, labels, other_classes)
     else:
@@ -69,7 +69,11 @@ def open_labelled(
             if getattr(config, name, None) is not None:
                 raise UserError(f"`{name}` needs a table of `labels`. Received: none.")
         source = read_image_dir(
-            config.image_dir or "", labels, layout=config.layout, other_classes=other_classes
+            config.image_dir or "",
+            labels,
+            layout=config.layout,
+            other_classes=other_classes,
+            grouped=group_by == FOLDER,
         )
     if config.on_bad_image == "fail" and source.left_out:
         bad = source.left_out[0]

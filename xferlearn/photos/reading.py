@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 
 from xferlearn.errors import XferlearnError
-from xferlearn.photos.depth import Depth, key_at
-from xferlearn.photos.formats import BadImage, NoReader
-from xferlearn.photos.headers import PreparedImage, peek, prepare
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import BadPhoto, Photo
-from xferlearn.photos.memory import SMALL_BYTES, PixelMemory
-from xferlearn.photos.ready import made_ready
+from xferlearn.photos.pixels.depth import Depth, key_at
+from xferlearn.photos.pixels.formats import BadImage, NoReader
+from xferlearn.photos.pixels.headers import PreparedImage, peek, prepare
+from xferlearn.photos.pixels.memory import SMALL_BYTES, PixelMemory
+from xferlearn.photos.pixels.ready import made_ready
 from xferlearn.photos.sources import Entry
 from xferlearn.photos.views import CROP_FRACTION
 from xferlearn.system.runtime import core_count

@@ -3,9 +3,9 @@
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence, Set
 
-from xferlearn.photos.depth import DEPTHS, key_at
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import Photo
+from xferlearn.photos.pixels.depth import DEPTHS, key_at
 from xferlearn.photos.reading import Loaded, load_photos, readable
 from xferlearn.photos.sources import Entry, PhotoSource
 from xferlearn.photos.views import Augmentation

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from xferlearn.errors import UserError
 from xferlearn.photos.learnable import check_learnable
 from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION, BadPhoto, Manifest, Photo
-from xferlearn.photos.twins import Alike
+from xferlearn.photos.sides import check_sides, near_twin_warnings
+from xferlearn.photos.twins.finding import Alike
 from xferlearn.system.text import plural_of
 
 FEWEST_PHOTOS = 3
@@ -51,12 +52,13 @@ def build_manifest(
 
     Raises:
         UserError: when there are fewer than two classes, a class has fewer than three different
-            photos, more than half of its photos can't be used, or nothing tells classes apart.
+            photos, more than half of its photos can't be used, nothing tells classes apart, or the
+            given split leaves a class no training photo, because they are like others' photos.
     """
     photos, alike = tuple(photos), alike or Alike()
     kept: dict[tuple[int, bytes], Photo] = {}
     for photo in photos:
-        key = (photo.label, alike.pixels.get(photo.digest, photo.digest))
+        key = _key(photo, alike)
         if key not in kept or _claim(photo) < _claim(kept[key]):
             kept[key] = photo
     files = collections.Counter(photo.label for photo in photos)
@@ -80,7 +82,15 @@ def build_manifest(
         others=len(flat),
     )
     twins = [photo for photo in unique if photo.digest in alike.twins]
-    units = _units(labels, unique, alike.twins)
+    used = [kept[_key(photo, alike)] for photo in photos]
+    # A copy that is left out still holds its group together with that of the one that is used.
+    named = [
+        dataclasses.replace(photo, digest=one.digest)
+        for photo, one in zip(photos, used, strict=True)
+    ]
+    all_units = _units(labels, named, alike.twins)
+    unit_of = dict(zip(used, all_units, strict=True))
+    units = [unit_of[photo] for photo in unique]
     splits = _dealt(
         unique,
         units,
@@ -91,6 +101,8 @@ def build_manifest(
     if test_seed not in (None, split_seed):
         share = 100 * validation_percentage / (100 - testing_percentage)
         splits = _deal_again(unique, units, splits, share, split_seed)
+    split_of = dict(zip(unique, splits, strict=True))
+    moved = check_sides(labels, photos, [split_of[one] for one in used], all_units, alike)
     return Manifest(
         labels=tuple(labels),
         photos=unique,
@@ -104,7 +116,8 @@ def build_manifest(
             *warnings,
             *found,
             *_few_photos_warnings(labels, distinct),
-            *_few_pictures_warnings(labels, unique, alike),
+            *near_twin_warnings(labels, unique, alike.twins),
+            *moved,
             *_conflict_warnings(unique, alike),
         ),
     )
@@ -245,7 +258,8 @@ def _dealt(
                 units = spare(label)
                 # A class that is one unit can't be tested, but it must be learned.
                 if name == TRAIN and not units:
-                    units = [unit for unit in movable[label] if len(classes_of[unit]) == 1]
+                    alone = [unit for unit in movable[label] if len(classes_of[unit]) == 1]
+                    units = alone or movable[label]
                 if units:
                     middle = (low + high) / 2
                     nearest = min(units, key=lambda unit: (abs(position[unit] - middle), unit))
@@ -281,6 +295,11 @@ def _deal_again(
 def _percent(unit: str, split_seed: int) -> float:
     digest = hashlib.sha256(f"{split_seed}:{unit}".encode("utf-8", "surrogateescape")).digest()
     return int.from_bytes(digest[:8], "big") / 2**64 * 100
+
+
+def _key(photo: Photo, alike: Alike) -> tuple[int, bytes]:
+    """Returns what photos of which one is used have in common."""
+    return photo.label, alike.pixels.get(photo.digest, photo.digest)
 
 
 def _claim(photo: Photo) -> tuple[int, bytes]:
@@ -337,22 +356,6 @@ def _flat_classes(photos: Sequence[Photo], alike: Alike) -> frozenset[int]:
     """Returns the classes of one colour: a few photos say all about them, or a single one."""
     different = {photo.label for photo in photos if photo.digest not in alike.flat}
     return frozenset({photo.label for photo in photos} - different)
-
-
-def _few_pictures_warnings(
-    labels: Sequence[str], photos: Sequence[Photo], alike: Alike
-) -> list[str]:
-    counts = collections.Counter(photo.label for photo in photos)
-    pictures = collections.Counter(
-        label for same in _grouped(photos, alike.twins) for label in {p.label for p in same}
-    )
-    return [
-        f"All {counts[label]} photos of class {name!r} are near twins of"
-        f" {'one another' if pictures[label] == 1 else 'two'}, and near twins stay in one split:"
-        " the class is not in every split, so its accuracy can't be measured. Add other photos."
-        for label, name in enumerate(labels)
-        if pictures[label] < min(FEWEST_PHOTOS, counts[label])
-    ]
 
 
 def _conflict_warnings(photos: Sequence[Photo], alike: Alike) -> list[str]:

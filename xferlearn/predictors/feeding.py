@@ -12,6 +12,8 @@ from xferlearn.inspection import (
     FORMATS,
     GraphReport,
     InputReport,
+    eight_bit_span,
+    fits_integers,
     missing_size,
     missing_values,
 )
@@ -37,8 +39,8 @@ class Feed:
         bgr: whether the order of the colours is blue, green, red.
         mean: one value, or one per channel in the order R, G, B.
         std: as mean; a pixel p (0 to 255) becomes (p - mean) / std.
-        quantization: (scale, zero point) where integers stand for these values; None for 8-bit
-            inputs, which take pixels.
+        quantization: (scale, zero point) where integers stand for these values; None where they
+            are these values.
     """
 
     tensor: str
@@ -122,7 +124,7 @@ class Normalisation:
 
 
 # These sources are certain; a recognised backbone may have been trained with other values.
-_FIRM = ("metadata", "layer in the model", "constants in the graph", "quantisation", "dtype")
+_FIRM = ("metadata", "layer in the model", "constants in the graph", "dtype")
 
 
 def settle_values(report: GraphReport, one: InputReport, config: ModelConfig) -> Normalisation:
@@ -148,6 +150,12 @@ def settle_values(report: GraphReport, one: InputReport, config: ModelConfig) ->
         if known is not None:
             return known
         raise UserError(missing_values(report, one))
+    if not fits_integers(255 / float(np.mean(asked.std)), one.dtype, one.quantization):
+        low, high = eight_bit_span(one.dtype, one.quantization) or (0.0, 0.0)
+        raise UserError(
+            f"{settings} for {format_values(asked)}, but the 8 bits of {one.name!r} of"
+            f" {report.path} stand for {low:.4g} to {high:.4g}. Give what fits in there."
+        )
     if known is None or _same(known, asked):
         return asked
     reason = f"{format_values(known)} ({one.range_detail})"
@@ -258,8 +266,7 @@ def settle_feed(
         bgr=bgr,
         mean=values.mean,
         std=values.std,
-        # The report on an 8-bit input is in its own integers.
-        quantization=None if one.dtype in ("uint8", "int8") else one.quantization,
+        quantization=one.quantization,
     )
     return feed, (*values.warnings, *([warning] if warning else []))
 
@@ -278,8 +285,11 @@ def _settle_size(
                 " Leave it out."
             )
     height, width = (asked[side] or (known[side] if stated else None) for side in asked)
-    if height or width:
-        return height or width or 0, width or height or 0
+    # What is asked for stands for both sides; one side that the file states may not.
+    other = asked["height"] or asked["width"]
+    height, width = height or other, width or other
+    if height and width:
+        return height, width
     if one.height and one.width:
         return one.height, one.width
     if model_folder is not None:

@@ -19,19 +19,10 @@ from xferlearn.inspection import (
 )
 from xferlearn.predictors.base import Runtime
 from xferlearn.predictors.feeding import Feed
-from xferlearn.predictors.scores import Ending
 from xferlearn.system.text import one_line
 
 if TYPE_CHECKING:
     import keras
-
-_ENDINGS: dict[str, Ending] = {
-    "softmax": "softmax",
-    "Softmax": "softmax",
-    "log_softmax": "log_softmax",
-    "sigmoid": "sigmoid",
-    "linear": "logits",
-}
 
 
 def open_keras(path: Path, feed: Feed, output: OutputReport) -> Runtime:
@@ -71,7 +62,7 @@ def open_keras(path: Path, feed: Feed, output: OutputReport) -> Runtime:
     def run(values: np.ndarray) -> np.ndarray:
         return frozen(tf.convert_to_tensor(values))[0].numpy()
 
-    return Runtime(feed.batched(run), _ending(model, output.place))
+    return Runtime(feed.batched(run))
 
 
 def load_keras(path: Path) -> "keras.Model":
@@ -95,6 +86,9 @@ def load_keras(path: Path) -> "keras.Model":
                 # Keras' own reader of these files knows neither operations nor Keras 2's words.
                 model = keras.models.model_from_json(json.dumps(_named_module(config)))
                 model.load_weights(file)
+                for layer in model._flatten_layers():
+                    if isinstance(layer, keras.layers.Normalization):
+                        layer.finalize_state()  # Keras computes with what it held before
                 return model
             if config != held:
                 file = _with_config(file, Path(folder) / "modern.keras", config)
@@ -159,12 +153,3 @@ def _check_config(path: Path, config: Any) -> None:
         raise UserError(
             f"{path} is not loaded: {layer}. `xferlearn inspect` reads it without running it."
         )
-
-
-def _ending(model: "keras.Model", output: int) -> Ending:
-    operation = model.outputs[output]._keras_history.operation
-    while getattr(operation, "outputs", None) and hasattr(operation, "layers"):
-        operation = operation.outputs[0]._keras_history.operation
-    kind = type(operation).__name__
-    activation = getattr(operation, "activation", None)
-    return _ENDINGS.get(kind) or _ENDINGS.get(getattr(activation, "__name__", ""), "unknown")

@@ -6,17 +6,12 @@ from pathlib import Path
 from xferlearn.errors import UserError
 from xferlearn.inspection import (
     GraphReport,
-    find_label_file,
+    find_label_files,
+    fitting_labels,
     has_imagenet_classes,
     parse_labels,
 )
-from xferlearn.model_folder import (
-    EXPORTS_DIR,
-    METADATA_FILE,
-    ModelFolder,
-    is_model_folder,
-    read_model_folder,
-)
+from xferlearn.model_folder import METADATA_FILE, ModelFolder
 from xferlearn.synsets.names import imagenet_labels
 from xferlearn.system.text import count, one_line
 
@@ -29,23 +24,6 @@ class Labels:
 
     names: tuple[str, ...]
     warnings: tuple[str, ...] = ()
-
-
-def find_model_folder_around(path: Path, *, renamed: bool = False) -> ModelFolder | None:
-    """Returns the model folder that a model file lies in, also in its exports/; None for none.
-
-    Args:
-        path: of the model file.
-        renamed: as for `read_model_folder`.
-
-    Raises:
-        UserError: there is one, and its metadata is damaged.
-    """
-    path = path.absolute()
-    folders = [path, path.parent] if path.is_dir() else [path.parent]
-    folders += [folder.parent for folder in path.parents if folder.name == EXPORTS_DIR]
-    found = next((folder for folder in folders if is_model_folder(folder)), None)
-    return read_model_folder(found, renamed=renamed) if found is not None else None
 
 
 def find_labels(
@@ -68,8 +46,8 @@ def find_labels(
         sure: whether its answers are certain to be scores, as a softmax or sigmoid makes them.
 
     Raises:
-        UserError: there are labels, and not as many as classes; or there are none, and its answers
-            may be something else than scores, e.g. an embedding.
+        UserError: there are labels, and not as many as classes, or two lists that differ; or there
+            are none, and its answers may be something else than scores, e.g. an embedding.
     """
     if given is not None:
         return _checked(read_label_file(Path(given)), classes, str(given), path)
@@ -77,9 +55,9 @@ def find_labels(
         return _checked(tuple(report.labels), classes, "the file", path)
     if model_folder is not None:
         return _checked(model_folder.labels, classes, str(model_folder.path / METADATA_FILE), path)
-    beside = find_label_file(path)
-    if beside is not None:
-        return _checked(read_label_file(beside), classes, str(beside), path)
+    beside = find_label_files(path)
+    if beside:
+        return _labels_beside(beside, classes, path)
     if has_imagenet_classes(report, classes):
         return _imagenet(classes)
     if not sure:
@@ -90,6 +68,32 @@ def find_labels(
         )
     warning = f"no labels were found: #0 to #{classes - 1} count the outputs. Give `labels=FILE`."
     return Labels(tuple(f"#{index}" for index in range(classes)), (warning,))
+
+
+def _labels_beside(files: list[Path], classes: int, path: Path) -> Labels:
+    """Returns the labels of the files beside a model, where one list alone fits its scores."""
+    lists: dict[Path, tuple[str, ...]] = {}
+    problems = []
+    for file in files:
+        try:
+            lists[file] = read_label_file(file)
+        except UserError as error:
+            problems.append(error)
+    fitting = fitting_labels(lists, classes)
+    if len(fitting) > 1:
+        first, second = list(fitting)[:2]
+        raise UserError(
+            f"{first} and {second} both have {count(classes, 'label')}, as many as {path} gives"
+            " scores, and they differ. Name the right one with `labels=FILE`."
+        )
+    if not fitting:
+        if problems:
+            raise problems[0]
+        file = next(iter(lists))
+        return _checked(lists[file], classes, str(file), path)
+    ((file, labels),) = fitting.items()
+    warning = f"the labels are those of {file}, which was found beside the model."
+    return Labels(labels, (warning,))
 
 
 def _imagenet(classes: int) -> Labels:

@@ -16,9 +16,9 @@ from xferlearn.bottlenecks.store import BottleneckStore, ShardWriter
 from xferlearn.config import ImageConfig
 from xferlearn.errors import UserError, XferlearnError
 from xferlearn.model_folder import METADATA_FILE, MODEL_FILE, ModelFolder
-from xferlearn.photos.depth import DEPTHS
 from xferlearn.photos.limits import PhotoLimits
-from xferlearn.photos.pixels import RESIZE_POLICY
+from xferlearn.photos.pixels.depth import DEPTHS
+from xferlearn.photos.pixels.operations import RESIZE_POLICY
 from xferlearn.photos.sources import Entry
 from xferlearn.predictors.base import Predictor, Scorer
 from xferlearn.predictors.keras_files import check_keras_file

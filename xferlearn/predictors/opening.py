@@ -18,14 +18,20 @@ from xferlearn.inspection import (
     is_archive,
     open_unpacked,
 )
-from xferlearn.model_folder import METADATA_FILE, MODEL_FILE, ModelFolder, read_as_one
+from xferlearn.model_folder import (
+    METADATA_FILE,
+    MODEL_FILE,
+    ModelFolder,
+    find_model_folder_around,
+    read_as_one,
+)
 from xferlearn.predictors.base import Predictor, Runtime
 from xferlearn.predictors.ends import Ends, find_ends
 from xferlearn.predictors.feeding import Feed, settle_feed
 from xferlearn.predictors.frozen_graph import open_frozen_graph
 from xferlearn.predictors.imagenet import imagenet_predictor
 from xferlearn.predictors.keras_files import load_keras, open_keras
-from xferlearn.predictors.labels import find_labels, find_model_folder_around
+from xferlearn.predictors.labels import find_labels
 from xferlearn.predictors.model_folder import (
     depth_stated,
     model_folder_bit_depth,
@@ -97,7 +103,9 @@ def open_predictor(config: ModelConfig) -> Predictor:
         return _open_file(path, config)
     archive = Unpacked(path)
     try:
-        predictor = dataclasses.replace(_open_file(path, config, archive), name=str(path))
+        predictor = _open_file(path, config, archive)
+        warnings = tuple(map(archive.shown, predictor.warnings))
+        predictor = dataclasses.replace(predictor, name=str(path), warnings=warnings)
     except BaseException as error:
         archive.close()
         if isinstance(error, UserError):

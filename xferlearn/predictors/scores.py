@@ -16,13 +16,15 @@ _ENDINGS: dict[str, Ending] = {
     "sigmoid": "sigmoid",
     "logistic": "sigmoid",
 }
+# What picks some of the scores leaves them scores.
+_PICKS = {"split", "splitv", "slice", "stridedslice", "getitem", "gather"}
 
 
 def find_ending(graph: Graph, output: str) -> Ending:
     """Returns what a graph does last, as its operations show.
 
     Args:
-        graph: of the model; not of a Keras one, whose layers have their activations inside.
+        graph: of the model.
         output: name of the node that is read.
     """
     node = graph.nodes.get(output)
@@ -30,12 +32,15 @@ def find_ending(graph: Graph, output: str) -> Ending:
         return "unknown"
     arithmetic = False
     for one in walk_back(graph, node, constant_names(graph)):
-        ending = _ENDINGS.get(one.op.replace("_", "").lower())
+        does = (one.activation or one.op).replace("_", "").lower()
+        ending = _ENDINGS.get(does)
         if ending is not None:
             return "unknown" if arithmetic else ending
+        if one.activation:
+            return "unknown"
         if one.role in ("dense", "conv"):
             return "logits"
-        if one.role not in ("same", "flat", "arithmetic"):
+        if one.role not in ("same", "flat", "arithmetic") and does not in _PICKS:
             return "unknown"
         arithmetic = arithmetic or one.role == "arithmetic"
     return "unknown"
@@ -68,7 +73,7 @@ def read_scores(ending: Ending, trial: np.ndarray, name: str) -> ScoreReader:
         name: of the output, for messages.
 
     Raises:
-        UserError: there is not one score per class.
+        UserError: there is not one score per class, or nothing shows how they are to be read.
     """
     if trial.dtype.kind in "OSU":
         raise UserError(
@@ -85,12 +90,14 @@ def read_scores(ending: Ending, trial: np.ndarray, name: str) -> ScoreReader:
     classes = axes[0] if axes else 1
     step: Callable[[np.ndarray], np.ndarray]
     warnings: tuple[str, ...] = ()
-    sure = ending not in ("unknown", "logits")
     if ending == "unknown":
-        ending = _guess(trial.reshape(len(trial), classes))
-        sure = ending == "softmax"
-        if ending == "logits":
-            warnings = (f"the values of {name!r} are not probabilities, so softmax was applied.",)
+        if not _sum_to_one(trial.reshape(len(trial), classes)):
+            raise UserError(
+                f"Expected one score per class from output {name!r}. Its values don't sum to 1,"
+                " and no softmax or sigmoid ends it, so it may give an embedding; choose another"
+                " with `output_layer`, or export the model with a softmax or sigmoid at its end."
+            )
+        ending = "softmax"
     elif ending == "logits" and classes > 1:
         warnings = (f"the model ends before its softmax, at {name!r}; softmax was applied here.",)
     if classes == 1:
@@ -105,16 +112,14 @@ def read_scores(ending: Ending, trial: np.ndarray, name: str) -> ScoreReader:
     def read(answer: np.ndarray) -> np.ndarray:
         return step(answer.reshape(len(answer), classes).astype(np.float32))
 
-    return ScoreReader(max(classes, 2), read, warnings, sure)
+    return ScoreReader(max(classes, 2), read, warnings, sure=ending != "logits")
 
 
-def _guess(trial: np.ndarray) -> Ending:
-    if not np.isfinite(trial).all() or trial.min() < 0 or trial.max() > 1 + 1e-3:
-        return "logits"
+def _sum_to_one(trial: np.ndarray) -> bool:
+    if trial.shape[1] < 2 or not np.isfinite(trial).all() or trial.min() < 0:
+        return False
     # 8-bit scores are multiples of 1/256 and sum to 1 only roughly.
-    if trial.shape[1] > 1 and np.all(np.abs(trial.sum(1) - 1) < 0.02 + 0.002 * trial.shape[1]):
-        return "softmax"
-    return "sigmoid" if trial.max() > 0 else "logits"
+    return bool(np.all(np.abs(trial.sum(1) - 1) < 0.02 + 0.002 * trial.shape[1]))
 
 
 def _same(answer: np.ndarray) -> np.ndarray:

@@ -80,7 +80,7 @@ def write_record(path: Path, fields: Mapping[str, Any], *, indent: int | None = 
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """Returns the fields of a file that `write_record` wrote; of earlier versions, unchecked.
+    """Returns the fields of a file that `write_record` wrote.
 
     Raises:
         FileNotFoundError: when there is no such file.
@@ -89,11 +89,13 @@ def read_record(path: Path) -> dict[str, Any]:
     try:
         fields = json.loads(path.read_bytes())
         told = fields.pop(_CHECKSUM, None)
-        intact = told in (None, _checksum(fields))
+        intact = told == _checksum(fields)
     except FileNotFoundError:
         raise
     except Exception as error:  # a damaged file raises many types
         raise ValueError(one_line(error)) from None
+    if told is None:
+        raise ValueError("it has no checksum; those of earlier versions had none")
     if not intact:
         raise ValueError("its bytes are not those that were written")
     return dict(fields)

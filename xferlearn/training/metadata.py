@@ -98,7 +98,11 @@ def describe(
             "near_twins": manifest.near_twins,
         },
         "bad_photos": [
-            {"file": bad.name, "label": manifest.labels[bad.label], "reason": bad.reason}
+            {
+                "file": bad.name,
+                "label": manifest.labels[bad.label] if bad.label >= 0 else None,
+                "reason": bad.reason,
+            }
             for bad in manifest.bad
         ],
         "warnings": list(manifest.warnings),

@@ -184,20 +184,26 @@ class _Reader:
     def inbound(
         self, layer: Mapping[str, Any], scope: str
     ) -> tuple[tuple[str, ...], tuple[Any, ...]]:
-        """Returns the layers that a layer reads, and its first call's operands (numbers, None)."""
+        """Returns the nodes that a layer reads, and its first call's operands (numbers, None)."""
         calls = layer.get("inbound_nodes") or []
         call = calls[0] if calls else []
         found: list[str] = []
+
+        def read(history: Any) -> tuple[str, ...]:
+            name, _, place = (*history, 0, 0)[:3]
+            return self.result(scope + str(name), _whole(place) or 0)
+
         if isinstance(call, dict):
             for tensor in _tensors([call.get("args"), call.get("kwargs")]):
                 held = tensor.get("config", {})
-                name = scope + str(held["keras_history"][0])
-                self.learn(name, held.get("shape"))
-                found.append(name)
+                ends = read(held["keras_history"])
+                for end in ends:
+                    self.learn(end, held.get("shape"))
+                found.extend(ends)
             arguments = call.get("args") or []
             return tuple(found), tuple(_numbers(argument) for argument in arguments[:2])
         histories = call if call and isinstance(call[0], list) else calls
-        return tuple(scope + str(history[0]) for history in histories), ()
+        return tuple(end for history in histories for end in read(history)), ()
 
     def learn(self, name: str, shape: Any) -> None:
         known = _shape(shape)
@@ -231,9 +237,11 @@ class _Reader:
             role, channel = _sliced(layer)
         if role == "conv" and isinstance(settings.get("groups"), int) and settings["groups"] > 1:
             role = "depthwise"
-        activation = role_of(str(settings.get("activation")))
-        if role == "activation" and activation == "score":
-            role = activation
+        activation = _activation(settings.get("activation"))
+        if role == "activation" and activation:
+            role = role_of(activation) or role
+        elif kind == "Activation":
+            role = "same"
         units = settings.get("filters", settings.get("units"))
         inputs = tuple(dict.fromkeys(end for source in sources for end in self.resolve(source)))
         fed = self.nodes.get(inputs[0]) if len(inputs) == 1 else None
@@ -248,7 +256,7 @@ class _Reader:
             _dtype(settings.get("dtype")),
             role,
             units=_whole(units),
-            scores=activation == "score",
+            activation=activation,
             affine=_affine(op, settings, operands),
             tensor=name,
             channel=channel,
@@ -285,6 +293,14 @@ def _sliced(layer: Mapping[str, Any]) -> tuple[str, int | None]:
     if isinstance(last, dict) and last.get("config") == {**whole, "step": -1}:
         return "reverse", None
     return "", _whole(last)
+
+
+def _activation(value: Any) -> str:
+    """Returns the name of a layer's activation; "" for none or one that changes nothing."""
+    if isinstance(value, dict):
+        held = value.get("config")
+        value = held if isinstance(held, str) else value.get("class_name")
+    return "" if value is None or value == "linear" else str(value)[:100]
 
 
 def _resized(settings: Mapping[str, Any]) -> Shape | None:

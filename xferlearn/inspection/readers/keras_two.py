@@ -129,7 +129,7 @@ def _layer(layer: Any, depth: int) -> Any:
 def _is_keras_operation(layer: Mapping[str, Any], inner: Mapping[str, Any]) -> bool:
     """Returns whether a layer without a module is an operation of Keras 3.
 
-    Some layers have the name of one; layers state a type, and operations don't.
+    Some layers have the name of one; layers state a type, and of the operations only Cast does.
     """
     calls = layer.get("inbound_nodes")
     called = isinstance(calls, list) and any(isinstance(call, dict) for call in calls)
@@ -137,7 +137,7 @@ def _is_keras_operation(layer: Mapping[str, Any], inner: Mapping[str, Any]) -> b
         called
         and "module" not in layer
         and layer["class_name"] in _MODULES
-        and "dtype" not in inner
+        and ("dtype" not in inner or layer["class_name"] == "Cast")
     )
 
 

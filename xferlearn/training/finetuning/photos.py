@@ -8,9 +8,9 @@ import numpy as np
 
 from xferlearn.config import TrainConfig
 from xferlearn.errors import XferlearnError
-from xferlearn.photos.decoding import decoded_batches
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import Photo
+from xferlearn.photos.pixels.decoding import decoded_batches
 from xferlearn.photos.reading import load_photos, readable
 from xferlearn.photos.selecting import pick_photos
 from xferlearn.photos.sources import Entry, PhotoSource

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterator
 
 from xferlearn.config.sizes import size_text
-from xferlearn.photos.formats import BadImage
+from xferlearn.photos.pixels.formats import BadImage
 from xferlearn.system.memory import free_memory, return_freed_memory
 from xferlearn.system.runtime import core_count
 

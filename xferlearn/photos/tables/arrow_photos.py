@@ -7,11 +7,11 @@ import os
 from collections.abc import Callable, Iterator, Set
 from typing import Any, NamedTuple
 
-from xferlearn.photos.arrow_files import DAMAGED, damaged
-from xferlearn.photos.files import FileSource
+from xferlearn.photos.folders.files import FileSource
 from xferlearn.photos.manifest import BadPhoto
 from xferlearn.photos.sources import Entry
-from xferlearn.photos.tables import Table
+from xferlearn.photos.tables.arrow_files import DAMAGED, damaged
+from xferlearn.photos.tables.reading import Table
 
 
 class Cell(NamedTuple):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from PIL import Image, PngImagePlugin
 
-from xferlearn.photos.formats import BadImage
+from xferlearn.photos.pixels.formats import BadImage
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from xferlearn.errors import UserError
-from xferlearn.photos.formats import SUFFIXES
+from xferlearn.photos.pixels.formats import SUFFIXES
 from xferlearn.system.text import one_line, printable
 
 _SEPARATORS = (",", ";", "\t", "|")

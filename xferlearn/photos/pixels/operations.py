@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from xferlearn.photos.headers import height_and_width
+from xferlearn.photos.pixels.headers import height_and_width
 from xferlearn.photos.views import CROP_FRACTION
 
 if TYPE_CHECKING:

@@ -6,13 +6,13 @@ import re
 from xferlearn.config import DataConfig, SplitDataConfig
 from xferlearn.config.base import TableInMemory
 from xferlearn.errors import UserError, did_you_mean
-from xferlearn.photos.arrow_photos import ArrowPhotos, Cell, photo_names
 from xferlearn.photos.grouping import FOLDER
-from xferlearn.photos.labelled_tables import open_table, picture_column
-from xferlearn.photos.locating import PhotoFinder
 from xferlearn.photos.sources import PhotoSource
-from xferlearn.photos.table_files import holds_tables
-from xferlearn.photos.tables import Table, read_table
+from xferlearn.photos.tables.arrow_photos import ArrowPhotos, Cell, photo_names
+from xferlearn.photos.tables.labelled_tables import open_table, picture_column
+from xferlearn.photos.tables.locating import PhotoFinder
+from xferlearn.photos.tables.reading import Table, read_table
+from xferlearn.photos.tables.table_files import holds_tables
 
 _WORD = re.compile(r"[\w -]+")
 

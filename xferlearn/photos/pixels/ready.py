@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from xferlearn.photos.formats import BadImage
-from xferlearn.photos.headers import READY_KIND, PreparedImage
-from xferlearn.photos.memory import PixelMemory
-from xferlearn.photos.pixels import decode_pixels
+from xferlearn.photos.pixels.formats import BadImage
+from xferlearn.photos.pixels.headers import READY_KIND, PreparedImage
+from xferlearn.photos.pixels.memory import PixelMemory
+from xferlearn.photos.pixels.operations import decode_pixels
 from xferlearn.photos.views import PLAIN
 from xferlearn.system.text import one_line
 

@@ -18,13 +18,13 @@ _NAMES = {
     " video videoid clip clipid plant plantid individual individualid animal animalid lesion"
     " lesionid specimen specimenid sequence sequenceid case caseid burst burstid track trackid",
     # Numbers of folds and rows say nothing of the photo's class.
-    "other": "fold kfold index unnamed0 rowid",
+    "other": "fold folds kfold foldid cvfold foldnumber index unnamed0 rowid",
 }
 _ROLE_OF = {name: role for role, names in _NAMES.items() for name in names.split()}
 _YES_MEANS = {
-    **dict.fromkeys(("isvalid", "isval", "isvalidation"), VALIDATION),
-    "istest": TEST,
-    **dict.fromkeys(("istrain", "istraining", "istrainingimage"), TRAIN),
+    **dict.fromkeys(("isvalid", "isval", "isvalidation", "val", "validation"), VALIDATION),
+    **dict.fromkeys(("istest", "test"), TEST),
+    **dict.fromkeys(("istrain", "istraining", "istrainingimage", "train"), TRAIN),
 }
 _YES, _NO = ("1", "true", "yes"), ("0", "false", "no")
 # What programs write where there is no label. "none" is none of them: it may be a class.
@@ -38,6 +38,11 @@ def _key(name: str) -> str:
 def role_of(name: str) -> str | None:
     """Returns what a column of this name is mostly for: a role, "other" for none, or None."""
     return _ROLE_OF.get(_key(name))
+
+
+def is_fold(name: str) -> bool:
+    """Returns whether a column of this name has the folds of a cross-validation."""
+    return "fold" in _key(name) and role_of(name) == "other"
 
 
 def split_of_values(name: str, values: Collection[str]) -> dict[str, str | None]:

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from xferlearn.errors import UserError
-from xferlearn.photos.table_files import ARROW_ENDINGS
+from xferlearn.photos.tables.table_files import ARROW_ENDINGS
 from xferlearn.system.text import one_line
 
 # Errors of a file that is none, or is damaged.

@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 from pathlib import Path
 
-from xferlearn.photos.depth import DEPTHS
+from xferlearn.photos.pixels.depth import DEPTHS
 from xferlearn.system.files import write_atomically
 
 FOLDER = "bit_depths"

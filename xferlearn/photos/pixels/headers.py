@@ -6,8 +6,8 @@ import math
 
 from PIL import Image, ImageOps
 
-from xferlearn.photos.containers import first_scan_has_all, jxl_size, png_blocks_behind
-from xferlearn.photos.depth import (
+from xferlearn.photos.pixels.containers import first_scan_has_all, jxl_size, png_blocks_behind
+from xferlearn.photos.pixels.depth import (
     DeepImage,
     Depth,
     deep_png,
@@ -15,7 +15,7 @@ from xferlearn.photos.depth import (
     read_deep_png,
     read_deep_tiff,
 )
-from xferlearn.photos.formats import (
+from xferlearn.photos.pixels.formats import (
     AVIF,
     HEIF,
     JPEG,
@@ -28,9 +28,9 @@ from xferlearn.photos.formats import (
     find_format,
     open_image,
 )
-from xferlearn.photos.memory import SMALL_BYTES, PixelMemory
-from xferlearn.photos.plain import STRIP_BYTES, as_bmp, rows_of
-from xferlearn.photos.png_bands import PngBands, has_bands
+from xferlearn.photos.pixels.memory import SMALL_BYTES, PixelMemory
+from xferlearn.photos.pixels.plain import STRIP_BYTES, as_bmp, rows_of
+from xferlearn.photos.pixels.png_bands import PngBands, has_bands
 from xferlearn.photos.views import CROP_FRACTION
 from xferlearn.system.text import one_line
 

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from xferlearn.errors import UserError
-from xferlearn.photos.formats import SUFFIXES
+from xferlearn.photos.pixels.formats import SUFFIXES
 
 # Files whose columns can hold photos.
 ARROW_ENDINGS = (".parquet", ".arrow", ".feather")

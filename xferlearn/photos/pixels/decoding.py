@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from xferlearn.photos.formats import BadImage
-from xferlearn.photos.headers import NO_IMAGE
 from xferlearn.photos.limits import PhotoLimits
-from xferlearn.photos.memory import PixelMemory
+from xferlearn.photos.pixels.formats import BadImage
+from xferlearn.photos.pixels.headers import NO_IMAGE
+from xferlearn.photos.pixels.memory import PixelMemory
+from xferlearn.photos.pixels.ready import NO_VIEW, decode_now, decoder, signature
 from xferlearn.photos.reading import Loaded, load_photos
-from xferlearn.photos.ready import NO_VIEW, decode_now, decoder, signature
 from xferlearn.system.runtime import untuned
 
 # Photos that are decoded, and go through a network, at a time. Larger batches are not faster on

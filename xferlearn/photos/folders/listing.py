@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from xferlearn.errors import UserError
-from xferlearn.photos.formats import HEAD_BYTES, SUFFIXES, is_photo
+from xferlearn.photos.pixels.formats import HEAD_BYTES, SUFFIXES, is_photo
 from xferlearn.system.text import count, one_line
 
 # In lower case. What systems keep beside photos, most of it small copies of them. Those whose

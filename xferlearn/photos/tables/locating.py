@@ -3,15 +3,17 @@
 import collections
 import functools
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
-from xferlearn.photos.files import photos_below
-from xferlearn.photos.names import normal
+from xferlearn.photos.folders.files import photos_below
+from xferlearn.photos.folders.names import normal
 from xferlearn.system.folders import is_url
 from xferlearn.system.text import readable
 
 _SAMPLE = 200
+# Where more names than this are whole, one that is not whole is that of no photo.
+_FEW_WHOLE = 0.05
 T = TypeVar("T")
 
 
@@ -38,6 +40,7 @@ class PhotoFinder:
     Attributes:
         root: folder that photos are looked for in; "" where none was given.
         prefix: beginning of names that stands for `root`, such as the folder on another machine.
+        by_end: the photos, by name, that `find_all` found by the ends of their names alone.
     """
 
     def __init__(self, image_dir: str | None, folder: str) -> None:
@@ -49,6 +52,7 @@ class PhotoFinder:
         """
         self.root = image_dir or ""
         self.prefix = ""
+        self.by_end: dict[str, str] = {}
         self._folder = folder
 
     @functools.cached_property
@@ -88,31 +92,65 @@ class PhotoFinder:
         It tells whether a text is the name of a photo.
         """
         try:
-            return self.find(value)
+            return self._whole(value) or self._ending(value)
         except NotFound as problem:
             return str(problem) if problem.kind == "ambiguous" else None
 
-    def find(self, value: str) -> str:
-        """Returns the path of the photo that a name leads to.
+    def find_all(self, values: Iterable[str]) -> dict[str, str | NotFound]:
+        """Returns by name the path of the photo that it leads to, or why it leads to none.
 
-        Raises:
-            NotFound: when there is none, or more than one.
+        Where names are those of photos as they are, a photo in another folder that only ends
+        alike is another one: a copy, or one that was put aside. The photos that were found by the
+        ends of their names, where no names are whole, are in `by_end`.
         """
+        found: dict[str, str | NotFound] = {}
+        rest: list[str] = []
+        for value in dict.fromkeys(values):
+            try:
+                path = self._whole(value)
+            except NotFound as problem:
+                found[value] = problem
+                continue
+            if path is None:
+                rest.append(value)
+            else:
+                found[value] = path
+        whole = sum(isinstance(one, str) for one in found.values())
+        few = whole < _FEW_WHOLE * (whole + len(rest))
+        for value in rest:
+            try:
+                path = self._ending(value)
+            except NotFound as problem:
+                found[value] = problem
+                continue
+            if path is None:
+                found[value] = NotFound("missing", "not found")
+            elif few:
+                found[value] = self.by_end[value] = path
+            else:
+                other = readable(os.path.relpath(path, self.root))
+                found[value] = NotFound("missing", f"not found; {other} only ends alike")
+        return found
+
+    def _names(self, value: str) -> Iterator[str]:
+        name = _slashes(value)
+        yield name
+        if self.prefix and name.startswith(self.prefix):
+            yield name.removeprefix(self.prefix)
+
+    def _whole(self, value: str) -> str | None:
         name = _slashes(value)
         if is_url(name):
             raise NotFound("url", "is a URL; download the photo")
-        names = [name]
-        if self.prefix and name.startswith(self.prefix):
-            names.append(name.removeprefix(self.prefix))
         path = self._listed(name) or self._there(name)
         if path is not None:
             return path
-        for index in self._indices:
-            for one in names:
-                path = index.find(one)
-                if path is not None:
-                    return path
-        raise NotFound("missing", "not found")
+        found = (index.only(one) for index in self._indices for one in self._names(value))
+        return next(filter(None, found), None)
+
+    def _ending(self, value: str) -> str | None:
+        found = (index.ending(one) for index in self._indices for one in self._names(value))
+        return next(filter(None, found), None)
 
     def _listed(self, name: str) -> str | None:
         for root in self._absolute_roots:
@@ -169,17 +207,25 @@ class _Index:
         found = self._by_name.of(self._key(name))
         return self._paths[found[0]] if found else None
 
-    def find(self, name: str) -> str | None:
-        """Returns the one photo of this name, or whose name ends like it; None without any.
+    def only(self, name: str) -> str | None:
+        """Returns the one photo of this name; None without any.
+
+        Raises:
+            NotFound: when there are several.
+        """
+        return self._one(self._by_name.of(self._key(name)))
+
+    def ending(self, name: str) -> str | None:
+        """Returns the one photo in a folder whose name ends like this; None without any.
 
         Raises:
             NotFound: when there are several.
         """
         key = self._key(name)
-        found = self._by_name.of(key)
-        if not found:
-            last = self._by_last.of(key.rpartition("/")[2])
-            found = [i for i in last if self._keys[i].endswith(f"/{key}")]
+        last = self._by_last.of(key.rpartition("/")[2])
+        return self._one([i for i in last if self._keys[i].endswith(f"/{key}")])
+
+    def _one(self, found: Sequence[int]) -> str | None:
         if len(found) > 1:
             first, second = (readable(self._names[i]) for i in found[:2])
             reason = f"{len(found)} photos have this name, such as {first} and {second}"

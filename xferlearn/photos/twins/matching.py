@@ -9,7 +9,7 @@ of one scene, or two flowers of one kind, do not.
 
 import numpy as np
 
-from xferlearn.photos.prints import SIDE, Prints
+from xferlearn.photos.twins.prints import SIDE, Prints
 
 # Windows of 7 x 7 cells. Of 1,000 flowers and 200 changed ones each: copies saved at quality 90 to
 # 20, scaled to a third, made gray, brighter or darker agree by 0.80 or more, 99% of them by 0.88;

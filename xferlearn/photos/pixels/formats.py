@@ -21,10 +21,13 @@ from PIL import (
 
 from xferlearn.system.text import one_line, printable
 
+# Cameras' raw photos, which are named and not read.
+_RAW_SUFFIXES = (".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf", ".rw2")
 # Files with these endings are photos without a look at what they hold.
 SUFFIXES = (
     ".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".pjpeg", ".pjp", ".png", ".bmp", ".dib", ".gif",
     ".webp", ".tif", ".tiff", ".avif", ".heic", ".heif", ".hif", ".jxl",
+    *_RAW_SUFFIXES,
 )  # fmt: skip
 # As much of a file as `is_photo` looks at.
 HEAD_BYTES = 64

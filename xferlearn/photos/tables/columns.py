@@ -6,10 +6,10 @@ import re
 from collections.abc import Mapping, Sequence
 
 from xferlearn.errors import UserError
-from xferlearn.photos.column_words import is_yes, no_label, role_of, split_of_values
 from xferlearn.photos.grouping import FEWEST_GROUPS
-from xferlearn.photos.locating import PhotoFinder, sample
-from xferlearn.photos.tables import Table
+from xferlearn.photos.tables.column_words import is_fold, is_yes, no_label, role_of, split_of_values
+from xferlearn.photos.tables.locating import PhotoFinder, sample
+from xferlearn.photos.tables.reading import Table
 from xferlearn.system.folders import is_url
 from xferlearn.system.text import readable
 
@@ -92,6 +92,8 @@ def find_columns(
         group = search.group(labels)
         if group is not None:
             chosen["group"] = group
+    if "group" in given:
+        search.say_folds()
     taken = {role: (name,) for role, name in chosen.items()} | {"label": labels}
     if picture is not None:
         taken["image"] = (picture,)
@@ -266,6 +268,16 @@ class _Search:
                 raise self._ask("group", [widest, *others])
             return widest
         return found[0] if found else None
+
+    def say_folds(self) -> None:
+        """Says which columns have folds, of which none is for the test more than the others."""
+        for name in self._left():
+            if is_fold(name):
+                self.notes.append(
+                    f"Column {name!r} of {self.table.name} is not used: it does not say which fold"
+                    f" is for what. `group_column={name!r}` keeps each fold in one split;"
+                    " `split_column` names a column of train, validation and test."
+                )
 
     def _parted(self, groups: Sequence[str | None]) -> int:
         """Returns how many groups have photos in several of the given splits."""

@@ -5,17 +5,18 @@ import dataclasses
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from xferlearn.errors import UserError
-from xferlearn.photos.arrow_photos import photo_names
-from xferlearn.photos.column_words import is_yes, no_label, split_of_values
-from xferlearn.photos.columns import Columns, bad_split
-from xferlearn.photos.files import photos_below
-from xferlearn.photos.locating import NotFound, PhotoFinder
+from xferlearn.photos.folders.files import photos_below
+from xferlearn.photos.folders.names import class_label, first_names
 from xferlearn.photos.manifest import SPLITS, TEST, TRAIN, VALIDATION
-from xferlearn.photos.names import class_label, first_names
 from xferlearn.photos.split_names import splits_of_names
-from xferlearn.photos.tables import Table
+from xferlearn.photos.tables.arrow_photos import photo_names
+from xferlearn.photos.tables.column_words import is_yes, no_label, split_of_values
+from xferlearn.photos.tables.columns import Columns, bad_split
+from xferlearn.photos.tables.locating import NotFound, PhotoFinder
+from xferlearn.photos.tables.reading import Table
 from xferlearn.system.text import count, plural_of, readable
 
 # By the kind of problem: what is said of one photo, and of several.
@@ -53,6 +54,7 @@ class LeftOut:
 
     name: str
     label: str
+    split: str | None
     kind: str
     reason: str
 
@@ -64,7 +66,7 @@ class Join:
         rows: those that are used, each photo once.
         left_out: the photos of those that are not.
         root: folder that the photos' names are relative to; "" for names as they are.
-        warnings: what was left out, and how names were read, one line each.
+        warnings: which rows were passed over, and how names were read, one line each.
     """
 
     def __init__(
@@ -88,12 +90,13 @@ class Join:
         self._named: set[str | int] = set()
         self.root = finder.root
         self.rows = self._joined()
-        self.warnings += self._left_out_warnings()
+        self.warnings += self._how_found()
         if picture is None:
             self.warnings += self._without_row()
 
     def _joined(self) -> list[JoinedRow]:
-        found: dict[str | int, tuple[str, str, str | None, str | None]] = {}
+        found: dict[str | int, _Facts] = {}
+        twice: dict[str | int, list[_Facts]] = {}
         others: dict[str | int, list[str]] = {}
         copies: list[str] = []
         unlabelled: list[str] = []
@@ -104,32 +107,38 @@ class Join:
             if label is None:
                 unlabelled.append(name)
             elif problem:
-                self.left_out.append(LeftOut(name, label, *problem))
+                self.left_out.append(LeftOut(name, label, split, *problem))
             elif photo not in found:
-                found[photo] = (name, label, split, group)
-            elif found[photo][1] == label:
-                copies.append(name)
+                found[photo] = _Facts(name, label, split, group)
             else:
-                others.setdefault(photo, [found[photo][1]]).append(label)
+                first = found[photo]
+                twice.setdefault(photo, [first]).append(_Facts(name, label, split, group))
+                if first.label == label:
+                    copies.append(name)
+                else:
+                    others.setdefault(photo, [first.label]).append(label)
         self._check_conflicts(found, others)
+        for photo, rows in twice.items():
+            found[photo] = _of_rows(rows)
         for photo, labels in others.items():
-            name, label, _, _ = found.pop(photo)
+            name, label, split, _ = found.pop(photo)
             reason = f"has rows with different labels: {', '.join(dict.fromkeys(labels))}"
-            self.left_out.append(LeftOut(name, label, "labels", reason))
+            self.left_out.append(LeftOut(name, label, split, "labels", reason))
         if not found:
             raise self._nothing_left(unlabelled)
         self._count_rows(unlabelled, "without a label", "left out")
         self._count_rows(copies, "of photos that have one already", "passed over")
+        self._say_differences([rows for photo, rows in twice.items() if photo in found])
         if not self.root and not all(os.path.isabs(str(photo)) for photo in found):
             self.root = self._table.folder
-        rows = [
+        joined = [
             JoinedRow(photo, self._name(photo, name), label, split, group)
             for photo, (name, label, split, group) in found.items()
         ]
         if self._picture is not None:
-            return rows
+            return joined
         # As the photos of folders are sorted: the order of rows must not matter.
-        return sorted(rows, key=lambda row: (row.label, row.name))
+        return sorted(joined, key=lambda row: (row.label, row.name))
 
     def _photos(self) -> Iterator[tuple[str, str | int, tuple[str, str] | tuple[()]]]:
         """Yields name, place and problem of each row's photo."""
@@ -137,14 +146,15 @@ class Join:
             for row, name in enumerate(photo_names(self._table, self._picture)):
                 yield name, row, ()
             return
-        for row, text in enumerate(self._table.texts(self._columns.path or ""), start=1):
+        texts = self._table.texts(self._columns.path or "")
+        found = self._finder.find_all(filter(None, texts))
+        for row, text in enumerate(texts, start=1):
             if text is None:
                 yield f"row {row}", "", ("unnamed", "has no file name")
-                continue
-            try:
-                yield text, self._finder.find(text), ()
-            except NotFound as problem:
-                yield text, "", (problem.kind, str(problem))
+            elif isinstance(place := found[text], NotFound):
+                yield text, "", (place.kind, str(place))
+            else:
+                yield text, place, ()
 
     def _labels(self) -> Iterator[str | None]:
         names = self._columns.label
@@ -232,19 +242,44 @@ class Join:
                 f" {first_names(list(map(readable, names)), 3)}."
             )
 
-    def _left_out_warnings(self) -> Iterator[str]:
+    def _say_differences(self, photos: Sequence[Sequence["_Facts"]]) -> None:
+        """Says which photos have rows that differ in the split or the group, and what is used."""
+        ways = {
+            "split": "its last split: test before validation before train",
+            "group": "the first of its groups by name",
+        }
+        for what, way in ways.items():
+            nothing = TRAIN if what == "split" else None
+            said = []
+            for rows in photos:
+                values = {value for row in rows if (value := getattr(row, what) or nothing)}
+                if len(values) > 1:
+                    said.append(f"{readable(rows[0].name)} ({' and '.join(sorted(values))})")
+            if said:
+                have = plural_of(len(said), "has", "have")
+                self.warnings.append(
+                    f"{self._table.name}: {count(len(said), 'photo')} {have} rows with different"
+                    f" {what}s: {first_names(said, 5)}. Each photo is used once, in {way}."
+                )
+
+    def _how_found(self) -> Iterator[str]:
         name, prefix = self._table.name, self._finder.prefix
         if prefix:
             yield (
                 f"{name}: {prefix!r} at the beginning of names stands for {self.root}; there is no"
                 " such folder on this machine."
             )
-        kinds: dict[str, list[str]] = collections.defaultdict(list)
-        for one in self.left_out:
-            kinds[one.kind].append(readable(one.name))
-        for kind, names in kinds.items():
-            said = plural_of(len(names), *_LEFT_OUT[kind])
-            yield f"{name}: {count(len(names), 'photo')} {said}: {first_names(names, 5)}."
+        by_end = self._finder.by_end
+        if by_end:
+            number = len(by_end)
+            folders = {os.path.dirname(self._name(path, "")) for path in by_end.values()}
+            bare = not any("/" in one or "\\" in one for one in by_end)
+            end = "file name" if bare else "end of the path"
+            yield (
+                f"{name}: {count(number, 'photo')} {plural_of(number, 'was', 'were')} found by"
+                f" {plural_of(number, 'its', 'their')} {end} alone, in folders below {self.root}:"
+                f" {first_names(list(map(readable, sorted(folders))), 8)}."
+            )
 
     def _without_row(self) -> Iterator[str]:
         """Yields how many photos lie where the others do, and are in no row."""
@@ -264,6 +299,34 @@ class Join:
                 f" {plural_of(number, 'is', 'are')} not used:"
                 f" {first_names(list(map(readable, beside)), 5)}."
             )
+
+
+class _Facts(NamedTuple):
+    """What a row says of its photo."""
+
+    name: str
+    label: str
+    split: str | None
+    group: str | None
+
+
+def _of_rows(rows: Sequence[_Facts]) -> _Facts:
+    """Returns what several rows of a photo say; their order does not matter to split and group."""
+    splits = {row.split for row in rows}
+    groups = sorted(row.group for row in rows if row.group is not None)
+    # What is tested must not be learned.
+    split = next((one for one in (TEST, VALIDATION, TRAIN) if one in splits), None)
+    return rows[0]._replace(split=split, group=groups[0] if groups else None)
+
+
+def left_out_notes(name: str, photos: Iterable[LeftOut]) -> Iterator[str]:
+    """Yields how many photos a table names that can't be used, one sentence per kind."""
+    kinds: dict[str, list[str]] = collections.defaultdict(list)
+    for one in photos:
+        kinds[one.kind].append(readable(one.name))
+    for kind, names in kinds.items():
+        said = plural_of(len(names), *_LEFT_OUT[kind])
+        yield f"{name}: {count(len(names), 'photo')} {said}: {first_names(names, 5)}."
 
 
 def split_note(name: str, splits: Sequence[str | None]) -> str:

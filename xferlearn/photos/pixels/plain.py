@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
-from xferlearn.photos.formats import BadImage
+from xferlearn.photos.pixels.formats import BadImage
 
 # Pixels of a strip: below it a photo is made plain in one piece.
 _STRIP_PIXELS = 2**22

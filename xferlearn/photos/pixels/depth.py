@@ -14,7 +14,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image, ImageFile
 
-from xferlearn.photos.formats import BadImage, TiffImage
+from xferlearn.photos.pixels.formats import BadImage, TiffImage
 
 DEPTHS = (8, 10, 12, 14, 16)
 # From a row to before another: their values, uint16, [rows, width, channels].

@@ -4,17 +4,24 @@ import collections
 from collections.abc import Mapping, Sequence
 
 from xferlearn.errors import UserError
-from xferlearn.photos.arrow_photos import ArrowPhotos, Cell
-from xferlearn.photos.columns import find_columns
-from xferlearn.photos.files import FileSource
+from xferlearn.photos.folders.files import FileSource
+from xferlearn.photos.folders.names import (
+    case_warnings,
+    check_name,
+    class_label,
+    first_names,
+    match_labels,
+)
 from xferlearn.photos.grouping import Member, group_warnings
-from xferlearn.photos.joining import Join, JoinedRow, split_note
-from xferlearn.photos.locating import PhotoFinder
 from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION, BadPhoto
-from xferlearn.photos.names import case_warnings, check_name, first_names, match_labels
 from xferlearn.photos.sources import PhotoSource
 from xferlearn.photos.splitting import FEWEST_PHOTOS
-from xferlearn.photos.tables import Table
+from xferlearn.photos.tables.arrow_photos import ArrowPhotos, Cell
+from xferlearn.photos.tables.columns import find_columns
+from xferlearn.photos.tables.joining import Join, JoinedRow, LeftOut, left_out_notes, split_note
+from xferlearn.photos.tables.locating import PhotoFinder
+from xferlearn.photos.tables.reading import Table
+from xferlearn.system.text import count, readable
 
 # A table may name millions of photos of which some are there. The warnings count them all;
 # metadata.json, which has the list, must stay readable.
@@ -53,19 +60,24 @@ def open_table(
     columns = find_columns(table, given, finder, picture)
     join = Join(table, columns, picture, finder)
     warnings = [*table.notes, *columns.notes, *join.warnings]
-    rows = join.rows
+    rows, unused = join.rows, join.left_out
+    lost = collections.Counter(one.label for one in unused)
     if labels is None:
         known = tuple(sorted({row.label for row in rows}))
-        _check_classes(table, rows)
-        index: Mapping[str, int | None] = {label: i for i, label in enumerate(known)}
+        _check_classes(table, rows, lost)
+        index: dict[str, int | None] = {label: i for i, label in enumerate(known)}
         if any(row.split for row in rows):
             warnings.append(split_note(table.name, [row.split for row in rows]))
     else:
-        rows, measured = _to_measure(table, rows)
+        rows, unused, measured = _to_measure(table, rows, unused)
         warnings += measured
+        lost = collections.Counter(one.label for one in unused)
         counts = collections.Counter(row.label for row in rows)
         index, known, others = match_labels(counts, labels, other_classes, table.name, what="label")
         warnings += others
+        skipped = None if other_classes == "skip" else -1
+        places = {class_label(label): i for i, label in enumerate(known)}
+        index |= {label: places.get(label, skipped) for label in lost.keys() - counts.keys()}
     warnings += case_warnings(known)
     cells = [
         Cell(row.photo, row.name, label, None if row.split == TRAIN else row.split, row.group)
@@ -79,10 +91,21 @@ def open_table(
     if columns.group is not None:
         members = [Member(cell.name, cell.label, cell.split, cell.group) for cell in cells]
         warnings += group_warnings(known, members)
+    # Photos of classes that a model does not have are left out on purpose.
+    unused = [one for one in unused if index.get(one.label, -1) is not None]
+    warnings += left_out_notes(table.name, unused)
+    gone = lost.keys() - {row.label for row in rows}
+    warnings += [
+        f"Class {label!r} of {table.name} is lost: {count(lost[label], 'photo')}, of which none can"
+        " be used."
+        for label in sorted(gone)
+        if index.get(label, -1) is not None
+    ]
     left_out = tuple(
         BadPhoto(one.name, label, one.reason)
-        for one in join.left_out[:_MOST_LEFT_OUT]
-        if (label := index.get(one.label)) is not None
+        if (label := index.get(one.label, -1)) is not None and label >= 0
+        else BadPhoto(one.name, -1, f"{one.reason}; its label is {one.label!r}")
+        for one in unused[:_MOST_LEFT_OUT]
     )
     if picture is not None:
         return ArrowPhotos(known, table, picture, tuple(cells), tuple(warnings), left_out)
@@ -122,24 +145,38 @@ def picture_column(table: Table, given: Mapping[str, str | None]) -> str | None:
     return (usual or table.pictures)[0]
 
 
-def _to_measure(table: Table, rows: list[JoinedRow]) -> tuple[list[JoinedRow], list[str]]:
+def _to_measure(
+    table: Table, rows: list[JoinedRow], unused: list[LeftOut]
+) -> tuple[list[JoinedRow], list[LeftOut], list[str]]:
     """Returns the test's rows, without one the validation's, or all where there is no split."""
+    splits = {row.split for row in rows} | {one.split for one in unused}
     for split in (TEST, VALIDATION):
-        chosen = [row for row in rows if row.split == split]
-        if chosen and len(chosen) < len(rows):
-            return chosen, [
+        if split in splits and len(splits) > 1:
+            chosen = [row for row in rows if row.split == split]
+            missing = [one for one in unused if one.split == split]
+            if not chosen:
+                raise UserError(
+                    f"None of {count(len(missing), f'{split} photo')} of {table.name} can be used,"
+                    f" e.g. {readable(missing[0].name)}: {missing[0].reason}. Give the right"
+                    " `image_dir`, or measure all photos with `split_column='none'`."
+                )
+            said = (
                 f"{table.name} says the split, and only its {split} photos are measured;"
                 " `split_column='none'` measures all."
-            ]
-    return rows, []
+            )
+            return chosen, missing, [said]
+    return rows, unused, []
 
 
-def _check_classes(table: Table, rows: Sequence[JoinedRow]) -> None:
+def _check_classes(table: Table, rows: Sequence[JoinedRow], lost: Mapping[str, int]) -> None:
     counts = collections.Counter(row.label for row in rows)
     if len(counts) < 2:
+        gone = [f"{label} ({number:,})" for label, number in lost.items() if label not in counts]
+        more = f" No photo can be used of {first_names(gone)}." if gone else ""
         raise UserError(
             f"Expected at least two classes. {table.name} has {len(counts)}:"
-            f" {first_names(list(counts))}. If these are not the classes, give `label_column`."
+            f" {first_names(list(counts))}.{more} If these are not the classes, give"
+            " `label_column`."
         )
     few = [f"{label} ({found})" for label, found in sorted(counts.items()) if found < FEWEST_PHOTOS]
     if few:

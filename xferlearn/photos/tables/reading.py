@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from xferlearn.config.base import TableInMemory
 from xferlearn.errors import UserError, did_you_mean
-from xferlearn.photos.arrow_files import (
+from xferlearn.photos.tables.arrow_files import (
     DAMAGED,
     MemoryPart,
     Part,
@@ -20,8 +20,8 @@ from xferlearn.photos.arrow_files import (
     is_picture,
     open_part,
 )
-from xferlearn.photos.table_files import arrow_files_below
-from xferlearn.photos.text_tables import read_text_table
+from xferlearn.photos.tables.table_files import arrow_files_below
+from xferlearn.photos.tables.text_tables import read_text_table
 from xferlearn.system.text import one_line, readable
 
 Text = str | None
@@ -38,6 +38,7 @@ class Table:
         names: the plain columns.
         pictures: the columns that can hold photos.
         nested: the columns that hold several values per row, which can't be a class.
+        opaque: the columns that are no text in another way, such as bytes of a fixed number.
         header: whether the columns have names of their own.
         notes: what a person should know of how it was read, one line each.
     """
@@ -48,6 +49,7 @@ class Table:
     names: tuple[str, ...]
     pictures: tuple[str, ...] = ()
     nested: tuple[str, ...] = ()
+    opaque: tuple[str, ...] = ()
     header: bool = True
     notes: tuple[str, ...] = ()
 
@@ -97,6 +99,11 @@ class Table:
                 f"Column {name!r} of {self.name} has several values per row. Expected one per"
                 f" photo for `{setting}`."
             )
+        if name in self.opaque:
+            raise UserError(
+                f"Column {name!r} of {self.name} holds bytes or objects. Expected text, numbers or"
+                f" truth values for `{setting}`."
+            )
         near = did_you_mean(name, names)
         raise UserError(
             f"{self.name} has no column {name!r} for `{setting}`.{near} {self.has_columns(names)}"
@@ -121,9 +128,12 @@ class _Columns(dict[str, list[Text]]):
         for part in self._table.parts:
             try:
                 column = part.read([name]).column(0)
+                place = part.name or self._table.name
+                values += _texts(column, class_names(part.schema, name), place)
+            except UserError:
+                raise
             except DAMAGED as error:
                 raise damaged(part.name, error) from None
-            values += _texts(column, class_names(part.schema, name), part.name or self._table.name)
         self[name] = _plain_numbers(values)
         return self[name]
 
@@ -182,19 +192,39 @@ def _of_parts(name: str, folder: str, parts: tuple[Part, ...]) -> Table:
     twice = next((one for one in first.names if first.names.count(one) > 1), None)
     if twice is not None:
         raise UserError(f"{name} has two columns named {twice!r}. Rename one.")
-    nested = [field.name for field in first if pa.types.is_nested(field.type)]
     pictures = [field.name for field in first if is_picture(field.type)]
+    nested = [field.name for field in first if pa.types.is_nested(_inner(field.type))]
+    opaque = [field.name for field in first if not _is_plain(_inner(field.type))]
     table = Table(
         name,
         folder,
         parts,
-        names=tuple(one for one in first.names if one not in {*nested, *pictures}),
+        names=tuple(one for one in first.names if one not in {*nested, *opaque, *pictures}),
         pictures=tuple(pictures),
         nested=tuple(one for one in nested if one not in pictures),
+        opaque=tuple(one for one in opaque if one not in {*nested, *pictures}),
     )
     if not table.count:
         raise UserError(f"{name} has no rows.")
     return table
+
+
+def _inner(kind: pa.DataType) -> pa.DataType:
+    """Returns the type of a column's values, behind indices and names of types."""
+    if isinstance(kind, pa.BaseExtensionType):
+        return _inner(kind.storage_type)
+    return _inner(kind.value_type) if pa.types.is_dictionary(kind) else kind
+
+
+def _is_plain(kind: pa.DataType) -> bool:
+    # Bytes of a fixed number are cast as well, until some are no text.
+    if is_picture(kind) or pa.types.is_fixed_size_binary(kind):
+        return False
+    try:
+        pa.array([], kind).cast(pa.string())
+    except (pa.ArrowException, TypeError):
+        return False
+    return True
 
 
 def _as_arrow(table: Any) -> pa.Table:

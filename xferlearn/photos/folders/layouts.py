@@ -9,9 +9,9 @@ import os
 from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 
 from xferlearn.errors import UserError
-from xferlearn.photos.listing import Folder
+from xferlearn.photos.folders.listing import Folder
+from xferlearn.photos.folders.names import class_label, first_names
 from xferlearn.photos.manifest import SPLITS, TRAIN
-from xferlearn.photos.names import class_label, first_names
 from xferlearn.photos.split_names import splits_of_names
 from xferlearn.system.text import plural_of
 
@@ -84,7 +84,12 @@ class _Node:
 
 
 def find_layout(
-    top: Folder, place: str, layout: str = "auto", labels: Collection[str] = ()
+    top: Folder,
+    place: str,
+    layout: str = "auto",
+    labels: Collection[str] = (),
+    *,
+    grouped: bool = False,
 ) -> Layout:
     """Returns what the folders of a tree are.
 
@@ -95,6 +100,7 @@ def find_layout(
             structure.
         labels: the classes of a model, which say where the classes are; none where they are still
             to be found.
+        grouped: whether the sub-folders of classes are known to be groups, not classes.
 
     Raises:
         UserError: where the structure admits several answers, or contradicts `layout`.
@@ -104,7 +110,8 @@ def find_layout(
     node = _unwrapped(root, known)
     if layout == "auto":
         layout = _by_labels(node, known) if known else ""
-        layout = layout or _by_structure(node, os.path.normpath(os.path.join(place, node.path)))
+        where = os.path.normpath(os.path.join(place, node.path))
+        layout = layout or _by_structure(node, where, grouped)
     warnings = []
     if node is not root:
         warnings.append(
@@ -158,7 +165,7 @@ def _by_labels(node: _Node, known: Set[str]) -> str:
     return "classes"
 
 
-def _by_structure(node: _Node, place: str) -> str:
+def _by_structure(node: _Node, place: str, grouped: bool) -> str:
     """Returns the layout that the structure tells.
 
     Raises:
@@ -173,7 +180,7 @@ def _by_structure(node: _Node, place: str) -> str:
             " `image_dir`."
         )
     if _is_split(node):
-        _check_split(node, place)
+        _check_split(node, place, grouped)
         return "split"
     if _has_inner_split(node):
         return "split"
@@ -190,7 +197,7 @@ def _by_structure(node: _Node, place: str) -> str:
                 f" ({first_names(list(one.held))}). Move it away, or say with `layout='classes'`"
                 " that it is a class too."
             )
-    names = _alike(node)
+    names = [] if grouped else _alike(node)
     if names:
         folders, inside = first_names(names), _names_inside(node, names)
         raise UserError(
@@ -200,10 +207,33 @@ def _by_structure(node: _Node, place: str) -> str:
             " classes; `layout='split'` takes them as the split, where they are named train,"
             " validation and test."
         )
+    _check_unsplit(node, place)
     return "classes"
 
 
-def _check_split(node: _Node, place: str) -> None:
+def _check_unsplit(node: _Node, place: str) -> None:
+    """Raises UserError where folders that are no split are named like one."""
+    named = list(node.splits)
+    learned = [name for name in named if node.splits[name] == TRAIN and node.held[name].held]
+    if len(named) > 1 or learned:
+        folders = first_names(named)
+        raise UserError(
+            f"{folders} in {place} {plural_of(len(named), 'is', 'are')} named like a split, but"
+            f" {first_names(list(node.held))} together are not one of the same classes. Say what"
+            f" they are: `layout='split'` takes {folders} as the split, with the classes inside,"
+            " and leaves out what is beside; `layout='groups'` takes the folders inside of all as"
+            " the classes; `layout='classes'` takes all of them as the classes."
+        )
+    for name, one in node.held.items():
+        if len(one.splits) > 1:
+            raise UserError(
+                f"Folder {name} of {place} is split into {first_names(list(one.splits))}, but not"
+                " every class is split, and into nothing else. Split each class so, or say with"
+                " `layout='classes'` that this split is not to be used."
+            )
+
+
+def _check_split(node: _Node, place: str, grouped: bool) -> None:
     """Raises UserError where something is beside or in a split that may be part of it."""
     parts = _parts(node, node.splits)
     learned = _learned(node, parts)
@@ -214,7 +244,7 @@ def _check_split(node: _Node, place: str) -> None:
             " has the same classes. Give it the name of a split (train, validation or test), move"
             " it away, or leave it out with `layout='split'`."
         )
-    for one in parts.values():
+    for one in () if grouped else parts.values():
         if names := _alike(one):
             raise UserError(
                 f"The folders {first_names(names)} of {os.path.join(place, one.path)} would be"

@@ -12,11 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 
 from xferlearn.errors import UserError
-from xferlearn.photos.layouts import ClassFolder, Layout, classes_hint, find_layout
-from xferlearn.photos.listed import read_list
-from xferlearn.photos.listing import Folder, PassedOver, list_folder
-from xferlearn.photos.manifest import SPLITS, TEST, TRAIN, VALIDATION, BadPhoto
-from xferlearn.photos.names import (
+from xferlearn.photos.folders.layouts import ClassFolder, Layout, classes_hint, find_layout
+from xferlearn.photos.folders.listed import read_list
+from xferlearn.photos.folders.listing import Folder, PassedOver, list_folder
+from xferlearn.photos.folders.names import (
     case_warnings,
     check_name,
     class_label,
@@ -24,6 +23,7 @@ from xferlearn.photos.names import (
     match_labels,
     same_class_error,
 )
+from xferlearn.photos.manifest import SPLITS, TEST, TRAIN, VALIDATION, BadPhoto
 from xferlearn.photos.sources import Entry
 from xferlearn.photos.splitting import check_counts
 from xferlearn.system.folders import check_no_url
@@ -86,6 +86,7 @@ def read_image_dir(
     *,
     layout: str = "auto",
     other_classes: str = "error",
+    grouped: bool = False,
 ) -> FileSource:
     """Lists a folder with one sub-folder of photos per class, or a split or groups of such folders.
 
@@ -101,6 +102,8 @@ def read_image_dir(
             "auto" tells by structure, and asks where that admits several answers.
         other_classes: what to do with photos of classes that are not among `labels`: "error",
             "skip", or "count" as classes of their own behind them.
+        grouped: whether the sub-folders of classes are groups, so that `layout="auto"` does not ask
+            what they are where all classes hold the same.
 
     Returns:
         The photos, classes in the order of their names, paths sorted. Where `labels` are given and
@@ -119,7 +122,7 @@ def read_image_dir(
         raise UserError(f"Expected `image_dir` to be a folder. Found {came} at {image_dir}.")
     root, passed = str(Path(image_dir)), PassedOver()
     top = list_folder(root, passed)
-    tree = find_layout(top, root, layout, labels or ())
+    tree = find_layout(top, root, layout, labels or (), grouped=grouped)
     parts = sorted(tree.classes, key=lambda part: (class_label(part.name), part.path))
     _check_names(parts, root)
     warnings = [*tree.warnings]
@@ -283,7 +286,7 @@ def read_files(patterns: Iterable[str]) -> FileSource:
         The photos without labels, each path once, in the order given.
 
     Raises:
-        UserError: for a folder without photos, a glob that nothing matches, a list that can't be
+        UserError: for a folder without photos, a glob that matches no photo, a list that can't be
             read, or a URL.
     """
     files: list[str] = []
@@ -295,25 +298,35 @@ def read_files(patterns: Iterable[str]) -> FileSource:
         warnings.extend(passed.warnings(folder))
         return below
 
+    def named_folder(folder: str) -> list[str]:
+        # As `Path` writes it, without a slash at the end.
+        below = photos_of(str(Path(folder)))
+        if not below:
+            raise UserError(" ".join((f"Found no photos in folder {folder}.", *warnings)))
+        return below
+
     for pattern in patterns:
         check_no_url("photos", pattern)
         listed = read_list(pattern)
         if listed is not None:
             for name in listed:
                 check_no_url("photos", name)
-                files += photos_of(str(Path(name))) if os.path.isdir(name) else [name]
+                files += named_folder(name) if os.path.isdir(name) else [name]
         elif os.path.isdir(pattern):
-            # As `Path` writes it, without a slash at the end.
-            below = photos_of(str(Path(pattern)))
-            if not below:
-                raise UserError(" ".join((f"Found no photos in folder {pattern}.", *warnings)))
-            files += below
+            files += named_folder(pattern)
         elif glob.has_magic(pattern) and not os.path.exists(pattern):
-            below = []
-            for match in sorted(glob.glob(pattern, recursive=True)):
-                below += photos_of(match) if os.path.isdir(match) else [match]
-            if not below:
+            matches = sorted(glob.glob(pattern, recursive=True))
+            if not matches:
                 raise UserError(f"Nothing matches {pattern}.")
+            below = [
+                path
+                for match in matches
+                for path in (photos_of(match) if os.path.isdir(match) else [match])
+            ]
+            if not below:
+                what = plural_of(len(matches), "folder", "folders")
+                said = f"Found no photos in {what} {first_names(matches)}, which {pattern} matches."
+                raise UserError(" ".join((said, *warnings)))
             files += below
         else:
             files.append(pattern)

@@ -8,13 +8,13 @@ windows; each is then compared in detail.
 import collections
 import dataclasses
 import functools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from xferlearn.photos.matching import detail, enough_detail, same_picture
-from xferlearn.photos.neighbours import MOST, near_pairs
-from xferlearn.photos.prints import SIDE, Prints, difference_hashes, window_cells
+from xferlearn.photos.twins.matching import detail, enough_detail, same_picture
+from xferlearn.photos.twins.neighbours import MOST, near_pairs
+from xferlearn.photos.twins.prints import SIDE, Prints, difference_hashes, window_cells
 
 # What a print shows at large: cosines of these waves and fewer per side, 54 in all.
 _WAVES = 10
@@ -36,8 +36,8 @@ _FEW_BITS = 0.1
 _FEWEST_MARKS = 48
 # Of a great many photos only the nearest pairs are compared in detail, half as many as photos.
 _FEWEST_CANDIDATES = 20_000
-# Twins of twins are twins, up to this many; larger groups must all be like one of them.
-_LONGEST_CHAIN = 32
+# Compared at a time, so that what was joined is compared no more.
+_FEW_PAIRS = 1024
 _MOST_ROUNDS = 5
 
 
@@ -106,8 +106,8 @@ def find_copies(prints: Prints, others: Prints) -> np.ndarray:
     for row, pixels in enumerate(prints.pixels.tolist()):
         found[row] = known.get(pixels, -1)
     # Whichever of the two is a part of the other.
-    first, second = _verified(prints, others, own=False)
-    last, before = _verified(others, prints, own=False)
+    first, second = _verified(prints, others)
+    last, before = _verified(others, prints)
     for row, copied in zip([*first, *before], [*second, *last], strict=True):
         found[row] = copied if found[row] < 0 else found[row]
     # One colour is no picture.
@@ -154,49 +154,58 @@ def find_recorded(prints: Prints, looks: np.ndarray) -> np.ndarray:
 
 
 def _groups(prints: Prints) -> list[np.ndarray]:
-    """Returns the groups of near twins, each the rows of its photos, int64, [at least 2]."""
+    """Returns the groups of near twins, each the rows of its photos, int64, [at least 2].
+
+    Twins of twins are in one group, however long the chain: frames of one video lie in one split.
+    """
     parent = np.arange(len(prints))
+    details = np.full(len(prints), np.nan)
     asked = parent.copy()
     for _ in range(_MOST_ROUNDS):
-        some = prints if len(asked) == len(prints) else prints[asked]
-        first, second = _verified(some, some, own=True)
-        _join(parent, zip(asked[first].tolist(), asked[second].tolist(), strict=True))
+        joined = _join_twins(parent, prints, details, asked)
         # Where more copies gathered than neighbours are looked at, a group may be in pieces: one
         # of each piece looks again.
         sizes = collections.Counter(parent.tolist())
         asked = np.array([row for row, size in sizes.items() if size >= MOST], np.int64)
-        if len(asked) < 2 or not len(first):
+        if len(asked) < 2 or not joined:
             break
     groups = collections.defaultdict(list)
     for row, root in enumerate(parent.tolist()):
         groups[root].append(row)
-    return [
-        np.array(part)
-        for group in groups.values()
-        if len(group) > 1
-        for part in _parts(prints, group)
-    ]
+    return [np.array(group) for group in groups.values() if len(group) > 1]
 
 
-def _parts(prints: Prints, group: list[int]) -> Iterator[list[int]]:
-    """Yields a group, or, where a long chain made it, those that are like one of them in turn."""
-    if len(group) <= _LONGEST_CHAIN:
-        yield group
-        return
-    left = np.array(group)
-    while len(left) > 1:
-        one, rest = left[:1].repeat(len(left) - 1), left[1:]
-        details = detail(prints[left].gray)
-        lesser = np.minimum(details[0], details[1:])
-        whole = np.tile([1.0, 0, 1, 0], (len(rest), 1))
-        plain, turned = (
-            same_picture(prints[one], prints[rest], lesser, whole, np.full(len(rest), mirrored))
-            for mirrored in (False, True)
+def _join_twins(parent: np.ndarray, prints: Prints, details: np.ndarray, asked: np.ndarray) -> bool:
+    """Joins the groups of near twins among some photos; returns whether there were any.
+
+    Details that are needed and not known yet are added to `details`.
+    """
+    some = prints[asked]
+    pairs, looks = _candidates(some, some, own=True)
+    left = max(_FEWEST_CANDIDATES, len(asked) // 2)
+    joined = False
+    for start in range(0, len(pairs), _FEW_PAIRS):
+        block = asked[pairs[start : start + _FEW_PAIRS]]
+        # Pairs of one group say nothing new; in a crowd or a chain they are nearly all.
+        new = np.flatnonzero(parent[block[:, 0]] != parent[block[:, 1]])[:left]
+        first, second = block[new].T
+        needed = np.unique(block[new])
+        needed = needed[np.isnan(details[needed])]
+        details[needed] = detail(prints[needed].gray)
+        same = _same(
+            prints,
+            prints,
+            first,
+            second,
+            np.minimum(details[first], details[second]),
+            looks[start : start + _FEW_PAIRS][new],
         )
-        alike = plain | turned
-        if alike.any():
-            yield [int(left[0]), *rest[alike].tolist()]
-        left = rest[~alike]
+        _join(parent, zip(first[same].tolist(), second[same].tolist(), strict=True))
+        joined |= bool(same.any())
+        left -= len(new)
+        if left <= 0:
+            break
+    return joined
 
 
 def _join(parent: np.ndarray, pairs: Iterable[tuple[int, int]]) -> None:
@@ -211,12 +220,39 @@ def _join(parent: np.ndarray, pairs: Iterable[tuple[int, int]]) -> None:
     for one, other in pairs:
         first, second = sorted((find(one), find(other)))
         parent[second] = first
-    for row in range(len(parent)):
-        parent[row] = find(row)
+    while (parent[parent] != parent).any():
+        parent[:] = parent[parent]
 
 
-def _verified(one: Prints, other: Prints, *, own: bool) -> tuple[np.ndarray, np.ndarray]:
+def _verified(one: Prints, other: Prints) -> tuple[np.ndarray, np.ndarray]:
     """Returns the pairs that show the same picture: rows of `one` and of `other`."""
+    pairs, looks = _candidates(one, other, own=False)
+    most = max(_FEWEST_CANDIDATES, len(one) // 2)
+    (first, second), looks = pairs[:most].T, looks[:most]
+    lesser = np.minimum(_detail_of(one, first), _detail_of(other, second))
+    same = _same(one, other, first, second, lesser, looks)
+    return first[same], second[same]
+
+
+def _same(
+    one: Prints,
+    other: Prints,
+    first: np.ndarray,
+    second: np.ndarray,
+    details: np.ndarray,
+    looks: np.ndarray,
+) -> np.ndarray:
+    """Returns which candidates show the same picture, bool, [pairs]."""
+    same = enough_detail(details)
+    first, second, looks = first[same], second[same], looks[same]
+    places = np.array([place for _, _, place, _ in _looks()])[looks]
+    mirrored = np.array([turned for *_, turned in _looks()])[looks]
+    same[same] = same_picture(one[first], other[second], details[same], places, mirrored)
+    return same
+
+
+def _candidates(one: Prints, other: Prints, *, own: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Returns pairs that are alike at large, [pairs, 2], and the look of each, nearest first."""
     asking = _softened(one)
     asked = asking if own else _softened(other)
     plain = _at_large(asked, 0)
@@ -226,17 +262,7 @@ def _verified(one: Prints, other: Prints, *, own: bool) -> tuple[np.ndarray, np.
         first, second, cosine = near_pairs(seen, plain, _NEAR, own=own)
         # The first look is that of the whole photo, which others must beat by something.
         found.append((first, second, cosine - 0.005 * (look > 0), np.full(len(first), look)))
-    pairs, looks = _best(*(np.concatenate(parts) for parts in zip(*found, strict=True)), own=own)
-    most = max(_FEWEST_CANDIDATES, len(one) // 2)
-    pairs, looks = pairs[:most], looks[:most]
-    details = [_detail_of(photos, rows) for photos, rows in zip((one, other), pairs.T, strict=True)]
-    lesser = np.minimum(*details)
-    kept = enough_detail(lesser)
-    (first, second), looks, lesser = pairs[kept].T, looks[kept], lesser[kept]
-    places = np.array([place for _, _, place, _ in _looks()])[looks]
-    mirrored = np.array([turned for *_, turned in _looks()])[looks]
-    same = same_picture(one[first], other[second], lesser, places, mirrored)
-    return first[same], second[same]
+    return _best(*(np.concatenate(parts) for parts in zip(*found, strict=True)), own=own)
 
 
 def _best(

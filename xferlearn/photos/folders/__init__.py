@@ -1,0 +1,1 @@
+"""Photos in folders: which files are photos, what the folders are, and their names."""

@@ -1,0 +1,1 @@
+"""From a photo's file to the pixels that a network sees."""

@@ -1,0 +1,1 @@
+"""Labels from a table, and photos inside tables."""

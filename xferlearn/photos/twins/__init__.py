@@ -1,0 +1,1 @@
+"""Photos that show the same picture: equal pixels, and copies that were saved in another way."""
