@@ -170,7 +170,7 @@ def test_a_photo_beyond_the_budget_names_the_setting_that_admits_it(
     with pytest.raises(BadImage) as caught:
         prepare(data, SIZE, MANY)
     assert str(caught.value) == (
-        "2000 x 1500 pixels take 45.8 MiB to decode, more than the 38.4 MiB there are for it: set"
+        "2000 x 1500 pixels take 45.8 MiB to decode, more than the 32 MiB there are for it: set"
         " max_memory=1GiB or more"
     )
     assert prepare(data, SIZE, MANY, memory=PixelMemory(GIB)).width == 2000

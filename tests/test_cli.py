@@ -105,7 +105,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         ),
         (
             "train --image_dir=a --model_dir=/dev/null/m",
-            "Can't write to /dev/null: Not a",
+            "Can't write to /dev/null: /dev/null is not a folder. Choose another --model_dir",
         ),
         ("train --overwrite=maybe --image_dir=a --model_dir=b", "--overwrite=maybe"),
         (

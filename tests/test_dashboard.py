@@ -119,6 +119,7 @@ def test_the_report_is_the_result(logs, client):
     assert report["input"] == {
         **{"name": "image", "height": 32, "width": 32, "channels": 3, "dtype": "float32"},
         **{"value_range": [0, 255], "resize": result.model_folder.metadata["input"]["resize"]},
+        "bit_depth": None,
     }
     assert report["bottleneck"] == {"layer": "pooling", "width": 256, "pooling": "average"}
     assert report["backbone"]["preprocessing"] == {

@@ -96,6 +96,7 @@ def test_learns_colours_and_writes_a_model_that_describes_itself(model_dir, phot
         "dtype": "float32",
         "value_range": [0, 255],
         "resize": metadata["feature_space"]["resize"],
+        "bit_depth": None,
     }
     assert metadata["backbone"]["name"] == "mobilenet_0.25"
     assert len(metadata["backbone"]["weights_sha256"]) == 64

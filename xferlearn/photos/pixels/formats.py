@@ -123,7 +123,7 @@ BMP = Format("BMP", _pillow(BmpImagePlugin.BmpImageFile))
 WEBP = Format("WebP", _pillow(WebPImagePlugin.WebPImageFile), overhead=12)
 TIFF = Format("TIFF", _open_tiff, upright=True)
 # Planes of up to 2 bytes per value, pixels, and a copy for Pillow.
-AVIF = Format("AVIF", _open_avif, overhead=8)
+AVIF = Format("AVIF", _open_avif, overhead=7)
 HEIF = Format("HEIC", _open_heif, overhead=7, upright=True)
 # libjxl computes in float32.
 JXL = Format("JPEG XL", _open_jxl, overhead=12, upright=True)
@@ -232,6 +232,9 @@ def open_image(data: bytes, form: Format) -> ImageFile.ImageFile:
         return form.open(data)
     except BadImage:
         raise
+    except Image.DecompressionBombError:
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+        raise BadImage(f"more than the {most} pixels that are read of {form.name} photos") from None
     except Exception as error:  # readers raise many types on broken headers
         raise BadImage(f"broken {form.name} header ({one_line(error, 120)})") from None
 

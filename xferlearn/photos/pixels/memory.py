@@ -39,7 +39,7 @@ class PixelMemory:
         self.budget = min(_MOST_IN_FLIGHT, room)
         # A quarter is the pipeline's, in which small photos are decoded, and some are data that
         # waits.
-        self._capacity = self.budget * 6 // 10
+        self._capacity = self.budget // 2
         self.largest = self._capacity if given is None else max(self._capacity, room)
         self._taken = 0
         self._changed = threading.Condition()
