@@ -23,7 +23,7 @@ class DataConfig(PhotoConfig):
         StrPath | None,
         Setting(
             "Folder with one sub-folder per class (JPEG, PNG, GIF, BMP, WebP, TIFF, AVIF, and with"
-            " the extra [phone] HEIC and JPEG XL; photos in nested folders count too); with"
+            " the extra [phone] HEIC, with [jxl] JPEG XL; photos in nested folders count too); with"
             " `labels` any folder of photos. Or a Parquet or Arrow file, or a folder of them, that"
             " holds the photos themselves, as Hugging Face datasets do.",
             section="Data",

@@ -7,8 +7,6 @@ from xferlearn.photos.pixels.depth import DEPTHS
 from xferlearn.photos.reading import Loaded
 from xferlearn.system.text import count, readable
 
-_INSTALL = 'pip install "xferlearn[phone]"'
-
 
 class ReadingNotes:
     """Counts, photo by photo, what is worth one line in the end.
@@ -24,7 +22,7 @@ class ReadingNotes:
     def __init__(self) -> None:
         self._paged: list[str] = []
         self._paged_count = 0
-        self._unread = 0
+        self._unread: collections.Counter[str] = collections.Counter()
         self._reached: collections.Counter[int] = collections.Counter()
         self._examples: dict[int, str] = {}
 
@@ -33,7 +31,8 @@ class ReadingNotes:
         if item.paged:
             self._paged_count += 1
             self._paged = self._paged or [item.entry.name]
-        self._unread += item.no_reader
+        if item.remedy:
+            self._unread[item.remedy] += 1
         if item.depth is not None:
             self._reached[item.depth.reached] += 1
             self._examples.setdefault(item.depth.reached, item.entry.name)
@@ -56,9 +55,10 @@ class ReadingNotes:
 
     def remedies(self) -> tuple[str, ...]:
         """Returns how photos that no installed package reads can be read."""
-        if not self._unread:
-            return ()
-        return (f"{_photos(self._unread, 'needs', 'need')} a package that is missing: {_INSTALL}",)
+        return tuple(
+            f"{_photos(number, 'needs', 'need')} a package that is missing: {remedy}"
+            for remedy, number in self._unread.items()
+        )
 
     def refusal(self, name: str, problem: str, advice: str = "") -> UserError:
         """Returns the error of a photo that can't be used, for commands that stop there."""

@@ -50,7 +50,7 @@ class Loaded:
         view: as `View.parameters` returns it; None for the plain view.
         depth: how its values are read; None for photos of 8 bits per channel.
         paged: whether it is the first of several pages or pictures of a file.
-        no_reader: whether it can't be used because a package is missing.
+        remedy: the command that installs the package that it lacks; "" for none.
     """
 
     entry: Entry
@@ -61,7 +61,7 @@ class Loaded:
     view: tuple[float, ...] | None = None
     depth: Depth | None = None
     paged: bool = False
-    no_reader: bool = False
+    remedy: str = ""
 
     @property
     def photo(self) -> Photo:
@@ -141,7 +141,8 @@ def load_photos(
             data = reading.data()
             return _loaded(entry, data, image_size, limits, known, resize, memory, depth_of)
         except (OSError, BadImage) as error:
-            return Loaded(entry, problem=one_line(error), no_reader=isinstance(error, NoReader))
+            remedy = error.remedy if isinstance(error, NoReader) else ""
+            return Loaded(entry, problem=one_line(error), remedy=remedy)
 
     threads = max(2, core_count())
     waiting: collections.deque[_Reading] = collections.deque()

@@ -38,7 +38,15 @@ class BadImage(ValueError):
 
 
 class NoReader(BadImage):
-    """A photo can't be used because the package that reads its format is not installed."""
+    """A photo can't be used because the package that reads its format is not installed.
+
+    Attributes:
+        remedy: the command that installs it.
+    """
+
+    def __init__(self, reason: str, remedy: str) -> None:
+        super().__init__(reason)
+        self.remedy = remedy
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -95,7 +103,10 @@ def _open_avif(data: bytes) -> ImageFile.ImageFile:
     from PIL import AvifImagePlugin
 
     if not AvifImagePlugin.SUPPORTED:
-        raise NoReader("AVIF photos can't be read here: this Pillow was built without AVIF")
+        raise NoReader(
+            "AVIF photos can't be read here: this Pillow was built without AVIF",
+            "pip install --upgrade pillow",
+        )
     return AvifImagePlugin.AvifImageFile(io.BytesIO(data))
 
 
@@ -103,7 +114,8 @@ def _open_heif(data: bytes) -> ImageFile.ImageFile:
     try:
         from pi_heif.as_plugin import HeifImageFile
     except ImportError:
-        raise NoReader("HEIC photos can't be read here: a package is missing") from None
+        reason = "HEIC photos can't be read here: a package is missing"
+        raise NoReader(reason, 'pip install "xferlearn[phone]"') from None
     return HeifImageFile(io.BytesIO(data))
 
 
@@ -111,7 +123,8 @@ def _open_jxl(data: bytes) -> ImageFile.ImageFile:
     try:
         from pillow_jxl.JpegXLImagePlugin import JXLImageFile
     except ImportError:
-        raise NoReader("JPEG XL photos can't be read here: a package is missing") from None
+        reason = "JPEG XL photos can't be read here: a package is missing"
+        raise NoReader(reason, 'pip install "xferlearn[jxl]"') from None
     return JXLImageFile(io.BytesIO(data))
 
 
