@@ -94,9 +94,12 @@ def test_the_list_of_photos_of_another_model_is_noticed(
     path = model / "photos.csv"
     # A photo that was learned from would pass for an unseen one.
     path.write_text(path.read_text().replace("train", "test", 1))
-    words = [f"--model={model}", f"--image_dir={photo_dir}", *EXACT]
-    assert main(["evaluate", *words]) == 2
-    assert "photos.csv is damaged, or is not the one" in capsys.readouterr().err
+    words = [f"--model={model}", *EXACT]
+    for command in (["evaluate", f"--image_dir={photo_dir}"], ["label", str(photo_dir)]):
+        assert main([*command, *words]) == 2
+        assert "photos.csv is damaged, or is not the one" in capsys.readouterr().err
+    path.unlink()
+    assert main(["label", str(photo_dir / "red"), *words]) == 0
 
 
 @pytest.mark.parametrize(

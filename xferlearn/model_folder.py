@@ -160,15 +160,17 @@ class ModelFolder:
         )
 
     def check_model(self) -> tuple[int, ...] | None:
-        """Checks the digest of model.keras without loading it; returns which file it was."""
+        """Checks digests without loading the model; returns which file model.keras was."""
         path = self.path / MODEL_FILE
         before = _identity(path)
-        if _FILES in self.metadata:
-            try:
-                digest = file_digest(path)
-            except OSError as error:
-                raise UserError(f"Can't read {path}: {one_line(error)}.") from None
-            self._check_digest(MODEL_FILE, digest)
+        for name in (MODEL_FILE, PHOTOS_FILE):
+            file = self.path / name
+            # Who hands a model on may leave the list of photos out.
+            if _FILES in self.metadata and (name == MODEL_FILE or file.is_file()):
+                try:
+                    self._check_digest(name, file_digest(file))
+                except OSError as error:
+                    raise UserError(f"Can't read {file}: {one_line(error)}.") from None
         return before
 
     def _check_digest(self, name: str, digest: str) -> None:
