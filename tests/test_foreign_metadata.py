@@ -439,14 +439,14 @@ def test_a_folder_with_one_model_file_names_it(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("last", "pool", "told"),
+    ("last", "pool", "scores"),
     [
-        ("Softmax", "GlobalAveragePool", False),
-        ("Sigmoid", "GlobalAveragePool", True),
-        ("Softmax", "GlobalMaxPool", True),
+        ("Softmax", "GlobalAveragePool", True),
+        ("Sigmoid", "GlobalAveragePool", False),
+        ("Softmax", "GlobalMaxPool", False),
     ],
 )
-def test_scores_that_are_pooled(tmp_path, last, pool, told):
+def test_scores_that_are_pooled(tmp_path, last, pool, scores):
     """Inspect proposes what label takes: the mean of a softmax sums to 1, others may not."""
     from onnx import helper
 
@@ -457,15 +457,14 @@ def test_scores_that_are_pooled(tmp_path, last, pool, told):
     ]
     infos = [helper.make_tensor_value_info("scores", 1, ["N", 4])]
     path = write_onnx(tmp_path / "m.onnx", CUSTOM_VISION, end, infos)
-    assert inspect_model(path).outputs[0].kind == ("row" if told else "scores")
+    assert inspect_model(path).outputs[0].kind == ("scores" if scores else "features")
     said = format_report(inspect_model(path))
-    assert "xferlearn label" in said
-    assert ("--labels=LABELS.txt" in said) == told
-    if told:
-        with pytest.raises(UserError, match="has no labels"):
-            opened(path)
-    else:
+    assert ("xferlearn label" in said) == scores
+    if scores:
         opened(path)
+    else:
+        with pytest.raises(UserError, match="Its values don't sum to 1"):
+            opened(path)
 
 
 # --- TFLite

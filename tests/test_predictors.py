@@ -567,7 +567,7 @@ def test_quantised_tflite(tmp_path):
     assert "does not state which values" not in " ".join(predictor.warnings)
     scores = predictor.run(pixels(33))
     np.testing.assert_allclose(scores, np.asarray(model(pixels(33) / np.float32(255))), atol=0.03)
-    with pytest.raises(UserError, match="takes pixels as they are"):
+    with pytest.raises(UserError, match=r"the 8 bits of .* stand for 0 to (1|0\.99)"):
         opened(tmp_path / "m.tflite", input_mean=127.5, input_std=127.5)
 
 

@@ -132,7 +132,7 @@ def _likely_ranges(one: InputReport) -> list[tuple[int, int]]:
     fitting = [
         (low, high)
         for low, high in _RANGES
-        if fits_integers(high - low, one.dtype, one.quantization)
+        if fits_integers((low, high), one.dtype, one.quantization)
     ]
     return fitting or list(_RANGES)
 

@@ -60,7 +60,7 @@ def output_kind(graph: Graph, name: str, constants: frozenset[str]) -> OutputKin
         if one.scores or one.role == "score":
             # The mean of a softmax sums to 1; of others nothing shows that they were scores.
             certain = not arithmetic and not (pooled and _plain(one.op) in _SIGMOIDS)
-            return "scores" if certain else "row"
+            return "scores" if certain else "features" if pooled else "row"
         if pooled and one.role not in ("same", "flat"):
             return "features"
         if _plain(one.op) in _NORMALISED or _divides_by_length(graph, one, constants):

@@ -26,6 +26,8 @@ _USUAL_RANGES: tuple[Range, ...] = ((0.0, 255.0), (0.0, 1.0), (-1.0, 1.0))
 _SLACK = 0.04
 # Ranges whose widths differ by this factor are of two kinds.
 _KIND = 10
+# A range may reach beyond the integers by less than this share of its width.
+_CUT = 0.4
 _NOT_STATED = "the file does not state it"
 
 
@@ -174,13 +176,18 @@ def eight_bit_span(dtype: str, quantization: tuple[float, int] | None) -> Range 
     return low, low + scale * 255
 
 
-def fits_integers(width: float, dtype: str, quantization: tuple[float, int] | None) -> bool:
-    """Returns whether an input's integers may stand for a range of a width.
+def fits_integers(given: Range, dtype: str, quantization: tuple[float, int] | None) -> bool:
+    """Returns whether an input's integers may stand for a range.
 
     Pixels and numbers around 1 are two kinds; the integers of 8 bits hold only one of them well.
+    Beyond what the photos of the calibration had, values are cut, but not by half.
     """
     span = eight_bit_span(dtype, quantization)
-    return span is None or 1 / _KIND < width / (span[1] - span[0]) < _KIND
+    if span is None:
+        return True
+    width = given[1] - given[0]
+    beyond = max(span[0] - given[0], given[1] - span[1])
+    return 1 / _KIND < width / (span[1] - span[0]) < _KIND and beyond < _CUT * width
 
 
 def _usual(span: Range) -> Range | None:

@@ -150,7 +150,9 @@ def settle_values(report: GraphReport, one: InputReport, config: ModelConfig) ->
         if known is not None:
             return known
         raise UserError(missing_values(report, one))
-    if not fits_integers(255 / float(np.mean(asked.std)), one.dtype, one.quantization):
+    middle, deviation = float(np.mean(asked.mean)), float(np.mean(asked.std))
+    given = (-middle / deviation, (255 - middle) / deviation)
+    if not fits_integers(given, one.dtype, one.quantization):
         low, high = eight_bit_span(one.dtype, one.quantization) or (0.0, 0.0)
         raise UserError(
             f"{settings} for {format_values(asked)}, but the 8 bits of {one.name!r} of"
