@@ -242,3 +242,14 @@ def test_damaged_archives_leave_nothing(files, tmp_path, temporary):
     path.write_bytes(encrypted)
     with pytest.raises(UserError, match=r"m\.zip is encrypted\. Unpack it"):
         inspect_model(path)
+
+
+def test_a_member_before_the_start_of_the_file_is_damage(tmp_path, temporary):
+    path = tmp_path / "converted.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("model.tflite", bytes(500))
+    data = path.read_bytes()
+    path.write_bytes(data[:4] + data[24:])  # as a transfer that lost some bytes leaves it
+    with pytest.raises(UserError, match="can't be unpacked") as caught:
+        inspect_model(path)
+    assert "\n" not in str(caught.value)

@@ -5,6 +5,7 @@ has are refused before anything is written.
 """
 
 import contextlib
+import errno
 import shutil
 import stat
 import tempfile
@@ -71,7 +72,9 @@ class Unpacked:
                         self._write(held, member, name)
         except BaseException as error:
             self.close()
-            if isinstance(error, DAMAGE) and not isinstance(error, UserError):
+            # A member that is said to begin before the file does is an invalid place to seek.
+            misplaced = isinstance(error, OSError) and error.errno == errno.EINVAL
+            if misplaced or (isinstance(error, DAMAGE) and not isinstance(error, UserError)):
                 raise UserError(f"{archive} can't be unpacked: {one_line(error)}.") from None
             raise
         self.member = str(root)
