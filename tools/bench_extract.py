@@ -170,7 +170,7 @@ def compare_decoding(source: FileSource, megapixels: float) -> None:
                 return sum(len(batch.photos) for batch in batches)
 
             scaled = rates(decode, _ROUNDS.value)[1]
-            with mock.patch.object(decoding, "_decoder", return_value=whole):
+            with mock.patch.object(decoding, "decoder", return_value=whole):
                 full = rates(decode, _ROUNDS.value)[1]
             megabytes = sum(path.stat().st_size for path in paths) / len(paths) / 1e6
         rates_and_ratio = [f"{scaled:.0f}", f"{full:.0f}", f"{scaled / full:.1f}"]

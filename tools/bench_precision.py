@@ -21,8 +21,8 @@ from PIL import Image
 import xferlearn
 from xferlearn.config import DEFAULT_BACKBONE
 from xferlearn.errors import XferlearnError
-from xferlearn.photos import headers as preparing
 from xferlearn.photos.folders.files import read_image_dir
+from xferlearn.photos.pixels import headers as preparing
 
 _IMAGE_DIR = flags.DEFINE_string("image_dir", None, "Folder with one sub-folder a class.")
 _BACKBONE = flags.DEFINE_string("backbone", DEFAULT_BACKBONE, "The network.")
