@@ -331,6 +331,12 @@ def predict_head(head: "keras.Model", bottlenecks: np.ndarray) -> np.ndarray:
     return np.concatenate(parts)
 
 
+def fold_temperature(head: "keras.Model", temperature: float) -> None:
+    """Divides the logits of a head, as `build_head` returns it, by a temperature, in place."""
+    predictions = head.get_layer("predictions")
+    predictions.set_weights([weight / temperature for weight in predictions.get_weights()])
+
+
 def _batches(x: np.ndarray, y: np.ndarray, batch_size: int, seed: int) -> "tf.data.Dataset":
     import tensorflow as tf
 
