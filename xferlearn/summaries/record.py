@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xferlearn.config import TrainConfig
+from xferlearn.decisions import Reliability, reliability
 from xferlearn.metrics import Evaluation, cross_entropy
 from xferlearn.photos.manifest import Manifest
 from xferlearn.photos.sources import PhotoSource
@@ -78,3 +79,9 @@ class RunRecord:
         if not len(probabilities):
             return None
         return cross_entropy(probabilities, self.truth(split))
+
+    def reliability(self, split: str) -> Reliability:
+        """Returns how far the probabilities of a split's photos and what is right agree."""
+        groups = self.manifest.groups
+        of_photos = [groups[i] for i in self.manifest.indices(split)] if groups else None
+        return reliability(self.probabilities[split], self.truth(split), of_photos)

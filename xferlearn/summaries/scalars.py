@@ -113,7 +113,7 @@ def _gradient_norm(model: "keras.Model", batch: tuple[Any, Any]) -> Callable[[],
 
 
 def write_results(writers: RunWriters, record: RunRecord) -> None:
-    """Writes the results: accuracy and cross-entropy of the kept weights, speed.
+    """Writes the results: accuracy, cross-entropy and calibration of the kept weights, speed.
 
     The run's own `results/...` are what HParams shows; the test's `accuracy` is a point in the
     chart of the training.
@@ -125,6 +125,8 @@ def write_results(writers: RunWriters, record: RunRecord) -> None:
             continue
         run.scalar(f"results/{split}_accuracy", accuracy, step)
         run.scalar(f"results/{split}_cross_entropy", loss, step)
+        found = record.reliability(split)
+        run.scalar(f"results/{split}_ece", found.ece, step, found.summary())
         if split == TEST:
             writers[split].scalar("accuracy", accuracy, step)
             writers[split].scalar("cross_entropy", loss, step)
