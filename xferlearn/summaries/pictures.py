@@ -108,7 +108,7 @@ def judge_photos(record: RunRecord, split: str) -> list[Judged]:
     """Returns a split's photos with the model's predictions, the highest scores first."""
     judged = []
     for index, scores in zip(
-        record.manifest.indices(split), record.probabilities[split], strict=True
+        record.manifest.judged(split), record.probabilities[split], strict=True
     ):
         photo, best = record.manifest.photos[index], int(scores.argmax())
         judged.append(Judged(photo, best, float(scores[best]), float(scores[photo.label])))
