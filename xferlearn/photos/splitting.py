@@ -369,9 +369,8 @@ def _few_photos_warnings(labels: Sequence[str], counts: Mapping[int, int]) -> li
     few = [f"{name} ({counts[i]})" for i, name in enumerate(labels) if counts[i] < FEW_PHOTOS]
     if not few:
         return []
-    return [
-        f"Fewer than {FEW_PHOTOS} photos in {first_names(few, _MOST_NAMED)}: expect low and uncertain accuracy there."
-    ]
+    named = first_names(few, _MOST_NAMED)
+    return [f"Fewer than {FEW_PHOTOS} photos in {named}: expect low and uncertain accuracy there."]
 
 
 def _flat_classes(photos: Sequence[Photo], alike: Alike) -> frozenset[int]:
