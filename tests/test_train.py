@@ -102,14 +102,22 @@ def test_learns_colours_and_writes_a_model_that_describes_itself(model_dir, phot
     assert len(metadata["backbone"]["weights_sha256"]) == 64
     assert metadata["bottleneck"] == {"layer": "pooling", "width": 256}
     assert metadata["training"]["learning_rate"] == 0.001
-    assert 0 < metadata["training"]["best_step"] <= metadata["training"]["steps_run"]
+    # 40 passes over 90 photos are fewer.
+    assert metadata["training"]["steps_run"] == 400
     totals = metadata["split"]["totals"]
     assert sum(totals.values()) == 90
-    test = metadata["metrics"]["test"]
-    assert test["n"] == totals["test"] == sum(row["n"] for row in test["classes"].values())
-    assert test["accuracy"] >= 0.9
-    low, high = test["interval_95"]
-    assert low < test["accuracy"] <= high <= 1
+    measured = {"test": totals["test"], "validation": 90 - totals["test"]}
+    for split, photos in measured.items():
+        found = metadata["metrics"][split]
+        assert found["n"] == photos == sum(row["n"] for row in found["classes"].values()) > 0
+        assert found["accuracy"] >= 0.9
+        low, high = found["interval_95"]
+        assert low < found["accuracy"] <= high <= 1
+    assert metadata["cross_validation"] == {"folds": 5, "leave_one_out": False}
+    assert metadata["delivered"] == {"photos": 90, "learned_test_photos": True}
+    head = metadata["head"]
+    assert (head["hidden_units"], head["weight_decay"]) == (256, 0.005)
+    assert 0.05 <= head["temperature"] <= 20
     assert metadata["timings"]["computed"] == 90
     assert metadata["timings"]["cached"] == 0
     assert {"import", "bottlenecks", "training"} <= set(metadata["timings"]["seconds"])
@@ -119,6 +127,33 @@ def test_learns_colours_and_writes_a_model_that_describes_itself(model_dir, phot
     assert {row["file"] for row in rows} == {
         str(path.relative_to(photo_dir)) for path in photo_dir.glob("*/*.jpg")
     }
+    folds = {split: {row["fold"] for row in rows if row["split"] == split} for split in totals}
+    assert folds == {"train": set("01234"), "validation": set(), "test": {""}}
+    assert {row["learned"] for row in rows} == {"1"}
+
+
+def test_without_refit_the_model_is_the_one_that_was_measured(train, photo_dir, tmp_path, capsys):
+    model = tmp_path / "model"
+    code, _, _ = train(f"--image_dir={photo_dir}", "--refit=none", "--testing_percentage=30")
+    assert code == 0
+    metadata = read_metadata(model)
+    totals, test = metadata["split"]["totals"], metadata["metrics"]["test"]
+    assert metadata["delivered"] == {"photos": totals["train"], "learned_test_photos": False}
+    with (model / "photos.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {(row["split"], row["learned"]) for row in rows} == {("train", "1"), ("test", "0")}
+    for row in rows:
+        if row["split"] == "test":
+            copy = tmp_path / "test" / row["file"]
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(photo_dir / row["file"], copy)
+    flags = [f"--model={model}", f"--image_dir={tmp_path / 'test'}", "--format=json"]
+    assert main(["evaluate", *flags]) == 0
+    out, err = capsys.readouterr()
+    report = json.loads(out)
+    assert err == ""
+    assert (report["n"], report["correct"]) == (totals["test"], test["correct"])
+    assert report["confusion"] == test["confusion"]
 
 
 def test_model_takes_raw_pixels_without_this_package(model_dir):
@@ -146,6 +181,7 @@ def test_model_takes_raw_pixels_without_this_package(model_dir):
             "mobilenet_0.25",
             "pooling",
             "normalization",
+            "hidden",
             "dropout",
             "predictions",
         ),
@@ -204,12 +240,17 @@ def test_three_and_six_photos(train, make_photo_dir, tmp_path):
     code, out, err = train(f"--image_dir={folder}")
     assert code == 0
     assert "Fewer than 20 photos in blue (6), red (3)" in err
-    counts = read_metadata(tmp_path / "model")["split"]["counts"]
-    assert all(count >= 1 for row in counts.values() for count in row.values())
-    test = read_metadata(tmp_path / "model")["metrics"]["test"]
-    low, high = test["interval_95"]
+    metadata = read_metadata(tmp_path / "model")
+    # None is kept for a test: each is left out once, and all are learned from.
+    assert metadata["split"]["totals"] == {"train": 9, "validation": 0, "test": 0}
+    assert metadata["cross_validation"] == {"folds": 9, "leave_one_out": True}
+    assert metadata["delivered"] == {"photos": 9, "learned_test_photos": False}
+    assert metadata["metrics"]["test"]["accuracy"] is None
+    measured = metadata["metrics"]["validation"]
+    assert measured["n"] == 9
+    low, high = measured["interval_95"]
     assert high - low > 0.3
-    assert f"N={test['n']}" in out
+    assert "N=9" in out
 
 
 @pytest.mark.parametrize(
