@@ -228,7 +228,7 @@ def test_summary_names_everything_to_do_next(train, photo_dir, tmp_path):
     _, out, err = train(
         f"--image_dir={photo_dir}", "--print_misclassified_test_images", "--summaries=full"
     )
-    assert "95% interval" in out
+    assert re.search(r"^test .*\d of \d+ right, 95%: \d+% to \d+%", out, re.MULTILINE)
     assert f"xferlearn label --model={tmp_path / 'model'} PHOTO" in out
     assert f"tensorboard --logdir {tmp_path / 'logs'}" in out
     assert "test photos are misclassified" in out
@@ -249,8 +249,8 @@ def test_three_and_six_photos(train, make_photo_dir, tmp_path):
     measured = metadata["metrics"]["validation"]
     assert measured["n"] == 9
     low, high = measured["interval_95"]
-    assert high - low > 0.3
-    assert "N=9" in out
+    assert high - low > 0.25
+    assert f"{measured['correct']} of 9 right, 95%: " in out
 
 
 @pytest.mark.parametrize(
@@ -492,7 +492,8 @@ def test_killed_run_keeps_its_shards(make_photo_dir, tmp_path):
         check=True,
     )
     timings = read_metadata(tmp_path / "model")["timings"]
-    assert timings["cached"] >= 64
+    # One shard at least is full; the first is written early, so that there is one.
+    assert timings["cached"] > 32
     assert timings["cached"] + timings["computed"] == 200
     assert f"{timings['cached']} cached" in result.stdout
     assert result.stderr == ""
@@ -561,13 +562,14 @@ def test_a_split_tree_is_trained_and_measured_as_it_is_split(train, photo_bytes,
             for number in numbers:
                 data = photo_bytes(label, number)
                 (photos / split / label / f"{number}.jpg").write_bytes(data)
-    code, out, err = train(f"--image_dir={photos}", "--summaries=none")
+    code, out, err = train(f"--image_dir={photos}", "--refit=none")
     assert code == 0, err
+    assert read_metadata(tmp_path / "model")["cross_validation"] is None
     assert "16 train, 6 validation, 8 test photos." in err
     assert re.search(r"^all +16 +6 +8", out, re.MULTILINE)
     assert main(["evaluate", f"--model={tmp_path / 'model'}", f"--image_dir={photos}"]) == 0
     out, err = capsys.readouterr()
-    assert "N=8" in out
+    assert "8 of 8 right" in out
     assert "only its test photos are measured" in err
     assert "too high" not in err
     flags = [f"--model={tmp_path / 'model'}", f"--image_dir={photos / 'val'}"]
@@ -581,7 +583,7 @@ def test_evaluate_warns_of_photos_that_were_trained_on(model_dir, photo_dir, cap
     assert code == 0
     train_count = read_metadata(model_dir)["split"]["totals"]["train"]
     assert f"{train_count} of 90 photos were in the model's train split" in err
-    assert "N=90" in out
+    assert "90 of 90 right" in out
     assert "Confusion matrix" in out
 
 
@@ -615,7 +617,7 @@ def test_evaluate_classes_that_the_model_does_not_have(model_dir, make_photo_dir
     assert "no class 'black'" in capsys.readouterr().err
     assert main(["evaluate", *flags, "--other_classes=skip"]) == 0
     out, err = capsys.readouterr()
-    assert "N=4" in out
+    assert "4 of 4 right" in out
     assert "warning: 3 photos of classes that the model does not have are left out: black" in err
     assert "warning: 1 folder holds no photos and is passed over: empty." in err
     flags += ["--other_classes=count", f"--logs_dir={tmp_path}"]
