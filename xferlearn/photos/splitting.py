@@ -7,6 +7,7 @@ import re
 import types
 from collections.abc import Iterable, Mapping, Sequence
 
+from xferlearn.config.training import TESTING_PERCENTAGE
 from xferlearn.errors import UserError
 from xferlearn.photos.conflicts import conflict_warnings, grouped
 from xferlearn.photos.folders.names import first_names
@@ -19,7 +20,6 @@ from xferlearn.photos.twins.finding import Alike
 FEWEST_PHOTOS = 3
 FEW_PHOTOS = 20
 _MOST_NAMED = 5
-TESTING_PERCENTAGE = 10.0
 # A class of so few loses too much to a test that tells too little; all photos are measured by
 # cross-validation instead.
 MOST_WITHOUT_TEST = 10
