@@ -56,8 +56,8 @@ class RunConfig(SplitDataConfig):
         float | None,
         Setting(
             "Percentage of the photos that are kept for the test at the end. Default:"
-            f" {TESTING_PERCENTAGE:g}; none where a class has at most 10 photos and all have fewer"
-            " than 1,000, because cross-validation then needs them more.",
+            f" {TESTING_PERCENTAGE:g}; none where a class has at most 10 photos and there are"
+            " fewer than 1,000 in all, because cross-validation then needs them more.",
             minimum=0,
             maximum=90,
             section="Data",
