@@ -58,7 +58,7 @@ def train_result(classes: int, *, bad: int = 0, wrong: int = 0, name: str = "red
         run_dir=None,
         manifest=manifest,
         extraction=Extraction(photos, left_out, len(photos), 0, 2.0),
-        training=Training(100, 60, 0.2),
+        training=Training(100),
         fine_tuned=None,
         exported=None,
         validation=evaluation(classes),
