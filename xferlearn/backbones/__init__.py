@@ -6,7 +6,7 @@ Names and the table load at once; what needs Keras loads when it is first asked 
 from typing import TYPE_CHECKING
 
 from xferlearn.backbones.listing import ListedBackbone, list_backbones
-from xferlearn.backbones.names import resolve_backbone, resolve_backbones
+from xferlearn.backbones.names import combined_name, resolve_backbone, resolve_backbones
 from xferlearn.backbones.table import (
     BACKBONES,
     PREPROCESSING,
@@ -33,6 +33,7 @@ __all__ = [
     "ListedBackbone",
     "Preprocessing",
     "combine_backbones",
+    "combined_name",
     "list_backbones",
     "load_backbone",
     "load_imagenet_classifier",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xferlearn.backbones.names import (
-    backbone_name,
+    part_name,
     resolve_backbone,
     resolve_backbones,
 )
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def load_backbone(
-    name: str,
+    name: str | Sequence[str],
     *,
     weights: str | Path | None = "imagenet",
     image_size: int | None = None,
@@ -64,7 +64,7 @@ def load_backbone(
 
 
 def load_parts(
-    name: str,
+    name: str | Sequence[str],
     *,
     weights: str | Path | None = "imagenet",
     image_size: int | None = None,
@@ -115,7 +115,7 @@ def combine_backbones(models: Sequence["keras.Model"]) -> "keras.Model":
         pooled = []
         for model in models:
             spec, own = BACKBONES[model.name], model.input_shape[1]
-            name = backbone_name(spec, own)
+            name = part_name(spec.name, own)
             network = model.get_layer(spec.name)
             if name != spec.name:  # one network may be there at several sizes
                 network = keras.Model(network.input, network.output, name=name)
