@@ -39,7 +39,7 @@ def load_backbone(
         name: anything that `resolve_backbones` understands; several are combined as
             `combine_backbones` does.
         weights: "imagenet"; "none" or None for random ones; or, for one backbone, a weights file:
-            .weights.h5, .h5, .keras, for efficientnet_lite0 also .pth. At sizes without ImageNet
+            .weights.h5, .h5, .keras, for EfficientNet-Lite also .pth. At sizes without ImageNet
             weights of their own, those for the backbone's own size are used.
         image_size: side of the input, px; None for the size in the name, or else the backbone's.
         seed: seed of random weights. The global random state stays as it is.
