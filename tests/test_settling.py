@@ -27,7 +27,7 @@ from xferlearn.errors import UserError, XferlearnError
 from xferlearn.photos.folders.files import FileSource, read_files, read_image_dir
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.sources import Entry
-from xferlearn.training.fit import prepare
+from xferlearn.training.prepared import prepare
 
 pytestmark = pytest.mark.filterwarnings(
     # Keras 3.15 saves variables through NumPy's older __array__ protocol.
@@ -446,12 +446,12 @@ def test_an_engine_is_compared_where_any_head_to_come_needs_it(
         engine="tensorflow",
         precision="float32",
     )
-    prepare(config, source, backbone)
+    prepare(config, source, [backbone])
     config = dataclasses.replace(config, engine="openvino")
-    assert not prepare(config, source, backbone).features.proven
+    assert not prepare(config, source, [backbone]).parts[0].features.proven
     others = [dataclasses.replace(config, augment=name) for name in ("none", "flip")]
-    prepared = prepare(config, source, backbone, others)
-    assert prepared.features.proven
+    prepared = prepare(config, source, [backbone], others)
+    assert prepared.parts[0].features.proven
     photos = list(prepared.extraction.photos)
     assert prepared.views(photos, others[1], pytest.fail)[0].shape == (20, 256)
 
