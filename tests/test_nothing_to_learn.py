@@ -14,7 +14,7 @@ from xferlearn.config import TrainConfig
 from xferlearn.errors import UserError
 from xferlearn.photos.manifest import Manifest
 from xferlearn.photos.opening import open_source
-from xferlearn.training.prepared import load_networks, prepare
+from xferlearn.training.fit import load_networks, prepare
 
 if TYPE_CHECKING:
     import keras
@@ -110,7 +110,9 @@ def split(root: Path, networks: "tuple[keras.Model, ...]") -> Manifest:
 
 
 @pytest.mark.parametrize("kind", BLANK)
-def test_photos_that_all_look_the_same(kind: str, networks: "keras.Model", tmp_path: Path) -> None:
+def test_photos_that_all_look_the_same(
+    kind: str, networks: "tuple[keras.Model, ...]", tmp_path: Path
+) -> None:
     make, expected = BLANK[kind]
     photo_dir(tmp_path / "photos", {"a": make, "b": make})
     with pytest.raises(UserError, match=f"^There is nothing to learn: {expected}") as caught:
@@ -133,7 +135,7 @@ def test_every_command_says_it_before_it_trains(
 
 
 def test_two_classes_that_look_the_same_are_named_among_others(
-    networks: "keras.Model", tmp_path: Path
+    networks: "tuple[keras.Model, ...]", tmp_path: Path
 ) -> None:
     classes = {"circle": drawing, "leaf": other_picture, "star": drawing}
     photo_dir(tmp_path / "photos", classes)
@@ -144,7 +146,7 @@ def test_two_classes_that_look_the_same_are_named_among_others(
 
 @pytest.mark.parametrize("make", [flat("black"), noisy_black], ids=["equal pixels", "noise"])
 def test_one_class_of_one_colour_is_learned(
-    make: Callable[[int], bytes], networks: "keras.Model", tmp_path: Path
+    make: Callable[[int], bytes], networks: "tuple[keras.Model, ...]", tmp_path: Path
 ) -> None:
     photo_dir(tmp_path / "photos", {"cap": make, "leaf": other_picture})
     manifest = split(tmp_path, networks)
@@ -169,14 +171,14 @@ def test_one_class_of_one_file_of_one_colour_is_learned(run_tiny: Run, tmp_path:
 
 
 def test_classes_that_differ_in_colour_only_are_learned(
-    networks: "keras.Model", tmp_path: Path
+    networks: "tuple[keras.Model, ...]", tmp_path: Path
 ) -> None:
     photo_dir(tmp_path / "photos", {"red": flat("red"), "blue": flat("blue")})
     warnings = split(tmp_path, networks).warnings
     assert any("class 'blue' are of one colour (red 0, green 0, blue 25" in one for one in warnings)
 
 
-def test_a_class_of_copies_is_told_of(networks: "keras.Model", tmp_path: Path) -> None:
+def test_a_class_of_copies_is_told_of(networks: "tuple[keras.Model, ...]", tmp_path: Path) -> None:
     photos = photo_dir(tmp_path / "photos", {"copied": same_pixels, "leaf": other_picture})
     expected = (
         r"Class 'copied' has 1 different readable photo\. Expected at least 3: .*; its other 9"
@@ -194,7 +196,9 @@ def test_a_class_of_copies_is_told_of(networks: "keras.Model", tmp_path: Path) -
     assert any(told in warning for warning in manifest.warnings)
 
 
-def test_a_few_blank_photos_are_told_of(networks: "keras.Model", tmp_path: Path) -> None:
+def test_a_few_blank_photos_are_told_of(
+    networks: "tuple[keras.Model, ...]", tmp_path: Path
+) -> None:
     photos = photo_dir(tmp_path / "photos", {"leaf": other_picture, "tree": other_picture})
     (photos / "leaf" / "blank.jpg").write_bytes(flat("white")(0))
     told = "1 photo shows one colour and nothing else, e.g. leaf/blank.jpg."

@@ -27,7 +27,7 @@ from xferlearn.errors import UserError, XferlearnError
 from xferlearn.photos.folders.files import FileSource, read_files, read_image_dir
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.sources import Entry
-from xferlearn.training.prepared import prepare
+from xferlearn.training.fit import prepare
 
 pytestmark = pytest.mark.filterwarnings(
     # Keras 3.15 saves variables through NumPy's older __array__ protocol.

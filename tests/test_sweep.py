@@ -23,7 +23,7 @@ from xferlearn.experiments.outcomes import Outcome, difference, share
 from xferlearn.experiments.rates import measure_rates
 from xferlearn.photos.folders.files import read_image_dir
 from xferlearn.photos.limits import PhotoLimits
-from xferlearn.training.prepared import load_networks, prepare
+from xferlearn.training.fit import load_networks, prepare
 
 pytestmark = pytest.mark.filterwarnings(
     # Keras 3.15 saves variables through NumPy's older __array__ protocol.

@@ -71,6 +71,8 @@ class Extraction:
         Args:
             others: what the other networks found; none returns the same.
         """
+        if not others:
+            return self
         every = (self, *others)
         left_out = {(bad.name, bad.label): bad for one in others for bad in one.bad}
         known = {(bad.name, bad.label) for bad in self.bad}

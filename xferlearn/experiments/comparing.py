@@ -28,7 +28,8 @@ from xferlearn.photos.manifest import VALIDATION
 from xferlearn.system.progress import progress_bar
 from xferlearn.system.runtime import choose_device
 from xferlearn.training import head as heads
-from xferlearn.training.prepared import Part, check_backbone
+from xferlearn.training.fit import Part, check_backbone
+from xferlearn.training.plan import plan_head
 
 
 @from_settings(CompareConfig)
@@ -144,7 +145,8 @@ def _row(
     if prepared is None:
         return ComparedBackbone(name, 0, share([]), None, 0, problem=str(space.problem))
     classes = len(prepared.source.labels)
-    head = heads.build_head(sum(prepared.widths), classes, hidden_units=config.hidden_units)
+    plan = plan_head(config, len(prepared.extraction.photos), parts=len(prepared.parts))
+    head = heads.build_head(sum(prepared.widths), classes, hidden_units=plan.hidden_units)
     return ComparedBackbone(
         name=name,
         image_size=prepared.image_size,

@@ -25,8 +25,8 @@ from xferlearn.summaries.events import EventWriter
 from xferlearn.system.progress import progress_bar
 from xferlearn.system.runtime import choose_device
 from xferlearn.system.text import count, plural_of
-from xferlearn.training.fit import fit_head
-from xferlearn.training.prepared import Prepared, check_backbone
+from xferlearn.training.fit import Prepared, check_backbone
+from xferlearn.training.fitting import fit_head
 
 
 @from_settings(CurveConfig)

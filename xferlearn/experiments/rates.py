@@ -11,7 +11,7 @@ from xferlearn.photos.pixels.decoding import decoded_batches
 from xferlearn.photos.reading import load_photos, readable
 from xferlearn.photos.selecting import pick_photos
 from xferlearn.photos.sources import PhotoSource
-from xferlearn.training.prepared import Part, Prepared
+from xferlearn.training.fit import Part, Prepared
 
 MOST_PHOTOS = 256
 

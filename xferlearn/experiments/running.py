@@ -21,15 +21,15 @@ from xferlearn.photos.opening import check_outside_photos, open_source
 from xferlearn.photos.sources import PhotoSource
 from xferlearn.system.folders import check_writable
 from xferlearn.system.runtime import gpu_is_visible, on_device, start_tensorflow
-from xferlearn.training.fit import Fitted, fit_head
-from xferlearn.training.metadata import describe, run_name
-from xferlearn.training.prepared import (
+from xferlearn.training.fit import (
     Prepared,
     check_result_folders,
     join,
     load_networks,
     prepare,
 )
+from xferlearn.training.fitting import Fitted, fit_head
+from xferlearn.training.metadata import describe, run_name
 from xferlearn.version import __version__
 
 # What decides which bottlenecks a run needs.
@@ -151,7 +151,12 @@ def run(
     warnings: list[str] = []
     with summaries.run_folder(config.logs_dir, run_name(config, prepared.name)) as run_dir:
         fitted = fit_head(
-            config, prepared, run_dir=run_dir, manifest=manifest, on_warning=warnings.append
+            config,
+            prepared,
+            run_dir=run_dir,
+            manifest=manifest,
+            deliver=False,
+            on_warning=warnings.append,
         )
         unseen = np.zeros((0, len(manifest.labels)), np.float32)
         probabilities = unseen if fitted.training.diverged else fitted.probabilities(VALIDATION)
@@ -250,7 +255,7 @@ def run_all(
                 # Found once: all spaces must split the same photos in the same way.
                 looks = space.prepared.looks
                 manifest = space.prepared.split(config, test_seed)
-                need_photos(config, VALIDATION, command, len(manifest.indices(VALIDATION)))
+                need_photos(config, VALIDATION, command, len(manifest.judged(VALIDATION)))
                 outcome = run(config, space.prepared, manifest, settings, store)
         yield space, outcome
     if len(errors) == len(configs) and isinstance(errors[0], UserError):
@@ -303,7 +308,7 @@ def judge_on_test(
     known = store.get(key, settings)
     if known is None:
         with on_device(config.device):
-            fitted = fit_head(config, prepared, manifest=manifest)
+            fitted = fit_head(config, prepared, manifest=manifest, deliver=False)
         right = fitted.probabilities(TEST).argmax(axis=1) == fitted.truth(TEST)
         known = Outcome(
             settings,

@@ -1,140 +1,314 @@
-"""Bottlenecks -> a trained head: what `train` and every run of an experiment share."""
+"""Photos -> bottlenecks: what `train` and every run of an experiment start from."""
 
 import dataclasses
+import functools
 import time
-from collections.abc import Callable, Set
-from pathlib import Path
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from xferlearn import summaries
-from xferlearn.config import TrainConfig
-from xferlearn.errors import UserError
-from xferlearn.metrics import Evaluation, evaluate_predictions
-from xferlearn.photos.manifest import TRAIN, VALIDATION, Manifest
+from xferlearn.backbones import combine_backbones, combined_name, load_parts, resolve_backbones
+from xferlearn.bottlenecks.compute import Extraction, extract, extract_source
+from xferlearn.bottlenecks.prints import Looks, look_at_photos
+from xferlearn.bottlenecks.settling import Candidates, Features, sample_pixels
+from xferlearn.bottlenecks.space import FeatureSpace, feature_space
+from xferlearn.bottlenecks.store import BottleneckStore, PrintStore
+from xferlearn.config import TrainConfig, default_bottleneck_dir
+from xferlearn.errors import UserError, XferlearnError
+from xferlearn.photos.limits import PhotoLimits
+from xferlearn.photos.manifest import TEST, VALIDATION, Manifest, Photo
+from xferlearn.photos.selecting import pick_photos, views_of
+from xferlearn.photos.sources import PhotoSource
+from xferlearn.photos.splitting import build_manifest
 from xferlearn.photos.views import Augmentation
-from xferlearn.training import head as heads
-from xferlearn.training.callbacks import Training
-from xferlearn.training.prepared import Prepared, classes_of
+from xferlearn.system.folders import check_writable
+from xferlearn.system.text import count
 
 if TYPE_CHECKING:
     import keras
 
 
-@dataclasses.dataclass(frozen=True)
-class Fitted:
-    """A trained head, and the photos that it was trained on and can be measured on.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Part:
+    """One frozen network, with the bottlenecks that it has made of photos.
 
     Attributes:
-        manifest: the photos and their split.
-        bottlenecks: of `manifest.photos`, float32, [photos, width].
-        head: from bottlenecks to probabilities.
-        training: how its training went.
-        seconds: wall time of its training, without that of its bottlenecks.
+        network: as `load_backbone` returns it for one name, or fine-tuned.
+        features: its engine and store.
+        extraction: the photos, and those that were left out; its seconds include the settling of
+            the engine.
     """
 
-    manifest: Manifest
-    bottlenecks: np.ndarray
-    head: "keras.Model"
-    training: Training
-    seconds: float
+    network: "keras.Model"
+    features: Features
+    extraction: Extraction
 
-    def only(self, digests: Set[bytes]) -> "Fitted":
-        """Returns the same head with only the photos that have these digests."""
-        rows = [i for i, photo in enumerate(self.manifest.photos) if photo.digest in digests]
-        return dataclasses.replace(
-            self, manifest=self.manifest.only(rows), bottlenecks=self.bottlenecks[rows]
-        )
-
-    def predict(self, bottlenecks: np.ndarray) -> np.ndarray:
-        """Returns the head's probabilities, float32, [photos, classes], range [0, 1]."""
-        return heads.predict_head(self.head, bottlenecks)
-
-    def probabilities(self, split: str) -> np.ndarray:
-        """Returns the head's probabilities for a split's photos, float32, [photos, classes]."""
-        return self.predict(self.bottlenecks[self.manifest.indices(split)])
-
-    def truth(self, split: str) -> np.ndarray:
-        """Returns the class indices of a split's photos, int32, [photos]."""
-        return classes_of([self.manifest.photos[i] for i in self.manifest.indices(split)])
-
-    def evaluate(self, split: str, probabilities: np.ndarray) -> Evaluation:
-        """Returns what probabilities for a split's photos amount to: accuracy, and per class."""
-        groups = self.manifest.groups
-        return evaluate_predictions(
-            self.manifest.labels,
-            self.truth(split),
-            probabilities.argmax(axis=1),
-            [groups[i] for i in self.manifest.indices(split)] if groups else None,
-        )
+    @property
+    def space(self) -> FeatureSpace:
+        """The feature space of its bottlenecks."""
+        return self.features.store.space
 
 
-def fit_head(
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """Photos whose bottlenecks are cached, and the frozen networks that made them.
+
+    Attributes:
+        source: where the photos can be read again.
+        parts: the networks; of several, bottlenecks are joined in their order.
+        extraction: the photos, and those that were left out; counts and seconds are those of all
+            parts together.
+        looks: which photos have equal pixels, and which are near twins.
+    """
+
+    source: PhotoSource
+    parts: tuple[Part, ...]
+    extraction: Extraction
+    looks: Looks
+
+    @functools.cached_property
+    def backbone(self) -> "keras.Model":
+        """The networks as one, from pixels to joined bottlenecks."""
+        return combine_backbones([part.network for part in self.parts])
+
+    @property
+    def name(self) -> str:
+        """The backbone's name; of several, those of all."""
+        return combined_name([(one.backbone, one.image_size) for one in self.spaces])
+
+    @property
+    def spaces(self) -> tuple[FeatureSpace, ...]:
+        """The feature space of each part."""
+        return tuple(part.space for part in self.parts)
+
+    @property
+    def image_size(self) -> int:
+        """Side in px of the square that the backbone takes, that of its largest part."""
+        return max(space.image_size for space in self.spaces)
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Values per bottleneck of each part."""
+        return tuple(space.width for space in self.spaces)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the user should know of engines and stores, one line each."""
+        return tuple(dict.fromkeys(w for part in self.parts for w in part.features.warnings))
+
+    def split(self, config: TrainConfig, test_seed: int | None = None) -> Manifest:
+        """Returns the photos, split as `config` says.
+
+        If the dataset's authors have set test or validation photos apart, none are added to them.
+
+        Args:
+            config: shares and seed of the splits.
+            test_seed: the seed that chooses the test photos; None for the same one.
+        """
+        official = {photo.fixed_split for photo in self.extraction.photos}
+        try:
+            manifest = build_manifest(
+                self.source.labels,
+                self.extraction.photos,
+                self.extraction.bad,
+                testing_percentage=0 if TEST in official else config.testing_percentage,
+                validation_percentage=0 if VALIDATION in official else config.validation_percentage,
+                split_seed=config.split_seed,
+                test_seed=test_seed,
+                alike=self.looks.alike,
+                warnings=(*self.source.warnings, *self.extraction.warnings),
+            )
+        except UserError as error:
+            raise UserError(" ".join([str(error), *self.extraction.remedies])) from None
+        # They are no broken photos, of which a class may have too many.
+        return dataclasses.replace(manifest, bad=(*self.source.left_out, *manifest.bad))
+
+    def read(self, photos: tuple[Photo, ...]) -> np.ndarray:
+        """Returns the bottlenecks of photos in the plain view, float32, [photos, sum of widths].
+
+        Raises:
+            XferlearnError: when one has none.
+        """
+        for photo in photos:
+            if not self._has(photo.key):
+                raise XferlearnError(
+                    f"{photo.name} changed or was removed while this was running. Run again."
+                )
+        return self._read([photo.key for photo in photos])
+
+    def views(
+        self,
+        photos: list[Photo],
+        config: TrainConfig,
+        on_warning: Callable[[str], None] = lambda problem: None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Returns bottlenecks of the views of photos; computes missing ones.
+
+        Args:
+            photos: the photos.
+            config: which views, and how many; limits.
+            on_warning: called with which views are missing, and why.
+
+        Returns:
+            Float32, [views, sum of widths], and int, [views], the position of each one's photo: all
+            views of a photo one after the other, the plain one first.
+        """
+        augmentation = Augmentation.of(config)
+        numbers = augmentation.numbers(config.augment_views)
+        named = [
+            (position, augmentation.view(photo.digest, number).key(photo.key))
+            for position, photo in enumerate(photos)
+            for number in numbers
+        ]
+        # The plain view, number 0, is cached already.
+        drawn = numbers[1:]
+        reasons: dict[str, str] = {}
+        for part in self.parts:
+            store = part.features.store
+            missing = dict.fromkeys(photos[position] for position, key in named if key not in store)
+            found = extract(
+                pick_photos(self.source, missing, augmentation=augmentation, numbers=drawn),
+                store,
+                part.features.engine,
+                PhotoLimits.of(config),
+                count=len(missing) * len(drawn),
+                views=True,
+                verbose=config.verbose,
+            )
+            reasons |= {bad.name: bad.reason for bad in found.bad}
+        # A photo may be broken in a part that the plain view does not see.
+        kept = [(position, key) for position, key in named if self._has(key)]
+        if len(kept) < len(named):
+            lost = {photos[position].name for position, key in named if not self._has(key)}
+            name = next((name for name in reasons if name in lost), min(lost))
+            on_warning(
+                f"The head learns without {len(named) - len(kept):,} of"
+                f" {count(len(named), 'view')}, e.g."
+                f" those of {name}: {reasons.get(name, 'it was removed while this was running')}."
+            )
+        positions = np.array([position for position, _ in kept], int)
+        return self._read([key for _, key in kept]), positions
+
+    def _has(self, key: bytes) -> bool:
+        return all(key in part.features.store for part in self.parts)
+
+    def _read(self, keys: list[bytes]) -> np.ndarray:
+        rows = [part.features.store.read(keys) for part in self.parts]
+        return rows[0] if len(rows) == 1 else np.concatenate(rows, axis=1)
+
+
+def prepare(
     config: TrainConfig,
-    prepared: Prepared,
-    *,
-    run_dir: Path | None = None,
-    manifest: Manifest | None = None,
-    on_warning: Callable[[str], None] = lambda problem: None,
-) -> Fitted:
-    """Trains a head as `config` says; a training that diverged is returned as such.
+    source: PhotoSource,
+    networks: Sequence["keras.Model"],
+    others: Iterable[TrainConfig] = (),
+    looks: Looks | None = None,
+) -> Prepared:
+    """Returns photos with their bottlenecks: those that are not cached yet are computed.
 
     Args:
-        config: settings of split, augmentation and head.
-        prepared: the photos.
-        run_dir: folder for the charts of the training; None for none.
-        manifest: the photos and their split; None for all photos, split as `config` says.
-        on_warning: called with what could not be written there, and which views are missing.
+        config: engine, precision, folder of the bottlenecks, limits, augmentation.
+        source: the photos.
+        networks: each as `load_backbone` returns it for one name, or fine-tuned. Each has the
+            store that it has alone.
+        others: settings of more heads on these photos, which may see them in other views.
+        looks: which photos look alike, where another network's pixels have told it: prints depend
+            on the size of the photos, and runs that are compared need the same split.
     """
-    manifest = manifest or prepared.split(config)
-    y = classes_of(manifest.photos)
-    train, validation = manifest.indices(TRAIN), manifest.indices(VALIDATION)
-    augmented = None
-    if Augmentation.of(config).most_views != 1:
-        augmented = prepared.views([manifest.photos[i] for i in train], config, on_warning)
-    x = prepared.read(manifest.photos)
-    train_x, train_y = augmented or (x[train], y[train])
-    callbacks = []
-    if run_dir is not None:
-        callbacks.append(
-            summaries.scalars_callback(
-                run_dir,
-                batch=(train_x[: config.train_batch_size], train_y[: config.train_batch_size]),
-                histograms=config.summaries == "full",
-                on_warning=on_warning,
-            )
-        )
+    configs = (config, *others)
+    # First the largest: prints of the size that the whole model takes are those that `evaluate`
+    # looks up.
+    first = max(networks, key=lambda network: network.input_shape[1])
+    largest, looks = _prepare_part(source, first, configs, looks)
+    parts = [
+        largest if network is first else _prepare_part(source, network, configs, looks)[0]
+        for network in networks
+    ]
+    return _joined(source, parts, looks)
+
+
+def join(prepared: Sequence[Prepared]) -> Prepared:
+    """Returns photos with the bottlenecks of several, which were prepared with the same looks."""
+    parts = [part for one in prepared for part in one.parts]
+    return _joined(prepared[0].source, parts, prepared[0].looks)
+
+
+def _joined(source: PhotoSource, parts: Sequence[Part], looks: Looks) -> Prepared:
+    first, *others = (part.extraction for part in parts)
+    return Prepared(source, tuple(parts), first.joined(others), looks)
+
+
+def _prepare_part(
+    source: PhotoSource,
+    network: "keras.Model",
+    configs: Sequence[TrainConfig],
+    looks: Looks | None,
+) -> tuple[Part, Looks]:
     started = time.perf_counter()
-    head = heads.build_head(
-        x.shape[1],
-        len(manifest.labels),
-        hidden_units=config.hidden_units,
-        dropout=config.dropout,
-        weight_decay=config.weight_decay,
-        scale=heads.measure_scale(train_x, prepared.widths),
-        seed=config.seed,
+    config = configs[0]
+    limits = PhotoLimits.of(config)
+
+    def sample(store: BottleneckStore) -> np.ndarray:
+        pixels = sample_pixels(source.entries(), store, limits)
+        for one in configs:
+            augmentation = Augmentation.of(one)
+            drawn = augmentation.numbers(one.augment_views)[1:]
+            if drawn and not len(pixels):
+                views = views_of(source.entries(), augmentation, drawn)
+                pixels = sample_pixels(views, store, limits, views=True)
+        return pixels
+
+    space_of = functools.partial(feature_space, network)
+    features = Candidates.of(config, network, space_of).settle(sample)
+    store = features.store
+    prints = looks.prints if looks else PrintStore(store.folder.parent, store.space.image_size)
+    extraction = extract_source(
+        source,
+        store,
+        features.engine,
+        limits,
+        prints=prints if looks is None else None,
+        verbose=config.verbose,
     )
-    training = heads.train_head(
-        head,
-        (train_x, train_y),
-        (x[validation], y[validation]),
-        learning_rate=config.learning_rate,
-        steps=heads.planned_steps(
-            config.how_many_training_steps, len(train), config.train_batch_size
-        ),
-        batch_size=config.train_batch_size,
-        optimizer=config.optimizer,
-        class_weight=config.class_weight,
-        seed=config.seed,
-        callbacks=callbacks,
-    )
-    return Fitted(manifest, x, head, training, time.perf_counter() - started)
+    if looks is None:
+        near = config.twins == "group"
+        looks = look_at_photos(source, extraction.photos, prints, limits, near=near)
+        store.warnings += prints.warnings
+    seconds = time.perf_counter() - started
+    return Part(network, features, dataclasses.replace(extraction, seconds=seconds)), looks
 
 
-def diverged_error(config: TrainConfig, name: str = "learning_rate") -> UserError:
-    """Returns the error of a training that diverged; `name` is the setting that caused it."""
-    return UserError(
-        f"Training diverged: the loss became infinite or NaN. `{name}={getattr(config, name):g}` is"
-        " too large; try a tenth of it."
+def check_backbone(config: TrainConfig) -> None:
+    """Checks, before any work, that backbone and image size exist, and can be fine-tuned.
+
+    Raises:
+        UserError: when they don't, or can't.
+    """
+    parts = resolve_backbones(config.backbone, config.image_size)
+    if config.unfreeze and len(parts) > 1:
+        raise UserError(
+            f"`unfreeze` trains the layers of one backbone. Received {len(parts)}:"
+            f" {config.backbone}. Leave `unfreeze` out, or choose one of them."
+        )
+
+
+def check_result_folders(config: TrainConfig) -> None:
+    """Checks, before any work, that bottlenecks and logs can be written.
+
+    Raises:
+        UserError: when they can't be.
+    """
+    check_writable("bottleneck_dir", config.bottleneck_dir or default_bottleneck_dir())
+    if config.summaries != "none":
+        check_writable("logs_dir", config.logs_dir)
+
+
+def load_networks(config: TrainConfig) -> tuple["keras.Model", ...]:
+    """Returns the frozen networks that a config names, one or several."""
+    return load_parts(
+        config.backbone,
+        weights=config.weights,
+        image_size=config.image_size,
+        verbose=config.verbose,
     )

@@ -8,12 +8,12 @@ from typing import Any
 
 from xferlearn.backbones.names import part_name
 from xferlearn.config import TrainConfig
-from xferlearn.metrics import Evaluation
-from xferlearn.photos.manifest import SPLITS
+from xferlearn.metrics import Evaluation, cross_entropy
+from xferlearn.photos.manifest import SPLITS, TRAIN, VALIDATION
 from xferlearn.synsets.names import synset_name
 from xferlearn.training.finetuning import FineTuned
-from xferlearn.training.fit import Fitted
-from xferlearn.training.prepared import Part, Prepared
+from xferlearn.training.fit import Part, Prepared
+from xferlearn.training.fitting import Fitted
 from xferlearn.version import __version__
 
 _VERSIONED = ("tensorflow", "keras", "tensorboard", "tensorflow-datasets", "numpy", "pillow")
@@ -56,6 +56,9 @@ def describe(
     extraction = prepared.extraction
     counts = manifest.counts()
     names = {label: synset_name(label) for label in manifest.labels}
+    loss = None
+    if manifest.judged(VALIDATION) and not training.diverged:
+        loss = cross_entropy(fitted.probabilities(VALIDATION), fitted.truth(VALIDATION))
     return {
         "label_names": {label: name for label, name in names.items() if name},
         "input": {
@@ -71,15 +74,25 @@ def describe(
         "output": {"name": "predictions", "activation": "softmax"},
         **_describe_networks(config, prepared),
         "head": {
-            "hidden_units": config.hidden_units,
-            "dropout": config.dropout,
+            "hidden_units": fitted.plan.hidden_units,
+            "dropout": fitted.plan.dropout,
+            "weight_decay": fitted.plan.weight_decay,
             "normalization": "per-feature mean, one deviation",
+            "temperature": round(fitted.temperature, 4),
         },
         "training": {
             **config.as_dict(),
             "steps_run": training.steps,
-            "best_step": training.best_step,
-            "validation_loss": training.validation_loss,
+            "validation_loss": loss,
+        },
+        "cross_validation": (
+            {"folds": manifest.fold_count, "leave_one_out": manifest.few}
+            if manifest.folds
+            else None
+        ),
+        "delivered": {
+            "photos": len(manifest.photos) if fitted.refitted else len(manifest.indices(TRAIN)),
+            "learned_test_photos": fitted.refitted,
         },
         "fine_tuning": fine_tuned.as_dict() if fine_tuned else None,
         "split": {

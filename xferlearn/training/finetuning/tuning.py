@@ -8,7 +8,7 @@ better on the validation photos.
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,15 +17,16 @@ import numpy as np
 from xferlearn import summaries
 from xferlearn.config import WHERE_LABELS_ARE, TrainConfig
 from xferlearn.metrics import Evaluation, cross_entropy
-from xferlearn.photos.manifest import TRAIN, VALIDATION
+from xferlearn.photos.manifest import TRAIN, VALIDATION, Photo
 from xferlearn.system.progress import progress_bar
 from xferlearn.training import head as heads
+from xferlearn.training.batches import class_weights
 from xferlearn.training.callbacks import best_keeper, validator
 from xferlearn.training.finetuning.layers import copy_of, select_layers, unfreeze
 from xferlearn.training.finetuning.photos import classifier_predictions, no_photos, training_batches
 from xferlearn.training.finetuning.state import State
-from xferlearn.training.fit import Fitted, diverged_error
-from xferlearn.training.prepared import Prepared, prepare
+from xferlearn.training.fit import Prepared, prepare
+from xferlearn.training.fitting import Fitted, diverged_error
 
 if TYPE_CHECKING:
     import keras
@@ -175,9 +176,7 @@ def fine_tune(
                 epochs=config.fine_tune_epochs,
                 initial_epoch=resumed,
                 steps_per_epoch=steps,
-                class_weight=heads.class_weights(
-                    np.array([photo.label for photo in training]), config.class_weight
-                ),
+                class_weight=_class_weights(training, len(manifest.labels), config.class_weight),
                 callbacks=callbacks,
                 shuffle=False,
                 verbose=0,
@@ -203,7 +202,8 @@ def fine_tune(
             f" photos, which changed or were removed in the meantime, e.g."
             f" {min(photo.name for photo in gone)}."
         )
-    tuned_fit = dataclasses.replace(left, bottlenecks=tuned.read(left.manifest.photos), head=head)
+    bottlenecks = tuned.read(left.manifest.photos)
+    tuned_fit = dataclasses.replace(left, bottlenecks=bottlenecks, head=head, measured=head)
     before, after = left.probabilities(VALIDATION), tuned_fit.probabilities(VALIDATION)
     truth = left.truth(VALIDATION)
     return FineTuned(
@@ -220,6 +220,12 @@ def fine_tune(
         prepared=tuned,
         fitted=tuned_fit,
     )
+
+
+def _class_weights(photos: Sequence[Photo], classes: int, class_weight: str) -> dict[int, float]:
+    y = np.array([photo.label for photo in photos])
+    weights = class_weights(y, np.ones((len(y), 1), bool), classes, class_weight)
+    return dict(enumerate(weights[:, 0].tolist()))
 
 
 def distribution() -> "tf.distribute.Strategy":
