@@ -18,13 +18,11 @@ from xferlearn.experiments.rates import Rates, measure_rates
 from xferlearn.experiments.running import (
     Space,
     all_warnings,
-    need_photos,
     open_photos,
     output_dir,
     run_all,
 )
 from xferlearn.photos.limits import PhotoLimits
-from xferlearn.photos.manifest import VALIDATION
 from xferlearn.system.progress import progress_bar
 from xferlearn.system.runtime import choose_device
 from xferlearn.training import head as heads
@@ -64,7 +62,6 @@ def compare_with(config: CompareConfig) -> Comparison:
     ]
     for _, one in configs:
         check_backbone(one)
-    need_photos(configs[0][1], VALIDATION, "A comparison")
     source = open_photos(configs[0][1], output_dir(config))
     choose_device(config.device)
     store = OutcomeStore(output_dir(config) / "runs")

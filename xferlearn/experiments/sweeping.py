@@ -19,14 +19,13 @@ from xferlearn.experiments.running import (
     Space,
     all_warnings,
     judge_on_test,
-    need_photos,
     open_photos,
     output_dir,
     run_all,
 )
 from xferlearn.experiments.sweep_result import Candidate, SpaceTimes, Sweep
 from xferlearn.photos.limits import PhotoLimits
-from xferlearn.photos.manifest import TEST, VALIDATION
+from xferlearn.photos.manifest import TEST
 from xferlearn.system.progress import progress_bar
 from xferlearn.system.runtime import choose_device, on_device
 from xferlearn.training.fit import check_backbone
@@ -58,7 +57,6 @@ def sweep_with(config: SweepConfig) -> Sweep:
     configs = [(_short(settings, varied), config.train_config(**settings)) for settings in grid]
     for _, one in configs:
         check_backbone(one)
-    need_photos(configs[0][1], VALIDATION, "A sweep")
     source = open_photos(configs[0][1], output_dir(config))
     devices = config.values("device")
     if len(devices) == 1:
