@@ -114,8 +114,8 @@ class HeadConfig(RunConfig, ImageConfig):
     hidden_units: Annotated[
         int | None,
         Setting(
-            f"Units of a hidden layer before the last one; 0 for none. Default: {HIDDEN_UNITS};"
-            f" {HIDDEN_UNITS_OF_FEW} for at most 40 photos; none on several backbones.",
+            f"Units of a hidden layer before the last one; 0 for none. Default: {HIDDEN_UNITS}, and"
+            f" {HIDDEN_UNITS_OF_FEW} for at most 40 photos.",
             minimum=0,
             maximum=2**16,
             section="Head",
@@ -282,6 +282,17 @@ class TrainConfig(ViewConfig, HeadConfig, BackboneConfig):
             section="Data",
         ),
     ] = 0
+    quality: Annotated[
+        str,
+        Setting(
+            "A recipe that decides what you leave open: `fast` (one backbone, one pass per photo),"
+            " `balanced` (two backbones at more pixels: about three times the network's time), or"
+            " `best` (fine-tuning too: minutes). The manual has the accuracy of each. `balanced`"
+            ' and `best` need pip install "xferlearn[lite]".',
+            choices=tuple(RECIPES),
+            section="Network",
+        ),
+    ] = "fast"
     model_dir: Annotated[
         StrPath | None,
         Setting("Folder that the trained model is written to. Required.", section="Output"),
@@ -363,6 +374,10 @@ class TrainConfig(ViewConfig, HeadConfig, BackboneConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        given = self.changed()
+        for name, value in RECIPES[self.quality].items():
+            if name not in given:
+                object.__setattr__(self, name, value)
         where = "image_dir" if self.labels is None else "labels"
         if (getattr(self, where) is None) == (self.dataset is None):
             came = "neither" if self.dataset is None else "both"

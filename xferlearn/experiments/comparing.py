@@ -142,7 +142,7 @@ def _row(
     if prepared is None:
         return ComparedBackbone(name, 0, share([]), None, 0, problem=str(space.problem))
     classes = len(prepared.source.labels)
-    plan = plan_head(config, len(prepared.extraction.photos), parts=len(prepared.parts))
+    plan = plan_head(config, len(prepared.extraction.photos))
     head = heads.build_head(sum(prepared.widths), classes, hidden_units=plan.hidden_units)
     return ComparedBackbone(
         name=name,
