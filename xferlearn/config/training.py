@@ -1,35 +1,25 @@
 """Settings of `xferlearn train`, and those that the experiments share with it."""
 
 import dataclasses
-import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated
 
 from xferlearn.config.base import Config, Setting, Several, StrPath
 from xferlearn.config.data import SplitDataConfig
 from xferlearn.config.images import DEFAULT_BACKBONE, ImageConfig
 from xferlearn.config.models import EXPORT_FORMATS
+from xferlearn.config.presets import (
+    AUGMENTATIONS,
+    HIDDEN_UNITS,
+    HIDDEN_UNITS_OF_FEW,
+    LINEAR_WEIGHT_DECAY,
+    RECIPES,
+    TESTING_PERCENTAGE,
+    WEIGHT_DECAY,
+)
 from xferlearn.errors import UserError
 
-# What `--augment` stands for, in the settings that it stands for.
-AUGMENTATIONS: Mapping[str, Mapping[str, float]] = types.MappingProxyType(
-    {
-        "none": {},
-        "flip": {"flip_left_right": True},
-        "full": {
-            "flip_left_right": True, "random_crop": 15, "random_scale": 30, "random_brightness": 20
-        },
-    }
-)  # fmt: skip
 _FULL = AUGMENTATIONS["full"]
-
-# The share of test photos where its user says nothing of it and photos are not too few.
-TESTING_PERCENTAGE = 10.0
-# The head where its user says nothing of it; see `training.plan` for when which of them holds.
-HIDDEN_UNITS = 256
-HIDDEN_UNITS_OF_FEW = 64
-WEIGHT_DECAY = 0.005
-LINEAR_WEIGHT_DECAY = 0.03
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ import dataclasses
 import math
 
 from xferlearn.config import TrainConfig
-from xferlearn.config.training import (
+from xferlearn.config.presets import (
     HIDDEN_UNITS,
     HIDDEN_UNITS_OF_FEW,
     LINEAR_WEIGHT_DECAY,
