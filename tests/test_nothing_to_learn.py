@@ -89,7 +89,7 @@ def networks() -> "tuple[keras.Model, ...]":
     return load_networks(config_of(Path()))
 
 
-def config_of(root: Path) -> TrainConfig:
+def config_of(root: Path, **settings: float) -> TrainConfig:
     return TrainConfig(
         image_dir=str(root / "photos"),
         bottleneck_dir=str(root / "bottlenecks"),
@@ -100,12 +100,13 @@ def config_of(root: Path) -> TrainConfig:
         engine="tensorflow",
         precision="float32",
         verbose=0,
+        **settings,
     )
 
 
-def split(root: Path, networks: "tuple[keras.Model, ...]") -> Manifest:
+def split(root: Path, networks: "tuple[keras.Model, ...]", **settings: float) -> Manifest:
     """What a training does with photos before the head learns."""
-    config = config_of(root)
+    config = config_of(root, **settings)
     return prepare(config, open_source(config), networks).split(config)
 
 
@@ -149,9 +150,13 @@ def test_one_class_of_one_colour_is_learned(
     make: Callable[[int], bytes], networks: "tuple[keras.Model, ...]", tmp_path: Path
 ) -> None:
     photo_dir(tmp_path / "photos", {"cap": make, "leaf": other_picture})
-    manifest = split(tmp_path, networks)
-    assert sum(manifest.counts()["cap"].values()) == 10
-    assert all(manifest.counts()["cap"].values())
+    manifest = split(tmp_path, networks, testing_percentage=10)
+    counts = manifest.counts()["cap"]
+    assert counts["train"] + counts["test"] == 10
+    assert counts["test"]
+    # That they look the same makes them no twins, which would be left out together.
+    folds = [f for p, f in zip(manifest.photos, manifest.folds, strict=True) if p.name[:3] == "cap"]
+    assert len(set(folds)) == counts["train"] + 1
     assert any(
         "All 10 photos of class 'cap' are black, without anything on them" in warning
         for warning in manifest.warnings
@@ -181,7 +186,7 @@ def test_classes_that_differ_in_colour_only_are_learned(
 def test_a_class_of_copies_is_told_of(networks: "tuple[keras.Model, ...]", tmp_path: Path) -> None:
     photos = photo_dir(tmp_path / "photos", {"copied": same_pixels, "leaf": other_picture})
     expected = (
-        r"Class 'copied' has 1 different readable photo\. Expected at least 3: .*; its other 9"
+        r"Class 'copied' has 1 different readable photo\. Expected at least 3, .*; its other 9"
         r" photos are copies\. Add photos"
     )
     with pytest.raises(UserError, match=expected):

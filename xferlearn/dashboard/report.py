@@ -13,6 +13,7 @@ from xferlearn.dashboard import REPORT_FORMAT
 from xferlearn.dashboard.thumbnails import Thumbnail
 from xferlearn.metrics import Evaluation, wilson_interval
 from xferlearn.photos.manifest import SPLITS
+from xferlearn.summaries.measured import delivered_text
 from xferlearn.summaries.record import RunRecord
 from xferlearn.synsets.names import readable_label
 
@@ -39,6 +40,7 @@ def build_report(record: RunRecord, thumbnails: Sequence[Thumbnail] = ()) -> dic
         **{key: metadata[key] for key in _FROM_METADATA},
         **_networks(metadata),
         "counts": counts,
+        "delivered": delivered_text(metadata),
         "left_out": {"bad": len(manifest.bad), "duplicates": manifest.duplicates},
         "notes": list(manifest.notes),
         "warnings": list(manifest.warnings),

@@ -8,6 +8,7 @@ from xferlearn.backbones.table import PREPROCESSING
 from xferlearn.config.wording import flag_value
 from xferlearn.photos.manifest import SPLITS
 from xferlearn.summaries.events import EventWriter
+from xferlearn.summaries.measured import main_evaluation, measured_facts, validation_name
 from xferlearn.summaries.record import RunRecord
 from xferlearn.system.text import count, plural_of
 
@@ -26,8 +27,7 @@ def run_card(record: RunRecord) -> str:
     """Returns the run card of a training, Markdown."""
     said = record.metadata
     parts = [
-        f"# {escape(said['backbone']['name'])}: test accuracy"
-        f" {record.evaluations['test'].summary()}",
+        f"# {escape(said['backbone']['name'])}: {_headline(record)}",
         "## Input layer? Resolution? Value range?",
         table(("question", "answer"), _answers(record)),
         "## Results",
@@ -42,6 +42,22 @@ def run_card(record: RunRecord) -> str:
         f"    {shlex.join(said['command'])}".replace("\n", " "),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _headline(record: RunRecord) -> str:
+    validation, test = record.evaluations["validation"], record.evaluations["test"]
+    name = "test" if validation.folds is None else validation_name(validation)
+    return f"{name} {main_evaluation(validation, test).summary()}"
+
+
+def _measured(record: RunRecord) -> dict[str, str]:
+    validation, test = record.evaluations["validation"], record.evaluations["test"]
+    rows = measured_facts(validation, test, record.metadata)
+    if validation.folding:
+        rows[validation_name(validation)] += f"; {validation.folding}, each by a head without it"
+    if test.total:
+        rows["test"] += "; nothing was chosen on these photos, and the head never saw them"
+    return rows
 
 
 def _answers(record: RunRecord) -> list[tuple[str, str]]:
@@ -123,8 +139,7 @@ def _results(record: RunRecord) -> list[tuple[str, str]]:
         "fine-tuning": record.metadata.get("fine_tuning"),
     }
     return [
-        ("test accuracy", record.evaluations["test"].summary()),
-        ("validation accuracy", record.evaluations["validation"].summary()),
+        *((name, escape(value)) for name, value in _measured(record).items()),
         *(
             (name, count(training["steps_run"], "step"))
             for name, training in trainings.items()

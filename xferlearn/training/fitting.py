@@ -122,6 +122,7 @@ class Fitted:
             self.truth(split),
             probabilities.argmax(axis=1),
             [groups[i] for i in self.rows(split)] if groups else None,
+            self.manifest.fold_count if split == VALIDATION and self.manifest.folds else None,
         )
 
 

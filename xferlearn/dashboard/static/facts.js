@@ -8,12 +8,12 @@ export function headline(report) {
   const main = mainSplit(report);
   const others = ["test", "validation"].filter((split) => split !== main);
   const tiles = [
-    ...[main, ...others].map((split) => {
+    ...[main, ...others].filter((split) => split === main || report.evaluations[split]?.n).map((split) => {
       const evaluation = report.evaluations[split];
       const kind = split === main ? "main" : null;
       return [accuracyTitle(split, evaluation), percent(evaluation?.accuracy), measured(report, evaluation), kind];
     }),
-    [`Photos, ${report.labels.length} classes`, photos.toLocaleString("en"), lines(splitText(report), report.delivered)],
+    [`Photos, ${report.labels.length} classes`, photos.toLocaleString("en"), lines(splitText(report), report.delivered && `Delivered: ${report.delivered}`)],
     ["Time", seconds(total(report.timings)), lines(`${rate(report.timings.photos_per_second)} photos/s, ${report.timings.cached} cached`)],
   ];
   return h(
@@ -43,7 +43,8 @@ function measured(report, evaluation) {
 function splitText(report) {
   const folded = report.evaluations.validation?.folding;
   const names = folded ? { train: "cross-validated", test: "test" } : { train: "train", validation: "val.", test: "test" };
-  return Object.entries(names).map(([split, name]) => `${sum(report.counts[split])} ${name}`).join(", ");
+  const counts = Object.entries(names).map(([split, name]) => [sum(report.counts[split]), name]);
+  return counts.filter(([photos]) => photos).map((pair) => pair.join(" ")).join(", ");
 }
 
 export function notices(report) {

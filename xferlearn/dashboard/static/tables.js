@@ -169,7 +169,8 @@ export function timeSection(report) {
     h(
       "p",
       { class: "note" },
-      `${count(steps, report.fine_tuning?.kept ? "fine-tuning step" : "training step")}, best at step ${best}`,
+      count(steps, report.fine_tuning?.kept ? "fine-tuning step" : "training step"),
+      best < steps ? `, best at step ${best}` : "",
       typeof loss === "number" ? ` (validation loss ${loss.toFixed(3)})` : "",
       `. Bottlenecks: ${computed} computed, ${cached} cached`,
       report.engine ? ` (${engines(report.engine)}).` : ".",
