@@ -234,12 +234,14 @@ def test_the_run_card_answers_the_question(full):
         "| bottleneck layer | `pooling`, 256 values |",
         "| output layer | `predictions`, softmax over 3 labels |",
         "| `learning_rate` | 0.01 |",
-        f"| test accuracy | {full.test.summary()} |",
+        f"# mobilenet\\_0.25: cross-validated {full.validation.summary()}",
+        f"| test | {full.test.summary()}; nothing was chosen on these photos",
+        f"| delivered | trained on all {len(full.manifest.photos)} photos after measuring |",
         "Photos left out: 1; see `bad_photos`.",
     ):
         assert line in card
     counts = full.manifest.counts()["green|`x`"]
-    row = f"| green&#124;\\`x\\` | {counts['train']} | {counts['validation']} | {counts['test']} |"
+    row = f"| green&#124;\\`x\\` | {counts['train']} | {counts['test']} |"
     assert row in card
     assert "seed" not in card.split("## Settings")[1].split("## Versions")[0]
     assert f"| tensorflow | {full.model_folder.metadata['versions']['tensorflow']} |" in card
@@ -337,6 +339,8 @@ def test_the_projector_has_a_point_a_row_and_a_picture_for_each_photo(full):
     assert list(rows[0]) == ["label", "predicted", "right", "score", "split", "file"]
     wrong = {row["file"] for row in rows if row["split"] == "test" and row["right"] == "no"}
     assert wrong == {photo.name for photo in full.misclassified}
+    wrong = {row["file"] for row in rows if row["split"] == "train" and row["right"] == "no"}
+    assert wrong == {photo.name for photo in full.misclassified_in_folds}
     side = embedding.sprite.single_image_dim[0]
     columns = int(np.ceil(np.sqrt(photos)))
     sheet = np.asarray(Image.open(full.run_dir / embedding.sprite.image_path), float)

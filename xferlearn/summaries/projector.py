@@ -6,6 +6,7 @@ import numpy as np
 from tensorboard.plugins.projector import projector_config_pb2
 
 from xferlearn.photos.limits import PhotoLimits
+from xferlearn.photos.manifest import TEST, VALIDATION
 from xferlearn.summaries.drawing import draw_photo, draw_sheet, jpeg
 from xferlearn.summaries.events import plain
 from xferlearn.summaries.pixels import read_pixels
@@ -31,7 +32,7 @@ def write_projector(run_dir: Path, record: RunRecord) -> None:
     folder = run_dir / "projector"
     folder.mkdir()
     points.tofile(folder / "bottlenecks.bin")
-    rows = [_COLUMNS, *_table(record, order, points)]
+    rows = [_COLUMNS, *_table(record, order)]
     (folder / "photos.tsv").write_text(
         "".join("\t".join(row) + "\n" for row in rows), encoding="utf-8"
     )
@@ -48,12 +49,20 @@ def write_projector(run_dir: Path, record: RunRecord) -> None:
     (run_dir / _CONFIG_FILE).write_text(str(config), encoding="utf-8")
 
 
-def _table(record: RunRecord, order: list[int], points: np.ndarray) -> list[tuple[str, ...]]:
+def _table(record: RunRecord, order: list[int]) -> list[tuple[str, ...]]:
     manifest = record.manifest
-    probabilities = record.predict(points)
+    # By heads that have not seen the photo, as far as there are such.
+    found = {
+        index: scores
+        for split in (VALIDATION, TEST)
+        for index, scores in zip(manifest.judged(split), record.probabilities[split], strict=True)
+    }
+    others = [index for index in order if index not in found]
+    found |= dict(zip(others, record.predict(record.bottlenecks[others]), strict=True))
     rows = []
-    for index, scores in zip(order, probabilities, strict=True):
-        photo, best = manifest.photos[index], int(scores.argmax())
+    for index in order:
+        photo, scores = manifest.photos[index], found[index]
+        best = int(scores.argmax())
         cells = (
             manifest.labels[photo.label],
             manifest.labels[best],
