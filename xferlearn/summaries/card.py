@@ -64,16 +64,30 @@ def _answers(record: RunRecord) -> list[tuple[str, str]]:
     said = record.metadata
     image, backbone = said["input"], said["backbone"]
     low, high = image["value_range"]
+    # Of several backbones each has its own.
+    parts = [(f" of {escape(part['name'])}", part) for part in backbone.get("parts", ())]
+    parts = parts or [("", backbone)]
     return [
         ("input layer", f"`{image['name']}`"),
         ("resolution", f"{image['width']} x {image['height']} px, RGB"),
         ("value range", f"{low} to {high}, {image['dtype']}: raw pixels"),
-        ("normalisation", f"inside the model: {_formula(backbone['preprocessing'])}"),
+        *(
+            (f"normalisation{of}", f"inside the model: {_formula(part['preprocessing'])}")
+            for of, part in parts
+        ),
         ("resize", image["resize"]),
+        *(
+            (f"size{of}", f"{part['image_size']} x {part['image_size']} px")
+            for of, part in parts
+            if part.get("image_size") not in (None, image["width"])
+        ),
         ("backbone", f"{escape(backbone['name'])}, {_trained(said.get('fine_tuning'))}"),
-        (
-            "weights",
-            f"{escape(str(backbone['weights']))}, SHA-256 `{backbone['weights_sha256'][:16]}`",
+        *(
+            (
+                f"weights{of}",
+                f"{escape(str(part['weights']))}, SHA-256 `{part['weights_sha256'][:16]}`",
+            )
+            for of, part in parts
         ),
         (
             "bottleneck layer",

@@ -6,7 +6,6 @@ import numpy as np
 from tensorboard.plugins.projector import projector_config_pb2
 
 from xferlearn.photos.limits import PhotoLimits
-from xferlearn.photos.manifest import TEST, VALIDATION
 from xferlearn.summaries.drawing import draw_photo, draw_sheet, jpeg
 from xferlearn.summaries.events import plain
 from xferlearn.summaries.pixels import read_pixels
@@ -51,18 +50,9 @@ def write_projector(run_dir: Path, record: RunRecord) -> None:
 
 def _table(record: RunRecord, order: list[int]) -> list[tuple[str, ...]]:
     manifest = record.manifest
-    # By heads that have not seen the photo, as far as there are such.
-    found = {
-        index: scores
-        for split in (VALIDATION, TEST)
-        for index, scores in zip(manifest.judged(split), record.probabilities[split], strict=True)
-    }
-    others = [index for index in order if index not in found]
-    found |= dict(zip(others, record.predict(record.bottlenecks[others]), strict=True))
     rows = []
-    for index in order:
-        photo, scores = manifest.photos[index], found[index]
-        best = int(scores.argmax())
+    for index, scores in zip(order, record.predictions(order), strict=True):
+        photo, best = manifest.photos[index], int(scores.argmax())
         cells = (
             manifest.labels[photo.label],
             manifest.labels[best],

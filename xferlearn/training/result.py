@@ -42,11 +42,12 @@ class TrainResult(Result):
         run_dir: folder of the run in the logs; None where no summaries were asked for.
         manifest: the photos and their split.
         extraction: what was computed and what was cached.
-        training: steps run, best step.
+        training: how the training of the head went.
         fine_tuned: what fine-tuning gave, kept or not; None where none was asked for.
         exported: what `config.export` asked for; None where nothing was, or nothing could be
             written.
-        validation: evaluation on the validation split, which chose the weights.
+        validation: evaluation of the photos in folds, each predicted by a head that has not learned
+            from it, or where validation photos were held out of those.
         test: evaluation on the test split, which chose nothing.
         misclassified: the test photos that the model gets wrong.
         misclassified_in_folds: the photos that the head of their fold, which has not learned from

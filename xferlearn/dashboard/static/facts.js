@@ -60,11 +60,14 @@ export function notices(report) {
 export function inputSection(report) {
   const { input, output, backbone, bottleneck } = report;
   const range = `${input.value_range[0]} to ${input.value_range[1]}`;
+  const networks = parts(backbone);
+  const of = (part) => (backbone.parts ? `${part.name}, ${part.image_size} px: ` : "");
+  const pooling = [...new Set(parts(bottleneck).map((part) => `${part.pooling} pooling`))];
   const steps = [
     ["Input layer", input.name, [`${input.height} × ${input.width} px, ${channels(input)}`, `${input.dtype}, ${range}`], "input"],
-    ["Preprocessing", "preprocessing", [formula(backbone), "inside the model"]],
-    ["Backbone", backbone.name, [`weights: ${backbone.weights}`, trained(report), `sha256 ${backbone.weights_sha256.slice(0, 8)}…`]],
-    ["Bottleneck", bottleneck.layer, [`${count(bottleneck.width, "value")} per photo`, `${bottleneck.pooling} pooling`], "bottleneck"],
+    ["Preprocessing", "preprocessing", [...networks.map((part) => of(part) + formula(part)), "inside the model"]],
+    ["Backbone", backbone.name, [`weights: ${backbone.weights}`, trained(report), ...networks.map((part) => `sha256 ${part.weights_sha256.slice(0, 8)}…`)]],
+    ["Bottleneck", bottleneck.layer, [`${count(bottleneck.width, "value")} per photo`, ...pooling], "bottleneck"],
     ["Output", output.name, [`${report.labels.length} labels`, output.activation]],
   ];
   return section(
@@ -89,6 +92,11 @@ export function inputSection(report) {
       `The model takes raw pixels, ${range}, and scales them itself. Photos are resized as follows: ${input.resize}.`,
     ),
   );
+}
+
+// Of several backbones that are combined, each; else the only one.
+function parts(described) {
+  return described.parts ?? [described];
 }
 
 function trained({ fine_tuning: tuning }) {
@@ -120,8 +128,10 @@ function facts(report) {
     `dtype: ${input.dtype}`,
     `value range: ${input.value_range[0]} to ${input.value_range[1]}`,
     `resize: ${input.resize}`,
-    `preprocessing (inside the model): ${formula(backbone).replace("−", "-")}`,
-    `backbone: ${backbone.name}, weights ${backbone.weights}, ${trained(report)}, sha256 ${backbone.weights_sha256}`,
+    ...parts(backbone).flatMap((part) => [
+      `preprocessing (inside the model): ${formula(part).replace("−", "-")}`,
+      `backbone: ${part.name}, weights ${part.weights}, ${trained(report)}, sha256 ${part.weights_sha256}`,
+    ]),
     `bottleneck layer: ${bottleneck.layer}, ${bottleneck.width} values`,
     `output layer: ${output.name}, ${output.activation}, ${report.labels.length} labels`,
     "",
