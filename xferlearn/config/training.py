@@ -253,9 +253,9 @@ class TrainConfig(ViewConfig, HeadConfig, BackboneConfig):
     validation_percentage: Annotated[
         float,
         Setting(
-            "Percentage of the photos that are held out for validation. With 0 none is: each photo"
-            " outside the test is predicted by one of several heads, one that has not learned from"
-            " it (cross-validation), so that all of them are learned from and all are measured.",
+            "Percentage of the photos that are held out for validation. With 0, each photo outside"
+            " the test is instead predicted by a head that has not learned from it"
+            " (cross-validation), so that all of them are learned from and all are measured.",
             minimum=0,
             maximum=90,
             section="Data",
