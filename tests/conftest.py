@@ -154,14 +154,14 @@ def fail_to_load(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Exception], 
     from xferlearn.experiments import running
 
     def fail(backbone: str, error: Exception) -> None:
-        load = running.load_backbone_of
+        load = running.load_networks
 
         def load_or_fail(config: Any) -> Any:
             if config.backbone == backbone:
                 raise error
             return load(config)
 
-        monkeypatch.setattr(running, "load_backbone_of", load_or_fail)
+        monkeypatch.setattr(running, "load_networks", load_or_fail)
 
     return fail
 

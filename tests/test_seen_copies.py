@@ -69,7 +69,7 @@ def test_an_evaluation_recognises_re_saved_photos(trained: Path, tmp_path: Path)
             precision="float32",
             verbose=0,
         )
-        assert result.seen == {"train": 0, "validation": 0}
+        assert result.seen == {"train": 0, "validation": 0, "test": 0}
         assert result.copies["train"] == expected
         told = f"{expected} of 16 photos are re-saved copies of photos in the model's train split"
         assert any(warning.startswith(told) for warning in result.warnings)

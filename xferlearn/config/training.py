@@ -2,7 +2,7 @@
 
 import dataclasses
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 from xferlearn.config.base import Config, Setting, Several, StrPath
@@ -236,10 +236,12 @@ class BackboneConfig(Config):
     """The network of a command that takes one."""
 
     backbone: Annotated[
-        str,
+        str | Sequence[str],
         Setting(
             "The pretrained network: a name of Keras Applications or of the lab, e.g."
-            " mobilenet_0.50_224. The default needs no download.",
+            " mobilenet_0.50_224. The default needs no download. Several with + between them are"
+            " combined: the head sees the bottlenecks of all.",
+            joined="+",
             aliases=("architecture",),
             section="Network",
         ),
