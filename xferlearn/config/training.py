@@ -311,8 +311,9 @@ class TrainConfig(ViewConfig, HeadConfig, BackboneConfig):
     print_misclassified_test_images: Annotated[
         bool,
         Setting(
-            "List the test photos that the model labels wrongly; in Python, the result's"
-            " `misclassified` has them.",
+            "List the test photos that are labelled wrongly, or where there are none the"
+            " cross-validated ones; in Python, the result's `misclassified` and"
+            " `misclassified_in_folds` have them.",
             section="Output",
         ),
     ] = False
