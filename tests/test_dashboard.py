@@ -156,17 +156,19 @@ def test_thumbnails_are_the_photos_of_their_cells(logs, client):
     result, _, photo_dir = logs
     name = result.run_dir.name
     report = client.get(f"{PREFIX}/report", query_string={"run": name}).json
-    wrong = [
-        photo
-        for photo in report["photos"]
-        if photo["split"] == "test" and photo["truth"] != photo["predicted"]
-    ]
-    expected = {photo.name: photo for photo in result.misclassified}
-    assert len(expected) >= 2
-    assert {photo["name"] for photo in wrong} == set(expected)
-    for photo in wrong:
-        assert photo["score"] == pytest.approx(expected[photo["name"]].score, abs=1e-4)
-        assert report["labels"][photo["predicted"]] == expected[photo["name"]].predicted
+    judged = {"test": result.misclassified, "validation": result.misclassified_in_folds}
+    for split, misclassified in judged.items():
+        wrong = [
+            photo
+            for photo in report["photos"]
+            if photo["split"] == split and photo["truth"] != photo["predicted"]
+        ]
+        expected = {photo.name: photo for photo in misclassified}
+        assert len(expected) >= 2
+        assert {photo["name"] for photo in wrong} == set(expected)
+        for photo in wrong:
+            assert photo["score"] == pytest.approx(expected[photo["name"]].score, abs=1e-4)
+            assert report["labels"][photo["predicted"]] == expected[photo["name"]].predicted
     for index, photo in enumerate(report["photos"]):
         answer = client.get(f"{PREFIX}/photo", query_string={"run": name, "index": index})
         assert answer.status_code == 200
@@ -548,23 +550,26 @@ def test_a_person_sees_the_input_layer_and_the_numbers(tab, logs):
     assert "image" in layer.split()
     assert "32 × 32 px, RGB" in layer
     assert "float32, 0 to 255" in layer
-    assert tab.now("$('.tiles .main b').textContent") == f"{result.test.accuracy:.1%}"
+    assert tab.now("$('.tiles .main dt').textContent") == "Cross-validated accuracy"
+    assert tab.now("$('.tiles .main b').textContent") == f"{result.validation.accuracy:.1%}"
+    photos = len(result.manifest.photos)
+    assert f"Delivered: trained on all {photos} photos after" in tab.now("$('.tiles').innerText")
     cells = tab.now(
         "$$('.matrix tbody tr').map(r => [...r.cells].slice(1).map(c => c.textContent))"
     )
-    confusion = result.test.confusion
+    confusion = result.validation.confusion
     assert cells == [[str(n) if n else "" for n in row] for row in confusion.tolist()]
     heads = tab.now("$$('.matrix thead th, .matrix tbody th').map(h => [h.scope, h.innerText])")
-    labels = list(result.test.labels)
+    labels = list(result.validation.labels)
     assert heads == [["col", x] for x in labels] + [["row", x] for x in labels]
     assert tab.now("$('table.matrix').getAttribute('role')") == "grid"
     # The other split, and shares of rows instead of counts.
-    tab.now("$('input[value=validation]').click()")
+    tab.now("$('input[value=test]').click()")
     cells = tab.now(
         "$$('.matrix tbody tr').map(r => [...r.cells].slice(1).map(c => c.textContent))"
     )
-    assert cells == [[str(n) if n else "" for n in row] for row in result.validation.confusion]
-    tab.now("($('input[value=test]').click(), $('input[value=percent]').click())")
+    assert cells == [[str(n) if n else "" for n in row] for row in result.test.confusion]
+    tab.now("($('input[value=validation]').click(), $('input[value=percent]').click())")
     shares = tab.now(
         "$$('.matrix tbody tr').map(r => [...r.cells].slice(1).map(c => c.textContent))"
     )
@@ -575,9 +580,10 @@ def test_a_person_sees_the_input_layer_and_the_numbers(tab, logs):
 
 def test_cells_open_their_photos_by_mouse_and_keyboard(tab, logs):
     result, _, _ = logs
-    truth, predicted = np.argwhere((result.test.confusion > 0) & ~np.eye(3, dtype=bool))[0].tolist()
-    count = int(result.test.confusion[truth, predicted])
-    names = [result.test.labels[index] for index in (truth, predicted)]
+    confusion, labels = result.validation.confusion, result.validation.labels
+    truth, predicted = np.argwhere((confusion > 0) & ~np.eye(3, dtype=bool))[0].tolist()
+    count = int(confusion[truth, predicted])
+    names = [labels[index] for index in (truth, predicted)]
     cell = f"$('.matrix tbody').rows[{truth}].cells[{predicted + 1}]"
     tab.see(f"({cell}.click(), true)")
     assert tab.see("$('dialog h2')?.textContent") == f"{names[0]} predicted as {names[1]}"
@@ -587,7 +593,7 @@ def test_cells_open_their_photos_by_mouse_and_keyboard(tab, logs):
     assert shown == [96] * min(count, 12)
     expected = {
         photo.name.split("/")[-1]
-        for photo in result.misclassified
+        for photo in result.misclassified_in_folds
         if (photo.truth, photo.predicted) == tuple(names)
     }
     assert set(tab.now("$$('dialog .file').map(f => f.textContent)")) <= expected
@@ -601,7 +607,7 @@ def test_cells_open_their_photos_by_mouse_and_keyboard(tab, logs):
     tab.press("ArrowDown")
     tab.see("page.activeElement === $('.matrix tbody').rows[1].cells[2]")
     tab.press("Enter")
-    assert tab.see("$('dialog h2')?.textContent") == f"{result.test.labels[1]}, predicted right"
+    assert tab.see("$('dialog h2')?.textContent") == f"{labels[1]}, predicted right"
     tab.press("Escape")
     tab.see("!$('dialog')")
     tab.see("page.activeElement === $('.matrix tbody').rows[1].cells[2]")
@@ -611,7 +617,7 @@ def test_tables_sort_and_runs_compare(tab, logs):
     result, _, _ = logs
     tab.now("$$('.classes thead button').find(b => b.textContent === 'Recall').click()")
     order = tab.now("$$('.classes tbody th').map(h => h.textContent)")
-    recall = {row.label: row.recall for row in result.test.classes}
+    recall = {row.label: row.recall for row in result.validation.classes}
     assert [recall[label] for label in order] == sorted(recall.values(), reverse=True)
     assert tab.now("$('.classes [aria-sort]').textContent") == "Recall"
     changed = tab.now("$$('.settings .changed code').map(c => c.textContent)")
@@ -621,7 +627,8 @@ def test_tables_sort_and_runs_compare(tab, logs):
     rows = tab.see("$$('table[aria-label=\"Runs side by side\"] tbody tr').map(r => r.innerText)")
     assert len(rows) == 2
     assert any(result.run_dir.name in row for row in rows)
-    assert all(f"{result.test.accuracy:.1%}" in row for row in rows)
+    for evaluation in (result.validation, result.test):
+        assert all(f"{evaluation.accuracy:.1%}" in row for row in rows)
 
 
 def test_labels_are_text_whatever_they_hold(tab):
