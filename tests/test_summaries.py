@@ -243,7 +243,9 @@ def test_the_run_card_answers_the_question(full):
         "| bottleneck layer | `pooling`, 256 values |",
         "| output layer | `predictions`, softmax over 3 labels |",
         "| `learning_rate` | 0.01 |",
-        f"| test accuracy | {full.test.summary()} |",
+        f"| cross-validated | {full.validation.summary()}; 5 folds, each by a head without it |",
+        f"| test | {full.test.summary()}; nothing was chosen on these photos, ",
+        f"| delivered | trained on all {len(full.manifest.photos)} photos after measuring |",
         "Photos left out: 1; see `bad_photos`.",
     ):
         assert line in card

@@ -245,9 +245,9 @@ class TrainConfig(ViewConfig, HeadConfig, BackboneConfig):
     validation_percentage: Annotated[
         float,
         Setting(
-            "Percentage of the photos that are held out for validation. With 0 none is: each photo"
-            " outside the test is predicted by one of several heads, one that has not learned from"
-            " it (cross-validation), so that all of them are learned from and all are measured.",
+            "Percentage of the photos that are held out for validation. With 0, each photo outside"
+            " the test is instead predicted by a head that has not learned from it"
+            " (cross-validation), so that all of them are learned from and all are measured.",
             minimum=0,
             maximum=90,
             section="Data",
@@ -312,8 +312,9 @@ class TrainConfig(ViewConfig, HeadConfig, BackboneConfig):
     print_misclassified_test_images: Annotated[
         bool,
         Setting(
-            "List the test photos that the model labels wrongly; in Python, the result's"
-            " `misclassified` has them.",
+            "List the test photos that are labelled wrongly, or where there are none the"
+            " cross-validated ones; in Python, the result's `misclassified` and"
+            " `misclassified_in_folds` have them.",
             section="Output",
         ),
     ] = False
