@@ -22,7 +22,7 @@ from xferlearn.photos.manifest import Photo
 from xferlearn.photos.pixels.headers import prepare
 from xferlearn.photos.pixels.operations import decode_pixels
 from xferlearn.training.finetuning import select_layers
-from xferlearn.training.finetuning.photos import training_batches
+from xferlearn.training.finetuning.photos import Photos, endless
 from xferlearn.training.finetuning.state import State
 
 pytestmark = pytest.mark.filterwarnings(
@@ -397,8 +397,8 @@ def test_it_learns_from_no_photo_that_was_removed_or_changed(
         (own_photos / photo.name).unlink()
     for photo in photos[40:50]:
         (own_photos / photo.name).write_bytes(photo_bytes("white"))
-    config = TrainConfig(**settings)
-    batches = training_batches(config, source, photos, 32, 0, failures := [])
+    lessons = Photos(TrainConfig(**settings), source, frozen_backbone(), photos, [])
+    batches = endless(lessons.training_pass, 0, lessons.trained, failures := [])
     passes = list(itertools.islice(batches.as_numpy_iterator(), 3))
     assert [len(pixels) for pixels, _ in passes] == [10, 10, 10]
     assert all((pixels.max(axis=(1, 2, 3)) > 0).all() for pixels, _ in passes)

@@ -18,6 +18,7 @@ class State:
     """The state of a fine-tuning, in one file that is whole or not there.
 
     Attributes:
+        model: what is trained.
         keeper: the callback of `best_keeper`, whose state is part of it.
         writable: False once writing has failed.
     """
@@ -39,7 +40,7 @@ class State:
             keeper: the callback of `best_keeper`.
             on_warning: called once when the file can't be written; training continues.
         """
-        self._path, self._key, self._model, self.keeper = path, key, model, keeper
+        self._path, self._key, self.model, self.keeper = path, key, model, keeper
         self._on_error = on_warning
         self.writable = True
 
@@ -65,8 +66,8 @@ class State:
                 int(fields["best_look"]),
                 int(fields["looks"]),
             )
-            variables = self._model.optimizer.variables
-            expected = self._model.get_weights()
+            variables = self.model.optimizer.variables
+            expected = self.model.get_weights()
             for values, places in ((model, expected), (best, expected), (optimizer, variables)):
                 if [np.shape(one) for one in values] != [tuple(one.shape) for one in places]:
                     raise ValueError("its weights are not those of this network")
@@ -77,7 +78,7 @@ class State:
                 f"{self._path} is damaged ({one_line(error)}): the fine-tuning starts over."
             )
             return 0
-        self._model.set_weights(model)
+        self.model.set_weights(model)
         for variable, value in zip(variables, optimizer, strict=True):
             variable.assign(value)
         keeper.best, keeper.best_look, keeper.looks = loss, look, looks
@@ -87,9 +88,9 @@ class State:
     def save(self) -> None:
         """Replaces the file with the current state."""
         groups = {
-            "model": self._model.get_weights(),
+            "model": self.model.get_weights(),
             "best": self.keeper.weights,
-            "optimizer": [np.asarray(variable) for variable in self._model.optimizer.variables],
+            "optimizer": [np.asarray(variable) for variable in self.model.optimizer.variables],
         }
         fields = {
             "key": self._key,

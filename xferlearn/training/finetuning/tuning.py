@@ -17,12 +17,15 @@ import numpy as np
 from xferlearn import summaries
 from xferlearn.config import WHERE_LABELS_ARE, TrainConfig
 from xferlearn.metrics import Evaluation, cross_entropy
-from xferlearn.photos.manifest import TRAIN, VALIDATION
+from xferlearn.photos.manifest import TRAIN, VALIDATION, Photo
 from xferlearn.system.progress import progress_bar
 from xferlearn.training import head as heads
 from xferlearn.training.callbacks import best_keeper, validator
+from xferlearn.training.finetuning.activations import Activations, CantKeepError
+from xferlearn.training.finetuning.averaging import averaged, momentum_for
+from xferlearn.training.finetuning.cutting import split_before
 from xferlearn.training.finetuning.layers import copy_of, select_layers, unfreeze
-from xferlearn.training.finetuning.photos import classifier_predictions, no_photos, training_batches
+from xferlearn.training.finetuning.photos import Photos, classifier_predictions, endless, no_photos
 from xferlearn.training.finetuning.state import State
 from xferlearn.training.fit import Fitted, Prepared, diverged_error, prepare
 
@@ -105,9 +108,11 @@ def fine_tune(
 ) -> FineTuned:
     """Trains the layers that `config.unfreeze` names, and the head, on views of the photos.
 
-    The learning rate warms up over a tenth of the steps and falls to zero along a cosine. The
-    weights of the pass with the lowest validation cross-entropy are kept. After every pass
-    everything is saved, and a second run with the same settings and photos continues from there.
+    Where one tensor of the network separates what is frozen from what is trained, the photos pass
+    through the frozen part once per view, and the passes see its activations only. The learning
+    rate warms up over a tenth of the steps and falls to zero along a cosine. Of the averaged
+    weights after each pass those with the lowest validation cross-entropy are kept. After every
+    pass everything is saved, and a second run with the same settings and photos continues there.
 
     Args:
         config: settings.
@@ -122,71 +127,29 @@ def fine_tune(
         UserError: when there are no such layers, or training diverges.
         XferlearnError: when no photo can be read any more.
     """
-    import keras
-    import tensorflow as tf
-
     manifest = fitted.manifest
-    training = [manifest.photos[i] for i in manifest.indices(TRAIN)]
-    validation = [manifest.photos[i] for i in manifest.indices(VALIDATION)]
+    training, validation = (
+        [manifest.photos[i] for i in manifest.indices(split)] for split in (TRAIN, VALIDATION)
+    )
     strategy = distribution()
-    steps = -(-len(training) // config.fine_tune_batch_size)
-    warm_up = int(WARM_UP * steps * config.fine_tune_epochs)
     with strategy.scope():
-        backbone = copy_of(prepared.backbone)
-        head = copy_of(fitted.head)
-        model = heads.build_classifier(backbone, head)
+        backbone, head = copy_of(prepared.backbone), copy_of(fitted.head)
         chosen = select_layers(backbone, config.unfreeze or "")
         unfreeze(backbone, chosen)
         head.trainable = True
-        schedule = keras.optimizers.schedules.CosineDecay(
-            0.0,
-            steps * config.fine_tune_epochs - warm_up,
-            warmup_target=config.fine_tune_learning_rate,
-            warmup_steps=warm_up,
-        )
-        model.compile(
-            keras.optimizers.Adam(schedule),
-            loss="sparse_categorical_crossentropy",
-            metrics=["accuracy", keras.metrics.SparseCategoricalCrossentropy(name="cross_entropy")],
-            # XLA's convolutions are several times slower than oneDNN's on a CPU.
-            jit_compile=bool(tf.config.list_logical_devices("GPU")),
-        )
-        model.optimizer.build(model.trainable_variables)
-        keeper = best_keeper(patience=config.fine_tune_epochs)
-        state = State(state_path, _key(config, prepared, fitted), model, keeper, on_warning)
-        resumed = state.restore()
-    failures: list[Exception] = []
-    batches = training_batches(
-        config, prepared.source, training, backbone.input_shape[1], resumed, failures
+    lessons = _lessons(
+        config, prepared, (backbone, chosen[0]), (training, validation), state_path, on_warning
     )
-    callbacks = [
-        validator(classifier_predictions(model, prepared.source, validation, config)),
-        keeper,
-        state.callback(),
-        _bar(resumed * steps, config.fine_tune_epochs * steps, config.verbose),
-    ]
-    if run_dir is not None:
-        callbacks.append(summaries.scalars_callback(run_dir / "fine_tuning", on_warning=on_warning))
-    if resumed < config.fine_tune_epochs:
-        try:
-            model.fit(
-                batches,
-                epochs=config.fine_tune_epochs,
-                initial_epoch=resumed,
-                steps_per_epoch=steps,
-                class_weight=heads.class_weights(
-                    np.array([photo.label for photo in training]), config.class_weight
-                ),
-                callbacks=callbacks,
-                shuffle=False,
-                verbose=0,
-            )
-        except tf.errors.OpError:
-            if failures:
-                raise failures[0] from None
-            raise
-    else:
-        model.set_weights(keeper.weights)
+    steps = -(-len(training) // config.fine_tune_batch_size)
+    with strategy.scope():
+        model = heads.build_classifier(lessons.trained, head)
+        _compile(model, config, steps * config.fine_tune_epochs)
+        keeper = best_keeper(patience=config.fine_tune_epochs)
+        key = _key(config, prepared, fitted, lessons)
+        state = State(state_path, key, model, keeper, on_warning)
+        resumed = state.restore()
+    charts = None if run_dir is None else run_dir / "fine_tuning"
+    _fit(config, lessons, state, resumed, charts, on_warning)
     if keeper.diverged:
         state.forget()
         raise diverged_error(config, "fine_tune_learning_rate")
@@ -205,6 +168,7 @@ def fine_tune(
     tuned_fit = dataclasses.replace(left, bottlenecks=tuned.read(left.manifest.photos), head=head)
     before, after = left.probabilities(VALIDATION), tuned_fit.probabilities(VALIDATION)
     truth = left.truth(VALIDATION)
+    lessons.remove()
     return FineTuned(
         layers=tuple(layer.name for layer in chosen),
         weights=sum(layer.count_params() for layer in chosen),
@@ -219,6 +183,98 @@ def fine_tune(
         prepared=tuned,
         fitted=tuned_fit,
     )
+
+
+def _lessons(
+    config: TrainConfig,
+    prepared: Prepared,
+    trained: tuple["keras.Model", "keras.layers.Layer"],
+    photos: tuple[list[Photo], list[Photo]],
+    state_path: Path,
+    on_warning: Callable[[str], None],
+) -> Photos | Activations:
+    """Returns what is learned from: activations that were computed once, or else photos.
+
+    Args:
+        config: settings.
+        prepared: the photos.
+        trained: the backbone and the first layer of it that is trained.
+        photos: for training and validation.
+        state_path: file of the state.
+        on_warning: called with why activations can't be kept, and which are missing.
+    """
+    halves = split_before(*trained)
+    if halves is not None:
+        try:
+            kept = Activations.plan(config, prepared, halves, *photos, state_path)
+            kept.compute(prepared, on_warning)
+            return kept
+        except CantKeepError as error:
+            on_warning(f"Every photo passed through the whole network in every pass: {error}.")
+    return Photos(config, prepared.source, trained[0], *photos)
+
+
+def _compile(model: "keras.Model", config: TrainConfig, steps: int) -> None:
+    import keras
+    import tensorflow as tf
+
+    warm_up = int(WARM_UP * steps)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        0.0,
+        steps - warm_up,
+        warmup_target=config.fine_tune_learning_rate,
+        warmup_steps=warm_up,
+    )
+    model.compile(
+        keras.optimizers.Adam(schedule, use_ema=True, ema_momentum=momentum_for(steps)),
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy", keras.metrics.SparseCategoricalCrossentropy(name="cross_entropy")],
+        # XLA's convolutions are several times slower than oneDNN's on a CPU.
+        jit_compile=bool(tf.config.list_logical_devices("GPU")),
+    )
+    model.optimizer.build(model.trainable_variables)
+
+
+def _fit(
+    config: TrainConfig,
+    lessons: Photos | Activations,
+    state: State,
+    resumed: int,
+    charts: Path | None,
+    on_warning: Callable[[str], None],
+) -> None:
+    """Makes the passes that an earlier run has not made; leaves the best weights in the model."""
+    import tensorflow as tf
+
+    model, keeper = state.model, state.keeper
+    if resumed == config.fine_tune_epochs:
+        model.set_weights(keeper.weights)
+        return
+    labels = np.array([photo.label for photo in lessons.training])
+    steps = -(-len(labels) // config.fine_tune_batch_size)
+    callbacks = [
+        *averaged(validator(classifier_predictions(model, lessons.validation_pass)), keeper),
+        state.callback(),
+        _bar(resumed * steps, config.fine_tune_epochs * steps, config.verbose),
+    ]
+    if charts is not None:
+        callbacks.append(summaries.scalars_callback(charts, on_warning=on_warning))
+    failures: list[Exception] = []
+    try:
+        model.fit(
+            endless(lessons.training_pass, resumed, model, failures),
+            epochs=config.fine_tune_epochs,
+            initial_epoch=resumed,
+            steps_per_epoch=steps,
+            class_weight=heads.class_weights(labels, config.class_weight),
+            callbacks=callbacks,
+            shuffle=False,
+            verbose=0,
+        )
+    except tf.errors.OpError:
+        if failures:
+            raise failures[0] from None
+        raise
 
 
 def distribution() -> "tf.distribute.Strategy":
@@ -246,13 +302,16 @@ def _bar(done: int, steps: int, verbose: int) -> "keras.callbacks.Callback":
     return Bar()
 
 
-def _key(config: TrainConfig, prepared: Prepared, fitted: Fitted) -> str:
+def _key(
+    config: TrainConfig, prepared: Prepared, fitted: Fitted, lessons: Photos | Activations
+) -> str:
     """Returns a digest of what a fine-tuning starts from and does."""
     settings = {name: value for name, value in config.as_dict().items() if name not in _NOT_LEARNED}
     manifest = fitted.manifest
     parts = [
         json.dumps(settings, sort_keys=True, default=str),
         prepared.features.store.space.weights_sha256,
+        type(lessons).__name__,
         *(
             f"{p.digest.hex()} {p.label} {split}"
             for p, split in zip(manifest.photos, manifest.splits, strict=True)
