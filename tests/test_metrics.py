@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from xferlearn.metrics import evaluate_predictions, paired_interval, wilson_interval
+from xferlearn.metrics import Evaluation, evaluate_predictions, paired_interval, wilson_interval
 
 
 # The roots p of (p - share)^2 = z^2 p (1 - p) / total with z = 1.959963984540054, found by a root
@@ -72,14 +72,33 @@ def test_nothing_evaluated_is_said_not_divided() -> None:
     assert evaluation.accuracy is None
     assert evaluation.interval == (0.0, 1.0)
     assert evaluation.summary() == "not measured (N=0)"
-    assert json.loads(json.dumps(evaluation.as_dict()))["accuracy"] is None
+    said = json.loads(json.dumps(evaluation.as_dict()))
+    assert (said["accuracy"], said["largest_class"]) == (None, None)
 
 
 def test_summary_tells_how_little_few_photos_mean() -> None:
     perfect = evaluate_predictions(("a", "b", "c"), [0, 1, 2], [0, 1, 2])
-    assert perfect.summary() == "100.0% (N=3, 95% interval 43.9% to 100.0%)"
-    one_wrong = evaluate_predictions(("a", "b"), [0, 1], [0, 0])
-    assert one_wrong.summary() == "50.0% (N=2, 95% interval 9.5% to 90.5%)"
+    assert perfect.summary() == "3 of 3 right, 95%: 44% to 100%"
+    one_wrong = evaluate_predictions(("a", "b"), [0, 1] * 99, [0, 0] * 99)
+    assert one_wrong.summary() == "99 of 198 right, 95%: 43% to 57%"
+    many = evaluate_predictions(("a", "b"), [0, 1] * 100, [0, 0] * 100)
+    assert many.summary() == "50.0% (N=200, 95% interval 43.1% to 56.9%)"
+
+
+def test_the_largest_class_is_what_an_accuracy_is_compared_with() -> None:
+    evaluation = evaluate_predictions(("a", "b", "c"), [1, 0, 1, 1, 2], [0, 0, 0, 0, 0])
+    assert evaluation.largest_class == ("b", 3 / 5)
+    assert evaluate_predictions(("a", "b"), [1, 0], [0, 0]).largest_class == ("a", 0.5)
+
+
+@pytest.mark.parametrize(
+    ("folds", "groups", "said"),
+    [(None, None, ""), (5, None, "5 folds"), (6, None, "leave-one-out"), (3, 3, "leave-one-out")],
+)
+def test_folds_are_said(folds: int | None, groups: int | None, said: str) -> None:
+    evaluation = Evaluation(("a", "b"), np.array([[3, 0], [1, 2]]), groups=groups, folds=folds)
+    assert evaluation.folding == said
+    assert evaluation.as_dict().get("folds") == folds
 
 
 def test_dictionary_holds_everything_as_json() -> None:
@@ -89,6 +108,7 @@ def test_dictionary_holds_everything_as_json() -> None:
         "n": 3,
         "correct": 2,
         "interval_95": pytest.approx([0.207660, 0.938508], abs=1e-6),
+        "largest_class": {"label": "größe", "share": pytest.approx(2 / 3)},
         "classes": {
             "größe": {"n": 2, "precision": 1.0, "recall": 0.5, "f1": pytest.approx(2 / 3)},
             "b": {"n": 1, "precision": 0.5, "recall": 1.0, "f1": pytest.approx(2 / 3)},
@@ -137,7 +157,7 @@ def test_photos_of_one_group_count_as_what_they_are_worth() -> None:
     assert grouped.worth == pytest.approx(6)
     assert grouped.accuracy == alone.accuracy
     assert grouped.interval == pytest.approx(wilson_interval(5, 6))
-    assert grouped.summary().startswith("83.3% (N=36 in 6 groups, 95% interval")
+    assert grouped.summary().startswith("30 of 36 right in 6 groups, 95%: ")
     assert grouped.as_dict()["groups"] == 6
     one_pair = evaluate_predictions(("a", "b"), truth, predicted, [0, *range(35)])
     assert 33 < one_pair.worth < 36

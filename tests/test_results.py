@@ -252,10 +252,19 @@ def test_the_matrix_on_a_page_is_small_for_any_number_of_classes(classes, rows):
 
 
 def test_tiles_say_how_sure_an_accuracy_is():
-    page = Page(evaluation_result(2)._repr_html_()).text
-    assert "80.0%" in page
-    assert "58.4% to 91.9%" in page
-    assert "95% interval, N = 20" in page
+    result = evaluation_result(2)
+    few = result._repr_html_()
+    assert "80.0%" in Page(few).text
+    # Of few photos the interval is as large as the accuracy.
+    assert "<b>58.4% to 91.9%</b>" in few
+    assert "95% interval, N = 20" in Page(few).text
+    assert "always class_0000: 50.0%" in Page(few).text
+    many = Evaluation(("a", "b"), np.array([[80, 20], [20, 80]]), folds=5)
+    page = dataclasses.replace(result, evaluation=many)._repr_html_()
+    assert "<b>80.0%</b>" in page
+    assert "<b>73.9% to 85.0%</b>" not in page
+    assert "73.9% to 85.0%" in page
+    assert "95% interval, N = 200, 5 folds" in page
     nothing = Evaluation(("a", "b"), np.zeros((2, 2), np.int64))
     none = dataclasses.replace(evaluation_result(2), evaluation=nothing)
     assert "not measured" in Page(none._repr_html_()).text

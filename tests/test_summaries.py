@@ -104,7 +104,8 @@ RESULTS = {
     f"results/{name}"
     for name in (
         *("test_accuracy", "test_cross_entropy", "validation_accuracy"),
-        *("validation_cross_entropy", "photos_per_second", "seconds"),
+        *("validation_cross_entropy", "validation_ece", "test_ece"),
+        *("photos_per_second", "seconds"),
     )
 }
 SECONDS = {f"seconds/{stage}" for stage in STAGES}
@@ -114,7 +115,7 @@ NORMS = {"learning_rate", "gradient_norm", "weight_norm"}
 
 
 def test_exact_tags_of_a_full_run(full):
-    matrices = {"confusion_matrix/photos", "confusion_matrix/row_percent"}
+    judged = {"confusion_matrix/photos", "confusion_matrix/row_percent", "reliability"}
     curves = {f"pr_curves/{name}" for name in CLASSES}
     run = tags(full.run_dir)
     assert run.pop("xferlearn") == TRANSFER
@@ -133,12 +134,12 @@ def test_exact_tags_of_a_full_run(full):
     }
     assert tags(full.run_dir / "validation") == {
         "scalars": LEARNING,
-        "images": matrices,
+        "images": judged,
         "pr_curves": curves,
     }
     assert tags(full.run_dir / "test") == {
         "scalars": {"accuracy", "cross_entropy"},
-        "images": matrices | {"misclassified/test", "most_confident/test"},
+        "images": judged | {"misclassified/test", "most_confident/test"},
         "pr_curves": curves,
     }
     assert sorted(path.name for path in (full.run_dir / "projector").iterdir()) == [

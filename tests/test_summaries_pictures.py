@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from xferlearn.decisions import reliability
 from xferlearn.metrics import Evaluation, evaluate_predictions
 from xferlearn.photos.folders.files import FileSource, read_image_dir
 from xferlearn.photos.limits import PhotoLimits
@@ -24,6 +25,7 @@ from xferlearn.summaries.drawing import (
 )
 from xferlearn.summaries.matrix import draw_confusion
 from xferlearn.summaries.pixels import read_pixels
+from xferlearn.summaries.reliability import draw_reliability
 
 WHITE = (255, 255, 255)
 
@@ -185,3 +187,17 @@ def test_a_large_dataset_is_not_read_to_its_end(photo_dir, monkeypatch):
     monkeypatch.setattr(pixels_module, "MOST_BYTES_PASSED", 5 * first)
     found = read_pixels(Stream(source), [photos[0], photos[80]], 24, PhotoLimits())
     assert set(found) == {photos[0].digest}
+
+
+@pytest.mark.parametrize("photos", [1, 30, 2000])
+@pytest.mark.parametrize("surest", [0.5, 0.999, 1.0])
+def test_a_reliability_diagram_has_its_points_inside_the_frame(photos, surest):
+    first = np.linspace(0.5, surest, photos)
+    found = reliability(np.stack([first, 1 - first], axis=1), np.arange(photos) % 2)
+    image = draw_reliability(found, "test")
+    assert image.width == CARD_WIDTH
+    pixels = np.asarray(image).astype(int)
+    blue = np.argwhere(np.abs(pixels - (21, 101, 192)).sum(axis=2) < 9)
+    assert len(blue)
+    assert (blue.min(axis=0) > (66, 44)).all()
+    assert (blue.max(axis=0) < (image.height - 40, CARD_WIDTH - 14)).all()

@@ -69,3 +69,20 @@ def test_mutated_models_are_inspected_or_named() -> None:
     done = run("fault_campaign.py", "--only=models", "--share=0.004")
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"^models +11 +12 +12 +0 +0 ", done.stdout, re.MULTILINE), done.stdout
+
+
+def test_what_training_says_of_itself_is_compared_with_the_other_half(
+    photo_dir: Path, tmp_path: Path
+) -> None:
+    done = run(
+        *("bench_honesty.py", f"--image_dir={photo_dir}", "--halves=2"),
+        *("--backbone=mobilenet_0.25_128", "--weights=none", f"--bottleneck_dir={tmp_path}"),
+    )
+    assert done.returncode in (0, 1), done.stderr
+    row = r"^ +\d   +\d+/\d+ +\d+\.\d%   +\d+/\d+ +\d+\.\d%   +[+-]\d+\.\d +\d+\.\d [ !] +\d+\.\d%$"
+    assert len(re.findall(row, done.stdout, re.MULTILINE)) == 2, done.stdout
+    verdicts = re.findall(
+        r"^(yes|NO) +(within|mean difference|mean ECE)", done.stdout, re.MULTILINE
+    )
+    assert [name for _, name in verdicts] == ["within", "mean difference", "mean ECE"]
+    assert done.returncode == int(any(held == "NO" for held, _ in verdicts))

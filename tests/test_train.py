@@ -595,7 +595,7 @@ def test_evaluate_for_tensorboard(model_dir, photo_dir, tmp_path, capsys):
     assert sorted(events.Tags()["tensors"]) == [
         *("confusion_matrix/photos", "confusion_matrix/row_percent"),
         *("pr_curves/blue", "pr_curves/green", "pr_curves/red"),
-        *("results/accuracy", "run_card"),
+        *("reliability", "results/accuracy", "results/ece", "run_card"),
     ]
 
 

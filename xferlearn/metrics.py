@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 
+# With fewer photos the interval says more than the accuracy.
+FEW_PHOTOS = 200
+
 _Z95 = 1.959963984540054
 
 
@@ -110,12 +113,15 @@ class Evaluation:
         groups: number of groups of photos that belong together, such as near twins; None where
             each photo stands alone.
         worth: how many photos that stand alone tell as much as these.
+        folds: number of folds where each photo was predicted by the head that has not learned from
+            its fold; None where one head predicted all.
     """
 
     labels: tuple[str, ...]
     confusion: np.ndarray
     groups: int | None = None
     worth: float | None = None
+    folds: int | None = None
 
     def __repr__(self) -> str:
         return f"Evaluation({len(self.labels)} classes, {self.summary()})"
@@ -141,6 +147,34 @@ class Evaluation:
         if self.worth is None or self.accuracy is None:
             return wilson_interval(self.correct, self.total)
         return wilson_interval(self.accuracy * self.worth, self.worth)
+
+    @property
+    def few(self) -> bool:
+        """Whether the interval says more than the accuracy: fewer than `FEW_PHOTOS`."""
+        return self.total < FEW_PHOTOS
+
+    @property
+    def largest_class(self) -> tuple[str, float] | None:
+        """The class with the most photos and its share, 0 to 1: right by naming it always.
+
+        None without photos.
+        """
+        if not self.total:
+            return None
+        photos = self.confusion.sum(axis=1)
+        return self.labels[int(photos.argmax())], float(photos.max() / self.total)
+
+    @property
+    def folding(self) -> str:
+        """Says how photos were folded: "5 folds", "leave-one-out", or "" where one head predicted.
+
+        Photos of a group are left out together.
+        """
+        if self.folds is None:
+            return ""
+        if self.folds == (self.total if self.groups is None else self.groups):
+            return "leave-one-out"
+        return f"{self.folds} folds"
 
     @property
     def classes(self) -> tuple[ClassMetrics, ...]:
@@ -174,10 +208,16 @@ class Evaluation:
         return sorted(found, key=lambda pair: -pair[2])
 
     def summary(self) -> str:
-        """Returns e.g. "91.8% (N=98, 95% interval 84.7% to 95.8%)"; N=98 in 60 groups of twins."""
+        """Returns e.g. "91.8% (N=908, 95% interval 89.8% to 93.4%)"; N=908 in 830 groups of twins.
+
+        With few photos the interval says more, e.g. "5 of 6 right, 95%: 44% to 97%".
+        """
         if self.accuracy is None:
             return "not measured (N=0)"
         low, high = self.interval
+        if self.few:
+            counted = f"{self.correct} of {self.total} right{self.grouped}"
+            return f"{counted}, 95%: {low:.0%} to {high:.0%}"
         counted = f"N={self.total}{self.grouped}"
         return f"{self.accuracy:.1%} ({counted}, 95% interval {low:.1%} to {high:.1%})"
 
@@ -190,12 +230,15 @@ class Evaluation:
 
     def as_dict(self) -> dict[str, Any]:
         """Returns everything for JSON; shares in 0 to 1, None where undefined."""
+        largest = self.largest_class
         return {
             "accuracy": self.accuracy,
             "n": self.total,
             **({} if self.groups is None else {"groups": self.groups}),
+            **({} if self.folds is None else {"folds": self.folds}),
             "correct": self.correct,
             "interval_95": list(self.interval),
+            "largest_class": largest and {"label": largest[0], "share": largest[1]},
             "classes": {
                 row.label: {
                     "n": row.photos,

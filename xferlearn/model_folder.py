@@ -327,6 +327,7 @@ def write_model_folder(
     metadata: dict[str, Any],
     *,
     looks: Sequence[bytes] = (),
+    learned_test: bool = False,
     overwrite: bool = False,
 ) -> ModelFolder:
     """Writes a model folder: under a temporary name, then renamed, so it is whole or not there.
@@ -337,6 +338,7 @@ def write_model_folder(
         manifest: the photos that it was made from.
         metadata: goes to metadata.json, after format_version and labels.
         looks: by which copies of the manifest's photos are recognised; empty for none.
+        learned_test: whether the model has learned from the test photos too, once measured.
         overwrite: whether a model that is there may be replaced.
 
     Returns:
@@ -351,7 +353,8 @@ def write_model_folder(
     try:
         with temporary_folder(path) as new:
             model.save(new / MODEL_FILE)
-            content = _write_texts(new, manifest, content, looks)
+            write_photos(new / PHOTOS_FILE, manifest, looks, learned_test=learned_test)
+            content = _write_texts(new, manifest, content)
             replace_folder(path, new, lambda: _check_replaceable(path, overwrite))
     except OSError as error:
         raise XferlearnError(
@@ -382,13 +385,10 @@ def _check_replaceable(path: Path, overwrite: bool) -> None:
             )
 
 
-def _write_texts(
-    folder: Path, manifest: Manifest, metadata: dict[str, Any], looks: Sequence[bytes] = ()
-) -> dict[str, Any]:
-    """Writes the other files, metadata.json last; returns its content."""
+def _write_texts(folder: Path, manifest: Manifest, metadata: dict[str, Any]) -> dict[str, Any]:
+    """Writes labels.txt, then metadata.json with the digests of all; returns its content."""
     labels = "".join(f"{label}\n" for label in manifest.labels)
     (folder / LABELS_FILE).write_text(labels, encoding="utf-8")
-    write_photos(folder / PHOTOS_FILE, manifest, looks)
     files = {name: file_digest(folder / name) for name in (MODEL_FILE, LABELS_FILE, PHOTOS_FILE)}
     # As it will be read: JSON has neither tuples nor keys that are numbers.
     content = json.loads(json.dumps({**metadata, _FILES: files}))

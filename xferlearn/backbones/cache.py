@@ -22,8 +22,8 @@ def keras_cache() -> Path:
 
 def sizes_on_this_machine(spec: BackboneSpec) -> tuple[int, ...]:
     """Returns the image sizes, px, whose ImageNet weights without the top need no download."""
-    if not spec.weights_file:
-        return spec.imagenet_sizes if _is_packaged() else ()
+    if spec.requirement:
+        return spec.imagenet_sizes if _is_packaged(spec) else ()
     cache = keras_cache()
     # HDF5 files hold every weight uncompressed; what a killed download left is shorter.
     least_bytes = 4 * spec.parameters
@@ -35,11 +35,11 @@ def sizes_on_this_machine(spec: BackboneSpec) -> tuple[int, ...]:
     )
 
 
-def _is_packaged() -> bool:
-    from xferlearn.backbones.efficientnet_lite import packaged_weights
+def _is_packaged(spec: BackboneSpec) -> bool:
+    from xferlearn.backbones.efficientnet_lite import NETWORKS
 
     try:
-        packaged_weights()
+        NETWORKS[spec.name].packaged_weights()
     except XferlearnError:
         return False
     return True

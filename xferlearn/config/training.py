@@ -23,6 +23,12 @@ AUGMENTATIONS: Mapping[str, Mapping[str, float]] = types.MappingProxyType(
 )  # fmt: skip
 _FULL = AUGMENTATIONS["full"]
 
+# The head where its user says nothing of it; see `training.plan` for when which of them holds.
+HIDDEN_UNITS = 256
+HIDDEN_UNITS_OF_FEW = 64
+WEIGHT_DECAY = 0.005
+LINEAR_WEIGHT_DECAY = 0.03
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunConfig(SplitDataConfig):
@@ -45,14 +51,16 @@ class RunConfig(SplitDataConfig):
         ),
     ] = None
     testing_percentage: Annotated[
-        float,
+        float | None,
         Setting(
-            "Percentage of the photos that are kept for the test at the end.",
+            "Percentage of the photos that are kept for the test at the end. Default: 10; none"
+            " where a class has at most 10 photos and all have fewer than 1,000, because"
+            " cross-validation then needs them more.",
             minimum=0,
             maximum=90,
             section="Data",
         ),
-    ] = 10.0
+    ] = None
     test_size: float | None = None
     twins: Annotated[
         str,
@@ -102,19 +110,19 @@ class HeadConfig(RunConfig, ImageConfig):
         ),
     ] = None
     hidden_units: Annotated[
-        int,
+        int | None,
         Setting(
-            "Units of a hidden layer before the last one; 0 for none.",
+            f"Units of a hidden layer before the last one; 0 for none. Default: {HIDDEN_UNITS};"
+            f" {HIDDEN_UNITS_OF_FEW} for at most 40 photos; none on several backbones.",
             minimum=0,
             maximum=2**16,
             section="Head",
         ),
-    ] = 0
+    ] = None
     dropout: Annotated[
         float,
         Setting(
-            "Share of the head's inputs dropped in training. On the flowers 0.5 has a lower"
-            " validation loss than 0, with MobileNet and with EfficientNet-Lite0.",
+            "Share of the values before the last layer that is dropped in training.",
             minimum=0,
             maximum=0.95,
             section="Head",
@@ -145,15 +153,15 @@ class HeadConfig(RunConfig, ImageConfig):
     ] = 100
     batch_size: int | None = None
     weight_decay: Annotated[
-        float,
+        float | None,
         Setting(
             "Penalty on the kernels of the head: half of it times their squares is added to the"
-            " loss.",
+            f" loss. Default: {WEIGHT_DECAY:g}, or {LINEAR_WEIGHT_DECAY:g} without a hidden layer.",
             minimum=0,
             maximum=1e6,
             section="Head",
         ),
-    ] = 0.03
+    ] = None
     seed: Annotated[
         int,
         Setting(
@@ -243,18 +251,29 @@ class TrainConfig(ViewConfig, HeadConfig, BackboneConfig):
     validation_percentage: Annotated[
         float,
         Setting(
-            "Percentage of the photos that decide when training stops.",
+            "Percentage of the photos that are held out for validation. With 0 none is: each photo"
+            " outside the test is predicted by one of several heads, one that has not learned from"
+            " it (cross-validation), so that all of them are learned from and all are measured.",
             minimum=0,
             maximum=90,
             section="Data",
         ),
-    ] = 10.0
+    ] = 0.0
     validation_size: float | None = None
+    refit: Annotated[
+        str,
+        Setting(
+            "What the delivered head learns from, once the accuracy is measured: `all` photos,"
+            " those of test and validation too, or `none` but the training photos.",
+            choices=("all", "none"),
+            section="Data",
+        ),
+    ] = "all"
     split_seed: Annotated[
         int,
         Setting(
             "Seed of the split: a photo's content and this number decide whether it is for"
-            " training, validation or test.",
+            " training, validation or test, and in which fold it is left out.",
             minimum=0,
             section="Data",
         ),
@@ -296,9 +315,9 @@ class TrainConfig(ViewConfig, HeadConfig, BackboneConfig):
     how_many_training_steps: Annotated[
         int | None,
         Setting(
-            "Maximum number of training steps; training ends earlier when the validation loss has"
-            " stopped falling, and the best weights are kept. Default: 1000, or 10 passes over the"
-            " photos if that is more.",
+            "Number of training steps. Default: 40 passes over the photos, but at least 400 steps;"
+            " above 4,000 steps, 10 passes if that is more. With several views of each photo 2.5"
+            " times as many.",
             minimum=1,
             maximum=10**9,
             section="Head",
@@ -352,9 +371,9 @@ class TrainConfig(ViewConfig, HeadConfig, BackboneConfig):
             raise UserError(
                 "Expected `model_dir`, the folder to write the model to. Received: nothing."
             )
-        if self.testing_percentage + self.validation_percentage >= 100:
+        testing = self.testing_percentage or 0.0
+        if testing + self.validation_percentage >= 100:
             raise UserError(
                 "Expected `testing_percentage` and `validation_percentage` to leave something to"
-                f" train on. Received: {self.testing_percentage:g} + {self.validation_percentage:g}"
-                " percent."
+                f" train on. Received: {testing:g} + {self.validation_percentage:g} percent."
             )

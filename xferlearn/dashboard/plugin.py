@@ -163,7 +163,11 @@ def _evaluation_in_short(evaluation: dict[str, Any]) -> dict[str, Any]:
     low, high = interval
     _check(accuracy is None or _is_number(accuracy))
     _check(all(map(_is_number, (count, low, high))))
-    return {"accuracy": accuracy, "n": count, "interval_95": interval}
+    return {
+        **{"accuracy": accuracy, "n": count, "interval_95": interval},
+        # Those of earlier versions have neither.
+        **{"few": bool(evaluation.get("few")), "folding": str(evaluation.get("folding", ""))},
+    }
 
 
 def _is_number(value: Any) -> bool:

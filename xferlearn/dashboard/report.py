@@ -79,6 +79,10 @@ def _evaluation(evaluation: Evaluation) -> dict[str, Any]:
         "n": evaluation.total,
         "correct": evaluation.correct,
         "interval_95": list(evaluation.interval),
+        "few": evaluation.few,
+        "folding": evaluation.folding,
+        "grouped": evaluation.grouped,
+        "largest": _largest(evaluation),
         "cells": [
             [int(row), int(column), int(evaluation.confusion[row, column])]
             for row, column in zip(rows, columns, strict=True)
@@ -96,6 +100,13 @@ def _evaluation(evaluation: Evaluation) -> dict[str, Any]:
             for row in evaluation.classes
         ],
     }
+
+
+def _largest(evaluation: Evaluation) -> tuple[int, float] | None:
+    if evaluation.largest_class is None:
+        return None
+    label, share = evaluation.largest_class
+    return evaluation.labels.index(label), share
 
 
 def _preprocessing(name: str) -> dict[str, Any]:

@@ -77,7 +77,7 @@ def choose_photos(
     cells: dict[tuple[str, int, int], list[Choice]] = collections.defaultdict(list)
     for split in (TEST, VALIDATION):
         scores = probabilities.get(split, np.zeros((0, 1)))
-        indices = manifest.indices(split) if split in probabilities else []
+        indices = manifest.judged(split) if split in probabilities else []
         for index, row in zip(indices, scores, strict=True):
             photo, best = manifest.photos[index], int(row.argmax())
             choice = Choice(photo, split, photo.label, best, float(row[best]))

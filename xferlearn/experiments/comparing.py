@@ -25,6 +25,7 @@ from xferlearn.photos.manifest import VALIDATION
 from xferlearn.system.progress import progress_bar
 from xferlearn.system.runtime import choose_device
 from xferlearn.training import head as heads
+from xferlearn.training.plan import plan_head
 
 
 @from_settings(CompareConfig)
@@ -118,7 +119,8 @@ def _row(name: str, space: Space, outcomes: list[Outcome], config: TrainConfig) 
     if prepared is None:
         return ComparedBackbone(name, 0, share([]), None, 0, problem=str(space.problem))
     width, classes = prepared.backbone.output_shape[-1], len(prepared.source.labels)
-    head = heads.build_head(width, classes, hidden_units=config.hidden_units)
+    plan = plan_head(config, len(prepared.extraction.photos), parts=prepared.parts)
+    head = heads.build_head(width, classes, hidden_units=plan.hidden_units)
     return ComparedBackbone(
         name=name,
         image_size=prepared.features.store.space.image_size,

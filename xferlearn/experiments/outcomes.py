@@ -141,7 +141,7 @@ def judged_photos(manifest: Manifest, split: str) -> dict[str, Any]:
 
     A photo's name is the first half of its digest's digits.
     """
-    rows = manifest.indices(split)
+    rows = manifest.judged(split)
     return {
         "photos": tuple(manifest.photos[row].digest.hex()[:16] for row in rows),
         "groups": tuple(manifest.groups[row] for row in rows) if manifest.groups else (),

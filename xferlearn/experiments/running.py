@@ -20,14 +20,8 @@ from xferlearn.photos.opening import check_outside_photos, open_source
 from xferlearn.photos.sources import PhotoSource
 from xferlearn.system.folders import check_writable
 from xferlearn.system.runtime import gpu_is_visible, on_device, start_tensorflow
-from xferlearn.training.fit import (
-    Fitted,
-    Prepared,
-    check_result_folders,
-    fit_head,
-    load_backbone_of,
-    prepare,
-)
+from xferlearn.training.fit import Prepared, check_result_folders, load_backbone_of, prepare
+from xferlearn.training.fitting import Fitted, fit_head
 from xferlearn.training.metadata import describe, run_name
 from xferlearn.version import __version__
 
@@ -150,7 +144,12 @@ def run(
     warnings: list[str] = []
     with summaries.run_folder(config.logs_dir, run_name(config, prepared.backbone.name)) as run_dir:
         fitted = fit_head(
-            config, prepared, run_dir=run_dir, manifest=manifest, on_warning=warnings.append
+            config,
+            prepared,
+            run_dir=run_dir,
+            manifest=manifest,
+            deliver=False,
+            on_warning=warnings.append,
         )
         unseen = np.zeros((0, len(manifest.labels)), np.float32)
         probabilities = unseen if fitted.training.diverged else fitted.probabilities(VALIDATION)
@@ -246,7 +245,7 @@ def run_all(
                 # Found once: all spaces must split the same photos in the same way.
                 looks = space.prepared.looks
                 manifest = space.prepared.split(config, test_seed)
-                need_photos(config, VALIDATION, command, len(manifest.indices(VALIDATION)))
+                need_photos(config, VALIDATION, command, len(manifest.judged(VALIDATION)))
                 outcome = run(config, space.prepared, manifest, settings, store)
         yield space, outcome
     if len(errors) == len(configs) and isinstance(errors[0], UserError):
@@ -265,7 +264,7 @@ def judge_on_test(
     known = store.get(key, settings)
     if known is None:
         with on_device(config.device):
-            fitted = fit_head(config, prepared, manifest=manifest)
+            fitted = fit_head(config, prepared, manifest=manifest, deliver=False)
         right = fitted.probabilities(TEST).argmax(axis=1) == fitted.truth(TEST)
         known = Outcome(
             settings,

@@ -72,7 +72,9 @@ def _rows() -> Iterable[Signature]:
     ):  # fmt: skip
         name, title = f"efficientnet_v2_{letter}", f"EfficientNet v2 {letter.upper()}"
         yield Signature(name, title, depthwise, range(count, count + 2), stem, has)
-    yield Signature("efficientnet_lite0", "EfficientNet-Lite0", 16, range(33, 35), 32, 1280)
+    for number, depthwise, count, has in ((0, 16, 33, 1280), (1, 21, 43, 320), (2, 21, 43, 352)):
+        name, title = f"efficientnet_lite{number}", f"EfficientNet-Lite{number}"
+        yield Signature(name, title, depthwise, range(count, count + 2), 32, has)
     for size, depthwise, stem in (
         ("tiny", 18, 96), ("small", 36, 96), ("base", 36, 128), ("large", 36, 192),
         ("xlarge", 36, 256),

@@ -70,6 +70,8 @@ class Manifest:
         warnings: what a person should know of the photos, one line each.
         groups: for each of `photos`, the number of what it stays together with in the split; empty
             where each stands alone.
+        folds: for each of `photos`, the fold in which it is left out and then predicted, -1 for
+            those that are not; empty where there are none.
     """
 
     labels: tuple[str, ...]
@@ -81,6 +83,7 @@ class Manifest:
     near_twins: int = 0
     warnings: tuple[str, ...] = ()
     groups: tuple[int, ...] = ()
+    folds: tuple[int, ...] = ()
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{len(self.indices(split))} {split}" for split in SPLITS)
@@ -106,6 +109,37 @@ class Manifest:
         """Returns the positions in `photos` of a split's photos."""
         return [index for index, name in enumerate(self.splits) if name == split]
 
+    def judged(self, split: str) -> list[int]:
+        """Returns the positions in `photos` of those that measure a head which never saw them.
+
+        Args:
+            split: "validation" for the photos in folds, or where there are none those that were set
+                apart for it; "test".
+        """
+        if split == VALIDATION and self.folds:
+            return [index for index, fold in enumerate(self.folds) if fold >= 0]
+        return self.indices(split)
+
+    @property
+    def fold_count(self) -> int:
+        """Number of folds; 0 where there are none."""
+        return max(self.folds, default=-1) + 1
+
+    @property
+    def few(self) -> bool:
+        """Whether each unit is a fold of its own (leave-one-out)."""
+        rows = self.judged(VALIDATION)
+        units = {self.groups[row] for row in rows} if self.groups else rows
+        return bool(self.folds) and self.fold_count == len(units)
+
+    def held_out(self, fold: int) -> "Manifest":
+        """Returns a manifest whose validation photos are those of one fold, without folds."""
+        splits = [
+            VALIDATION if one == fold else split
+            for one, split in zip(self.folds, self.splits, strict=True)
+        ]
+        return dataclasses.replace(self, splits=tuple(splits), folds=())
+
     def only(self, rows: Sequence[int]) -> "Manifest":
         """Returns a manifest of only the photos at these positions."""
         return dataclasses.replace(
@@ -113,6 +147,7 @@ class Manifest:
             photos=tuple(self.photos[i] for i in rows),
             splits=tuple(self.splits[i] for i in rows),
             groups=tuple(self.groups[i] for i in rows) if self.groups else (),
+            folds=tuple(self.folds[i] for i in rows) if self.folds else (),
         )
 
     def counts(self) -> dict[str, dict[str, int]]:

@@ -7,11 +7,11 @@ import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from xferlearn.photos.manifest import Manifest
+from xferlearn.photos.manifest import TEST, Manifest
 
 # Those of the first version have no more than these.
 _COLUMNS = ("sha256", "label", "split", "file")
-_LOOK = "look"
+_LOOK, _FOLD, _LEARNED = "look", "fold", "learned"
 # Behind the others, where photos belong to groups.
 _GROUP = "group"
 
@@ -26,6 +26,8 @@ class RecordedPhoto:
         split: "train", "validation" or "test".
         name: path below the photos' folder with `/`, or the key in the dataset.
         look: by which copies are recognised, see `recorded_looks`; empty where it is unknown.
+        fold: the fold in which it was left out and predicted; -1 for none.
+        learned: whether the model has learned from it, or was chosen by it.
     """
 
     digest: bytes
@@ -33,23 +35,36 @@ class RecordedPhoto:
     split: str
     name: str
     look: bytes = b""
+    fold: int = -1
+    learned: bool = True
 
 
-def write_photos(path: Path, manifest: Manifest, looks: Sequence[bytes] = ()) -> None:
+def write_photos(
+    path: Path,
+    manifest: Manifest,
+    looks: Sequence[bytes] = (),
+    *,
+    learned_test: bool = False,
+) -> None:
     """Writes a manifest's photos, with a column for groups where there are any.
 
     Args:
         path: the file.
         manifest: the photos.
         looks: of each photo, as in `RecordedPhoto`; empty for none.
+        learned_test: whether the model has learned from the test photos too, once measured.
     """
     grouped = any(photo.group is not None for photo in manifest.photos)
     known = looks or itertools.repeat(b"", len(manifest.photos))
     with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow([*_COLUMNS, _LOOK, *([_GROUP] if grouped else [])])
-        for photo, split, look in zip(manifest.photos, manifest.splits, known, strict=True):
+        writer.writerow([*_COLUMNS, _LOOK, _FOLD, _LEARNED, *([_GROUP] if grouped else [])])
+        folds = manifest.folds or itertools.repeat(-1, len(manifest.photos))
+        for photo, split, look, fold in zip(
+            manifest.photos, manifest.splits, known, folds, strict=True
+        ):
             row = [photo.digest.hex(), manifest.labels[photo.label], split, photo.name, look.hex()]
+            row += [str(fold) if fold >= 0 else "", str(int(learned_test or split != TEST))]
             writer.writerow([*row, *([photo.group or ""] if grouped else [])])
 
 
@@ -66,4 +81,7 @@ def parse_photos(data: bytes) -> Iterator[RecordedPhoto]:
         raise ValueError(f"it does not begin with {','.join(_COLUMNS)}")
     for row in rows:
         digest, look = bytes.fromhex(row["sha256"]), bytes.fromhex(row.get(_LOOK) or "")
-        yield RecordedPhoto(digest, row["label"], row["split"], row["file"], look)
+        fold = int(row.get(_FOLD) or -1)
+        # Files of earlier versions don't say it: nothing learned from the test photos then.
+        learned = bool(int(row.get(_LEARNED) or row["split"] != TEST))
+        yield RecordedPhoto(digest, row["label"], row["split"], row["file"], look, fold, learned)

@@ -8,6 +8,7 @@ import types
 from collections.abc import Iterable, Mapping, Sequence
 
 from xferlearn.errors import UserError
+from xferlearn.photos.folding import deal_folds
 from xferlearn.photos.learnable import check_learnable
 from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION, BadPhoto, Manifest, Photo
 from xferlearn.photos.sides import check_sides, near_twin_warnings
@@ -16,6 +17,11 @@ from xferlearn.system.text import plural_of
 
 FEWEST_PHOTOS = 3
 FEW_PHOTOS = 20
+TESTING_PERCENTAGE = 10.0
+# A class of so few loses too much to a test that tells too little; all photos are measured by
+# cross-validation instead.
+MOST_WITHOUT_TEST = 10
+_FEWEST_WITH_TEST = 1000
 _MOST_COPIES = 4
 
 # Where a dataset's authors put equal photos into several splits, the first of these counts.
@@ -28,8 +34,8 @@ def build_manifest(
     photos: Iterable[Photo],
     bad: Sequence[BadPhoto] = (),
     *,
-    testing_percentage: float = 10.0,
-    validation_percentage: float = 10.0,
+    testing_percentage: float | None = None,
+    validation_percentage: float = 0.0,
     split_seed: int = 0,
     test_seed: int | None = None,
     alike: Alike | None = None,
@@ -43,9 +49,11 @@ def build_manifest(
             used: one that the dataset's authors set apart for the test, or for validation, and
             the first by its bytes.
         bad: photos that could not be used.
-        testing_percentage: 0 to 90, share of the photos for the test.
-        validation_percentage: 0 to 90, share of the photos for validation.
-        split_seed: salt of the split.
+        testing_percentage: 0 to 90, share of the photos for the test; None for 10, and for 0 where
+            some class has at most 10 units and there are fewer than 1,000.
+        validation_percentage: 0 to 90, share of the photos for validation; with 0, and none that
+            the dataset's authors set apart, the training photos are dealt into folds.
+        split_seed: salt of the split, and of the folds.
         test_seed: salt of the choice of test photos; None for `split_seed`.
         alike: which photos have equal pixels and which are near twins; None where nobody looked.
         warnings: what is known already that a person should know, one line each.
@@ -91,6 +99,8 @@ def build_manifest(
     all_units = _units(labels, named, alike.twins)
     unit_of = dict(zip(used, all_units, strict=True))
     units = [unit_of[photo] for photo in unique]
+    if testing_percentage is None:
+        testing_percentage = 0.0 if _are_few(unique, units) else TESTING_PERCENTAGE
     splits = _dealt(
         unique,
         units,
@@ -102,12 +112,14 @@ def build_manifest(
         share = 100 * validation_percentage / (100 - testing_percentage)
         splits = _deal_again(unique, units, splits, share, split_seed)
     split_of = dict(zip(unique, splits, strict=True))
+    folds = () if VALIDATION in splits else deal_folds(unique, units, splits, split_seed)
     moved = check_sides(labels, photos, [split_of[one] for one in used], all_units, alike)
     return Manifest(
         labels=tuple(labels),
         photos=unique,
         splits=splits,
         groups=_numbered(units),
+        folds=folds,
         bad=tuple(bad),
         duplicates=len(photos) - len(unique),
         equal_pixels=len({(photo.label, photo.digest) for photo in photos}) - len(unique),
@@ -160,8 +172,8 @@ def check_counts(
                 )
             raise UserError(
                 f"Class {name!r} has {count or 'no'} {photos}. Expected at least"
-                f" {FEWEST_PHOTOS}: one each for training, validation and test{same}. Add photos to"
-                " it or remove its folder."
+                f" {FEWEST_PHOTOS}, some to learn from and some to measure with{same}. Add photos"
+                " to it or remove its folder."
             )
 
 
@@ -336,6 +348,15 @@ def _units(
             # change when a photo with a greater one joins the group.
             parent[first] = second
     return [find(digest) for digest in digests]
+
+
+def _are_few(photos: Sequence[Photo], units: Sequence[str]) -> bool:
+    """Returns whether test photos would cost more than they tell."""
+    of_class: dict[int, set[str]] = collections.defaultdict(set)
+    for photo, unit in zip(photos, units, strict=True):
+        of_class[photo.label].add(unit)
+    smallest = min(len(found) for found in of_class.values())
+    return smallest <= MOST_WITHOUT_TEST and len(set(units)) < _FEWEST_WITH_TEST
 
 
 def _numbered(units: Sequence[str]) -> tuple[int, ...]:

@@ -112,7 +112,7 @@ def _results(record: RunRecord) -> list[tuple[str, str]]:
         ("test accuracy", record.evaluations["test"].summary()),
         ("validation accuracy", record.evaluations["validation"].summary()),
         *(
-            (name, f"{count(training['steps_run'], 'step')}, best at step {training['best_step']}")
+            (name, count(training["steps_run"], "step"))
             for name, training in trainings.items()
             if training
         ),

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
+from xferlearn.decisions import reliability
 from xferlearn.metrics import Evaluation
 from xferlearn.summaries.events import EventWriter
-from xferlearn.summaries.pictures import write_confusion
+from xferlearn.summaries.pictures import write_confusion, write_reliability
 from xferlearn.summaries.pr_curves import write_curves
 from xferlearn.system.results import Failure
 from xferlearn.system.text import one_line
@@ -15,7 +16,7 @@ from xferlearn.system.text import one_line
 def write_evaluation(
     run_dir: str | Path, evaluation: Evaluation, truth: np.ndarray, scores: np.ndarray, card: str
 ) -> tuple[str, ...]:
-    """Writes accuracy, confusion matrices, PR curves and a report.
+    """Writes accuracy, confusion matrices, PR curves, reliability and a report.
 
     Args:
         run_dir: the run's folder, as `run_folder` makes it.
@@ -36,6 +37,10 @@ def write_evaluation(
                 write_confusion(events, evaluation, "evaluation")
             write_curves(events, evaluation.labels, truth, scores)
             events.text("run_card", card)
+            if len(truth):
+                found = reliability(scores, truth)
+                events.scalar("results/ece", found.ece, description=found.summary())
+                write_reliability(events, found, "evaluation")
     except Exception as error:  # a full disk, or labels that can't be drawn
         return (Failure(f"The summaries in {run_dir} are not complete: {one_line(error)}."),)
     return ()

@@ -61,14 +61,25 @@ def accuracy_tile(title: str, evaluation: Evaluation, *, main: bool = False) -> 
     if evaluation.accuracy is None:
         return tile(title, "not measured", "N = 0", main=main)
     low, high = evaluation.interval
+    between: Any = f"{low:.1%} to {high:.1%}"
+    counted = f"N = {evaluation.total:,}{evaluation.grouped}"
     return tile(
         title,
         f"{evaluation.accuracy:.1%}",
         interval_bar(low, evaluation.accuracy, high),
-        f"{low:.1%} to {high:.1%}",
-        f"95% interval, N = {evaluation.total:,}{evaluation.grouped}",
+        h("b", between) if evaluation.few else between,
+        ", ".join(filter(None, ("95% interval", counted, evaluation.folding))),
+        largest_class_line(evaluation),
         main=main,
     )
+
+
+def largest_class_line(evaluation: Evaluation) -> str:
+    """Returns what an accuracy is to be compared with; "" without photos."""
+    if evaluation.largest_class is None:
+        return ""
+    label, share = evaluation.largest_class
+    return f"always {readable_label(label)}: {share:.1%}"
 
 
 def classes_tile(labels: Sequence[str]) -> Markup:

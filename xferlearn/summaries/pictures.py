@@ -1,10 +1,11 @@
-"""The Images page: sample photos, confusion matrices, misclassified and most confident photos."""
+"""The Images page: samples, confusion matrices, reliability, misclassified and confident photos."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from xferlearn.decisions import Reliability
 from xferlearn.metrics import Evaluation
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import TEST, VALIDATION, Photo
@@ -13,6 +14,7 @@ from xferlearn.summaries.events import EventWriter, RunWriters
 from xferlearn.summaries.matrix import draw_confusion
 from xferlearn.summaries.pixels import read_pixels
 from xferlearn.summaries.record import RunRecord
+from xferlearn.summaries.reliability import draw_reliability
 from xferlearn.system.text import count
 
 SAMPLES_A_CLASS = 8
@@ -46,10 +48,11 @@ class Judged:
 
 
 def write_pictures(writers: RunWriters, record: RunRecord) -> None:
-    """Writes the confusion matrices, samples, and misclassified and most confident photos."""
+    """Writes confusion matrices, reliability, samples, misclassified and most confident photos."""
     for split in (VALIDATION, TEST):
         if record.evaluations[split].total:
             write_confusion(writers[split], record.evaluations[split], split)
+            write_reliability(writers[split], record.reliability(split), split)
     samples = sample_photos(record)
     judged = judge_photos(record, TEST)
     mistakes = [item for item in judged if not item.right]
@@ -83,6 +86,12 @@ def write_confusion(events: EventWriter, evaluation: Evaluation, title: str) -> 
         events.images(f"confusion_matrix/{tag}", [png(image)], image.size)
 
 
+def write_reliability(events: EventWriter, found: Reliability, title: str) -> None:
+    """Writes `reliability`, the diagram of how far probabilities and what is right agree."""
+    image = draw_reliability(found, title)
+    events.images("reliability", [png(image)], image.size, found.summary())
+
+
 def sample_photos(record: RunRecord) -> dict[int, list[Photo]]:
     """Returns up to `SAMPLES_A_CLASS` photos of each class; the same for the same photos."""
     samples: dict[int, list[Photo]] = {
@@ -99,7 +108,7 @@ def judge_photos(record: RunRecord, split: str) -> list[Judged]:
     """Returns a split's photos with the model's predictions, the highest scores first."""
     judged = []
     for index, scores in zip(
-        record.manifest.indices(split), record.probabilities[split], strict=True
+        record.manifest.judged(split), record.probabilities[split], strict=True
     ):
         photo, best = record.manifest.photos[index], int(scores.argmax())
         judged.append(Judged(photo, best, float(scores[best]), float(scores[photo.label])))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xferlearn.config import TrainConfig
+from xferlearn.decisions import Reliability, reliability
 from xferlearn.metrics import Evaluation, cross_entropy
 from xferlearn.photos.manifest import Manifest
 from xferlearn.photos.sources import PhotoSource
@@ -28,7 +29,7 @@ class RunRecord:
             [photos, classes].
         classifier: from pixels to probabilities.
         probabilities: by split ("validation", "test"), for the photos that
-            `manifest.indices(split)` lists, float32, [photos, classes], range [0, 1]; no rows
+            `manifest.judged(split)` lists, float32, [photos, classes], range [0, 1]; no rows
             where a split was not looked at.
         evaluations: by split, as `probabilities`.
         photos_per_second: from file to bottleneck.
@@ -55,7 +56,7 @@ class RunRecord:
 
     @property
     def kept_training(self) -> Mapping[str, Any]:
-        """Steps run, best step and validation loss of the training that gave the weights.
+        """Steps run and validation loss of the training that gave the weights, and which step did.
 
         That is the fine-tuning where it was kept, else the head's training.
         """
@@ -65,12 +66,13 @@ class RunRecord:
             steps = {key: tuning[key] for key in ("steps_run", "best_step")}
             return {**steps, "validation_loss": loss}
         training = self.metadata["training"]
-        return {key: training[key] for key in ("steps_run", "best_step", "validation_loss")}
+        found = {key: training[key] for key in ("steps_run", "validation_loss")}
+        return {**found, "best_step": training["steps_run"]}
 
     def truth(self, split: str) -> np.ndarray:
         """Returns the class indices of a split's photos, int32, [photos]."""
         photos = self.manifest.photos
-        return np.array([photos[i].label for i in self.manifest.indices(split)], np.int32)
+        return np.array([photos[i].label for i in self.manifest.judged(split)], np.int32)
 
     def cross_entropy(self, split: str) -> float | None:
         """Returns the mean cross-entropy over a split's photos; None where none was judged."""
@@ -78,3 +80,9 @@ class RunRecord:
         if not len(probabilities):
             return None
         return cross_entropy(probabilities, self.truth(split))
+
+    def reliability(self, split: str) -> Reliability:
+        """Returns how far the probabilities of a split's photos and what is right agree."""
+        groups = self.manifest.groups
+        of_photos = [groups[i] for i in self.manifest.judged(split)] if groups else None
+        return reliability(self.probabilities[split], self.truth(split), of_photos)

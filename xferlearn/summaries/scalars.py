@@ -1,7 +1,7 @@
 """Charts: the course of a training, and its results as single numbers."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 def scalars_callback(
     run_dir: str | Path,
     *,
-    batch: tuple[Any, Any] | None = None,
+    batch: tuple[Any, ...] | None = None,
+    weights: Callable[[], Mapping[str, np.ndarray]] | None = None,
     histograms: bool = False,
     on_warning: Callable[[str], None] = warnings.warn,
 ) -> "keras.callbacks.Callback":
@@ -32,9 +33,11 @@ def scalars_callback(
 
     Args:
         run_dir: folder of the run, e.g. from `create_run`.
-        batch: inputs and targets on which `gradient_norm` is measured after every epoch; None for
-            no such chart.
-        histograms: also write the distribution of each of the model's trainable weights.
+        batch: inputs and targets, and perhaps how much each counts, on which `gradient_norm` is
+            measured after every epoch; None for no such chart.
+        weights: returns the weights, by name, that `weight_norm` and histograms show; None for the
+            model's trainable ones.
+        histograms: also write the distribution of each of these weights.
         on_warning: called once, with the reason, when the events can't be written, e.g. on a full
             disk. The training continues without them.
 
@@ -80,32 +83,36 @@ def scalars_callback(
                     events = validation if name.startswith("val_") else train
                     events.scalar(name.removeprefix("val_"), value, step)
             train.scalar("learning_rate", float(self.model.optimizer.learning_rate), step)
-            weights = [np.asarray(weight) for weight in self.model.trainable_weights]
-            train.scalar("weight_norm", _norm(weights), step)
+            shown = weights() if weights else _trainable(self.model)
+            train.scalar("weight_norm", _norm(list(shown.values())), step)
             if self._gradient_norm is not None:
                 train.scalar("gradient_norm", float(self._gradient_norm()), step)
             if histograms:
-                for weight, values in zip(self.model.trainable_weights, weights, strict=True):
-                    train.histogram(f"weights/{weight.path}", values, step)
+                for name, values in shown.items():
+                    train.histogram(f"weights/{name}", values, step)
             train.flush()
             validation.flush()
 
     return ScalarsCallback()
 
 
+def _trainable(model: "keras.Model") -> dict[str, np.ndarray]:
+    return {weight.path: np.asarray(weight) for weight in model.trainable_weights}
+
+
 def _norm(arrays: list[np.ndarray]) -> float:
     return float(np.sqrt(sum(float(np.square(array, dtype=np.float64).sum()) for array in arrays)))
 
 
-def _gradient_norm(model: "keras.Model", batch: tuple[Any, Any]) -> Callable[[], Any]:
+def _gradient_norm(model: "keras.Model", batch: tuple[Any, ...]) -> Callable[[], Any]:
     import tensorflow as tf
 
-    x, y = (tf.convert_to_tensor(part) for part in batch)
+    x, y, *counts = (tf.convert_to_tensor(part) for part in batch)
 
     @tf.function(jit_compile=False)
     def norm() -> tf.Tensor:
         with tf.GradientTape() as tape:
-            loss = model.compute_loss(x=x, y=y, y_pred=model(x, training=False))
+            loss = model.compute_loss(x, y, model(x, training=False), *counts)
         weights = [weight.value for weight in model.trainable_weights]
         return tf.linalg.global_norm(tape.gradient(loss, weights))
 
@@ -113,7 +120,7 @@ def _gradient_norm(model: "keras.Model", batch: tuple[Any, Any]) -> Callable[[],
 
 
 def write_results(writers: RunWriters, record: RunRecord) -> None:
-    """Writes the results: accuracy and cross-entropy of the kept weights, speed.
+    """Writes the results: accuracy, cross-entropy and calibration of the kept weights, speed.
 
     The run's own `results/...` are what HParams shows; the test's `accuracy` is a point in the
     chart of the training.
@@ -125,6 +132,8 @@ def write_results(writers: RunWriters, record: RunRecord) -> None:
             continue
         run.scalar(f"results/{split}_accuracy", accuracy, step)
         run.scalar(f"results/{split}_cross_entropy", loss, step)
+        found = record.reliability(split)
+        run.scalar(f"results/{split}_ece", found.ece, step, found.summary())
         if split == TEST:
             writers[split].scalar("accuracy", accuracy, step)
             writers[split].scalar("cross_entropy", loss, step)

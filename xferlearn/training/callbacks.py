@@ -1,4 +1,4 @@
-"""What watches a training, of a head or of a whole network: validation, the best weights."""
+"""What watches a training: validation, the best weights."""
 
 import dataclasses
 import math
@@ -19,14 +19,10 @@ class Training:
 
     Attributes:
         steps: steps run.
-        best_step: step whose weights were kept.
-        validation_loss: cross-entropy there; None without validation photos.
         diverged: True where the loss stopped being a number.
     """
 
     steps: int
-    best_step: int
-    validation_loss: float | None
     diverged: bool = False
 
 
@@ -97,13 +93,5 @@ def best_keeper(patience: int) -> Any:
         def on_train_end(self, logs: dict[str, float] | None = None) -> None:
             if self.weights:
                 self.model.set_weights(self.weights)
-
-        def training(self, steps_a_look: int) -> Training:
-            return Training(
-                steps=self.looks * steps_a_look,
-                best_step=self.best_look * steps_a_look,
-                validation_loss=self.best if math.isfinite(self.best) else None,
-                diverged=self.diverged,
-            )
 
     return BestKeeper()

@@ -1,33 +1,18 @@
-"""The head: a small Keras model from bottlenecks to probabilities, and its training."""
+"""The head: a small Keras model from bottlenecks to probabilities."""
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from xferlearn.config import TrainConfig
+from xferlearn.config.training import HIDDEN_UNITS, WEIGHT_DECAY
 from xferlearn.errors import UserError
-from xferlearn.system.runtime import (
-    float32_layers,
-    quiet_retracing,
-    start_tensorflow,
-    untuned,
-)
-from xferlearn.training.callbacks import Training, best_keeper, validator
+from xferlearn.system.runtime import float32_layers, start_tensorflow
 
 if TYPE_CHECKING:
     import keras
-    import tensorflow as tf
-
-# Enough for a thousand photos to converge, and for large sets to be seen ten times.
-FEWEST_STEPS = 1000
-FEWEST_PASSES = 10
-# Training is evaluated 50 times or every 20 steps; it ends after 10 times without progress.
-LOOKS = 50
-STEPS_PER_LOOK = 20
-PATIENCE = 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +31,10 @@ class FeatureScale:
     mean: np.ndarray
     deviation: float
 
+    def apply(self, bottlenecks: np.ndarray) -> np.ndarray:
+        """Returns bottlenecks, float32, [photos, width], at that scale."""
+        return (bottlenecks - self.mean) / np.float32(self.deviation)
+
 
 def measure_scale(bottlenecks: np.ndarray) -> FeatureScale:
     """Returns the scale of training bottlenecks, float32, [photos, width]."""
@@ -58,16 +47,16 @@ def build_head(
     width: int,
     classes: int,
     *,
-    hidden_units: int = TrainConfig.hidden_units,
+    hidden_units: int = HIDDEN_UNITS,
     dropout: float = TrainConfig.dropout,
-    weight_decay: float = TrainConfig.weight_decay,
+    weight_decay: float = WEIGHT_DECAY,
     scale: FeatureScale | None = None,
     seed: int = TrainConfig.seed,
 ) -> "keras.Model":
-    """Returns a head: softmax regression, optionally with one hidden layer.
+    """Returns a head: one hidden layer, or softmax regression without one.
 
-    The defaults are those of `train`, which also measures `scale` on its training photos. It
-    computes in float32, as backbones do.
+    The defaults are those of `train` for one backbone, which also measures `scale` on its photos.
+    It computes in float32, as backbones do.
 
     Args:
         width: values per bottleneck.
@@ -91,15 +80,8 @@ def build_head(
 
     with float32_layers():
         bottleneck = keras.Input((width,), name="bottleneck")
-        x = bottleneck
+        x = bottleneck if scale is None else normalised(bottleneck, scale)
         penalty = keras.regularizers.L2(weight_decay / 2) if weight_decay else None
-        if scale is not None:
-            # Not Normalization, whose epsilon of 1e-7 exceeds the outputs of untrained networks.
-            x = keras.layers.Rescaling(
-                1 / scale.deviation,
-                offset=(-scale.mean / scale.deviation).tolist(),
-                name="normalization",
-            )(x)
         if hidden_units:
             initializer = keras.initializers.HeNormal(seed=seed)
             x = keras.layers.Dense(
@@ -120,6 +102,18 @@ def build_head(
             name="predictions",
         )(x)
         return keras.Model(bottleneck, predictions, name="head")
+
+
+def normalised(bottleneck: "keras.KerasTensor", scale: FeatureScale) -> "keras.KerasTensor":
+    """Returns a bottleneck at a scale, by a layer `normalization`."""
+    import keras
+
+    # Not Normalization, whose epsilon of 1e-7 exceeds the outputs of untrained networks.
+    return keras.layers.Rescaling(
+        1 / scale.deviation,
+        offset=(-scale.mean / scale.deviation).tolist(),
+        name="normalization",
+    )(bottleneck)
 
 
 def build_classifier(backbone: "keras.Model", head: "keras.layers.Layer") -> "keras.Model":
@@ -246,79 +240,6 @@ def _unfolded(head: "keras.Model", bottleneck: "keras.KerasTensor") -> Any:
     return bottleneck
 
 
-def planned_steps(how_many_training_steps: int | None, photos: int, batch_size: int) -> int:
-    """Returns the most steps that training takes; see `FEWEST_STEPS` for the default."""
-    if how_many_training_steps is not None:
-        return how_many_training_steps
-    return max(FEWEST_STEPS, math.ceil(FEWEST_PASSES * photos / batch_size))
-
-
-def train_head(
-    head: "keras.Model",
-    train: tuple[np.ndarray, np.ndarray],
-    validation: tuple[np.ndarray, np.ndarray],
-    *,
-    learning_rate: float,
-    steps: int,
-    batch_size: int,
-    optimizer: str = "adam",
-    class_weight: str = "none",
-    seed: int = 0,
-    callbacks: Sequence["keras.callbacks.Callback"] = (),
-) -> Training:
-    """Trains a head in place; it ends with the weights of the best validation loss.
-
-    The learning rate falls to zero along a cosine (Loshchilov and Hutter 2017). Several steps run
-    in one call into TensorFlow, as one look of the training; `callbacks` see them together.
-
-    Args:
-        head: compiled by this function.
-        train: bottlenecks, float32, [photos, width], and class indices, int, [photos].
-        validation: likewise; without photos all steps are run and the last weights kept.
-        learning_rate: the largest one.
-        steps: most steps; a few less are run where they don't divide into looks.
-        batch_size: photos per step.
-        optimizer: "adam" (Kingma and Ba 2015), or "sgd" for plain gradient descent.
-        class_weight: "balanced" weighs classes by the inverse of their photos, "none" does not.
-        seed: of the shuffling.
-        callbacks: Keras callbacks for `fit`; each of their epochs is one look.
-
-    Returns:
-        How many steps were run, which were the best, and their validation loss.
-    """
-    import keras
-
-    per_look = max(STEPS_PER_LOOK, steps // LOOKS)
-    looks = max(1, steps // per_look)
-    per_look = steps // looks
-    schedule = keras.optimizers.schedules.CosineDecay(learning_rate, looks * per_look)
-    head.compile(
-        keras.optimizers.SGD(schedule) if optimizer == "sgd" else keras.optimizers.Adam(schedule),
-        loss="sparse_categorical_crossentropy",
-        # The loss includes the penalty; the cross-entropy alone decides which weights are kept.
-        metrics=[
-            "accuracy",
-            keras.metrics.SparseCategoricalCrossentropy(name="cross_entropy"),
-        ],
-        steps_per_execution=per_look,
-        # XLA takes longer to compile than a small head takes to train.
-        jit_compile=False,
-    )
-    keeper = best_keeper(patience=PATIENCE)
-    with quiet_retracing():
-        head.fit(
-            _batches(*train, batch_size, seed),
-            epochs=looks,
-            steps_per_epoch=per_look,
-            class_weight=class_weights(train[1], class_weight),
-            # First, because the others read what it finds.
-            callbacks=[_validator(head, *validation), *callbacks, keeper],
-            shuffle=False,
-            verbose=0,
-        )
-    return keeper.training(per_look)
-
-
 def predict_head(head: "keras.Model", bottlenecks: np.ndarray) -> np.ndarray:
     """Returns probabilities, float32, [photos, classes], for bottlenecks, [photos, width]."""
     if not len(bottlenecks):
@@ -331,56 +252,7 @@ def predict_head(head: "keras.Model", bottlenecks: np.ndarray) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def _batches(x: np.ndarray, y: np.ndarray, batch_size: int, seed: int) -> "tf.data.Dataset":
-    import tensorflow as tf
-
-    # Only indices are shuffled and batched; one gather fetches a whole batch.
-    return untuned(
-        tf.data.Dataset.range(len(y))
-        .shuffle(len(y), seed=seed)
-        .repeat()
-        .batch(batch_size)
-        .map(_gatherer(x, y))
-        .prefetch(8)
-    )
-
-
-def _gatherer(x: np.ndarray, y: np.ndarray) -> Callable[["tf.Tensor"], tuple]:
-    import tensorflow as tf
-
-    labels = tf.constant(y, tf.int32)
-    if isinstance(x, np.memmap):
-        # Too large for memory: the rows of a batch are read from the disk.
-        def rows(indices: tf.Tensor) -> tf.Tensor:
-            picked = tf.numpy_function(lambda i: np.asarray(x[i]), [indices], tf.float32)
-            return tf.ensure_shape(picked, [None, x.shape[1]])
-    else:
-        values = tf.constant(x)
-
-        def rows(indices: tf.Tensor) -> tf.Tensor:
-            return tf.gather(values, indices)
-
-    @tf.autograph.experimental.do_not_convert
-    def pairs(indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return rows(indices), tf.gather(labels, indices)
-
-    return pairs
-
-
-def class_weights(labels: np.ndarray, class_weight: str) -> dict[int, float] | None:
-    """Returns the weight of each class that `class_weight` means, as `fit` takes it.
-
-    Args:
-        labels: class indices of the training photos, int, [photos].
-        class_weight: "none" or "balanced".
-    """
-    if class_weight != "balanced":
-        return None
-    classes, counts = np.unique(labels, return_counts=True)
-    return {
-        int(c): len(labels) / (len(classes) * int(n)) for c, n in zip(classes, counts, strict=True)
-    }
-
-
-def _validator(head: "keras.Model", x: np.ndarray, y: np.ndarray) -> "keras.callbacks.Callback":
-    return validator((lambda: (predict_head(head, x), y)) if len(y) else None)
+def fold_temperature(head: "keras.Model", temperature: float) -> None:
+    """Divides the logits of a head, as `build_head` returns it, by a temperature, in place."""
+    predictions = head.get_layer("predictions")
+    predictions.set_weights([weight / temperature for weight in predictions.get_weights()])

@@ -14,6 +14,7 @@ from xferlearn.errors import UserError, XferlearnError
 from xferlearn.exports import check_formats, export_with
 from xferlearn.metrics import Misclassified
 from xferlearn.model_folder import check_model_dir, write_model_folder
+from xferlearn.photos.folding import MOST_LEFT_OUT
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import TEST, VALIDATION, Manifest
 from xferlearn.photos.opening import check_outside_photos, open_source
@@ -24,13 +25,8 @@ from xferlearn.system.results import Failure
 from xferlearn.system.runtime import choose_device, start_tensorflow
 from xferlearn.training import head as heads
 from xferlearn.training.finetuning import fine_tune, select_layers
-from xferlearn.training.fit import (
-    check_result_folders,
-    diverged_error,
-    fit_head,
-    load_backbone_of,
-    prepare,
-)
+from xferlearn.training.fit import check_result_folders, load_backbone_of, prepare
+from xferlearn.training.fitting import diverged_error, fit_head
 from xferlearn.training.metadata import describe, run_name
 from xferlearn.training.result import TrainResult
 
@@ -66,8 +62,6 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
     clock = StageClock()
     exporting = _export_config(config)
     _check_folders(config)
-    if config.unfreeze and config.image_dir and not config.validation_percentage:
-        raise _no_validation_error()  # a dataset may have some of its own
     backbones.resolve_backbone(config.backbone, config.image_size)
     with clock.stage("list photos"):
         source = open_source(config)
@@ -81,8 +75,11 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
     with clock.stage("bottlenecks"):
         prepared = prepare(config, source, backbone)
         manifest = prepared.split(config)
-    if config.unfreeze and not manifest.indices(VALIDATION):
-        raise _no_validation_error()
+    if config.unfreeze and (manifest.few or not manifest.judged(VALIDATION)):
+        raise UserError(
+            f"`unfreeze` needs more than {MOST_LEFT_OUT} photos outside the test, because some are"
+            " held out to show whether it was better. Add photos, or set `validation_percentage`."
+        )
     run_dir = None
     if config.summaries != "none":
         run_dir = runs.enter_context(
@@ -102,7 +99,12 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
         with clock.stage("fine-tuning"):
             state = _state_path(config)
             fine_tuned = fine_tune(
-                config, prepared, fitted, state, run_dir=run_dir, on_warning=warnings.append
+                config,
+                prepared,
+                fitted.held_out(),
+                state,
+                run_dir=run_dir,
+                on_warning=warnings.append,
             )
         if fine_tuned.better:
             prepared, fitted = fine_tuned.prepared, fine_tuned.fitted
@@ -123,6 +125,7 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
             manifest,
             metadata,
             looks=prepared.looks.recorded(manifest.photos),
+            learned_test=fitted.refitted,
             overwrite=config.overwrite,
         )
         if config.unfreeze:
@@ -162,7 +165,7 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
         exported=exported,
         validation=validation,
         test=test,
-        misclassified=_misclassified(manifest, probabilities[TEST]),
+        misclassified=_misclassified(manifest, TEST, probabilities[TEST]),
         pictures=Pictures(source, PhotoLimits.of(config)),
         warnings=(*warnings, *manifest.warnings),
         seconds=dict(clock.seconds),
@@ -199,21 +202,16 @@ def _export_config(config: TrainConfig) -> ExportConfig | None:
     return exporting
 
 
-def _no_validation_error() -> UserError:
-    return UserError(
-        "`unfreeze` needs validation photos, which show whether it was better. There are none:"
-        " raise `validation_percentage`, or add photos."
-    )
-
-
 def _state_path(config: TrainConfig) -> Path:
     model_dir = Path(config.model_dir or "").absolute()
     return model_dir.with_name(f".{model_dir.name}.fine-tuning")
 
 
-def _misclassified(manifest: Manifest, probabilities: np.ndarray) -> tuple[Misclassified, ...]:
+def _misclassified(
+    manifest: Manifest, split: str, probabilities: np.ndarray
+) -> tuple[Misclassified, ...]:
     wrong = []
-    for index, scores in zip(manifest.indices(TEST), probabilities, strict=True):
+    for index, scores in zip(manifest.judged(split), probabilities, strict=True):
         photo, best = manifest.photos[index], int(scores.argmax())
         if best != photo.label:
             truth, predicted = manifest.labels[photo.label], manifest.labels[best]

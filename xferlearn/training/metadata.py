@@ -7,11 +7,12 @@ import sys
 from typing import Any
 
 from xferlearn.config import TrainConfig
-from xferlearn.metrics import Evaluation
-from xferlearn.photos.manifest import SPLITS
+from xferlearn.metrics import Evaluation, cross_entropy
+from xferlearn.photos.manifest import SPLITS, TRAIN, VALIDATION
 from xferlearn.synsets.names import synset_name
 from xferlearn.training.finetuning import FineTuned
-from xferlearn.training.fit import Fitted, Prepared
+from xferlearn.training.fit import Prepared
+from xferlearn.training.fitting import Fitted
 from xferlearn.version import __version__
 
 _VERSIONED = ("tensorflow", "keras", "tensorboard", "tensorflow-datasets", "numpy", "pillow")
@@ -55,6 +56,9 @@ def describe(
     space = features.store.space
     counts = manifest.counts()
     names = {label: synset_name(label) for label in manifest.labels}
+    loss = None
+    if manifest.judged(VALIDATION) and not training.diverged:
+        loss = cross_entropy(fitted.probabilities(VALIDATION), fitted.truth(VALIDATION))
     return {
         "label_names": {label: name for label, name in names.items() if name},
         "input": {
@@ -78,15 +82,25 @@ def describe(
         "feature_space": dataclasses.asdict(space),
         "engine": features.as_dict(),
         "head": {
-            "hidden_units": config.hidden_units,
-            "dropout": config.dropout,
+            "hidden_units": fitted.plan.hidden_units,
+            "dropout": fitted.plan.dropout,
+            "weight_decay": fitted.plan.weight_decay,
             "normalization": "per-feature mean, one deviation",
+            "temperature": round(fitted.temperature, 4),
         },
         "training": {
             **config.as_dict(),
             "steps_run": training.steps,
-            "best_step": training.best_step,
-            "validation_loss": training.validation_loss,
+            "validation_loss": loss,
+        },
+        "cross_validation": (
+            {"folds": manifest.fold_count, "leave_one_out": manifest.few}
+            if manifest.folds
+            else None
+        ),
+        "delivered": {
+            "photos": len(manifest.photos) if fitted.refitted else len(manifest.indices(TRAIN)),
+            "learned_test_photos": fitted.refitted,
         },
         "fine_tuning": fine_tuned.as_dict() if fine_tuned else None,
         "split": {

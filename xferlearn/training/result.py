@@ -98,7 +98,7 @@ class TrainResult(Result):
             "bottlenecks": f"{extraction.cached} cached, {extraction.computed} computed"
             f" ({extraction.photos_per_second:.0f} photos/s)",
             "time": f"{stages}; {sum(self.seconds.values()):.1f} s in all",
-            "training": f"{count(training.steps, 'step')}, best at step {training.best_step}",
+            "training": count(training.steps, "step"),
             **_fine_tuning(self.fine_tuned),
             "validation": self.validation.summary(),
             "test": self.test.summary(),

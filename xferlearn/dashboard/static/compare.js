@@ -1,7 +1,7 @@
 // Runs side by side: accuracy, speed, and the settings that differ.
 
 import { breakable, h, section } from "./dom.js";
-import { interval, NONE, percent, rate, seconds, settingText, total } from "./numbers.js";
+import { accuracyTitle, interval, intervalClass, NONE, percent, rate, seconds, settingText, total } from "./numbers.js";
 import { sortableTable } from "./tables.js";
 
 // Where these differ, two runs were tested on different photos.
@@ -23,8 +23,8 @@ export function compareSection(runs, view, onOpen) {
       value: (row) => row.run,
       cell: (row) => h("button", { type: "button", class: "link", onclick: () => onOpen(row.run) }, breakable(row.run)),
     },
-    accuracy("Test accuracy", "test", rows),
-    accuracy("Validation accuracy", "validation", rows),
+    accuracy("test", rows),
+    accuracy("validation", rows),
     number("Time", "Wall time of all stages", (row) => total(row.timings), seconds),
     number("Photos/s", "Photos per second of the bottleneck stage; cached photos are fast", (row) => row.timings.photos_per_second, rate),
     number("Steps", "Training steps that were run", (row) => row.training.steps_run, String),
@@ -68,13 +68,14 @@ function settingCell(setting) {
   return setting.changed ? h("b", {}, text) : text;
 }
 
-function accuracy(title, split, rows) {
+function accuracy(split, rows) {
   const measured = rows.map((row) => row.evaluations[split]).filter((one) => one?.n);
   const low = Math.max(0, Math.floor(Math.min(...measured.map((one) => one.interval_95[0])) * 20) / 20);
   const high = Math.min(1, Math.ceil(Math.max(...measured.map((one) => one.interval_95[1])) * 20) / 20);
   const place = (share) => (share - low) / (high - low);
   return {
-    title,
+    // Runs that held photos out and those that folded them may stand side by side.
+    title: [...new Set(measured.map((one) => accuracyTitle(split, one)))].join(", ") || accuracyTitle(split),
     number: true,
     help: measured.length ? `The axis runs from ${percent(low, 0)} to ${percent(high, 0)}` : null,
     value: (row) => row.evaluations[split]?.accuracy ?? null,
@@ -87,7 +88,7 @@ function accuracy(title, split, rows) {
         { class: "estimate" },
         h("b", {}, percent(one.accuracy)),
         h("span", { class: "range", "aria-hidden": "true", vars: { "--from": from, "--to": to, "--at": place(one.accuracy) } }),
-        h("span", { class: "faint" }, `${interval(one.interval_95)}, N = ${one.n}`),
+        h("span", { class: intervalClass(one) }, `${interval(one.interval_95)}, N = ${one.n}`),
       );
     },
   };

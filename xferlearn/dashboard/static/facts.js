@@ -1,33 +1,48 @@
 // The top of a run's page: its results, its input and its output.
 
 import { breakable, copyButton, h, section } from "./dom.js";
-import { count, interval, percent, rate, seconds, sum, total } from "./numbers.js";
+import { accuracyTitle, count, interval, mainSplit, percent, rate, seconds, sum, total } from "./numbers.js";
 
 export function headline(report) {
-  const { test, validation } = report.evaluations;
   const photos = sum(Object.values(report.counts).flat());
+  const main = mainSplit(report);
+  const others = ["test", "validation"].filter((split) => split !== main);
   const tiles = [
-    ["Test accuracy", percent(test?.accuracy), measured(test), "main"],
-    ["Validation accuracy", percent(validation?.accuracy), measured(validation)],
-    [`Photos, ${report.labels.length} classes`, photos.toLocaleString("en"), splitText(report)],
-    ["Time", seconds(total(report.timings)), `${rate(report.timings.photos_per_second)} photos/s, ${report.timings.cached} cached`],
+    ...[main, ...others].map((split) => {
+      const evaluation = report.evaluations[split];
+      const kind = split === main ? "main" : null;
+      return [accuracyTitle(split, evaluation), percent(evaluation?.accuracy), measured(report, evaluation), kind];
+    }),
+    [`Photos, ${report.labels.length} classes`, photos.toLocaleString("en"), lines(splitText(report), report.delivered)],
+    ["Time", seconds(total(report.timings)), lines(`${rate(report.timings.photos_per_second)} photos/s, ${report.timings.cached} cached`)],
   ];
   return h(
     "dl",
     { class: "tiles" },
     tiles.map(([term, value, detail, kind]) =>
-      h("div", { class: kind }, h("dt", {}, term), h("dd", {}, h("b", {}, value), h("span", {}, detail))),
+      h("div", { class: kind }, h("dt", {}, term), h("dd", {}, h("b", {}, value), detail)),
     ),
   );
 }
 
-function measured(evaluation) {
-  if (!evaluation || evaluation.n === 0) return "not measured, N = 0";
-  return `${interval(evaluation.interval_95)} (95%), N = ${evaluation.n}`;
+function lines(...texts) {
+  return texts.filter(Boolean).map((text) => h("span", {}, text));
+}
+
+function measured(report, evaluation) {
+  if (!evaluation || evaluation.n === 0) return lines("not measured, N = 0");
+  const { few, folding, grouped, interval_95: ends, largest, n } = evaluation;
+  return [
+    h(few ? "b" : "span", {}, interval(ends)),
+    // Runs of earlier versions have no more than these.
+    ...lines([`95% interval, N = ${n}${grouped ?? ""}`, folding].filter(Boolean).join(", ")),
+    ...lines(largest && `always ${report.labels[largest[0]]}: ${percent(largest[1])}`),
+  ];
 }
 
 function splitText(report) {
-  const names = { train: "train", validation: "val.", test: "test" };
+  const folded = report.evaluations.validation?.folding;
+  const names = folded ? { train: "cross-validated", test: "test" } : { train: "train", validation: "val.", test: "test" };
   return Object.entries(names).map(([split, name]) => `${sum(report.counts[split])} ${name}`).join(", ");
 }
 

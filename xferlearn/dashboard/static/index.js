@@ -5,7 +5,7 @@ import { breakable, h, segmented } from "./dom.js";
 import { headline, inputSection, notices } from "./facts.js";
 import { followTheme, onReload } from "./host.js";
 import { matrixSection } from "./matrix.js";
-import { interval, percent } from "./numbers.js";
+import { interval, intervalClass, mainSplit, percent } from "./numbers.js";
 import { classesSection, originSection, settingsSection, timeSection } from "./tables.js";
 
 const MOST_COMPARED = 20;
@@ -21,7 +21,7 @@ const state = {
   filter: "",
   problem: null,
   view: {
-    split: "test",
+    split: null,
     cells: "count",
     onlyChanged: false,
     classSort: { column: 0, descending: false },
@@ -104,10 +104,14 @@ function choose(run) {
 }
 
 function sortedRuns() {
-  const accuracy = (run) => run.evaluations?.test?.accuracy ?? -1;
+  const accuracy = (run) => (run.evaluations ? mainEvaluation(run)?.accuracy : null) ?? -1;
   const runs = [...state.runs].sort((a, b) => b.run.localeCompare(a.run, "en", { numeric: true }));
   if (state.order === "best") runs.sort((a, b) => accuracy(b) - accuracy(a));
   return runs;
+}
+
+function mainEvaluation(run) {
+  return run.evaluations[mainSplit(run)];
 }
 
 function drawList() {
@@ -138,7 +142,7 @@ function runItem(run) {
   if (run.problem) {
     return h("li", { class: "problem" }, h("span", { class: "name" }, run.run), h("span", { class: "faint" }, run.problem));
   }
-  const test = run.evaluations.test;
+  const measured = mainEvaluation(run);
   const check = h("input", {
     type: "checkbox",
     "aria-label": `Compare ${run.run}`,
@@ -158,8 +162,10 @@ function runItem(run) {
       "button",
       { type: "button", "aria-current": run.run === state.run ? "true" : null, onclick: () => choose(run.run) },
       h("span", { class: "name" }, breakable(run.run)),
-      h("b", {}, percent(test?.accuracy)),
-      h("span", { class: "faint" }, test?.n ? `${interval(test.interval_95)}, N = ${test.n}` : "not tested"),
+      h("b", {}, percent(measured?.accuracy)),
+      measured?.n
+        ? h("span", { class: intervalClass(measured) }, `${interval(measured.interval_95)}, N = ${measured.n}`)
+        : h("span", { class: "faint" }, "not tested"),
     ),
   );
 }

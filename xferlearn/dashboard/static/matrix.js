@@ -1,7 +1,7 @@
 // The confusion matrix: a table whose cells open their photos, by mouse and by keyboard.
 
 import { h, section, segmented } from "./dom.js";
-import { count, percent, sum } from "./numbers.js";
+import { count, mainSplit, percent, splitName, sum } from "./numbers.js";
 import { cellKey, cellTitle, openPhotos, photosByCell, thumbnail } from "./photos.js";
 
 const MOST_CLASSES = 150;
@@ -11,8 +11,9 @@ export function matrixSection(report, view, onSplit) {
   const photos = photosByCell(report);
   const body = h("div", { class: "matrix-and-pairs" });
   const splits = ["test", "validation"].filter((split) => report.evaluations[split]?.n);
+  const main = mainSplit(report);
   if (!splits.length) return section("Confusion matrix", null, h("p", { class: "note" }, "There are no test or validation photos."));
-  if (!splits.includes(view.split)) view.split = splits[0];
+  if (!splits.includes(view.split)) view.split = splits.includes(main) ? main : splits[0];
 
   function update() {
     const evaluation = report.evaluations[view.split];
@@ -20,7 +21,7 @@ export function matrixSection(report, view, onSplit) {
     const at = (truth, predicted) => {
       const key = cellKey(view.split, truth, predicted);
       const [count, rowTotal] = [matrix.get(key) ?? 0, evaluation.classes[truth].n];
-      return { split: view.split, truth, predicted, count, rowTotal, indices: photos.get(key) ?? [] };
+      return { photos: splitName(report, view.split), truth, predicted, count, rowTotal, indices: photos.get(key) ?? [] };
     };
     const size = sizeOf(report.labels.length);
     body.className = `matrix-and-pairs ${size}`;
@@ -32,11 +33,11 @@ export function matrixSection(report, view, onSplit) {
     update();
     if (key === "split") onSplit();
   };
-  const names = { test: "Test", validation: "Validation" };
+  const title = (split) => splitName(report, split).replace(/^./, (letter) => letter.toUpperCase());
   return section(
     "Confusion matrix",
     [
-      splits.length > 1 && segmented("Split", splits.map((s) => [s, names[s]]), view.split, choose("split")),
+      splits.length > 1 && segmented("Split", splits.map((split) => [split, title(split)]), view.split, choose("split")),
       segmented("Cells", [["count", "Counts"], ["percent", "Row %"]], view.cells, choose("cells")),
     ].filter(Boolean),
     body,
@@ -61,7 +62,7 @@ function matrixTable(report, at, view) {
     {
       role: "grid",
       class: `matrix ${size} ${upright ? "upright" : "turned"}`,
-      "aria-label": `Confusion matrix of the ${view.split} photos. Rows are true classes, columns are predicted classes.`,
+      "aria-label": `Confusion matrix of the ${splitName(report, view.split)} photos. Rows are true classes, columns are predicted classes.`,
       "aria-readonly": "true",
     },
     h("thead", {}, h("tr", {}, h("td", { class: "corner" }, h("span", {}, "true ↓ predicted →")), heads)),
@@ -160,9 +161,9 @@ function matrixCell(report, data, cells) {
   );
 }
 
-function description(labels, { truth, predicted, count, rowTotal, split }) {
+function description(labels, { truth, predicted, count, rowTotal, photos }) {
   const share = rowTotal ? ` (${percent(count / rowTotal)})` : "";
-  return `${cellTitle(labels, truth, predicted)}: ${count} of ${rowTotal} ${split} photos${share}`;
+  return `${cellTitle(labels, truth, predicted)}: ${count} of ${rowTotal} ${photos} photos${share}`;
 }
 
 function pairsList(report, evaluation, at) {

@@ -16,6 +16,25 @@ export function interval([low, high]) {
   return `${(low * 100).toFixed(1)}–${(high * 100).toFixed(1)}%`;
 }
 
+// Of few photos the interval says more than the accuracy, and is as large.
+export function intervalClass(evaluation) {
+  return evaluation.few ? "few" : "faint";
+}
+
+// Out-of-fold predictions are of all photos but the test's: they tell more than the test does.
+export function mainSplit({ evaluations }) {
+  return evaluations.validation?.folding ? "validation" : "test";
+}
+
+export function splitName({ evaluations }, split) {
+  return split === "validation" && evaluations.validation?.folding ? "cross-validated" : split;
+}
+
+export function accuracyTitle(split, evaluation) {
+  if (split === "test") return "Test accuracy";
+  return evaluation?.folding ? "Cross-validated accuracy" : "Validation accuracy";
+}
+
 export function count(number, noun) {
   return `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
 }

@@ -45,7 +45,7 @@ export function cellTitle(labels, truth, predicted) {
     : `${labels[truth]} predicted as ${labels[predicted]}`;
 }
 
-export function openPhotos(report, { split, truth, predicted, count, rowTotal, indices }) {
+export function openPhotos(report, { photos, truth, predicted, count, rowTotal, indices }) {
   const back = document.activeElement;
   const name = cellTitle(report.labels, truth, predicted);
   const shown = indices.length === count ? "" : ` ${indices.length ? `${indices.length} of them are` : "None of them is"} shown.`;
@@ -58,7 +58,7 @@ export function openPhotos(report, { split, truth, predicted, count, rowTotal, i
       h("h2", {}, name),
       h("button", { type: "button", class: "close", "aria-label": "Close", onclick: () => dialog.close() }, "✕"),
     ),
-    h("p", { class: "note" }, `${count} of ${rowTotal} ${split} photos of this class (${percent(count / rowTotal)}).${shown}`),
+    h("p", { class: "note" }, `${count} of ${rowTotal} ${photos} photos of this class (${percent(count / rowTotal)}).${shown}`),
     h(
       "div",
       { class: "grid" },

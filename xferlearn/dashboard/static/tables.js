@@ -1,7 +1,7 @@
 // Tables: one that sorts by any column, and the tables of a run.
 
 import { copyButton, h, section } from "./dom.js";
-import { count, interval, NONE, percent, seconds, settingText, sum } from "./numbers.js";
+import { count, interval, NONE, percent, seconds, settingText, splitName, sum } from "./numbers.js";
 
 // Columns: { title, value(row) to sort by, cell(row) to show, number, help }.
 export function sortableTable(label, columns, rows, sort) {
@@ -55,9 +55,10 @@ export function sortableTable(label, columns, rows, sort) {
 export function classesSection(report, view) {
   const evaluation = report.evaluations[view.split] ?? report.evaluations.test;
   const rows = report.labels.map((label, index) => ({ label, index, ...evaluation.classes[index] }));
-  const photos = (split) => ({
-    title: split === "validation" ? "Val." : split[0].toUpperCase() + split.slice(1),
-    help: `Photos in the ${split} split`,
+  const folded = report.evaluations.validation?.folding;
+  const photos = (split, title, help = `Photos in the ${split} split`) => ({
+    title,
+    help,
     number: true,
     value: (row) => report.counts[split][row.index],
     cell: (row) => String(report.counts[split][row.index]),
@@ -71,9 +72,10 @@ export function classesSection(report, view) {
   });
   const columns = [
     { title: "Class", value: (row) => row.label, cell: (row) => row.label },
-    photos("train"),
-    photos("validation"),
-    photos("test"),
+    ...(folded
+      ? [photos("train", "In folds", "Photos that are cross-validated")]
+      : [photos("train", "Train"), photos("validation", "Val.")]),
+    photos("test", "Test"),
     share("precision", "Share of the photos predicted as this class that are of this class"),
     share("recall", "Share of the photos of this class that were predicted as such"),
     {
@@ -87,7 +89,7 @@ export function classesSection(report, view) {
     { title: "N", help: "Photos evaluated", number: true, value: (row) => row.n, cell: (row) => String(row.n) },
   ];
   return section(
-    `Classes (${view.split} split)`,
+    `Classes (${splitName(report, view.split)} photos)`,
     null,
     sortableTable("Classes", columns, rows, view.classSort),
   );

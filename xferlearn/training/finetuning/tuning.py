@@ -20,6 +20,7 @@ from xferlearn.metrics import Evaluation, cross_entropy
 from xferlearn.photos.manifest import TRAIN, VALIDATION, Photo
 from xferlearn.system.progress import progress_bar
 from xferlearn.training import head as heads
+from xferlearn.training.batches import class_weights
 from xferlearn.training.callbacks import best_keeper, validator
 from xferlearn.training.finetuning.activations import Activations, CantKeepError
 from xferlearn.training.finetuning.averaging import averaged, momentum_for
@@ -27,7 +28,8 @@ from xferlearn.training.finetuning.cutting import split_before
 from xferlearn.training.finetuning.layers import copy_of, select_layers, unfreeze
 from xferlearn.training.finetuning.photos import Photos, classifier_predictions, endless, no_photos
 from xferlearn.training.finetuning.state import State
-from xferlearn.training.fit import Fitted, Prepared, diverged_error, prepare
+from xferlearn.training.fit import Prepared, prepare
+from xferlearn.training.fitting import Fitted, diverged_error
 
 if TYPE_CHECKING:
     import keras
@@ -165,7 +167,8 @@ def fine_tune(
             f" photos, which changed or were removed in the meantime, e.g."
             f" {min(photo.name for photo in gone)}."
         )
-    tuned_fit = dataclasses.replace(left, bottlenecks=tuned.read(left.manifest.photos), head=head)
+    bottlenecks = tuned.read(left.manifest.photos)
+    tuned_fit = dataclasses.replace(left, bottlenecks=bottlenecks, head=head, measured=head)
     before, after = left.probabilities(VALIDATION), tuned_fit.probabilities(VALIDATION)
     truth = left.truth(VALIDATION)
     lessons.remove()
@@ -266,7 +269,7 @@ def _fit(
             epochs=config.fine_tune_epochs,
             initial_epoch=resumed,
             steps_per_epoch=steps,
-            class_weight=heads.class_weights(labels, config.class_weight),
+            class_weight=_class_weights(labels, model.output_shape[-1], config.class_weight),
             callbacks=callbacks,
             shuffle=False,
             verbose=0,
@@ -275,6 +278,11 @@ def _fit(
         if failures:
             raise failures[0] from None
         raise
+
+
+def _class_weights(labels: np.ndarray, classes: int, class_weight: str) -> dict[int, float]:
+    weights = class_weights(labels, np.ones((len(labels), 1), bool), classes, class_weight)
+    return dict(enumerate(weights[:, 0].tolist()))
 
 
 def distribution() -> "tf.distribute.Strategy":

@@ -1,0 +1,19 @@
+"""What a model's probabilities mean, and what is decided by them."""
+
+from xferlearn.decisions.calibration import (
+    Reliability,
+    ReliabilityBin,
+    expected_calibration_error,
+    fit_temperature,
+    reliability,
+    with_temperature,
+)
+
+__all__ = [
+    "Reliability",
+    "ReliabilityBin",
+    "expected_calibration_error",
+    "fit_temperature",
+    "reliability",
+    "with_temperature",
+]

@@ -1,0 +1,81 @@
+"""Folds: which photos are predicted by which head that has not learned from them."""
+
+import collections
+import hashlib
+from collections.abc import Sequence
+
+from xferlearn.photos.manifest import TRAIN, Photo
+
+FOLDS = 5
+# With so few units each is a fold of its own (leave-one-out): nearly all of them are learned from.
+MOST_LEFT_OUT = 40
+
+
+def deal_folds(
+    photos: Sequence[Photo], units: Sequence[str], splits: Sequence[str], split_seed: int
+) -> tuple[int, ...]:
+    """Returns the fold of each training photo, decided by its content as the split is.
+
+    What stays together in the split is one unit here too. A unit's digest and the seed say which
+    folds it prefers. It goes to the first of them that its classes have room in: each class has
+    as many units in every fold, one more in some. So a class of fewer units than folds is in as
+    many folds as it has units, each of which is left out once; a unit that is added moves few others.
+
+    Args:
+        photos: the photos.
+        units: the name of what each stays together with.
+        splits: the split of each.
+        split_seed: salt of the folds.
+
+    Returns:
+        For each photo its fold, 0 and up: there are 5, or with at most 40 units as many as units.
+        -1 for photos of other splits. Empty where there are fewer than two units.
+    """
+    members: dict[str, list[int]] = {}
+    for row, (unit, split) in enumerate(zip(units, splits, strict=True)):
+        if split == TRAIN:
+            members.setdefault(unit, []).append(row)
+    if len(members) < 2:
+        return ()
+    ordered = sorted(members, key=lambda unit: _number(unit, split_seed, "order"))
+    if len(ordered) <= MOST_LEFT_OUT:
+        fold_of = {unit: fold for fold, unit in enumerate(ordered)}
+    else:
+        classes = {unit: sorted({photos[row].label for row in members[unit]}) for unit in ordered}
+        fold_of = _balanced(ordered, classes, split_seed)
+    folds = [-1] * len(photos)
+    for unit, rows in members.items():
+        for row in rows:
+            folds[row] = fold_of[unit]
+    return tuple(folds)
+
+
+def _balanced(
+    units: Sequence[str], classes: dict[str, list[int]], split_seed: int
+) -> dict[str, int]:
+    of_class = collections.Counter(label for unit in units for label in classes[unit])
+    filled: dict[int, list[int]] = {label: [0] * FOLDS for label in of_class}
+    larger: collections.Counter[int] = collections.Counter()
+
+    def has_room(label: int, fold: int) -> bool:
+        least, more = divmod(of_class[label], FOLDS)
+        found = filled[label][fold]
+        return found < least or (found == least and larger[label] < more)
+
+    fold_of = {}
+    for unit in units:
+        labels = classes[unit]
+        wished = sorted(range(FOLDS), key=lambda fold: _number(unit, split_seed, f"fold {fold}"))
+        # Units of several classes may find no fold that has room for all of them.
+        room = {fold: sum(has_room(label, fold) for label in labels) for fold in wished}
+        fold = max(wished, key=room.__getitem__)
+        fold_of[unit] = fold
+        for label in labels:
+            larger[label] += filled[label][fold] >= of_class[label] // FOLDS
+            filled[label][fold] += 1
+    return fold_of
+
+
+def _number(unit: str, split_seed: int, what: str) -> bytes:
+    text = f"{split_seed}:{what}:{unit}"
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()

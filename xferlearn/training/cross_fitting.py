@@ -1,0 +1,316 @@
+"""Many heads in one fit: the same layers, each head learning from photos of its own.
+
+So every photo gets a prediction by a head that never saw it, at little more than the cost of one
+head: a batch goes through all heads at once.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from xferlearn.metrics import cross_entropy
+from xferlearn.system.runtime import float32_layers, quiet_retracing
+from xferlearn.training.batches import Rows, class_weights, weighted_batches
+from xferlearn.training.callbacks import Training
+from xferlearn.training.head import FeatureScale, build_head, normalised
+from xferlearn.training.plan import HeadPlan
+
+if TYPE_CHECKING:
+    import keras
+
+# Points of the charts.
+LOOKS = 20
+# Rows that are predicted at a time.
+_ROWS = 4096
+
+
+@dataclasses.dataclass(frozen=True)
+class HeadStack:
+    """Heads that were trained together.
+
+    Attributes:
+        plan: what they are.
+        scale: of the bottlenecks, the same for all.
+        kernels: float32, [width, heads, units] of the hidden layer, where there is one, and
+            [units, heads, classes] of the last.
+        biases: float32, [heads, units] and [heads, classes] likewise.
+    """
+
+    plan: HeadPlan
+    scale: FeatureScale
+    kernels: tuple[np.ndarray, ...] = dataclasses.field(repr=False)
+    biases: tuple[np.ndarray, ...] = dataclasses.field(repr=False)
+
+    def predict(self, head: int, bottlenecks: np.ndarray) -> np.ndarray:
+        """Returns the probabilities of one head, float32, [photos, classes], range [0, 1].
+
+        Args:
+            head: which one.
+            bottlenecks: float32, [photos, width].
+        """
+        layers = [
+            (np.ascontiguousarray(kernel[:, head]), bias[head])
+            for kernel, bias in zip(self.kernels, self.biases, strict=True)
+        ]
+        found = np.zeros((len(bottlenecks), self.biases[-1].shape[1]), np.float32)
+        for start in range(0, len(bottlenecks), _ROWS):
+            x = self.scale.apply(bottlenecks[start : start + _ROWS])
+            for kernel, bias in layers[:-1]:
+                x = np.maximum(x @ kernel + bias, 0)
+            logits = x @ layers[-1][0] + layers[-1][1]
+            powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+            found[start : start + _ROWS] = powers / powers.sum(axis=1, keepdims=True)
+        return found
+
+    def out_of_fold(self, bottlenecks: np.ndarray, folds: np.ndarray) -> np.ndarray:
+        """Returns the probabilities of photos, each by the head of its fold.
+
+        Args:
+            bottlenecks: float32, [photos, width].
+            folds: fold of each photo, which is the number of the head that never saw it; photos
+                with -1 are passed over.
+
+        Returns:
+            Float32, [photos with a fold, classes], range [0, 1].
+        """
+        found = np.zeros((len(bottlenecks), self.biases[-1].shape[1]), np.float32)
+        for fold in np.unique(folds[folds >= 0]).tolist():
+            rows = np.flatnonzero(folds == fold)
+            found[rows] = self.predict(fold, bottlenecks[rows])
+        return found[folds >= 0]
+
+    def with_temperature(self, temperature: float) -> "HeadStack":
+        """Returns the same heads with their logits divided by a temperature."""
+        *kernels, last = self.kernels
+        *biases, bias = self.biases
+        return dataclasses.replace(
+            self,
+            kernels=(*kernels, last / np.float32(temperature)),
+            biases=(*biases, bias / np.float32(temperature)),
+        )
+
+    def weights(self, number: int) -> dict[str, np.ndarray]:
+        """Returns the weights of one head by the names that they have in its Keras model."""
+        names = ("hidden", "predictions")[-len(self.kernels) :]
+        found: dict[str, np.ndarray] = {}
+        for name, kernel, bias in zip(names, self.kernels, self.biases, strict=True):
+            found |= {f"{name}/kernel": kernel[:, number], f"{name}/bias": bias[number]}
+        return found
+
+    def head(self, number: int) -> "keras.Model":
+        """Returns one head as a Keras model of its own, as `build_head` does."""
+        classes, width = self.biases[-1].shape[1], self.kernels[0].shape[0]
+        plan = self.plan
+        head = build_head(
+            width,
+            classes,
+            hidden_units=plan.hidden_units,
+            dropout=plan.dropout,
+            weight_decay=plan.weight_decay,
+            scale=self.scale,
+            seed=plan.seed,
+        )
+        weights = self.weights(number)
+        for name in ("hidden", "predictions")[-len(self.kernels) :]:
+            head.get_layer(name).set_weights([weights[f"{name}/kernel"], weights[f"{name}/bias"]])
+        return head
+
+
+def fit_heads(
+    x: np.ndarray,
+    y: np.ndarray,
+    learned: np.ndarray,
+    classes: int,
+    plan: HeadPlan,
+    scale: FeatureScale,
+    *,
+    validation: Callable[[HeadStack], tuple[np.ndarray, np.ndarray]] | None = None,
+    callbacks: Callable[[Rows, Callable[[], HeadStack]], Sequence["keras.callbacks.Callback"]]
+    | None = None,
+) -> tuple[HeadStack, Training]:
+    """Trains heads together; each ends as if it had been trained alone, but for its batches.
+
+    All heads see the same batches, and each learns from those photos in them that are its own. The
+    learning rate falls to zero along a cosine (Loshchilov and Hutter 2017); there is no early stop.
+
+    Args:
+        x: bottlenecks, float32, [rows, width].
+        y: class indices, int32, [rows].
+        learned: which rows each head learns from, bool, [rows, heads].
+        classes: number of classes.
+        plan: the heads, and how they are trained.
+        scale: of the bottlenecks.
+        validation: returns probabilities and class indices of photos by heads that never saw them;
+            called for each point of the charts.
+        callbacks: returns Keras callbacks for `fit`, given a batch and what returns the heads in
+            their present state; each of their epochs is one point of the charts. None for no
+            charts.
+
+    Returns:
+        The heads, and how the training went.
+    """
+    import keras
+
+    number = learned.shape[1]
+    model = _stacked(x.shape[1], classes, number, plan, scale)
+    looks = _looks(plan.steps)
+    # The same with and without charts, which must not change the heads.
+    steps = plan.steps // looks * looks
+    looks = looks if callbacks else 1
+    per_look = steps // looks
+    schedule = keras.optimizers.schedules.CosineDecay(plan.learning_rate, steps)
+    sgd = plan.optimizer == "sgd"
+    model.compile(
+        keras.optimizers.SGD(schedule) if sgd else _fused_adam(schedule),
+        # A sum over heads of their means over photos, so heads don't change each other.
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="sum"),
+        weighted_metrics=[
+            keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
+            keras.metrics.SparseCategoricalCrossentropy(from_logits=True, name="cross_entropy"),
+        ],
+        steps_per_execution=per_look,
+        # XLA takes longer to compile than small heads take to train.
+        jit_compile=False,
+    )
+
+    def stack() -> HeadStack:
+        return _unstacked(model, number, plan, scale)
+
+    rows = Rows(x, y, learned, class_weights(y, learned, classes, plan.class_weight))
+    watcher = _watcher(number, stack, validation if callbacks else None)
+    with quiet_retracing():
+        model.fit(
+            weighted_batches(rows, min(plan.batch_size, len(y)), plan.seed),
+            epochs=looks,
+            steps_per_epoch=per_look,
+            # First, because the others read what it finds.
+            callbacks=[watcher, *(callbacks(rows, stack) if callbacks else ())],
+            shuffle=False,
+            verbose=0,
+        )
+    return stack(), Training(steps=watcher.looks * per_look, diverged=watcher.diverged)
+
+
+def _looks(steps: int) -> int:
+    """Returns into how many equal parts steps are best divided, so that few of them remain."""
+    if steps <= LOOKS:
+        return steps
+    return min(range(LOOKS, LOOKS // 2 - 1, -1), key=lambda looks: steps % looks)
+
+
+def _stacked(
+    width: int, classes: int, number: int, plan: HeadPlan, scale: FeatureScale
+) -> "keras.Model":
+    """Returns the heads as one model, from bottlenecks to logits, [batch, heads, classes]."""
+    import keras
+
+    penalty = keras.regularizers.L2(plan.weight_decay / 2) if plan.weight_decay else None
+
+    def dropped(x: "keras.KerasTensor") -> "keras.KerasTensor":
+        return keras.layers.Dropout(plan.dropout, seed=plan.seed)(x) if plan.dropout else x
+
+    with float32_layers():
+        bottleneck = keras.Input((width,), name="bottleneck")
+        x = normalised(bottleneck, scale)
+        if plan.hidden_units:
+            units = plan.hidden_units
+            hidden = keras.layers.Dense(
+                number * units, "relu", kernel_regularizer=penalty, name="hidden"
+            )
+            x = keras.layers.Reshape((number, units))(hidden(x))
+            first = keras.initializers.HeNormal(seed=plan.seed)((width, units))
+            hidden.kernel.assign(np.tile(np.asarray(first), (1, number)))
+            last = keras.layers.EinsumDense(
+                "bhu,huc->bhc",
+                (number, classes),
+                bias_axes="hc",
+                kernel_initializer="zeros",
+                kernel_regularizer=penalty,
+                name="predictions",
+            )
+            x = last(dropped(x))
+        else:
+            x = keras.layers.Dense(
+                number * classes,
+                kernel_initializer="zeros",
+                kernel_regularizer=penalty,
+                name="predictions",
+            )(dropped(x))
+            x = keras.layers.Reshape((number, classes))(x)
+        return keras.Model(bottleneck, x, name="heads")
+
+
+def _unstacked(model: "keras.Model", number: int, plan: HeadPlan, scale: FeatureScale) -> HeadStack:
+    kernels, biases = [], []
+    for name in ["hidden", "predictions"] if plan.hidden_units else ["predictions"]:
+        kernel, bias = model.get_layer(name).get_weights()
+        if kernel.ndim == 3:  # EinsumDense has the heads first
+            kernel = kernel.transpose(1, 0, 2)
+        kernels.append(kernel.reshape(kernel.shape[0], number, -1))
+        biases.append(bias.reshape(number, -1))
+    return HeadStack(plan, scale, tuple(kernels), tuple(biases))
+
+
+def _fused_adam(learning_rate: Any) -> "keras.optimizers.Optimizer":
+    """Returns Adam (Kingma and Ba 2015) that updates a variable in one pass over it.
+
+    The stacked kernels are millions of weights, and Keras' own Adam passes ten times over them.
+    """
+    import keras
+    import tensorflow as tf
+
+    class FusedAdam(keras.optimizers.Adam):
+        def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+            index = self._get_variable_index(variable)
+            step = tf.cast(self.iterations.value + 1, tf.float32)
+            tf.raw_ops.ResourceApplyAdam(
+                var=variable.handle,
+                m=self._momentums[index].value.handle,
+                v=self._velocities[index].value.handle,
+                beta1_power=self.beta_1**step,
+                beta2_power=self.beta_2**step,
+                lr=tf.cast(learning_rate, tf.float32),
+                beta1=self.beta_1,
+                beta2=self.beta_2,
+                epsilon=self.epsilon,
+                grad=tf.convert_to_tensor(gradient),
+            )
+
+    return FusedAdam(learning_rate)
+
+
+def _watcher(
+    number: int,
+    stack: Callable[[], HeadStack],
+    validation: Callable[[HeadStack], tuple[np.ndarray, np.ndarray]] | None,
+) -> Any:
+    """Returns a callback that says, per head, how the training goes, and ends one that diverged."""
+    import keras
+
+    class Watcher(keras.callbacks.Callback):
+        def __init__(self) -> None:
+            super().__init__()
+            self.looks = 0
+            self.diverged = False
+
+        def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+            self.looks = epoch + 1
+            logs = {} if logs is None else logs
+            logs["loss"] = logs.get("loss", math.nan) / number
+            if validation is None or self.diverged:
+                return
+            probabilities, y = validation(stack())
+            if len(y):
+                loss = cross_entropy(probabilities, y)
+                penalty = sum(float(np.asarray(one)) for one in self.model.losses) / number
+                logs["val_loss"], logs["val_cross_entropy"] = loss + penalty, loss
+                logs["val_accuracy"] = float((probabilities.argmax(axis=1) == y).mean())
+
+        def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+            if not math.isfinite((logs or {}).get("loss", 0.0)):
+                self.diverged = self.model.stop_training = True
+
+    return Watcher()

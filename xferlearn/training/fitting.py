@@ -1,0 +1,232 @@
+"""Bottlenecks -> heads, and what they are worth: what `train` and every experiment share."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Set
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from xferlearn import summaries
+from xferlearn.config import TrainConfig
+from xferlearn.decisions import fit_temperature, with_temperature
+from xferlearn.errors import UserError
+from xferlearn.metrics import Evaluation, evaluate_predictions
+from xferlearn.photos.manifest import TRAIN, VALIDATION, Manifest, Photo
+from xferlearn.photos.views import Augmentation
+from xferlearn.training import head as heads
+from xferlearn.training.batches import Rows
+from xferlearn.training.callbacks import Training
+from xferlearn.training.cross_fitting import HeadStack, fit_heads
+from xferlearn.training.fit import Prepared
+from xferlearn.training.plan import HeadPlan, plan_head
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclasses.dataclass(frozen=True)
+class Fitted:
+    """A trained head, and the photos that it was trained on and can be measured on.
+
+    Attributes:
+        manifest: the photos, their split and their folds.
+        bottlenecks: of `manifest.photos`, float32, [photos, width].
+        head: from bottlenecks to probabilities: the one that is delivered.
+        measured: a head like it that has not seen the test photos; `head` itself where that has
+            not seen them either.
+        training: how the training went.
+        seconds: wall time of the training, without that of the bottlenecks.
+        plan: what the head is.
+        temperature: what the logits of all these heads were divided by.
+        out_of_fold: probabilities of the photos in folds, each by a head that has not seen it,
+            float32, [photos, classes], range [0, 1]; None where there are no folds.
+        fold_head: returns the head that has not seen a fold.
+    """
+
+    manifest: Manifest
+    bottlenecks: np.ndarray
+    head: "keras.Model"
+    measured: "keras.Model"
+    training: Training
+    seconds: float
+    plan: HeadPlan
+    temperature: float = 1.0
+    out_of_fold: np.ndarray | None = None
+    fold_head: Callable[[int], "keras.Model"] | None = None
+
+    @property
+    def refitted(self) -> bool:
+        """Whether the delivered head has learned from all photos, those of the test too."""
+        return self.head is not self.measured
+
+    def only(self, digests: Set[bytes]) -> "Fitted":
+        """Returns the same heads with only the photos that have these digests."""
+        photos, out_of_fold = self.manifest.photos, self.out_of_fold
+        rows = [i for i, photo in enumerate(photos) if photo.digest in digests]
+        if out_of_fold is not None:
+            judged = self.manifest.judged(VALIDATION)
+            out_of_fold = out_of_fold[[photos[i].digest in digests for i in judged]]
+        return dataclasses.replace(
+            self,
+            manifest=self.manifest.only(rows),
+            bottlenecks=self.bottlenecks[rows],
+            out_of_fold=out_of_fold,
+        )
+
+    def held_out(self) -> "Fitted":
+        """Returns the same photos with those of one fold for validation, and the head without it.
+
+        It is for what can't be done for every fold; without folds it is this.
+        """
+        if self.fold_head is None:
+            return dataclasses.replace(self, head=self.measured)
+        head = self.fold_head(0)
+        return dataclasses.replace(
+            self,
+            manifest=self.manifest.held_out(0),
+            head=head,
+            measured=head,
+            out_of_fold=None,
+            fold_head=None,
+        )
+
+    def predict(self, bottlenecks: np.ndarray) -> np.ndarray:
+        """Returns the delivered head's probabilities, float32, [photos, classes], range [0, 1]."""
+        return heads.predict_head(self.head, bottlenecks)
+
+    def rows(self, split: str) -> list[int]:
+        """Returns the positions of photos that a split is measured on: `Manifest.judged`."""
+        return self.manifest.judged(split)
+
+    def probabilities(self, split: str) -> np.ndarray:
+        """Returns the probabilities of `rows(split)`, each by a head that has not seen the photo.
+
+        Returns:
+            Float32, [photos, classes], range [0, 1].
+        """
+        if split == VALIDATION and self.out_of_fold is not None:
+            return self.out_of_fold
+        return heads.predict_head(self.measured, self.bottlenecks[self.rows(split)])
+
+    def truth(self, split: str) -> np.ndarray:
+        """Returns the class indices of `rows(split)`, int32, [photos]."""
+        return _labels([self.manifest.photos[i] for i in self.rows(split)])
+
+    def evaluate(self, split: str, probabilities: np.ndarray) -> Evaluation:
+        """Returns what probabilities of `rows(split)` amount to: accuracy, and per class."""
+        groups = self.manifest.groups
+        return evaluate_predictions(
+            self.manifest.labels,
+            self.truth(split),
+            probabilities.argmax(axis=1),
+            [groups[i] for i in self.rows(split)] if groups else None,
+        )
+
+
+def fit_head(
+    config: TrainConfig,
+    prepared: Prepared,
+    *,
+    run_dir: Path | None = None,
+    manifest: Manifest | None = None,
+    deliver: bool = True,
+    on_warning: Callable[[str], None] = lambda problem: None,
+) -> Fitted:
+    """Trains heads as `config` says; a training that diverged is returned as such.
+
+    One fit trains a head per fold, which never sees the photos of that fold; one on all photos
+    outside the test and the validation; and, where it is to be delivered, one on all photos.
+
+    Args:
+        config: settings of split, augmentation and head.
+        prepared: the photos.
+        run_dir: folder for the charts of the training; None for none.
+        manifest: the photos and their split; None for all photos, split as `config` says.
+        deliver: whether a head is delivered, which `config.refit` then says what it learns from.
+        on_warning: called with what could not be written there, and which views are missing.
+    """
+    manifest = manifest or prepared.split(config)
+    y, x = _labels(manifest.photos), prepared.read(manifest.photos)
+    training = np.array([split == TRAIN for split in manifest.splits], bool)
+    folds = np.array(manifest.folds or [-1] * len(y))
+    refit = deliver and config.refit == "all" and not training.all()
+    of_folds = [training & (folds != fold) for fold in range(manifest.fold_count)]
+    everything = [np.ones(len(y), bool)] if refit else []
+    learned = np.stack([*of_folds, training, *everything], axis=1)
+    used = np.flatnonzero(learned.any(axis=1))
+    seen = used
+    train_x: np.ndarray = x if len(used) == len(x) else x[used]
+    augmented = Augmentation.of(config).most_views != 1
+    if augmented:
+        photos = [manifest.photos[i] for i in used]
+        train_x, of_photo = prepared.views(photos, config, on_warning)
+        seen = used[of_photo]
+    started = time.perf_counter()
+    plan = plan_head(
+        config, int(training.sum()), few=manifest.few, parts=prepared.parts, views=augmented
+    )
+    judged = manifest.judged(VALIDATION)
+
+    def validation(stack: HeadStack) -> tuple[np.ndarray, np.ndarray]:
+        if manifest.folds:
+            return stack.out_of_fold(x, folds), y[judged]
+        return stack.predict(len(of_folds), x[judged]), y[judged]
+
+    def charts(rows: Rows, stack: Callable[[], HeadStack]) -> list["keras.callbacks.Callback"]:
+        few = np.arange(min(config.train_batch_size, len(rows.y)))
+        return [
+            summaries.scalars_callback(
+                run_dir or "",
+                batch=rows.batch(few),
+                weights=lambda: stack().weights(learned.shape[1] - 1),
+                histograms=config.summaries == "full",
+                on_warning=on_warning,
+            )
+        ]
+
+    stack, course = fit_heads(
+        train_x,
+        y[seen],
+        learned[seen],
+        len(manifest.labels),
+        plan,
+        # Labels play no part in it, nor do test photos.
+        heads.measure_scale(train_x[training[seen]]),
+        validation=validation,
+        callbacks=charts if run_dir is not None else None,
+    )
+    temperature, out_of_fold = 1.0, None
+    if not course.diverged:
+        probabilities, truth = validation(stack)
+        groups = [manifest.groups[i] for i in judged] if manifest.groups else None
+        temperature = fit_temperature(probabilities, truth, groups)
+        stack = stack.with_temperature(temperature)
+        if manifest.folds:
+            out_of_fold = with_temperature(probabilities, temperature)
+    measured = stack.head(len(of_folds))
+    return Fitted(
+        manifest,
+        x,
+        stack.head(len(of_folds) + 1) if refit else measured,
+        measured,
+        course,
+        time.perf_counter() - started,
+        plan,
+        temperature,
+        out_of_fold,
+        stack.head if manifest.folds else None,
+    )
+
+
+def diverged_error(config: TrainConfig, name: str = "learning_rate") -> UserError:
+    """Returns the error of a training that diverged; `name` is the setting that caused it."""
+    return UserError(
+        f"Training diverged: the loss became infinite or NaN. `{name}={getattr(config, name):g}` is"
+        " too large; try a tenth of it."
+    )
+
+
+def _labels(photos: tuple[Photo, ...] | list[Photo]) -> np.ndarray:
+    return np.array([photo.label for photo in photos], np.int32)
