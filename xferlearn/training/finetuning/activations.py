@@ -55,7 +55,7 @@ class Activations:
     Attributes:
         config: seed, batch size, limits.
         halves: the network.
-        store: where they are; a row is float16, [values + 2], as `_pack` makes it.
+        store: where they are; a row is float16, [values + 2], as `pack` makes it.
         folder: what holds nothing else, and can be removed.
         augmentation: how the views of training photos vary.
         views: how many different views of each there are.
@@ -212,19 +212,21 @@ class Activations:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _batches(self, keyed: list[tuple[bytes, int]], size: int) -> Iterator[Batch]:
-        for start in range(0, len(keyed), size):
-            keys, labels = zip(*keyed[start : start + size], strict=True)
-            yield _unpack(self.store.read(keys)), np.array(labels, np.int32)
+        # Of about the same size: a step on one last photo would count as much as the others.
+        batches = -(-len(keyed) // size)
+        for part in np.array_split(np.arange(len(keyed)), batches) if keyed else ():
+            keys, labels = zip(*(keyed[i] for i in part), strict=True)
+            yield unpack(self.store.read(keys)), np.array(labels, np.int32)
 
     def _key(self, photo: Photo, number: int) -> bytes:
         return self.augmentation.view(photo.digest, number).key(photo.key)
 
 
 def _packing(engine: Engine) -> Engine:
-    return dataclasses.replace(engine, run=lambda pixels: _pack(engine.run(pixels)))
+    return dataclasses.replace(engine, run=lambda pixels: pack(engine.run(pixels)))
 
 
-def _pack(rows: np.ndarray) -> np.ndarray:
+def pack(rows: np.ndarray) -> np.ndarray:
     """Returns rows in float16, each divided by its largest value, which its last two places hold.
 
     Networks differ by orders of magnitude in what they give, and float16 ends at 65,504 and 6e-8.
@@ -234,7 +236,7 @@ def _pack(rows: np.ndarray) -> np.ndarray:
     return np.concatenate([(rows / scale).astype(np.float16), scale.view(np.float16)], axis=1)
 
 
-def _unpack(rows: np.ndarray) -> np.ndarray:
-    """Returns float32 rows of what `_pack` returned."""
+def unpack(rows: np.ndarray) -> np.ndarray:
+    """Returns float32 rows of what `pack` returned."""
     scale = np.ascontiguousarray(rows[:, -_SCALE:]).view(np.float32)
     return rows[:, :-_SCALE].astype(np.float32) * scale

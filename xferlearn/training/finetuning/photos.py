@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xferlearn.config import TrainConfig
+from xferlearn.decisions import fit_temperature, with_temperature
 from xferlearn.errors import XferlearnError
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import Photo
@@ -154,8 +155,9 @@ def classifier_predictions(
         one_pass: yields the batches of the validation photos.
 
     Returns:
-        A function of no arguments that returns probabilities, float32, [photos, classes], and
-        class indices, int32, [photos]. It raises XferlearnError if no photo can be read.
+        A function of no arguments that returns probabilities, float32, [photos, classes], at the
+        temperature that suits them, and class indices, int32, [photos]. It raises XferlearnError
+        if no photo can be read.
     """
     import tensorflow as tf
 
@@ -167,7 +169,10 @@ def classifier_predictions(
         answers = [(np.asarray(ask(x.astype(np.float32))), labels) for x, labels in one_pass()]
         if not answers:
             raise no_photos("validation")
-        probabilities, labels = zip(*answers, strict=True)
-        return np.concatenate(probabilities), np.concatenate(labels)
+        probabilities, labels = (np.concatenate(one) for one in zip(*answers, strict=True))
+        if np.isfinite(probabilities).all():  # else it diverged
+            temperature = fit_temperature(probabilities, labels)
+            probabilities = with_temperature(probabilities, temperature)
+        return probabilities, labels
 
     return predictions

@@ -1,8 +1,9 @@
 """The fine-tuning itself.
 
 Only what was unfrozen changes. BatchNormalization never does: its statistics, from ImageNet, would
-be replaced by those of a few small batches. The tuned model replaces the frozen one only if it is
-better on the validation photos.
+be replaced by those of a few small batches. The tuned model replaces the frozen one only if its
+cross-entropy on the validation photos is lower, each at its own temperature: tuned networks are too
+sure of themselves, which one number puts right, and which says nothing about their labels.
 """
 
 import dataclasses
@@ -16,6 +17,7 @@ import numpy as np
 
 from xferlearn import summaries
 from xferlearn.config import WHERE_LABELS_ARE, TrainConfig
+from xferlearn.decisions import fit_temperature, with_temperature
 from xferlearn.metrics import Evaluation, cross_entropy
 from xferlearn.photos.manifest import TRAIN, VALIDATION, Photo
 from xferlearn.system.progress import progress_bar
@@ -57,9 +59,9 @@ class FineTuned:
         steps_per_pass: optimizer steps of one pass.
         resumed: passes that an earlier, interrupted run had completed.
         frozen: the model before the fine-tuning, on the validation photos.
-        frozen_loss: its cross-entropy there.
+        frozen_loss: its cross-entropy there, at the temperature that suits it there.
         tuned: the model after the fine-tuning, on the validation photos.
-        tuned_loss: its cross-entropy there.
+        tuned_loss: its cross-entropy there, likewise.
         prepared: the photos' bottlenecks of the tuned network.
         fitted: its head.
     """
@@ -169,7 +171,9 @@ def fine_tune(
         )
     bottlenecks = tuned.read(left.manifest.photos)
     tuned_fit = dataclasses.replace(left, bottlenecks=bottlenecks, head=head, measured=head)
-    before, after = left.probabilities(VALIDATION), tuned_fit.probabilities(VALIDATION)
+    before, _ = _calibrated(left)
+    after, temperature = _calibrated(tuned_fit)
+    heads.fold_temperature(head, temperature)
     truth = left.truth(VALIDATION)
     lessons.remove()
     return FineTuned(
@@ -184,7 +188,7 @@ def fine_tune(
         tuned=tuned_fit.evaluate(VALIDATION, after),
         tuned_loss=cross_entropy(after, truth),
         prepared=tuned,
-        fitted=tuned_fit,
+        fitted=dataclasses.replace(tuned_fit, temperature=temperature),
     )
 
 
@@ -278,6 +282,16 @@ def _fit(
         if failures:
             raise failures[0] from None
         raise
+
+
+def _calibrated(fitted: Fitted) -> tuple[np.ndarray, float]:
+    """Returns the validation photos' probabilities at the temperature that suits them, and it."""
+    probabilities, groups = fitted.probabilities(VALIDATION), fitted.manifest.groups
+    rows = fitted.rows(VALIDATION)
+    temperature = fit_temperature(
+        probabilities, fitted.truth(VALIDATION), [groups[i] for i in rows] if groups else None
+    )
+    return with_temperature(probabilities, temperature), temperature
 
 
 def _class_weights(labels: np.ndarray, classes: int, class_weight: str) -> dict[int, float]:
