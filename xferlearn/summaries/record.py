@@ -63,8 +63,8 @@ class RunRecord:
         tuning = self.metadata.get("fine_tuning")
         if tuning and tuning["kept"]:
             loss = tuning["validation"]["fine_tuned"]["cross_entropy"]
-            steps = {key: tuning[key] for key in ("steps_run", "best_step")}
-            return {**steps, "validation_loss": loss}
+            steps = tuning["steps_run"]
+            return {"steps_run": steps, "best_step": steps, "validation_loss": loss}
         training = self.metadata["training"]
         found = {key: training[key] for key in ("steps_run", "validation_loss")}
         return {**found, "best_step": training["steps_run"]}

@@ -186,7 +186,7 @@ function fineTuningNote({ fine_tuning: tuning }) {
   return h(
     "p",
     { class: "note" },
-    `Fine-tuning of ${count(tuning.layers.length, "layer")}: ${passes}, best after ${tuning.best_epoch}. `,
+    `Fine-tuning of ${count(tuning.layers.length, "layer")}: ${passes}. `,
     `${outcome}: validation loss ${frozen.cross_entropy.toFixed(3)} frozen, ${tuned.cross_entropy.toFixed(3)} tuned.`,
   );
 }

@@ -19,7 +19,7 @@ class State:
 
     Attributes:
         model: what is trained.
-        keeper: the callback of `best_keeper`, whose state is part of it.
+        keeper: the callback of `weights_keeper`, whose state is part of it.
         writable: False once writing has failed.
     """
 
@@ -37,7 +37,7 @@ class State:
             path: the file.
             key: identifies the fine-tuning; a state with another key is ignored.
             model: built and compiled.
-            keeper: the callback of `best_keeper`.
+            keeper: the callback of `weights_keeper`.
             on_warning: called once when the file can't be written; training continues.
         """
         self._path, self._key, self.model, self.keeper = path, key, model, keeper
@@ -56,19 +56,14 @@ class State:
                 fields = json.loads(str(arrays["state"]))
                 if fields["key"] != self._key:
                     return 0
-                model, best, optimizer = (
+                model, kept, optimizer = (
                     [arrays[f"{name}_{i}"] for i in range(fields[name])]
-                    for name in ("model", "best", "optimizer")
+                    for name in ("model", "kept", "optimizer")
                 )
-            keeper = self.keeper
-            loss, look, looks = (
-                float(fields["loss"]),
-                int(fields["best_look"]),
-                int(fields["looks"]),
-            )
+            keeper, looks = self.keeper, int(fields["looks"])
             variables = self.model.optimizer.variables
             expected = self.model.get_weights()
-            for values, places in ((model, expected), (best, expected), (optimizer, variables)):
+            for values, places in ((model, expected), (kept, expected), (optimizer, variables)):
                 if [np.shape(one) for one in values] != [tuple(one.shape) for one in places]:
                     raise ValueError("its weights are not those of this network")
         except FileNotFoundError:
@@ -81,21 +76,18 @@ class State:
         self.model.set_weights(model)
         for variable, value in zip(variables, optimizer, strict=True):
             variable.assign(value)
-        keeper.best, keeper.best_look, keeper.looks = loss, look, looks
-        keeper.weights = best
+        keeper.looks, keeper.weights = looks, kept
         return looks
 
     def save(self) -> None:
         """Replaces the file with the current state."""
         groups = {
             "model": self.model.get_weights(),
-            "best": self.keeper.weights,
+            "kept": self.keeper.weights,
             "optimizer": [np.asarray(variable) for variable in self.model.optimizer.variables],
         }
         fields = {
             "key": self._key,
-            "loss": self.keeper.best,
-            "best_look": self.keeper.best_look,
             "looks": self.keeper.looks,
             **{name: len(values) for name, values in groups.items()},
         }

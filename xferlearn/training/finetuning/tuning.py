@@ -23,7 +23,7 @@ from xferlearn.photos.manifest import TRAIN, VALIDATION, Photo
 from xferlearn.system.progress import progress_bar
 from xferlearn.training import head as heads
 from xferlearn.training.batches import class_weights
-from xferlearn.training.callbacks import best_keeper, validator
+from xferlearn.training.callbacks import validator, weights_keeper
 from xferlearn.training.finetuning.activations import Activations, CantKeepError
 from xferlearn.training.finetuning.averaging import averaged, momentum_for
 from xferlearn.training.finetuning.cutting import split_before
@@ -55,7 +55,6 @@ class FineTuned:
         layers: names of the backbone's layers that were trained.
         weights: how many weights those layers have.
         epochs: passes over the training photos.
-        best_epoch: the pass whose weights were kept.
         steps_per_pass: optimizer steps of one pass.
         resumed: passes that an earlier, interrupted run had completed.
         frozen: the model before the fine-tuning, on the validation photos.
@@ -69,7 +68,6 @@ class FineTuned:
     layers: tuple[str, ...] = dataclasses.field(repr=False)
     weights: int
     epochs: int
-    best_epoch: int
     steps_per_pass: int
     resumed: int
     frozen: Evaluation
@@ -91,9 +89,7 @@ class FineTuned:
             "layers": list(self.layers),
             "weights": self.weights,
             "epochs": self.epochs,
-            "best_epoch": self.best_epoch,
             "steps_run": self.epochs * self.steps_per_pass,
-            "best_step": self.best_epoch * self.steps_per_pass,
             "validation": {
                 "frozen": {**self.frozen.as_dict(), "cross_entropy": self.frozen_loss},
                 "fine_tuned": {**self.tuned.as_dict(), "cross_entropy": self.tuned_loss},
@@ -114,9 +110,9 @@ def fine_tune(
 
     Where one tensor of the network separates what is frozen from what is trained, the photos pass
     through the frozen part once per view, and the passes see its activations only. The learning
-    rate warms up over a tenth of the steps and falls to zero along a cosine. Of the averaged
-    weights after each pass those with the lowest validation cross-entropy are kept. After every
-    pass everything is saved, and a second run with the same settings and photos continues there.
+    rate warms up over a tenth of the steps and falls to zero along a cosine. The
+    averaged weights after the last pass are kept. After every pass everything is saved, and a
+    second run with the same settings and photos continues from there.
 
     Args:
         config: settings.
@@ -148,7 +144,7 @@ def fine_tune(
     with strategy.scope():
         model = heads.build_classifier(lessons.trained, head)
         _compile(model, config, steps * config.fine_tune_epochs)
-        keeper = best_keeper(patience=config.fine_tune_epochs)
+        keeper = weights_keeper()
         key = _key(config, prepared, fitted, lessons)
         state = State(state_path, key, model, keeper, on_warning)
         resumed = state.restore()
@@ -180,7 +176,6 @@ def fine_tune(
         layers=tuple(layer.name for layer in chosen),
         weights=sum(layer.count_params() for layer in chosen),
         epochs=keeper.looks,
-        best_epoch=keeper.best_look,
         steps_per_pass=steps,
         resumed=resumed,
         frozen=left.evaluate(VALIDATION, before),
@@ -250,7 +245,7 @@ def _fit(
     charts: Path | None,
     on_warning: Callable[[str], None],
 ) -> None:
-    """Makes the passes that an earlier run has not made; leaves the best weights in the model."""
+    """Makes the passes that no earlier run has made; leaves the averaged weights in the model."""
     import tensorflow as tf
 
     model, keeper = state.model, state.keeper
