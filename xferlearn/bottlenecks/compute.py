@@ -11,7 +11,7 @@ import functools
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -64,6 +64,12 @@ class Extraction:
     def photos_per_second(self) -> float:
         """Photos per second of this stage, cached and bad ones included."""
         return (len(self.photos) + len(self.bad)) / max(self.seconds, 1e-9)
+
+    def example_of(self, lost: Set[str]) -> str:
+        """Returns one of the photos with these names that were asked for in vain, and why."""
+        reasons = {bad.name: bad.reason for bad in self.bad}
+        name = next((name for name in reasons if name in lost), min(lost))
+        return f"{name}: {reasons.get(name, 'it was removed while this was running')}"
 
 
 def overlapped(

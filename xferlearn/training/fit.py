@@ -134,13 +134,10 @@ class Prepared:
         # A photo may be broken in a part that the plain view does not see.
         kept = [(position, key) for position, key in named if key in store]
         if len(kept) < len(named):
-            reasons = {bad.name: bad.reason for bad in found.bad}
             lost = {photos[position].name for position, key in named if key not in store}
-            name = next((name for name in reasons if name in lost), min(lost))
             on_warning(
                 f"The head learns without {len(named) - len(kept):,} of"
-                f" {count(len(named), 'view')}, e.g."
-                f" those of {name}: {reasons.get(name, 'it was removed while this was running')}."
+                f" {count(len(named), 'view')}, e.g. those of {found.example_of(lost)}."
             )
         positions = np.array([position for position, _ in kept], int)
         return store.read([key for _, key in kept]), positions

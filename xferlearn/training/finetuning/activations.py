@@ -177,13 +177,10 @@ class Activations:
             views=True,
             verbose=self.config.verbose,
         )
-        if lost := [photo for photo, key in views if key not in store]:
-            reasons = {bad.name: bad.reason for bad in found.bad}
-            name = next((name for name in reasons if any(name == p.name for p in lost)), None)
-            name = name or lost[0].name
+        if lost := [photo.name for photo, key in views if key not in store]:
             on_warning(
                 f"Fine-tuning learns without {len(lost):,} of {count(len(views), 'view')}, e.g."
-                f" those of {name}: {reasons.get(name, 'it was removed while this was running')}."
+                f" those of {found.example_of(set(lost))}."
             )
 
     def training_pass(self, epoch: int) -> Iterator[Batch]:
