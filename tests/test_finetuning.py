@@ -308,7 +308,6 @@ def test_a_kept_tuning_is_what_the_run_shows(settings) -> None:
     assert report["fine_tuning"] == tuning
     assert report["training"] == {
         "steps_run": tuning["steps_run"],
-        "best_step": tuning["steps_run"],
         "validation_loss": tuning["validation"]["fine_tuned"]["cross_entropy"],
     }
     assert found["results/test_accuracy"][0] == tuning["steps_run"]

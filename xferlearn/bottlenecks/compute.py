@@ -11,7 +11,7 @@ import functools
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -37,8 +37,8 @@ class Extraction:
     Attributes:
         photos: readable photos in the order of the entries; all have a bottleneck in the store.
         bad: photos that were left out, in the same order.
-        computed: how many bottlenecks the network computed.
-        cached: how many photos needed no network pass.
+        computed: how many bottlenecks were computed.
+        cached: how many were there already.
         seconds: wall time of the whole stage.
         bit_depth: bits used of photos with more than 8 per channel; None without such.
         warnings: what a person should know of how photos were read, one line each.
@@ -65,11 +65,34 @@ class Extraction:
         """Photos per second of this stage, cached and bad ones included."""
         return (len(self.photos) + len(self.bad)) / max(self.seconds, 1e-9)
 
-    def example_of(self, lost: Set[str]) -> str:
-        """Returns one of the photos with these names that were asked for in vain, and why."""
-        reasons = {bad.name: bad.reason for bad in self.bad}
-        name = next((name for name in reasons if name in lost), min(lost))
-        return f"{name}: {reasons.get(name, 'it was removed while this was running')}"
+    def joined(self, others: Sequence["Extraction"]) -> "Extraction":
+        """Returns what several networks found of the same photos; all must have read a photo.
+
+        Args:
+            others: what the other networks found; none returns the same.
+        """
+        if not others:
+            return self
+        every = (self, *others)
+        left_out = {(bad.name, bad.label): bad for one in others for bad in one.bad}
+        known = {(bad.name, bad.label) for bad in self.bad}
+        return dataclasses.replace(
+            self,
+            photos=tuple(p for p in self.photos if (p.name, p.label) not in left_out),
+            bad=(*self.bad, *(bad for key, bad in left_out.items() if key not in known)),
+            computed=sum(one.computed for one in every),
+            cached=sum(one.cached for one in every),
+            seconds=sum(one.seconds for one in every),
+            warnings=tuple(dict.fromkeys(line for one in every for line in one.warnings)),
+            remedies=tuple(dict.fromkeys(line for one in every for line in one.remedies)),
+        )
+
+
+def example_of(bad: Iterable[BadPhoto], lost: Set[str]) -> str:
+    """Returns one of the photos that were asked for in vain, by these names, and why."""
+    reasons = {photo.name: photo.reason for photo in bad}
+    name = next((name for name in reasons if name in lost), min(lost))
+    return f"{name}: {reasons.get(name, 'it was removed while this was running')}"
 
 
 def overlapped(

@@ -18,18 +18,17 @@ from xferlearn.experiments.rates import measure_rates
 from xferlearn.experiments.running import (
     Space,
     all_warnings,
-    check_backbone,
     judge_on_test,
-    need_photos,
     open_photos,
     output_dir,
     run_all,
 )
 from xferlearn.experiments.sweep_result import Candidate, SpaceTimes, Sweep
 from xferlearn.photos.limits import PhotoLimits
-from xferlearn.photos.manifest import TEST, VALIDATION
+from xferlearn.photos.manifest import TEST
 from xferlearn.system.progress import progress_bar
 from xferlearn.system.runtime import choose_device, on_device
+from xferlearn.training.fit import check_backbone
 
 
 @from_settings(SweepConfig)
@@ -58,7 +57,6 @@ def sweep_with(config: SweepConfig) -> Sweep:
     configs = [(_short(settings, varied), config.train_config(**settings)) for settings in grid]
     for _, one in configs:
         check_backbone(one)
-    need_photos(configs[0][1], VALIDATION, "A sweep")
     source = open_photos(configs[0][1], output_dir(config))
     devices = config.values("device")
     if len(devices) == 1:
@@ -138,10 +136,11 @@ def _ranked(outcomes: Sequence[Outcome]) -> tuple[Candidate, ...]:
         return tuple(candidates)
     best = candidates[0]
     ranked = sum(candidate.validation.photos > 0 for candidate in candidates)
+    pairs = math.comb(ranked, 2)  # the best of many is ahead by luck
     return (
         best,
         *(
-            dataclasses.replace(one, behind=difference(best.outcomes, one.outcomes, ranked))
+            dataclasses.replace(one, behind=difference(best.outcomes, one.outcomes, pairs))
             if one.validation.photos
             else one
             for one in candidates[1:]

@@ -122,6 +122,7 @@ class Fitted:
             self.truth(split),
             probabilities.argmax(axis=1),
             [groups[i] for i in self.rows(split)] if groups else None,
+            self.manifest.fold_count if split == VALIDATION and self.manifest.folds else None,
         )
 
 
@@ -165,7 +166,7 @@ def fit_head(
         seen = used[of_photo]
     started = time.perf_counter()
     plan = plan_head(
-        config, int(training.sum()), few=manifest.few, parts=prepared.parts, views=augmented
+        config, int(training.sum()), few=manifest.few, parts=len(prepared.parts), views=augmented
     )
     judged = manifest.judged(VALIDATION)
 
@@ -193,7 +194,7 @@ def fit_head(
         len(manifest.labels),
         plan,
         # Labels play no part in it, nor do test photos.
-        heads.measure_scale(train_x[training[seen]]),
+        heads.measure_scale(train_x[training[seen]], prepared.widths),
         validation=validation,
         callbacks=charts if run_dir is not None else None,
     )

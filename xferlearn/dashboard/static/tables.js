@@ -144,6 +144,7 @@ function settingRow({ name, value, default: usual, changed, help }) {
 export function timeSection(report) {
   const stages = Object.entries(report.timings.seconds ?? {});
   const all = sum(stages.map(([, value]) => value));
+  // Runs of earlier versions name the step that was best.
   const { steps_run: steps, best_step: best, validation_loss: loss } = report.training;
   const { computed, cached } = report.timings;
   return section(
@@ -169,13 +170,20 @@ export function timeSection(report) {
     h(
       "p",
       { class: "note" },
-      `${count(steps, report.fine_tuning?.kept ? "fine-tuning step" : "training step")}, best at step ${best}`,
+      count(steps, report.fine_tuning?.kept ? "fine-tuning step" : "training step"),
+      best < steps ? `, best at step ${best}` : "",
       typeof loss === "number" ? ` (validation loss ${loss.toFixed(3)})` : "",
       `. Bottlenecks: ${computed} computed, ${cached} cached`,
-      report.engine ? ` (${report.engine.name}, ${report.engine.precision}).` : ".",
+      report.engine ? ` (${engines(report.engine)}).` : ".",
     ),
     fineTuningNote(report),
   );
+}
+
+// Of several backbones that are combined, each has its own.
+function engines(engine) {
+  const each = engine.parts ?? [engine];
+  return [...new Set(each.map(({ name, precision }) => `${name}, ${precision}`))].join("; ");
 }
 
 function fineTuningNote({ fine_tuning: tuning }) {

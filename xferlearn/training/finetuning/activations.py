@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from xferlearn.bottlenecks.compute import extract
+from xferlearn.bottlenecks.compute import example_of, extract
 from xferlearn.bottlenecks.engines import REFERENCE, Engine, build_engine
 from xferlearn.bottlenecks.store import BottleneckStore
 from xferlearn.config import TrainConfig, default_bottleneck_dir
@@ -105,7 +105,7 @@ class Activations:
         expire(root, "*", _LEFT_SECONDS)
         folder = root / hashlib.sha256(os.fsencode(owner)).hexdigest()[:16]
         space = dataclasses.replace(
-            prepared.features.store.space,
+            prepared.parts[0].space,
             # Not its name: Keras numbers some layers anew in every process.
             pooling=f"none, cut after operation {halves.cut.position}",
             width=halves.cut.values + _SCALE,
@@ -165,7 +165,7 @@ class Activations:
             ),
             pick_photos(prepared.source, [photo for photo in self.validation if photo in lacking]),
         )
-        features = prepared.features
+        features = prepared.parts[0].features
         # Where all bottlenecks were cached, their engine may never have been compared.
         plan = features.plan if features.proven else REFERENCE
         found = extract(
@@ -180,7 +180,7 @@ class Activations:
         if lost := [photo.name for photo, key in views if key not in store]:
             on_warning(
                 f"Fine-tuning learns without {len(lost):,} of {count(len(views), 'view')}, e.g."
-                f" those of {found.example_of(set(lost))}."
+                f" those of {example_of(found.bad, set(lost))}."
             )
 
     def training_pass(self, epoch: int) -> Iterator[Batch]:

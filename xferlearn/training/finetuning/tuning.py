@@ -154,7 +154,7 @@ def fine_tune(
         state.forget()
         raise diverged_error(config, "fine_tune_learning_rate")
     backbone.trainable = False
-    tuned = prepare(config, prepared.source, backbone, looks=prepared.looks)
+    tuned = prepare(config, prepared.source, [backbone], looks=prepared.looks)
     # Photos may have been removed in the meantime: both models are asked about the same ones.
     left = fitted.only({photo.digest for photo in tuned.extraction.photos})
     if not left.manifest.indices(VALIDATION):
@@ -327,7 +327,7 @@ def _key(
     manifest = fitted.manifest
     parts = [
         json.dumps(settings, sort_keys=True, default=str),
-        prepared.features.store.space.weights_sha256,
+        prepared.spaces[0].weights_sha256,
         type(lessons).__name__,
         *(
             f"{p.digest.hex()} {p.label} {split}"
