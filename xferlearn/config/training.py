@@ -333,9 +333,11 @@ class TrainConfig(ViewConfig, HeadConfig, BackboneConfig):
     unfreeze: Annotated[
         str | None,
         Setting(
-            "After the head, also train layers of the backbone: `all`; a number, for that many of"
-            " the last layers with weights; or the name of a layer or block, e.g. block5, for"
-            " everything from there on. BatchNormalization stays frozen. Takes minutes to hours.",
+            "After the head, also train layers of the backbone: `auto`, those after a suitable"
+            " place; `all`; a number, for that many of the last layers with weights; or the name of"
+            " a layer or block, e.g. block5, for everything from there on. What comes before stays"
+            " frozen, and runs once per view. BatchNormalization stays frozen too. Takes minutes;"
+            " `all` takes much longer.",
             section="Fine-tuning",
         ),
     ] = None
@@ -347,7 +349,7 @@ class TrainConfig(ViewConfig, HeadConfig, BackboneConfig):
             maximum=10**6,
             section="Fine-tuning",
         ),
-    ] = 10
+    ] = 6
     fine_tune_learning_rate: Annotated[
         float,
         Setting(
