@@ -21,7 +21,7 @@ class ComparedBackbone:
     Attributes:
         name: its name.
         image_size: px.
-        validation: accuracy on the validation photos of all splits.
+        validation: accuracy, over all splits, on photos that the heads have not learned from.
         rates: photos per second by stage; None where the backbone is not available.
         parameters: how many numbers backbone and head have.
         pareto: whether no other one is at least as accurate and as fast, and better in one.
@@ -46,23 +46,19 @@ class ComparedBackbone:
     def cells(self) -> list[str]:
         """Returns its row of the table."""
         if self.problem or self.rates is None:
-            return [self.name, "", "not available", "", "", "", "", ""]
+            return [self.name, "", "not available", "", "", "", ""]
         return [
             self.name,
             str(self.image_size),
             f"diverged in {count(self.diverged, 'run')}" if self.diverged else str(self.validation),
             f"{self.rates.network:.0f}",
             f"{self.rates.decode:.0f}",
-            f"{self.parameters:,}",
             f"{self.megabytes:.1f}",
             "yes" if self.pareto else "",
         ]
 
 
-_HEAD = (
-    "backbone", "px", "validation accuracy", "network photos/s", "decode photos/s", "parameters",
-    "MB", "Pareto",
-)  # fmt: skip
+_HEAD = ("backbone", "px", "accuracy", "network/s", "decode/s", "MB", "Pareto")
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -98,13 +94,14 @@ class Comparison(Result):
     def _problems(self) -> list[str]:
         return [f"{row.name}: {row.problem}" for row in self.backbones if row.problem]
 
-    def _explanations(self) -> tuple[str, str]:
-        photos = max((row.validation.photos for row in self.backbones), default=0)
-        return (
-            f"Accuracy is the mean over {count(photos, 'validation photo')} of"
-            f" {count(self.splits, 'split')}; the test photos were not used.",
-            "Pareto: no other backbone is at least as accurate and as fast.",
-        )
+    def _explanations(self) -> list[str]:
+        measured = next((row.validation for row in self.backbones if row.validation.photos), None)
+        over = f", in the mean over {count(self.splits, 'split')}" if self.splits > 1 else ""
+        return [
+            *([f"{measured.explanation}{over}. No test photos were used."] if measured else []),
+            "network/s, decode/s: photos per second. Pareto: no other backbone is at least as"
+            " accurate and as fast.",
+        ]
 
     def html(self) -> list[Any]:
         """Returns warnings, the table and the plot."""
@@ -117,5 +114,5 @@ class Comparison(Result):
             notices([*self.warnings, *self._problems()]),
             table(_HEAD, rows),
             [faint(line) for line in self._explanations()],
-            plot(self.plot, "validation accuracy by backbone"),
+            plot(self.plot, "accuracy by backbone"),
         ]

@@ -15,13 +15,11 @@ from xferlearn.experiments.running import (
     Space,
     all_warnings,
     check_backbone,
-    need_photos,
     open_photos,
     output_dir,
     run_all,
 )
 from xferlearn.photos.limits import PhotoLimits
-from xferlearn.photos.manifest import VALIDATION
 from xferlearn.system.progress import progress_bar
 from xferlearn.system.runtime import choose_device
 from xferlearn.training import head as heads
@@ -60,7 +58,6 @@ def compare_with(config: CompareConfig) -> Comparison:
     ]
     for _, one in configs:
         check_backbone(one)
-    need_photos(configs[0][1], VALIDATION, "A comparison")
     source = open_photos(configs[0][1], output_dir(config))
     choose_device(config.device)
     store = OutcomeStore(output_dir(config) / "runs")
@@ -79,7 +76,7 @@ def compare_with(config: CompareConfig) -> Comparison:
         for row in rows
         if row.rates is not None
     ]
-    title = "validation accuracy by backbone"
+    title = f"{rows[0].validation.name} by backbone"
     save_plot(folder / "compare.png", draw_shares(title, points, joined=False))
     return Comparison(
         backbones=tuple(rows),
@@ -95,7 +92,7 @@ def _csv(rows: list[ComparedBackbone]) -> str:
     writer = csv.writer(file)
     writer.writerow(
         [
-            *("backbone", "image_size", "validation_accuracy", "low", "high", "photos"),
+            *("backbone", "image_size", "accuracy", "low", "high", "photos", "folding"),
             *("network_photos_per_second", "decode_photos_per_second", "parameters", "megabytes"),
             *("pareto", "problem"),
         ]
@@ -107,8 +104,8 @@ def _csv(rows: list[ComparedBackbone]) -> str:
         size = (row.parameters, round(row.megabytes, 1)) if rates else ("", "")
         writer.writerow(
             [
-                *(row.name, row.image_size or "", *measured, found.photos, *speed, *size),
-                *(row.pareto, row.problem or ""),
+                *(row.name, row.image_size or "", *measured, found.photos, found.folding),
+                *(*speed, *size, row.pareto, row.problem or ""),
             ]
         )
     return file.getvalue()

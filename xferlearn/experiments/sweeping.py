@@ -1,4 +1,4 @@
-"""`xferlearn sweep`: every combination of settings, compared on the validation photos."""
+"""`xferlearn sweep`: every combination of settings, compared on photos their heads never saw."""
 
 import csv
 import dataclasses
@@ -20,14 +20,13 @@ from xferlearn.experiments.running import (
     all_warnings,
     check_backbone,
     judge_on_test,
-    need_photos,
     open_photos,
     output_dir,
     run_all,
 )
 from xferlearn.experiments.sweep_result import Candidate, SpaceTimes, Sweep
 from xferlearn.photos.limits import PhotoLimits
-from xferlearn.photos.manifest import TEST, VALIDATION
+from xferlearn.photos.manifest import TEST
 from xferlearn.system.progress import progress_bar
 from xferlearn.system.runtime import choose_device, on_device
 
@@ -58,7 +57,6 @@ def sweep_with(config: SweepConfig) -> Sweep:
     configs = [(_short(settings, varied), config.train_config(**settings)) for settings in grid]
     for _, one in configs:
         check_backbone(one)
-    need_photos(configs[0][1], VALIDATION, "A sweep")
     source = open_photos(configs[0][1], output_dir(config))
     devices = config.values("device")
     if len(devices) == 1:
@@ -87,7 +85,7 @@ def sweep_with(config: SweepConfig) -> Sweep:
     folder = output_dir(config)
     save(folder / "sweep.csv", _csv(candidates).encode())
     rows = [(candidate.name, candidate.validation) for candidate in candidates[:12]]
-    save_plot(folder / "sweep.png", draw_shares("validation accuracy", rows, joined=False))
+    save_plot(folder / "sweep.png", draw_shares(candidates[0].validation.name, rows, joined=False))
     return Sweep(
         candidates=candidates,
         test=test,
@@ -174,7 +172,7 @@ def _times(space: Space, outcomes: Sequence[Outcome], config: TrainConfig) -> Sp
         extraction=space.seconds,
         computed=prepared.extraction.computed if prepared else 0,
         training=sum(outcome.seconds for outcome in outcomes),
-        heads=len(outcomes),
+        runs=len(outcomes),
         rates=rates,
     )
 
@@ -191,7 +189,7 @@ def _csv(candidates: Sequence[Candidate]) -> str:
     names = list(dict.fromkeys(name for one in candidates for name in one.settings))
     file = io.StringIO()
     writer = csv.writer(file)
-    columns = ["validation_accuracy", "low", "high", "photos", "runs", "diverged", "seconds"]
+    columns = ["accuracy", "low", "high", "photos", "folding", "runs", "diverged", "seconds"]
     writer.writerow([*names, *columns, "problem"])
     for one in candidates:
         found = one.validation
@@ -200,7 +198,8 @@ def _csv(candidates: Sequence[Candidate]) -> str:
             [
                 *(one.settings.get(name) for name in names),
                 *measured,
-                *(found.photos, len(one.outcomes), one.diverged, round(one.seconds, 3)),
+                *(found.photos, found.folding),
+                *(len(one.outcomes), one.diverged, round(one.seconds, 3)),
                 one.problem or "",
             ]
         )
