@@ -17,9 +17,9 @@ def deal_folds(
     """Returns the fold of each training photo, decided by its content as the split is.
 
     What stays together in the split is one unit here too. A unit's digest and the seed say which
-    folds it prefers. It goes to the first of them that its classes have room in: each class has
-    as many units in every fold, one more in some. So a class of fewer units than folds is in as
-    many folds as it has units, each of which is left out once; a unit that is added moves few others.
+    folds it prefers. It goes to the first of them that its classes have room in: each class has as
+    many units in every fold, one more in some. So a class of fewer units than folds is in as many
+    folds as it has units, and each is left out once. A unit that is added moves few others.
 
     Args:
         photos: the photos.
