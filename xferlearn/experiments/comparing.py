@@ -116,7 +116,8 @@ def _row(name: str, space: Space, outcomes: list[Outcome], config: TrainConfig) 
     if prepared is None:
         return ComparedBackbone(name, 0, share([]), None, 0, problem=str(space.problem))
     width, classes = prepared.backbone.output_shape[-1], len(prepared.source.labels)
-    plan = plan_head(config, len(prepared.extraction.photos), parts=prepared.parts)
+    few = prepared.split(config).few
+    plan = plan_head(config, len(prepared.extraction.photos), few=few, parts=prepared.parts)
     head = heads.build_head(width, classes, hidden_units=plan.hidden_units)
     return ComparedBackbone(
         name=name,

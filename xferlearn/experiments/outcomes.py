@@ -189,8 +189,8 @@ def share(outcomes: Sequence[Outcome]) -> Share:
     """Returns the mean accuracy of runs, with Wilson's interval over the photos and their groups.
 
     Runs that differ by more than single judgements do, because their draws or seeds matter, make
-    the interval wider. It is not measured without photos, or where some run diverged: the mean of the others would
-    be that of the luckier seeds.
+    the interval wider. It is not measured without photos, or where some run diverged: the mean of
+    the others would be that of the luckier seeds.
     """
     judged = {name for outcome in outcomes for name in outcome.photos}
     if not judged or not all(outcome.right for outcome in outcomes):

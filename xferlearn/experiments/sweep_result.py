@@ -142,9 +142,9 @@ class SpaceTimes:
         share = network / (decode + network + self.run_seconds)
         return (
             f"{self.name}: of the time to decode {count(self.photos, 'photo')}, run the network"
-            f" on them and train the heads of one run, the network is {share:.0%}. A GPU can shorten"
-            " that part; decoding stays on the CPU. Photos whose bottlenecks are cached need"
-            " neither."
+            f" on them and train the heads of one run, the network is {share:.0%}. A GPU can"
+            " shorten that part; decoding stays on the CPU. Photos whose bottlenecks are cached"
+            " need neither."
         )
 
 
