@@ -90,7 +90,10 @@ def photo_dir(make_photo_dir: MakePhotoDir) -> Path:
 
 @pytest.fixture(scope="session")
 def colour_model(photo_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model folder that tells red, green and blue, of 32 px. Shared: copy it to change it."""
+    """A model folder that tells red, green and blue, of 32 px. Shared: copy it to change it.
+
+    It has not learned from its test photos.
+    """
     import xferlearn
 
     root = tmp_path_factory.mktemp("colours")
@@ -104,6 +107,7 @@ def colour_model(photo_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> P
         how_many_training_steps=60,
         dropout=0.0,
         testing_percentage=20.0,
+        refit="none",
         summaries="none",
         engine="tensorflow",
         precision="float32",
@@ -150,14 +154,14 @@ def fail_to_load(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Exception], 
     from xferlearn.experiments import running
 
     def fail(backbone: str, error: Exception) -> None:
-        load = running.load_backbone_of
+        load = running.load_networks
 
         def load_or_fail(config: Any) -> Any:
             if config.backbone == backbone:
                 raise error
             return load(config)
 
-        monkeypatch.setattr(running, "load_backbone_of", load_or_fail)
+        monkeypatch.setattr(running, "load_networks", load_or_fail)
 
     return fail
 

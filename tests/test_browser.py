@@ -90,6 +90,7 @@ def test_graphs_show_the_layers_by_name_and_the_shapes(page, board):
         "mobilenet_0.25": "node meta",
         "pooling": "node op",
         "normalization": "node op",
+        "hidden": "node op",
         "predictions": "node op",
     }
     edges = page.wait_for(

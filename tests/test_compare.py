@@ -47,8 +47,8 @@ def test_backbones_are_compared_by_accuracy_speed_and_size(compare, tmp_path):
 def test_who_is_beaten_in_both_is_not_on_the_front(compare, tmp_path, monkeypatch):
     speeds = {"mobilenet_0.25": 100.0, "mobilenet_0.50": 50.0}
 
-    def rates(prepared, _):
-        return Rates(decode=200.0, network=speeds[prepared.backbone.name])
+    def rates(prepared, *_):
+        return Rates(decode=200.0, network=speeds[prepared.name])
 
     monkeypatch.setattr(comparing, "measure_rates", rates)
     monkeypatch.setattr(comparing, "share", lambda outcomes: Share(0.9, 0.8, 0.95, 50))

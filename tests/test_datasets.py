@@ -205,6 +205,7 @@ def test_official_test_and_validation_splits_are_kept(tmp_path: Path) -> None:
         for photo, split in zip(manifest.photos, manifest.splits, strict=True)
     }
     assert found == {("train", TRAIN), ("extra", TRAIN), ("test", TEST), ("validation", VALIDATION)}
+    assert not manifest.folds
 
 
 def test_labels_keep_the_datasets_order(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from xferlearn.exports.formats import FORMATS
 from xferlearn.exports.frozen_graph import GRAPH_FILE, frozen_graph_def, write_frozen_graph
 from xferlearn.exports.photos import ProofPhotos, export_photos, stratified
 from xferlearn.exports.proof import Reference, Speed, prove
-from xferlearn.exports.report import ExportRow, write_report
+from xferlearn.exports.report import ExportRow, table_rows, write_report
 from xferlearn.inspection import METADATA_NODE
 from xferlearn.model_folder import read_model_folder
 from xferlearn.photos.folders import files
@@ -77,6 +77,10 @@ def wrong_mean(model, model_folder, folder, calibration):
     wrong = frozen_graph_def(model, "input", "final_result", mean=0.0, std=1 / 255)
     wrong.node.extend(node for node in right.node if node.name == METADATA_NODE)
     (folder / GRAPH_FILE).write_bytes(wrong.SerializeToString())
+
+
+def unwrapped(text):
+    return " ".join(text.split())
 
 
 def report(model_dir):
@@ -247,18 +251,19 @@ def test_without_any_photo_nothing_is_written(export, model_dir, tmp_path, place
     assert not (model_dir / "exports").exists()
 
 
-@pytest.mark.parametrize(("left", "word"), [("validation", "is too high"), ("train", "much too")])
-def test_a_model_without_test_photos(export, model_dir, left, word):
+@pytest.mark.parametrize("left", ["validation", "train"])
+def test_a_model_without_test_photos(export, model_dir, left):
     text = (model_dir / "photos.csv").read_text()
     for split in ("test", "validation", "train"):
         text = text.replace(f",{split},", f",{left},") if split != left else text
     (model_dir / "photos.csv").write_text(text)
     edit_metadata(model_dir, lambda told: None)
-    code, out, err = export("--max_photos=15")
+    code, out, _ = export("--max_photos=15")
     assert code == 0
     assert f"15 {left} photos" in out
-    assert "the model has no test photos" in err
-    assert word in err
+    assert "It has learned from these photos, so no accuracy is measured on them." in unwrapped(out)
+    assert report(model_dir)["reference"]["accuracy"] is None
+    assert "accuracy change" not in out
 
 
 def test_the_sample_is_always_the_same_and_keeps_the_shares(model_dir):
@@ -335,7 +340,7 @@ def test_photos_of_a_dataset(model_dir, photo_dir, monkeypatch):
 # --- The comparison
 
 
-def compared(scores, before, truth, labels=LABELS, minimum=0.99):
+def compared(scores, before, truth, labels=LABELS, minimum=0.99, learned=False):
     count = len(truth)
     photos = ProofPhotos(
         tuple(f"{n}.jpg" for n in range(count)),
@@ -343,6 +348,7 @@ def compared(scores, before, truth, labels=LABELS, minimum=0.99):
         np.arange(count, dtype=np.uint8)[:, None, None, None] * np.ones((1, 4, 4, 3), np.uint8),
         (lambda: b"",) * count,
         "test",
+        learned,
     )
     speed = Speed(1.0, 1.0, 1.0)
     before = np.array(before, np.float32)
@@ -366,6 +372,18 @@ def test_figures_of_the_proof():
     assert wrong.before == ("green", pytest.approx(0.6))
     assert wrong.after == ("red", pytest.approx(0.5))
     assert (right.name, right.truth, right.after[0]) == ("3.jpg", "green", "green")
+
+
+def test_no_accuracy_is_measured_on_photos_that_were_learned_from():
+    scores = [[0.8, 0.1, 0.1], [0.2, 0.6, 0.2]]
+    proof = compared(scores, scores, [0, 0], learned=True)
+    assert proof.passed
+    assert proof.as_dict()["accuracy"] is None
+    assert (proof.accuracy_change, proof.accuracy_interval) == (None, None)
+    reference = Reference(LABELS, "crop", np.array(scores), None, proof.speed)
+    rows = table_rows(reference, 1, (ExportRow("onnx", bytes=1, proof=proof), ExportRow("tflite")))
+    assert {len(row) for row in rows} == {9}
+    assert "accuracy change" not in rows[0]
 
 
 def test_numbers_that_are_none_agree_with_nothing():

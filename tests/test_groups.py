@@ -207,13 +207,17 @@ def test_training_records_groups_and_keeps_them_apart(
         f"--image_dir={photos}",
         f"--model_dir={model}",
         "--group_by=folder",
+        "--testing_percentage=10",
     )
     assert code == 0, err
     assert "48 photos in 8 groups" in err
     with (model / "photos.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    splits = defaultdict(set)
+    sides = defaultdict(set)
     for row in rows:
-        splits[row["group"] or row["file"]].add(row["split"])
-    assert all(len(found) == 1 for found in splits.values())
-    assert set.union(*splits.values()) == {"train", "validation", "test"}
+        sides[row["group"] or row["file"]].add((row["split"], row["fold"]))
+    assert all(len(found) == 1 for found in sides.values())
+    # Each group of the photos to learn from is left out once.
+    learned = len(sides) - list(sides.values()).count({("test", "")})
+    assert 0 < learned < len(sides)
+    assert {fold for _, fold in set.union(*sides.values())} == {"", *map(str, range(learned))}

@@ -53,13 +53,13 @@ def said(source: FileSource) -> str:
         (
             ("train", "test"),
             {None: 12, "test": 12},
-            "12 train, 12 test photos. The validation photos are taken from the training photos.",
+            "and this split is used: 12 train, 12 test photos.",
         ),
         (("train", "holdout"), {None: 12, "test": 12}, "12 train, 12 test photos."),
         (
             ("train", "valid"),
             {None: 12, "validation": 12},
-            "12 train, 12 validation photos. The test photos are taken",
+            "12 train, 12 validation photos. It has no test photos; `testing_percentage` takes",
         ),
     ],
 )

@@ -14,6 +14,8 @@ import xferlearn
 from xferlearn.cli import main
 from xferlearn.errors import UserError
 from xferlearn.model_folder import read_as_one, read_model_folder
+from xferlearn.photos.manifest import Manifest, Photo
+from xferlearn.photos.recorded import parse_photos, write_photos
 from xferlearn.system import files
 
 pytestmark = pytest.mark.filterwarnings(
@@ -166,6 +168,19 @@ def test_inspect_proposes_nothing_that_label_refuses(
     assert capsys.readouterr() == ("", err)
     packed = shutil.make_archive(str(model), "zip", model)
     assert main(["inspect", f"--model={packed}"]) == 2
+
+
+@pytest.mark.parametrize("learned_test", [False, True])
+def test_photos_csv_says_in_which_fold_a_photo_was_and_whether_it_was_learned(
+    tmp_path: Path, learned_test: bool
+) -> None:
+    splits, folds = ("train", "train", "test", "validation"), (0, 12, -1, -1)
+    photos = tuple(Photo(bytes([n]) * 32, 0, f"{n}.jpg", group="plant") for n in range(4))
+    manifest = Manifest(("a",), photos, splits, folds=folds)
+    write_photos(tmp_path / "photos.csv", manifest, learned_test=learned_test)
+    read = tuple(parse_photos((tmp_path / "photos.csv").read_bytes()))
+    assert [(photo.split, photo.fold) for photo in read] == list(zip(splits, folds, strict=True))
+    assert [photo.learned for photo in read] == [True, True, learned_test, True]
 
 
 def test_folders_of_earlier_versions_still_open(model: Path) -> None:

@@ -14,7 +14,7 @@ from xferlearn.config import TrainConfig
 from xferlearn.errors import UserError
 from xferlearn.photos.manifest import Manifest
 from xferlearn.photos.opening import open_source
-from xferlearn.training.fit import load_backbone_of, prepare
+from xferlearn.training.fit import load_networks, prepare
 
 if TYPE_CHECKING:
     import keras
@@ -85,11 +85,11 @@ BLANK = {
 
 
 @pytest.fixture(scope="module")
-def backbone() -> "keras.Model":
-    return load_backbone_of(config_of(Path()))
+def networks() -> "tuple[keras.Model, ...]":
+    return load_networks(config_of(Path()))
 
 
-def config_of(root: Path) -> TrainConfig:
+def config_of(root: Path, **settings: float) -> TrainConfig:
     return TrainConfig(
         image_dir=str(root / "photos"),
         bottleneck_dir=str(root / "bottlenecks"),
@@ -100,21 +100,24 @@ def config_of(root: Path) -> TrainConfig:
         engine="tensorflow",
         precision="float32",
         verbose=0,
+        **settings,
     )
 
 
-def split(root: Path, backbone: "keras.Model") -> Manifest:
+def split(root: Path, networks: "tuple[keras.Model, ...]", **settings: float) -> Manifest:
     """What a training does with photos before the head learns."""
-    config = config_of(root)
-    return prepare(config, open_source(config), backbone).split(config)
+    config = config_of(root, **settings)
+    return prepare(config, open_source(config), networks).split(config)
 
 
 @pytest.mark.parametrize("kind", BLANK)
-def test_photos_that_all_look_the_same(kind: str, backbone: "keras.Model", tmp_path: Path) -> None:
+def test_photos_that_all_look_the_same(
+    kind: str, networks: "tuple[keras.Model, ...]", tmp_path: Path
+) -> None:
     make, expected = BLANK[kind]
     photo_dir(tmp_path / "photos", {"a": make, "b": make})
     with pytest.raises(UserError, match=f"^There is nothing to learn: {expected}") as caught:
-        split(tmp_path, backbone)
+        split(tmp_path, networks)
     assert "learning" not in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -133,23 +136,27 @@ def test_every_command_says_it_before_it_trains(
 
 
 def test_two_classes_that_look_the_same_are_named_among_others(
-    backbone: "keras.Model", tmp_path: Path
+    networks: "tuple[keras.Model, ...]", tmp_path: Path
 ) -> None:
     classes = {"circle": drawing, "leaf": other_picture, "star": drawing}
     photo_dir(tmp_path / "photos", classes)
     expected = "all 20 photos of classes 'circle' and 'star' look the same, white"
     with pytest.raises(UserError, match=expected):
-        split(tmp_path, backbone)
+        split(tmp_path, networks)
 
 
 @pytest.mark.parametrize("make", [flat("black"), noisy_black], ids=["equal pixels", "noise"])
 def test_one_class_of_one_colour_is_learned(
-    make: Callable[[int], bytes], backbone: "keras.Model", tmp_path: Path
+    make: Callable[[int], bytes], networks: "tuple[keras.Model, ...]", tmp_path: Path
 ) -> None:
     photo_dir(tmp_path / "photos", {"cap": make, "leaf": other_picture})
-    manifest = split(tmp_path, backbone)
-    assert sum(manifest.counts()["cap"].values()) == 10
-    assert all(manifest.counts()["cap"].values())
+    manifest = split(tmp_path, networks, testing_percentage=10)
+    counts = manifest.counts()["cap"]
+    assert counts["train"] + counts["test"] == 10
+    assert counts["test"]
+    # That they look the same makes them no twins, which would be left out together.
+    folds = [f for p, f in zip(manifest.photos, manifest.folds, strict=True) if p.name[:3] == "cap"]
+    assert len(set(folds)) == counts["train"] + 1
     assert any(
         "All 10 photos of class 'cap' are black, without anything on them" in warning
         for warning in manifest.warnings
@@ -169,33 +176,35 @@ def test_one_class_of_one_file_of_one_colour_is_learned(run_tiny: Run, tmp_path:
 
 
 def test_classes_that_differ_in_colour_only_are_learned(
-    backbone: "keras.Model", tmp_path: Path
+    networks: "tuple[keras.Model, ...]", tmp_path: Path
 ) -> None:
     photo_dir(tmp_path / "photos", {"red": flat("red"), "blue": flat("blue")})
-    warnings = split(tmp_path, backbone).warnings
+    warnings = split(tmp_path, networks).warnings
     assert any("class 'blue' are of one colour (red 0, green 0, blue 25" in one for one in warnings)
 
 
-def test_a_class_of_copies_is_told_of(backbone: "keras.Model", tmp_path: Path) -> None:
+def test_a_class_of_copies_is_told_of(networks: "tuple[keras.Model, ...]", tmp_path: Path) -> None:
     photos = photo_dir(tmp_path / "photos", {"copied": same_pixels, "leaf": other_picture})
     expected = (
-        r"Class 'copied' has 1 different readable photo\. Expected at least 3: .*; its other 9"
+        r"Class 'copied' has 1 different readable photo\. Expected at least 3, .*; its other 9"
         r" photos are copies\. Add photos"
     )
     with pytest.raises(UserError, match=expected):
-        split(tmp_path, backbone)
+        split(tmp_path, networks)
     for number, path in enumerate(sorted((photos / "copied").iterdir())):
         path.unlink()
         (photos / "copied" / f"{number}.jpg").write_bytes(same_picture(number))
-    manifest = split(tmp_path, backbone)
+    manifest = split(tmp_path, networks)
     assert manifest.counts()["copied"] == {"train": 10, "validation": 0, "test": 0}
     assert manifest.near_twins == 10
     told = "All 10 photos of class 'copied' are near twins of one another"
     assert any(told in warning for warning in manifest.warnings)
 
 
-def test_a_few_blank_photos_are_told_of(backbone: "keras.Model", tmp_path: Path) -> None:
+def test_a_few_blank_photos_are_told_of(
+    networks: "tuple[keras.Model, ...]", tmp_path: Path
+) -> None:
     photos = photo_dir(tmp_path / "photos", {"leaf": other_picture, "tree": other_picture})
     (photos / "leaf" / "blank.jpg").write_bytes(flat("white")(0))
     told = "1 photo shows one colour and nothing else, e.g. leaf/blank.jpg."
-    assert told in split(tmp_path, backbone).warnings
+    assert told in split(tmp_path, networks).warnings

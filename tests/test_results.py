@@ -53,17 +53,22 @@ def train_result(classes: int, *, bad: int = 0, wrong: int = 0, name: str = "red
     )
     left_out = tuple(BadPhoto(name.format(i), 0, "not an image") for i in range(bad))
     manifest = Manifest(labels, photos, splits * classes, left_out, duplicates=3)
+    metadata = {
+        "delivered": {"photos": classes, "learned_test_photos": False},
+        "split": {"totals": dict.fromkeys(splits, classes)},
+    }
     return TrainResult(
-        model_folder=ModelFolder("out/model", labels, {}),
+        model_folder=ModelFolder("out/model", labels, metadata),
         run_dir=None,
         manifest=manifest,
         extraction=Extraction(photos, left_out, len(photos), 0, 2.0),
-        training=Training(100, 60, 0.2),
+        training=Training(100),
         fine_tuned=None,
         exported=None,
         validation=evaluation(classes),
         test=evaluation(classes),
         misclassified=mistakes(wrong, name),
+        misclassified_in_folds=(),
         pictures=Pictures(Gone(), PhotoLimits()),
         warnings=("Fewer than 20 photos in red (3).",),
         seconds={"bottlenecks": 2.0, "training": 1.0},
@@ -189,7 +194,10 @@ def test_a_summary_keeps_the_facts_and_the_classes_with_the_most_mistakes():
     assert re.search(r"\.\.\. \d+ more classes", summary)
     assert re.search(r"\.\.\. \d+ more photos", summary)
     assert "\nall  " in summary
-    assert f"test         {result.test.summary()}" in summary
+    assert re.search(rf"^test +{re.escape(result.test.summary())}$", summary, re.MULTILINE)
+    assert re.search(r"^to compare +always class_0250: \d", summary, re.MULTILINE)
+    delivered = "trained on 300 of 900 photos: not on those it was measured on"
+    assert re.search(rf"^delivered +{delivered}$", summary, re.MULTILINE)
     assert "3 duplicate photos are left out: 3 with equal bytes" in summary
 
 
@@ -256,7 +264,7 @@ def test_tiles_say_how_sure_an_accuracy_is():
     few = result._repr_html_()
     assert "80.0%" in Page(few).text
     # Of few photos the interval is as large as the accuracy.
-    assert "<b>58.4% to 91.9%</b>" in few
+    assert "<b>58% to 92%</b>" in few
     assert "95% interval, N = 20" in Page(few).text
     assert "always class_0000: 50.0%" in Page(few).text
     many = Evaluation(("a", "b"), np.array([[80, 20], [20, 80]]), folds=5)
@@ -280,25 +288,33 @@ def test_a_page_has_a_bounded_number_of_photos_the_surest_first():
 
 def test_the_page_of_a_training_shows_what_it_got_wrong(trained):
     _, result = trained
-    assert result.misclassified
+    wrong = result.misclassified_in_folds
+    assert wrong
     page = result._repr_html_()
     shown = Page(page)
-    count = min(len(result.misclassified), 18)
+    count = min(len(wrong), 18)
     assert page.count('<img src="data:image/webp;base64,') == count
     assert "not there" not in shown.text
-    for word in ("Test accuracy", "Validation accuracy", "Photos", "Classes", "Time"):
+    for word in ("Test accuracy", "Cross-validated accuracy", "Photos", "Classes", "Time"):
         assert word in shown.text
-    assert "Confusion matrix of the test photos" in shown.text
+    assert "Confusion matrix of the cross-validated photos" in shown.text
+    total = len(result.manifest.photos)
+    assert f"Delivered: trained on all {total} photos after measuring" in shown.text
+    assert f"{result.validation.total} cross-validated, {result.test.total} test" in shown.text
     assert len(page) < 100_000
     summary = result.summary()
     assert repr(result).endswith(summary)
-    assert f"model        {result.model_folder.path}" in summary
+    assert re.search(rf"^model +{re.escape(str(result.model_folder.path))}$", summary, re.MULTILINE)
+    assert re.search(
+        r"^class +photos +right, cross-validated +right in test$", summary, re.MULTILINE
+    )
+    assert re.search(r"^training +60 steps, 5 folds$", summary, re.MULTILINE)
 
 
 def test_photos_that_are_gone_or_changed_are_said_to_be(trained, photo_bytes, tmp_path):
     photos, result = trained
     moved = shutil.copytree(photos, tmp_path / "photos")
-    wrong = result.misclassified
+    wrong = result.misclassified_in_folds
     (moved / wrong[0].name).write_bytes(photo_bytes("white", 1))
     for photo in wrong[1:]:
         (moved / photo.name).unlink()

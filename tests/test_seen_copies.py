@@ -69,7 +69,7 @@ def test_an_evaluation_recognises_re_saved_photos(trained: Path, tmp_path: Path)
             precision="float32",
             verbose=0,
         )
-        assert result.seen == {"train": 0, "validation": 0}
+        assert result.seen == {"train": 0, "validation": 0, "test": 0}
         assert result.copies["train"] == expected
         told = f"{expected} of 16 photos are re-saved copies of photos in the model's train split"
         assert any(warning.startswith(told) for warning in result.warnings)
@@ -82,5 +82,7 @@ def test_tables_of_earlier_versions_are_read(trained: Path) -> None:
     photos = list(parse_photos("".join(f"{','.join(row)}\n" for row in rows).encode()))
     assert [photo.digest.hex() for photo in photos] == [row[0] for row in rows[1:]]
     assert not any(photo.look for photo in photos)
+    sides = {(photo.split, photo.learned, photo.fold) for photo in photos}
+    assert sides == {("train", True, -1), ("test", False, -1)}
     with pytest.raises(ValueError, match="does not begin with sha256,label,split,file"):
         list(parse_photos(b"file,split\n"))

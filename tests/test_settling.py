@@ -446,12 +446,12 @@ def test_an_engine_is_compared_where_any_head_to_come_needs_it(
         engine="tensorflow",
         precision="float32",
     )
-    prepare(config, source, backbone)
+    prepare(config, source, [backbone])
     config = dataclasses.replace(config, engine="openvino")
-    assert not prepare(config, source, backbone).features.proven
+    assert not prepare(config, source, [backbone]).parts[0].features.proven
     others = [dataclasses.replace(config, augment=name) for name in ("none", "flip")]
-    prepared = prepare(config, source, backbone, others)
-    assert prepared.features.proven
+    prepared = prepare(config, source, [backbone], others)
+    assert prepared.parts[0].features.proven
     photos = list(prepared.extraction.photos)
     assert prepared.views(photos, others[1], pytest.fail)[0].shape == (20, 256)
 

@@ -271,7 +271,9 @@ def test_the_authors_split_is_kept() -> None:
     assert {manifest.photos[i].name for i in manifest.indices(TEST)} == {
         p.name for p in photos if p.fixed_split == TEST
     }
-    assert manifest.indices(VALIDATION)
+    assert manifest.judged(VALIDATION) == manifest.indices(TRAIN)
+    manifest = build_manifest(("a", "b"), photos, testing_percentage=0, validation_percentage=10)
+    assert manifest.judged(VALIDATION) == manifest.indices(VALIDATION) != []
 
 
 def test_the_authors_test_photo_is_never_learned_though_a_copy_is_for_training() -> None:
@@ -299,8 +301,32 @@ def test_counts_duplicates_and_keeps_the_first() -> None:
 
 
 def test_three_and_six_photos_of_two_classes_are_enough() -> None:
-    manifest = build_manifest(("a", "b"), photos_of(3) + photos_of(3, label=1))
-    assert manifest.counts() == {label: dict.fromkeys(SPLITS, 1) for label in "ab"}
+    photos = photos_of(3) + photos_of(3, label=1)
+    manifest = build_manifest(("a", "b"), photos)
+    assert manifest.splits == (TRAIN,) * 6
+    # Each is left out once.
+    assert manifest.few
+    assert sorted(manifest.folds) == list(range(6))
+    apart = build_manifest(("a", "b"), photos, testing_percentage=10, validation_percentage=10)
+    assert apart.counts() == {label: dict.fromkeys(SPLITS, 1) for label in "ab"}
+    assert not apart.folds
+
+
+@pytest.mark.parametrize(
+    ("count", "others", "plant", "tested"),
+    # Photos of one plant are one.
+    [(10, 989, 0, False), (10, 990, 0, True), (11, 30, 0, True), (11, 30, 2, False)],
+)
+def test_few_photos_are_not_kept_for_a_test_unless_asked(
+    count: int, others: int, plant: int, tested: bool
+) -> None:
+    photos = photos_of(count) + photos_of(others, label=1)
+    photos[:plant] = [dataclasses.replace(p, group="plant") for p in photos[:plant]]
+    usual = build_manifest(("a", "b"), photos)
+    assert bool(usual.indices(TEST)) == tested
+    assert sorted(usual.judged(VALIDATION) + usual.indices(TEST)) == list(range(count + others))
+    asked = build_manifest(("a", "b"), photos, testing_percentage=10).counts()
+    assert all(row[TEST] for row in asked.values())
 
 
 @pytest.mark.parametrize(
@@ -373,7 +399,8 @@ def test_a_hundred_thousand_photos_of_a_thousand_classes_take_seconds() -> None:
     # It takes about 1.5 s; something quadratic takes minutes.
     assert time.process_time() - started < 20
     assert isinstance(manifest, Manifest)
-    assert not any(0 in row.values() for row in manifest.counts().values())
+    assert all(row[TRAIN] and row[TEST] for row in manifest.counts().values())
+    assert manifest.judged(VALIDATION) == manifest.indices(TRAIN)
 
 
 def test_a_new_class_moves_no_group() -> None:
@@ -384,13 +411,18 @@ def test_a_new_class_moves_no_group() -> None:
             for i in range(90)
         ]
 
-    def split(classes: list[str]) -> dict[str, str]:
-        manifest = build_manifest(classes, photos(classes))
-        return {p.name: s for p, s in zip(manifest.photos, manifest.splits, strict=True)}
+    def sides(classes: list[str], validation: float) -> dict[str, tuple[str, int]]:
+        manifest = build_manifest(classes, photos(classes), validation_percentage=validation)
+        folds = manifest.folds or [-1] * len(manifest.photos)
+        names = (p.name for p in manifest.photos)
+        return dict(zip(names, zip(manifest.splits, folds, strict=True), strict=True))
 
-    before, after = split(["cat", "dog"]), split(["ant", "cat", "dog"])
-    assert set(before.values()) == set(SPLITS)
-    assert before.items() <= after.items()
+    held_out = {(split, -1) for split in SPLITS}
+    folds = {(TEST, -1), *((TRAIN, fold) for fold in range(5))}
+    for validation, expected in ((10, held_out), (0, folds)):
+        before = sides(["cat", "dog"], validation)
+        assert set(before.values()) == expected
+        assert before.items() <= sides(["ant", "cat", "dog"], validation).items()
 
 
 @pytest.mark.parametrize("order", [1, -1])
@@ -411,10 +443,18 @@ def test_splits_of_other_seeds_may_share_their_test_photos() -> None:
     photos = [photo(f"{label}/{n}", label) for label in (0, 1) for n in range(150)]
     few = [photo(f"2/{n}", 2) for n in range(3)]
 
-    def deal(split_seed: int, test_seed: int | None) -> tuple[str, ...]:
+    def dealt_by(split_seed: int, test_seed: int | None, validation: float = 10) -> Manifest:
         return build_manifest(
-            ("a", "b", "c"), [*photos, *few], split_seed=split_seed, test_seed=test_seed
-        ).splits
+            ("a", "b", "c"),
+            [*photos, *few],
+            testing_percentage=10,
+            validation_percentage=validation,
+            split_seed=split_seed,
+            test_seed=test_seed,
+        )
+
+    def deal(split_seed: int, test_seed: int | None) -> tuple[str, ...]:
+        return dealt_by(split_seed, test_seed).splits
 
     usual = deal(5, None)
     assert deal(5, 5) == usual
@@ -427,6 +467,9 @@ def test_splits_of_other_seeds_may_share_their_test_photos() -> None:
         assert 18 < splits.count(VALIDATION) < 44
         assert set(splits[-3:]) == {TRAIN, VALIDATION, TEST}
     assert len(set(dealt.values())) == 6
+    folded = [dealt_by(seed, 5, validation=0) for seed in range(6)]
+    assert {manifest.splits for manifest in folded} == {folded[5].splits}
+    assert len({manifest.folds for manifest in folded}) == 6
 
 
 def given(count: int, split: str | None, *, label: int, first: int = 0) -> list[Photo]:

@@ -23,7 +23,7 @@ from xferlearn.experiments.outcomes import Outcome, difference, share
 from xferlearn.experiments.rates import measure_rates
 from xferlearn.photos.folders.files import read_image_dir
 from xferlearn.photos.limits import PhotoLimits
-from xferlearn.training.fit import load_backbone_of, prepare
+from xferlearn.training.fit import load_networks, prepare
 
 pytestmark = pytest.mark.filterwarnings(
     # Keras 3.15 saves variables through NumPy's older __array__ protocol.
@@ -532,7 +532,7 @@ def test_photos_that_were_removed_are_not_counted_in_the_rates(
         engine="tensorflow",
         precision="float32",
     )
-    prepared = prepare(config, read_image_dir(str(root)), load_backbone_of(config))
+    prepared = prepare(config, read_image_dir(str(root)), load_networks(config))
     for path in [*root.glob("red/*"), *root.glob("blue/*")][:35]:
         path.unlink()
     seen = []

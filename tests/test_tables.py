@@ -593,7 +593,7 @@ def test_photos_in_a_file_are_learned_exported_and_measured(
     given = (f"--image_dir={path}", f"--model_dir={model}", "--summaries=full", "--export=tflite")
     code, out, err = run_tiny("train", *given)
     assert (code, "tflite  " in out) == (0, True), err
-    assert "used: 20 train, 10 test. The validation photos are taken" in err
+    assert "says the split, and this split is used: 20 train, 10 test photos.\n" in err
     assert "the given split parts 10 of its 10 values. It is not used" in err
     metadata = xferlearn.load_classifier(model).metadata
     assert metadata["split"]["totals"]["test"] >= 10

@@ -20,7 +20,7 @@ from xferlearn.config import TrainConfig
 from xferlearn.photos.folders import files
 from xferlearn.photos.folders.files import read_image_dir
 from xferlearn.photos.limits import PhotoLimits
-from xferlearn.photos.manifest import SPLITS, TRAIN, Photo
+from xferlearn.photos.manifest import SPLITS, TEST, TRAIN, Photo
 from xferlearn.photos.pixels.decoding import decoded_batches
 from xferlearn.photos.pixels.headers import prepare
 from xferlearn.photos.pixels.operations import decode_pixels
@@ -389,16 +389,23 @@ def cached(metadata: dict, folder: Path) -> BottleneckStore:
 
 
 @pytest.mark.parametrize(
-    ("flags", "views"), [(("--augment=flip",), 2), (("--augment=full", "--augment_views=3"), 3)]
+    ("flags", "views"),
+    [
+        (("--augment=flip", "--refit=none"), 2),
+        (("--augment=full", "--augment_views=3", "--validation_percentage=20"), 3),
+    ],
 )
-def test_only_training_photos_are_seen_in_views_and_each_once(
+def test_only_photos_that_are_learned_from_are_seen_in_views_and_each_once(
     train, tmp_path: Path, monkeypatch, flags: tuple[str, ...], views: int
 ) -> None:
     metadata, _ = train(*flags)
     totals = metadata["split"]["totals"]
     assert sum(totals[split] for split in SPLITS) == 90
+    assert totals[TEST]
+    learned = metadata["delivered"]["photos"]
+    assert learned == (totals[TRAIN] if "--refit=none" in flags else 90)
     store = cached(metadata, tmp_path / "cache")
-    assert len(store) == 90 + totals[TRAIN] * (views - 1)
+    assert len(store) == 90 + learned * (views - 1)
 
     def refuse(*args: object) -> None:
         raise AssertionError("the network was called for")
@@ -414,12 +421,11 @@ def test_only_training_photos_are_seen_in_views_and_each_once(
 
 def test_more_views_add_to_those_that_are_cached_and_change_the_head(train, tmp_path) -> None:
     plain, _ = train("--augment=none", "--augment_views=5")
-    training = plain["split"]["totals"][TRAIN]
     assert len(cached(plain, tmp_path / "cache")) == 90
     few, _ = train("--augment=full", "--augment_views=2")
-    assert len(cached(few, tmp_path / "cache")) == 90 + training
+    assert len(cached(few, tmp_path / "cache")) == 2 * 90
     many, _ = train("--augment=full", "--augment_views=4")
-    assert len(cached(many, tmp_path / "cache")) == 90 + 3 * training
+    assert len(cached(many, tmp_path / "cache")) == 4 * 90
     assert plain["split"]["totals"] == few["split"]["totals"] == many["split"]["totals"]
     heads = {one["training"]["validation_loss"] for one in (plain, few, many)}
     assert len(heads) == 3, "views were not trained on"

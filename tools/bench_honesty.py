@@ -3,11 +3,12 @@
     python tools/bench_honesty.py --image_dir=flower_photos
     python tools/bench_honesty.py --dataset=elpv
 
-For each half a head is trained on it as `train` does, with the default settings. Its validation
-accuracy, the number that people go by, is compared with that of the same head on the other half,
-of which it knows nothing: are they as close as their 95% intervals say, and is one the larger on
-average? The calibration of the head's probabilities is measured on the other half too. Photos of
-one group stay together. The network runs for photos whose bottlenecks are not cached, once.
+For each half a head is trained on it as `train` does, with the default settings. Its
+cross-validated accuracy, the number that people go by, is compared with that of the delivered head
+on the other half, of which it knows nothing: are they as close as their 95% intervals say, and is
+one the larger on average? The calibration of the head's probabilities is measured on the other half
+too. Photos of one group stay together. The network runs for photos whose bottlenecks are not
+cached, once.
 """
 
 import dataclasses
@@ -24,7 +25,8 @@ from xferlearn.metrics import Evaluation, evaluate_predictions
 from xferlearn.photos.manifest import VALIDATION, Manifest
 from xferlearn.photos.opening import open_source
 from xferlearn.system.runtime import start_tensorflow
-from xferlearn.training.fit import Prepared, fit_head, load_backbone_of, prepare
+from xferlearn.training.fit import Prepared, load_backbone_of, prepare
+from xferlearn.training.fitting import fit_head
 
 FEWEST_WITHIN = 0.9
 LARGEST_MEAN_DIFFERENCE = 0.007
@@ -35,6 +37,9 @@ _DATASET = flags.DEFINE_string("dataset", None, "TensorFlow Datasets name, inste
 _BACKBONE = flags.DEFINE_string("backbone", DEFAULT_BACKBONE, "The network.")
 _WEIGHTS = flags.DEFINE_string("weights", "imagenet", "imagenet, none or a file.")
 _BOTTLENECK_DIR = flags.DEFINE_string("bottleneck_dir", None, "Where bottlenecks are cached.")
+_TESTING_PERCENTAGE = flags.DEFINE_float(
+    "testing_percentage", 0.0, "Of the half; the other half is test enough."
+)
 _HALVES = flags.DEFINE_integer("halves", 40, "How many random halves.", lower_bound=1)
 
 
@@ -116,6 +121,7 @@ def main(argv: list[str]) -> bool:
         weights=_WEIGHTS.value,
         bottleneck_dir=_BOTTLENECK_DIR.value,
         model_dir="not written",
+        testing_percentage=_TESTING_PERCENTAGE.value,
         summaries="none",
     )
     source = open_source(config)

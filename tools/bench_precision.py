@@ -55,6 +55,7 @@ def accuracies(folder: Path, name: str, precision: str) -> list[float]:
             backbone=_BACKBONE.value,
             weights=_WEIGHTS.value,
             precision=precision,
+            testing_percentage=10.0,
             split_seed=int(seed),
             summaries="none",
         ).test.accuracy

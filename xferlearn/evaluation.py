@@ -20,7 +20,7 @@ from xferlearn.labelling import label_photos
 from xferlearn.metrics import Evaluation, Misclassified, evaluate_predictions
 from xferlearn.model_folder import read_as_one, read_model_folder
 from xferlearn.photos.limits import PhotoLimits
-from xferlearn.photos.manifest import TRAIN, VALIDATION, BadPhoto
+from xferlearn.photos.manifest import SPLITS, TEST, BadPhoto
 from xferlearn.photos.notes import ReadingNotes
 from xferlearn.photos.opening import check_outside_photos, open_labelled
 from xferlearn.photos.recorded import RecordedPhoto
@@ -61,14 +61,15 @@ class EvaluationResult(Result):
         evaluation: accuracy, per-class numbers, confusion matrix.
         misclassified: photos with a wrong first label.
         bad: photos that were left out.
-        seen: how many evaluated photos the model was trained on ("train") or that chose its
-            weights ("validation"): with any, the accuracy is too high.
+        seen: by split, how many evaluated photos the model has learned from or was chosen by, test
+            photos that it has learned from once it was measured too: with any, the accuracy is too
+            high.
         pictures: where the photos are read again when a notebook shows them.
         seconds: wall time, TensorFlow's start and the model's loading included.
         run_dir: folder of the run in the logs; None where no logs were asked for.
         warnings: photos that the model has seen in training, and what could not be used as
             planned, such as a faster engine, or not be written to the logs; one line each.
-        copies: how many others are copies of photos that it has seen: saved again, or scaled.
+        copies: by split, how many others are copies of such photos: saved again, or scaled.
     """
 
     evaluation: Evaluation
@@ -247,8 +248,8 @@ def _prints(config: EvaluateConfig, predictor: Predictor) -> KeptPrints | None:
 def _seen(
     digests: Sequence[bytes], recorded: Sequence[RecordedPhoto], prints: PrintStore | None
 ) -> tuple[dict[str, int], dict[str, int]]:
-    """Returns how many photos were in a model's training and validation split, or copies are."""
-    used = {photo.digest: photo for photo in recorded if photo.split in (TRAIN, VALIDATION)}
+    """Returns by split how many photos a model has learned from, or how many are copies of such."""
+    used = {photo.digest: photo for photo in recorded if photo.learned}
     seen = collections.Counter(used[digest].split for digest in digests if digest in used)
     copies: collections.Counter[str] = collections.Counter()
     if prints is not None:
@@ -263,8 +264,10 @@ def _seen(
         for one, other in zip(by_print, by_look, strict=True):
             if one >= 0 or other >= 0:
                 copies[near[one].split if one >= 0 else far[other].split] += 1
-    splits = (TRAIN, VALIDATION)
-    return {split: seen[split] for split in splits}, {split: copies[split] for split in splits}
+    return {split: seen[split] for split in SPLITS}, {split: copies[split] for split in SPLITS}
+
+
+_AFTERWARDS = ", which it has learned from after its test"
 
 
 def _seen_warnings(total: int, seen: dict[str, int], copies: dict[str, int]) -> list[str]:
@@ -274,7 +277,7 @@ def _seen_warnings(total: int, seen: dict[str, int], copies: dict[str, int]) -> 
     )
     return [
         f"{number:,} of {count(total, 'photo')} {plural_of(number, one, several)} in the model's"
-        f" {split} split: the accuracy is too high."
+        f" {split} split{_AFTERWARDS if split == TEST else ''}: the accuracy is too high."
         for counts, one, several in kinds
         for split, number in counts.items()
         if number
@@ -290,7 +293,6 @@ def _card(
 ) -> str:
     return (
         f"# {evaluation.summary()}\n\n"
-        f"Model `{model}` on the photos of `{place}`. Of them, {seen[TRAIN]} were in its"
-        f" training split and {seen[VALIDATION]} in its validation split;"
-        f" {sum(copies.values())} more are copies of those.\n"
+        f"Model `{model}` on the photos of `{place}`. It has seen {sum(seen.values())} of them in"
+        f" training; {sum(copies.values())} more are copies of such.\n"
     )

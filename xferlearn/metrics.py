@@ -286,6 +286,7 @@ def evaluate_predictions(
     truth: Sequence[int] | np.ndarray,
     predicted: Sequence[int] | np.ndarray,
     groups: Sequence[int] | None = None,
+    folds: int | None = None,
 ) -> Evaluation:
     """Compares predictions with the truth.
 
@@ -294,13 +295,14 @@ def evaluate_predictions(
         truth: true class index of each photo.
         predicted: predicted class index of each photo, in the same order.
         groups: what each photo belongs to, in the same order; None where each stands alone.
+        folds: number of folds where the predictions are out-of-fold; None where one head made all.
     """
     confusion = np.zeros((len(labels), len(labels)), np.int64)
     np.add.at(confusion, (np.asarray(truth, int), np.asarray(predicted, int)), 1)
     number = len(set(groups or ()))
     if groups is None or number == len(groups):
-        return Evaluation(tuple(labels), confusion)
-    return Evaluation(tuple(labels), confusion, number, worth_of(groups))
+        return Evaluation(tuple(labels), confusion, folds=folds)
+    return Evaluation(tuple(labels), confusion, number, worth_of(groups), folds)
 
 
 def worth_of(groups: Sequence[int]) -> float:

@@ -6,7 +6,7 @@ Names and the table load at once; what needs Keras loads when it is first asked 
 from typing import TYPE_CHECKING
 
 from xferlearn.backbones.listing import ListedBackbone, list_backbones
-from xferlearn.backbones.names import resolve_backbone
+from xferlearn.backbones.names import combined_name, resolve_backbone, resolve_backbones
 from xferlearn.backbones.table import (
     BACKBONES,
     PREPROCESSING,
@@ -18,7 +18,12 @@ from xferlearn.system.lazy import lazy_names
 
 if TYPE_CHECKING:
     from xferlearn.backbones.digest import weights_digest
-    from xferlearn.backbones.loading import load_backbone, load_imagenet_classifier
+    from xferlearn.backbones.loading import (
+        combine_backbones,
+        load_backbone,
+        load_imagenet_classifier,
+        load_parts,
+    )
 
 __all__ = [
     "BACKBONES",
@@ -27,16 +32,22 @@ __all__ = [
     "Licence",
     "ListedBackbone",
     "Preprocessing",
+    "combine_backbones",
+    "combined_name",
     "list_backbones",
     "load_backbone",
     "load_imagenet_classifier",
+    "load_parts",
     "resolve_backbone",
+    "resolve_backbones",
     "weights_digest",
 ]
 
 _LAZY = {
+    "combine_backbones": "xferlearn.backbones.loading",
     "load_backbone": "xferlearn.backbones.loading",
     "load_imagenet_classifier": "xferlearn.backbones.loading",
+    "load_parts": "xferlearn.backbones.loading",
     "weights_digest": "xferlearn.backbones.digest",
 }
 

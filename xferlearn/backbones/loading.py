@@ -3,11 +3,16 @@
 import contextlib
 import importlib
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xferlearn.backbones.names import resolve_backbone
-from xferlearn.backbones.table import PREPROCESSING, BackboneSpec
+from xferlearn.backbones.names import (
+    part_name,
+    resolve_backbone,
+    resolve_backbones,
+)
+from xferlearn.backbones.table import BACKBONES, PREPROCESSING, BackboneSpec
 from xferlearn.backbones.weights import downloading, read_weights_file
 from xferlearn.errors import UserError, XferlearnError, did_you_mean
 from xferlearn.system.runtime import float32_layers, start_tensorflow
@@ -17,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def load_backbone(
-    name: str,
+    name: str | Sequence[str],
     *,
     weights: str | Path | None = "imagenet",
     image_size: int | None = None,
@@ -31,10 +36,11 @@ def load_backbone(
     whatever policy `keras.config.set_dtype_policy` sets for other layers.
 
     Args:
-        name: anything that `resolve_backbone` understands.
-        weights: "imagenet"; "none" or None for random ones; or a weights file: .weights.h5,
-            .h5, .keras, for EfficientNet-Lite also .pth. At sizes without ImageNet weights of
-            their own, those for the backbone's own size are used.
+        name: anything that `resolve_backbones` understands; several are combined as
+            `combine_backbones` does.
+        weights: "imagenet"; "none" or None for random ones; or, for one backbone, a weights file:
+            .weights.h5, .h5, .keras, for EfficientNet-Lite also .pth. At sizes without ImageNet
+            weights of their own, those for the backbone's own size are used.
         image_size: side of the input, px; None for the size in the name, or else the backbone's.
         seed: seed of random weights. The global random state stays as it is.
         verbose: 0 shows nothing, 1 shows the progress of a download.
@@ -52,16 +58,88 @@ def load_backbone(
         >>> load_backbone("efficientnet_lite0").output_shape
         (None, 1280)
     """
+    return combine_backbones(
+        load_parts(name, weights=weights, image_size=image_size, seed=seed, verbose=verbose)
+    )
+
+
+def load_parts(
+    name: str | Sequence[str],
+    *,
+    weights: str | Path | None = "imagenet",
+    image_size: int | None = None,
+    seed: int = 0,
+    verbose: int = 1,
+) -> tuple["keras.Model", ...]:
+    """Loads the backbones that a name stands for, each as a model of its own.
+
+    Arguments and errors are those of `load_backbone`, which combines them.
+    """
+    parts = resolve_backbones(name, image_size)
+    choice = _weights_choice(weights)
+    if len(parts) > 1 and choice == "file":
+        raise UserError(
+            "A weights file is of one backbone. Expected weights to be imagenet or none for"
+            f" {name!r}. Received: {str(weights)!r}."
+        )
     start_tensorflow()
+    return tuple(_load(spec, size, weights, seed, verbose) for spec, size in parts)
+
+
+def combine_backbones(models: Sequence["keras.Model"]) -> "keras.Model":
+    """Returns backbones as one: the same photo goes into all, and their bottlenecks side by side.
+
+    The input has the size of the largest one; smaller ones see it resized. Of a backbone NAME the
+    layers are `resize_NAME` (where it is smaller), `preprocessing_NAME`, the network NAME, and
+    `pooling_NAME`; `bottleneck` joins them. The networks are those of the models, not copies.
+
+    Args:
+        models: as `load_backbone` returns them for one name each.
+
+    Returns:
+        A model as `load_backbone` returns it; the model itself where there is only one.
+
+    Example:
+        >>> names = ("efficientnet_lite1", "efficientnet_lite2")
+        >>> both = combine_backbones([load_backbone(name) for name in names])
+        >>> both.input_shape, both.output_shape
+        ((None, 260, 260, 3), (None, 2560))
+    """
     import keras
 
-    spec, size = resolve_backbone(name, image_size)
+    if len(models) == 1:
+        return models[0]
+    size = max(model.input_shape[1] for model in models)
+    with float32_layers():
+        image = keras.Input((size, size, 3), dtype="float32", name="image")
+        pooled = []
+        for model in models:
+            spec, own = BACKBONES[model.name], model.input_shape[1]
+            name = part_name(spec.name, own)
+            network = model.get_layer(spec.name)
+            if name != spec.name:  # one network may be there at several sizes
+                network = keras.Model(network.input, network.output, name=name)
+            seen = image
+            if own != size:
+                # Bilinear, as photos are decoded. Antialias or averaging before it gave bottlenecks
+                # farther from those of photos decoded at this size.
+                seen = keras.layers.Resizing(own, own, name=f"resize_{name}")(image)
+            pooled.append(_pooled(seen, spec, network, f"_{name}"))
+        x = keras.layers.Concatenate(name="bottleneck")(pooled)
+        combined = keras.Model(image, x, name="backbones")
+    combined.trainable = False
+    return combined
+
+
+def _load(
+    spec: BackboneSpec, size: int, weights: str | Path | None, seed: int, verbose: int
+) -> "keras.Model":
+    import keras
+
     with float32_layers():
         network, file = _build(spec, size, weights, include_top=False, seed=seed, verbose=verbose)
         image = keras.Input((size, size, 3), dtype="float32", name="image")
-        x = network(_preprocess(image, spec), training=False)
-        x = keras.layers.GlobalAveragePooling2D(name="pooling")(x)
-        model = keras.Model(image, x, name=spec.name)
+        model = keras.Model(image, _pooled(image, spec, network), name=spec.name)
         if file is not None:
 
             def with_top() -> "keras.Model":
@@ -136,8 +214,8 @@ def _build(
             "Expected Keras' image_data_format to be channels_last. Received: "
             f"{keras.config.image_data_format()}; change it in keras.json."
         )
-    choice = str(weights).lower() if weights is not None else "none"
-    file = None if choice in ("imagenet", "none") else _weights_path(weights)
+    choice = _weights_choice(weights)
+    file = _weights_path(weights) if choice == "file" else None
     module, _, function = spec.builder.rpartition(".")
     builder = getattr(importlib.import_module(module), function)
     arguments = dict(spec.arguments)
@@ -164,6 +242,12 @@ def _build(
     return network, file
 
 
+def _weights_choice(weights: str | Path | None) -> str:
+    """Returns "imagenet", "none" or "file"."""
+    choice = str(weights).lower() if weights is not None else "none"
+    return choice if choice in ("imagenet", "none") else "file"
+
+
 def _weights_path(weights: str | Path | None) -> Path:
     path = Path(str(weights)).expanduser()
     if not path.is_file():
@@ -175,7 +259,19 @@ def _weights_path(weights: str | Path | None) -> Path:
     return path
 
 
-def _preprocess(image: "keras.KerasTensor", spec: BackboneSpec) -> "keras.KerasTensor":
+def _pooled(
+    image: "keras.KerasTensor", spec: BackboneSpec, network: "keras.Model", suffix: str = ""
+) -> "keras.KerasTensor":
+    """Returns the bottleneck of raw pixels; `suffix` ends the names of the layers around."""
+    import keras
+
+    x = network(_preprocess(image, spec, f"preprocessing{suffix}"), training=False)
+    return keras.layers.GlobalAveragePooling2D(name=f"pooling{suffix}")(x)
+
+
+def _preprocess(
+    image: "keras.KerasTensor", spec: BackboneSpec, name: str = "preprocessing"
+) -> "keras.KerasTensor":
     """Applies the row's preprocessing with layers that any Keras can load."""
     import keras
 
@@ -185,7 +281,7 @@ def _preprocess(image: "keras.KerasTensor", spec: BackboneSpec) -> "keras.KerasT
     x = keras.layers.Rescaling(
         scale[0] if same else list(scale),
         offset[0] if same else list(offset),
-        name="preprocessing",
+        name=name,
     )(image)
     # A gather, not a reversed slice: every export format has one.
     return keras.ops.take(x, [2, 1, 0], axis=-1) if preprocessing.bgr else x

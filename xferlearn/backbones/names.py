@@ -1,7 +1,7 @@
-"""Backbone names as people write them -> a row of the table and an image size."""
+"""Backbone names as people write them -> rows of the table and image sizes."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from xferlearn.backbones.table import BACKBONES, BackboneSpec
 from xferlearn.errors import UserError, did_you_mean
@@ -11,6 +11,65 @@ _LAB_FORM = re.compile(r"(?P<base>.+?)(_(?P<alpha>\d\.\d+))?(_(?P<size>\d{2,4}))
 # The most px per side, as for the setting `image_size`; more would exhaust the memory.
 _MOST_PIXELS = 2048
 _ALIASES: Mapping[str, str] = {"mobilenetv1": "mobilenet", "resnet50v1": "resnet50"}
+# Between the names of backbones that are combined.
+COMBINES = "+"
+
+
+def resolve_backbones(
+    name: str | Sequence[str], image_size: int | None = None
+) -> tuple[tuple[BackboneSpec, int], ...]:
+    """Returns the backbones that a name stands for, and their image sizes.
+
+    Args:
+        name: one backbone; or several that are combined, as a sequence, or as text with `+` or a
+            comma between them.
+        image_size: side of the square input of each of them, px; None as in `resolve_backbone`.
+
+    Returns:
+        What `resolve_backbone` returns for each of them, in their order.
+
+    Raises:
+        UserError: as `resolve_backbone`; when a name is missing, or one is there twice.
+
+    Example:
+        >>> parts = resolve_backbones("mobilenet_0.50_192+efficientnet_lite0")
+        >>> [(spec.name, size) for spec, size in parts]
+        [('mobilenet_0.50', 192), ('efficientnet_lite0', 224)]
+    """
+    name = name if isinstance(name, str) else COMBINES.join(name)
+    names = name.replace(",", COMBINES).split(COMBINES)
+    if len(names) > 1 and not all(one.strip() for one in names):
+        raise UserError(
+            f"Expected names of backbones with {COMBINES} between them. Received: {name!r}."
+        )
+    parts = tuple(resolve_backbone(one, image_size) for one in names)
+    for place, (spec, size) in enumerate(parts):
+        if (spec, size) in parts[:place]:
+            raise UserError(
+                f"{part_name(spec.name, size)} is there twice in {name!r}; a second one adds"
+                " nothing."
+            )
+    return parts
+
+
+def combined_name(parts: Sequence[tuple[str, int]]) -> str:
+    """Returns what backbones are called together; alone, one has its own name.
+
+    Args:
+        parts: rows of BACKBONES by name, each with the size of its input, px.
+
+    Example:
+        >>> combined_name([("mobilenet_0.50", 192), ("efficientnet_lite0", 224)])
+        'mobilenet_0.50_192+efficientnet_lite0'
+    """
+    if len(parts) == 1:
+        return parts[0][0]
+    return COMBINES.join(part_name(*part) for part in parts)
+
+
+def part_name(name: str, image_size: int) -> str:
+    """Returns a backbone's name in a combination: with its size where it is not its own."""
+    return name if image_size == BACKBONES[name].image_size else f"{name}_{image_size}"
 
 
 def resolve_backbone(name: str, image_size: int | None = None) -> tuple[BackboneSpec, int]:
@@ -36,6 +95,8 @@ def resolve_backbone(name: str, image_size: int | None = None) -> tuple[Backbone
         >>> spec.name, size
         ('mobilenet_0.50', 192)
     """
+    if COMBINES in name or "," in name:
+        raise UserError(f"Expected one backbone. Received several: {name!r}.")
     key = name.strip().lower().replace("-", "_")
     by_squashed = {_squash(known): spec for known, spec in BACKBONES.items()}
     spec = by_squashed.get(_alias(_squash(key)))

@@ -11,7 +11,7 @@ import functools
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -37,8 +37,8 @@ class Extraction:
     Attributes:
         photos: readable photos in the order of the entries; all have a bottleneck in the store.
         bad: photos that were left out, in the same order.
-        computed: how many bottlenecks the network computed.
-        cached: how many photos needed no network pass.
+        computed: how many bottlenecks were computed.
+        cached: how many were there already.
         seconds: wall time of the whole stage.
         bit_depth: bits used of photos with more than 8 per channel; None without such.
         warnings: what a person should know of how photos were read, one line each.
@@ -64,6 +64,28 @@ class Extraction:
     def photos_per_second(self) -> float:
         """Photos per second of this stage, cached and bad ones included."""
         return (len(self.photos) + len(self.bad)) / max(self.seconds, 1e-9)
+
+    def joined(self, others: Sequence["Extraction"]) -> "Extraction":
+        """Returns what several networks found of the same photos; all must have read a photo.
+
+        Args:
+            others: what the other networks found; none returns the same.
+        """
+        if not others:
+            return self
+        every = (self, *others)
+        left_out = {(bad.name, bad.label): bad for one in others for bad in one.bad}
+        known = {(bad.name, bad.label) for bad in self.bad}
+        return dataclasses.replace(
+            self,
+            photos=tuple(p for p in self.photos if (p.name, p.label) not in left_out),
+            bad=(*self.bad, *(bad for key, bad in left_out.items() if key not in known)),
+            computed=sum(one.computed for one in every),
+            cached=sum(one.cached for one in every),
+            seconds=sum(one.seconds for one in every),
+            warnings=tuple(dict.fromkeys(line for one in every for line in one.warnings)),
+            remedies=tuple(dict.fromkeys(line for one in every for line in one.remedies)),
+        )
 
 
 def overlapped(

@@ -49,6 +49,7 @@ class Setting:
         counts: how many values a setting of several may have, whose order and repeats count; None
             for any number of them, each once.
         table: True where Python may also give a table as an object.
+        joined: where several values are one, the text between them; a comma is read as that.
     """
 
     help: str
@@ -62,6 +63,7 @@ class Setting:
     size: bool = False
     counts: tuple[int, ...] | None = None
     table: bool = False
+    joined: str = ""
 
 
 class TableInMemory(str):
@@ -175,6 +177,8 @@ def value_type(field: dataclasses.Field) -> type:
 
 def takes_list(field: dataclasses.Field) -> bool:
     """Returns whether a setting takes several values, and text with commas for them."""
+    if any(getattr(rules, "joined", "") for rules in getattr(field.type, "__metadata__", ())):
+        return False
     kinds = [typing.get_origin(option) for option in typing.get_args(_declared(field))]
     return collections.abc.Sequence in kinds
 
@@ -220,6 +224,11 @@ def read_value(name: str, value: Any, field: dataclasses.Field, rules: Setting) 
             f" Received: {value!r}."
         )
     kind = value_type(field)
+    if rules.joined:
+        parts = value.split(",") if isinstance(value, str) else value
+        if not isinstance(parts, Iterable):
+            parts = [parts]
+        value = rules.joined.join(_read_one(name, part, str, rules).strip() for part in parts)
     if not takes_list(field) and not takes_words(field):
         return _read_one(name, value, kind, rules)
     if isinstance(value, str) and takes_list(field):

@@ -21,6 +21,11 @@ def _listed(name: str) -> Setting:
     return _like_train(name, " Several values are compared.")
 
 
+def _compared_backbones() -> Setting:
+    note = " Several that are compared have commas between them."
+    return dataclasses.replace(_like_train("backbone", note), joined="")
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ExperimentConfig(RunConfig):
     """What every experiment takes."""
@@ -66,7 +71,7 @@ class SweepConfig(ViewConfig, ExperimentConfig):
 
     # Lists in the order that combinations are run in: those that decide which bottlenecks a run
     # needs come first.
-    backbone: Annotated[Several[str], _listed("backbone")] = TrainConfig.backbone
+    backbone: Annotated[Several[str], _compared_backbones()] = TrainConfig.backbone
     image_size: Annotated[Several[int] | None, _listed("image_size")] = TrainConfig.image_size
     device: Annotated[Several[str], _listed("device")] = TrainConfig.device
     learning_rate: Annotated[Several[float], _listed("learning_rate")] = TrainConfig.learning_rate
@@ -106,7 +111,15 @@ class SweepConfig(ViewConfig, ExperimentConfig):
 class CompareConfig(ViewConfig, HeadConfig, ExperimentConfig):
     """Settings of `xferlearn compare` and of `xferlearn.compare(...)`."""
 
-    backbone: Annotated[Several[str], _listed("backbone")] = (DEFAULT_BACKBONE, "mobilenet")
+    backbone: Annotated[Several[str], _compared_backbones()] = (DEFAULT_BACKBONE, "mobilenet")
+    combine: Annotated[
+        bool,
+        Setting(
+            "Also compare all pairs of these backbones, and say which pair is better than each of"
+            " its two alone. A pair has the bottlenecks of both, so it costs only heads.",
+            section="Network",
+        ),
+    ] = False
     # One is enough: it judges all photos outside the test, and others judge no more of them.
     split_seed: Annotated[Several[int], _like_train("split_seed", _MEAN)] = TrainConfig.split_seed
     validation_percentage: Annotated[float, _like_train("validation_percentage")] = (

@@ -2,7 +2,7 @@
 
 import dataclasses
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 from xferlearn.config.base import Config, Setting, Several, StrPath
@@ -23,6 +23,8 @@ AUGMENTATIONS: Mapping[str, Mapping[str, float]] = types.MappingProxyType(
 )  # fmt: skip
 _FULL = AUGMENTATIONS["full"]
 
+# The share of test photos where its user says nothing of it and photos are not too few.
+TESTING_PERCENTAGE = 10.0
 # The head where its user says nothing of it; see `training.plan` for when which of them holds.
 HIDDEN_UNITS = 256
 HIDDEN_UNITS_OF_FEW = 64
@@ -53,9 +55,9 @@ class RunConfig(SplitDataConfig):
     testing_percentage: Annotated[
         float | None,
         Setting(
-            "Percentage of the photos that are kept for the test at the end. Default: 10; none"
-            " where a class has at most 10 photos and all have fewer than 1,000, because"
-            " cross-validation then needs them more.",
+            "Percentage of the photos that are kept for the test at the end. Default:"
+            f" {TESTING_PERCENTAGE:g}; none where a class has at most 10 photos and there are"
+            " fewer than 1,000 in all, because cross-validation then needs them more.",
             minimum=0,
             maximum=90,
             section="Data",
@@ -234,10 +236,12 @@ class BackboneConfig(Config):
     """The network of a command that takes one."""
 
     backbone: Annotated[
-        str,
+        str | Sequence[str],
         Setting(
             "The pretrained network: a name of Keras Applications or of the lab, e.g."
-            " mobilenet_0.50_224. The default needs no download.",
+            " mobilenet_0.50_224. The default needs no download. Several with + between them are"
+            " combined: the head sees the bottlenecks of all.",
+            joined="+",
             aliases=("architecture",),
             section="Network",
         ),
@@ -369,7 +373,9 @@ class TrainConfig(ViewConfig, HeadConfig, BackboneConfig):
             raise UserError(
                 "Expected `model_dir`, the folder to write the model to. Received: nothing."
             )
-        testing = self.testing_percentage or 0.0
+        testing = self.testing_percentage
+        if testing is None:
+            testing = TESTING_PERCENTAGE
         if testing + self.validation_percentage >= 100:
             raise UserError(
                 "Expected `testing_percentage` and `validation_percentage` to leave something to"

@@ -1,7 +1,7 @@
 """A run as tab "Transfer" shows it: one JSON document."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from xferlearn.dashboard import REPORT_FORMAT
 from xferlearn.dashboard.thumbnails import Thumbnail
 from xferlearn.metrics import Evaluation, wilson_interval
 from xferlearn.photos.manifest import SPLITS
+from xferlearn.summaries.measured import delivered_text
 from xferlearn.summaries.record import RunRecord
 from xferlearn.synsets.names import readable_label
 
@@ -37,16 +38,9 @@ def build_report(record: RunRecord, thumbnails: Sequence[Thumbnail] = ()) -> dic
         "format": REPORT_FORMAT,
         "labels": [readable_label(label) for label in manifest.labels],
         **{key: metadata[key] for key in _FROM_METADATA},
-        "backbone": {
-            **metadata["backbone"],
-            "preprocessing": _preprocessing(metadata["backbone"]["preprocessing"]),
-        },
-        "bottleneck": {
-            **metadata["bottleneck"],
-            "pooling": metadata["feature_space"]["pooling"],
-        },
-        "engine": metadata.get("engine"),
+        **_networks(metadata),
         "counts": counts,
+        "delivered": delivered_text(metadata),
         "left_out": {"bad": len(manifest.bad), "duplicates": manifest.duplicates},
         "notes": list(manifest.notes),
         "warnings": list(manifest.warnings),
@@ -68,6 +62,28 @@ def build_report(record: RunRecord, thumbnails: Sequence[Thumbnail] = ()) -> dic
             }
             for thumbnail in thumbnails
         ],
+    }
+
+
+def _networks(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns backbone, bottleneck and engine; of several backbones, each as one of the `parts`."""
+    keys = ("backbone", "bottleneck", "feature_space", "engine")
+
+    def described(backbone: Any, bottleneck: Any, space: Any, engine: Any) -> dict[str, Any]:
+        rule = _preprocessing(backbone["preprocessing"])
+        return {
+            "backbone": {**backbone, "preprocessing": rule},
+            "bottleneck": {**bottleneck, "pooling": space["pooling"]},
+            "engine": engine,
+        }
+
+    if "parts" not in metadata["backbone"]:
+        return described(*(metadata.get(key) for key in keys))
+    rows = zip(*(metadata[key]["parts"] for key in keys), strict=True)
+    parts = [described(*row) for row in rows]
+    return {
+        key: {**metadata[key], "parts": [part[key] for part in parts]}
+        for key in ("backbone", "bottleneck", "engine")
     }
 
 

@@ -15,18 +15,42 @@ _BYTES_PER_WEIGHT = 4
 
 
 @dataclasses.dataclass(frozen=True)
+class Gain:
+    """How much more accurate a combination is than the best of its backbones alone.
+
+    Attributes:
+        over: name of that one.
+        mean: difference of the accuracies, -1 to 1, paired by photos and splits.
+        low: lower end of its 95% interval, which holds for all combinations together.
+        high: upper end.
+    """
+
+    over: str
+    mean: float
+    low: float
+    high: float
+
+    def cells(self, name: str) -> list[str]:
+        """Returns the row of the table of gains of the combination with a name."""
+        span = f"{100 * self.mean:+.1f} ({100 * self.low:+.1f} to {100 * self.high:+.1f})"
+        return [name, self.over, span, "yes" if self.low > 0 else "no" if self.high < 0 else "open"]
+
+
+@dataclasses.dataclass(frozen=True)
 class ComparedBackbone:
-    """One backbone of a comparison.
+    """One backbone of a comparison, or several that are combined.
 
     Attributes:
         name: its name.
-        image_size: px.
+        image_size: px; of several, of the largest.
         validation: accuracy, over all splits, on photos that the heads have not learned from.
         rates: photos per second by stage; None where the backbone is not available.
         parameters: how many numbers backbone and head have.
         pareto: whether no other one is at least as accurate and as fast, and better in one.
         diverged: how many of its runs diverged; it is not measured then.
         problem: why the backbone is not available here, one line; None where it is.
+        parts: name and px of each backbone that is combined; of itself where it is one.
+        gain: of a combination whose backbones are compared alone too, how much better it is.
     """
 
     name: str
@@ -37,6 +61,8 @@ class ComparedBackbone:
     pareto: bool = False
     diverged: int = 0
     problem: str | None = None
+    parts: tuple[tuple[str, int], ...] = ()
+    gain: Gain | None = None
 
     @property
     def megabytes(self) -> float:
@@ -59,6 +85,7 @@ class ComparedBackbone:
 
 
 _HEAD = ("backbone", "px", "accuracy", "network/s", "decode/s", "MB", "Pareto")
+_GAINS_HEAD = ("combination", "best of its backbones", "points more", "better")
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -87,9 +114,15 @@ class Comparison(Result):
         return [
             table_block([_HEAD, *(row.cells() for row in self.backbones)], "backbone"),
             Block((), self._problems(), "backbone"),
+            table_block([_GAINS_HEAD, *gains], "combination")
+            if (gains := self._gains())
+            else Block(),
             Block([line for sentence in self._explanations() for line in wrapped(sentence)]),
             facts_block({"table": str(self.table), "plot": str(self.plot)}),
         ]
+
+    def _gains(self) -> list[list[str]]:
+        return [row.gain.cells(row.name) for row in self.backbones if row.gain]
 
     def _problems(self) -> list[str]:
         return [f"{row.name}: {row.problem}" for row in self.backbones if row.problem]
@@ -97,11 +130,18 @@ class Comparison(Result):
     def _explanations(self) -> list[str]:
         measured = next((row.validation for row in self.backbones if row.validation.photos), None)
         over = f", in the mean over {count(self.splits, 'split')}" if self.splits > 1 else ""
-        return [
-            *([f"{measured.explanation}{over}. No test photos were used."] if measured else []),
+        lines = [f"{measured.explanation}{over}. No test photos were used."] if measured else []
+        lines.append(
             "network/s, decode/s: photos per second. Pareto: no other backbone is at least as"
-            " accurate and as fast.",
-        ]
+            " accurate and as fast."
+        )
+        if pairs := len(self._gains()):
+            together = f", which holds for all {pairs} combinations together" if pairs > 1 else ""
+            lines.append(
+                "Points more: accuracy of the combination minus that of the best of its backbones,"
+                f" paired by photo, with its 95% interval{together}; open where that has 0 in it."
+            )
+        return lines
 
     def html(self) -> list[Any]:
         """Returns warnings, the table and the plot."""
@@ -113,6 +153,7 @@ class Comparison(Result):
         return [
             notices([*self.warnings, *self._problems()]),
             table(_HEAD, rows),
+            table(_GAINS_HEAD, gains, (0, 1, 3)) if (gains := self._gains()) else [],
             [faint(line) for line in self._explanations()],
             plot(self.plot, "accuracy by backbone"),
         ]

@@ -4,17 +4,20 @@ import csv
 import dataclasses
 import io
 import itertools
+from collections.abc import Mapping, Sequence
 
+from xferlearn.backbones import resolve_backbones
+from xferlearn.backbones.names import COMBINES
 from xferlearn.config import CompareConfig, TrainConfig
 from xferlearn.config.signatures import from_settings
-from xferlearn.experiments.compare_result import ComparedBackbone, Comparison
-from xferlearn.experiments.outcomes import Outcome, OutcomeStore, share
+from xferlearn.errors import UserError
+from xferlearn.experiments.compare_result import ComparedBackbone, Comparison, Gain
+from xferlearn.experiments.outcomes import Outcome, OutcomeStore, difference, share
 from xferlearn.experiments.plotting import draw_shares, save, save_plot
-from xferlearn.experiments.rates import measure_rates
+from xferlearn.experiments.rates import Rates, measure_rates
 from xferlearn.experiments.running import (
     Space,
     all_warnings,
-    check_backbone,
     open_photos,
     output_dir,
     run_all,
@@ -23,6 +26,7 @@ from xferlearn.photos.limits import PhotoLimits
 from xferlearn.system.progress import progress_bar
 from xferlearn.system.runtime import choose_device
 from xferlearn.training import head as heads
+from xferlearn.training.fit import Part, check_backbone
 from xferlearn.training.plan import plan_head
 
 
@@ -47,7 +51,7 @@ def compare(config: CompareConfig) -> Comparison:
 
 def compare_with(config: CompareConfig) -> Comparison:
     """Compares as `config` says; see `compare`."""
-    names = config.values("backbone")
+    names = _names(config)
     seeds = config.values("split_seed")
     configs = [
         (
@@ -66,7 +70,9 @@ def compare_with(config: CompareConfig) -> Comparison:
         for space, outcome in run_all(configs, source, store, "A comparison"):
             found.setdefault(outcome.settings["backbone"], (space, []))[1].append(outcome)
             bar.update()
-    rows = [_row(name, *found[name], configs[0][1]) for name in names]
+    rates: dict[Part, Rates | None] = {}
+    rows = [_row(name, *found[name], configs[0][1], rates) for name in names]
+    rows = _with_gains(rows, {name: outcomes for name, (_, outcomes) in found.items()})
     rows = [dataclasses.replace(row, pareto=_on_front(row, rows)) for row in rows]
     rows.sort(key=lambda row: -row.validation.mean if row.validation.photos else 1.0)
     folder = output_dir(config)
@@ -94,39 +100,83 @@ def _csv(rows: list[ComparedBackbone]) -> str:
         [
             *("backbone", "image_size", "accuracy", "low", "high", "photos", "folding"),
             *("network_photos_per_second", "decode_photos_per_second", "parameters", "megabytes"),
-            *("pareto", "problem"),
+            *("pareto", "problem", "gain_over", "gain", "gain_low", "gain_high"),
         ]
     )
     for row in rows:
         found, rates = row.validation, row.rates
         measured = (found.mean, found.low, found.high) if found.photos else ("", "", "")
         speed = (round(rates.network, 1), round(rates.decode, 1)) if rates else ("", "")
+        gain = dataclasses.astuple(row.gain) if row.gain else ("", "", "", "")
         size = (row.parameters, round(row.megabytes, 1)) if rates else ("", "")
         writer.writerow(
             [
                 *(row.name, row.image_size or "", *measured, found.photos, found.folding),
-                *(*speed, *size, row.pareto, row.problem or ""),
+                *(*speed, *size, row.pareto, row.problem or "", *gain),
             ]
         )
     return file.getvalue()
 
 
-def _row(name: str, space: Space, outcomes: list[Outcome], config: TrainConfig) -> ComparedBackbone:
+def _names(config: CompareConfig) -> tuple[str, ...]:
+    """Returns the backbones to compare: those given, and with `combine` all pairs of them."""
+    names = config.values("backbone")
+    if not config.combine:
+        return names
+    single = [name for name in names if len(resolve_backbones(name, config.image_size)) == 1]
+    if len(single) < 2:
+        raise UserError(
+            f"`combine` needs at least two backbones to make pairs of. Received: {len(single)}."
+        )
+    return tuple(dict.fromkeys([*names, *map(COMBINES.join, itertools.combinations(single, 2))]))
+
+
+def _row(
+    name: str,
+    space: Space,
+    outcomes: list[Outcome],
+    config: TrainConfig,
+    rates: dict[Part, Rates | None],
+) -> ComparedBackbone:
     prepared = space.prepared
     if prepared is None:
         return ComparedBackbone(name, 0, share([]), None, 0, problem=str(space.problem))
-    width, classes = prepared.backbone.output_shape[-1], len(prepared.source.labels)
-    few = prepared.split(config).few
-    plan = plan_head(config, len(prepared.extraction.photos), few=few, parts=prepared.parts)
-    head = heads.build_head(width, classes, hidden_units=plan.hidden_units)
+    classes = len(prepared.source.labels)
+    few, photos = prepared.split(config).few, len(prepared.extraction.photos)
+    plan = plan_head(config, photos, few=few, parts=len(prepared.parts))
+    head = heads.build_head(sum(prepared.widths), classes, hidden_units=plan.hidden_units)
     return ComparedBackbone(
         name=name,
-        image_size=prepared.features.store.space.image_size,
+        image_size=prepared.image_size,
         validation=share(outcomes),
-        rates=measure_rates(prepared, PhotoLimits.of(config)),
-        parameters=prepared.backbone.count_params() + head.count_params(),
+        rates=measure_rates(prepared, PhotoLimits.of(config), rates),
+        parameters=sum(part.network.count_params() for part in prepared.parts)
+        + head.count_params(),
         diverged=sum(outcome.diverged for outcome in outcomes),
+        parts=tuple((space.backbone, space.image_size) for space in prepared.spaces),
     )
+
+
+def _with_gains(
+    rows: list[ComparedBackbone], outcomes: Mapping[str, Sequence[Outcome]]
+) -> list[ComparedBackbone]:
+    """Compares combinations with the best of their backbones, where those are there too."""
+    measured = [row for row in rows if row.validation.photos]
+    alone = {row.parts[0]: row for row in measured if len(row.parts) == 1}
+    best = {
+        row.name: max((alone[part] for part in row.parts), key=lambda one: one.validation.mean)
+        for row in measured
+        if len(row.parts) > 1 and alone.keys() >= set(row.parts)
+    }
+
+    def gain(row: ComparedBackbone) -> Gain | None:
+        if row.name not in best:
+            return None
+        over = best[row.name].name
+        found = difference(outcomes[row.name], outcomes[over], len(best))
+        return Gain(over, *found) if found else None
+
+    return [dataclasses.replace(row, gain=gain(row)) for row in rows]
 
 
 def _on_front(row: ComparedBackbone, rows: list[ComparedBackbone]) -> bool:

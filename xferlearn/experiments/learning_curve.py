@@ -17,7 +17,6 @@ from xferlearn.experiments.outcomes import Outcome, OutcomeStore, judged_photos,
 from xferlearn.experiments.plotting import Fit, draw_shares, save, save_plot
 from xferlearn.experiments.running import (
     all_warnings,
-    check_backbone,
     need_judged,
     open_photos,
     open_space,
@@ -29,7 +28,7 @@ from xferlearn.summaries.events import EventWriter
 from xferlearn.system.progress import progress_bar
 from xferlearn.system.runtime import choose_device
 from xferlearn.system.text import count, plural_of
-from xferlearn.training.fit import Prepared
+from xferlearn.training.fit import Prepared, check_backbone
 from xferlearn.training.fitting import fit_head
 
 

@@ -209,7 +209,7 @@ def share(outcomes: Sequence[Outcome]) -> Share:
 
 
 def difference(
-    better: Sequence[Outcome], worse: Sequence[Outcome], candidates: int = 2
+    better: Sequence[Outcome], worse: Sequence[Outcome], comparisons: int = 1
 ) -> tuple[float, float, float] | None:
     """Returns the difference of two accuracies with its 95% interval, paired by seeds and photos.
 
@@ -219,8 +219,8 @@ def difference(
     Args:
         better: runs of one candidate.
         worse: runs of another.
-        candidates: number of candidates among which the better one was the best. The best of many
-            is ahead by luck, so the interval holds for all their pairs together (Bonferroni).
+        comparisons: how many are made. Of many, some differ by luck, so the interval holds for
+            all of them together (Bonferroni).
 
     Returns:
         Mean, lower and upper end, -1 to 1; None where no two runs have the same seeds.
@@ -234,8 +234,7 @@ def difference(
     ]
     if not changes:
         return None
-    pairs = candidates * (candidates - 1) / 2
-    z = NormalDist().inv_cdf(1 - 0.025 / max(pairs, 1))
+    z = NormalDist().inv_cdf(1 - 0.025 / max(comparisons, 1))
     mean, centre, of_photos, of_runs = _moments(changes)
     margin = z * math.sqrt(of_photos / _alone(better) + of_runs)
     return mean, max(centre - margin, -1.0), min(centre + margin, 1.0)

@@ -10,7 +10,8 @@ from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.pixels.decoding import decoded_batches
 from xferlearn.photos.reading import load_photos, readable
 from xferlearn.photos.selecting import pick_photos
-from xferlearn.training.fit import Prepared
+from xferlearn.photos.sources import PhotoSource
+from xferlearn.training.fit import Part, Prepared
 
 MOST_PHOTOS = 256
 
@@ -28,18 +29,35 @@ class Rates:
     network: float
 
 
-def measure_rates(prepared: Prepared, limits: PhotoLimits) -> Rates | None:
+def measure_rates(
+    prepared: Prepared, limits: PhotoLimits, known: dict[Part, Rates | None] | None = None
+) -> Rates | None:
     """Measures the stages one after the other, each without the time that its start takes.
 
     Args:
-        prepared: photos and network.
+        prepared: photos and networks; of several networks the times are added.
         limits: caps on bytes and pixels.
+        known: the rates of networks that were measured; those that are measured here are added.
 
     Returns:
         The rates; None if no photo can be read any more.
     """
-    chosen = pick_photos(prepared.source, prepared.extraction.photos[:MOST_PHOTOS])
-    size = prepared.features.store.space.image_size
+    known = {} if known is None else known
+    for part in prepared.parts:
+        if part not in known:
+            known[part] = _measure(prepared.source, part, limits)
+    found = [rates for part in prepared.parts if (rates := known[part]) is not None]
+    if len(found) < len(prepared.parts):
+        return None
+    return Rates(
+        decode=1 / sum(1 / one.decode for one in found),
+        network=1 / sum(1 / one.network for one in found),
+    )
+
+
+def _measure(source: PhotoSource, part: Part, limits: PhotoLimits) -> Rates | None:
+    chosen = pick_photos(source, part.extraction.photos[:MOST_PHOTOS])
+    size = part.space.image_size
     batches: list[np.ndarray] = []
     # When decoding began, and when each batch was done.
     clock = [time.perf_counter()]
@@ -53,7 +71,7 @@ def measure_rates(prepared: Prepared, limits: PhotoLimits) -> Rates | None:
     first = 1 if len(batches) > 1 else 0
     decoded = sum(map(len, batches[first:])) / max(clock[-1] - clock[first], 1e-9)
     # An engine that computed nothing, because all was cached, need not have been compared.
-    run = build_engine(prepared.backbone, prepared.features.plan).run
+    run = build_engine(part.network, part.features.plan).run
     run(batches[0])
     started = time.perf_counter()
     for pixels in batches:

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from xferlearn import backbones, summaries
+from xferlearn import summaries
+from xferlearn.backbones import resolve_backbones
 from xferlearn.bottlenecks.prints import Looks
 from xferlearn.config import WHERE_LABELS_ARE, TrainConfig
 from xferlearn.config.experiments import ExperimentConfig
@@ -21,7 +22,13 @@ from xferlearn.photos.opening import check_outside_photos, open_source
 from xferlearn.photos.sources import PhotoSource
 from xferlearn.system.folders import check_writable
 from xferlearn.system.runtime import gpu_is_visible, on_device, start_tensorflow
-from xferlearn.training.fit import Prepared, check_result_folders, load_backbone_of, prepare
+from xferlearn.training.fit import (
+    Prepared,
+    check_result_folders,
+    join,
+    load_networks,
+    prepare,
+)
 from xferlearn.training.fitting import Fitted, fit_head
 from xferlearn.training.metadata import describe, run_name
 from xferlearn.version import __version__
@@ -117,10 +124,10 @@ def open_space(
         problem = UserError("TensorFlow sees no GPU on this machine")
         return Space(settings, None, problem=problem)
     try:
-        backbone = load_backbone_of(config)
+        networks = load_networks(config)
     except XferlearnError as error:
         return Space(settings, None, problem=error)
-    prepared = prepare(config, source, backbone, others, looks)
+    prepared = prepare(config, source, networks, others, looks)
     return Space(settings, prepared, time.perf_counter() - started)
 
 
@@ -141,7 +148,7 @@ def run(
     if known is not None and _is_in(Path(known.run_dir), Path(config.logs_dir)):
         return known
     warnings: list[str] = []
-    with summaries.run_folder(config.logs_dir, run_name(config, prepared.backbone.name)) as run_dir:
+    with summaries.run_folder(config.logs_dir, run_name(config, prepared.name)) as run_dir:
         fitted = fit_head(
             config,
             prepared,
@@ -231,11 +238,14 @@ def run_all(
     space: Space | None = None
     looks: Looks | None = None
     errors: list[XferlearnError] = []
+    every = [one for _, one in configs]
+    parts = _Parts(every)
     for settings, config in configs:
         wanted = {name: getattr(config, name) for name in SPACE}
         with on_device(config.device):
             if space is None or space.settings != wanted:
-                space = open_space(config, source, [one for _, one in configs], looks)
+                space = parts.joined(config) or open_space(config, source, every, looks)
+                parts.keep(config, space)
             if space.prepared is None:
                 problem = space.problem or XferlearnError("it is not available")
                 errors.append(problem)
@@ -249,6 +259,40 @@ def run_all(
         yield space, outcome
     if len(errors) == len(configs) and isinstance(errors[0], UserError):
         raise errors[0]
+
+
+class _Parts:
+    """The spaces of single backbones that later runs combine: networks are loaded once."""
+
+    def __init__(self, configs: Sequence[TrainConfig]) -> None:
+        every = [_part_keys(config) for config in configs]
+        self._wanted = {key for keys in every if len(keys) > 1 for key in keys}
+        self._spaces: dict[tuple, Space] = {}
+
+    def keep(self, config: TrainConfig, space: Space) -> None:
+        """Keeps a space where it is of one backbone, and a later run needs it."""
+        keys = _part_keys(config)
+        if len(keys) == 1 and keys[0] in self._wanted:
+            self._spaces[keys[0]] = space
+
+    def joined(self, config: TrainConfig) -> Space | None:
+        """Returns the space of a combination whose parts are all there; None otherwise."""
+        keys = _part_keys(config)
+        if len(keys) == 1 or not self._spaces.keys() >= set(keys):
+            return None
+        parts = [self._spaces[key] for key in keys]
+        settings = {name: getattr(config, name) for name in SPACE}
+        prepared = [part.prepared for part in parts if part.prepared is not None]
+        if len(prepared) < len(parts):
+            problem = next(part.problem for part in parts if part.prepared is None)
+            return Space(settings, None, problem=problem)
+        return Space(settings, join(prepared), sum(part.seconds for part in parts))
+
+
+def _part_keys(config: TrainConfig) -> list[tuple]:
+    """Returns what tells the spaces of a run's backbones, one each."""
+    parts = resolve_backbones(config.backbone, config.image_size)
+    return [(spec.name, size, config.device) for spec, size in parts]
 
 
 def judge_on_test(
@@ -289,13 +333,8 @@ def run_key(
             strict=True,
         )
     ]
-    space = dataclasses.asdict(prepared.features.store.space)
-    return store.key(__version__, kind, made_from, space, photos)
-
-
-def check_backbone(config: TrainConfig) -> None:
-    """Checks, before any work, that backbone and image size exist."""
-    backbones.resolve_backbone(config.backbone, config.image_size)
+    spaces = [dataclasses.asdict(space) for space in prepared.spaces]
+    return store.key(__version__, kind, made_from, spaces, photos)
 
 
 def all_warnings(
@@ -305,8 +344,7 @@ def all_warnings(
     found = list(store.warnings)
     for space, outcomes in spaces:
         if space.prepared is not None:
-            features = space.prepared.features
-            found += features.warnings
+            found += space.prepared.warnings
             manifest = space.prepared.split(config)
             found += [f"{bad.name} is left out: {bad.reason}" for bad in manifest.bad]
             found += (*manifest.notes, *manifest.warnings)

@@ -18,7 +18,6 @@ from xferlearn.experiments.rates import measure_rates
 from xferlearn.experiments.running import (
     Space,
     all_warnings,
-    check_backbone,
     judge_on_test,
     open_photos,
     output_dir,
@@ -29,6 +28,7 @@ from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import TEST
 from xferlearn.system.progress import progress_bar
 from xferlearn.system.runtime import choose_device, on_device
+from xferlearn.training.fit import check_backbone
 
 
 @from_settings(SweepConfig)
@@ -136,10 +136,11 @@ def _ranked(outcomes: Sequence[Outcome]) -> tuple[Candidate, ...]:
         return tuple(candidates)
     best = candidates[0]
     ranked = sum(candidate.validation.photos > 0 for candidate in candidates)
+    pairs = math.comb(ranked, 2)  # the best of many is ahead by luck
     return (
         best,
         *(
-            dataclasses.replace(one, behind=difference(best.outcomes, one.outcomes, ranked))
+            dataclasses.replace(one, behind=difference(best.outcomes, one.outcomes, pairs))
             if one.validation.photos
             else one
             for one in candidates[1:]

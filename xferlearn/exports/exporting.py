@@ -24,7 +24,6 @@ from xferlearn.model_folder import (
     ModelFolder,
     read_model_folder,
 )
-from xferlearn.photos.manifest import TEST, TRAIN
 from xferlearn.predictors import check_keras_file, model_folder_resize
 from xferlearn.summaries import run_folder
 from xferlearn.system.files import file_digest, remove_stale
@@ -98,10 +97,12 @@ def export_with(config: ExportConfig) -> ExportResult:
         f"{count(len(photos.names), f'{photos.split} photo')}, each file in its own runtime on"
         f" {about['processor']}, against model.keras in float32."
     )
+    if photos.learned:
+        comparison += " It has learned from these photos, so no accuracy is measured on them."
     cells = table_rows(reference, (model_folder.path / MODEL_FILE).stat().st_size, tuple(rows))
     damage: list[str] = []
     report = write_report(exports, about, reference, tuple(rows), damage)
-    warnings = (*damage, *_warnings(model_folder, photos, config))
+    warnings = (*damage, *_missing_warnings(model_folder, photos, config))
     run_dir = None
     if config.logs_dir:
         name = model_folder.path.name
@@ -139,6 +140,7 @@ def _about(model_folder: ModelFolder, photos: ProofPhotos) -> dict[str, Any]:
         "model_sha256": file_digest(model_folder.path / MODEL_FILE),
         "photos": len(photos.names),
         "split": photos.split,
+        "learned": photos.learned,
         "missing": list(photos.missing),
         "processor": _processor(),
         "cores": core_count(),
@@ -157,22 +159,16 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def _warnings(
+def _missing_warnings(
     model_folder: ModelFolder, photos: ProofPhotos, config: ExportConfig
 ) -> tuple[str, ...]:
-    lines = []
-    if photos.split != TEST:
-        lines.append(
-            f"the model has no test photos; {photos.split} photos were compared, on which its"
-            f" accuracy is {'much ' if photos.split == TRAIN else ''}too high."
-        )
-    if photos.missing:
-        gone, names = len(photos.missing), ", ".join(photos.missing[:3])
-        place = photo_place(model_folder, config.image_dir)
-        more = ", ..." if gone > 3 else ""
-        lines.append(
-            f"{gone:,} of {count(gone + len(photos.names), 'photo')}"
-            f" {plural_of(gone, 'was', 'were')} not found in {place} or can't be read any more:"
-            f" {names}{more}. If they were moved, give `image_dir`."
-        )
-    return tuple(lines)
+    if not photos.missing:
+        return ()
+    gone, names = len(photos.missing), ", ".join(photos.missing[:3])
+    place = photo_place(model_folder, config.image_dir)
+    more = ", ..." if gone > 3 else ""
+    return (
+        f"{gone:,} of {count(gone + len(photos.names), 'photo')}"
+        f" {plural_of(gone, 'was', 'were')} not found in {place} or can't be read any more:"
+        f" {names}{more}. If they were moved, give `image_dir`.",
+    )

@@ -1,12 +1,13 @@
 """What every exported file states about itself, in one form for all formats."""
 
 import json
+from typing import Any
 
 from xferlearn.model_folder import FORMAT_VERSION, ModelFolder
 from xferlearn.version import __version__
 
 # Not `weights`, which may be a path on the machine of the training.
-_BACKBONE = ("name", "weights_sha256", "preprocessing")
+_BACKBONE = ("name", "weights_sha256", "preprocessing", "image_size")
 
 
 def describe(
@@ -29,7 +30,6 @@ def describe(
         std: see mean.
     """
     held = model_folder.metadata
-    backbone = held.get("backbone", {})
     low, high = ((end - mean) / std for end in (0, 255))
     said = {
         "format_version": FORMAT_VERSION,
@@ -37,7 +37,14 @@ def describe(
         "label_names": held.get("label_names", {}),
         "input": {**held["input"], "name": input_name, "value_range": [low, high]},
         "output": {**held.get("output", {}), "name": output_name},
-        "backbone": {name: backbone[name] for name in _BACKBONE if name in backbone},
+        "backbone": _backbone(held.get("backbone", {})),
         "versions": {**held.get("versions", {}), "exported_by": __version__},
     }
     return json.dumps(said, ensure_ascii=False)
+
+
+def _backbone(held: dict[str, Any]) -> dict[str, Any]:
+    said = {name: held[name] for name in _BACKBONE if name in held}
+    return said | (
+        {"parts": [_backbone(part) for part in held["parts"]]} if "parts" in held else {}
+    )

@@ -40,6 +40,7 @@ class ProofPhotos:
         pixels: what the network sees, uint8, [photos, height, width, 3], RGB, range [0, 255].
         read: returns the bytes of each photo.
         split: which split they are of; test where the model has test photos.
+        learned: whether the model has learned from them, so that they can't tell its accuracy.
         missing: names of the photos of the sample that were not found or can't be read.
     """
 
@@ -48,6 +49,7 @@ class ProofPhotos:
     pixels: np.ndarray
     read: tuple[Callable[[], bytes], ...]
     split: str
+    learned: bool
     missing: tuple[str, ...] = ()
 
 
@@ -57,7 +59,8 @@ def export_photos(
     """Finds and decodes, in one search, the photos to prove exports on and to calibrate int8 with.
 
     The proof takes the model's test photos; without any its validation photos, without those its
-    training photos (agreement means the same on any photo, accuracy does not). The calibration
+    training photos. Agreement means the same on any photo; accuracy is measured on those alone that
+    the model has not learned from. The calibration
     takes training photos, equally many of each class.
 
     Args:
@@ -113,6 +116,7 @@ def export_photos(
         pixels=np.stack([found[photo.digest][1] for photo in kept]),
         read=tuple(found[photo.digest][0].entry.read for photo in kept),
         split=split,
+        learned=any(photo.learned for photo in kept),
         missing=tuple(photo.name for photo in sample if photo.digest not in found),
     )
     return proof, calibration

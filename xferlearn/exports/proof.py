@@ -62,7 +62,8 @@ class Proof:
         agreement: share of the photos with the same first label, 0 to 1.
         largest_difference: of any probability of any photo, 0 to 1.
         mean_difference: of all probabilities of all photos.
-        accuracy: share of the photos that the file labels correctly, 0 to 1.
+        accuracy: share of the photos that the file labels correctly, 0 to 1; None, as the next two,
+            where the model has learned from them.
         accuracy_change: that minus the share of model.keras.
         accuracy_interval: 95% interval of the change, see `metrics.paired_interval`.
         changed: the photos that disagree.
@@ -74,9 +75,9 @@ class Proof:
     agreement: float
     largest_difference: float
     mean_difference: float
-    accuracy: float
-    accuracy_change: float
-    accuracy_interval: tuple[float, float]
+    accuracy: float | None
+    accuracy_change: float | None
+    accuracy_interval: tuple[float, float] | None
     changed: tuple[Changed, ...]
     speed: Speed
 
@@ -98,14 +99,15 @@ class Reference:
         labels: class names in output order.
         resize: how photos are fitted, "crop" or "squash".
         scores: float32, [photos, classes].
-        accuracy: share of the photos that it labels correctly, 0 to 1.
+        accuracy: share of the photos that it labels correctly, 0 to 1; None where it has learned
+            from them.
         speed: of Keras.
     """
 
     labels: tuple[str, ...]
     resize: str
     scores: np.ndarray
-    accuracy: float
+    accuracy: float | None
     speed: Speed
 
 
@@ -118,7 +120,8 @@ def measure_reference(
 ) -> Reference:
     """Runs model.keras on the photos; see `Reference`."""
     scores, latency, throughput = _measure(run, photos.pixels)
-    accuracy = float(np.mean(scores.argmax(axis=1) == photos.truth))
+    right = scores.argmax(axis=1) == photos.truth
+    accuracy = None if photos.learned else float(right.mean())
     speed = Speed(load_seconds, latency, throughput)
     return Reference(tuple(labels), resize, scores, accuracy, speed)
 
@@ -161,20 +164,20 @@ def prove(
     same = (before == after) & finite
     right_before, right_after = before == photos.truth, (after == photos.truth) & finite
     difference = np.abs(scores - reference.scores)
-    gained = int(np.sum(right_after & ~right_before))
-    lost = int(np.sum(right_before & ~right_after))
-    both = int(np.sum(right_before & right_after))
-    total = len(photos.names)
     labels = reference.labels
+    accuracy = change = interval = None
+    if not photos.learned:
+        accuracy = float(right_after.mean())
+        change, interval = _change(right_before, right_after)
     return Proof(
-        photos=total,
+        photos=len(photos.names),
         minimum=minimum,
         agreement=float(same.mean()),
         largest_difference=float(difference.max()),
         mean_difference=float(difference.mean()),
-        accuracy=float(right_after.mean()),
-        accuracy_change=(gained - lost) / total,
-        accuracy_interval=paired_interval(both, lost, gained, total - both - lost - gained),
+        accuracy=accuracy,
+        accuracy_change=change,
+        accuracy_interval=interval,
         changed=tuple(
             Changed(
                 photos.names[i],
@@ -186,6 +189,15 @@ def prove(
         ),
         speed=Speed(loaded, latency, throughput),
     )
+
+
+def _change(before: np.ndarray, after: np.ndarray) -> tuple[float, tuple[float, float]]:
+    """Returns the change in accuracy and its 95% interval; which photos are right, bool."""
+    gained, lost, both = (
+        int(np.sum(which)) for which in (after & ~before, before & ~after, before & after)
+    )
+    neither = len(before) - both - lost - gained
+    return (gained - lost) / len(before), paired_interval(both, lost, gained, neither)
 
 
 def _check_description(predictor: Predictor, photos: ProofPhotos, reference: Reference) -> None:

@@ -13,9 +13,10 @@ from xferlearn.system.results import Failure
 from xferlearn.system.text import one_line
 
 REPORT_FILE = "report.json"
+_CHANGE = "accuracy change"
 _HEAD = (
     "format", "size", "load", "1 photo", "photos/s", "agreement", "largest diff", "mean diff",
-    "accuracy change", "result",
+    _CHANGE, "result",
 )  # fmt: skip
 _MOST_CHANGED = 200
 
@@ -54,25 +55,22 @@ class ExportRow:
 def table_rows(
     reference: Reference, reference_bytes: int, rows: tuple[ExportRow, ...]
 ) -> list[list[str]]:
-    """Returns the table's rows, the head first and then model.keras."""
-    held = [list(_HEAD)]
-    held.append(
-        [
-            "model.keras",
-            _megabytes(reference_bytes),
-            *_speed(reference.speed),
-            *[""] * 3,
-            f"of {reference.accuracy:.1%}",
-            "reference",
-        ]
-    )
+    """Returns the table's rows, the head first and then model.keras.
+
+    There is no column for the accuracy where the model has learned from the photos.
+    """
+    head = [name for name in _HEAD if name != _CHANGE or reference.accuracy is not None]
+    held = [head]
+    accuracy = [] if reference.accuracy is None else [f"of {reference.accuracy:.1%}"]
+    size = _megabytes(reference_bytes)
+    speed = _speed(reference.speed)
+    held.append(["model.keras", size, *speed, *[""] * 3, *accuracy, "reference"])
     for row in rows:
         size = "" if row.bytes is None else _megabytes(row.bytes)
         if row.proof is None:
-            held.append([row.format, size, *[""] * (len(_HEAD) - 3), row.result])
+            held.append([row.format, size, *[""] * (len(head) - 3), row.result])
             continue
         proof = row.proof
-        low, high = (100 * end for end in proof.accuracy_interval)
         held.append(
             [
                 row.format,
@@ -81,11 +79,18 @@ def table_rows(
                 f"{proof.agreement:.2%}",
                 f"{proof.largest_difference:.1e}",
                 f"{proof.mean_difference:.1e}",
-                f"{100 * proof.accuracy_change:+.1f} [{low:+.1f}, {high:+.1f}]",
+                *_change(proof),
                 row.result,
             ]
         )
     return held
+
+
+def _change(proof: Proof) -> list[str]:
+    if proof.accuracy_change is None or proof.accuracy_interval is None:
+        return []
+    low, high = (100 * end for end in proof.accuracy_interval)
+    return [f"{100 * proof.accuracy_change:+.1f} [{low:+.1f}, {high:+.1f}]"]
 
 
 def _megabytes(size: int) -> str:

@@ -40,7 +40,7 @@ def find_classifier(graph: Graph, output: str, constants: frozenset[str]) -> Cla
 def find_bottleneck(
     graph: Graph, classifier: Node | None, constants: frozenset[str]
 ) -> BottleneckReport | None:
-    """Returns the layer that the head reads, the pooled or flattened features; None for none."""
+    """Returns the layer that the head reads, of pooled, flattened or joined features; or None."""
     known = next((graph.nodes[name] for name in _LAB_BOTTLENECKS if name in graph.nodes), None)
     if known is not None:
         return BottleneckReport(known.name, known.tensor, _width(known))
@@ -56,7 +56,7 @@ def find_bottleneck(
             break
         if node.role == "same":
             continue
-        if first is None or node.role in ("pool", "flat"):
+        if first is None or node.role in ("pool", "flat", "stack"):
             found = BottleneckReport(node.name, node.tensor, _width(node) or width)
             if node.role not in _HIDDEN:
                 return found

@@ -1,8 +1,8 @@
 """Names that people give to the parts of a split, in folders, files and columns."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION
+from xferlearn.photos.manifest import SPLITS, TEST, TRAIN, VALIDATION
 
 _NAMES = {
     "train": TRAIN, "training": TRAIN,
@@ -25,3 +25,15 @@ def splits_of_names(names: Iterable[str]) -> dict[str, str]:
     return {
         name: split or rest for name, split in found.items() if split or name.casefold() in _EVAL
     }
+
+
+def split_summary(counts: Mapping[str, int]) -> str:
+    """Returns how many photos a given split has in each part, as the end of a sentence.
+
+    Example:
+        >>> split_summary({"train": 1200, "test": 300})
+        'and this split is used: 1,200 train, 300 test photos.'
+    """
+    given = ", ".join(f"{counts[split]:,} {split}" for split in SPLITS if counts.get(split))
+    taken = " It has no test photos; `testing_percentage` takes some from the training photos."
+    return f"and this split is used: {given} photos.{'' if counts.get(TEST) else taken}"

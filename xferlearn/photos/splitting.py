@@ -7,22 +7,23 @@ import re
 import types
 from collections.abc import Iterable, Mapping, Sequence
 
+from xferlearn.config.training import TESTING_PERCENTAGE
 from xferlearn.errors import UserError
+from xferlearn.photos.conflicts import conflict_warnings, grouped
+from xferlearn.photos.folders.names import first_names
 from xferlearn.photos.folding import deal_folds
 from xferlearn.photos.learnable import check_learnable
 from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION, BadPhoto, Manifest, Photo
 from xferlearn.photos.sides import check_sides, near_twin_warnings
 from xferlearn.photos.twins.finding import Alike
-from xferlearn.system.text import plural_of
 
 FEWEST_PHOTOS = 3
 FEW_PHOTOS = 20
-TESTING_PERCENTAGE = 10.0
+_MOST_NAMED = 5
 # A class of so few loses too much to a test that tells too little; all photos are measured by
 # cross-validation instead.
 MOST_WITHOUT_TEST = 10
 _FEWEST_WITH_TEST = 1000
-_MOST_COPIES = 4
 
 # Where a dataset's authors put equal photos into several splits, the first of these counts.
 _CLAIMS = (TEST, VALIDATION, TRAIN, None)
@@ -123,14 +124,14 @@ def build_manifest(
         bad=tuple(bad),
         duplicates=len(photos) - len(unique),
         equal_pixels=len({(photo.label, photo.digest) for photo in photos}) - len(unique),
-        near_twins=sum(len(same) for same in _grouped(twins, alike.twins) if len(same) > 1),
+        near_twins=sum(len(same) for same in grouped(twins, alike.twins) if len(same) > 1),
         warnings=(
             *warnings,
             *found,
             *_few_photos_warnings(labels, distinct),
             *near_twin_warnings(labels, unique, alike.twins),
             *moved,
-            *_conflict_warnings(unique, alike),
+            *conflict_warnings(unique, alike),
         ),
     )
 
@@ -368,47 +369,11 @@ def _few_photos_warnings(labels: Sequence[str], counts: Mapping[int, int]) -> li
     few = [f"{name} ({counts[i]})" for i, name in enumerate(labels) if counts[i] < FEW_PHOTOS]
     if not few:
         return []
-    return [
-        f"Fewer than {FEW_PHOTOS} photos in {_some(few)}: expect low and uncertain accuracy there."
-    ]
+    named = first_names(few, _MOST_NAMED)
+    return [f"Fewer than {FEW_PHOTOS} photos in {named}: expect low and uncertain accuracy there."]
 
 
 def _flat_classes(photos: Sequence[Photo], alike: Alike) -> frozenset[int]:
     """Returns the classes of one colour: a few photos say all about them, or a single one."""
     different = {photo.label for photo in photos if photo.digest not in alike.flat}
     return frozenset({photo.label for photo in photos} - different)
-
-
-def _conflict_warnings(photos: Sequence[Photo], alike: Alike) -> list[str]:
-    kinds: tuple[tuple[str, Mapping[bytes, bytes] | None], ...] = (
-        ("in more than one class with the same bytes, which no model can learn", None),
-        ("in more than one class with the same pixels, which no model can learn", alike.pixels),
-        ("in one class and in another as a near twin (check which label is right)", alike.twins),
-    )
-    warnings = []
-    told: set[bytes] = set()
-    for what, common in kinds:
-        conflicts = []
-        some = photos if common is None else [p for p in photos if p.digest in common]
-        for same in _grouped(some, common or {}):
-            picture = alike.twins.get(same[0].digest, same[0].digest)
-            if len({photo.label for photo in same}) > 1 and picture not in told:
-                told.add(picture)
-                conflicts.append(" = ".join(photo.name for photo in same[:_MOST_COPIES]))
-        if conflicts:
-            photos_are = plural_of(len(conflicts), "photo is", "photos are")
-            warnings.append(f"{len(conflicts):,} {photos_are} {what}: {_some(conflicts)}.")
-    return warnings
-
-
-def _grouped(photos: Sequence[Photo], common: Mapping[bytes, bytes]) -> list[list[Photo]]:
-    """Returns the photos that have the same bytes, or the same in common."""
-    groups: dict[bytes, list[Photo]] = {}
-    for photo in photos:
-        groups.setdefault(common.get(photo.digest, photo.digest), []).append(photo)
-    return list(groups.values())
-
-
-def _some(items: Sequence[str], most: int = 5) -> str:
-    more = f" and {len(items) - most} more" if len(items) > most else ""
-    return ", ".join(items[:most]) + more

@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -98,6 +98,10 @@ def resize_policy(stated: Any) -> str:
 class CachedScores:
     """Scores of a model folder: backbone or cache, then head.
 
+    Where several backbones are combined, each has its own engine and cache. One that is smaller
+    than the model's input sees what the model resizes, so its bottlenecks have a space of their
+    own: a photo's scores do not depend on what was cached before.
+
     Attributes:
         resize: how photos are fitted, "crop" or "squash".
     """
@@ -105,7 +109,7 @@ class CachedScores:
     def __init__(
         self, model_folder: ModelFolder, model: "keras.Model", config: ImageConfig
     ) -> None:
-        """Splits a model at its bottleneck and opens the cache.
+        """Splits a model at its bottlenecks and opens their caches.
 
         Args:
             model_folder: the folder.
@@ -117,46 +121,44 @@ class CachedScores:
                 available or too inexact, or the metadata are damaged.
         """
         self.resize = model_folder_resize(model_folder)
+        metadata = model_folder.metadata
         try:
-            space = FeatureSpace(**model_folder.metadata["feature_space"])
-            backbone, self._head = split_classifier(
-                model, model_folder.metadata["bottleneck"]["layer"]
-            )
-            if space.width != backbone.output_shape[-1]:
-                raise ValueError(
-                    f"it says that a bottleneck has {space.width} values, and the model's has"
-                    f" {backbone.output_shape[-1]}"
-                )
-        except (KeyError, TypeError, ValueError) as error:
+            spaces = [FeatureSpace(**said) for said in _parts(metadata["feature_space"])]
+            layers = [said["layer"] for said in _parts(metadata["bottleneck"])]
+            joined = metadata["bottleneck"]["layer"]
+            networks, self._head = split_classifier(model, layers, joined)
+            for space, network in zip(spaces, networks, strict=True):
+                if space.width != network.output_shape[-1]:
+                    raise ValueError(
+                        f"it says that a bottleneck has {space.width} values, and the model's has"
+                        f" {network.output_shape[-1]}"
+                    )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise UserError(
                 f"{model_folder.path / METADATA_FILE} is damaged ({one_line(error)})."
             ) from None
-        bfloat16 = space.precision == "bfloat16" and has_bfloat16()
-        self._candidates = Candidates.of(
-            config,
-            backbone,
-            lambda precision: dataclasses.replace(space, precision=precision, resize=RESIZE_POLICY),
-            "bfloat16" if bfloat16 else "float32",
-        )
-        self._settling = threading.Lock()
-        # Without photos only engines that were compared before are ruled out.
-        self._features = self._candidates.settle(_no_photos)
+        self._parts = [
+            _CachedPart(config, network, _seen_space(space, model_folder.image_size))
+            for space, network in zip(spaces, networks, strict=True)
+        ]
         self._unwritten: list[str] = []
 
     @property
     def later_warnings(self) -> tuple[str, ...]:
         """Why faster engines are not used, and what is wrong with the cache, one line each."""
-        return (*self._features.warnings, *self._unwritten)
+        found = [line for part in self._parts for line in part.features.warnings]
+        return tuple(dict.fromkeys([*found, *self._unwritten]))
 
     @contextlib.contextmanager
     def scoring(
         self, entries: Callable[[], Iterable[Entry]], limits: PhotoLimits
     ) -> Iterator[Scorer]:
         """Returns a scorer as `Predictor.scoring` does; it caches new bottlenecks."""
-        features = self._settled(
-            lambda store: sample_pixels(entries(), store, limits, resize=self.resize)
-        )
-        scorer = _Scorer(features, self._head)
+
+        def sample(store: BottleneckStore) -> np.ndarray:
+            return sample_pixels(entries(), store, limits, resize=self.resize)
+
+        scorer = _Scorer([part.settled(sample) for part in self._parts], self._head)
         try:
             yield scorer
         finally:
@@ -164,14 +166,49 @@ class CachedScores:
 
     def run(self, pixels: np.ndarray) -> np.ndarray:
         """Returns scores as `Predictor.run` does, without the cache."""
-        features = self._settled(lambda store: pixels)
-        return np.asarray(self._head(features.engine().run(pixels)))
+        settled = [part.settled(lambda store: pixels) for part in self._parts]
+        rows = [features.engine().run(pixels) for features in settled]
+        return np.asarray(self._head(np.concatenate(rows, axis=1)))
 
-    def _settled(self, sample: Sample) -> Features:
+
+def _parts(said: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """Returns what metadata say of each backbone that is combined, or of the only one."""
+    return said.get("parts", [said])
+
+
+def _seen_space(space: FeatureSpace, image_size: int) -> FeatureSpace:
+    """Returns the feature space of a backbone behind a model's input, px."""
+    resize = RESIZE_POLICY
+    if space.image_size != image_size:
+        resize += f"; then {space.image_size} px, bilinear"
+    return dataclasses.replace(space, image_size=image_size, resize=resize)
+
+
+class _CachedPart:
+    """A backbone of a model: its engine and cache.
+
+    Attributes:
+        features: what is settled so far.
+    """
+
+    def __init__(self, config: ImageConfig, network: "keras.Model", space: FeatureSpace) -> None:
+        bfloat16 = space.precision == "bfloat16" and has_bfloat16()
+        self._candidates = Candidates.of(
+            config,
+            network,
+            lambda precision: dataclasses.replace(space, precision=precision),
+            "bfloat16" if bfloat16 else "float32",
+        )
+        self._settling = threading.Lock()
+        # Without photos only engines that were compared before are ruled out.
+        self.features = self._candidates.settle(_no_photos)
+
+    def settled(self, sample: Sample) -> Features:
+        """Returns an engine that may compute, and its cache; `sample` is as for `settle`."""
         with self._settling:
-            if not self._features.proven:
-                self._features = self._candidates.settle(sample)
-            return self._features
+            if not self.features.proven:
+                self.features = self._candidates.settle(sample)
+            return self.features
 
 
 def _no_photos(store: BottleneckStore) -> np.ndarray:
@@ -181,27 +218,43 @@ def _no_photos(store: BottleneckStore) -> np.ndarray:
 class _Scorer:
     """A scorer that caches what it computes; a full disk ends the caching, not the labelling."""
 
-    def __init__(self, features: Features, head: "keras.Model") -> None:
-        self._features = features
+    def __init__(self, parts: Sequence[Features], head: "keras.Model") -> None:
+        self._parts = [_KeptRows(features) for features in parts]
         self._head = head
+
+    def knows(self, key: bytes) -> bool:
+        return all(key in part.store for part in self._parts)
+
+    def scores(self, keys: Sequence[bytes], pixels: np.ndarray) -> np.ndarray:
+        rows = [part.rows(keys, pixels) for part in self._parts]
+        return np.asarray(self._head(np.concatenate(rows, axis=1)))
+
+    def close(self) -> list[str]:
+        """Commits new bottlenecks; returns what could not be written, one line each."""
+        return [line for part in self._parts for line in part.close()]
+
+
+class _KeptRows:
+    """Bottlenecks of one backbone, from its cache or computed and cached."""
+
+    def __init__(self, features: Features) -> None:
+        self.store = features.store
+        self._engine = features.engine
         self._writing = contextlib.ExitStack()
         self._writer: ShardWriter | None = None
         self._unwritten: list[str] = []
 
-    def knows(self, key: bytes) -> bool:
-        return key in self._features.store
-
-    def scores(self, keys: Sequence[bytes], pixels: np.ndarray) -> np.ndarray:
-        store = self._features.store
-        vectors = np.empty((len(keys), store.space.width), np.float32)
-        known = [i for i, key in enumerate(keys) if key in store]
-        new = [i for i, key in enumerate(keys) if key not in store]
+    def rows(self, keys: Sequence[bytes], pixels: np.ndarray) -> np.ndarray:
+        """Returns bottlenecks, float32, [photos, width]; arguments are those of `scores`."""
+        vectors = np.empty((len(keys), self.store.space.width), np.float32)
+        known = [i for i, key in enumerate(keys) if key in self.store]
+        new = [i for i, key in enumerate(keys) if key not in self.store]
         if known:
-            vectors[known] = store.read([keys[i] for i in known])
+            vectors[known] = self.store.read([keys[i] for i in known])
         if new:
-            vectors[new] = self._features.engine().run(pixels[new])
+            vectors[new] = self._engine().run(pixels[new])
             self._add([(keys[i], vectors[i]) for i in new])
-        return np.asarray(self._head(vectors))
+        return vectors
 
     def close(self) -> list[str]:
         """Commits new bottlenecks; returns what could not be written, one line each."""
@@ -216,29 +269,34 @@ class _Scorer:
             return
         try:
             if self._writer is None:
-                self._writer = self._writing.enter_context(self._features.store.writer())
+                self._writer = self._writing.enter_context(self.store.writer())
             for key, vector in rows:
                 self._writer.add(key, vector)
         except XferlearnError as error:
             self._unwritten.append(str(error))
 
 
-def split_classifier(model: "keras.Model", layer: str) -> tuple["keras.Model", "keras.Model"]:
-    """Returns a classifier's backbone and head, which share its layers.
+def split_classifier(
+    model: "keras.Model", layers: Sequence[str], joined: str
+) -> tuple[list["keras.Model"], "keras.Model"]:
+    """Returns a classifier's backbones and its head, which share its layers.
 
     Args:
         model: as `heads.build_classifier` returns it.
-        layer: name of the layer whose output is the bottleneck.
+        layers: names of the layers whose outputs are the bottlenecks of the backbones.
+        joined: name of the layer whose output the head takes: the only one of them, or what joins
+            them.
 
     Raises:
         ValueError: when the model has no such layer.
     """
     import keras
 
-    bottleneck = model.get_layer(layer)
+    bottleneck = model.get_layer(joined)
     names = [one.name for one in model.layers]
     with float32_layers():
         x = head_input = keras.Input(bottleneck.output.shape[1:], name="bottleneck")
-        for following in model.layers[names.index(layer) + 1 :]:
+        for following in model.layers[names.index(joined) + 1 :]:
             x = following(x)
-        return keras.Model(model.input, bottleneck.output), keras.Model(head_input, x)
+        networks = [keras.Model(model.input, model.get_layer(name).output) for name in layers]
+        return networks, keras.Model(head_input, x)

@@ -8,6 +8,7 @@ from xferlearn.backbones.table import PREPROCESSING
 from xferlearn.config.wording import flag_value
 from xferlearn.photos.manifest import SPLITS
 from xferlearn.summaries.events import EventWriter
+from xferlearn.summaries.measured import main_evaluation, measured_facts, validation_name
 from xferlearn.summaries.record import RunRecord
 from xferlearn.system.text import count, plural_of
 
@@ -26,8 +27,7 @@ def run_card(record: RunRecord) -> str:
     """Returns the run card of a training, Markdown."""
     said = record.metadata
     parts = [
-        f"# {escape(said['backbone']['name'])}: test accuracy"
-        f" {record.evaluations['test'].summary()}",
+        f"# {escape(said['backbone']['name'])}: {_headline(record)}",
         "## Input layer? Resolution? Value range?",
         table(("question", "answer"), _answers(record)),
         "## Results",
@@ -44,20 +44,50 @@ def run_card(record: RunRecord) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def _headline(record: RunRecord) -> str:
+    validation, test = record.evaluations["validation"], record.evaluations["test"]
+    name = "test" if validation.folds is None else validation_name(validation)
+    return f"{name} {main_evaluation(validation, test).summary()}"
+
+
+def _measured(record: RunRecord) -> dict[str, str]:
+    validation, test = record.evaluations["validation"], record.evaluations["test"]
+    rows = measured_facts(validation, test, record.metadata)
+    if validation.folding:
+        rows[validation_name(validation)] += f"; {validation.folding}, each by a head without it"
+    if test.total:
+        rows["test"] += "; nothing was chosen on these photos, and the head never saw them"
+    return rows
+
+
 def _answers(record: RunRecord) -> list[tuple[str, str]]:
     said = record.metadata
     image, backbone = said["input"], said["backbone"]
     low, high = image["value_range"]
+    # Of several backbones each has its own.
+    parts = [(f" of {escape(part['name'])}", part) for part in backbone.get("parts", ())]
+    parts = parts or [("", backbone)]
     return [
         ("input layer", f"`{image['name']}`"),
         ("resolution", f"{image['width']} x {image['height']} px, RGB"),
         ("value range", f"{low} to {high}, {image['dtype']}: raw pixels"),
-        ("normalisation", f"inside the model: {_formula(backbone['preprocessing'])}"),
+        *(
+            (f"normalisation{of}", f"inside the model: {_formula(part['preprocessing'])}")
+            for of, part in parts
+        ),
         ("resize", image["resize"]),
+        *(
+            (f"size{of}", f"{part['image_size']} x {part['image_size']} px")
+            for of, part in parts
+            if part.get("image_size") not in (None, image["width"])
+        ),
         ("backbone", f"{escape(backbone['name'])}, {_trained(said.get('fine_tuning'))}"),
-        (
-            "weights",
-            f"{escape(str(backbone['weights']))}, SHA-256 `{backbone['weights_sha256'][:16]}`",
+        *(
+            (
+                f"weights{of}",
+                f"{escape(str(part['weights']))}, SHA-256 `{part['weights_sha256'][:16]}`",
+            )
+            for of, part in parts
         ),
         (
             "bottleneck layer",
@@ -109,8 +139,7 @@ def _results(record: RunRecord) -> list[tuple[str, str]]:
         "fine-tuning": record.metadata.get("fine_tuning"),
     }
     return [
-        ("test accuracy", record.evaluations["test"].summary()),
-        ("validation accuracy", record.evaluations["validation"].summary()),
+        *((name, escape(value)) for name, value in _measured(record).items()),
         *(
             (name, count(training["steps_run"], "step"))
             for name, training in trainings.items()

@@ -12,6 +12,7 @@ from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import BadPhoto, Photo
 from xferlearn.photos.sources import PhotoSource
 from xferlearn.summaries.drawing import webp
+from xferlearn.summaries.measured import largest_class_text
 from xferlearn.summaries.pixels import read_pixels
 from xferlearn.summaries.terminal import first_names
 from xferlearn.synsets.names import readable_label
@@ -62,24 +63,18 @@ def accuracy_tile(title: str, evaluation: Evaluation, *, main: bool = False) -> 
         return tile(title, "not measured", "N = 0", main=main)
     low, high = evaluation.interval
     between: Any = f"{low:.1%} to {high:.1%}"
+    if evaluation.few:  # as large as the accuracy itself
+        between = h("b", f"{low:.0%} to {high:.0%}")
     counted = f"N = {evaluation.total:,}{evaluation.grouped}"
     return tile(
         title,
         f"{evaluation.accuracy:.1%}",
         interval_bar(low, evaluation.accuracy, high),
-        h("b", between) if evaluation.few else between,
+        between,
         ", ".join(filter(None, ("95% interval", counted, evaluation.folding))),
-        largest_class_line(evaluation),
+        largest_class_text(evaluation),
         main=main,
     )
-
-
-def largest_class_line(evaluation: Evaluation) -> str:
-    """Returns what an accuracy is to be compared with; "" without photos."""
-    if evaluation.largest_class is None:
-        return ""
-    label, share = evaluation.largest_class
-    return f"always {readable_label(label)}: {share:.1%}"
 
 
 def classes_tile(labels: Sequence[str]) -> Markup:

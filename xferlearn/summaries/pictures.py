@@ -12,6 +12,7 @@ from xferlearn.photos.manifest import TEST, VALIDATION, Photo
 from xferlearn.summaries.drawing import CARD_WIDTH, draw_photo, draw_sheet, jpeg, png
 from xferlearn.summaries.events import EventWriter, RunWriters
 from xferlearn.summaries.matrix import draw_confusion
+from xferlearn.summaries.measured import validation_name
 from xferlearn.summaries.pixels import read_pixels
 from xferlearn.summaries.record import RunRecord
 from xferlearn.summaries.reliability import draw_reliability
@@ -51,8 +52,9 @@ def write_pictures(writers: RunWriters, record: RunRecord) -> None:
     """Writes confusion matrices, reliability, samples, misclassified and most confident photos."""
     for split in (VALIDATION, TEST):
         if record.evaluations[split].total:
-            write_confusion(writers[split], record.evaluations[split], split)
-            write_reliability(writers[split], record.reliability(split), split)
+            title = validation_name(record.evaluations[split]) if split == VALIDATION else split
+            write_confusion(writers[split], record.evaluations[split], title)
+            write_reliability(writers[split], record.reliability(split), title)
     samples = sample_photos(record)
     judged = judge_photos(record, TEST)
     mistakes = [item for item in judged if not item.right]

@@ -31,7 +31,7 @@ def write_projector(run_dir: Path, record: RunRecord) -> None:
     folder = run_dir / "projector"
     folder.mkdir()
     points.tofile(folder / "bottlenecks.bin")
-    rows = [_COLUMNS, *_table(record, order, points)]
+    rows = [_COLUMNS, *_table(record, order)]
     (folder / "photos.tsv").write_text(
         "".join("\t".join(row) + "\n" for row in rows), encoding="utf-8"
     )
@@ -48,11 +48,10 @@ def write_projector(run_dir: Path, record: RunRecord) -> None:
     (run_dir / _CONFIG_FILE).write_text(str(config), encoding="utf-8")
 
 
-def _table(record: RunRecord, order: list[int], points: np.ndarray) -> list[tuple[str, ...]]:
+def _table(record: RunRecord, order: list[int]) -> list[tuple[str, ...]]:
     manifest = record.manifest
-    probabilities = record.predict(points)
     rows = []
-    for index, scores in zip(order, probabilities, strict=True):
+    for index, scores in zip(order, record.predictions(order), strict=True):
         photo, best = manifest.photos[index], int(scores.argmax())
         cells = (
             manifest.labels[photo.label],

@@ -1,7 +1,7 @@
 """What the summaries of a run are made from."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,8 +25,8 @@ class RunRecord:
         source: where its photos can be read again.
         manifest: its photos, and their split.
         bottlenecks: of `manifest.photos`, float32, [photos, width].
-        predict: from bottlenecks, float32, [photos, width], to probabilities, float32,
-            [photos, classes].
+        predict: the delivered head, from bottlenecks, float32, [photos, width], to probabilities,
+            float32, [photos, classes].
         classifier: from pixels to probabilities.
         probabilities: by split ("validation", "test"), for the photos that
             `manifest.judged(split)` lists, float32, [photos, classes], range [0, 1]; no rows
@@ -73,6 +73,23 @@ class RunRecord:
         """Returns the class indices of a split's photos, int32, [photos]."""
         photos = self.manifest.photos
         return np.array([photos[i].label for i in self.manifest.judged(split)], np.int32)
+
+    def predictions(self, rows: Sequence[int]) -> np.ndarray:
+        """Returns probabilities of photos, each by a head that has not seen it where one is.
+
+        Args:
+            rows: positions in `manifest.photos`.
+
+        Returns:
+            Float32, [rows, classes], range [0, 1].
+        """
+        found = np.array(self.predict(np.asarray(self.bottlenecks[rows], np.float32)))
+        place_of = {row: place for place, row in enumerate(rows)}
+        for split, probabilities in self.probabilities.items():
+            for row, scores in zip(self.manifest.judged(split), probabilities, strict=True):
+                if row in place_of:
+                    found[place_of[row]] = scores
+        return found
 
     def cross_entropy(self, split: str) -> float | None:
         """Returns the mean cross-entropy over a split's photos; None where none was judged."""

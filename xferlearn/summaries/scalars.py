@@ -122,8 +122,8 @@ def _gradient_norm(model: "keras.Model", batch: tuple[Any, ...]) -> Callable[[],
 def write_results(writers: RunWriters, record: RunRecord) -> None:
     """Writes the results: accuracy, cross-entropy and calibration of the kept weights, speed.
 
-    The run's own `results/...` are what HParams shows; the test's `accuracy` is a point in the
-    chart of the training.
+    The run's own `results/...` are what HParams shows; the test's `accuracy` and `loss` are points
+    in the charts of the training.
     """
     run, step = writers[""], record.kept_training["best_step"]
     for split in (VALIDATION, TEST):
@@ -136,7 +136,7 @@ def write_results(writers: RunWriters, record: RunRecord) -> None:
         run.scalar(f"results/{split}_ece", found.ece, step, found.summary())
         if split == TEST:
             writers[split].scalar("accuracy", accuracy, step)
-            writers[split].scalar("cross_entropy", loss, step)
+            writers[split].scalar("loss", loss, step)
     run.scalar("results/photos_per_second", record.photos_per_second, step)
     run.scalar("results/seconds", sum(record.seconds.values()), step)
 

@@ -96,16 +96,21 @@ def class_weights(
 ) -> np.ndarray:
     """Returns how much a photo of each class counts for each head, float32, [classes, heads].
 
+    A class has the same share of the loss of every head. Otherwise a head that is to predict one of
+    three photos of a class has learned that the class is rarer than the others, and leave-one-out
+    finds nearly all photos wrong.
+
     Args:
         y: class indices, int, [rows].
         learned: which rows each head learns from, bool, [rows, heads].
         classes: number of classes.
-        class_weight: "balanced" for the inverse of a class's share of the head's photos, so that
-            all classes count the same; "none" for 1.
+        class_weight: "none" gives each class its share of all photos, "balanced" all the same.
     """
-    if class_weight != "balanced":
-        return np.ones((classes, learned.shape[1]), np.float32)
     counts = np.zeros((classes, learned.shape[1]))
     np.add.at(counts, y, learned)
-    present = np.maximum((counts > 0).sum(axis=0), 1)
-    return (learned.sum(axis=0) / (present * np.maximum(counts, 1))).astype(np.float32)
+    shares = np.bincount(y, minlength=classes)
+    if class_weight == "balanced":
+        shares = np.minimum(shares, 1)
+    wanted = np.where(counts > 0, shares[:, None], 0)
+    wanted = wanted / np.maximum(wanted.sum(axis=0), 1)
+    return (wanted * learned.sum(axis=0) / np.maximum(counts, 1)).astype(np.float32)

@@ -255,6 +255,8 @@ def _optimizer(plan: HeadPlan, learning_rate: Any) -> "keras.optimizers.Optimize
     import tensorflow as tf
 
     class Decaying:
+        update: Callable[[Any, Any, Any], None]
+
         def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
             gradient = tf.convert_to_tensor(gradient)
             if plan.weight_decay and "kernel" in variable.name:

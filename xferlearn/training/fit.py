@@ -3,16 +3,16 @@
 import dataclasses
 import functools
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from xferlearn import backbones
+from xferlearn.backbones import combine_backbones, combined_name, load_parts, resolve_backbones
 from xferlearn.bottlenecks.compute import Extraction, extract, extract_source
 from xferlearn.bottlenecks.prints import Looks, look_at_photos
 from xferlearn.bottlenecks.settling import Candidates, Features, sample_pixels
-from xferlearn.bottlenecks.space import feature_space
+from xferlearn.bottlenecks.space import FeatureSpace, feature_space
 from xferlearn.bottlenecks.store import BottleneckStore, PrintStore
 from xferlearn.config import TrainConfig, default_bottleneck_dir
 from xferlearn.errors import UserError, XferlearnError
@@ -29,29 +29,73 @@ if TYPE_CHECKING:
     import keras
 
 
-@dataclasses.dataclass(frozen=True)
-class Prepared:
-    """Photos whose bottlenecks are cached, and the frozen network that made them.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Part:
+    """One frozen network, with the bottlenecks that it has made of photos.
 
     Attributes:
-        source: where the photos can be read again.
-        backbone: the network.
+        network: as `load_backbone` returns it for one name, or fine-tuned.
         features: its engine and store.
         extraction: the photos, and those that were left out; its seconds include the settling of
             the engine.
+    """
+
+    network: "keras.Model"
+    features: Features
+    extraction: Extraction
+
+    @property
+    def space(self) -> FeatureSpace:
+        """The feature space of its bottlenecks."""
+        return self.features.store.space
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """Photos whose bottlenecks are cached, and the frozen networks that made them.
+
+    Attributes:
+        source: where the photos can be read again.
+        parts: the networks; of several, bottlenecks are joined in their order.
+        extraction: the photos, and those that were left out; counts and seconds are those of all
+            parts together.
         looks: which photos have equal pixels, and which are near twins.
     """
 
     source: PhotoSource
-    backbone: "keras.Model"
-    features: Features
+    parts: tuple[Part, ...]
     extraction: Extraction
     looks: Looks
 
+    @functools.cached_property
+    def backbone(self) -> "keras.Model":
+        """The networks as one, from pixels to joined bottlenecks."""
+        return combine_backbones([part.network for part in self.parts])
+
     @property
-    def parts(self) -> int:
-        """Number of backbones."""
-        return 1
+    def name(self) -> str:
+        """The backbone's name; of several, those of all."""
+        return combined_name([(one.backbone, one.image_size) for one in self.spaces])
+
+    @property
+    def spaces(self) -> tuple[FeatureSpace, ...]:
+        """The feature space of each part."""
+        return tuple(part.space for part in self.parts)
+
+    @property
+    def image_size(self) -> int:
+        """Side in px of the square that the backbone takes, that of its largest part."""
+        return max(space.image_size for space in self.spaces)
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Values per bottleneck of each part."""
+        return tuple(space.width for space in self.spaces)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the user should know of engines and stores, one line each."""
+        return tuple(dict.fromkeys(w for part in self.parts for w in part.features.warnings))
 
     def split(self, config: TrainConfig, test_seed: int | None = None) -> Manifest:
         """Returns the photos, split as `config` says.
@@ -81,18 +125,17 @@ class Prepared:
         return dataclasses.replace(manifest, bad=(*self.source.left_out, *manifest.bad))
 
     def read(self, photos: tuple[Photo, ...]) -> np.ndarray:
-        """Returns the bottlenecks of photos in the plain view, float32, [photos, width].
+        """Returns the bottlenecks of photos in the plain view, float32, [photos, sum of widths].
 
         Raises:
             XferlearnError: when one has none.
         """
-        store = self.features.store
         for photo in photos:
-            if photo.key not in store:
+            if not self._has(photo.key):
                 raise XferlearnError(
                     f"{photo.name} changed or was removed while this was running. Run again."
                 )
-        return store.read([photo.key for photo in photos])
+        return self._read([photo.key for photo in photos])
 
     def views(
         self,
@@ -108,10 +151,9 @@ class Prepared:
             on_warning: called with which views are missing, and why.
 
         Returns:
-            Float32, [views, width], and int, [views], the position of each one's photo: all views
-            of a photo one after the other, the plain one first.
+            Float32, [views, sum of widths], and int, [views], the position of each one's photo: all
+            views of a photo one after the other, the plain one first.
         """
-        store = self.features.store
         augmentation = Augmentation.of(config)
         numbers = augmentation.numbers(config.augment_views)
         named = [
@@ -119,23 +161,26 @@ class Prepared:
             for position, photo in enumerate(photos)
             for number in numbers
         ]
-        missing = dict.fromkeys(photos[position] for position, key in named if key not in store)
         # The plain view, number 0, is cached already.
         drawn = numbers[1:]
-        found = extract(
-            pick_photos(self.source, missing, augmentation=augmentation, numbers=drawn),
-            store,
-            self.features.engine,
-            PhotoLimits.of(config),
-            count=len(missing) * len(drawn),
-            views=True,
-            verbose=config.verbose,
-        )
+        reasons: dict[str, str] = {}
+        for part in self.parts:
+            store = part.features.store
+            missing = dict.fromkeys(photos[position] for position, key in named if key not in store)
+            found = extract(
+                pick_photos(self.source, missing, augmentation=augmentation, numbers=drawn),
+                store,
+                part.features.engine,
+                PhotoLimits.of(config),
+                count=len(missing) * len(drawn),
+                views=True,
+                verbose=config.verbose,
+            )
+            reasons |= {bad.name: bad.reason for bad in found.bad}
         # A photo may be broken in a part that the plain view does not see.
-        kept = [(position, key) for position, key in named if key in store]
+        kept = [(position, key) for position, key in named if self._has(key)]
         if len(kept) < len(named):
-            reasons = {bad.name: bad.reason for bad in found.bad}
-            lost = {photos[position].name for position, key in named if key not in store}
+            lost = {photos[position].name for position, key in named if not self._has(key)}
             name = next((name for name in reasons if name in lost), min(lost))
             on_warning(
                 f"The head learns without {len(named) - len(kept):,} of"
@@ -143,13 +188,20 @@ class Prepared:
                 f" those of {name}: {reasons.get(name, 'it was removed while this was running')}."
             )
         positions = np.array([position for position, _ in kept], int)
-        return store.read([key for _, key in kept]), positions
+        return self._read([key for _, key in kept]), positions
+
+    def _has(self, key: bytes) -> bool:
+        return all(key in part.features.store for part in self.parts)
+
+    def _read(self, keys: list[bytes]) -> np.ndarray:
+        rows = [part.features.store.read(keys) for part in self.parts]
+        return rows[0] if len(rows) == 1 else np.concatenate(rows, axis=1)
 
 
 def prepare(
     config: TrainConfig,
     source: PhotoSource,
-    backbone: "keras.Model",
+    networks: Sequence["keras.Model"],
     others: Iterable[TrainConfig] = (),
     looks: Looks | None = None,
 ) -> Prepared:
@@ -158,17 +210,48 @@ def prepare(
     Args:
         config: engine, precision, folder of the bottlenecks, limits, augmentation.
         source: the photos.
-        backbone: as `load_backbone` returns it, or fine-tuned.
+        networks: each as `load_backbone` returns it for one name, or fine-tuned. Each has the
+            store that it has alone.
         others: settings of more heads on these photos, which may see them in other views.
         looks: which photos look alike, where another network's pixels have told it: prints depend
             on the size of the photos, and runs that are compared need the same split.
     """
+    configs = (config, *others)
+    # First the largest: prints of the size that the whole model takes are those that `evaluate`
+    # looks up.
+    first = max(networks, key=lambda network: network.input_shape[1])
+    largest, looks = _prepare_part(source, first, configs, looks)
+    parts = [
+        largest if network is first else _prepare_part(source, network, configs, looks)[0]
+        for network in networks
+    ]
+    return _joined(source, parts, looks)
+
+
+def join(prepared: Sequence[Prepared]) -> Prepared:
+    """Returns photos with the bottlenecks of several, which were prepared with the same looks."""
+    parts = [part for one in prepared for part in one.parts]
+    return _joined(prepared[0].source, parts, prepared[0].looks)
+
+
+def _joined(source: PhotoSource, parts: Sequence[Part], looks: Looks) -> Prepared:
+    first, *others = (part.extraction for part in parts)
+    return Prepared(source, tuple(parts), first.joined(others), looks)
+
+
+def _prepare_part(
+    source: PhotoSource,
+    network: "keras.Model",
+    configs: Sequence[TrainConfig],
+    looks: Looks | None,
+) -> tuple[Part, Looks]:
     started = time.perf_counter()
+    config = configs[0]
     limits = PhotoLimits.of(config)
 
     def sample(store: BottleneckStore) -> np.ndarray:
         pixels = sample_pixels(source.entries(), store, limits)
-        for one in (config, *others):
+        for one in configs:
             augmentation = Augmentation.of(one)
             drawn = augmentation.numbers(one.augment_views)[1:]
             if drawn and not len(pixels):
@@ -176,8 +259,8 @@ def prepare(
                 pixels = sample_pixels(views, store, limits, views=True)
         return pixels
 
-    space_of = functools.partial(feature_space, backbone)
-    features = Candidates.of(config, backbone, space_of).settle(sample)
+    space_of = functools.partial(feature_space, network)
+    features = Candidates.of(config, network, space_of).settle(sample)
     store = features.store
     prints = looks.prints if looks else PrintStore(store.folder.parent, store.space.image_size)
     extraction = extract_source(
@@ -193,9 +276,21 @@ def prepare(
         looks = look_at_photos(source, extraction.photos, prints, limits, near=near)
         store.warnings += prints.warnings
     seconds = time.perf_counter() - started
-    return Prepared(
-        source, backbone, features, dataclasses.replace(extraction, seconds=seconds), looks
-    )
+    return Part(network, features, dataclasses.replace(extraction, seconds=seconds)), looks
+
+
+def check_backbone(config: TrainConfig) -> None:
+    """Checks, before any work, that backbone and image size exist, and can be fine-tuned.
+
+    Raises:
+        UserError: when they don't, or can't.
+    """
+    parts = resolve_backbones(config.backbone, config.image_size)
+    if config.unfreeze and len(parts) > 1:
+        raise UserError(
+            f"`unfreeze` trains the layers of one backbone. Received {len(parts)}:"
+            f" {config.backbone}. Leave `unfreeze` out, or choose one of them."
+        )
 
 
 def check_result_folders(config: TrainConfig) -> None:
@@ -209,9 +304,9 @@ def check_result_folders(config: TrainConfig) -> None:
         check_writable("logs_dir", config.logs_dir)
 
 
-def load_backbone_of(config: TrainConfig) -> "keras.Model":
-    """Returns the frozen backbone that a config names."""
-    return backbones.load_backbone(
+def load_networks(config: TrainConfig) -> tuple["keras.Model", ...]:
+    """Returns the frozen networks that a config names, one or several."""
+    return load_parts(
         config.backbone,
         weights=config.weights,
         image_size=config.image_size,

@@ -123,6 +123,7 @@ class Fitted:
             self.truth(split),
             probabilities.argmax(axis=1),
             [groups[i] for i in self.rows(split)] if groups else None,
+            self.manifest.fold_count if split == VALIDATION and self.manifest.folds else None,
         )
 
 
@@ -178,7 +179,7 @@ def fit_head(
         train_x, of_photo = prepared.views(photos, config, on_warning)
         seen = used[of_photo]
     started = time.perf_counter()
-    plan = plan_head(config, number, few=few, parts=prepared.parts, views=augmented)
+    plan = plan_head(config, number, few=few, parts=len(prepared.parts), views=augmented)
     judged = manifest.judged(VALIDATION)
 
     def validation(stack: HeadStack) -> tuple[np.ndarray, np.ndarray]:
@@ -205,7 +206,7 @@ def fit_head(
         len(manifest.labels),
         plan,
         # Labels play no part in it, nor do test photos.
-        heads.measure_scale(train_x[training[seen]]),
+        heads.measure_scale(train_x[training[seen]], prepared.widths),
         validation=validation,
         callbacks=charts if run_dir is not None else None,
     )

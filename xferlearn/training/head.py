@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,22 +26,33 @@ class FeatureScale:
 
     Attributes:
         mean: float32, [width], mean of each feature over the training photos.
-        deviation: root mean square of what remains, over all features.
+        deviation: root mean square of what remains, over all features; where several backbones
+            made them, over those of each, float64, [width].
     """
 
     mean: np.ndarray
-    deviation: float
+    deviation: float | np.ndarray
 
     def apply(self, bottlenecks: np.ndarray) -> np.ndarray:
         """Returns bottlenecks, float32, [photos, width], at that scale."""
         return (bottlenecks - self.mean) / np.float32(self.deviation)
 
 
-def measure_scale(bottlenecks: np.ndarray) -> FeatureScale:
-    """Returns the scale of training bottlenecks, float32, [photos, width]."""
+def measure_scale(bottlenecks: np.ndarray, widths: Sequence[int] = ()) -> FeatureScale:
+    """Returns the scale of training bottlenecks.
+
+    Args:
+        bottlenecks: float32, [photos, width].
+        widths: how many values each backbone made, where there are several.
+    """
     mean = bottlenecks.mean(axis=0, dtype=np.float64)
-    square = np.mean(np.square(bottlenecks).mean(axis=0, dtype=np.float64) - np.square(mean))
-    return FeatureScale(mean.astype(np.float32), max(math.sqrt(max(square, 0.0)), 1e-30))
+    squares = np.square(bottlenecks).mean(axis=0, dtype=np.float64) - np.square(mean)
+    blocks = np.split(squares, np.cumsum(widths)[:-1])
+    deviations = [max(math.sqrt(max(np.mean(block), 0.0)), 1e-30) for block in blocks]
+    several = len(blocks) > 1
+    return FeatureScale(
+        mean.astype(np.float32), np.repeat(deviations, widths) if several else deviations[0]
+    )
 
 
 def build_head(
@@ -110,7 +122,7 @@ def normalised(bottleneck: "keras.KerasTensor", scale: FeatureScale) -> "keras.K
 
     # Not Normalization, whose epsilon of 1e-7 exceeds the outputs of untrained networks.
     return keras.layers.Rescaling(
-        1 / scale.deviation,
+        np.divide(1, scale.deviation).tolist(),
         offset=(-scale.mean / scale.deviation).tolist(),
         name="normalization",
     )(bottleneck)

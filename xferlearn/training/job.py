@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xferlearn import backbones, summaries
+from xferlearn import summaries
 from xferlearn.config import ExportConfig, TrainConfig
 from xferlearn.config.base import TableInMemory
 from xferlearn.config.signatures import from_settings
@@ -25,7 +25,7 @@ from xferlearn.system.results import Failure
 from xferlearn.system.runtime import choose_device, start_tensorflow
 from xferlearn.training import head as heads
 from xferlearn.training.finetuning import fine_tune, select_layers
-from xferlearn.training.fit import check_result_folders, load_backbone_of, prepare
+from xferlearn.training.fit import check_backbone, check_result_folders, load_networks, prepare
 from xferlearn.training.fitting import diverged_error, fit_head
 from xferlearn.training.metadata import describe, run_name
 from xferlearn.training.result import TrainResult
@@ -62,18 +62,18 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
     clock = StageClock()
     exporting = _export_config(config)
     _check_folders(config)
-    backbones.resolve_backbone(config.backbone, config.image_size)
+    check_backbone(config)
     with clock.stage("list photos"):
         source = open_source(config)
     with clock.stage("import"):
         start_tensorflow()
         choose_device(config.device)
     with clock.stage("backbone"):
-        backbone = load_backbone_of(config)
+        networks = load_networks(config)
         if config.unfreeze:
-            select_layers(backbone, config.unfreeze)
+            select_layers(networks[0], config.unfreeze)
     with clock.stage("bottlenecks"):
-        prepared = prepare(config, source, backbone)
+        prepared = prepare(config, source, networks)
         manifest = prepared.split(config)
     if config.unfreeze and (manifest.few or not manifest.judged(VALIDATION)):
         raise UserError(
@@ -83,9 +83,9 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
     run_dir = None
     if config.summaries != "none":
         run_dir = runs.enter_context(
-            summaries.run_folder(config.logs_dir, run_name(config, backbone.name))
+            summaries.run_folder(config.logs_dir, run_name(config, prepared.name))
         )
-    warnings = list(prepared.features.warnings)
+    warnings = list(prepared.warnings)
     with clock.stage("training"):
         fitted = fit_head(
             config, prepared, run_dir=run_dir, manifest=manifest, on_warning=warnings.append
@@ -166,6 +166,9 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
         validation=validation,
         test=test,
         misclassified=_misclassified(manifest, TEST, probabilities[TEST]),
+        misclassified_in_folds=_misclassified(manifest, VALIDATION, probabilities[VALIDATION])
+        if manifest.folds
+        else (),
         pictures=Pictures(source, PhotoLimits.of(config)),
         warnings=(*warnings, *manifest.warnings),
         seconds=dict(clock.seconds),

@@ -6,12 +6,13 @@ import platform
 import sys
 from typing import Any
 
+from xferlearn.backbones.names import part_name
 from xferlearn.config import TrainConfig
 from xferlearn.metrics import Evaluation, cross_entropy
 from xferlearn.photos.manifest import SPLITS, TRAIN, VALIDATION
 from xferlearn.synsets.names import synset_name
 from xferlearn.training.finetuning import FineTuned
-from xferlearn.training.fit import Prepared
+from xferlearn.training.fit import Part, Prepared
 from xferlearn.training.fitting import Fitted
 from xferlearn.version import __version__
 
@@ -51,9 +52,8 @@ def describe(
     test: Evaluation,
 ) -> dict[str, Any]:
     """Returns what metadata.json says of a model, but for its timings by stage."""
-    features, extraction = prepared.features, prepared.extraction
     manifest, training = fitted.manifest, fitted.training
-    space = features.store.space
+    extraction = prepared.extraction
     counts = manifest.counts()
     names = {label: synset_name(label) for label in manifest.labels}
     loss = None
@@ -63,24 +63,16 @@ def describe(
         "label_names": {label: name for label, name in names.items() if name},
         "input": {
             "name": "image",
-            "height": space.image_size,
-            "width": space.image_size,
+            "height": prepared.image_size,
+            "width": prepared.image_size,
             "channels": 3,
             "dtype": "float32",
             "value_range": [0, 255],
-            "resize": space.resize,
+            "resize": prepared.spaces[0].resize,
             "bit_depth": extraction.bit_depth,
         },
         "output": {"name": "predictions", "activation": "softmax"},
-        "backbone": {
-            "name": space.backbone,
-            "weights": config.weights,
-            "weights_sha256": space.weights_sha256,
-            "preprocessing": space.preprocessing,
-        },
-        "bottleneck": {"layer": "pooling", "width": space.width},
-        "feature_space": dataclasses.asdict(space),
-        "engine": features.as_dict(),
+        **_describe_networks(config, prepared),
         "head": {
             "hidden_units": fitted.plan.hidden_units,
             "dropout": fitted.plan.dropout,
@@ -132,4 +124,39 @@ def describe(
             **{name: importlib.metadata.version(name) for name in _VERSIONED},
         },
         "command": sys.argv,
+    }
+
+
+def _describe_networks(config: TrainConfig, prepared: Prepared) -> dict[str, dict[str, Any]]:
+    """Returns what is said of the frozen network; where it is several, of each of its parts."""
+    described = [_describe_part(config, part) for part in prepared.parts]
+    if len(described) == 1:
+        return described[0]
+    for part, about in zip(prepared.parts, described, strict=True):
+        about["backbone"]["image_size"] = part.space.image_size
+        name = part_name(part.space.backbone, part.space.image_size)
+        about["bottleneck"]["layer"] = f"pooling_{name}"
+    joined: dict[str, dict[str, Any]] = {
+        "backbone": {"name": prepared.name, "weights": config.weights},
+        "bottleneck": {"layer": "bottleneck", "width": sum(prepared.widths)},
+        "feature_space": {},
+        "engine": {},
+    }
+    return {
+        key: {**said, "parts": [about[key] for about in described]} for key, said in joined.items()
+    }
+
+
+def _describe_part(config: TrainConfig, part: Part) -> dict[str, dict[str, Any]]:
+    space = part.space
+    return {
+        "backbone": {
+            "name": space.backbone,
+            "weights": config.weights,
+            "weights_sha256": space.weights_sha256,
+            "preprocessing": space.preprocessing,
+        },
+        "bottleneck": {"layer": "pooling", "width": space.width},
+        "feature_space": dataclasses.asdict(space),
+        "engine": part.features.as_dict(),
     }

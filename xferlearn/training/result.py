@@ -8,8 +8,9 @@ from xferlearn.bottlenecks.compute import Extraction
 from xferlearn.exports import ExportResult
 from xferlearn.metrics import Evaluation, Misclassified
 from xferlearn.model_folder import ModelFolder
-from xferlearn.photos.manifest import SPLITS, Manifest
+from xferlearn.photos.manifest import SPLITS, TEST, TRAIN, Manifest
 from xferlearn.summaries import folder_bytes
+from xferlearn.summaries.measured import main_evaluation, measured_facts, validation_name
 from xferlearn.summaries.notebook import (
     Pictures,
     accuracy_tile,
@@ -33,20 +34,24 @@ class TrainResult(Result):
     """What a training gave.
 
     Its `repr` is the summary that the command prints; in a notebook it shows accuracies, the
-    confusion matrix of the test, and the test photos that were misclassified.
+    confusion matrix, and the photos that were misclassified: of cross-validation, or where
+    validation photos were held out those of the test.
 
     Attributes:
         model_folder: the model folder that was written.
         run_dir: folder of the run in the logs; None where no summaries were asked for.
         manifest: the photos and their split.
         extraction: what was computed and what was cached.
-        training: steps run, best step.
+        training: how the training of the head went.
         fine_tuned: what fine-tuning gave, kept or not; None where none was asked for.
         exported: what `config.export` asked for; None where nothing was, or nothing could be
             written.
-        validation: evaluation on the validation split, which chose the weights.
+        validation: evaluation of the photos in folds, each predicted by a head that has not learned
+            from it, or where validation photos were held out of those.
         test: evaluation on the test split, which chose nothing.
         misclassified: the test photos that the model gets wrong.
+        misclassified_in_folds: the photos that the head of their fold, which has not learned from
+            them, gets wrong; empty where validation photos were held out.
         pictures: where those photos are read again when a notebook shows them.
         warnings: what was found in the photos and in the bottleneck store, and summaries that
             could not be written, one line each.
@@ -63,6 +68,7 @@ class TrainResult(Result):
     validation: Evaluation
     test: Evaluation
     misclassified: tuple[Misclassified, ...]
+    misclassified_in_folds: tuple[Misclassified, ...]
     pictures: Pictures
     warnings: tuple[str, ...]
     seconds: dict[str, float]
@@ -79,29 +85,36 @@ class TrainResult(Result):
         ]
 
     def _split_block(self) -> Block:
-        found = {row.label: row for row in self.test.classes}
-        rows = [["class", *SPLITS, "right in test"]]
-        for label, counts in self.manifest.counts().items():
-            row = found[label]
-            share = f"{row.correct}/{row.photos}" if row.photos else ""
-            rows.append([readable_label(label), *(str(counts[split]) for split in SPLITS), share])
-        totals = [str(len(self.manifest.indices(split))) for split in SPLITS]
-        rows.append(["all", *totals, f"{self.test.correct}/{self.test.total}"])
-        mistakes = self.test.mistakes
+        splits = SPLITS if self.validation.folds is None else ()
+        judged = {"right in test": self.test}
+        if self.validation.folds is not None:
+            in_folds = {"right, cross-validated": self.validation}
+            judged = {**in_folds, **(judged if self.test.total else {})}
+        counted = {name: _right(evaluation) for name, evaluation in judged.items()}
+        rows = [["class", *(splits or ["photos"]), *judged]]
+        for place, (label, counts) in enumerate(self.manifest.counts().items()):
+            photos = [counts[split] for split in splits] or [sum(counts.values())]
+            shares = [shown[place] for shown in counted.values()]
+            rows.append([readable_label(label), *map(str, photos), *shares])
+        totals = [len(self.manifest.indices(split)) for split in splits]
+        totals = totals or [len(self.manifest.photos)]
+        shares = [f"{evaluation.correct}/{evaluation.total}" for evaluation in judged.values()]
+        rows.append(["all", *map(str, totals), *shares])
+        mistakes = main_evaluation(self.validation, self.test).mistakes
         block = table_block(rows, "class", rank=lambda index: -mistakes[index])
         return dataclasses.replace(block, items=block.items[:-1], tail=block.items[-1:])
 
     def _facts(self) -> dict[str, str]:
-        extraction, training = self.extraction, self.training
+        extraction, validation = self.extraction, self.validation
         stages = ", ".join(f"{name} {value:.1f} s" for name, value in self.seconds.items())
+        steps = count(self.training.steps, "step")
         rows = {
             "bottlenecks": f"{extraction.cached} cached, {extraction.computed} computed"
             f" ({extraction.photos_per_second:.0f} photos/s)",
             "time": f"{stages}; {sum(self.seconds.values()):.1f} s in all",
-            "training": count(training.steps, "step"),
+            "training": ", ".join(filter(None, (steps, validation.folding))),
             **_fine_tuning(self.fine_tuned),
-            "validation": self.validation.summary(),
-            "test": self.test.summary(),
+            **measured_facts(validation, self.test, self.model_folder.metadata),
             "model": str(self.model_folder.path),
         }
         if self.exported is not None:
@@ -111,32 +124,52 @@ class TrainResult(Result):
         return rows
 
     def html(self) -> list[Any]:
-        """Returns tiles, warnings, the test's confusion matrix and misclassified photos."""
-        manifest, extraction = self.manifest, self.extraction
-        counts = [f"{len(manifest.indices(split)):,} {split}" for split in SPLITS]
+        """Returns tiles, warnings, the confusion matrix and misclassified photos."""
+        manifest, extraction, validation, test = (
+            self.manifest, self.extraction, self.validation, self.test
+        )  # fmt: skip
+        name, main = validation_name(validation), main_evaluation(validation, test)
+        judged = [(f"{name.capitalize()} accuracy", validation), ("Test accuracy", test)]
+        shown = [one for one in judged if one[1] is main or one[1].total]
+        if main is test:
+            shown.reverse()
+        counts = {
+            TRAIN: len(manifest.indices(TRAIN)) if validation.folds is None else 0,
+            name: validation.total,
+            TEST: test.total,
+        }
         left_out = len(manifest.bad) + manifest.duplicates
         seconds = sum(self.seconds.values())
         rate = f"{extraction.photos_per_second:,.0f} photos per second"
-        shown = {k: v for k, v in self._facts().items() if k not in ("validation", "test")}
+        measured = measured_facts(validation, test, self.model_folder.metadata)
+        wrong = self.misclassified if main is test else self.misclassified_in_folds
         return [
             tiles(
-                accuracy_tile("Test accuracy", self.test, main=True),
-                accuracy_tile("Validation accuracy", self.validation),
+                *(accuracy_tile(title, one, main=one is main) for title, one in shown),
                 tile(
                     "Photos",
                     f"{len(manifest.photos):,}",
-                    ", ".join(counts),
+                    ", ".join(f"{number:,} {said}" for said, number in counts.items() if number),
+                    f"Delivered: {measured['delivered']}",
                     *([f"{left_out:,} left out"] if left_out else []),
                 ),
                 classes_tile(manifest.labels),
                 tile("Time", duration(seconds), rate, f"{extraction.cached:,} cached"),
             ),
             notices([*self.warnings, *manifest.notes, *left_out_lines(manifest.bad)]),
-            confusion_section(self.test, "Confusion matrix of the test photos"),
-            wrong_section(self.misclassified, self.test.total, self.pictures),
+            confusion_section(
+                main, f"Confusion matrix of the {'test' if main is test else name} photos"
+            ),
+            wrong_section(wrong, main.total, self.pictures),
             h("h4", "The run"),
-            facts(shown),
+            facts({name: value for name, value in self._facts().items() if name not in measured}),
         ]
+
+
+def _right(evaluation: Evaluation) -> list[str]:
+    """Returns by class how many of its photos are right; nothing where there are none."""
+    rows = evaluation.classes
+    return [f"{row.correct}/{row.photos}" if row.photos else "" for row in rows]
 
 
 def _fine_tuning(tuned: FineTuned | None) -> dict[str, str]:

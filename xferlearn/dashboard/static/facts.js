@@ -8,12 +8,12 @@ export function headline(report) {
   const main = mainSplit(report);
   const others = ["test", "validation"].filter((split) => split !== main);
   const tiles = [
-    ...[main, ...others].map((split) => {
+    ...[main, ...others].filter((split) => split === main || report.evaluations[split]?.n).map((split) => {
       const evaluation = report.evaluations[split];
       const kind = split === main ? "main" : null;
       return [accuracyTitle(split, evaluation), percent(evaluation?.accuracy), measured(report, evaluation), kind];
     }),
-    [`Photos, ${report.labels.length} classes`, photos.toLocaleString("en"), lines(splitText(report), report.delivered)],
+    [`Photos, ${report.labels.length} classes`, photos.toLocaleString("en"), lines(splitText(report), report.delivered && `Delivered: ${report.delivered}`)],
     ["Time", seconds(total(report.timings)), lines(`${rate(report.timings.photos_per_second)} photos/s, ${report.timings.cached} cached`)],
   ];
   return h(
@@ -43,7 +43,8 @@ function measured(report, evaluation) {
 function splitText(report) {
   const folded = report.evaluations.validation?.folding;
   const names = folded ? { train: "cross-validated", test: "test" } : { train: "train", validation: "val.", test: "test" };
-  return Object.entries(names).map(([split, name]) => `${sum(report.counts[split])} ${name}`).join(", ");
+  const counts = Object.entries(names).map(([split, name]) => [sum(report.counts[split]), name]);
+  return counts.filter(([photos]) => photos).map((pair) => pair.join(" ")).join(", ");
 }
 
 export function notices(report) {
@@ -59,11 +60,14 @@ export function notices(report) {
 export function inputSection(report) {
   const { input, output, backbone, bottleneck } = report;
   const range = `${input.value_range[0]} to ${input.value_range[1]}`;
+  const networks = parts(backbone);
+  const of = (part) => (backbone.parts ? `${part.name}, ${part.image_size} px: ` : "");
+  const pooling = [...new Set(parts(bottleneck).map((part) => `${part.pooling} pooling`))];
   const steps = [
     ["Input layer", input.name, [`${input.height} × ${input.width} px, ${channels(input)}`, `${input.dtype}, ${range}`], "input"],
-    ["Preprocessing", "preprocessing", [formula(backbone), "inside the model"]],
-    ["Backbone", backbone.name, [`weights: ${backbone.weights}`, trained(report), `sha256 ${backbone.weights_sha256.slice(0, 8)}…`]],
-    ["Bottleneck", bottleneck.layer, [`${count(bottleneck.width, "value")} per photo`, `${bottleneck.pooling} pooling`], "bottleneck"],
+    ["Preprocessing", "preprocessing", [...networks.map((part) => of(part) + formula(part)), "inside the model"]],
+    ["Backbone", backbone.name, [`weights: ${backbone.weights}`, trained(report), ...networks.map((part) => `sha256 ${part.weights_sha256.slice(0, 8)}…`)]],
+    ["Bottleneck", bottleneck.layer, [`${count(bottleneck.width, "value")} per photo`, ...pooling], "bottleneck"],
     ["Output", output.name, [`${report.labels.length} labels`, output.activation]],
   ];
   return section(
@@ -88,6 +92,11 @@ export function inputSection(report) {
       `The model takes raw pixels, ${range}, and scales them itself. Photos are resized as follows: ${input.resize}.`,
     ),
   );
+}
+
+// Of several backbones that are combined, each; else the only one.
+function parts(described) {
+  return described.parts ?? [described];
 }
 
 function trained({ fine_tuning: tuning }) {
@@ -119,8 +128,10 @@ function facts(report) {
     `dtype: ${input.dtype}`,
     `value range: ${input.value_range[0]} to ${input.value_range[1]}`,
     `resize: ${input.resize}`,
-    `preprocessing (inside the model): ${formula(backbone).replace("−", "-")}`,
-    `backbone: ${backbone.name}, weights ${backbone.weights}, ${trained(report)}, sha256 ${backbone.weights_sha256}`,
+    ...parts(backbone).flatMap((part) => [
+      `preprocessing (inside the model): ${formula(part).replace("−", "-")}`,
+      `backbone: ${part.name}, weights ${part.weights}, ${trained(report)}, sha256 ${part.weights_sha256}`,
+    ]),
     `bottleneck layer: ${bottleneck.layer}, ${bottleneck.width} values`,
     `output layer: ${output.name}, ${output.activation}, ${report.labels.length} labels`,
     "",

@@ -169,13 +169,20 @@ export function timeSection(report) {
     h(
       "p",
       { class: "note" },
-      `${count(steps, report.fine_tuning?.kept ? "fine-tuning step" : "training step")}, best at step ${best}`,
+      count(steps, report.fine_tuning?.kept ? "fine-tuning step" : "training step"),
+      best < steps ? `, best at step ${best}` : "",
       typeof loss === "number" ? ` (validation loss ${loss.toFixed(3)})` : "",
       `. Bottlenecks: ${computed} computed, ${cached} cached`,
-      report.engine ? ` (${report.engine.name}, ${report.engine.precision}).` : ".",
+      report.engine ? ` (${engines(report.engine)}).` : ".",
     ),
     fineTuningNote(report),
   );
+}
+
+// Of several backbones that are combined, each has its own.
+function engines(engine) {
+  const each = engine.parts ?? [engine];
+  return [...new Set(each.map(({ name, precision }) => `${name}, ${precision}`))].join("; ");
 }
 
 function fineTuningNote({ fine_tuning: tuning }) {

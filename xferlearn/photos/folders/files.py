@@ -25,6 +25,7 @@ from xferlearn.photos.folders.names import (
 )
 from xferlearn.photos.manifest import SPLITS, TEST, TRAIN, VALIDATION, BadPhoto
 from xferlearn.photos.sources import Entry
+from xferlearn.photos.split_names import split_summary
 from xferlearn.photos.splitting import check_counts
 from xferlearn.system.folders import check_no_url
 from xferlearn.system.text import count, plural_of
@@ -234,15 +235,7 @@ def _split_warnings(
         )
     if not tree.splits:
         return warnings
-    said = ", ".join(
-        f"{by_split[split]:,} {split}" for split in SPLITS if by_split[split] or split == TRAIN
-    )
-    missing = [split for split in (VALIDATION, TEST) if not by_split[split]]
-    rest = f" The {' and '.join(missing)} photos are taken from the training photos."
-    warnings.append(
-        f"{root} is split by its folders, and this split is used: {said} photos."
-        f"{rest if missing else ''}"
-    )
+    warnings.append(f"{root} is split by its folders, {split_summary(by_split)}")
     for split in (VALIDATION, TEST):
         lacking = sorted(labels[TRAIN] - labels[split])
         if labels[split] and lacking:

@@ -10,8 +10,8 @@ from typing import NamedTuple
 from xferlearn.errors import UserError
 from xferlearn.photos.folders.files import photos_below
 from xferlearn.photos.folders.names import class_label, first_names
-from xferlearn.photos.manifest import SPLITS, TEST, TRAIN, VALIDATION
-from xferlearn.photos.split_names import splits_of_names
+from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION
+from xferlearn.photos.split_names import split_summary, splits_of_names
 from xferlearn.photos.tables.arrow_photos import photo_names
 from xferlearn.photos.tables.column_words import is_yes, no_label, split_of_values
 from xferlearn.photos.tables.columns import Columns, bad_split
@@ -332,10 +332,7 @@ def left_out_notes(name: str, photos: Iterable[LeftOut]) -> Iterator[str]:
 def split_note(name: str, splits: Sequence[str | None]) -> str:
     """Returns how many photos a table has in each split, as a sentence."""
     counts = collections.Counter(split or TRAIN for split in splits)
-    told = ", ".join(f"{counts[split]:,} {split}" for split in SPLITS if counts[split])
-    missing = [split for split in (VALIDATION, TEST) if not counts[split]]
-    more = f" The {' and '.join(missing)} photos are taken from the training photos."
-    return f"{name} says the split, and this split is used: {told}.{more if missing else ''}"
+    return f"{name} says the split, {split_summary(counts)}"
 
 
 def _split_of_file(path: str) -> str | None:

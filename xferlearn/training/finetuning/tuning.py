@@ -191,7 +191,7 @@ def fine_tune(
         state.forget()
         raise diverged_error(config, "fine_tune_learning_rate")
     backbone.trainable = False
-    tuned = prepare(config, prepared.source, backbone, looks=prepared.looks)
+    tuned = prepare(config, prepared.source, [backbone], looks=prepared.looks)
     # Photos may have been removed in the meantime: both models are asked about the same ones.
     left = fitted.only({photo.digest for photo in tuned.extraction.photos})
     if not left.manifest.indices(VALIDATION):
@@ -259,7 +259,7 @@ def _key(config: TrainConfig, prepared: Prepared, fitted: Fitted) -> str:
     manifest = fitted.manifest
     parts = [
         json.dumps(settings, sort_keys=True, default=str),
-        prepared.features.store.space.weights_sha256,
+        prepared.spaces[0].weights_sha256,
         *(
             f"{p.digest.hex()} {p.label} {split}"
             for p, split in zip(manifest.photos, manifest.splits, strict=True)

@@ -1,0 +1,55 @@
+"""The numbers that a training says of itself, in words.
+
+They are three: what cross-validation, or validation photos, say; what the test says, on which
+nothing was chosen; and what was delivered afterwards, which may have learned from all photos.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from xferlearn.metrics import Evaluation
+from xferlearn.synsets.names import readable_label
+from xferlearn.system.text import count
+
+
+def validation_name(validation: Evaluation) -> str:
+    """Returns "cross-validated" where photos were folded, else "validation"."""
+    return "validation" if validation.folds is None else "cross-validated"
+
+
+def main_evaluation(validation: Evaluation, test: Evaluation) -> Evaluation:
+    """Returns the evaluation that tells most: out-of-fold predictions are of most photos."""
+    return test if validation.folds is None else validation
+
+
+def largest_class_text(evaluation: Evaluation) -> str:
+    """Returns what an accuracy is to be compared with, e.g. "always tulips: 24.6%".
+
+    Without photos it is "".
+    """
+    if evaluation.largest_class is None:
+        return ""
+    label, share = evaluation.largest_class
+    return f"always {readable_label(label)}: {share:.1%}"
+
+
+def delivered_text(metadata: Mapping[str, Any]) -> str:
+    """Returns what the delivered head has learned from, as a model's metadata.json has it."""
+    learned, total = metadata["delivered"]["photos"], sum(metadata["split"]["totals"].values())
+    if metadata["delivered"]["learned_test_photos"]:
+        return f"trained on all {count(total, 'photo')} after measuring"
+    if learned == total:
+        return f"trained on all {count(total, 'photo')}"
+    return f"trained on {learned:,} of {count(total, 'photo')}: not on those it was measured on"
+
+
+def measured_facts(
+    validation: Evaluation, test: Evaluation, metadata: Mapping[str, Any]
+) -> dict[str, str]:
+    """Returns the three numbers by name, and what they are to be compared with."""
+    return {
+        validation_name(validation): validation.summary(),
+        "test": test.summary() if test.total else "none: no photos were set aside",
+        "to compare": largest_class_text(main_evaluation(validation, test)),
+        "delivered": delivered_text(metadata),
+    }
