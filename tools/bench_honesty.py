@@ -25,7 +25,7 @@ from xferlearn.metrics import Evaluation, evaluate_predictions
 from xferlearn.photos.manifest import VALIDATION, Manifest
 from xferlearn.photos.opening import open_source
 from xferlearn.system.runtime import start_tensorflow
-from xferlearn.training.fit import Prepared, load_backbone_of, prepare
+from xferlearn.training.fit import Prepared, load_networks, prepare
 from xferlearn.training.fitting import fit_head
 
 FEWEST_WITHIN = 0.9
@@ -126,7 +126,7 @@ def main(argv: list[str]) -> bool:
     )
     source = open_source(config)
     start_tensorflow()
-    prepared = prepare(config, source, load_backbone_of(config))
+    prepared = prepare(config, source, load_networks(config))
     manifest = prepared.split(config)
     print("half   by itself          other half         difference   joint 95%   ECE")
     halves = []

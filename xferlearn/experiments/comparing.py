@@ -143,7 +143,7 @@ def _row(
         return ComparedBackbone(name, 0, share([]), None, 0, problem=str(space.problem))
     classes = len(prepared.source.labels)
     few, photos = prepared.split(config).few, len(prepared.extraction.photos)
-    plan = plan_head(config, photos, few=few, parts=len(prepared.parts))
+    plan = plan_head(config, photos, few=few)
     head = heads.build_head(sum(prepared.widths), classes, hidden_units=plan.hidden_units)
     return ComparedBackbone(
         name=name,

@@ -179,7 +179,7 @@ def fit_head(
         train_x, of_photo = prepared.views(photos, config, on_warning)
         seen = used[of_photo]
     started = time.perf_counter()
-    plan = plan_head(config, number, few=few, parts=len(prepared.parts), views=augmented)
+    plan = plan_head(config, number, few=few, views=augmented)
     judged = manifest.judged(VALIDATION)
 
     def validation(stack: HeadStack) -> tuple[np.ndarray, np.ndarray]:
