@@ -27,7 +27,7 @@ RECIPES: Mapping[str, Mapping[str, Any]] = types.MappingProxyType(
 # The share of test photos where its user says nothing of it and photos are not too few.
 TESTING_PERCENTAGE = 10.0
 # The head where its user says nothing of it; see `training.plan` for when which of them holds.
-HIDDEN_UNITS = 256
+HIDDEN_UNITS = 128
 HIDDEN_UNITS_OF_FEW = 64
-WEIGHT_DECAY = 0.005
+WEIGHT_DECAY = 0.003
 LINEAR_WEIGHT_DECAY = 0.03
