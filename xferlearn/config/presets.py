@@ -20,7 +20,10 @@ RECIPES: Mapping[str, Mapping[str, Any]] = types.MappingProxyType(
     {
         "fast": {},
         "balanced": {"backbone": "efficientnet_lite0_256+efficientnet_lite2_300"},
-        "best": {"unfreeze": "auto"},
+        "best": {
+            "backbone": "efficientnet_lite0_256+efficientnet_lite2_300",
+            "unfreeze": "auto",
+        },
     }
 )
 

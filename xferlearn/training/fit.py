@@ -72,6 +72,10 @@ class Prepared:
         """The networks as one, from pixels to joined bottlenecks."""
         return combine_backbones([part.network for part in self.parts])
 
+    def only(self, parts: slice) -> "Prepared":
+        """Returns the same photos with the bottlenecks of some of the parts."""
+        return _joined(self.source, self.parts[parts], self.looks)
+
     @property
     def name(self) -> str:
         """The backbone's name; of several, those of all."""
@@ -278,17 +282,12 @@ def _prepare_part(
 
 
 def check_backbone(config: TrainConfig) -> None:
-    """Checks, before any work, that backbone and image size exist, and can be fine-tuned.
+    """Checks, before any work, that backbone and image size exist.
 
     Raises:
-        UserError: when they don't, or can't.
+        UserError: when they don't.
     """
-    parts = resolve_backbones(config.backbone, config.image_size)
-    if config.unfreeze and len(parts) > 1:
-        raise UserError(
-            f"`unfreeze` trains the layers of one backbone. Received {len(parts)}:"
-            f" {config.backbone}. Leave `unfreeze` out, or choose one of them."
-        )
+    resolve_backbones(config.backbone, config.image_size)
 
 
 def check_result_folders(config: TrainConfig) -> None:

@@ -116,6 +116,45 @@ def build_head(
         return keras.Model(bottleneck, predictions, name="head")
 
 
+def join_heads(heads: Sequence["keras.Model"]) -> "keras.Model":
+    """Returns one head whose logits are the mean of those of several, for joined bottlenecks.
+
+    Args:
+        heads: as `build_head` returns them, with a scale, all with a hidden layer or all without.
+    """
+    layers = [{layer.name: layer for layer in head.layers} for head in heads]
+    found = [one["normalization"] for one in layers]
+    widths = [head.input_shape[1] for head in heads]
+    deviations = [
+        np.broadcast_to(np.divide(1, one.scale), width)
+        for one, width in zip(found, widths, strict=True)
+    ]
+    means = [
+        -np.asarray(one.offset) * deviation
+        for one, deviation in zip(found, deviations, strict=True)
+    ]
+    scale = FeatureScale(np.concatenate(means).astype(np.float32), np.concatenate(deviations))
+    hidden = [one["hidden"].get_weights() for one in layers if "hidden" in one]
+    kernels, biases = zip(*(one["predictions"].get_weights() for one in layers), strict=True)
+    units = sum(len(bias) for _, bias in hidden)
+    joined = build_head(
+        sum(widths), len(biases[0]), hidden_units=units, dropout=0, weight_decay=0, scale=scale
+    )
+    if hidden:
+        # Zeros where one network's bottlenecks would meet the units of another.
+        whole = np.zeros((sum(widths), units), np.float32)
+        row = column = 0
+        for kernel, _ in hidden:
+            height, width = kernel.shape
+            whole[row : row + height, column : column + width] = kernel
+            row, column = row + height, column + width
+        joined.get_layer("hidden").set_weights([whole, np.concatenate([b for _, b in hidden])])
+    share = np.float32(1 / len(heads))
+    last = [np.concatenate(kernels) * share, np.sum(biases, axis=0) * share]
+    joined.get_layer("predictions").set_weights(last)
+    return joined
+
+
 def normalised(bottleneck: "keras.KerasTensor", scale: FeatureScale) -> "keras.KerasTensor":
     """Returns a bottleneck at a scale, by a layer `normalization`."""
     import keras

@@ -97,7 +97,7 @@ class FineTuned:
         }
 
 
-def fine_tune(
+def fine_tune_one(
     config: TrainConfig,
     prepared: Prepared,
     fitted: Fitted,
@@ -167,8 +167,8 @@ def fine_tune(
         )
     bottlenecks = tuned.read(left.manifest.photos)
     tuned_fit = dataclasses.replace(left, bottlenecks=bottlenecks, head=head, measured=head)
-    before, _ = _calibrated(left)
-    after, temperature = _calibrated(tuned_fit)
+    before, _ = calibrated(left)
+    after, temperature = calibrated(tuned_fit)
     heads.fold_temperature(head, temperature)
     truth = left.truth(VALIDATION)
     lessons.remove()
@@ -279,7 +279,7 @@ def _fit(
         raise
 
 
-def _calibrated(fitted: Fitted) -> tuple[np.ndarray, float]:
+def calibrated(fitted: Fitted) -> tuple[np.ndarray, float]:
     """Returns the validation photos' probabilities at the temperature that suits them, and it."""
     probabilities, groups = fitted.probabilities(VALIDATION), fitted.manifest.groups
     rows = fitted.rows(VALIDATION)

@@ -1,0 +1,66 @@
+"""Fine-tuning where several backbones are combined: the first is tuned, the others stay frozen.
+
+The tuned network's head and one on the frozen networks are joined by the mean of their logits. A
+head that learned from both at once would trust the tuned network too much, because that has seen
+the photos that the head learns from.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+from xferlearn.config import TrainConfig
+from xferlearn.metrics import cross_entropy
+from xferlearn.photos.manifest import TEST, VALIDATION
+from xferlearn.training.finetuning.tuning import FineTuned, calibrated, fine_tune_one
+from xferlearn.training.fit import Prepared, join
+from xferlearn.training.fitting import Fitted, fit_head
+from xferlearn.training.head import fold_temperature, join_heads
+
+
+def fine_tune(
+    config: TrainConfig,
+    prepared: Prepared,
+    fitted: Fitted,
+    state_path: Path,
+    *,
+    run_dir: Path | None = None,
+    on_warning: Callable[[str], None] = lambda problem: None,
+) -> FineTuned:
+    """Fine-tunes a backbone, the first one of several; arguments are those of `fine_tune_one`."""
+    if len(prepared.parts) == 1:
+        return fine_tune_one(
+            config, prepared, fitted, state_path, run_dir=run_dir, on_warning=on_warning
+        )
+    alone, others = prepared.only(slice(1)), prepared.only(slice(1, None))
+    first, rest = (
+        fit_head(config, part, manifest=fitted.manifest, only=TEST, on_warning=on_warning)
+        for part in (alone, others)
+    )
+    found = fine_tune_one(config, alone, first, state_path, run_dir=run_dir, on_warning=on_warning)
+    tuned = found.fitted
+    together = join([found.prepared, others])
+    head = join_heads([tuned.head, rest.head])
+    joined = dataclasses.replace(
+        tuned,
+        bottlenecks=together.read(tuned.manifest.photos),
+        head=head,
+        measured=head,
+        plan=dataclasses.replace(
+            tuned.plan, hidden_units=tuned.plan.hidden_units + rest.plan.hidden_units
+        ),
+    )
+    frozen = fitted.only({photo.digest for photo in joined.manifest.photos})
+    before, _ = calibrated(frozen)
+    after, temperature = calibrated(joined)
+    fold_temperature(head, temperature)
+    truth = frozen.truth(VALIDATION)
+    return dataclasses.replace(
+        found,
+        frozen=frozen.evaluate(VALIDATION, before),
+        frozen_loss=cross_entropy(before, truth),
+        tuned=joined.evaluate(VALIDATION, after),
+        tuned_loss=cross_entropy(after, truth),
+        prepared=together,
+        fitted=dataclasses.replace(joined, temperature=temperature),
+    )
