@@ -240,7 +240,7 @@ def test_label_and_evaluate_give_what_the_model_gives(
     words = ["evaluate", f"--model={folder}", f"--image_dir={photo_dir}", *PLAIN]
     assert main([*words, f"--bottleneck_dir={tmp_path}", "--format=json", "--verbose=0"]) == 0
     assert json.loads(capsys.readouterr().out)["accuracy"] > 0.9
-    assert len(list(tmp_path.glob("mobilenet*/*.arrow"))) == 2
+    assert len({shard.parent for shard in tmp_path.glob("mobilenet*/*.arrow")}) == 2
     classifier = xferlearn.load_classifier(folder, bottleneck_dir=tmp_path, **ENGINE)
     pixels = np.random.default_rng(1).integers(0, 256, (3, 48, 48, 3), np.uint8)
     np.testing.assert_allclose(
