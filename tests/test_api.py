@@ -230,13 +230,13 @@ def test_sequences_and_keras_words_reach_the_work(
             "Expected --image_dir. Received: nothing.",
         ),
         (
-            "curve",
-            {"image_dir": "photos", "testing_percentage": 0.0},
-            "--image_dir=photos --testing_percentage=0",
-            "A learning curve needs test photos, and there are none: raise `testing_percentage`,"
-            " or add photos.",
-            "A learning curve needs test photos, and there are none: raise --testing_percentage,"
-            " or add photos.",
+            "train",
+            {"image_dir": "photos", "model_dir": "out", "validation_percentage": 90.0},
+            "--image_dir=photos --model_dir=out --validation_percentage=90",
+            "Expected `testing_percentage` and `validation_percentage` to leave something to train"
+            " on. Received: 10 + 90 percent.",
+            "Expected --testing_percentage and --validation_percentage to leave something to train"
+            " on. Received: 10 + 90 percent.",
         ),
     ],
 )

@@ -13,8 +13,9 @@ import xferlearn
 from xferlearn.errors import XferlearnError
 from xferlearn.experiments import learning_curve
 from xferlearn.experiments.forecasting import fit_power_law, forecast_gain
-from xferlearn.experiments.learning_curve import draw_photos
+from xferlearn.experiments.learning_curve import order_photos
 from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION, Manifest, Photo
+from xferlearn.training.fitting import Fitted
 
 
 @pytest.fixture
@@ -23,18 +24,36 @@ def curve(run_tiny):
     return functools.partial(run_tiny, "curve", "--draws=2")
 
 
-def test_a_curve_is_a_table_a_plot_and_a_chart_by_number_of_photos(curve, tmp_path):
+def test_a_curve_is_a_table_a_plot_and_a_chart_by_number_of_photos(curve, tmp_path, monkeypatch):
+    manifests, looked_at = [], []
+    fit, look = learning_curve.fit_head, Fitted.probabilities
+
+    def watched(*args, **more):
+        manifests.append(more["manifest"])
+        return fit(*args, **more)
+
+    def looks(self, split):
+        looked_at.append(split)
+        return look(self, split)
+
+    monkeypatch.setattr(learning_curve, "fit_head", watched)
+    monkeypatch.setattr(Fitted, "probabilities", looks)
     code, out, err = curve("--testing_percentage=30")
     assert (code, err) == (0, "")
+    tested = len(manifests[0].indices(TEST))
+    assert tested > 10
+    assert set(looked_at) == {VALIDATION}
     assert "100 more per class: about " in out
-    assert "Does it take many photos? No" in out
+    assert "Does it take many photos? " in out
     folder = tmp_path / "logs" / "experiments"
     rows = list(csv.DictReader((folder / "curve.csv").read_text().splitlines()))
     sizes = [int(row["photos_a_class"]) for row in rows]
     assert sizes[:4] == [1, 3, 5, 10]
     assert sizes == sorted(sizes)
     assert [row["draws"] for row in rows] == ["2"] * (len(rows) - 1) + ["1"]
-    assert len({row["tests"] for row in rows}) == 1
+    # All photos outside the test are judged, at every size.
+    assert {row["judged"] for row in rows} == {str(90 - tested)}
+    assert {row["folding"] for row in rows} == {"5 folds"}
     assert [int(row["photos"]) for row in rows[:4]] == [3, 9, 15, 30]
     with Image.open(folder / "curve.png") as plot:
         assert plot.format == "PNG"
@@ -44,7 +63,7 @@ def test_a_curve_is_a_table_a_plot_and_a_chart_by_number_of_photos(curve, tmp_pa
     run_dir = next(path for path in (tmp_path / "logs").iterdir() if "_curve_" in path.name)
     events = EventAccumulator(str(run_dir))
     events.Reload()
-    points = events.Tensors("curve/test_accuracy")
+    points = events.Tensors("curve/accuracy")
     assert [point.step for point in points] == sizes
 
 
@@ -53,7 +72,7 @@ def test_a_killed_curve_goes_on_where_it_was(curve, monkeypatch):
     trained = []
 
     def dies(*args, **more):
-        trained.append(len(more["manifest"].indices(TRAIN)))
+        trained.append(more["drawn"].sum(axis=0).max())
         if len(trained) == 3:
             raise KeyboardInterrupt
         return fit(*args, **more)
@@ -73,7 +92,10 @@ def test_three_and_six_photos_end_with_what_cannot_be_concluded(curve, make_phot
     assert code == 0
     assert "Fewer than 20 photos in blue (6), red (3)" in err
     assert "No forecast: too few photos per class" in out
-    assert "test photos can't tell how many photos are needed" in out
+    assert "9 photos can't tell how many are needed" in out
+    # Each photo is left out once, and the head that predicts it has all others.
+    assert "leave-one-out" in out
+    assert "\n6                      8 " in out
 
 
 def test_a_curve_that_diverges_says_so(curve):
@@ -81,7 +103,7 @@ def test_a_curve_that_diverges_says_so(curve):
     assert code == 1
     assert "2 of 2 diverged" in out
     assert "No forecast: every number of photos had draws that diverged." in out
-    assert "Always tested on the same 0 photos" not in out
+    assert "0 photos" not in out
     assert "nothing can be concluded" in out
 
 
@@ -110,7 +132,6 @@ def test_weights_that_cannot_be_had_are_not_the_users_mistake(curve, fail_to_loa
 @pytest.mark.parametrize(
     ("flag", "told"),
     [
-        ("--testing_percentage=0", "A learning curve needs test photos"),
         ("--draws=0", "Expected --draws to be at least 1"),
         ("--how_many_training_steps=0", "Expected --how_many_training_steps to be at least 1"),
         ("--backbone=mobilenet,inception_v3", "mobilenet,inception_v3"),
@@ -124,32 +145,45 @@ def test_a_mistake_is_told_in_one_line(curve, flag, told):
     assert err.count("\n") == 1
 
 
-def manifest_of(train, test):
+def manifest_of(train, test, folds=5):
     photos = tuple(
         Photo(bytes([label, number]) * 16, label, f"{label}/{number}")
         for label in (0, 1)
-        for number in range(train + test + 2)
+        for number in range(train + test)
     )
-    splits = ((TRAIN,) * train + (TEST,) * test + (VALIDATION,) * 2) * 2
-    return Manifest(("a", "b"), photos, splits)
+    splits = ((TRAIN,) * train + (TEST,) * test) * 2
+    of_class = (*(number % max(folds, 1) for number in range(train)), *(-1,) * test)
+    return Manifest(("a", "b"), photos, splits, folds=of_class * 2 if folds else ())
 
 
-def test_draws_are_nested_and_differ_and_keep_the_test_photos():
+def test_draws_are_nested_and_differ_and_leave_out_folds_and_the_test():
     whole = manifest_of(train=20, test=4)
-    tests = {whole.photos[i] for i in whole.indices(TEST)}
-    first = {}
+    folds, labels = np.array(whole.folds), np.array([photo.label for photo in whole.photos])
+    first = []
     for draw in (0, 1):
-        smaller: set[Photo] = set()
-        for size in (1, 3, 5, 10, 20):
-            drawn = draw_photos(whole, size, draw)
-            photos = {drawn.photos[i] for i in drawn.indices(TRAIN)}
-            assert len(photos) == 2 * size
-            assert smaller <= photos
-            assert {drawn.photos[i] for i in drawn.indices(TEST)} == tests
-            assert drawn.indices(VALIDATION) == []
-            smaller = photos
-            first.setdefault(size, []).append(photos)
-    assert first[5][0] != first[5][1]
+        places = order_photos(whole, draw)
+        assert places.shape == (48, 5)
+        assert (places[whole.indices(TEST)] == -1).all()
+        for head in range(5):
+            assert (places[folds == head, head] == -1).all()
+            for label in (0, 1):
+                # So those below any size are that many per class, and those of smaller ones.
+                of_class = places[(labels == label) & (places[:, head] >= 0), head]
+                assert sorted(of_class) == list(range(16))
+        first.append(places)
+    assert (first[0] != first[1]).any()
+    # Heads of one draw learn from the same photos, but for those of their folds.
+    least, most = first[0][:, 0], first[0][:, 1]
+    both = (least >= 0) & (most >= 0)
+    for label in (0, 1):
+        rows = np.flatnonzero(both & (labels == label))
+        assert (np.argsort(least[rows]) == np.argsort(most[rows])).all()
+
+
+def test_without_folds_there_is_one_head():
+    places = order_photos(manifest_of(train=20, test=4, folds=0), 0)
+    assert places.shape == (48, 1)
+    assert sorted(places[places >= 0]) == sorted([*range(20)] * 2)
 
 
 def test_a_power_law_is_found_again():
@@ -172,7 +206,12 @@ def test_a_forecast_follows_the_curve_and_names_what_it_lacks():
     assert forecast.low <= forecast.gain <= forecast.high
     assert forecast_gain(sizes[:4], right[:4])[1].startswith("too few photos")
     few = [[draw[:19] for draw in draws] for draws in right]
-    assert forecast_gain(sizes, few)[1].startswith("19 test photos are too few")
+    assert forecast_gain(sizes, few)[1].startswith("19 photos are too few")
+    # Photos that are right or wrong together tell less.
+    groups = [number // 4 for number in range(200)]
+    grouped, _ = forecast_gain(sizes, right, groups)
+    assert grouped.gain == forecast.gain
+    assert grouped.high - grouped.low > forecast.high - forecast.low
 
 
 def test_python_has_it_too(make_photo_dir, tmp_path):
@@ -188,5 +227,5 @@ def test_python_has_it_too(make_photo_dir, tmp_path):
         draws=1,
     )
     assert [point.photos for point in result.points][:3] == [1, 3, 5]
-    assert result.forecast is None
-    assert result.why_not
+    assert result.points[-1].validation.folding == "leave-one-out"
+    assert (result.forecast is None) == bool(result.why_not)

@@ -548,33 +548,46 @@ def test_a_person_sees_the_input_layer_and_the_numbers(tab, logs):
     assert "image" in layer.split()
     assert "32 × 32 px, RGB" in layer
     assert "float32, 0 to 255" in layer
-    assert tab.now("$('.tiles .main b').textContent") == f"{result.test.accuracy:.1%}"
+    validation, test = result.validation, result.test
+    assert tab.now("$$('.tiles dt').map(t => t.textContent)")[:2] == [
+        *("Cross-validated accuracy", "Test accuracy")
+    ]
+    low, high = (f"{100 * end:.1f}" for end in validation.interval)
+    # Of few photos the interval is as large as the accuracy.
+    assert validation.few
+    assert tab.now("$$('.tiles .main b').map(b => b.textContent)") == [
+        *(f"{validation.accuracy:.1%}", f"{low}–{high}%")
+    ]
+    assert f"N = {validation.total}, 5 folds" in tab.now("$('.tiles .main').innerText")
+    photos = tab.now("$$('.tiles > div').map(t => t.innerText)[2]")
+    assert f"{validation.total} cross-validated, {test.total} test" in photos
+    assert f"Delivered: trained on all {len(result.manifest.photos)} photos" in photos
     cells = tab.now(
         "$$('.matrix tbody tr').map(r => [...r.cells].slice(1).map(c => c.textContent))"
     )
-    confusion = result.test.confusion
-    assert cells == [[str(n) if n else "" for n in row] for row in confusion.tolist()]
+    assert cells == [[str(n) if n else "" for n in row] for row in validation.confusion.tolist()]
     heads = tab.now("$$('.matrix thead th, .matrix tbody th').map(h => [h.scope, h.innerText])")
-    labels = list(result.test.labels)
+    labels = list(test.labels)
     assert heads == [["col", x] for x in labels] + [["row", x] for x in labels]
     assert tab.now("$('table.matrix').getAttribute('role')") == "grid"
     # The other split, and shares of rows instead of counts.
-    tab.now("$('input[value=validation]').click()")
+    tab.now("$('input[value=test]').click()")
     cells = tab.now(
         "$$('.matrix tbody tr').map(r => [...r.cells].slice(1).map(c => c.textContent))"
     )
-    assert cells == [[str(n) if n else "" for n in row] for row in result.validation.confusion]
-    tab.now("($('input[value=test]').click(), $('input[value=percent]').click())")
+    assert cells == [[str(n) if n else "" for n in row] for row in test.confusion]
+    tab.now("$('input[value=percent]').click()")
     shares = tab.now(
         "$$('.matrix tbody tr').map(r => [...r.cells].slice(1).map(c => c.textContent))"
     )
-    for row, counts in zip(shares, confusion, strict=True):
+    for row, counts in zip(shares, test.confusion, strict=True):
         assert [float(x or 0) for x in row] == pytest.approx(100 * counts / counts.sum(), abs=0.51)
     tab.now("$('input[value=count]').click()")
 
 
 def test_cells_open_their_photos_by_mouse_and_keyboard(tab, logs):
     result, _, _ = logs
+    tab.now("$('input[value=test]').click()")
     truth, predicted = np.argwhere((result.test.confusion > 0) & ~np.eye(3, dtype=bool))[0].tolist()
     count = int(result.test.confusion[truth, predicted])
     names = [result.test.labels[index] for index in (truth, predicted)]
@@ -609,6 +622,7 @@ def test_cells_open_their_photos_by_mouse_and_keyboard(tab, logs):
 
 def test_tables_sort_and_runs_compare(tab, logs):
     result, _, _ = logs
+    tab.now("$('input[value=test]').click()")
     tab.now("$$('.classes thead button').find(b => b.textContent === 'Recall').click()")
     order = tab.now("$$('.classes tbody th').map(h => h.textContent)")
     recall = {row.label: row.recall for row in result.test.classes}

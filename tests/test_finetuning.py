@@ -21,8 +21,11 @@ from xferlearn.photos.folders.files import read_image_dir
 from xferlearn.photos.manifest import Photo
 from xferlearn.photos.pixels.headers import prepare
 from xferlearn.photos.pixels.operations import decode_pixels
-from xferlearn.training.finetuning import select_layers
-from xferlearn.training.finetuning.photos import training_batches
+from xferlearn.training.finetuning import activations, select_layers
+from xferlearn.training.finetuning.activations import pack, unpack
+from xferlearn.training.finetuning.cutting import split_before
+from xferlearn.training.finetuning.layers import copy_of
+from xferlearn.training.finetuning.photos import Photos, endless
 from xferlearn.training.finetuning.state import State
 
 pytestmark = pytest.mark.filterwarnings(
@@ -109,7 +112,7 @@ def test_only_what_was_unfrozen_moves_bit_by_bit(settings) -> None:
 
 def test_the_better_model_is_saved_and_both_are_shown(settings, capsys) -> None:
     assert main(words(settings)) == 0
-    shown = capsys.readouterr().out
+    shown, said = capsys.readouterr()
     metadata = json.loads((Path(settings["model_dir"]) / "metadata.json").read_text())
     tuning = metadata["fine_tuning"]
     losses = {name: row["cross_entropy"] for name, row in tuning["validation"].items()}
@@ -117,6 +120,8 @@ def test_the_better_model_is_saved_and_both_are_shown(settings, capsys) -> None:
     assert f"cross-entropy {losses['frozen']:.3f}" in shown
     assert f"cross-entropy {losses['fine_tuned']:.3f}" in shown
     assert "4 layers, conv_dw_12 to conv_pw_13" in shown
+    assert "views of the photos take" in said
+    assert not list(Path(settings["bottleneck_dir"], "activations").iterdir())
     assert tuning["kept"], "two passes on plain colours are better than twenty steps of a head"
 
 
@@ -152,13 +157,15 @@ def test_a_worse_model_is_not_saved(settings, capsys) -> None:
     assert classifier.metadata["fine_tuning"]["kept"] is False
 
 
-def test_a_killed_run_goes_on_from_its_last_pass(settings, killed) -> None:
+def test_a_killed_run_goes_on_from_its_last_pass(settings, killed, capsys) -> None:
     settings |= {"fine_tune_epochs": 3}
     killed(settings, after=2)
     left = list(Path(settings["model_dir"]).parent.glob(".model.fine-tuning*"))
     assert len(left) == 1
     assert not Path(settings["model_dir"]).exists()
+    assert "views of the photos take" in capsys.readouterr().err
     result = xferlearn.train(**settings)
+    assert "views of the photos take" not in capsys.readouterr().err, "all are there"
     assert result.fine_tuned.resumed == 2
     assert result.fine_tuned.epochs == 3
     assert not list(Path(settings["model_dir"]).parent.glob(".model.fine-tuning*"))
@@ -204,7 +211,6 @@ def test_a_full_disk_costs_only_the_resuming(settings, monkeypatch) -> None:
         ("--unfreeze=0", "Expected --unfreeze to be 1 to 27"),
         ("--unfreeze=400", "Received: 400"),
         ("--unfreeze=conv_pw_13_relu", "No layer of mobilenet_0.25"),
-        ("--validation_percentage=0", "needs validation photos"),
         ("--fine_tune_epochs=0", "at least 1"),
         ("--fine_tune_learning_rate=0", "above 0"),
     ],
@@ -231,6 +237,51 @@ def test_layers_are_chosen_by_number_name_and_block() -> None:
     assert not any("bn" in name for name in names("all"))
 
 
+@pytest.mark.parametrize(
+    ("backbone", "size"), [("efficientnet_lite0", 32), ("mobilenet_v3_small", 32), ("resnet50", 32)]
+)
+def test_a_network_that_was_cut_gives_the_same(backbone, size) -> None:
+    whole = xferlearn.load_backbone(backbone, weights="none", image_size=size)
+    copy = copy_of(whole)
+    first = select_layers(copy, "auto")[0]
+    if backbone == "efficientnet_lite0":
+        assert first.name == "block5a_expand_conv"
+    halves = split_before(copy, first)
+    assert 0.25 < halves.cut.trained < 0.75
+    pixels = np.random.default_rng(0).uniform(0, 255, (2, size, size, 3)).astype(np.float32)
+    got = halves.trained.predict_on_batch(halves.frozen.predict_on_batch(pixels))
+    expected = whole.predict_on_batch(pixels)
+    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5 * abs(expected).max())
+
+
+def test_there_is_no_cut_before_the_beginning() -> None:
+    backbone = frozen_backbone()
+    assert split_before(backbone, select_layers(backbone, "all")[0]) is None
+
+
+@pytest.mark.parametrize("size", [1e-9, 1.0, 1e9])
+def test_activations_of_any_size_are_kept(size) -> None:
+    rows = (size * np.random.default_rng(0).normal(size=(3, 50))).astype(np.float32)
+    rows[1] = 0
+    kept = unpack(pack(rows))
+    np.testing.assert_allclose(kept, rows, rtol=1e-3, atol=1e-6 * size)
+
+
+@pytest.mark.parametrize(
+    ("share", "told", "warned"),
+    [(0.6, "fine-tuning: 61 views", ""), (0.1, "", "through the whole network in every pass")],
+)
+def test_activations_take_no_more_than_they_may(
+    settings, monkeypatch, capsys, share, told, warned
+) -> None:
+    monkeypatch.setattr(activations, "MOST_BYTES", share * 156 * 2 * (3 * 3 * 128 + 2))
+    result = xferlearn.train(**settings)
+    assert told in capsys.readouterr().err
+    assert any(warned in warning for warning in result.warnings) or not warned
+    assert result.fine_tuned.epochs == 2
+    assert set(result.fine_tuned.layers) == {"conv_dw_12", "conv_pw_12", "conv_dw_13", "conv_pw_13"}
+
+
 def test_the_charts_are_a_run_of_their_own(settings) -> None:
     result = xferlearn.train(**settings | {"summaries": "scalars"})
     events = EventAccumulator(str(result.run_dir / "fine_tuning" / "validation"))
@@ -246,7 +297,7 @@ def test_a_kept_tuning_is_what_the_run_shows(settings) -> None:
     assert tuning["kept"]
     photos = len(result.manifest.indices("train"))
     steps = -(-photos // 32)
-    assert (tuning["steps_run"], tuning["best_step"]) == (2 * steps, tuning["best_epoch"] * steps)
+    assert tuning["steps_run"] == 2 * steps
     found = {
         value.tag: (event.step, value.tensor)
         for path in result.run_dir.glob("*tfevents*")
@@ -257,12 +308,10 @@ def test_a_kept_tuning_is_what_the_run_shows(settings) -> None:
     assert report["fine_tuning"] == tuning
     assert report["training"] == {
         "steps_run": tuning["steps_run"],
-        "best_step": tuning["best_step"],
         "validation_loss": tuning["validation"]["fine_tuned"]["cross_entropy"],
     }
-    assert found["results/test_accuracy"][0] == tuning["best_step"]
-    said = f"| fine-tuning | {2 * steps} steps, best at step {tuning['best_step']} |"
-    assert said in found["run_card"][1].string_val[0].decode()
+    assert found["results/test_accuracy"][0] == tuning["steps_run"]
+    assert f"| fine-tuning | {2 * steps} steps |" in found["run_card"][1].string_val[0].decode()
 
 
 def test_several_devices_share_the_batches(settings) -> None:
@@ -295,9 +344,10 @@ def test_the_views_that_it_learns_from_are_shown(settings) -> None:
 
 @pytest.fixture
 def own_photos(settings, make_photo_dir):
-    """A folder of photos that may be taken away."""
+    """A folder of photos that may be taken away, from a network that reads them in every pass."""
     root = make_photo_dir({"red": 20, "green": 20, "blue": 20})
-    settings |= {"image_dir": str(root), "seed": -1}
+    settings |= {"image_dir": str(root), "seed": -1, "unfreeze": "all"}
+    settings |= {"validation_percentage": 20}
     return root
 
 
@@ -364,14 +414,11 @@ def test_where_all_photos_go_away_it_ends_in_one_line_and_can_go_on(
     assert xferlearn.train(**settings).fine_tuned.resumed >= 1
 
 
-def test_without_validation_photos_it_ends_before_training(settings, own_photos, capsys) -> None:
-    # Two groups a class: one is learned, one is tested.
-    for folder in own_photos.iterdir():
-        for number, path in enumerate(sorted(folder.iterdir())):
-            path.rename(folder / f"plant{number % 2}_nohash_{number}.jpg")
+def test_few_photos_end_before_training(settings, make_photo_dir, capsys) -> None:
+    settings |= {"image_dir": str(make_photo_dir({"red": 6, "blue": 6}))}
     assert main(words(settings)) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert "--unfreeze needs validation photos" in line
+    assert "--unfreeze needs more than 40 photos" in line
 
 
 def test_what_killed_writers_left_is_cleared_away(tmp_path) -> None:
@@ -397,8 +444,8 @@ def test_it_learns_from_no_photo_that_was_removed_or_changed(
         (own_photos / photo.name).unlink()
     for photo in photos[40:50]:
         (own_photos / photo.name).write_bytes(photo_bytes("white"))
-    config = TrainConfig(**settings)
-    batches = training_batches(config, source, photos, 32, 0, failures := [])
+    lessons = Photos(TrainConfig(**settings), source, frozen_backbone(), photos, [])
+    batches = endless(lessons.training_pass, 0, lessons.trained, failures := [])
     passes = list(itertools.islice(batches.as_numpy_iterator(), 3))
     assert [len(pixels) for pixels, _ in passes] == [10, 10, 10]
     assert all((pixels.max(axis=(1, 2, 3)) > 0).all() for pixels, _ in passes)

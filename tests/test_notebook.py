@@ -66,7 +66,7 @@ def test_progress_stays_on_the_page_as_one_line_per_job(page):
 
 
 def test_results_show_tiles_matrix_and_wrong_photos(page):
-    for tile in ("Test accuracy", "Validation accuracy", "Accuracy", "Classes", "Time"):
+    for tile in ("Cross-validated accuracy", "Test accuracy", "Accuracy", "Classes", "Time"):
         assert f'<div class="xf-faint">{tile}</div>' in page
     assert page.count('<table class="xf-matrix') == 2
     assert page.count("Misclassified photos: ") == 2

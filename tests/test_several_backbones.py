@@ -331,7 +331,8 @@ def test_compare_says_which_pair_gains(
     # Their times are added, and so are their numbers.
     alone = [1 / float(table[name]["network_photos_per_second"]) for name in names]
     assert 1 / float(pair["network_photos_per_second"]) == pytest.approx(sum(alone), rel=0.02)
-    assert int(pair["parameters"]) == 218_544 + 829_536 + (256 + 512 + 1) * 3
+    hidden = (256 + 512 + 1) * 256
+    assert int(pair["parameters"]) == 218_544 + 829_536 + hidden + 257 * 3
     assert "points more" in out
 
 

@@ -237,7 +237,7 @@ def test_summary_names_everything_to_do_next(train, photo_dir, tmp_path):
 
 def test_three_and_six_photos(train, make_photo_dir, tmp_path):
     folder = make_photo_dir({"red": 3, "blue": 6})
-    code, out, err = train(f"--image_dir={folder}")
+    code, out, err = train(f"--image_dir={folder}", "--print_misclassified_test_images")
     assert code == 0
     assert "Fewer than 20 photos in blue (6), red (3)" in err
     metadata = read_metadata(tmp_path / "model")
@@ -251,6 +251,9 @@ def test_three_and_six_photos(train, make_photo_dir, tmp_path):
     low, high = measured["interval_95"]
     assert high - low > 0.25
     assert f"{measured['correct']} of 9 right, 95%: " in out
+    wrong = 9 - measured["correct"]
+    assert f"{wrong} of 9 cross-validated photos {'is' if wrong == 1 else 'are'} miscl" in out
+    assert "\ntest             none: no photos were set aside\n" in out
 
 
 @pytest.mark.parametrize(
@@ -581,8 +584,12 @@ def test_evaluate_warns_of_photos_that_were_trained_on(model_dir, photo_dir, cap
     code = main(["evaluate", f"--model={model_dir}", f"--image_dir={photo_dir}"])
     out, err = capsys.readouterr()
     assert code == 0
-    train_count = read_metadata(model_dir)["split"]["totals"]["train"]
-    assert f"{train_count} of 90 photos were in the model's train split" in err
+    totals = read_metadata(model_dir)["split"]["totals"]
+    assert f"{totals['train']} of 90 photos were in the model's train split: the acc" in err
+    assert (
+        f"{totals['test']} of 90 photos were in the model's test split, which it has learned from"
+        " after its test: the accuracy is too high." in err
+    )
     assert "90 of 90 right" in out
     assert "Confusion matrix" in out
 
@@ -607,7 +614,7 @@ def test_evaluate_new_photos_as_json(model_dir, photo_bytes, tmp_path, capsys):
     assert report["confusion"] == [[4, 0, 0], [0, 0, 0], [1, 0, 4]]
     assert [row["name"] for row in report["misclassified"]] == ["red/actually_blue.jpg"]
     assert [row["file"] for row in report["bad_photos"]] == ["red/broken.jpg"]
-    assert report["seen_in_training"] == {"train": 0, "validation": 0}
+    assert report["seen_in_training"] == {"train": 0, "validation": 0, "test": 0}
 
 
 def test_evaluate_classes_that_the_model_does_not_have(model_dir, make_photo_dir, tmp_path, capsys):

@@ -11,7 +11,7 @@ import functools
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -86,6 +86,13 @@ class Extraction:
             warnings=tuple(dict.fromkeys(line for one in every for line in one.warnings)),
             remedies=tuple(dict.fromkeys(line for one in every for line in one.remedies)),
         )
+
+
+def example_of(bad: Iterable[BadPhoto], lost: Set[str]) -> str:
+    """Returns one of the photos that were asked for in vain, by these names, and why."""
+    reasons = {photo.name: photo.reason for photo in bad}
+    name = next((name for name in reasons if name in lost), min(lost))
+    return f"{name}: {reasons.get(name, 'it was removed while this was running')}"
 
 
 def overlapped(

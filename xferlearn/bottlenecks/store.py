@@ -27,6 +27,7 @@ from xferlearn.system.text import count, one_line
 # A kill loses at most this much work; a million photos still make only hundreds of shards. The
 # first shard comes early, so that a run that is killed again and again still gets on.
 ROWS_PER_SHARD = 4096
+BYTES_PER_SHARD = 64 * 2**20
 SECONDS_PER_SHARD = 15.0
 SECONDS_TO_FIRST_SHARD = 5.0
 # Damaged shards are kept this long for whoever wants to know what happened.
@@ -196,7 +197,7 @@ class _ForeignError(Exception):
 
 
 class BottleneckStore(RowStore):
-    """The bottlenecks of one feature space on disk; a row is float32, [space.width].
+    """The bottlenecks of one feature space on disk; a row is [space.width].
 
     Attributes:
         space: the feature space.
@@ -209,18 +210,19 @@ class BottleneckStore(RowStore):
         (1, 1280)
     """
 
-    def __init__(self, root: str | Path, space: FeatureSpace) -> None:
+    def __init__(self, root: str | Path, space: FeatureSpace, kind: type = np.float32) -> None:
         """Opens the store, and makes its folder if there is none.
 
         Args:
             root: folder of all spaces, `bottleneck_dir`.
             space: the space to read and write.
+            kind: NumPy type of the rows' numbers.
 
         Raises:
             UserError: when the folder can't be made or written to.
         """
         self.space = space
-        super().__init__(Path(root) / space.folder, space.as_json(), space.width, np.float32)
+        super().__init__(Path(root) / space.folder, space.as_json(), space.width, kind)
 
 
 class PrintStore(RowStore):
@@ -273,7 +275,8 @@ class ShardWriter:
         self._vectors.append(np.asarray(vector, self._kind))
         age = time.monotonic() - self._since
         most = SECONDS_TO_FIRST_SHARD if self._is_first else SECONDS_PER_SHARD
-        if len(self._keys) >= ROWS_PER_SHARD or age >= most:
+        full = len(self._keys) >= min(ROWS_PER_SHARD, BYTES_PER_SHARD // self._vectors[0].nbytes)
+        if full or age >= most:
             self.flush()
 
     def flush(self) -> None:

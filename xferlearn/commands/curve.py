@@ -9,4 +9,4 @@ def run(config: CurveConfig) -> int:
     """Measures and prints the summary; returns 1 where draws diverged at every number of photos."""
     result = curve_with(config)
     print_result(result)
-    return 0 if result.complete and any(point.test.photos for point in result.points) else 1
+    return 0 if result.complete and any(point.validation.photos for point in result.points) else 1

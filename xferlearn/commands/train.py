@@ -26,9 +26,15 @@ def run(config: TrainConfig) -> int:
 
 
 def misclassified_list(result: TrainResult) -> str:
-    """Returns all test photos that the model gets wrong, one line each."""
-    wrong = result.misclassified
-    head = misclassified_head(len(wrong), result.test.total, "test photo")
+    """Returns all test photos that a head which never saw them gets wrong, one line each.
+
+    Where no photos were kept for the test they are those of cross-validation.
+    """
+    wrong, total, noun = result.misclassified, result.test.total, "test photo"
+    if not total and result.validation.folds is not None:
+        wrong, total = result.misclassified_in_folds, result.validation.total
+        noun = "cross-validated photo"
+    head = misclassified_head(len(wrong), total, noun)
     return "\n" + fit([misclassified_block(wrong, head)], most=len(wrong) + 1)
 
 

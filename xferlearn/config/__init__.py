@@ -24,7 +24,8 @@ from xferlearn.config.models import (
     LabelConfig,
     ModelConfig,
 )
-from xferlearn.config.training import AUGMENTATIONS, TrainConfig
+from xferlearn.config.presets import AUGMENTATIONS
+from xferlearn.config.training import TrainConfig
 
 __all__ = [
     "AUGMENTATIONS",

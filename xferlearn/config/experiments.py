@@ -120,7 +120,8 @@ class CompareConfig(ViewConfig, HeadConfig, ExperimentConfig):
             section="Network",
         ),
     ] = False
-    split_seed: Annotated[Several[int], _like_train("split_seed", _MEAN)] = (0, 1, 2)
+    # One is enough: it judges all photos outside the test, and others judge no more of them.
+    split_seed: Annotated[Several[int], _like_train("split_seed", _MEAN)] = TrainConfig.split_seed
     validation_percentage: Annotated[float, _like_train("validation_percentage")] = (
         TrainConfig.validation_percentage
     )
@@ -142,7 +143,7 @@ class CurveConfig(ViewConfig, HeadConfig, ExperimentConfig, BackboneConfig):
             minimum=1,
             section="Data",
         ),
-    ] = 5
+    ] = 3
     split_seed: Annotated[int, _like_train("split_seed")] = TrainConfig.split_seed
     how_many_training_steps: Annotated[int | None, _like_train("how_many_training_steps")] = (
         TrainConfig.how_many_training_steps

@@ -1,35 +1,25 @@
 """Settings of `xferlearn train`, and those that the experiments share with it."""
 
 import dataclasses
-import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated
 
 from xferlearn.config.base import Config, Setting, Several, StrPath
 from xferlearn.config.data import SplitDataConfig
 from xferlearn.config.images import DEFAULT_BACKBONE, ImageConfig
 from xferlearn.config.models import EXPORT_FORMATS
+from xferlearn.config.presets import (
+    AUGMENTATIONS,
+    HIDDEN_UNITS,
+    HIDDEN_UNITS_OF_FEW,
+    LINEAR_WEIGHT_DECAY,
+    RECIPES,
+    TESTING_PERCENTAGE,
+    WEIGHT_DECAY,
+)
 from xferlearn.errors import UserError
 
-# What `--augment` stands for, in the settings that it stands for.
-AUGMENTATIONS: Mapping[str, Mapping[str, float]] = types.MappingProxyType(
-    {
-        "none": {},
-        "flip": {"flip_left_right": True},
-        "full": {
-            "flip_left_right": True, "random_crop": 15, "random_scale": 30, "random_brightness": 20
-        },
-    }
-)  # fmt: skip
 _FULL = AUGMENTATIONS["full"]
-
-# The share of test photos where its user says nothing of it and photos are not too few.
-TESTING_PERCENTAGE = 10.0
-# The head where its user says nothing of it; see `training.plan` for when which of them holds.
-HIDDEN_UNITS = 256
-HIDDEN_UNITS_OF_FEW = 64
-WEIGHT_DECAY = 0.005
-LINEAR_WEIGHT_DECAY = 0.03
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -114,8 +104,8 @@ class HeadConfig(RunConfig, ImageConfig):
     hidden_units: Annotated[
         int | None,
         Setting(
-            f"Units of a hidden layer before the last one; 0 for none. Default: {HIDDEN_UNITS};"
-            f" {HIDDEN_UNITS_OF_FEW} for at most 40 photos; none on several backbones.",
+            f"Units of a hidden layer before the last one; 0 for none. Default: {HIDDEN_UNITS}, and"
+            f" {HIDDEN_UNITS_OF_FEW} for at most 40 photos.",
             minimum=0,
             maximum=2**16,
             section="Head",
@@ -142,13 +132,12 @@ class HeadConfig(RunConfig, ImageConfig):
     learning_rate: Annotated[
         float,
         Setting(
-            "Peak step size of the optimizer; it falls to zero along a cosine. From 0.001 to 0.01"
-            " the validation accuracy hardly differs; the smallest is the steadiest.",
+            "Peak step size of the optimizer; it falls to zero along a cosine.",
             above=0,
             maximum=1e38,
             section="Head",
         ),
-    ] = 0.001
+    ] = 0.002
     train_batch_size: Annotated[
         int,
         Setting("Batch size: photos per training step.", minimum=1, maximum=10**6, section="Head"),
@@ -255,9 +244,9 @@ class TrainConfig(ViewConfig, HeadConfig, BackboneConfig):
     validation_percentage: Annotated[
         float,
         Setting(
-            "Percentage of the photos that are held out for validation. With 0 none is: each photo"
-            " outside the test is predicted by one of several heads, one that has not learned from"
-            " it (cross-validation), so that all of them are learned from and all are measured.",
+            "Percentage of the photos that are held out for validation. With 0, each photo outside"
+            " the test is instead predicted by a head that has not learned from it"
+            " (cross-validation), so that all of them are learned from and all are measured.",
             minimum=0,
             maximum=90,
             section="Data",
@@ -282,6 +271,17 @@ class TrainConfig(ViewConfig, HeadConfig, BackboneConfig):
             section="Data",
         ),
     ] = 0
+    quality: Annotated[
+        str,
+        Setting(
+            "A recipe that decides what you leave open: `fast` (one backbone, one pass per photo),"
+            " `balanced` (two backbones at more pixels: about three times the network's time), or"
+            " `best` (fine-tuning too: minutes). The manual has the accuracy of each. `balanced`"
+            ' and `best` need pip install "xferlearn[lite]".',
+            choices=tuple(RECIPES),
+            section="Network",
+        ),
+    ] = "fast"
     model_dir: Annotated[
         StrPath | None,
         Setting("Folder that the trained model is written to. Required.", section="Output"),
@@ -311,8 +311,9 @@ class TrainConfig(ViewConfig, HeadConfig, BackboneConfig):
     print_misclassified_test_images: Annotated[
         bool,
         Setting(
-            "List the test photos that the model labels wrongly; in Python, the result's"
-            " `misclassified` has them.",
+            "List the test photos that are labelled wrongly, or where there are none the"
+            " cross-validated ones; in Python, the result's `misclassified` and"
+            " `misclassified_in_folds` have them.",
             section="Output",
         ),
     ] = False
@@ -331,9 +332,11 @@ class TrainConfig(ViewConfig, HeadConfig, BackboneConfig):
     unfreeze: Annotated[
         str | None,
         Setting(
-            "After the head, also train layers of the backbone: `all`; a number, for that many of"
-            " the last layers with weights; or the name of a layer or block, e.g. block5, for"
-            " everything from there on. BatchNormalization stays frozen. Takes minutes to hours.",
+            "After the head, also train layers of the backbone: `auto`, those after a suitable"
+            " place; `all`; a number, for that many of the last layers with weights; or the name of"
+            " a layer or block, e.g. block5, for everything from there on. What comes before stays"
+            " frozen, and runs once per view. BatchNormalization stays frozen too. Takes minutes;"
+            " `all` takes much longer.",
             section="Fine-tuning",
         ),
     ] = None
@@ -345,7 +348,7 @@ class TrainConfig(ViewConfig, HeadConfig, BackboneConfig):
             maximum=10**6,
             section="Fine-tuning",
         ),
-    ] = 10
+    ] = 6
     fine_tune_learning_rate: Annotated[
         float,
         Setting(
@@ -363,6 +366,10 @@ class TrainConfig(ViewConfig, HeadConfig, BackboneConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        given = self.changed()
+        for name, value in RECIPES[self.quality].items():
+            if name not in given:
+                object.__setattr__(self, name, value)
         where = "image_dir" if self.labels is None else "labels"
         if (getattr(self, where) is None) == (self.dataset is None):
             came = "neither" if self.dataset is None else "both"

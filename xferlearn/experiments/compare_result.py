@@ -43,7 +43,7 @@ class ComparedBackbone:
     Attributes:
         name: its name.
         image_size: px; of several, of the largest.
-        validation: accuracy on the validation photos of all splits.
+        validation: accuracy, over all splits, on photos that the heads have not learned from.
         rates: photos per second by stage; None where the backbone is not available.
         parameters: how many numbers backbone and head have.
         pareto: whether no other one is at least as accurate and as fast, and better in one.
@@ -72,23 +72,19 @@ class ComparedBackbone:
     def cells(self) -> list[str]:
         """Returns its row of the table."""
         if self.problem or self.rates is None:
-            return [self.name, "", "not available", "", "", "", "", ""]
+            return [self.name, "", "not available", "", "", "", ""]
         return [
             self.name,
             str(self.image_size),
             f"diverged in {count(self.diverged, 'run')}" if self.diverged else str(self.validation),
             f"{self.rates.network:.0f}",
             f"{self.rates.decode:.0f}",
-            f"{self.parameters:,}",
             f"{self.megabytes:.1f}",
             "yes" if self.pareto else "",
         ]
 
 
-_HEAD = (
-    "backbone", "px", "validation accuracy", "network photos/s", "decode photos/s", "parameters",
-    "MB", "Pareto",
-)  # fmt: skip
+_HEAD = ("backbone", "px", "accuracy", "network/s", "decode/s", "MB", "Pareto")
 _GAINS_HEAD = ("combination", "best of its backbones", "points more", "better")
 
 
@@ -132,12 +128,13 @@ class Comparison(Result):
         return [f"{row.name}: {row.problem}" for row in self.backbones if row.problem]
 
     def _explanations(self) -> list[str]:
-        photos = max((row.validation.photos for row in self.backbones), default=0)
-        lines = [
-            f"Accuracy is the mean over {count(photos, 'validation photo')} of"
-            f" {count(self.splits, 'split')}; the test photos were not used.",
-            "Pareto: no other backbone is at least as accurate and as fast.",
-        ]
+        measured = next((row.validation for row in self.backbones if row.validation.photos), None)
+        over = f", in the mean over {count(self.splits, 'split')}" if self.splits > 1 else ""
+        lines = [f"{measured.explanation}{over}. No test photos were used."] if measured else []
+        lines.append(
+            "network/s, decode/s: photos per second. Pareto: no other backbone is at least as"
+            " accurate and as fast."
+        )
         if pairs := len(self._gains()):
             together = f", which holds for all {pairs} combinations together" if pairs > 1 else ""
             lines.append(
@@ -158,5 +155,5 @@ class Comparison(Result):
             table(_HEAD, rows),
             table(_GAINS_HEAD, gains, (0, 1, 3)) if (gains := self._gains()) else [],
             [faint(line) for line in self._explanations()],
-            plot(self.plot, "validation accuracy by backbone"),
+            plot(self.plot, "accuracy by backbone"),
         ]

@@ -82,7 +82,7 @@ def compare_with(config: CompareConfig) -> Comparison:
         for row in rows
         if row.rates is not None
     ]
-    title = "validation accuracy by backbone"
+    title = f"{rows[0].validation.name} by backbone"
     save_plot(folder / "compare.png", draw_shares(title, points, joined=False))
     return Comparison(
         backbones=tuple(rows),
@@ -98,7 +98,7 @@ def _csv(rows: list[ComparedBackbone]) -> str:
     writer = csv.writer(file)
     writer.writerow(
         [
-            *("backbone", "image_size", "validation_accuracy", "low", "high", "photos"),
+            *("backbone", "image_size", "accuracy", "low", "high", "photos", "folding"),
             *("network_photos_per_second", "decode_photos_per_second", "parameters", "megabytes"),
             *("pareto", "problem", "gain_over", "gain", "gain_low", "gain_high"),
         ]
@@ -111,8 +111,8 @@ def _csv(rows: list[ComparedBackbone]) -> str:
         size = (row.parameters, round(row.megabytes, 1)) if rates else ("", "")
         writer.writerow(
             [
-                *(row.name, row.image_size or "", *measured, found.photos, *speed, *size),
-                *(row.pareto, row.problem or "", *gain),
+                *(row.name, row.image_size or "", *measured, found.photos, found.folding),
+                *(*speed, *size, row.pareto, row.problem or "", *gain),
             ]
         )
     return file.getvalue()
@@ -142,7 +142,8 @@ def _row(
     if prepared is None:
         return ComparedBackbone(name, 0, share([]), None, 0, problem=str(space.problem))
     classes = len(prepared.source.labels)
-    plan = plan_head(config, len(prepared.extraction.photos), parts=len(prepared.parts))
+    few, photos = prepared.split(config).few, len(prepared.extraction.photos)
+    plan = plan_head(config, photos, few=few)
     head = heads.build_head(sum(prepared.widths), classes, hidden_units=plan.hidden_units)
     return ComparedBackbone(
         name=name,

@@ -9,7 +9,6 @@ from xferlearn.experiments.outcomes import Outcome, Share
 from xferlearn.experiments.shown import plot, share_cells
 from xferlearn.system.html import faint, h, notices, table
 from xferlearn.system.results import Block, Result, facts_block, table_block, wrapped
-from xferlearn.system.text import count
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,26 +16,26 @@ class Point:
     """Training on a number of photos per class.
 
     Attributes:
-        photos: most photos per class; smaller classes give all they have.
-        total: how many photos that were in all.
-        test: accuracy on the test photos over the draws.
+        photos: most photos per class that a head learns from; smaller classes give all they have.
+        total: how many photos a head learns from in all; the most of those of any fold.
+        validation: accuracy over the draws on photos that the heads have not learned from.
         outcomes: the draws.
     """
 
     photos: int
     total: int
-    test: Share
+    validation: Share
     outcomes: tuple[Outcome, ...] = dataclasses.field(repr=False)
 
     def cells(self) -> list[str]:
         """Returns its row of the table."""
         diverged = sum(outcome.diverged for outcome in self.outcomes)
         draws = len(self.outcomes)
-        found = f"{diverged} of {draws} diverged" if diverged else str(self.test)
+        found = f"{diverged} of {draws} diverged" if diverged else str(self.validation)
         return [str(self.photos), str(self.total), found, str(draws)]
 
 
-_HEAD = ("photos per class", "photos", "test accuracy", "draws")
+_HEAD = ("photos per class", "photos", "accuracy", "draws")
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -47,11 +46,9 @@ class Curve(Result):
 
     Attributes:
         points: by number of photos.
-        forecast: None where the curve has too few points or test photos for one.
+        forecast: None where the curve has too few points or photos for one.
         why_not: the reason for that, one line.
         answer: whether it took many photos, one sentence.
-        tests: how many photos every head was tested on.
-        steps: how many each head trained.
         warnings: one line each.
         table: path of the CSV.
         plot: path of the PNG.
@@ -62,8 +59,6 @@ class Curve(Result):
     forecast: Forecast | None
     why_not: str
     answer: str
-    tests: int
-    steps: int
     warnings: tuple[str, ...]
     table: Path
     plot: Path
@@ -80,27 +75,25 @@ class Curve(Result):
         ]
 
     def _explanation(self) -> str:
-        return (
-            f"Always tested on the same {count(self.tests, 'photo')}. Larger draws contain"
-            f" the smaller ones; each head trains {count(self.steps, 'step')}, without"
-            " validation photos."
-        )
+        last = self.points[-1].validation
+        measured = f"{last.explanation}. " if last.photos else ""
+        return f"{measured}Larger draws contain the smaller ones; no test photos were used."
 
     def _forecast(self) -> str:
         return str(self.forecast) if self.forecast else f"No forecast: {self.why_not}."
 
     def html(self) -> list[Any]:
         """Returns the answer, warnings, the table and the plot."""
-        cell = share_cells([point.test for point in self.points])
+        cell = share_cells([point.validation for point in self.points])
         rows: list[list[Any]] = [list(point.cells()) for point in self.points]
         for cells, point in zip(rows, self.points, strict=True):
-            if point.test.photos:
-                cells[2] = cell(point.test)
+            if point.validation.photos:
+                cells[2] = cell(point.validation)
         return [
             h("p", h("b", self.answer)),
             h("p", self._forecast()),
             notices(self.warnings),
-            plot(self.plot, "test accuracy by photos per class"),
+            plot(self.plot, "accuracy by photos per class"),
             table(_HEAD, rows, text=()),
             faint(self._explanation()),
         ]

@@ -8,8 +8,8 @@ import numpy as np
 
 from xferlearn.system.text import count, plural_of
 
-# With fewer test photos than this, one photo changes the accuracy by more than 5 points.
-FEWEST_TESTS = 20
+# With fewer photos to judge by, one changes the accuracy by more than 5 points.
+FEWEST_JUDGED = 20
 _MORE_PHOTOS = 100
 _RESAMPLES = 400
 _EXPONENTS = np.linspace(0.1, 2.0, 39)
@@ -25,7 +25,7 @@ class Forecast:
     Attributes:
         more: number of further photos per class.
         gain: change in accuracy, -1 to 1.
-        low: lower end of its 95% interval, over draws and test photos.
+        low: lower end of its 95% interval, over draws and judged photos.
         high: upper end.
         fitted: the fitted curve at the numbers of photos that it was fitted to, 0 to 1.
     """
@@ -43,13 +43,16 @@ class Forecast:
 
 
 def forecast_gain(
-    photos: Sequence[int], right: Sequence[Sequence[Sequence[bool]]]
+    photos: Sequence[int],
+    right: Sequence[Sequence[Sequence[bool]]],
+    groups: Sequence[int] = (),
 ) -> tuple[Forecast | None, str]:
     """Fits accuracy = a - b * photos^-c to a learning curve and extrapolates it.
 
     Args:
         photos: photos per class of each point, ascending.
-        right: for each point, draw and test photo, whether the photo was labelled correctly.
+        right: for each point, draw and judged photo, whether the photo was labelled correctly.
+        groups: what each judged photo belongs to; empty where each stands alone.
 
     Returns:
         The forecast and "", or None and the reason in a few words.
@@ -61,9 +64,9 @@ def forecast_gain(
     ]
     if len(usable) < _FEWEST_POINTS:
         return None, "too few photos per class to extrapolate the curve"
-    tests = usable[0][1].shape[1]
-    if tests < FEWEST_TESTS:
-        few = f"{count(tests, 'test photo')} {plural_of(tests, 'is', 'are')} too few"
+    judged = usable[0][1].shape[1]
+    if judged < FEWEST_JUDGED:
+        few = f"{count(judged, 'photo')} {plural_of(judged, 'is', 'are')} too few"
         return None, f"{few} to extrapolate the curve"
     sizes = np.array([number for number, _ in usable], float)
     tables = [table for _, table in usable]
@@ -74,11 +77,15 @@ def forecast_gain(
         _, b, c = law
         return float(b * (sizes[-1] ** -c - later**-c))
 
+    # Photos of one group are drawn together.
+    unit = np.unique(groups, return_inverse=True)[1] if len(groups) else np.arange(judged)
+    units = int(unit.max()) + 1
     gains = []
     for _ in range(_RESAMPLES):
-        judged = rng.integers(tests, size=tests)
+        times = np.bincount(rng.integers(units, size=units), minlength=units)[unit]
         means = [
-            table[rng.integers(len(table), size=len(table))][:, judged].mean() for table in tables
+            table[rng.integers(len(table), size=len(table))].mean(axis=0) @ times / times.sum()
+            for table in tables
         ]
         gains.append(gain(fit_power_law(sizes, np.array(means))))
     low, high = np.percentile(gains, [2.5, 97.5])

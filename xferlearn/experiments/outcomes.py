@@ -13,9 +13,9 @@ import numpy as np
 
 from xferlearn.errors import XferlearnError
 from xferlearn.metrics import wilson_interval, worth_of
-from xferlearn.photos.manifest import Manifest
+from xferlearn.photos.manifest import VALIDATION, Manifest
 from xferlearn.system.files import read_record, remove_stale, write_record
-from xferlearn.system.text import one_line
+from xferlearn.system.text import count, one_line
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,10 +24,12 @@ class Outcome:
 
     Attributes:
         settings: the settings that an experiment varies, by name.
-        right: for each validation photo, whether it was labelled correctly.
-        photos: names of these photos, which are the same in every run.
+        right: for each photo that was judged, whether it was labelled correctly.
+        photos: names of these photos.
         groups: what each of them belongs to, such as near twins; empty where each stands alone.
-        loss: cross-entropy on the validation photos; None without any.
+        folding: how they were left out before they were judged, e.g. "5 folds" or "leave-one-out";
+            "" where they were set apart and one head judged all.
+        loss: cross-entropy on these photos; None without any.
         steps: steps run.
         seconds: wall time of the training, s.
         diverged: whether the loss became NaN or infinite; `right` is empty then.
@@ -40,6 +42,7 @@ class Outcome:
     right: tuple[bool, ...] = dataclasses.field(default=(), repr=False)
     photos: tuple[str, ...] = dataclasses.field(default=(), repr=False)
     groups: tuple[int, ...] = dataclasses.field(default=(), repr=False)
+    folding: str = ""
     loss: float | None = None
     steps: int = 0
     seconds: float = 0.0
@@ -50,8 +53,9 @@ class Outcome:
 
     @property
     def seeds(self) -> tuple[int, int]:
-        """Seed of the split and seed of the training."""
-        return self.settings.get("split_seed", 0), self.settings.get("seed", 0)
+        """Seed of the split, and seed of the training or number of the draw."""
+        settings = self.settings
+        return settings.get("split_seed", 0), settings.get("seed", settings.get("draw", 0))
 
     @property
     def accuracy(self) -> float:
@@ -115,7 +119,7 @@ class OutcomeStore:
 
 @dataclasses.dataclass(frozen=True)
 class Share:
-    """An accuracy over runs that differ in their seeds.
+    """An accuracy over runs that differ in their seeds or draws.
 
     Attributes:
         mean: 0 to 1; NaN without photos.
@@ -123,26 +127,48 @@ class Share:
         high: upper end.
         photos: number of different photos. One that several runs judged counts once, because
             further runs add little evidence.
+        folding: as in `Outcome`.
     """
 
     mean: float
     low: float
     high: float
     photos: int
+    folding: str = ""
 
     def __str__(self) -> str:
         if not self.photos:
             return "not measured"
-        return f"{self.mean:.1%} ({self.low:.1%} to {self.high:.1%})"
+        return f"{self.mean:.1%} ({100 * self.low:.1f} to {100 * self.high:.1f})"
+
+    @property
+    def name(self) -> str:
+        """What it is, for headings."""
+        if not self.photos:
+            return "accuracy"
+        return "cross-validated accuracy" if self.folding else "validation accuracy"
+
+    @property
+    def explanation(self) -> str:
+        """How it was measured, a sentence without its end."""
+        photos = count(self.photos, "photo")
+        if not self.folding:
+            return f"Accuracy is that on {photos} held out for validation"
+        return (
+            f"Accuracy is cross-validated ({self.folding}): each of {photos} is predicted"
+            " by a head that has not learned from it"
+        )
 
 
 def judged_photos(manifest: Manifest, split: str) -> dict[str, Any]:
-    """Returns `photos` and `groups` of an outcome on a split's photos.
+    """Returns `photos`, `groups` and `folding` of an outcome on a split's photos.
 
     A photo's name is the first half of its digest's digits.
     """
     rows = manifest.judged(split)
+    folding = "leave-one-out" if manifest.few else f"{manifest.fold_count} folds"
     return {
+        "folding": folding if split == VALIDATION and manifest.folds else "",
         "photos": tuple(manifest.photos[row].digest.hex()[:16] for row in rows),
         "groups": tuple(manifest.groups[row] for row in rows) if manifest.groups else (),
     }
@@ -162,20 +188,24 @@ def _alone(outcomes: Sequence[Outcome]) -> float:
 def share(outcomes: Sequence[Outcome]) -> Share:
     """Returns the mean accuracy of runs, with Wilson's interval over the photos and their groups.
 
-    It is not measured without photos, or where some run diverged: the mean of the others would
-    be that of the luckier seeds.
+    Runs that differ by more than single judgements do, because their draws or seeds matter, make
+    the interval wider. It is not measured without photos, or where some run diverged: the mean of
+    the others would be that of the luckier seeds.
     """
-    judged: dict[str, list[bool]] = {}
-    for outcome in outcomes:
-        for name, right in zip(outcome.photos, outcome.right, strict=True):
-            judged.setdefault(name, []).append(right)
+    judged = {name for outcome in outcomes for name in outcome.photos}
     if not judged or not all(outcome.right for outcome in outcomes):
         return Share(math.nan, 0.0, 1.0, 0)
-    correct = sum(sum(rights) / len(rights) for rights in judged.values())
-    alone = _alone(outcomes)
-    low, high = wilson_interval(round(correct) * alone, len(judged) * alone)
-    mean = correct / len(judged)
-    return Share(mean, min(low, mean), max(high, mean), len(judged))
+    rights = [
+        (one.seeds, name, float(right))
+        for one in outcomes
+        for name, right in zip(one.photos, one.right, strict=True)
+    ]
+    mean, _, _, of_runs = _moments(rights)
+    worth, spread = len(judged) * _alone(outcomes), mean * (1 - mean)
+    if spread > 0:
+        worth = spread / (spread / worth + of_runs)
+    low, high = wilson_interval(mean * worth, worth)
+    return Share(mean, min(low, mean), max(high, mean), len(judged), outcomes[0].folding)
 
 
 def difference(
@@ -205,19 +235,22 @@ def difference(
     if not changes:
         return None
     z = NormalDist().inv_cdf(1 - 0.025 / max(comparisons, 1))
-    mean, centre, variance = _moments(changes)
-    margin = z * math.sqrt(variance / _alone(better))
+    mean, centre, of_photos, of_runs = _moments(changes)
+    margin = z * math.sqrt(of_photos / _alone(better) + of_runs)
     return mean, max(centre - margin, -1.0), min(centre + margin, 1.0)
 
 
-def _moments(changes: Sequence[tuple[tuple[int, int], str, float]]) -> tuple[float, float, float]:
-    """Returns mean, centre of the interval and variance of changes by seeds and photo.
+def _moments(
+    changes: Sequence[tuple[tuple[int, int], str, float]],
+) -> tuple[float, float, float, float]:
+    """Returns mean and centre of the interval of changes by seeds and photo, and two variances.
 
-    The variance is clustered by photo and by seed. The variance of the photos' means and that of
-    the runs' means both contain that of single judgements, so it is subtracted once (Cameron,
-    Gelbach and Miller 2011). Runs of one split are one cluster where there are several splits.
-    Two photos are added, one for each side; without them a few differing photos would prove too
-    much (Agresti and Min 2005).
+    The first is that over photos, the second what runs add to it. Their sum is clustered by photo
+    and by seed. The variance of the photos' means and that of the runs' means both contain that of
+    single judgements, so it is subtracted once (Cameron, Gelbach and Miller 2011). Runs of one
+    split are one cluster where there are several splits: they have the same folds. Two photos are
+    added, one for each side; without them a few differing photos would prove too much (Agresti
+    and Min 2005).
     """
     names = {name: row for row, name in enumerate(dict.fromkeys(name for _, name, _ in changes))}
     of_photo = np.array([names[name] for _, name, _ in changes])
@@ -235,7 +268,7 @@ def _moments(changes: Sequence[tuple[tuple[int, int], str, float]]) -> tuple[flo
     squares = float(np.square(by_photo).sum()) + 1
     of_photos = (squares - (mean * photos) ** 2 / (photos + 2)) / (photos + 2) ** 2
     if runs < 2:
-        return mean, centre, of_photos
+        return mean, centre, of_photos, 0.0
     weight = 1 / (judged[of_photo] * photos)
     by_run = np.bincount(of_cluster, weight * (change - mean))
     of_runs = float(np.square(by_run).sum()) * runs / (runs - 1)
@@ -244,4 +277,4 @@ def _moments(changes: Sequence[tuple[tuple[int, int], str, float]]) -> tuple[flo
     alone = np.where(once, change - mean, change - by_photo[of_photo])
     unbiased = judged[of_photo] / np.maximum(judged[of_photo] - 1, 1)
     of_both = float((np.square(weight * alone) * unbiased).sum())
-    return mean, centre, max(of_photos + of_runs - of_both, of_photos, of_runs)
+    return mean, centre, of_photos, max(of_runs - of_both, of_runs - of_photos, 0.0)

@@ -1,6 +1,7 @@
 """Runs of an experiment: one extraction per feature space, then head after head."""
 
 import dataclasses
+import itertools
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -38,7 +39,7 @@ SPACE = ("backbone", "image_size", "device")
 _ELSEWHERE = (
     *WHERE_LABELS_ARE, "image_dir", "model_dir", "logs_dir", "bottleneck_dir", "max_memory",
     "summaries", "overwrite", "verbose",
-    "twins",  # the splits, which are part of the key, say it
+    "twins",  # the groups, which are part of the key, say it
 )  # fmt: skip
 
 
@@ -83,22 +84,20 @@ def open_photos(config: TrainConfig, folder: Path) -> PhotoSource:
     return source
 
 
-def need_photos(config: TrainConfig, split: str, command: str, found: int | None = None) -> None:
-    """Checks that there are photos of a split that a command needs.
+def need_judged(manifest: Manifest, command: str) -> None:
+    """Checks that there are photos to measure heads on.
 
     Args:
-        config: the shares of the splits.
-        split: "validation" or "test".
+        manifest: the photos.
         command: what needs them.
-        found: how many there are; None before that is known: a dataset may have some of its own.
 
     Raises:
         UserError: when there are none.
     """
-    setting = {VALIDATION: "validation_percentage", TEST: "testing_percentage"}[split]
-    if found == 0 or (found is None and config.image_dir and not getattr(config, setting)):
+    if not manifest.judged(VALIDATION):
         raise UserError(
-            f"{command} needs {split} photos, and there are none: raise `{setting}`, or add photos."
+            f"{command} predicts photos outside the test that its heads have not learned from."
+            " Expected at least two that may be separated. Found: all in one group. Add photos."
         )
 
 
@@ -155,7 +154,7 @@ def run(
             prepared,
             run_dir=run_dir,
             manifest=manifest,
-            deliver=False,
+            only=VALIDATION,
             on_warning=warnings.append,
         )
         unseen = np.zeros((0, len(manifest.labels)), np.float32)
@@ -255,7 +254,7 @@ def run_all(
                 # Found once: all spaces must split the same photos in the same way.
                 looks = space.prepared.looks
                 manifest = space.prepared.split(config, test_seed)
-                need_photos(config, VALIDATION, command, len(manifest.judged(VALIDATION)))
+                need_judged(manifest, command)
                 outcome = run(config, space.prepared, manifest, settings, store)
         yield space, outcome
     if len(errors) == len(configs) and isinstance(errors[0], UserError):
@@ -308,7 +307,7 @@ def judge_on_test(
     known = store.get(key, settings)
     if known is None:
         with on_device(config.device):
-            fitted = fit_head(config, prepared, manifest=manifest, deliver=False)
+            fitted = fit_head(config, prepared, manifest=manifest, only=TEST)
         right = fitted.probabilities(TEST).argmax(axis=1) == fitted.truth(TEST)
         known = Outcome(
             settings,
@@ -322,11 +321,17 @@ def judge_on_test(
 def run_key(
     store: OutcomeStore, kind: str, config: TrainConfig, prepared: Prepared, manifest: Manifest
 ) -> str:
-    """Returns the key of an outcome: settings, feature space, photos and split decide it."""
+    """Returns the key of an outcome: settings, feature space, photos, split and folds decide it."""
     made_from = {name: value for name, value in config.as_dict().items() if name not in _ELSEWHERE}
     photos = [
-        f"{photo.digest.hex()} {photo.label} {split}"
-        for photo, split in zip(manifest.photos, manifest.splits, strict=True)
+        f"{photo.digest.hex()} {photo.label} {split} {fold} {group}"
+        for photo, split, fold, group in zip(
+            manifest.photos,
+            manifest.splits,
+            manifest.folds or itertools.repeat("", len(manifest.photos)),
+            manifest.groups or itertools.repeat("", len(manifest.photos)),
+            strict=True,
+        )
     ]
     spaces = [dataclasses.asdict(space) for space in prepared.spaces]
     return store.key(__version__, kind, made_from, spaces, photos)

@@ -1,10 +1,17 @@
 """What the results of experiments show alike in a notebook: accuracies with bars, and plots."""
 
+import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from xferlearn.experiments.outcomes import Share
 from xferlearn.system.html import Markup, faint, h, interval_bar, picture
+
+
+def without_empty(rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Returns the rows of a table, the head first, without columns that only the head fills."""
+    filled = [any(cells) for cells in zip(*rows[1:], strict=True)]
+    return [list(itertools.compress(row, filled)) for row in rows]
 
 
 def share_cells(shares: Sequence[Share]) -> Callable[[Share], list[Markup | str]]:

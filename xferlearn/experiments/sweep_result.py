@@ -7,7 +7,7 @@ from typing import Any
 
 from xferlearn.experiments.outcomes import Outcome, Share
 from xferlearn.experiments.rates import Rates
-from xferlearn.experiments.shown import plot, share_cells
+from xferlearn.experiments.shown import plot, share_cells, without_empty
 from xferlearn.system.html import faint, h, notices, table
 from xferlearn.system.results import Block, Result, facts_block, table_block, wrapped
 from xferlearn.system.text import count, plural_of
@@ -18,10 +18,8 @@ FEWEST_PHOTOS = 20
 MOST_ROWS = 40
 # Backbones whose times are explained in a sentence each; the table has all.
 MOST_EXPLAINED = 3
-_HEAD = (
-    "settings", "validation accuracy", "over seeds", "runs", "seconds per run", "points behind"
-)  # fmt: skip
-_TIMES_HEAD = ("", "decode", "network", "one head", "bottlenecks of this command")
+_HEAD = ("settings", "accuracy", "over seeds", "s/run", "points behind")
+_TIMES_HEAD = ("", "decode", "network", "one run", "bottlenecks now")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +29,8 @@ class Candidate:
     Attributes:
         settings: what was varied besides the seeds.
         outcomes: its runs.
-        validation: their accuracy on the validation photos; not measured where none converged.
+        validation: their accuracy on photos that their heads have not learned from; not measured
+            where some run diverged.
         behind: how far the best one is ahead, with an interval that holds, at 95%, for all
             candidates together; None for the best one.
     """
@@ -75,7 +74,7 @@ class Candidate:
             marks: whether a `*` says that it is worse beyond chance.
         """
         if self.problem:
-            return [self.name, "not run", "", "0", "", ""]
+            return [self.name, "not run", "", "", ""]
         runs = len(self.outcomes)
         found = str(self.validation)
         if self.diverged == runs:
@@ -83,12 +82,12 @@ class Candidate:
         elif self.diverged:
             found = f"diverged in {self.diverged} of {count(runs, 'run')}"
         seeds = self.over_seeds
-        span = f"{seeds[0]:.1%} to {seeds[1]:.1%}" if seeds else ""
+        span = f"{100 * seeds[0]:.1f}-{100 * seeds[1]:.1f}" if seeds else ""
         behind = ""
         if self.behind is not None:
             mean, low, high = (100 * value for value in self.behind)
             behind = f"{mean:.1f} ({low:.1f} to {high:.1f})" + (" *" if low > 0 and marks else "  ")
-        return [self.name, found, span, str(runs), f"{self.seconds:.1f}", behind]
+        return [self.name, found, span, f"{self.seconds:.1f}", behind]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,8 +99,8 @@ class SpaceTimes:
         photos: how many it has.
         extraction: wall seconds until their bottlenecks were there, the network's start included.
         computed: how many were computed; the others were cached.
-        training: wall seconds of all its heads.
-        heads: how many that were.
+        training: wall seconds of the training of all its runs.
+        runs: how many that were.
         rates: photos per second by stage; None where nothing ran.
     """
 
@@ -110,18 +109,19 @@ class SpaceTimes:
     extraction: float
     computed: int
     training: float
-    heads: int
+    runs: int
     rates: Rates | None
 
     @property
     def name(self) -> str:
         """Its settings in words."""
-        return " ".join(f"{k}={v}" for k, v in self.settings.items() if v is not None)
+        shown = {k: v for k, v in self.settings.items() if v not in (None, "auto")}
+        return " ".join(f"{k}={v}" for k, v in shown.items())
 
     @property
-    def head_seconds(self) -> float:
-        """Mean wall seconds of a head's training."""
-        return self.training / max(self.heads, 1)
+    def run_seconds(self) -> float:
+        """Mean wall seconds of a run's training."""
+        return self.training / max(self.runs, 1)
 
     def stages(self) -> tuple[float, float]:
         """Returns the seconds to decode all photos, and to run the network on all, each alone."""
@@ -133,18 +133,18 @@ class SpaceTimes:
         decode, network = self.stages()
         took = f"{self.extraction:.1f} s, {self.computed} computed"
         return [
-            self.name, f"{decode:.1f} s", f"{network:.1f} s", f"{self.head_seconds:.1f} s", took
+            self.name, f"{decode:.1f} s", f"{network:.1f} s", f"{self.run_seconds:.1f} s", took
         ]  # fmt: skip
 
     def explanation(self) -> str:
         """Returns what a GPU could shorten, one sentence."""
         decode, network = self.stages()
-        share = network / (decode + network + self.head_seconds)
+        share = network / (decode + network + self.run_seconds)
         return (
             f"{self.name}: of the time to decode {count(self.photos, 'photo')}, run the network"
-            f" on them and train one head, the network is {share:.0%}. A GPU can shorten"
-            " that part; decoding stays on the CPU. Photos whose bottlenecks are cached need"
-            " neither."
+            f" on them and train the heads of one run, the network is {share:.0%}. A GPU can"
+            " shorten that part; decoding stays on the CPU. Photos whose bottlenecks are cached"
+            " need neither."
         )
 
 
@@ -178,13 +178,15 @@ class Sweep(Result):
         """Returns the summary: the table, the best combination, and where the time went."""
         marks = self._can_tell
         measured = self._measured
+        rows = [_HEAD, *(one.cells(marks) for one in self.candidates)]
         times = Block()
         if measured:
             times = table_block([_TIMES_HEAD, *(space.cells() for space in measured)], "backbone")
             times = dataclasses.replace(times, head=("where the time goes:", *times.head))
         return [
-            table_block([_HEAD, *(one.cells(marks) for one in self.candidates)], "combination"),
+            table_block(without_empty(rows), "combination"),
             Block((), self._problems(), "combination"),
+            Block(wrapped(self._explanation())),
             Block([line for sentence in self._verdict() for line in wrapped(sentence)]),
             times,
             *(Block(wrapped(space.explanation())) for space in measured[:MOST_EXPLAINED]),
@@ -202,12 +204,20 @@ class Sweep(Result):
     def _problems(self) -> list[str]:
         return [f"{one.name}: not run: {one.problem}" for one in self.candidates if one.problem]
 
+    def _explanation(self) -> str:
+        best = self.candidates[0]
+        if not best.validation.photos:
+            return ""
+        runs = len(best.outcomes)
+        over = f", in the mean over {count(runs, 'run')}" if runs > 1 else ""
+        return f"{best.validation.explanation}{over}."
+
     def _verdict(self) -> list[str]:
         best = self.candidates[0]
         seen = best.validation.photos
         if not seen:
             return ["No combination converged with every seed: there is nothing to choose from."]
-        lines = [f"best on the {count(seen, 'validation photo')}: {best.name}"]
+        lines = [f"best on the {count(seen, 'photo')}: {best.name}"]
         if self.test is not None and self.test.photos:
             lines.append(f"its test accuracy: {self.test} over {count(self.test.photos, 'photo')}")
         else:
@@ -239,8 +249,9 @@ class Sweep(Result):
             [h("p", line) for line in self._verdict()],
             notices([*self.warnings, *self._problems()]),
             table(_HEAD, rows),
+            faint(self._explanation()) if self._explanation() else None,
             faint(f"{count(left, 'more combination')}; all are in {self.table}") if left else None,
-            plot(self.plot, "validation accuracy by combination"),
+            plot(self.plot, "accuracy by combination"),
             [h("h4", "Where the time goes")] if measured else None,
             table(_TIMES_HEAD, [space.cells() for space in measured]) if measured else None,
             [faint(space.explanation()) for space in measured[:MOST_EXPLAINED]],
@@ -249,7 +260,7 @@ class Sweep(Result):
 
 
 def _too_few(photos: int) -> str:
-    return f"{count(photos, 'validation photo')} {plural_of(photos, 'is', 'are')} too few"
+    return f"{count(photos, 'photo')} {plural_of(photos, 'is', 'are')} too few"
 
 
 def _some(names: Sequence[str]) -> str:

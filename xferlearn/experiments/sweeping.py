@@ -1,4 +1,4 @@
-"""`xferlearn sweep`: every combination of settings, compared on the validation photos."""
+"""`xferlearn sweep`: every combination of settings, compared on photos their heads never saw."""
 
 import csv
 import dataclasses
@@ -85,7 +85,7 @@ def sweep_with(config: SweepConfig) -> Sweep:
     folder = output_dir(config)
     save(folder / "sweep.csv", _csv(candidates).encode())
     rows = [(candidate.name, candidate.validation) for candidate in candidates[:12]]
-    save_plot(folder / "sweep.png", draw_shares("validation accuracy", rows, joined=False))
+    save_plot(folder / "sweep.png", draw_shares(candidates[0].validation.name, rows, joined=False))
     return Sweep(
         candidates=candidates,
         test=test,
@@ -173,7 +173,7 @@ def _times(space: Space, outcomes: Sequence[Outcome], config: TrainConfig) -> Sp
         extraction=space.seconds,
         computed=prepared.extraction.computed if prepared else 0,
         training=sum(outcome.seconds for outcome in outcomes),
-        heads=len(outcomes),
+        runs=len(outcomes),
         rates=rates,
     )
 
@@ -190,7 +190,7 @@ def _csv(candidates: Sequence[Candidate]) -> str:
     names = list(dict.fromkeys(name for one in candidates for name in one.settings))
     file = io.StringIO()
     writer = csv.writer(file)
-    columns = ["validation_accuracy", "low", "high", "photos", "runs", "diverged", "seconds"]
+    columns = ["accuracy", "low", "high", "photos", "folding", "runs", "diverged", "seconds"]
     writer.writerow([*names, *columns, "problem"])
     for one in candidates:
         found = one.validation
@@ -199,7 +199,8 @@ def _csv(candidates: Sequence[Candidate]) -> str:
             [
                 *(one.settings.get(name) for name in names),
                 *measured,
-                *(found.photos, len(one.outcomes), one.diverged, round(one.seconds, 3)),
+                *(found.photos, found.folding),
+                *(len(one.outcomes), one.diverged, round(one.seconds, 3)),
                 one.problem or "",
             ]
         )

@@ -7,7 +7,7 @@ import re
 import types
 from collections.abc import Iterable, Mapping, Sequence
 
-from xferlearn.config.training import TESTING_PERCENTAGE
+from xferlearn.config.presets import TESTING_PERCENTAGE
 from xferlearn.errors import UserError
 from xferlearn.photos.conflicts import conflict_warnings, grouped
 from xferlearn.photos.folders.names import first_names

@@ -6,7 +6,7 @@ from typing import Any
 
 from xferlearn.backbones.table import PREPROCESSING
 from xferlearn.config.wording import flag_value
-from xferlearn.photos.manifest import SPLITS
+from xferlearn.photos.manifest import SPLITS, TEST, TRAIN
 from xferlearn.summaries.events import EventWriter
 from xferlearn.summaries.measured import main_evaluation, measured_facts, validation_name
 from xferlearn.summaries.record import RunRecord
@@ -153,21 +153,27 @@ def _results(record: RunRecord) -> list[tuple[str, str]]:
 def _classes(record: RunRecord) -> list[str]:
     manifest = record.manifest
     counts = manifest.counts()
-    scores = {row.label: row for row in record.evaluations["test"].classes}
+    validation, test = record.evaluations["validation"], record.evaluations["test"]
+    main = main_evaluation(validation, test)
+    scores = {row.label: row for row in main.classes}
+    splits = {split: split for split in SPLITS}
+    if validation.folds is not None:
+        splits = {TRAIN: validation_name(validation), TEST: TEST}
+    measured = TEST if main is test else validation_name(validation)
     rows = [
         (
             escape(label),
-            *(str(counts[label][split]) for split in SPLITS),
+            *(str(counts[label][split]) for split in splits),
             _percent(scores[label].precision),
             _percent(scores[label].recall),
         )
         for label in manifest.labels[:MOST_CLASSES]
     ]
     more = len(manifest.labels) - len(rows)
-    totals = [str(len(manifest.indices(split))) for split in SPLITS]
+    totals = [str(len(manifest.indices(split))) for split in splits]
     parts = [
         table(
-            ("class", *SPLITS, "precision in test", "recall in test"),
+            ("class", *splits.values(), f"precision, {measured}", f"recall, {measured}"),
             [*rows, ("all", *totals, "", "")],
         )
     ]

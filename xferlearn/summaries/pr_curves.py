@@ -17,7 +17,7 @@ def write_pr_curves(writers: RunWriters, record: RunRecord) -> None:
     """Writes `pr_curves/<class>` of validation and of test."""
     for split in (VALIDATION, TEST):
         truth, scores = record.truth(split), record.probabilities[split]
-        step = record.kept_training["best_step"]
+        step = record.kept_training["steps_run"]
         write_curves(writers[split], record.manifest.labels, truth, scores, step)
 
 

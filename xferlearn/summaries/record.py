@@ -56,18 +56,16 @@ class RunRecord:
 
     @property
     def kept_training(self) -> Mapping[str, Any]:
-        """Steps run and validation loss of the training that gave the weights, and which step did.
+        """Steps run and validation loss of the training that gave the weights.
 
         That is the fine-tuning where it was kept, else the head's training.
         """
         tuning = self.metadata.get("fine_tuning")
         if tuning and tuning["kept"]:
             loss = tuning["validation"]["fine_tuned"]["cross_entropy"]
-            steps = {key: tuning[key] for key in ("steps_run", "best_step")}
-            return {**steps, "validation_loss": loss}
+            return {"steps_run": tuning["steps_run"], "validation_loss": loss}
         training = self.metadata["training"]
-        found = {key: training[key] for key in ("steps_run", "validation_loss")}
-        return {**found, "best_step": training["steps_run"]}
+        return {key: training[key] for key in ("steps_run", "validation_loss")}
 
     def truth(self, split: str) -> np.ndarray:
         """Returns the class indices of a split's photos, int32, [photos]."""

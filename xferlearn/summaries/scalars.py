@@ -125,7 +125,7 @@ def write_results(writers: RunWriters, record: RunRecord) -> None:
     The run's own `results/...` are what HParams shows; the test's `accuracy` and `loss` are points
     in the charts of the training.
     """
-    run, step = writers[""], record.kept_training["best_step"]
+    run, step = writers[""], record.kept_training["steps_run"]
     for split in (VALIDATION, TEST):
         accuracy, loss = record.evaluations[split].accuracy, record.cross_entropy(split)
         if accuracy is None or loss is None:

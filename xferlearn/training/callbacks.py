@@ -1,4 +1,4 @@
-"""What watches a training: validation, the best weights."""
+"""What watches a training: validation, the weights after each pass."""
 
 import dataclasses
 import math
@@ -53,45 +53,31 @@ def validator(
     return Validator()
 
 
-def best_keeper(patience: int) -> Any:
-    """Returns a callback that keeps the weights of the lowest validation cross-entropy.
+def weights_keeper() -> Any:
+    """Returns a callback that keeps the weights after each pass, and leaves the last ones.
 
-    It stops the training when that has passed, and puts the weights back at the end; unlike
-    EarlyStopping also when training ran to its last step. Its attributes `best`, `best_look`,
-    `looks` and `weights` are its whole state.
-
-    Args:
-        patience: looks without progress after which training stops.
+    Not the best ones: a few validation photos can't tell passes apart, and the last pass is the one
+    whose learning rate has fallen to zero. `looks` and `weights` are its whole state; `diverged`
+    says that the loss stopped being a number, which ends the training.
     """
     import keras
 
-    class BestKeeper(keras.callbacks.Callback):
+    class WeightsKeeper(keras.callbacks.Callback):
         def __init__(self) -> None:
             super().__init__()
-            self.best = math.inf
-            self.best_look = 0
             self.looks = 0
             self.diverged = False
             self.weights: list[np.ndarray] = []
 
         def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-            logs = logs or {}
             self.looks = epoch + 1
-            loss = logs.get("val_cross_entropy")
-            if loss is None:
-                self.best_look = self.looks
-            elif loss < self.best:
-                self.best, self.best_look = loss, self.looks
-                self.weights = self.model.get_weights()
-            elif self.looks - self.best_look >= patience:
-                self.model.stop_training = True
+            self.weights = self.model.get_weights()
 
         def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
             if not math.isfinite((logs or {}).get("loss", 0.0)):
                 self.diverged = self.model.stop_training = True
 
         def on_train_end(self, logs: dict[str, float] | None = None) -> None:
-            if self.weights:
-                self.model.set_weights(self.weights)
+            self.model.set_weights(self.weights)
 
-    return BestKeeper()
+    return WeightsKeeper()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from xferlearn.backbones import combine_backbones, combined_name, load_parts, resolve_backbones
-from xferlearn.bottlenecks.compute import Extraction, extract, extract_source
+from xferlearn.bottlenecks.compute import Extraction, example_of, extract, extract_source
 from xferlearn.bottlenecks.prints import Looks, look_at_photos
 from xferlearn.bottlenecks.settling import Candidates, Features, sample_pixels
 from xferlearn.bottlenecks.space import FeatureSpace, feature_space
@@ -17,7 +17,7 @@ from xferlearn.bottlenecks.store import BottleneckStore, PrintStore
 from xferlearn.config import TrainConfig, default_bottleneck_dir
 from xferlearn.errors import UserError, XferlearnError
 from xferlearn.photos.limits import PhotoLimits
-from xferlearn.photos.manifest import TEST, VALIDATION, Manifest, Photo
+from xferlearn.photos.manifest import TEST, VALIDATION, BadPhoto, Manifest, Photo
 from xferlearn.photos.selecting import pick_photos, views_of
 from xferlearn.photos.sources import PhotoSource
 from xferlearn.photos.splitting import build_manifest
@@ -163,7 +163,7 @@ class Prepared:
         ]
         # The plain view, number 0, is cached already.
         drawn = numbers[1:]
-        reasons: dict[str, str] = {}
+        bad: list[BadPhoto] = []
         for part in self.parts:
             store = part.features.store
             missing = dict.fromkeys(photos[position] for position, key in named if key not in store)
@@ -176,16 +176,14 @@ class Prepared:
                 views=True,
                 verbose=config.verbose,
             )
-            reasons |= {bad.name: bad.reason for bad in found.bad}
+            bad += found.bad
         # A photo may be broken in a part that the plain view does not see.
         kept = [(position, key) for position, key in named if self._has(key)]
         if len(kept) < len(named):
             lost = {photos[position].name for position, key in named if not self._has(key)}
-            name = next((name for name in reasons if name in lost), min(lost))
             on_warning(
                 f"The head learns without {len(named) - len(kept):,} of"
-                f" {count(len(named), 'view')}, e.g."
-                f" those of {name}: {reasons.get(name, 'it was removed while this was running')}."
+                f" {count(len(named), 'view')}, e.g. those of {example_of(bad, lost)}."
             )
         positions = np.array([position for position, _ in kept], int)
         return self._read([key for _, key in kept]), positions

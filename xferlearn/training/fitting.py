@@ -13,7 +13,8 @@ from xferlearn.config import TrainConfig
 from xferlearn.decisions import fit_temperature, with_temperature
 from xferlearn.errors import UserError
 from xferlearn.metrics import Evaluation, evaluate_predictions
-from xferlearn.photos.manifest import TRAIN, VALIDATION, Manifest, Photo
+from xferlearn.photos.folding import MOST_LEFT_OUT
+from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION, Manifest, Photo
 from xferlearn.photos.views import Augmentation
 from xferlearn.training import head as heads
 from xferlearn.training.batches import Rows
@@ -132,30 +133,43 @@ def fit_head(
     *,
     run_dir: Path | None = None,
     manifest: Manifest | None = None,
-    deliver: bool = True,
+    only: str | None = None,
+    drawn: np.ndarray | None = None,
     on_warning: Callable[[str], None] = lambda problem: None,
 ) -> Fitted:
     """Trains heads as `config` says; a training that diverged is returned as such.
 
     One fit trains a head per fold, which never sees the photos of that fold; one on all photos
-    outside the test and the validation; and, where it is to be delivered, one on all photos.
+    outside the test and the validation; and one on all photos, which is delivered.
 
     Args:
         config: settings of split, augmentation and head.
         prepared: the photos.
         run_dir: folder for the charts of the training; None for none.
         manifest: the photos and their split; None for all photos, split as `config` says.
-        deliver: whether a head is delivered, which `config.refit` then says what it learns from.
+        only: the split that heads are to be judged on, where none is delivered: "validation" or
+            "test"; no others are trained then than those that this takes. None for all.
+        drawn: which photos each head may learn from, bool, [photos, heads]: a head per fold, or one
+            where there are no folds; with `only="validation"`. None for all photos.
         on_warning: called with what could not be written there, and which views are missing.
     """
     manifest = manifest or prepared.split(config)
+    few = manifest.few
+    if only == TEST:
+        manifest = dataclasses.replace(manifest, folds=())
     y, x = _labels(manifest.photos), prepared.read(manifest.photos)
     training = np.array([split == TRAIN for split in manifest.splits], bool)
     folds = np.array(manifest.folds or [-1] * len(y))
-    refit = deliver and config.refit == "all" and not training.all()
+    refit = only is None and config.refit == "all" and not training.all()
     of_folds = [training & (folds != fold) for fold in range(manifest.fold_count)]
+    whole = [] if only == VALIDATION and of_folds else [training]
     everything = [np.ones(len(y), bool)] if refit else []
-    learned = np.stack([*of_folds, training, *everything], axis=1)
+    learned = np.stack([*of_folds, *whole, *everything], axis=1)
+    number = int(training.sum())
+    if drawn is not None:
+        learned &= drawn
+        number = int(learned.sum(axis=0).max())
+        few = number <= MOST_LEFT_OUT
     used = np.flatnonzero(learned.any(axis=1))
     seen = used
     train_x: np.ndarray = x if len(used) == len(x) else x[used]
@@ -165,9 +179,7 @@ def fit_head(
         train_x, of_photo = prepared.views(photos, config, on_warning)
         seen = used[of_photo]
     started = time.perf_counter()
-    plan = plan_head(
-        config, int(training.sum()), few=manifest.few, parts=len(prepared.parts), views=augmented
-    )
+    plan = plan_head(config, number, few=few, views=augmented)
     judged = manifest.judged(VALIDATION)
 
     def validation(stack: HeadStack) -> tuple[np.ndarray, np.ndarray]:
@@ -176,11 +188,11 @@ def fit_head(
         return stack.predict(len(of_folds), x[judged]), y[judged]
 
     def charts(rows: Rows, stack: Callable[[], HeadStack]) -> list["keras.callbacks.Callback"]:
-        few = np.arange(min(config.train_batch_size, len(rows.y)))
+        first = np.arange(min(config.train_batch_size, len(rows.y)))
         return [
             summaries.scalars_callback(
                 run_dir or "",
-                batch=rows.batch(few),
+                batch=rows.batch(first),
                 weights=lambda: stack().weights(learned.shape[1] - 1),
                 histograms=config.summaries == "full",
                 on_warning=on_warning,
@@ -206,7 +218,8 @@ def fit_head(
         stack = stack.with_temperature(temperature)
         if manifest.folds:
             out_of_fold = with_temperature(probabilities, temperature)
-    measured = stack.head(len(of_folds))
+    # Where folds alone are judged it is a head that has seen neither the test nor one fold.
+    measured = stack.head(len(of_folds) + len(whole) - 1)
     return Fitted(
         manifest,
         x,

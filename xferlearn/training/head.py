@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xferlearn.config import TrainConfig
-from xferlearn.config.training import HIDDEN_UNITS, WEIGHT_DECAY
+from xferlearn.config.presets import HIDDEN_UNITS, WEIGHT_DECAY
 from xferlearn.errors import UserError
 from xferlearn.system.runtime import float32_layers, start_tensorflow
 

@@ -4,7 +4,7 @@ import dataclasses
 import math
 
 from xferlearn.config import TrainConfig
-from xferlearn.config.training import (
+from xferlearn.config.presets import (
     HIDDEN_UNITS,
     HIDDEN_UNITS_OF_FEW,
     LINEAR_WEIGHT_DECAY,
@@ -46,7 +46,7 @@ class HeadPlan:
 
 
 def plan_head(
-    config: TrainConfig, photos: int, *, few: bool = False, parts: int = 1, views: bool = False
+    config: TrainConfig, photos: int, *, few: bool = False, views: bool = False
 ) -> HeadPlan:
     """Returns the head that a config asks for, with defaults for what it leaves open.
 
@@ -54,12 +54,11 @@ def plan_head(
         config: its settings.
         photos: number of photos outside the test.
         few: whether each is left out once (leave-one-out), so that there are many heads.
-        parts: number of backbones.
         views: whether it learns from several views of each photo.
     """
     hidden = config.hidden_units
     if hidden is None:
-        hidden = 0 if parts > 1 else HIDDEN_UNITS_OF_FEW if few else HIDDEN_UNITS
+        hidden = HIDDEN_UNITS_OF_FEW if few else HIDDEN_UNITS
     decay = config.weight_decay
     if decay is None:
         decay = WEIGHT_DECAY if hidden else LINEAR_WEIGHT_DECAY

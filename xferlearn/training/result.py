@@ -182,8 +182,7 @@ def _fine_tuning(tuned: FineTuned | None) -> dict[str, str]:
         span = layers[0]
     passes = f"{count(tuned.epochs, 'pass')}{resumed}"
     return {
-        "fine-tuning": f"{span}, {count(tuned.weights, 'weight')}; {passes}, best after"
-        f" {tuned.best_epoch}",
+        "fine-tuning": f"{span}, {count(tuned.weights, 'weight')}; {passes}",
         "  frozen": f"validation {tuned.frozen.summary()}, cross-entropy {tuned.frozen_loss:.3f}",
         "  tuned": f"validation {tuned.tuned.summary()}, cross-entropy {tuned.tuned_loss:.3f}",
         "  kept": "the tuned model" if tuned.better else "the frozen one: tuning was no better",

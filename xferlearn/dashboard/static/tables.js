@@ -144,6 +144,7 @@ function settingRow({ name, value, default: usual, changed, help }) {
 export function timeSection(report) {
   const stages = Object.entries(report.timings.seconds ?? {});
   const all = sum(stages.map(([, value]) => value));
+  // Runs of earlier versions name the step that was best.
   const { steps_run: steps, best_step: best, validation_loss: loss } = report.training;
   const { computed, cached } = report.timings;
   return section(
@@ -193,7 +194,7 @@ function fineTuningNote({ fine_tuning: tuning }) {
   return h(
     "p",
     { class: "note" },
-    `Fine-tuning of ${count(tuning.layers.length, "layer")}: ${passes}, best after ${tuning.best_epoch}. `,
+    `Fine-tuning of ${count(tuning.layers.length, "layer")}: ${passes}. `,
     `${outcome}: validation loss ${frozen.cross_entropy.toFixed(3)} frozen, ${tuned.cross_entropy.toFixed(3)} tuned.`,
   );
 }

@@ -1,9 +1,9 @@
 """Which layers of a backbone are trained, and copies that leave the original unchanged."""
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from xferlearn.errors import UserError, did_you_mean
+from xferlearn.training.finetuning.cutting import automatic_cut, leaves, network_of
 
 if TYPE_CHECKING:
     import keras
@@ -14,28 +14,33 @@ def select_layers(backbone: "keras.Model", unfreeze: str) -> list["keras.layers.
 
     Args:
         backbone: as `load_backbone` returns it.
-        unfreeze: "all"; a number, for the last ones; or the name of a layer, or the beginning of
-            a block's layers' names, for everything from the first such layer on.
+        unfreeze: "auto", for what comes after `automatic_cut`; "all"; a number, for the last ones;
+            or the name of a layer, or the beginning of a block's layers' names, for everything
+            from the first such layer on.
 
     Raises:
         UserError: when there is no such layer.
     """
     import keras
 
-    every = list(_leaves(backbone))
+    every = list(leaves(backbone.layers))
     trainable = [
         layer
         for layer in every
         if layer.weights and not isinstance(layer, keras.layers.BatchNormalization)
     ]
-    if unfreeze == "all":
+    network = network_of(backbone)
+    if unfreeze == "auto" and (cut := automatic_cut(network)) is not None:
+        after = {id(layer) for layer in leaves(network.operations[cut.position :])}
+        return [layer for layer in trainable if id(layer) in after]
+    if unfreeze in ("all", "auto"):
         return trainable
     if unfreeze.isdecimal():
         count = int(unfreeze)
         if not 1 <= count <= len(trainable):
             raise UserError(
-                f"Expected `unfreeze` to be 1 to {len(trainable)} layers of {backbone.name}, all,"
-                f" or a layer's name. Received: {unfreeze}."
+                f"Expected `unfreeze` to be 1 to {len(trainable)} layers of {backbone.name}, auto,"
+                f" all or a layer's name. Received: {unfreeze}."
             )
         return trainable[-count:]
     names = [layer.name for layer in every]
@@ -56,16 +61,6 @@ def select_layers(backbone: "keras.Model", unfreeze: str) -> list["keras.layers.
     return chosen
 
 
-def _leaves(model: "keras.Model") -> Iterator["keras.layers.Layer"]:
-    import keras
-
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from _leaves(layer)
-        else:
-            yield layer
-
-
 def copy_of(model: "keras.Model") -> "keras.Model":
     """Returns a model with the same layers and weights that shares none of them."""
     import keras
@@ -79,5 +74,5 @@ def unfreeze(backbone: "keras.Model", chosen: list["keras.layers.Layer"]) -> Non
     """Makes layers of a backbone trainable, and no others."""
     wanted = {id(layer) for layer in chosen}
     backbone.trainable = True
-    for layer in _leaves(backbone):
+    for layer in leaves(backbone.layers):
         layer.trainable = id(layer) in wanted

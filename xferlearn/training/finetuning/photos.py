@@ -1,12 +1,14 @@
-"""Photos for fine-tuning: batches of new views in every pass, and the validation photos."""
+"""Batches for fine-tuning: new views of the photos in every pass, and the validation photos."""
 
+import dataclasses
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from xferlearn.config import TrainConfig
+from xferlearn.decisions import fit_temperature, with_temperature
 from xferlearn.errors import XferlearnError
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import Photo
@@ -21,72 +23,100 @@ if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
+# What a network takes, and class indices, int32, [batch].
+Batch = tuple[np.ndarray, np.ndarray]
 # Photos of a dataset come with their bytes; this many of them are shuffled at a time.
 _SHUFFLED_BYTES = 512 * 2**20
 
 
-def training_batches(
-    config: TrainConfig,
-    source: PhotoSource,
-    photos: Sequence[Photo],
-    image_size: int,
+@dataclasses.dataclass(frozen=True)
+class Photos:
+    """Photos that pass through the whole network in every pass: what it learns from.
+
+    Attributes:
+        config: seed, augmentation, batch size, limits.
+        source: where the photos are read again. Those that have changed or can't be read by then
+            are left out.
+        trained: the network, from pixels to bottlenecks.
+        training: the training photos.
+        validation: the validation photos.
+    """
+
+    config: TrainConfig
+    source: PhotoSource
+    trained: "keras.Model"
+    training: Sequence[Photo]
+    validation: Sequence[Photo]
+
+    def training_pass(self, epoch: int) -> Iterator[Batch]:
+        """Yields the batches of a pass, in views and in an order of its own.
+
+        Args:
+            epoch: number of the pass, from 0.
+
+        Returns:
+            Pixels, uint8, [batch, height, width, 3], range [0, 255], and class indices,
+            int32, [batch].
+        """
+        augmentation = Augmentation.of(self.config, fine_tuning=True)
+        # Pass 0 sees view 1: number 0 is always the plain one.
+        chosen = pick_photos(
+            self.source, self.training, augmentation=augmentation, numbers=(epoch + 1,)
+        )
+        # NumPy takes no negative seeds.
+        rng = np.random.default_rng([self.config.seed % 2**64, epoch])
+        entries = _shuffled(chosen, rng, holds_bytes=self.source.holds_bytes)
+        yield from self._batches(entries, batch_size=self.config.fine_tune_batch_size, views=True)
+
+    def validation_pass(self) -> Iterator[Batch]:
+        """Yields the validation photos in the plain view, as `training_pass` does."""
+        yield from self._batches(pick_photos(self.source, self.validation))
+
+    def remove(self) -> None:
+        """Does nothing: nothing was kept."""
+
+    def _batches(self, entries: Iterator[Entry], **how: Any) -> Iterator[Batch]:
+        limits, size = PhotoLimits.of(self.config), self.trained.input_shape[1]
+        loaded = readable(load_photos(entries, size, limits))
+        for batch in decoded_batches(loaded, size, limits, **how):
+            if batch.photos:
+                labels = np.array([item.entry.label for item in batch.photos], np.int32)
+                yield batch.pixels, labels
+
+
+def endless(
+    one_pass: Callable[[int], Iterator[Batch]],
     first_epoch: int,
+    model: "keras.Model",
     failures: list[Exception],
 ) -> "tf.data.Dataset":
-    """Returns batches without end, every pass in new views and in an order of its own.
+    """Returns the batches of pass after pass, without end.
 
     Args:
-        config: seed, augmentation, batch size, limits.
-        source: where the photos are read again.
-        photos: the training photos. Those that have changed or can't be read are left out.
-        image_size: side in px of the square that the network sees.
+        one_pass: yields the batches of the pass with a number.
         first_epoch: the pass to begin with.
+        model: takes the batches.
         failures: gets the error that ends the batches, of which TensorFlow's own error has only
             the text.
-
-    Returns:
-        Pixels, uint8, [batch, image_size, image_size, 3], range [0, 255], and class indices,
-        int32, [batch].
     """
     import tensorflow as tf
 
-    augmentation = Augmentation.of(config, fine_tuning=True)
-    limits = PhotoLimits.of(config)
-
-    def entries(epoch: int) -> Iterator[Entry]:
-        # Pass 0 sees view 1: number 0 is always the plain one.
-        chosen = pick_photos(source, photos, augmentation=augmentation, numbers=(epoch + 1,))
-        # NumPy takes no negative seeds.
-        rng = np.random.default_rng([config.seed % 2**64, epoch])
-        return _shuffled(chosen, rng, holds_bytes=source.holds_bytes)
-
-    def generate() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def generate() -> Iterator[Batch]:
         try:
-            yield from passes()
+            for epoch in itertools.count(first_epoch):
+                found = False
+                for x, labels in one_pass(epoch):
+                    found = True
+                    yield x, labels
+                if not found:
+                    raise no_photos("training")
         except Exception as error:
             failures.append(error)
             raise
 
-    def passes() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for epoch in itertools.count(first_epoch):
-            found = False
-            for batch in decoded_batches(
-                readable(load_photos(entries(epoch), image_size, limits)),
-                image_size,
-                limits,
-                batch_size=config.fine_tune_batch_size,
-                views=True,
-            ):
-                if batch.photos:
-                    found = True
-                    yield batch.pixels, np.array([item.entry.label for item in batch.photos])
-            if not found:
-                raise no_photos("training")
-
-    signature = (
-        tf.TensorSpec([None, image_size, image_size, 3], tf.uint8),
-        tf.TensorSpec([None], tf.int32),
-    )
+    # Pixels stay bytes until they reach the network.
+    kind = tf.float32 if len(model.input_shape) == 2 else tf.uint8
+    signature = (tf.TensorSpec(model.input_shape, kind), tf.TensorSpec([None], tf.int32))
     return untuned(tf.data.Dataset.from_generator(generate, output_signature=signature).prefetch(2))
 
 
@@ -116,37 +146,33 @@ def _shuffled(
 
 
 def classifier_predictions(
-    model: "keras.Model", source: PhotoSource, photos: Sequence[Photo], config: TrainConfig
+    model: "keras.Model", one_pass: Callable[[], Iterator[Batch]]
 ) -> Callable[[], tuple[np.ndarray, np.ndarray]]:
     """Returns a function that asks a classifier, in its state at that time, about photos.
 
     Args:
-        model: from float32 pixels to probabilities.
-        source: where the photos are read again.
-        photos: which ones. Those that have changed or can't be read are left out.
-        config: limits.
+        model: to probabilities.
+        one_pass: yields the batches of the validation photos.
 
     Returns:
-        A function of no arguments that returns probabilities, float32, [photos, classes], and
-        class indices, int32, [photos]. It raises XferlearnError if no photo can be read.
+        A function of no arguments that returns probabilities, float32, [photos, classes], at the
+        temperature that suits them, and class indices, int32, [photos]. It raises XferlearnError
+        if no photo can be read.
     """
     import tensorflow as tf
 
     # Not Keras' predict_on_batch, which answers once per device if there are several.
     signature = [tf.TensorSpec(model.input_shape, tf.float32)]
-    ask = tf.function(lambda pixels: model(pixels, training=False), input_signature=signature)
-    size = model.input_shape[1]
-    limits = PhotoLimits.of(config)
+    ask = tf.function(lambda x: model(x, training=False), input_signature=signature)
 
     def predictions() -> tuple[np.ndarray, np.ndarray]:
-        probabilities, labels = [], []
-        loaded = readable(load_photos(pick_photos(source, photos), size, limits))
-        for batch in decoded_batches(loaded, size, limits):
-            if batch.photos:
-                probabilities.append(np.asarray(ask(batch.pixels.astype(np.float32))))
-                labels += [item.entry.label for item in batch.photos]
-        if not probabilities:
+        answers = [(np.asarray(ask(x.astype(np.float32))), labels) for x, labels in one_pass()]
+        if not answers:
             raise no_photos("validation")
-        return np.concatenate(probabilities), np.array(labels, np.int32)
+        probabilities, labels = (np.concatenate(one) for one in zip(*answers, strict=True))
+        if np.isfinite(probabilities).all():  # else it diverged
+            temperature = fit_temperature(probabilities, labels)
+            probabilities = with_temperature(probabilities, temperature)
+        return probabilities, labels
 
     return predictions

@@ -18,7 +18,8 @@ class State:
     """The state of a fine-tuning, in one file that is whole or not there.
 
     Attributes:
-        keeper: the callback of `best_keeper`, whose state is part of it.
+        model: what is trained.
+        keeper: the callback of `weights_keeper`, whose state is part of it.
         writable: False once writing has failed.
     """
 
@@ -36,10 +37,10 @@ class State:
             path: the file.
             key: identifies the fine-tuning; a state with another key is ignored.
             model: built and compiled.
-            keeper: the callback of `best_keeper`.
+            keeper: the callback of `weights_keeper`.
             on_warning: called once when the file can't be written; training continues.
         """
-        self._path, self._key, self._model, self.keeper = path, key, model, keeper
+        self._path, self._key, self.model, self.keeper = path, key, model, keeper
         self._on_error = on_warning
         self.writable = True
 
@@ -55,19 +56,14 @@ class State:
                 fields = json.loads(str(arrays["state"]))
                 if fields["key"] != self._key:
                     return 0
-                model, best, optimizer = (
+                model, kept, optimizer = (
                     [arrays[f"{name}_{i}"] for i in range(fields[name])]
-                    for name in ("model", "best", "optimizer")
+                    for name in ("model", "kept", "optimizer")
                 )
-            keeper = self.keeper
-            loss, look, looks = (
-                float(fields["loss"]),
-                int(fields["best_look"]),
-                int(fields["looks"]),
-            )
-            variables = self._model.optimizer.variables
-            expected = self._model.get_weights()
-            for values, places in ((model, expected), (best, expected), (optimizer, variables)):
+            keeper, looks = self.keeper, int(fields["looks"])
+            variables = self.model.optimizer.variables
+            expected = self.model.get_weights()
+            for values, places in ((model, expected), (kept, expected), (optimizer, variables)):
                 if [np.shape(one) for one in values] != [tuple(one.shape) for one in places]:
                     raise ValueError("its weights are not those of this network")
         except FileNotFoundError:
@@ -77,24 +73,21 @@ class State:
                 f"{self._path} is damaged ({one_line(error)}): the fine-tuning starts over."
             )
             return 0
-        self._model.set_weights(model)
+        self.model.set_weights(model)
         for variable, value in zip(variables, optimizer, strict=True):
             variable.assign(value)
-        keeper.best, keeper.best_look, keeper.looks = loss, look, looks
-        keeper.weights = best
+        keeper.looks, keeper.weights = looks, kept
         return looks
 
     def save(self) -> None:
         """Replaces the file with the current state."""
         groups = {
-            "model": self._model.get_weights(),
-            "best": self.keeper.weights,
-            "optimizer": [np.asarray(variable) for variable in self._model.optimizer.variables],
+            "model": self.model.get_weights(),
+            "kept": self.keeper.weights,
+            "optimizer": [np.asarray(variable) for variable in self.model.optimizer.variables],
         }
         fields = {
             "key": self._key,
-            "loss": self.keeper.best,
-            "best_look": self.keeper.best_look,
             "looks": self.keeper.looks,
             **{name: len(values) for name, values in groups.items()},
         }

@@ -1,14 +1,15 @@
 """The fine-tuning itself.
 
 Only what was unfrozen changes. BatchNormalization never does: its statistics, from ImageNet, would
-be replaced by those of a few small batches. The tuned model replaces the frozen one only if it is
-better on the validation photos.
+be replaced by those of a few small batches. The tuned model replaces the frozen one only if its
+cross-entropy on the validation photos is lower, each at its own temperature: tuned networks are too
+sure of themselves, which one number puts right, and which says nothing about their labels.
 """
 
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,14 +17,18 @@ import numpy as np
 
 from xferlearn import summaries
 from xferlearn.config import WHERE_LABELS_ARE, TrainConfig
+from xferlearn.decisions import fit_temperature, with_temperature
 from xferlearn.metrics import Evaluation, cross_entropy
 from xferlearn.photos.manifest import TRAIN, VALIDATION, Photo
 from xferlearn.system.progress import progress_bar
 from xferlearn.training import head as heads
 from xferlearn.training.batches import class_weights
-from xferlearn.training.callbacks import best_keeper, validator
+from xferlearn.training.callbacks import validator, weights_keeper
+from xferlearn.training.finetuning.activations import Activations, CantKeepError
+from xferlearn.training.finetuning.averaging import averaged, momentum_for
+from xferlearn.training.finetuning.cutting import split_before
 from xferlearn.training.finetuning.layers import copy_of, select_layers, unfreeze
-from xferlearn.training.finetuning.photos import classifier_predictions, no_photos, training_batches
+from xferlearn.training.finetuning.photos import Photos, classifier_predictions, endless, no_photos
 from xferlearn.training.finetuning.state import State
 from xferlearn.training.fit import Prepared, prepare
 from xferlearn.training.fitting import Fitted, diverged_error
@@ -50,13 +55,12 @@ class FineTuned:
         layers: names of the backbone's layers that were trained.
         weights: how many weights those layers have.
         epochs: passes over the training photos.
-        best_epoch: the pass whose weights were kept.
         steps_per_pass: optimizer steps of one pass.
         resumed: passes that an earlier, interrupted run had completed.
         frozen: the model before the fine-tuning, on the validation photos.
-        frozen_loss: its cross-entropy there.
+        frozen_loss: its cross-entropy there, at the temperature that suits it there.
         tuned: the model after the fine-tuning, on the validation photos.
-        tuned_loss: its cross-entropy there.
+        tuned_loss: its cross-entropy there, likewise.
         prepared: the photos' bottlenecks of the tuned network.
         fitted: its head.
     """
@@ -64,7 +68,6 @@ class FineTuned:
     layers: tuple[str, ...] = dataclasses.field(repr=False)
     weights: int
     epochs: int
-    best_epoch: int
     steps_per_pass: int
     resumed: int
     frozen: Evaluation
@@ -86,9 +89,7 @@ class FineTuned:
             "layers": list(self.layers),
             "weights": self.weights,
             "epochs": self.epochs,
-            "best_epoch": self.best_epoch,
             "steps_run": self.epochs * self.steps_per_pass,
-            "best_step": self.best_epoch * self.steps_per_pass,
             "validation": {
                 "frozen": {**self.frozen.as_dict(), "cross_entropy": self.frozen_loss},
                 "fine_tuned": {**self.tuned.as_dict(), "cross_entropy": self.tuned_loss},
@@ -107,9 +108,11 @@ def fine_tune(
 ) -> FineTuned:
     """Trains the layers that `config.unfreeze` names, and the head, on views of the photos.
 
-    The learning rate warms up over a tenth of the steps and falls to zero along a cosine. The
-    weights of the pass with the lowest validation cross-entropy are kept. After every pass
-    everything is saved, and a second run with the same settings and photos continues from there.
+    Where one tensor of the network separates what is frozen from what is trained, the photos pass
+    through the frozen part once per view, and the passes see its activations only. The learning
+    rate warms up over a tenth of the steps and falls to zero along a cosine. The
+    averaged weights after the last pass are kept. After every pass everything is saved, and a
+    second run with the same settings and photos continues from there.
 
     Args:
         config: settings.
@@ -124,69 +127,29 @@ def fine_tune(
         UserError: when there are no such layers, or training diverges.
         XferlearnError: when no photo can be read any more.
     """
-    import keras
-    import tensorflow as tf
-
     manifest = fitted.manifest
-    training = [manifest.photos[i] for i in manifest.indices(TRAIN)]
-    validation = [manifest.photos[i] for i in manifest.indices(VALIDATION)]
+    training, validation = (
+        [manifest.photos[i] for i in manifest.indices(split)] for split in (TRAIN, VALIDATION)
+    )
     strategy = distribution()
-    steps = -(-len(training) // config.fine_tune_batch_size)
-    warm_up = int(WARM_UP * steps * config.fine_tune_epochs)
     with strategy.scope():
-        backbone = copy_of(prepared.backbone)
-        head = copy_of(fitted.head)
-        model = heads.build_classifier(backbone, head)
+        backbone, head = copy_of(prepared.backbone), copy_of(fitted.head)
         chosen = select_layers(backbone, config.unfreeze or "")
         unfreeze(backbone, chosen)
         head.trainable = True
-        schedule = keras.optimizers.schedules.CosineDecay(
-            0.0,
-            steps * config.fine_tune_epochs - warm_up,
-            warmup_target=config.fine_tune_learning_rate,
-            warmup_steps=warm_up,
-        )
-        model.compile(
-            keras.optimizers.Adam(schedule),
-            loss="sparse_categorical_crossentropy",
-            metrics=["accuracy", keras.metrics.SparseCategoricalCrossentropy(name="cross_entropy")],
-            # XLA's convolutions are several times slower than oneDNN's on a CPU.
-            jit_compile=bool(tf.config.list_logical_devices("GPU")),
-        )
-        model.optimizer.build(model.trainable_variables)
-        keeper = best_keeper(patience=config.fine_tune_epochs)
-        state = State(state_path, _key(config, prepared, fitted), model, keeper, on_warning)
-        resumed = state.restore()
-    failures: list[Exception] = []
-    batches = training_batches(
-        config, prepared.source, training, backbone.input_shape[1], resumed, failures
+    lessons = _lessons(
+        config, prepared, (backbone, chosen[0]), (training, validation), state_path, on_warning
     )
-    callbacks = [
-        validator(classifier_predictions(model, prepared.source, validation, config)),
-        keeper,
-        state.callback(),
-        _bar(resumed * steps, config.fine_tune_epochs * steps, config.verbose),
-    ]
-    if run_dir is not None:
-        callbacks.append(summaries.scalars_callback(run_dir / "fine_tuning", on_warning=on_warning))
-    if resumed < config.fine_tune_epochs:
-        try:
-            model.fit(
-                batches,
-                epochs=config.fine_tune_epochs,
-                initial_epoch=resumed,
-                steps_per_epoch=steps,
-                class_weight=_class_weights(training, len(manifest.labels), config.class_weight),
-                callbacks=callbacks,
-                shuffle=False,
-                verbose=0,
-            )
-        except tf.errors.OpError:
-            if failures:
-                raise failures[0] from None
-            raise
-    else:
-        model.set_weights(keeper.weights)
+    steps = -(-len(training) // config.fine_tune_batch_size)
+    with strategy.scope():
+        model = heads.build_classifier(lessons.trained, head)
+        _compile(model, config, steps * config.fine_tune_epochs)
+        keeper = weights_keeper()
+        key = _key(config, prepared, fitted, lessons)
+        state = State(state_path, key, model, keeper, on_warning)
+        resumed = state.restore()
+    charts = None if run_dir is None else run_dir / "fine_tuning"
+    _fit(config, lessons, state, resumed, charts, on_warning)
     if keeper.diverged:
         state.forget()
         raise diverged_error(config, "fine_tune_learning_rate")
@@ -204,13 +167,15 @@ def fine_tune(
         )
     bottlenecks = tuned.read(left.manifest.photos)
     tuned_fit = dataclasses.replace(left, bottlenecks=bottlenecks, head=head, measured=head)
-    before, after = left.probabilities(VALIDATION), tuned_fit.probabilities(VALIDATION)
+    before, _ = _calibrated(left)
+    after, temperature = _calibrated(tuned_fit)
+    heads.fold_temperature(head, temperature)
     truth = left.truth(VALIDATION)
+    lessons.remove()
     return FineTuned(
         layers=tuple(layer.name for layer in chosen),
         weights=sum(layer.count_params() for layer in chosen),
         epochs=keeper.looks,
-        best_epoch=keeper.best_look,
         steps_per_pass=steps,
         resumed=resumed,
         frozen=left.evaluate(VALIDATION, before),
@@ -218,13 +183,114 @@ def fine_tune(
         tuned=tuned_fit.evaluate(VALIDATION, after),
         tuned_loss=cross_entropy(after, truth),
         prepared=tuned,
-        fitted=tuned_fit,
+        fitted=dataclasses.replace(tuned_fit, temperature=temperature),
     )
 
 
-def _class_weights(photos: Sequence[Photo], classes: int, class_weight: str) -> dict[int, float]:
-    y = np.array([photo.label for photo in photos])
-    weights = class_weights(y, np.ones((len(y), 1), bool), classes, class_weight)
+def _lessons(
+    config: TrainConfig,
+    prepared: Prepared,
+    trained: tuple["keras.Model", "keras.layers.Layer"],
+    photos: tuple[list[Photo], list[Photo]],
+    state_path: Path,
+    on_warning: Callable[[str], None],
+) -> Photos | Activations:
+    """Returns what is learned from: activations that were computed once, or else photos.
+
+    Args:
+        config: settings.
+        prepared: the photos.
+        trained: the backbone and the first layer of it that is trained.
+        photos: for training and validation.
+        state_path: file of the state.
+        on_warning: called with why activations can't be kept, and which are missing.
+    """
+    halves = split_before(*trained)
+    if halves is not None:
+        try:
+            kept = Activations.plan(config, prepared, halves, *photos, state_path)
+            kept.compute(prepared, on_warning)
+            return kept
+        except CantKeepError as error:
+            on_warning(f"Every photo passed through the whole network in every pass: {error}.")
+    return Photos(config, prepared.source, trained[0], *photos)
+
+
+def _compile(model: "keras.Model", config: TrainConfig, steps: int) -> None:
+    import keras
+    import tensorflow as tf
+
+    warm_up = int(WARM_UP * steps)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        0.0,
+        steps - warm_up,
+        warmup_target=config.fine_tune_learning_rate,
+        warmup_steps=warm_up,
+    )
+    model.compile(
+        keras.optimizers.Adam(schedule, use_ema=True, ema_momentum=momentum_for(steps)),
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy", keras.metrics.SparseCategoricalCrossentropy(name="cross_entropy")],
+        # XLA's convolutions are several times slower than oneDNN's on a CPU.
+        jit_compile=bool(tf.config.list_logical_devices("GPU")),
+    )
+    model.optimizer.build(model.trainable_variables)
+
+
+def _fit(
+    config: TrainConfig,
+    lessons: Photos | Activations,
+    state: State,
+    resumed: int,
+    charts: Path | None,
+    on_warning: Callable[[str], None],
+) -> None:
+    """Makes the passes that no earlier run has made; leaves the averaged weights in the model."""
+    import tensorflow as tf
+
+    model, keeper = state.model, state.keeper
+    if resumed == config.fine_tune_epochs:
+        model.set_weights(keeper.weights)
+        return
+    labels = np.array([photo.label for photo in lessons.training])
+    steps = -(-len(labels) // config.fine_tune_batch_size)
+    callbacks = [
+        *averaged(validator(classifier_predictions(model, lessons.validation_pass)), keeper),
+        state.callback(),
+        _bar(resumed * steps, config.fine_tune_epochs * steps, config.verbose),
+    ]
+    if charts is not None:
+        callbacks.append(summaries.scalars_callback(charts, on_warning=on_warning))
+    failures: list[Exception] = []
+    try:
+        model.fit(
+            endless(lessons.training_pass, resumed, model, failures),
+            epochs=config.fine_tune_epochs,
+            initial_epoch=resumed,
+            steps_per_epoch=steps,
+            class_weight=_class_weights(labels, model.output_shape[-1], config.class_weight),
+            callbacks=callbacks,
+            shuffle=False,
+            verbose=0,
+        )
+    except tf.errors.OpError:
+        if failures:
+            raise failures[0] from None
+        raise
+
+
+def _calibrated(fitted: Fitted) -> tuple[np.ndarray, float]:
+    """Returns the validation photos' probabilities at the temperature that suits them, and it."""
+    probabilities, groups = fitted.probabilities(VALIDATION), fitted.manifest.groups
+    rows = fitted.rows(VALIDATION)
+    temperature = fit_temperature(
+        probabilities, fitted.truth(VALIDATION), [groups[i] for i in rows] if groups else None
+    )
+    return with_temperature(probabilities, temperature), temperature
+
+
+def _class_weights(labels: np.ndarray, classes: int, class_weight: str) -> dict[int, float]:
+    weights = class_weights(labels, np.ones((len(labels), 1), bool), classes, class_weight)
     return dict(enumerate(weights[:, 0].tolist()))
 
 
@@ -253,13 +319,16 @@ def _bar(done: int, steps: int, verbose: int) -> "keras.callbacks.Callback":
     return Bar()
 
 
-def _key(config: TrainConfig, prepared: Prepared, fitted: Fitted) -> str:
+def _key(
+    config: TrainConfig, prepared: Prepared, fitted: Fitted, lessons: Photos | Activations
+) -> str:
     """Returns a digest of what a fine-tuning starts from and does."""
     settings = {name: value for name, value in config.as_dict().items() if name not in _NOT_LEARNED}
     manifest = fitted.manifest
     parts = [
         json.dumps(settings, sort_keys=True, default=str),
         prepared.spaces[0].weights_sha256,
+        type(lessons).__name__,
         *(
             f"{p.digest.hex()} {p.label} {split}"
             for p, split in zip(manifest.photos, manifest.splits, strict=True)

@@ -1,0 +1,33 @@
+"""What some settings stand for, and defaults that depend on the photos."""
+
+import types
+from collections.abc import Mapping
+from typing import Any
+
+# What `--augment` stands for, in the settings that it stands for.
+AUGMENTATIONS: Mapping[str, Mapping[str, float]] = types.MappingProxyType(
+    {
+        "none": {},
+        "flip": {"flip_left_right": True},
+        "full": {
+            "flip_left_right": True, "random_crop": 15, "random_scale": 30, "random_brightness": 20
+        },
+    }
+)  # fmt: skip
+
+# What `--quality` stands for where these settings are left open.
+RECIPES: Mapping[str, Mapping[str, Any]] = types.MappingProxyType(
+    {
+        "fast": {},
+        "balanced": {"backbone": "efficientnet_lite0_256+efficientnet_lite2_300"},
+        "best": {"unfreeze": "auto"},
+    }
+)
+
+# The share of test photos where its user says nothing of it and photos are not too few.
+TESTING_PERCENTAGE = 10.0
+# The head where its user says nothing of it; see `training.plan` for when which of them holds.
+HIDDEN_UNITS = 128
+HIDDEN_UNITS_OF_FEW = 64
+WEIGHT_DECAY = 0.003
+LINEAR_WEIGHT_DECAY = 0.03
