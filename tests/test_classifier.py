@@ -14,6 +14,7 @@ from xferlearn.exports.frozen_graph import write_frozen_graph
 from xferlearn.model_folder import ModelFolder
 from xferlearn.predictors import open_predictor
 from xferlearn.training.head import FeatureScale, build_classifier, build_head, measure_scale
+from xferlearn.training.plan import plan_head
 
 pytestmark = [
     # Keras 3.15 saves variables through NumPy's older __array__ protocol.
@@ -322,8 +323,9 @@ def test_a_head_alone_is_that_of_train():
     from xferlearn.config import TrainConfig
 
     config = TrainConfig(image_dir="photos", model_dir="model")
+    plan = plan_head(config, photos=1000)
     settings = {
-        name: getattr(config, name) for name in ("hidden_units", "dropout", "weight_decay", "seed")
+        name: getattr(plan, name) for name in ("hidden_units", "dropout", "weight_decay", "seed")
     }
     scale = FeatureScale(np.arange(WIDTH, dtype=np.float32), 2.0)
     for stated in ({}, {"scale": scale}):
@@ -344,7 +346,8 @@ def test_builders_compute_in_float32_whatever_the_policy(policy, tmp_path):
     def whole():
         backbone = load_backbone("mobilenet_0.25", weights="none", image_size=32)
         # An untrained network tells photos apart in the last digits alone; this enlarges them.
-        head = build_head(256, CLASSES, scale=measure_scale(np.asarray(backbone(photos))))
+        scale = measure_scale(np.asarray(backbone(photos)))
+        head = build_head(256, CLASSES, hidden_units=0, scale=scale)
         kernel = np.random.default_rng(0).normal(0, 1, (256, CLASSES))
         head.layers[-1].set_weights([kernel, np.zeros(CLASSES)])
         return build_classifier(backbone, head)

@@ -33,10 +33,10 @@ def test_backbones_are_compared_by_accuracy_speed_and_size(compare, tmp_path):
     folder = tmp_path / "logs" / "experiments"
     table = list(csv.DictReader((folder / "compare.csv").read_text().splitlines()))
     by_name = {row["backbone"]: row for row in table}
-    # 256 units on 256 and 512 values, and what Keras counts in MobileNets without their top.
-    assert by_name["mobilenet_0.25"]["parameters"] == str(218_544 + 257 * 256 + 257 * 3)
-    assert by_name["mobilenet_0.50"]["parameters"] == str(829_536 + 513 * 256 + 257 * 3)
-    assert by_name["mobilenet_0.50"]["megabytes"] == "3.8"
+    # 128 units on 256 and 512 values, and what Keras counts in MobileNets without their top.
+    assert by_name["mobilenet_0.25"]["parameters"] == str(218_544 + 257 * 128 + 129 * 3)
+    assert by_name["mobilenet_0.50"]["parameters"] == str(829_536 + 513 * 128 + 129 * 3)
+    assert by_name["mobilenet_0.50"]["megabytes"] == "3.6"
     assert {row["folding"] for row in table} == {"5 folds"}
     assert all(float(row["network_photos_per_second"]) > 0 for row in table)
     assert any(row["pareto"] == "True" for row in table)

@@ -134,7 +134,7 @@ def test_weights_that_cannot_be_had_are_not_the_users_mistake(curve, fail_to_loa
     [
         ("--draws=0", "Expected --draws to be at least 1"),
         ("--how_many_training_steps=0", "Expected --how_many_training_steps to be at least 1"),
-        ("--backbone=mobilenet,inception_v3", "mobilenet,inception_v3"),
+        ("--backbone=mobilenet,inception_v3", "inception_v3 takes images of at least 75 px"),
         ("--image_dir=nowhere", "nowhere"),
     ],
 )

@@ -55,7 +55,7 @@ def model_folder(colour_model, tmp_path_factory):
     features = keras.Model(image, keras.layers.GlobalAveragePooling2D(name="pooling")(x))
     photos = np.concatenate(list(export_photos(read_model_folder(folder), 1, calibrate=200)[1]()))
     bottlenecks = np.asarray(features(photos.astype(np.float32)))
-    head = build_head(16, 3, scale=measure_scale(bottlenecks))
+    head = build_head(16, 3, hidden_units=0, scale=measure_scale(bottlenecks))
     # Training photos come blue, green, red, and so on.
     scaled = np.asarray(head.get_layer("normalization")(bottlenecks))
     wanted = 6 * np.eye(3)[np.arange(len(photos)) % 3]

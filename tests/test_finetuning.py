@@ -269,12 +269,12 @@ def test_activations_of_any_size_are_kept(size) -> None:
 
 @pytest.mark.parametrize(
     ("share", "told", "warned"),
-    [(0.6, "fine-tuning: 61 views", ""), (0.1, "", "through the whole network in every pass")],
+    [(0.6, "fine-tuning: 83 views", ""), (0.1, "", "through the whole network in every pass")],
 )
 def test_activations_take_no_more_than_they_may(
     settings, monkeypatch, capsys, share, told, warned
 ) -> None:
-    monkeypatch.setattr(activations, "MOST_BYTES", share * 156 * 2 * (3 * 3 * 128 + 2))
+    monkeypatch.setattr(activations, "MOST_BYTES", share * 148 * 2 * (2 * 2 * 128 + 2))
     result = xferlearn.train(**settings)
     assert told in capsys.readouterr().err
     assert any(warned in warning for warning in result.warnings) or not warned

@@ -37,7 +37,7 @@ def models(photo_dir, tmp_path_factory):
             backbone="mobilenet_0.25",
             weights="none",
             image_size=96,
-            how_many_training_steps=60,
+            how_many_training_steps=400,
             dropout=0.0,
             summaries="none",
             engine="tensorflow",

@@ -90,7 +90,7 @@ def test_every_run_has_charts_a_card_and_a_row_of_hparams_but_no_test_result(swe
         assert "_hparams_/session_start_info" in events.summary_metadata
         assert not (run_dir / "test").exists()
         card = events.Tensors("run_card")[0].tensor_proto.string_val[0].decode()
-        assert "test accuracy not measured (N=0)" in card
+        assert "| test | not looked at |" in card
         assert (run_dir / "train").is_dir()
 
 

@@ -101,7 +101,7 @@ def test_learns_colours_and_writes_a_model_that_describes_itself(model_dir, phot
     assert metadata["backbone"]["name"] == "mobilenet_0.25"
     assert len(metadata["backbone"]["weights_sha256"]) == 64
     assert metadata["bottleneck"] == {"layer": "pooling", "width": 256}
-    assert metadata["training"]["learning_rate"] == 0.001
+    assert metadata["training"]["learning_rate"] == 0.002
     # 40 passes over 90 photos are fewer.
     assert metadata["training"]["steps_run"] == 400
     totals = metadata["split"]["totals"]

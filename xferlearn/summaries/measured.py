@@ -47,9 +47,12 @@ def measured_facts(
     validation: Evaluation, test: Evaluation, metadata: Mapping[str, Any]
 ) -> dict[str, str]:
     """Returns the three numbers by name, and what they are to be compared with."""
+    nothing = "none: no photos were set aside"
+    if metadata["split"]["totals"]["test"]:
+        nothing = "not looked at"
     return {
         validation_name(validation): validation.summary(),
-        "test": test.summary() if test.total else "none: no photos were set aside",
+        "test": test.summary() if test.total else nothing,
         "to compare": largest_class_text(main_evaluation(validation, test)),
         "delivered": delivered_text(metadata),
     }
