@@ -146,11 +146,13 @@ class Candidates:
             store = self.open_store(plan.precision)
             if plan == REFERENCE:
                 return Features(plan, store, self._loader(plan), None, *map(tuple, said))
-            parity, engine = read_parity(store.folder, plan, damage), None
+            lost: list[str] = []
+            parity, engine = read_parity(store.folder, plan, lost), None
             if parity is None:
                 pixels = sample(store)
                 if not len(pixels):
                     return Features(plan, store, _never_compared, None, *map(tuple, said))
+                damage += lost  # not where nothing is computed, in each run anew
                 engine = build_engine(self.backbone, plan)
                 reference = build_engine(self.backbone, REFERENCE)
                 parity = measure_parity(engine, reference, pixels)
