@@ -275,8 +275,8 @@ class TrainConfig(ViewConfig, HeadConfig, BackboneConfig):
         str,
         Setting(
             "A recipe that decides what you leave open: `fast` (one backbone, one pass per photo),"
-            " `balanced` (two backbones at more pixels: about three times the network's time), or"
-            " `best` (fine-tuning too: minutes). The manual has the accuracy of each. `balanced`"
+            " `balanced` (three backbones, two of them at more pixels: six times the network's time),"
+            " or `best` (the first of them fine-tuned too: minutes). The manual has the accuracy of each. `balanced`"
             ' and `best` need pip install "xferlearn[lite]".',
             choices=tuple(RECIPES),
             section="Network",
