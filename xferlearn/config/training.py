@@ -257,7 +257,9 @@ class TrainConfig(ViewConfig, HeadConfig, BackboneConfig):
         str,
         Setting(
             "What the delivered head learns from, once the accuracy is measured: `all` photos,"
-            " those of test and validation too, or `none` but the training photos.",
+            " those of test and validation too, or `none` but the training photos. A fine-tuned"
+            " network is not trained again: it has learned from the training photos outside the"
+            " fold that judged it.",
             choices=("all", "none"),
             section="Data",
         ),
@@ -275,8 +277,9 @@ class TrainConfig(ViewConfig, HeadConfig, BackboneConfig):
         str,
         Setting(
             "A recipe that decides what you leave open: `fast` (one backbone, one pass per photo),"
-            " `balanced` (three backbones, two of them at more pixels: six times the network's time),"
-            " or `best` (the first of them fine-tuned too: minutes). The manual has the accuracy of each. `balanced`"
+            " `balanced` (three backbones, two of them at more pixels: six times the network's"
+            " time), or `best` (the first of them fine-tuned too: minutes). The manual has the"
+            " accuracy of each. `balanced`"
             ' and `best` need pip install "xferlearn[lite]".',
             choices=tuple(RECIPES),
             section="Network",
@@ -335,8 +338,9 @@ class TrainConfig(ViewConfig, HeadConfig, BackboneConfig):
             "After the head, also train layers of the backbone: `auto`, those after a suitable"
             " place; `all`; a number, for that many of the last layers with weights; or the name of"
             " a layer or block, e.g. block5, for everything from there on. What comes before stays"
-            " frozen, and runs once per view. BatchNormalization stays frozen too. Takes minutes;"
-            " `all` takes much longer.",
+            " frozen, and runs once per view. BatchNormalization stays frozen too. Of several"
+            " backbones the first is tuned. The photos of one fold judge it; it is kept where it is"
+            " better, and is not trained again on them. Takes minutes; `all` takes much longer.",
             section="Fine-tuning",
         ),
     ] = None
