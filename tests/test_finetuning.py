@@ -207,7 +207,10 @@ def test_of_two_backbones_the_first_is_tuned(two_tuned) -> None:
 def test_a_model_of_two_labels_as_its_metadata_says(two_tuned, photo_dir) -> None:
     settings, result = two_tuned
     classifier = xferlearn.load_classifier(
-        settings["model_dir"], precision="float32", bottleneck_dir=settings["bottleneck_dir"]
+        settings["model_dir"],
+        bottleneck_dir=settings["bottleneck_dir"],
+        engine="tensorflow",
+        precision="float32",
     )
     manifest = result.manifest
     photos = [manifest.photos[i] for i in manifest.indices("test")]

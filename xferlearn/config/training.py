@@ -279,8 +279,7 @@ class TrainConfig(ViewConfig, HeadConfig, BackboneConfig):
             "A recipe that decides what you leave open: `fast` (one backbone, one pass per photo),"
             " `balanced` (three backbones, two of them at more pixels: six times the network's"
             " time), or `best` (the first of them fine-tuned too: minutes). The manual has the"
-            " accuracy of each. `balanced`"
-            ' and `best` need pip install "xferlearn[lite]".',
+            ' accuracy of each. `balanced` and `best` need pip install "xferlearn[lite]".',
             choices=tuple(RECIPES),
             section="Network",
         ),
@@ -315,8 +314,8 @@ class TrainConfig(ViewConfig, HeadConfig, BackboneConfig):
         bool,
         Setting(
             "List the test photos that are labelled wrongly, or where there are none the"
-            " cross-validated ones; in Python, the result's `misclassified` and"
-            " `misclassified_in_folds` have them.",
+            " cross-validated or validation ones; in Python, the result's `misclassified` and"
+            " `misclassified_in_validation` have them.",
             section="Output",
         ),
     ] = False
@@ -370,9 +369,16 @@ class TrainConfig(ViewConfig, HeadConfig, BackboneConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        given = self.changed()
-        for name, value in RECIPES[self.quality].items():
-            if name not in given:
+        recipe = RECIPES[self.quality]
+        if "backbone" in recipe and "backbone" not in self.given:
+            for name in ("image_size", "weights"):
+                if name in self.changed():
+                    raise UserError(
+                        f"`quality={self.quality!r}` chooses backbones with sizes and weights of"
+                        f" their own. Leave `{name}` out, or choose a `backbone`."
+                    )
+        for name, value in recipe.items():
+            if name not in self.given:
                 object.__setattr__(self, name, value)
         where = "image_dir" if self.labels is None else "labels"
         if (getattr(self, where) is None) == (self.dataset is None):
