@@ -219,7 +219,8 @@ def test_a_model_of_two_labels_as_its_metadata_says(two_tuned, photo_dir) -> Non
     said = classifier.metadata["metrics"]["test"]
     assert (right, len(photos)) == (said["correct"], said["n"])
     expected = result.fine_tuned.fitted.probabilities("test")
-    np.testing.assert_allclose(scores, expected, atol=1e-3)
+    # The model resizes for the smaller backbone, which learned from photos of its own size.
+    np.testing.assert_allclose(scores, expected, atol=0.01)
 
 
 def test_a_killed_run_of_two_learns_the_same(two_tuned, killed, tmp_path) -> None:
