@@ -103,7 +103,7 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
             fine_tuned = fine_tune(
                 config,
                 prepared,
-                fitted.held_out(),
+                fitted,
                 state,
                 run_dir=run_dir,
                 on_warning=warnings.append,
@@ -168,9 +168,7 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
         validation=validation,
         test=test,
         misclassified=_misclassified(manifest, TEST, probabilities[TEST]),
-        misclassified_in_folds=_misclassified(manifest, VALIDATION, probabilities[VALIDATION])
-        if manifest.folds
-        else (),
+        misclassified_in_validation=_misclassified(manifest, VALIDATION, probabilities[VALIDATION]),
         pictures=Pictures(source, PhotoLimits.of(config)),
         warnings=(*warnings, *manifest.warnings),
         seconds=dict(clock.seconds),
