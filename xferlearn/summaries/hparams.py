@@ -8,6 +8,7 @@ from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 
 from xferlearn.config import WHERE_LABELS_ARE
 from xferlearn.config.base import settings_of
+from xferlearn.config.presets import TESTING_PERCENTAGE
 from xferlearn.summaries.events import EventWriter, plain
 from xferlearn.summaries.record import RunRecord
 
@@ -80,4 +81,10 @@ def hparams(record: RunRecord) -> dict[str, Value]:
     values["backbone"] = record.metadata["backbone"]["name"]
     steps = config.how_many_training_steps
     values["how_many_training_steps"] = steps or record.metadata["training"]["steps_run"]
+    # What was left open is shown as it was chosen.
+    for name in ("hidden_units", "weight_decay"):
+        values[name] = record.metadata["head"][name]
+    if config.testing_percentage is None:
+        tested = record.metadata["split"]["totals"]["test"]
+        values["testing_percentage"] = TESTING_PERCENTAGE if tested else 0.0
     return values
