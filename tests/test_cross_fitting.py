@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from xferlearn.training.batches import class_weights
+from xferlearn.training.batches import class_shares, class_weights
 from xferlearn.training.cross_fitting import HeadStack, fit_heads
 from xferlearn.training.head import measure_scale, predict_head
 from xferlearn.training.plan import HeadPlan, planned_steps
@@ -191,17 +191,50 @@ def test_balanced_weights_help_the_rare_class() -> None:
     assert recalls["balanced"] > 0.6
 
 
-def test_balanced_weights_are_those_of_a_heads_own_photos() -> None:
+def weights_of(
+    y: np.ndarray, learned: np.ndarray, class_weight: str, known: np.ndarray | None = None
+) -> np.ndarray:
+    known = np.ones(len(y), bool) if known is None else known
+    return class_weights(y, learned, class_shares(y, learned, 3, class_weight, known))
+
+
+def test_a_class_counts_the_same_for_heads_that_miss_some_of_it() -> None:
     y = np.array([0, 0, 0, 1, 2, 2], np.int32)
     learned = np.array([[1, 1], [1, 1], [1, 0], [1, 1], [1, 0], [1, 0]], bool)
-    found = class_weights(y, learned, 3, "balanced")
+    found = weights_of(y, learned, "balanced")
     np.testing.assert_allclose(found[:, 0], [6 / 9, 6 / 3, 6 / 6])
     np.testing.assert_allclose(found[:2, 1], [3 / 4, 3 / 2])
-    assert np.isfinite(found).all()
-    # Without, a class has its share of all photos in every head that has seen it.
-    plain = class_weights(y, learned, 3, "none")
+    plain = weights_of(y, learned, "none")
     np.testing.assert_array_equal(plain[:, 0], np.ones(3))
     np.testing.assert_allclose(plain[:, 1] * [2, 1, 0], [3 * 3 / 4, 3 * 1 / 4, 0])
+
+
+def test_labels_of_test_photos_change_no_head_that_is_measured() -> None:
+    x, y = clusters(90, spread=3)
+    known = np.arange(90) < 60
+    learned = np.stack([known & (np.arange(90) % 2 == 0), known, known | ~known], axis=1)
+    found = []
+    for test_label in (0, 1):
+        labels = np.where(known, y, test_label).astype(np.int32)
+        stack, _ = fit(x, labels, learned, dataclasses.replace(PLAN, steps=60), known=known)
+        found.append([stack.predict(head, x) for head in range(3)])
+    for head in (0, 1):
+        np.testing.assert_array_equal(found[0][head], found[1][head])
+    assert np.abs(found[0][2] - found[1][2]).max() > 0.01
+
+
+def test_photos_of_a_rare_class_are_told_apart() -> None:
+    generator = np.random.default_rng(0)
+    y = np.array([0] * 4 + [1] * 100, np.int32)
+    x = generator.normal(0, 1, (104, 40)).astype(np.float32)
+    x[y == 0, :5] += 2.0
+    plan = HeadPlan(hidden_units=128, dropout=0.5, weight_decay=0.003, steps=400)
+    stack, _ = fit_heads(x, y, everything(104), 2, plan, measure_scale(x))
+    new = generator.normal(0, 1, (50, 40)).astype(np.float32)
+    new[:25, :5] += 2.0
+    scores = stack.predict(0, new)[:, 0]
+    assert scores[:25].std() > 0.05
+    assert np.median(scores[:25]) > 5 * np.median(scores[25:])
 
 
 def test_a_head_that_lacks_a_class_or_everything() -> None:
@@ -227,8 +260,9 @@ def test_one_photo_and_no_photo_to_predict() -> None:
     assert stack.predict(0, x[:0]).shape == (0, CLASSES)
 
 
-def test_a_diverging_training_is_reported() -> None:
-    plan = dataclasses.replace(PLAN, learning_rate=1e38)
+@pytest.mark.parametrize("steps", [1, 200])
+def test_a_diverging_training_is_reported(steps: int) -> None:
+    plan = dataclasses.replace(PLAN, learning_rate=1e38, steps=steps)
     _, training = fit(*clusters(90, spread=5), everything(90), plan)
     assert training.diverged
 
@@ -247,13 +281,3 @@ def test_a_diverging_training_is_reported() -> None:
 )
 def test_planned_steps(photos: int, batch_size: int, views: bool, expected: int) -> None:
     assert planned_steps(photos, batch_size, views) == expected
-
-
-def test_bottlenecks_too_large_for_memory_are_read_from_the_disk(tmp_path: Any) -> None:
-    x, y = clusters(90)
-    mapped = np.memmap(tmp_path / "x", np.float32, "w+", shape=x.shape)
-    mapped[:] = x
-    plan = dataclasses.replace(PLAN, steps=60)
-    in_memory, _ = fit(x, y, everything(90), plan)
-    from_disk, _ = fit(mapped, y, everything(90), plan)
-    np.testing.assert_allclose(from_disk.predict(0, mapped), in_memory.predict(0, x), atol=1e-5)

@@ -91,6 +91,7 @@ def test_a_test_is_kept_by_default_only_where_classes_can_spare_photos() -> None
     assert tested(*[4] * 200) == 0
     assert tested(11, 40) > 0
     assert tested(1000, 4) > 0
+    assert tested(*[3] * 400) == 0
     photos = photos_of(6) + photos_of(6, 1)
     assert build_manifest(["a", "b"], photos, testing_percentage=20).indices(TEST)
 
@@ -145,6 +146,19 @@ def test_held_out_photos_replace_folds() -> None:
     assert held.indices(VALIDATION) == [i for i, fold in enumerate(folded.folds) if fold == 2]
     assert held.indices(TEST) == folded.indices(TEST)
     assert held.folds == ()
+
+
+def test_a_class_that_is_one_unit_is_learned_by_all_heads_and_measured_by_none() -> None:
+    photos = [*photos_of(60), *(photo(f"one {n}", 1, group="one plant") for n in range(8))]
+    manifest = manifest_of(photos)
+    found = {
+        (split, fold)
+        for one, split, fold in zip(manifest.photos, manifest.splits, manifest.folds, strict=True)
+        if one.label == 1
+    }
+    assert found == {(TRAIN, -1)}
+    assert all(manifest.photos[row].label == 0 for row in manifest.judged(VALIDATION))
+    assert any("class1" in line and "measured" in line for line in manifest.warnings)
 
 
 def test_one_unit_has_no_folds() -> None:

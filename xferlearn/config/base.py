@@ -9,7 +9,7 @@ import types
 import typing
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias, TypeVar
 
 from xferlearn.config.keras_words import KERAS_WORDS
 from xferlearn.config.sizes import read_size
@@ -120,13 +120,21 @@ class Config:
     Raises:
         UserError: on a name that is no setting, with the nearest one; on a value outside of its
             range or choices.
+
+    Attributes:
+        given: names of the settings that were given, whatever their values.
     """
+
+    given: ClassVar[frozenset[str]] = frozenset()
 
     if not TYPE_CHECKING:  # type checkers read the names from the dataclass itself
 
         def __new__(cls, *args: Any, **given: Any) -> "Config":  # noqa: ARG004, D102
             _check_names(cls, given)
-            return super().__new__(cls)
+            config = super().__new__(cls)
+            # A value that is given is not left open, also where it is the default.
+            object.__setattr__(config, "given", frozenset(given))
+            return config
 
     def __post_init__(self) -> None:
         settings = settings_of(self)

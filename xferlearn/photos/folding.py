@@ -4,7 +4,8 @@ import collections
 import hashlib
 from collections.abc import Sequence
 
-from xferlearn.photos.manifest import TRAIN, Photo
+from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION, Photo
+from xferlearn.system.text import readable
 
 FOLDS = 5
 # With so few units each is a fold of its own (leave-one-out): nearly all of them are learned from.
@@ -29,13 +30,21 @@ def deal_folds(
 
     Returns:
         For each photo its fold, 0 and up: there are 5, or with at most 40 units as many as units.
-        -1 for photos of other splits. Empty where there are fewer than two units.
+        -1 for photos of other splits, and for those of a class that is one unit: a head that has
+        not seen it would not know the class. Empty where there are no folds.
     """
     members: dict[str, list[int]] = {}
     for row, (unit, split) in enumerate(zip(units, splits, strict=True)):
         if split == TRAIN:
             members.setdefault(unit, []).append(row)
-    if len(members) < 2:
+    held: dict[int, list[str]] = {}
+    for unit, rows in members.items():
+        for label in {photos[row].label for row in rows}:
+            held.setdefault(label, []).append(unit)
+    for found in held.values():
+        if len(found) == 1:
+            members.pop(found[0], None)
+    if not members:
         return ()
     ordered = sorted(members, key=lambda unit: _number(unit, split_seed, "order"))
     if len(ordered) <= MOST_LEFT_OUT:
@@ -48,6 +57,34 @@ def deal_folds(
         for row in rows:
             folds[row] = fold_of[unit]
     return tuple(folds)
+
+
+def unmeasured_warnings(
+    labels: Sequence[str],
+    photos: Sequence[Photo],
+    units: Sequence[str],
+    splits: Sequence[str],
+    folds: Sequence[int],
+) -> list[str]:
+    """Returns which classes no photo measures because all are one group, one line each."""
+    if VALIDATION in splits:
+        return []
+    held = folds or [-1] * len(photos)
+    measured = {
+        photo.label
+        for photo, split, fold in zip(photos, splits, held, strict=True)
+        if split == TEST or fold >= 0
+    }
+    of_class: dict[int, set[str]] = collections.defaultdict(set)
+    for photo, unit in zip(photos, units, strict=True):
+        of_class[photo.label].add(unit)
+    return [
+        f"All photos of class {readable(labels[label])!r} are one group: it is learned, but can't"
+        " be measured. Add photos of other groups."
+        for label, found in sorted(of_class.items())
+        # Of near twins there is a warning already.
+        if len(found) == 1 and label not in measured and not next(iter(found)).startswith("*")
+    ]
 
 
 def _balanced(

@@ -11,7 +11,7 @@ from xferlearn.config.presets import TESTING_PERCENTAGE
 from xferlearn.errors import UserError
 from xferlearn.photos.conflicts import conflict_warnings, grouped
 from xferlearn.photos.folders.names import first_names
-from xferlearn.photos.folding import deal_folds
+from xferlearn.photos.folding import deal_folds, unmeasured_warnings
 from xferlearn.photos.learnable import check_learnable
 from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION, BadPhoto, Manifest, Photo
 from xferlearn.photos.sides import check_sides, near_twin_warnings
@@ -51,7 +51,8 @@ def build_manifest(
             the first by its bytes.
         bad: photos that could not be used.
         testing_percentage: 0 to 90, share of the photos for the test; None for 10, and for 0 where
-            some class has at most 10 units and there are fewer than 1,000.
+            some class has at most 10 units and there are fewer than 1,000, or classes have at most
+            10 on average.
         validation_percentage: 0 to 90, share of the photos for validation; with 0, and none that
             the dataset's authors set apart, the training photos are dealt into folds.
         split_seed: salt of the split, and of the folds.
@@ -130,6 +131,7 @@ def build_manifest(
             *found,
             *_few_photos_warnings(labels, distinct),
             *near_twin_warnings(labels, unique, alike.twins),
+            *unmeasured_warnings(labels, unique, units, splits, folds),
             *moved,
             *conflict_warnings(unique, alike),
         ),
@@ -357,7 +359,10 @@ def _are_few(photos: Sequence[Photo], units: Sequence[str]) -> bool:
     for photo, unit in zip(photos, units, strict=True):
         of_class[photo.label].add(unit)
     smallest = min(len(found) for found in of_class.values())
-    return smallest <= MOST_WITHOUT_TEST and len(set(units)) < _FEWEST_WITH_TEST
+    number = len(set(units))
+    if number <= MOST_WITHOUT_TEST * len(of_class):
+        return True
+    return smallest <= MOST_WITHOUT_TEST and number < _FEWEST_WITH_TEST
 
 
 def _numbered(units: Sequence[str]) -> tuple[int, ...]:

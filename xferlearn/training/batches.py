@@ -17,7 +17,7 @@ class Rows:
     """What heads learn from.
 
     Attributes:
-        x: bottlenecks, float32, [rows, width]; in a memory map where they are too many for memory.
+        x: bottlenecks, float32, [rows, width].
         y: class indices, int32, [rows].
         learned: which rows each head learns from, bool, [rows, heads].
         weights: how much a photo of each class counts for each head, float32, [classes, heads].
@@ -66,19 +66,10 @@ def weighted_batches(rows: Rows, batch_size: int, seed: int) -> "tf.data.Dataset
 def _gatherer(rows: Rows) -> Callable[["tf.Tensor"], tuple]:
     import tensorflow as tf
 
-    x, heads = rows.x, rows.learned.shape[1]
+    heads = rows.learned.shape[1]
+    bottlenecks = tf.constant(rows.x)
     labels = tf.constant(rows.y, tf.int32)
     learned, weights = tf.constant(rows.learned), tf.constant(rows.weights, tf.float32)
-    if isinstance(x, np.memmap):
-        # Too large for memory: the rows of a batch are read from the disk.
-        def bottlenecks(indices: tf.Tensor) -> tf.Tensor:
-            picked = tf.numpy_function(lambda i: np.asarray(x[i]), [indices], tf.float32)
-            return tf.ensure_shape(picked, [None, x.shape[1]])
-    else:
-        values = tf.constant(x)
-
-        def bottlenecks(indices: tf.Tensor) -> tf.Tensor:
-            return tf.gather(values, indices)
 
     @tf.autograph.experimental.do_not_convert
     def batch(indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -86,31 +77,50 @@ def _gatherer(rows: Rows) -> Callable[["tf.Tensor"], tuple]:
         share = own / tf.maximum(tf.reduce_sum(own, axis=0), 1)
         y = tf.gather(labels, indices)
         repeated = tf.repeat(y[:, None], heads, axis=1)
-        return bottlenecks(indices), repeated, share * tf.gather(weights, y)
+        return tf.gather(bottlenecks, indices), repeated, share * tf.gather(weights, y)
 
     return batch
 
 
-def class_weights(
-    y: np.ndarray, learned: np.ndarray, classes: int, class_weight: str
+def class_shares(
+    y: np.ndarray, learned: np.ndarray, classes: int, class_weight: str, known: np.ndarray
 ) -> np.ndarray:
-    """Returns how much a photo of each class counts for each head, float32, [classes, heads].
+    """Returns the share of each class in the loss of each head, float64, [classes, heads].
 
-    A class has the same share of the loss of every head. Otherwise a head that is to predict one of
-    three photos of a class has learned that the class is rarer than the others, and leave-one-out
-    finds nearly all photos wrong.
+    A class has the same share for all heads that learn from known rows. Otherwise a head that is to
+    predict one of three photos of a class would have learned that the class is rarer than the
+    others, and leave-one-out would find nearly all photos wrong.
 
     Args:
         y: class indices, int, [rows].
         learned: which rows each head learns from, bool, [rows, heads].
         classes: number of classes.
-        class_weight: "none" gives each class its share of all photos, "balanced" all the same.
+        class_weight: "none" gives each class its share of the photos, "balanced" all the same.
+        known: the rows outside the test, bool, [rows]. A head that learns from others too has its
+            own shares; no other head may know of them.
     """
-    counts = np.zeros((classes, learned.shape[1]))
-    np.add.at(counts, y, learned)
-    shares = np.bincount(y, minlength=classes)
+    counts = _counts(y, learned, classes)
+    shared = np.bincount(y[known], minlength=classes).astype(float)
+    shares = np.where(learned[~known].any(axis=0), counts, shared[:, None])
     if class_weight == "balanced":
         shares = np.minimum(shares, 1)
-    wanted = np.where(counts > 0, shares[:, None], 0)
-    wanted = wanted / np.maximum(wanted.sum(axis=0), 1)
-    return (wanted * learned.sum(axis=0) / np.maximum(counts, 1)).astype(np.float32)
+    shares = np.where(counts > 0, shares, 0)
+    return shares / np.maximum(shares.sum(axis=0), 1)
+
+
+def class_weights(y: np.ndarray, learned: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Returns how much a photo of each class counts for each head, float32, [classes, heads].
+
+    Args:
+        y: class indices, int, [rows].
+        learned: which rows each head learns from, bool, [rows, heads].
+        shares: of the classes in the loss, float, [classes, heads], as of `class_shares`.
+    """
+    counts = np.maximum(_counts(y, learned, len(shares)), 1)
+    return (shares * learned.sum(axis=0) / counts).astype(np.float32)
+
+
+def _counts(y: np.ndarray, learned: np.ndarray, classes: int) -> np.ndarray:
+    counts = np.zeros((classes, learned.shape[1]))
+    np.add.at(counts, y, learned)
+    return counts

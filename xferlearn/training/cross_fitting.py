@@ -13,7 +13,7 @@ import numpy as np
 
 from xferlearn.metrics import cross_entropy
 from xferlearn.system.runtime import float32_layers, quiet_retracing
-from xferlearn.training.batches import Rows, class_weights, weighted_batches
+from xferlearn.training.batches import Rows, class_shares, class_weights, weighted_batches
 from xferlearn.training.callbacks import Training
 from xferlearn.training.head import FeatureScale, build_head, normalised
 from xferlearn.training.plan import HeadPlan
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 LOOKS = 10
 # Rows that are predicted at a time.
 _ROWS = 4096
+# Rows by which a head that diverged is known.
+_FEW = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,13 +58,14 @@ class HeadStack:
             for kernel, bias in zip(self.kernels, self.biases, strict=True)
         ]
         found = np.zeros((len(bottlenecks), self.biases[-1].shape[1]), np.float32)
-        for start in range(0, len(bottlenecks), _ROWS):
-            x = self.scale.apply(bottlenecks[start : start + _ROWS])
-            for kernel, bias in layers[:-1]:
-                x = np.maximum(x @ kernel + bias, 0)
-            logits = x @ layers[-1][0] + layers[-1][1]
-            powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-            found[start : start + _ROWS] = powers / powers.sum(axis=1, keepdims=True)
+        with np.errstate(over="ignore", invalid="ignore"):  # of heads that diverged
+            for start in range(0, len(bottlenecks), _ROWS):
+                x = self.scale.apply(bottlenecks[start : start + _ROWS])
+                for kernel, bias in layers[:-1]:
+                    x = np.maximum(x @ kernel + bias, 0)
+                logits = x @ layers[-1][0] + layers[-1][1]
+                powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+                found[start : start + _ROWS] = powers / powers.sum(axis=1, keepdims=True)
         return found
 
     def out_of_fold(self, bottlenecks: np.ndarray, folds: np.ndarray) -> np.ndarray:
@@ -127,6 +130,7 @@ def fit_heads(
     plan: HeadPlan,
     scale: FeatureScale,
     *,
+    known: np.ndarray | None = None,
     validation: Callable[[HeadStack], tuple[np.ndarray, np.ndarray]] | None = None,
     callbacks: Callable[[Rows, Callable[[], HeadStack]], Sequence["keras.callbacks.Callback"]]
     | None = None,
@@ -143,6 +147,8 @@ def fit_heads(
         classes: number of classes.
         plan: the heads, and how they are trained.
         scale: of the bottlenecks.
+        known: rows whose class shares every head may know, bool, [rows]; None for all. They are all
+            that a head learns from, but for heads that are not measured.
         validation: returns probabilities and class indices of photos by heads that never saw them;
             called for each point of the charts.
         callbacks: returns Keras callbacks for `fit`, given a batch and what returns the heads in
@@ -155,7 +161,10 @@ def fit_heads(
     import keras
 
     number = learned.shape[1]
-    model = _stacked(x.shape[1], classes, number, plan, scale)
+    if known is None:
+        known = np.ones(len(y), bool)
+    shares = class_shares(y, learned, classes, plan.class_weight, known)
+    model = _stacked(x.shape[1], plan, scale, shares)
     looks = _looks(plan.steps)
     # The same with and without charts, which must not change the heads.
     steps = plan.steps // looks * looks
@@ -177,7 +186,7 @@ def fit_heads(
     def stack() -> HeadStack:
         return _unstacked(model, number, plan, scale)
 
-    rows = Rows(x, y, learned, class_weights(y, learned, classes, plan.class_weight))
+    rows = Rows(x, y, learned, class_weights(y, learned, shares))
     watcher = _watcher(number, stack, validation if callbacks else None)
     with quiet_retracing():
         model.fit(
@@ -189,7 +198,10 @@ def fit_heads(
             shuffle=False,
             verbose=0,
         )
-    return stack(), Training(steps=watcher.looks * per_look, diverged=watcher.diverged)
+    found = stack()
+    # The loss is that before the last step.
+    finite = all(np.isfinite(found.predict(head, x[:_FEW])).all() for head in range(number))
+    return found, Training(watcher.looks * per_look, diverged=watcher.diverged or not finite)
 
 
 def _looks(steps: int) -> int:
@@ -199,11 +211,16 @@ def _looks(steps: int) -> int:
     return min(range(LOOKS, LOOKS // 2, -1), key=lambda looks: steps % looks)
 
 
-def _stacked(
-    width: int, classes: int, number: int, plan: HeadPlan, scale: FeatureScale
-) -> "keras.Model":
-    """Returns the heads as one model, from bottlenecks to logits, [batch, heads, classes]."""
+def _stacked(width: int, plan: HeadPlan, scale: FeatureScale, shares: np.ndarray) -> "keras.Model":
+    """Returns the heads as one model, from bottlenecks to logits, [batch, heads, classes].
+
+    Each head begins with the classes' shares. From equal ones, hidden units would learn first that
+    a common class is likely, and none would ever be active for a rare one.
+    """
     import keras
+
+    classes, number = shares.shape
+    biases = np.log(np.maximum(shares, 1e-7)).T.astype(np.float32)
 
     def dropped(x: "keras.KerasTensor") -> "keras.KerasTensor":
         return keras.layers.Dropout(plan.dropout, seed=plan.seed)(x) if plan.dropout else x
@@ -231,6 +248,7 @@ def _stacked(
             )
             x = last(dropped(x))
             x = keras.layers.Reshape((number, classes))(x)
+        last.bias.assign(biases.reshape(last.bias.shape))
         return keras.Model(bottleneck, x, name="heads")
 
 

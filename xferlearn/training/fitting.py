@@ -167,9 +167,10 @@ def fit_head(
     learned = np.stack([*of_folds, *whole, *everything], axis=1)
     number = int(training.sum())
     if drawn is not None:
+        whole_size = int(learned.sum(axis=0).max())
         learned &= drawn
         number = int(learned.sum(axis=0).max())
-        few = number <= MOST_LEFT_OUT
+        few = few or (number < whole_size and number <= MOST_LEFT_OUT)
     used = np.flatnonzero(learned.any(axis=1))
     seen = used
     train_x: np.ndarray = x if len(used) == len(x) else x[used]
@@ -207,6 +208,7 @@ def fit_head(
         plan,
         # Labels play no part in it, nor do test photos.
         heads.measure_scale(train_x[training[seen]], prepared.widths),
+        known=training[seen],
         validation=validation,
         callbacks=charts if run_dir is not None else None,
     )

@@ -76,9 +76,11 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
         prepared = prepare(config, source, networks)
         manifest = prepared.split(config)
     if config.unfreeze and (manifest.few or not manifest.judged(VALIDATION)):
+        asked = "unfreeze" if "unfreeze" in config.given else "quality='best'"
         raise UserError(
-            f"`unfreeze` needs more than {MOST_LEFT_OUT} photos outside the test, because some are"
-            " held out to show whether it was better. Add photos, or set `validation_percentage`."
+            f"`{asked}` needs more than {MOST_LEFT_OUT} photos outside the test (those of a group"
+            " count once), because some are held out to show whether fine-tuning is better. Add"
+            " photos, or leave it out."
         )
     run_dir = None
     if config.summaries != "none":

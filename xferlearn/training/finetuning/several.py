@@ -14,7 +14,7 @@ from xferlearn.metrics import cross_entropy
 from xferlearn.photos.manifest import TEST, VALIDATION
 from xferlearn.training.finetuning.tuning import FineTuned, calibrated, fine_tune_one
 from xferlearn.training.fit import Prepared, join
-from xferlearn.training.fitting import Fitted, fit_head
+from xferlearn.training.fitting import Fitted, diverged_error, fit_head
 from xferlearn.training.head import fold_temperature, join_heads
 
 
@@ -37,6 +37,8 @@ def fine_tune(
         fit_head(config, part, manifest=fitted.manifest, only=TEST, on_warning=on_warning)
         for part in (alone, others)
     )
+    if first.training.diverged or rest.training.diverged:
+        raise diverged_error(config)
     found = fine_tune_one(config, alone, first, state_path, run_dir=run_dir, on_warning=on_warning)
     tuned = found.fitted
     together = join([found.prepared, others])

@@ -22,7 +22,7 @@ from xferlearn.metrics import Evaluation, cross_entropy
 from xferlearn.photos.manifest import TRAIN, VALIDATION, Photo
 from xferlearn.system.progress import progress_bar
 from xferlearn.training import head as heads
-from xferlearn.training.batches import class_weights
+from xferlearn.training.batches import class_shares, class_weights
 from xferlearn.training.callbacks import validator, weights_keeper
 from xferlearn.training.finetuning.activations import Activations, CantKeepError
 from xferlearn.training.finetuning.averaging import averaged, momentum_for
@@ -290,7 +290,9 @@ def calibrated(fitted: Fitted) -> tuple[np.ndarray, float]:
 
 
 def _class_weights(labels: np.ndarray, classes: int, class_weight: str) -> dict[int, float]:
-    weights = class_weights(labels, np.ones((len(labels), 1), bool), classes, class_weight)
+    every = np.ones((len(labels), 1), bool)
+    shares = class_shares(labels, every, classes, class_weight, every[:, 0])
+    weights = class_weights(labels, every, shares)
     return dict(enumerate(weights[:, 0].tolist()))
 
 
