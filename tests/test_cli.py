@@ -10,6 +10,7 @@ import pytest
 
 from xferlearn.cli import COMMANDS, main, parse_settings
 from xferlearn.config.base import keras_words, settings_of
+from xferlearn.config.wording import flag_value
 from xferlearn.errors import UserError
 from xferlearn.system.folders import check_outside
 from xferlearn.version import __version__
@@ -69,7 +70,7 @@ def test_help_of_a_command_shows_its_own_flags_and_no_others(
         for choice in rules.choices or ():
             assert re.search(rf"--{setting}=\S*{choice}|Names: .*{choice}", text)
         if isinstance(field.default, (int, float, str)) and not isinstance(field.default, bool):
-            assert f"Default: {field.default}." in text
+            assert f"Default: {flag_value(field.default)}." in text
         for alias in rules.aliases:
             assert f"--{alias}" in text
         # Help speaks of flags, Python's docstrings of parameters.

@@ -645,6 +645,21 @@ def test_labels_are_text_whatever_they_hold(tab):
     assert tab.now("$$('img').filter(i => i.getAttribute('src') === 'x').length") == 0
 
 
+@pytest.mark.parametrize(
+    ("evaluations", "main"),
+    [
+        ({"validation": {"n": 80, "folding": "5 folds"}, "test": {"n": 9}}, "validation"),
+        ({"validation": {"n": 30, "folding": ""}, "test": {"n": 9}}, "test"),
+        ({"validation": {"n": 30, "folding": ""}, "test": {"n": 0}}, "validation"),
+        ({"validation": {"n": 0, "folding": ""}, "test": {"n": 9}}, "test"),
+    ],
+)
+def test_the_main_number_is_one_that_was_measured(tab, evaluations, main):
+    said = json.dumps({"evaluations": evaluations})
+    numbers = f"(await import('{PREFIX}/numbers.js'))"
+    assert tab.browser.evaluate(f"{numbers}.mainSplit({said})") == main
+
+
 def test_the_tab_follows_tensorboards_dark_mode(tab):
     colour = "page.defaultView.getComputedStyle($('main')).color"
     light = tab.now(colour)

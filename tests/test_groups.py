@@ -99,7 +99,10 @@ def test_a_regular_expression_names_the_group(
 def test_classes_of_too_few_groups_are_named(photos: Path) -> None:
     source = opened(photos, group_by=r"(red|blue)-p")
     # The photo that stands alone counts as a group.
-    assert "Fewer than 3 groups in blue (2), red (2)" in source.warnings[-1]
+    assert source.warnings[-1] == (
+        "Fewer than 3 groups in blue (2), red (2): too few to have some to learn from and some to"
+        " measure with."
+    )
 
 
 @pytest.mark.parametrize(

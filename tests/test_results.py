@@ -16,6 +16,7 @@ from xferlearn.model_folder import ModelFolder
 from xferlearn.photos import read_image_dir
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION, BadPhoto, Manifest, Photo
+from xferlearn.summaries.measured import delivered_text
 from xferlearn.summaries.notebook import Pictures
 from xferlearn.system.html import h, interval_bar
 from xferlearn.system.results import Block, fit
@@ -55,6 +56,7 @@ def train_result(classes: int, *, bad: int = 0, wrong: int = 0, name: str = "red
     manifest = Manifest(labels, photos, splits * classes, left_out, duplicates=3)
     metadata = {
         "delivered": {"photos": classes, "learned_test_photos": False},
+        "cross_validation": None,
         "split": {"totals": dict.fromkeys(splits, classes)},
     }
     return TrainResult(
@@ -68,7 +70,7 @@ def train_result(classes: int, *, bad: int = 0, wrong: int = 0, name: str = "red
         validation=evaluation(classes),
         test=evaluation(classes),
         misclassified=mistakes(wrong, name),
-        misclassified_in_folds=(),
+        misclassified_in_validation=(),
         pictures=Pictures(Gone(), PhotoLimits()),
         warnings=("Fewer than 20 photos in red (3).",),
         seconds={"bottlenecks": 2.0, "training": 1.0},
@@ -196,9 +198,27 @@ def test_a_summary_keeps_the_facts_and_the_classes_with_the_most_mistakes():
     assert "\nall  " in summary
     assert re.search(rf"^test +{re.escape(result.test.summary())}$", summary, re.MULTILINE)
     assert re.search(r"^to compare +always class_0250: \d", summary, re.MULTILINE)
-    delivered = "trained on 300 of 900 photos: not on those it was measured on"
+    delivered = "trained on 300 of 900 photos, not on those it was measured on"
     assert re.search(rf"^delivered +{delivered}$", summary, re.MULTILINE)
     assert "3 duplicate photos are left out: 3 with equal bytes" in summary
+
+
+@pytest.mark.parametrize(
+    ("learned", "folded", "said"),
+    [
+        (90, True, "trained on all 90 photos after measuring"),
+        (90, False, "trained on all 90 photos after measuring"),
+        (81, True, "trained on 81 of 90 photos, not on those of the test"),
+        (63, False, "trained on 63 of 90 photos, not on those it was measured on"),
+    ],
+)
+def test_what_was_delivered_is_told_from_what_was_measured(learned, folded, said):
+    metadata = {
+        "delivered": {"photos": learned, "learned_test_photos": False},
+        "cross_validation": {"folds": 5, "leave_one_out": False} if folded else None,
+        "split": {"totals": {TRAIN: 81, VALIDATION: 0, TEST: 9}},
+    }
+    assert delivered_text(metadata) == said
 
 
 def test_repr_says_the_warnings_too():
@@ -288,7 +308,7 @@ def test_a_page_has_a_bounded_number_of_photos_the_surest_first():
 
 def test_the_page_of_a_training_shows_what_it_got_wrong(trained):
     _, result = trained
-    wrong = result.misclassified_in_folds
+    wrong = result.misclassified_in_validation
     assert wrong
     page = result._repr_html_()
     shown = Page(page)
@@ -314,7 +334,7 @@ def test_the_page_of_a_training_shows_what_it_got_wrong(trained):
 def test_photos_that_are_gone_or_changed_are_said_to_be(trained, photo_bytes, tmp_path):
     photos, result = trained
     moved = shutil.copytree(photos, tmp_path / "photos")
-    wrong = result.misclassified_in_folds
+    wrong = result.misclassified_in_validation
     (moved / wrong[0].name).write_bytes(photo_bytes("white", 1))
     for photo in wrong[1:]:
         (moved / photo.name).unlink()

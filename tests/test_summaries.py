@@ -244,7 +244,8 @@ def test_the_run_card_answers_the_question(full):
         "| output layer | `predictions`, softmax over 3 labels |",
         "| `learning_rate` | 0.01 |",
         f"| cross-validated | {full.validation.summary()}; 5 folds, each by a head without it |",
-        f"| test | {full.test.summary()}; nothing was chosen on these photos, ",
+        f"| test | {full.test.summary()}; nothing was chosen on these photos, which"
+        " the measured head never saw |",
         f"| delivered | trained on all {len(full.manifest.photos)} photos after measuring |",
         "Photos left out: 1; see `bad_photos`.",
     ):
@@ -351,7 +352,7 @@ def test_the_projector_has_a_point_a_row_and_a_picture_for_each_photo(full):
     assert tested == {photo.name for photo in full.misclassified}
     # Those of the folds, too, are predicted by heads that have not learned from them.
     folded = {row["file"] for row in wrong if row["split"] == "train"}
-    assert folded == {photo.name for photo in full.misclassified_in_folds}
+    assert folded == {photo.name for photo in full.misclassified_in_validation}
     side = embedding.sprite.single_image_dim[0]
     columns = int(np.ceil(np.sqrt(photos)))
     sheet = np.asarray(Image.open(full.run_dir / embedding.sprite.image_path), float)

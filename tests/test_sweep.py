@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import functools
 import json
+import re
 import shlex
 import shutil
 import subprocess
@@ -290,7 +291,9 @@ def test_splits_share_their_test_photos_and_none_is_judged_on_them(sweep, monkey
     # Each split leaves the same photos out in folds of its own.
     assert len({m.folds for m in manifests}) == 3
     assert f"best on the {len(judged[0])} photos" in out
-    assert f"over {len(tests[0])} photos" in out
+    # In the words of `train`, as one number of three runs.
+    said = rf"its test accuracy: [\d.]+ of {len(tests[0])} right, 95%: \d+% to \d+%"
+    assert re.search(said, out)
     # `train` tests on the same photos.
     assert "--split_seed=3" in out
 
@@ -300,6 +303,7 @@ def test_photos_held_out_for_validation_are_called_so(sweep, tmp_path):
     assert code == 0
     assert "held out for validation" in " ".join(out.split())
     assert "cross-validated" not in out
+    assert " --validation_percentage=30 " in out
     table = tmp_path / "logs" / "experiments" / "sweep.csv"
     held_out = list(csv.DictReader(table.read_text().splitlines()))
     code, out, _ = sweep("--learning_rate=0.001,0.01")

@@ -23,10 +23,13 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import xferlearn
 from xferlearn.bottlenecks import engines
 from xferlearn.cli import main
+from xferlearn.commands.train import misclassified_list
+from xferlearn.config import TrainConfig
 from xferlearn.errors import UserError, XferlearnError
 from xferlearn.labelling import label_photos
 from xferlearn.model_folder import write_model_folder
 from xferlearn.photos.manifest import Manifest
+from xferlearn.training.job import train_with
 
 pytestmark = pytest.mark.filterwarnings(
     # Keras 3.15 saves variables through NumPy's older __array__ protocol.
@@ -254,6 +257,50 @@ def test_three_and_six_photos(train, make_photo_dir, tmp_path):
     wrong = 9 - measured["correct"]
     assert f"{wrong} of 9 cross-validated photos {'is' if wrong == 1 else 'are'} miscl" in out
     assert "\ntest             none: no photos were set aside\n" in out
+
+
+def test_validation_photos_are_what_a_run_without_test_photos_is_known_by(
+    make_photo_dir, photo_bytes, tmp_path
+):
+    folder = make_photo_dir({"red": 20, "blue": 20})
+    for number in range(10):
+        (folder / "blue" / f"wrong{number}.jpg").write_bytes(photo_bytes("red", 900 + number))
+    config = TrainConfig(
+        image_dir=str(folder),
+        model_dir=str(tmp_path / "model"),
+        logs_dir=str(tmp_path / "logs"),
+        bottleneck_dir=str(tmp_path / "bottlenecks"),
+        **{"backbone": "mobilenet_0.25", "weights": "none", "image_size": 32},
+        **{"engine": "tensorflow", "precision": "float32", "summaries": "scalars"},
+        **{"validation_percentage": 30.0, "testing_percentage": 0.0},
+        how_many_training_steps=60,
+    )
+    result = train_with(config)
+    measured = result.validation
+    wrong = result.misclassified_in_validation
+    assert (len(wrong), result.test.total) == (measured.total - measured.correct, 0)
+    assert wrong
+    assert result.misclassified == ()
+    summary = result.summary()
+    shares = rf"{measured.correct}/{measured.total}"
+    assert re.search(r"^class +train +validation +test +right in validation$", summary, re.M)
+    assert re.search(rf"^all .* 0 +{shares}$", summary, re.M)
+    assert re.search(r"^to compare +always blue: \d", summary, re.M)
+    assert re.search(r"^delivered +trained on all 50 photos after measuring$", summary, re.M)
+    said = misclassified_list(result)
+    assert f"{len(wrong)} of {measured.total} validation photo" in said
+    assert all(photo.name in said for photo in wrong)
+    page = result._repr_html_()
+    assert "Confusion matrix of the validation photos" in page
+    assert f"Misclassified photos: {len(wrong)} of {measured.total}" in page
+    assert "not measured" not in page
+    events = EventAccumulator(str(result.run_dir), size_guidance={"tensors": 0})
+    events.Reload()
+    (card,) = events.Tensors("run_card")
+    text = card.tensor_proto.string_val[0].decode()
+    assert f": validation {measured.summary()}\n" in text
+    assert "| precision, validation | recall, validation |" in text
+    assert re.search(r"^\| red \| .*% \| \d.*% \|$", text, re.M)
 
 
 @pytest.mark.parametrize(

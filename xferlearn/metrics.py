@@ -70,6 +70,26 @@ def paired_interval(both: int, first: int, second: int, neither: int) -> tuple[f
     )
 
 
+def accuracy_text(
+    correct: float, total: int, interval: tuple[float, float], grouped: str = ""
+) -> str:
+    """Returns e.g. "91.8% (N=908, 95% interval 89.8% to 93.4%)".
+
+    With few photos the interval says more, e.g. "5 of 6 right, 95%: 44% to 97%".
+
+    Args:
+        correct: number of photos labelled correctly; of several runs their mean.
+        total: number of photos, at least 1.
+        interval: 95% interval of the accuracy, 0 to 1.
+        grouped: as in `Evaluation`.
+    """
+    low, high = interval
+    if total < FEW_PHOTOS:
+        return f"{correct:.3g} of {total} right{grouped}, 95%: {low:.0%} to {high:.0%}"
+    counted = f"N={total}{grouped}"
+    return f"{correct / total:.1%} ({counted}, 95% interval {low:.1%} to {high:.1%})"
+
+
 @dataclasses.dataclass(frozen=True)
 class ClassMetrics:
     """One class of an evaluation.
@@ -208,18 +228,10 @@ class Evaluation:
         return sorted(found, key=lambda pair: -pair[2])
 
     def summary(self) -> str:
-        """Returns e.g. "91.8% (N=908, 95% interval 89.8% to 93.4%)"; N=908 in 830 groups of twins.
-
-        With few photos the interval says more, e.g. "5 of 6 right, 95%: 44% to 97%".
-        """
-        if self.accuracy is None:
+        """Returns accuracy, photos and interval, as `accuracy_text` says them."""
+        if not self.total:
             return "not measured (N=0)"
-        low, high = self.interval
-        if self.few:
-            counted = f"{self.correct} of {self.total} right{self.grouped}"
-            return f"{counted}, 95%: {low:.0%} to {high:.0%}"
-        counted = f"N={self.total}{self.grouped}"
-        return f"{self.accuracy:.1%} ({counted}, 95% interval {low:.1%} to {high:.1%})"
+        return accuracy_text(self.correct, self.total, self.interval, self.grouped)
 
     @property
     def grouped(self) -> str:

@@ -4,6 +4,7 @@ import shlex
 
 from xferlearn.commands import print_result
 from xferlearn.config import TrainConfig
+from xferlearn.summaries.measured import validation_name
 from xferlearn.summaries.terminal import misclassified_block, misclassified_head
 from xferlearn.system.results import fit
 from xferlearn.system.terminal import say
@@ -28,12 +29,12 @@ def run(config: TrainConfig) -> int:
 def misclassified_list(result: TrainResult) -> str:
     """Returns all test photos that a head which never saw them gets wrong, one line each.
 
-    Where no photos were kept for the test they are those of cross-validation.
+    Where no photos were kept for the test they are those of cross-validation or validation.
     """
     wrong, total, noun = result.misclassified, result.test.total, "test photo"
-    if not total and result.validation.folds is not None:
-        wrong, total = result.misclassified_in_folds, result.validation.total
-        noun = "cross-validated photo"
+    if not total:
+        wrong, total = result.misclassified_in_validation, result.validation.total
+        noun = f"{validation_name(result.validation)} photo"
     head = misclassified_head(len(wrong), total, noun)
     return "\n" + fit([misclassified_block(wrong, head)], most=len(wrong) + 1)
 

@@ -312,8 +312,8 @@ class TrainConfig(ViewConfig, HeadConfig, BackboneConfig):
         bool,
         Setting(
             "List the test photos that are labelled wrongly, or where there are none the"
-            " cross-validated ones; in Python, the result's `misclassified` and"
-            " `misclassified_in_folds` have them.",
+            " cross-validated or validation ones; in Python, the result's `misclassified` and"
+            " `misclassified_in_validation` have them.",
             section="Output",
         ),
     ] = False

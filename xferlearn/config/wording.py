@@ -31,8 +31,10 @@ def as_flags(text: str) -> str:
 
 
 def flag_value(value: Any) -> str:
-    """Returns a setting's value as it stands behind its flag: lists with commas."""
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    """Returns a setting's value as it stands behind its flag: lists with commas, 20.0 as 20."""
+    if isinstance(value, tuple):
+        return ",".join(map(flag_value, value))
+    return str(value).removesuffix(".0") if isinstance(value, float) else str(value)
 
 
 def _names(config: type[Config]) -> set[str]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from xferlearn.errors import XferlearnError
-from xferlearn.metrics import wilson_interval, worth_of
+from xferlearn.metrics import accuracy_text, wilson_interval, worth_of
 from xferlearn.photos.manifest import VALIDATION, Manifest
 from xferlearn.system.files import read_record, remove_stale, write_record
 from xferlearn.system.text import count, one_line
@@ -140,6 +140,12 @@ class Share:
         if not self.photos:
             return "not measured"
         return f"{self.mean:.1%} ({100 * self.low:.1f} to {100 * self.high:.1f})"
+
+    def summary(self) -> str:
+        """Returns accuracy, photos and interval, in the words of `train`."""
+        if not self.photos:
+            return "not measured"
+        return accuracy_text(self.mean * self.photos, self.photos, (self.low, self.high))
 
     @property
     def name(self) -> str:

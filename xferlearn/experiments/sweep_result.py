@@ -57,6 +57,12 @@ class Candidate:
         return (min(found), max(found)) if len(found) > 1 else None
 
     @property
+    def over_runs(self) -> str:
+        """Says of how many runs its numbers are the mean; "" of one."""
+        runs = len(self.outcomes)
+        return f", in the mean over {count(runs, 'run')}" if runs > 1 else ""
+
+    @property
     def seconds(self) -> float:
         """Mean wall time of its trainings."""
         return sum(outcome.seconds for outcome in self.outcomes) / max(len(self.outcomes), 1)
@@ -208,9 +214,7 @@ class Sweep(Result):
         best = self.candidates[0]
         if not best.validation.photos:
             return ""
-        runs = len(best.outcomes)
-        over = f", in the mean over {count(runs, 'run')}" if runs > 1 else ""
-        return f"{best.validation.explanation}{over}."
+        return f"{best.validation.explanation}{best.over_runs}."
 
     def _verdict(self) -> list[str]:
         best = self.candidates[0]
@@ -219,7 +223,7 @@ class Sweep(Result):
             return ["No combination converged with every seed: there is nothing to choose from."]
         lines = [f"best on the {count(seen, 'photo')}: {best.name}"]
         if self.test is not None and self.test.photos:
-            lines.append(f"its test accuracy: {self.test} over {count(self.test.photos, 'photo')}")
+            lines.append(f"its test accuracy: {self.test.summary()}{best.over_runs}")
         else:
             lines.append("its test accuracy: there are no test photos")
         compared = [one for one in self.candidates[1:] if one.behind is not None]

@@ -12,6 +12,7 @@ from typing import Any
 
 from xferlearn.config import SEEDS, SweepConfig, TrainConfig
 from xferlearn.config.signatures import from_settings
+from xferlearn.config.wording import flag_value
 from xferlearn.experiments.outcomes import Outcome, OutcomeStore, Share, difference, share
 from xferlearn.experiments.plotting import draw_shares, save, save_plot
 from xferlearn.experiments.rates import measure_rates
@@ -182,7 +183,7 @@ def _command(config: TrainConfig, settings: dict[str, Any], varied: Sequence[str
     # The first of several split seeds is the one whose test photos no run has seen.
     left_out = ["model_dir", "summaries", "verbose", *(["seed"] if "seed" in varied else [])]
     flags = {n: v for n, v in config.changed().items() if n not in left_out} | settings
-    words = [f"--{name}={value}" for name, value in flags.items() if value is not None]
+    words = [f"--{name}={flag_value(value)}" for name, value in flags.items() if value is not None]
     return shlex.join(["xferlearn", "train", *words, "--model_dir=out/best"])
 
 

@@ -10,6 +10,7 @@ from xferlearn.errors import UserError
 from xferlearn.photos.folders.names import class_label, first_names
 from xferlearn.photos.manifest import BadPhoto
 from xferlearn.photos.sources import Entry, PhotoSource
+from xferlearn.photos.splitting import WHAT_FOR
 from xferlearn.system.text import count, one_line, plural_of, readable
 
 FOLDER = "folder"
@@ -149,8 +150,7 @@ def group_warnings(labels: Sequence[str], members: Sequence[Member]) -> list[str
     ]
     if few:
         lines.append(
-            f"Fewer than {FEWEST_GROUPS} groups in {first_names(few)}: there is not one each for"
-            " training, validation and test, so they can't be both learned and measured well."
+            f"Fewer than {FEWEST_GROUPS} groups in {first_names(few)}: too few to have {WHAT_FOR}."
         )
     parted = [
         readable(name)

@@ -18,6 +18,7 @@ from xferlearn.photos.sides import check_sides, near_twin_warnings
 from xferlearn.photos.twins.finding import Alike
 
 FEWEST_PHOTOS = 3
+WHAT_FOR = "some to learn from and some to measure with"
 FEW_PHOTOS = 20
 _MOST_NAMED = 5
 # A class of so few loses too much to a test that tells too little; all photos are measured by
@@ -175,8 +176,7 @@ def check_counts(
                 )
             raise UserError(
                 f"Class {name!r} has {count or 'no'} {photos}. Expected at least"
-                f" {FEWEST_PHOTOS}, some to learn from and some to measure with{same}. Add photos"
-                " to it or remove its folder."
+                f" {FEWEST_PHOTOS}, {WHAT_FOR}{same}. Add photos to it or remove its folder."
             )
 
 

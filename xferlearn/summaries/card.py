@@ -8,7 +8,12 @@ from xferlearn.backbones.table import PREPROCESSING
 from xferlearn.config.wording import flag_value
 from xferlearn.photos.manifest import SPLITS, TEST, TRAIN
 from xferlearn.summaries.events import EventWriter
-from xferlearn.summaries.measured import main_evaluation, measured_facts, validation_name
+from xferlearn.summaries.measured import (
+    main_evaluation,
+    main_name,
+    measured_facts,
+    validation_name,
+)
 from xferlearn.summaries.record import RunRecord
 from xferlearn.system.text import count, plural_of
 
@@ -46,8 +51,7 @@ def run_card(record: RunRecord) -> str:
 
 def _headline(record: RunRecord) -> str:
     validation, test = record.evaluations["validation"], record.evaluations["test"]
-    name = "test" if validation.folds is None else validation_name(validation)
-    return f"{name} {main_evaluation(validation, test).summary()}"
+    return f"{main_name(validation, test)} {main_evaluation(validation, test).summary()}"
 
 
 def _measured(record: RunRecord) -> dict[str, str]:
@@ -56,7 +60,7 @@ def _measured(record: RunRecord) -> dict[str, str]:
     if validation.folding:
         rows[validation_name(validation)] += f"; {validation.folding}, each by a head without it"
     if test.total:
-        rows["test"] += "; nothing was chosen on these photos, and the head never saw them"
+        rows["test"] += "; nothing was chosen on these photos, which the measured head never saw"
     return rows
 
 
@@ -159,7 +163,7 @@ def _classes(record: RunRecord) -> list[str]:
     splits = {split: split for split in SPLITS}
     if validation.folds is not None:
         splits = {TRAIN: validation_name(validation), TEST: TEST}
-    measured = TEST if main is test else validation_name(validation)
+    measured = main_name(validation, test)
     rows = [
         (
             escape(label),

@@ -18,8 +18,18 @@ def validation_name(validation: Evaluation) -> str:
 
 
 def main_evaluation(validation: Evaluation, test: Evaluation) -> Evaluation:
-    """Returns the evaluation that tells most: out-of-fold predictions are of most photos."""
-    return test if validation.folds is None else validation
+    """Returns the evaluation that tells most.
+
+    Out-of-fold predictions are of most photos. Without them it is the test, on which nothing was
+    chosen, and without test photos the validation.
+    """
+    return test if validation.folds is None and test.total else validation
+
+
+def main_name(validation: Evaluation, test: Evaluation) -> str:
+    """Returns what the main evaluation is of: "cross-validated", "test" or "validation"."""
+    main = main_evaluation(validation, test)
+    return validation_name(validation) if main is validation else "test"
 
 
 def largest_class_text(evaluation: Evaluation) -> str:
@@ -36,11 +46,11 @@ def largest_class_text(evaluation: Evaluation) -> str:
 def delivered_text(metadata: Mapping[str, Any]) -> str:
     """Returns what the delivered head has learned from, as a model's metadata.json has it."""
     learned, total = metadata["delivered"]["photos"], sum(metadata["split"]["totals"].values())
-    if metadata["delivered"]["learned_test_photos"]:
-        return f"trained on all {count(total, 'photo')} after measuring"
     if learned == total:
-        return f"trained on all {count(total, 'photo')}"
-    return f"trained on {learned:,} of {count(total, 'photo')}: not on those it was measured on"
+        return f"trained on all {count(total, 'photo')} after measuring"
+    # Photos in folds are measured by other heads.
+    left = "those of the test" if metadata["cross_validation"] else "those it was measured on"
+    return f"trained on {learned:,} of {count(total, 'photo')}, not on {left}"
 
 
 def measured_facts(

@@ -168,9 +168,7 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
         validation=validation,
         test=test,
         misclassified=_misclassified(manifest, TEST, probabilities[TEST]),
-        misclassified_in_folds=_misclassified(manifest, VALIDATION, probabilities[VALIDATION])
-        if manifest.folds
-        else (),
+        misclassified_in_validation=_misclassified(manifest, VALIDATION, probabilities[VALIDATION]),
         pictures=Pictures(source, PhotoLimits.of(config)),
         warnings=(*warnings, *manifest.warnings),
         seconds=dict(clock.seconds),

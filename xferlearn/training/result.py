@@ -10,7 +10,12 @@ from xferlearn.metrics import Evaluation, Misclassified
 from xferlearn.model_folder import ModelFolder
 from xferlearn.photos.manifest import SPLITS, TEST, TRAIN, Manifest
 from xferlearn.summaries import folder_bytes
-from xferlearn.summaries.measured import main_evaluation, measured_facts, validation_name
+from xferlearn.summaries.measured import (
+    main_evaluation,
+    main_name,
+    measured_facts,
+    validation_name,
+)
 from xferlearn.summaries.notebook import (
     Pictures,
     accuracy_tile,
@@ -35,7 +40,7 @@ class TrainResult(Result):
 
     Its `repr` is the summary that the command prints; in a notebook it shows accuracies, the
     confusion matrix, and the photos that were misclassified: of cross-validation, or where
-    validation photos were held out those of the test.
+    validation photos were held out those of the test, or without a test of the validation.
 
     Attributes:
         model_folder: the model folder that was written.
@@ -50,8 +55,8 @@ class TrainResult(Result):
             from it, or where validation photos were held out of those.
         test: evaluation on the test split, which chose nothing.
         misclassified: the test photos that the model gets wrong.
-        misclassified_in_folds: the photos that the head of their fold, which has not learned from
-            them, gets wrong; empty where validation photos were held out.
+        misclassified_in_validation: the photos of `validation` that the head which has not learned
+            from them gets wrong.
         pictures: where those photos are read again when a notebook shows them.
         warnings: what was found in the photos and in the bottleneck store, and summaries that
             could not be written, one line each.
@@ -68,7 +73,7 @@ class TrainResult(Result):
     validation: Evaluation
     test: Evaluation
     misclassified: tuple[Misclassified, ...]
-    misclassified_in_folds: tuple[Misclassified, ...]
+    misclassified_in_validation: tuple[Misclassified, ...]
     pictures: Pictures
     warnings: tuple[str, ...]
     seconds: dict[str, float]
@@ -86,10 +91,12 @@ class TrainResult(Result):
 
     def _split_block(self) -> Block:
         splits = SPLITS if self.validation.folds is None else ()
-        judged = {"right in test": self.test}
-        if self.validation.folds is not None:
-            in_folds = {"right, cross-validated": self.validation}
-            judged = {**in_folds, **(judged if self.test.total else {})}
+        main = main_evaluation(self.validation, self.test)
+        judged = {}
+        if main is self.validation:
+            judged["right in validation" if splits else "right, cross-validated"] = main
+        if self.test.total:
+            judged["right in test"] = self.test
         counted = {name: _right(evaluation) for name, evaluation in judged.items()}
         rows = [["class", *(splits or ["photos"]), *judged]]
         for place, (label, counts) in enumerate(self.manifest.counts().items()):
@@ -100,7 +107,7 @@ class TrainResult(Result):
         totals = totals or [len(self.manifest.photos)]
         shares = [f"{evaluation.correct}/{evaluation.total}" for evaluation in judged.values()]
         rows.append(["all", *map(str, totals), *shares])
-        mistakes = main_evaluation(self.validation, self.test).mistakes
+        mistakes = main.mistakes
         block = table_block(rows, "class", rank=lambda index: -mistakes[index])
         return dataclasses.replace(block, items=block.items[:-1], tail=block.items[-1:])
 
@@ -142,7 +149,7 @@ class TrainResult(Result):
         seconds = sum(self.seconds.values())
         rate = f"{extraction.photos_per_second:,.0f} photos per second"
         measured = measured_facts(validation, test, self.model_folder.metadata)
-        wrong = self.misclassified if main is test else self.misclassified_in_folds
+        wrong = self.misclassified if main is test else self.misclassified_in_validation
         return [
             tiles(
                 *(accuracy_tile(title, one, main=one is main) for title, one in shown),
@@ -158,7 +165,7 @@ class TrainResult(Result):
             ),
             notices([*self.warnings, *manifest.notes, *left_out_lines(manifest.bad)]),
             confusion_section(
-                main, f"Confusion matrix of the {'test' if main is test else name} photos"
+                main, f"Confusion matrix of the {main_name(validation, test)} photos"
             ),
             wrong_section(wrong, main.total, self.pictures),
             h("h4", "The run"),

@@ -165,7 +165,7 @@ function runItem(run) {
       h("b", {}, percent(measured?.accuracy)),
       measured?.n
         ? h("span", { class: intervalClass(measured) }, `${interval(measured.interval_95)}, N = ${measured.n}`)
-        : h("span", { class: "faint" }, "not tested"),
+        : h("span", { class: "faint" }, "not measured"),
     ),
   );
 }

@@ -13,7 +13,7 @@ export function matrixSection(report, view, onSplit) {
   const splits = ["test", "validation"].filter((split) => report.evaluations[split]?.n);
   const main = mainSplit(report);
   if (!splits.length) return section("Confusion matrix", null, h("p", { class: "note" }, "There are no test or validation photos."));
-  if (!splits.includes(view.split)) view.split = splits.includes(main) ? main : splits[0];
+  if (!splits.includes(view.split)) view.split = main;
 
   function update() {
     const evaluation = report.evaluations[view.split];

@@ -22,8 +22,9 @@ export function intervalClass(evaluation) {
 }
 
 // Out-of-fold predictions are of all photos but the test's: they tell more than the test does.
-export function mainSplit({ evaluations }) {
-  return evaluations.validation?.folding ? "validation" : "test";
+// Without test photos those that were held out for validation tell all.
+export function mainSplit({ evaluations: { validation, test } }) {
+  return validation?.folding || !test?.n ? "validation" : "test";
 }
 
 export function splitName({ evaluations }, split) {

@@ -15,7 +15,7 @@ from xferlearn.photos.folders.names import (
 from xferlearn.photos.grouping import Member, group_warnings
 from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION, BadPhoto
 from xferlearn.photos.sources import PhotoSource
-from xferlearn.photos.splitting import FEWEST_PHOTOS
+from xferlearn.photos.splitting import FEWEST_PHOTOS, WHAT_FOR
 from xferlearn.photos.tables.arrow_photos import ArrowPhotos, Cell
 from xferlearn.photos.tables.columns import find_columns
 from xferlearn.photos.tables.joining import Join, JoinedRow, LeftOut, left_out_notes, split_note
@@ -181,8 +181,8 @@ def _check_classes(table: Table, rows: Sequence[JoinedRow], lost: Mapping[str, i
     few = [f"{label} ({found})" for label, found in sorted(counts.items()) if found < FEWEST_PHOTOS]
     if few:
         raise UserError(
-            f"Expected at least {FEWEST_PHOTOS} photos per class: one each for training, validation"
-            f" and test. {table.name} has fewer in {len(few):,} of {len(counts):,} classes:"
+            f"Expected at least {FEWEST_PHOTOS} photos per class, {WHAT_FOR}."
+            f" {table.name} has fewer in {len(few):,} of {len(counts):,} classes:"
             f" {first_names(few)}. Remove their rows, or join classes; if these are not the"
             " classes, give `label_column`."
         )
