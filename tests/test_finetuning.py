@@ -21,7 +21,7 @@ from xferlearn.photos.folders.files import read_image_dir
 from xferlearn.photos.manifest import Photo
 from xferlearn.photos.pixels.headers import prepare
 from xferlearn.photos.pixels.operations import decode_pixels
-from xferlearn.training.finetuning import activations, select_layers
+from xferlearn.training.finetuning import FineTuned, activations, select_layers
 from xferlearn.training.finetuning.activations import pack, unpack
 from xferlearn.training.finetuning.cutting import split_before
 from xferlearn.training.finetuning.layers import copy_of
@@ -119,8 +119,10 @@ def test_the_better_model_is_saved_and_both_are_shown(settings, capsys) -> None:
     assert tuning["kept"] == (losses["fine_tuned"] < losses["frozen"])
     assert f"cross-entropy {losses['frozen']:.3f}" in shown
     assert f"cross-entropy {losses['fine_tuned']:.3f}" in shown
-    assert "4 layers, conv_dw_12 to conv_pw_13" in shown
-    assert "views of the photos take" in said
+    assert "fine-tuning  mobilenet_0.25: 4 layers, conv_dw_12 to conv_pw_13" in shown
+    told = shown[shown.index("fine-tuning  ") : shown.index("  kept ")].splitlines()
+    assert max(map(len, told)) <= 80, shown
+    assert "views of the photos take less than 1 MB below" in said
     assert not list(Path(settings["bottleneck_dir"], "activations").iterdir())
     assert tuning["kept"], "two passes on plain colours are better than twenty steps of a head"
 
@@ -144,6 +146,94 @@ def test_a_tuned_model_labels_as_its_file_does(settings, photo_dir) -> None:
     np.testing.assert_allclose(classifier.predict(photos), expected, atol=1e-3)
     digest = classifier.metadata["feature_space"]["weights_sha256"]
     assert digest != weights_digest(frozen_backbone()), "a feature space of its own"
+
+
+def test_all_folds_show_how_good_the_frozen_model_was(settings, capsys) -> None:
+    assert main(words(settings)) == 0
+    shown, said = capsys.readouterr()
+    metadata = json.loads((Path(settings["model_dir"]) / "metadata.json").read_text())
+    tuning = metadata["fine_tuning"]
+    outside = metadata["split"]["totals"]["train"] + metadata["split"]["totals"]["validation"]
+    judged = tuning["validation"]["fine_tuned"]["n"]
+    folds = tuning["frozen_cross_validated"]
+    assert (folds["n"], folds["folds"]) == (outside, 5)
+    assert judged < 50 < folds["n"]
+    assert f"frozen, cross-validated: {folds['correct']} of {folds['n']} right" in shown
+    assert f"Fine-tuning was judged by {judged} photos only" in said
+
+
+def test_photos_held_out_need_no_folds(settings) -> None:
+    result = xferlearn.train(**settings | {"validation_percentage": 60})
+    assert result.fine_tuned.tuned.total >= 50
+    assert result.fine_tuned.as_dict()["frozen_cross_validated"] is None
+    assert not any("judged by" in warning for warning in result.warnings)
+    assert "cross-validated" not in repr(result)
+
+
+@pytest.fixture(scope="module")
+def two_tuned(photo_dir, tmp_path_factory):
+    """Settings with two backbones, and what they give. Shared: do not change it."""
+    root = tmp_path_factory.mktemp("two")
+    settings = {
+        **{name: value for name, value in TINY.items() if name != "image_size"},
+        **SHORT,
+        "backbone": "mobilenet_0.25_32+mobilenet_0.50_48",
+        "testing_percentage": 20,
+        "image_dir": str(photo_dir),
+        "model_dir": str(root / "model"),
+        "bottleneck_dir": str(root / "bottlenecks"),
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        # On plain colours two untrained networks make no mistakes that tuning could mend.
+        patch.setattr(FineTuned, "better", True)
+        return settings, xferlearn.train(**settings)
+
+
+def test_of_two_backbones_the_first_is_tuned(two_tuned) -> None:
+    settings, result = two_tuned
+    metadata = result.model_folder.metadata
+    assert metadata["fine_tuning"]["network"] == "mobilenet_0.25_32"
+    assert "fine-tuning  mobilenet_0.25_32: 4 layers, conv_dw_12 to conv_pw_13" in repr(result)
+    kept = [part["weights_sha256"] for part in metadata["backbone"]["parts"]]
+    names = settings["backbone"].split("+")
+    before = [weights_digest(xferlearn.load_backbone(name, weights="none")) for name in names]
+    assert [new == old for new, old in zip(kept, before, strict=True)] == [False, True]
+    units = metadata["head"]["joined"]
+    assert len(units) == 2
+    hidden = result.model_folder.load_model().get_layer("hidden")
+    assert sum(units) == metadata["head"]["hidden_units"] == hidden.units
+
+
+def test_a_model_of_two_labels_as_its_metadata_says(two_tuned, photo_dir) -> None:
+    settings, result = two_tuned
+    classifier = xferlearn.load_classifier(
+        settings["model_dir"],
+        bottleneck_dir=settings["bottleneck_dir"],
+        engine="tensorflow",
+        precision="float32",
+    )
+    manifest = result.manifest
+    photos = [manifest.photos[i] for i in manifest.indices("test")]
+    scores = classifier.predict([photo_dir / photo.name for photo in photos])
+    right = int(sum(scores.argmax(axis=1) == [photo.label for photo in photos]))
+    said = classifier.metadata["metrics"]["test"]
+    assert (right, len(photos)) == (said["correct"], said["n"])
+    expected = result.fine_tuned.fitted.probabilities("test")
+    # The model resizes for the smaller backbone, which learned from photos of its own size.
+    np.testing.assert_allclose(scores, expected, atol=0.01)
+
+
+def test_a_killed_run_of_two_learns_the_same(two_tuned, killed, tmp_path) -> None:
+    settings, whole = two_tuned
+    settings = settings | {"model_dir": str(tmp_path / "model")}
+    killed(settings, after=1)
+    assert not Path(settings["model_dir"]).exists()
+    resumed = xferlearn.train(**settings)
+    assert resumed.fine_tuned.resumed == 1
+    expected = weights(whole.fine_tuned.prepared.parts[0].network)
+    for path, value in weights(resumed.fine_tuned.prepared.parts[0].network).items():
+        np.testing.assert_allclose(value, expected[path], atol=2e-3, err_msg=path)
+    assert not list(tmp_path.glob(".model.fine-tuning*"))
 
 
 def test_a_worse_model_is_not_saved(settings, capsys) -> None:
@@ -337,7 +427,9 @@ def test_the_views_that_it_learns_from_are_shown(settings) -> None:
     width, height, sheet = events.Tensors("augmentation/views")[0].tensor_proto.string_val
     assert (int(width), int(height)) == (6 * 164 - 4, 3 * 164 - 4)
     assert sheet.startswith(b"\xff\xd8")
-    assert not result.warnings
+    assert [text.partition(":")[0] for text in result.warnings] == [
+        "Fine-tuning was judged by 18 photos only"
+    ]
     text = events.Tensors("run_card")[0].tensor_proto.string_val[0].decode()
     assert "fine-tuned (validation cross-entropy" in text
 

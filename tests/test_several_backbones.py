@@ -26,7 +26,13 @@ from xferlearn.photos.opening import open_source
 from xferlearn.predictors.model_folder import CachedScores
 from xferlearn.training import TrainResult
 from xferlearn.training.fit import load_networks, prepare
-from xferlearn.training.head import build_head, measure_scale
+from xferlearn.training.head import (
+    FeatureScale,
+    build_head,
+    join_heads,
+    measure_scale,
+    predict_head,
+)
 
 pytestmark = pytest.mark.filterwarnings(
     # Keras 3.15 saves variables through NumPy's older __array__ protocol.
@@ -116,7 +122,6 @@ def test_commas_join_in_train_and_separate_in_sweep() -> None:
     [
         (["label", f"--backbone={BOTH}", "photo.jpg"], "Expected one backbone. Received several"),
         (["inspect", f"--backbone={BOTH}"], "Expected one backbone. Received several"),
-        (["train", f"--backbone={BOTH}", "--unfreeze=all"], "--unfreeze trains the layers of one"),
         (["train", f"--backbone={BOTH}", "--weights=WEIGHTS"], "weights file is of one backbone"),
         (["train", f"--backbone={SMALL},{SMALL}"], "is there twice"),
     ],
@@ -174,6 +179,29 @@ def test_every_backbone_has_its_own_scale() -> None:
     normalised = build_head(5, 2, scale=scale).get_layer("normalization")(x)
     np.testing.assert_allclose(normalised, scale.apply(x), rtol=1e-3, atol=1e-4)
     assert isinstance(measure_scale(x, [5]).deviation, float)
+
+
+@pytest.mark.parametrize("hidden_units", [0, 5])
+@pytest.mark.parametrize("several", [(False, False), (False, True), (True, True)])
+def test_joined_heads_give_the_mean_of_their_logits(
+    hidden_units: int, several: tuple[bool, bool]
+) -> None:
+    generator = np.random.default_rng(hidden_units)
+    x = generator.normal(3, 2, (50, 10)).astype(np.float32)
+    parts, heads = (x[:, :4], x[:, 4:]), []
+    for part, vector in zip(parts, several, strict=True):
+        width = part.shape[1]
+        deviation = generator.uniform(0.5, 4, width) if vector else 1.7
+        scale = FeatureScale(part.mean(axis=0), deviation)
+        head = build_head(width, 3, hidden_units=hidden_units, scale=scale)
+        head.set_weights([generator.normal(size=w.shape) for w in head.get_weights()])
+        heads.append(head)
+    joined = join_heads(heads)
+    assert joined.input_shape == (None, 10)
+    logits = [np.log(predict_head(head, part)) for head, part in zip(heads, parts, strict=True)]
+    expected = np.exp(np.mean(logits, axis=0))
+    expected /= expected.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(predict_head(joined, x), expected, atol=1e-5)
 
 
 # The model folder ----------------------------------------------------------------------------

@@ -257,7 +257,9 @@ class TrainConfig(ViewConfig, HeadConfig, BackboneConfig):
         str,
         Setting(
             "What the delivered head learns from, once the accuracy is measured: `all` photos,"
-            " those of test and validation too, or `none` but the training photos.",
+            " those of test and validation too, or `none` but the training photos. A fine-tuned"
+            " network is not trained again: it has learned from the training photos outside the"
+            " fold that judged it.",
             choices=("all", "none"),
             section="Data",
         ),
@@ -335,8 +337,9 @@ class TrainConfig(ViewConfig, HeadConfig, BackboneConfig):
             "After the head, also train layers of the backbone: `auto`, those after a suitable"
             " place; `all`; a number, for that many of the last layers with weights; or the name of"
             " a layer or block, e.g. block5, for everything from there on. What comes before stays"
-            " frozen, and runs once per view. BatchNormalization stays frozen too. Takes minutes;"
-            " `all` takes much longer.",
+            " frozen, and runs once per view. BatchNormalization stays frozen too. Of several"
+            " backbones the first is tuned. The photos of one fold judge it; it is kept where it is"
+            " better, and is not trained again on them. Takes minutes; `all` takes much longer.",
             section="Fine-tuning",
         ),
     ] = None

@@ -114,7 +114,7 @@ def _trained(tuning: Mapping[str, Any] | None) -> str:
     compared = f"validation cross-entropy {before:.3f} frozen, {after:.3f} fine-tuned"
     if not tuning["kept"]:
         return f"frozen, because fine-tuning was no better: {compared}"
-    return f"fine-tuned ({compared}). Trained layers: {layers}"
+    return f"fine-tuned ({compared}). Trained layers of {escape(tuning['network'])}: {layers}"
 
 
 def _formula(name: str) -> str:

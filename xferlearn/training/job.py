@@ -103,7 +103,7 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
             fine_tuned = fine_tune(
                 config,
                 prepared,
-                fitted.held_out(),
+                fitted,
                 state,
                 run_dir=run_dir,
                 on_warning=warnings.append,

@@ -59,6 +59,7 @@ def describe(
     loss = None
     if manifest.judged(VALIDATION) and not training.diverged:
         loss = cross_entropy(fitted.probabilities(VALIDATION), fitted.truth(VALIDATION))
+    joined = fine_tuned.joined if fine_tuned and fine_tuned.better else ()
     return {
         "label_names": {label: name for label, name in names.items() if name},
         "input": {
@@ -75,6 +76,8 @@ def describe(
         **_describe_networks(config, prepared),
         "head": {
             "hidden_units": fitted.plan.hidden_units,
+            # Of heads that were joined, those of each, which the layer has one after the other.
+            **({"joined": list(joined)} if joined else {}),
             "dropout": fitted.plan.dropout,
             "weight_decay": fitted.plan.weight_decay,
             "normalization": "per-feature mean, one deviation",

@@ -86,7 +86,7 @@ class TrainResult(Result):
             self._split_block(),
             bad_block(manifest.bad, rest),
             Block(manifest.notes),
-            facts_block(self._facts(), prose=("time", "fine-tuning")),
+            facts_block(self._facts(), prose=("time", *_fine_tuning(self.fine_tuned))),
         ]
 
     def _split_block(self) -> Block:
@@ -188,9 +188,12 @@ def _fine_tuning(tuned: FineTuned | None) -> dict[str, str]:
     if len(layers) == 1:
         span = layers[0]
     passes = f"{count(tuned.epochs, 'pass')}{resumed}"
+    # A frozen model that was kept says this below of itself.
+    folds = tuned.cross_validated if tuned.better else None
     return {
-        "fine-tuning": f"{span}, {count(tuned.weights, 'weight')}; {passes}",
+        "fine-tuning": f"{tuned.network}: {span}, {count(tuned.weights, 'weight')}; {passes}",
         "  frozen": f"validation {tuned.frozen.summary()}, cross-entropy {tuned.frozen_loss:.3f}",
+        **({"  in folds": f"frozen, cross-validated: {folds.summary()}"} if folds else {}),
         "  tuned": f"validation {tuned.tuned.summary()}, cross-entropy {tuned.tuned_loss:.3f}",
         "  kept": "the tuned model" if tuned.better else "the frozen one: tuning was no better",
     }

@@ -66,7 +66,7 @@ export function inputSection(report) {
   const steps = [
     ["Input layer", input.name, [`${input.height} × ${input.width} px, ${channels(input)}`, `${input.dtype}, ${range}`], "input"],
     ["Preprocessing", "preprocessing", [...networks.map((part) => of(part) + formula(part)), "inside the model"]],
-    ["Backbone", backbone.name, [`weights: ${backbone.weights}`, trained(report), ...networks.map((part) => `sha256 ${part.weights_sha256.slice(0, 8)}…`)]],
+    ["Backbone", backbone.name, [`weights: ${backbone.weights}`, ...networks.map((part, place) => of(part) + trained(report, place)), ...networks.map((part) => `sha256 ${part.weights_sha256.slice(0, 8)}…`)]],
     ["Bottleneck", bottleneck.layer, [`${count(bottleneck.width, "value")} per photo`, ...pooling], "bottleneck"],
     ["Output", output.name, [`${report.labels.length} labels`, output.activation]],
   ];
@@ -99,8 +99,9 @@ function parts(described) {
   return described.parts ?? [described];
 }
 
-function trained({ fine_tuning: tuning }) {
-  return tuning?.kept ? `${count(tuning.layers.length, "layer")} fine-tuned` : "frozen";
+// Of several backbones the first is the one that may be fine-tuned.
+function trained({ fine_tuning: tuning }, place) {
+  return tuning?.kept && place === 0 ? `${count(tuning.layers.length, "layer")} fine-tuned` : "frozen";
 }
 
 function channels(input) {
@@ -128,9 +129,9 @@ function facts(report) {
     `dtype: ${input.dtype}`,
     `value range: ${input.value_range[0]} to ${input.value_range[1]}`,
     `resize: ${input.resize}`,
-    ...parts(backbone).flatMap((part) => [
+    ...parts(backbone).flatMap((part, place) => [
       `preprocessing (inside the model): ${formula(part).replace("−", "-")}`,
-      `backbone: ${part.name}, weights ${part.weights}, ${trained(report)}, sha256 ${part.weights_sha256}`,
+      `backbone: ${part.name}, weights ${part.weights}, ${trained(report, place)}, sha256 ${part.weights_sha256}`,
     ]),
     `bottleneck layer: ${bottleneck.layer}, ${bottleneck.width} values`,
     `output layer: ${output.name}, ${output.activation}, ${report.labels.length} labels`,

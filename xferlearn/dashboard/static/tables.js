@@ -194,7 +194,8 @@ function fineTuningNote({ fine_tuning: tuning }) {
   return h(
     "p",
     { class: "note" },
-    `Fine-tuning of ${count(tuning.layers.length, "layer")}: ${passes}. `,
+    // Runs of earlier versions don't name the network.
+    `Fine-tuning of ${count(tuning.layers.length, "layer")}${tuning.network ? ` of ${tuning.network}` : ""}: ${passes}. `,
     `${outcome}: validation loss ${frozen.cross_entropy.toFixed(3)} frozen, ${tuned.cross_entropy.toFixed(3)} tuned.`,
   );
 }

@@ -152,9 +152,11 @@ class Activations:
         lacking = {photo for photo, key in views if key not in store}
         missing = sum(key not in store for _, key in views)
         if missing and self.config.verbose:
+            size = self.size_bytes / 1e6
+            taken = f"{size:,.0f} MB" if size >= 1 else "less than 1 MB"
             tell(
-                f"fine-tuning: {count(len(views), 'view')} of the photos take"
-                f" {self.size_bytes / 1e6:,.0f} MB below {self.folder} until it is done."
+                f"fine-tuning: {count(len(views), 'view')} of the photos take {taken} below"
+                f" {self.folder} until it is done."
             )
         entries = itertools.chain(
             pick_photos(

@@ -52,6 +52,7 @@ class FineTuned:
     """The result of a fine-tuning.
 
     Attributes:
+        network: the backbone's name; of several that are combined, the name of the tuned one.
         layers: names of the backbone's layers that were trained.
         weights: how many weights those layers have.
         epochs: passes over the training photos.
@@ -63,8 +64,13 @@ class FineTuned:
         tuned_loss: its cross-entropy there, likewise.
         prepared: the photos' bottlenecks of the tuned network.
         fitted: its head.
+        joined: hidden units of the heads whose logits' mean `fitted` gives: that on the tuned
+            network, and that on the others; empty where there is only one network.
+        cross_validated: the model before the fine-tuning, on the photos of all folds, of which one
+            judges the fine-tuning; None where there are no folds.
     """
 
+    network: str
     layers: tuple[str, ...] = dataclasses.field(repr=False)
     weights: int
     epochs: int
@@ -76,6 +82,8 @@ class FineTuned:
     tuned_loss: float
     prepared: Prepared = dataclasses.field(repr=False)
     fitted: Fitted = dataclasses.field(repr=False)
+    joined: tuple[int, ...] = ()
+    cross_validated: Evaluation | None = None
 
     @property
     def better(self) -> bool:
@@ -86,6 +94,7 @@ class FineTuned:
         """Returns everything for the metadata."""
         return {
             "kept": self.better,
+            "network": self.network,
             "layers": list(self.layers),
             "weights": self.weights,
             "epochs": self.epochs,
@@ -94,6 +103,9 @@ class FineTuned:
                 "frozen": {**self.frozen.as_dict(), "cross_entropy": self.frozen_loss},
                 "fine_tuned": {**self.tuned.as_dict(), "cross_entropy": self.tuned_loss},
             },
+            "frozen_cross_validated": (
+                None if self.cross_validated is None else self.cross_validated.as_dict()
+            ),
         }
 
 
@@ -173,6 +185,7 @@ def fine_tune_one(
     truth = left.truth(VALIDATION)
     lessons.remove()
     return FineTuned(
+        network=prepared.name,
         layers=tuple(layer.name for layer in chosen),
         weights=sum(layer.count_params() for layer in chosen),
         epochs=keeper.looks,
