@@ -5,9 +5,11 @@
     python tools/bench_train.py --image_dir=flower_photos --backbone=mobilenet --seeds=0,1,2,3,4
     python tools/bench_train.py --image_dir=flower_photos --keras_epochs=5
 
-Trains once per split seed: test accuracy of each, their mean, and its 95% interval over the pooled
-test photos (some are in several tests, so it is a little too narrow). The first run starts with
-an empty cache in a process of its own, and so does the second, with a full one.
+Trains once per split seed, and prints each accuracy, cross-validated and in the test, and their
+means. The runs cross-validate nearly the same photos, so that interval is over the photos of one
+run; that of the test is over the pooled photos (some are in several tests, so it is a little too
+narrow). The first run starts with an empty cache in a process of its own, and so does the second,
+with a full one.
 """
 
 import json
@@ -79,33 +81,45 @@ def keras_tutorial(epochs: int) -> float:
     return time.perf_counter() - started
 
 
+def engine_of(metadata: dict) -> str:
+    """Returns the engine and precision of a run; of several backbones, of each."""
+    parts = metadata["engine"].get("parts", [metadata["engine"]])
+    return ", ".join(f"{part['name']} {part['precision']}" for part in parts)
+
+
+def print_accuracies(name: str, measured: list[dict], photos: int) -> None:
+    """Prints the accuracies of all runs, and their mean with an interval over `photos`."""
+    each = [one["accuracy"] for one in measured]
+    mean = sum(each) / len(each)
+    low, high = wilson_interval(mean * photos, photos)
+    print(
+        f"{name}, split seeds {','.join(_SEEDS.value)}: {', '.join(f'{one:.3f}' for one in each)}"
+    )
+    print(f"  mean {mean:.4f} (N={photos}, 95% interval {low:.4f} to {high:.4f})")
+
+
 def main(argv: list[str]) -> None:
     """Runs the benchmark."""
     del argv
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        accuracies, right, total = [], 0, 0
-        for run, seed in enumerate(_SEEDS.value):
-            metadata, seconds = train(folder, seed, seed)
-            test = metadata["metrics"]["test"]
-            accuracies.append(test["accuracy"])
-            right += test["correct"]
-            total += test["n"]
-            if run == 0:
-                cold, first = seconds, metadata
-            elif run == 1:
-                warm, second = seconds, metadata
-        low, high = wilson_interval(right, total)
-        each = ", ".join(f"{accuracy:.3f}" for accuracy in accuracies)
-        print(f"{_BACKBONE.value}, {core_count()} cores, engine {first['engine']['name']}"
-              f" {first['engine']['precision']}")  # fmt: skip
-        print(f"test accuracy, split seeds {','.join(_SEEDS.value)}: {each}")
-        print(f"mean {sum(accuracies) / len(accuracies):.4f}"
-              f" (N={total}, 95% interval {low:.4f} to {high:.4f})")  # fmt: skip
-        print(f"import tensorflow, keras: {seconds_to_import():.1f} s")
-        print(f"train, nothing cached: {cold:.1f} s {first['timings']['seconds']}")
-        if len(_SEEDS.value) > 1:
-            print(f"train, all cached: {warm:.1f} s {second['timings']['seconds']}")
+        runs = [train(folder, seed, seed) for seed in _SEEDS.value]
+    first, cold = runs[0]
+    print(f"{_BACKBONE.value}, {core_count()} cores, engine {engine_of(first)}")
+    for split in ("validation", "test"):
+        measured = [metadata["metrics"][split] for metadata, _ in runs]
+        sizes = [one["n"] for one in measured]
+        if not min(sizes):
+            continue
+        folds = "folds" in measured[0]
+        print_accuracies(
+            "cross-validated" if folds else split, measured, max(sizes) if folds else sum(sizes)
+        )
+    print(f"import tensorflow, keras: {seconds_to_import():.1f} s")
+    print(f"train, nothing cached: {cold:.1f} s {first['timings']['seconds']}")
+    if len(runs) > 1:
+        second, warm = runs[1]
+        print(f"train, all cached: {warm:.1f} s {second['timings']['seconds']}")
     if _KERAS_EPOCHS.value and _IMAGE_DIR.value:
         seconds = keras_tutorial(_KERAS_EPOCHS.value)
         print(f"Keras tutorial, {_KERAS_EPOCHS.value} epochs after imports: {seconds:.1f} s")
