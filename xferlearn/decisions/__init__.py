@@ -3,7 +3,6 @@
 from xferlearn.decisions.calibration import (
     Reliability,
     ReliabilityBin,
-    expected_calibration_error,
     fit_temperature,
     reliability,
     with_temperature,
@@ -12,7 +11,6 @@ from xferlearn.decisions.calibration import (
 __all__ = [
     "Reliability",
     "ReliabilityBin",
-    "expected_calibration_error",
     "fit_temperature",
     "reliability",
     "with_temperature",

@@ -177,13 +177,6 @@ def reliability(
     return Reliability(tuple(found), gaps / len(y), chances / len(y))
 
 
-def expected_calibration_error(
-    probabilities: np.ndarray, y: np.ndarray, bins: int = MOST_BINS
-) -> float:
-    """Returns the `ece` of `reliability`, 0 to 1; 0 without photos."""
-    return reliability(probabilities, y, bins=bins).ece
-
-
 def _check(probabilities: np.ndarray) -> None:
     valid = (probabilities >= 0) & (probabilities <= 1 + 1e-5)  # which no NaN is
     if not valid.all():
