@@ -119,7 +119,7 @@ def test_learns_colours_and_writes_a_model_that_describes_itself(model_dir, phot
     assert metadata["cross_validation"] == {"folds": 5, "leave_one_out": False}
     assert metadata["delivered"] == {"photos": 90, "learned_test_photos": True}
     head = metadata["head"]
-    assert (head["hidden_units"], head["weight_decay"]) == (256, 0.005)
+    assert (head["hidden_units"], head["weight_decay"]) == (128, 0.003)
     assert 0.05 <= head["temperature"] <= 20
     assert metadata["timings"]["computed"] == 90
     assert metadata["timings"]["cached"] == 0

@@ -75,12 +75,13 @@ def unmeasured_warnings(
         for photo, split, fold in zip(photos, splits, held, strict=True)
         if split == TEST or fold >= 0
     }
+    sizes = collections.Counter(photo.label for photo in photos)
     of_class: dict[int, set[str]] = collections.defaultdict(set)
     for photo, unit in zip(photos, units, strict=True):
         of_class[photo.label].add(unit)
     return [
-        f"All photos of class {readable(labels[label])!r} are one group: it is learned, but can't"
-        " be measured. Add photos of other groups."
+        f"Class {readable(labels[label])!r} is one {'photo' if sizes[label] == 1 else 'group'}: it"
+        " is learned, but can't be measured. Add other photos to it."
         for label, found in sorted(of_class.items())
         # Of near twins there is a warning already.
         if len(found) == 1 and label not in measured and not next(iter(found)).startswith("*")
