@@ -6,28 +6,17 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from clusters import CLASSES, clusters
 
 from xferlearn.training.batches import class_shares, class_weights
 from xferlearn.training.cross_fitting import HeadStack, fit_heads
 from xferlearn.training.head import measure_scale, predict_head
 from xferlearn.training.plan import HeadPlan, planned_steps
 
-WIDTH, CLASSES = 12, 3
 PLAN = HeadPlan(
     hidden_units=16, dropout=0.0, weight_decay=0.0, steps=200, batch_size=20, learning_rate=0.01
 )
 LINEAR = dataclasses.replace(PLAN, hidden_units=0)
-
-
-def clusters(
-    count: int, seed: int = 0, *, spread: float = 0.5, scale: float = 1.0
-) -> tuple[np.ndarray, np.ndarray]:
-    """Points around one centre per class; lines separate the classes."""
-    generator = np.random.default_rng(seed)
-    centres = np.random.default_rng(99).normal(0, 2, (CLASSES, WIDTH))
-    labels = np.arange(count, dtype=np.int32) % CLASSES
-    points = centres[labels] + generator.normal(0, spread, (count, WIDTH))
-    return (points * scale).astype(np.float32), labels
 
 
 def everything(rows: int, heads: int = 1) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from clusters import CLASSES, WIDTH, clusters
 
 from xferlearn.training.head import (
     FeatureScale,
@@ -10,19 +11,6 @@ from xferlearn.training.head import (
     measure_scale,
     predict_head,
 )
-
-WIDTH, CLASSES = 12, 3
-
-
-def clusters(
-    count: int, seed: int = 0, *, spread: float = 0.5, scale: float = 1.0
-) -> tuple[np.ndarray, np.ndarray]:
-    """Points around one centre per class; lines separate the classes."""
-    generator = np.random.default_rng(seed)
-    centres = np.random.default_rng(99).normal(0, 2, (CLASSES, WIDTH))
-    labels = np.arange(count, dtype=np.int32) % CLASSES
-    points = centres[labels] + generator.normal(0, spread, (count, WIDTH))
-    return (points * scale).astype(np.float32), labels
 
 
 def test_layers_have_the_names_that_readers_see() -> None:
