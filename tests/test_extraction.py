@@ -54,6 +54,24 @@ class ToyEngine:
         return pixels.mean(axis=(1, 2)).astype(np.float32)
 
 
+@dataclasses.dataclass
+class BlueFails(ToyEngine):
+    """Fails on the batch with a blue photo: two batches run at once, so counting tells none."""
+
+    error: BaseException = dataclasses.field(default_factory=RuntimeError)
+
+    def run(self, pixels: np.ndarray) -> np.ndarray:
+        vectors = super().run(pixels)
+        if (vectors.argmax(axis=1) == 2).any():
+            raise self.error
+        return vectors
+
+
+def with_one_blue(photo_bytes: PhotoBytes, number: int, at: int) -> tuple[bytes, ...]:
+    """Returns red photos, and a blue one at this place."""
+    return tuple(photo_bytes("blue" if n == at else "red", n, size=(40, 40)) for n in range(number))
+
+
 @dataclasses.dataclass(frozen=True)
 class BytesSource:
     """Photos in memory, as a dataset gives them."""
@@ -327,15 +345,8 @@ def test_an_error_of_a_reader_that_is_no_oserror_is_a_bug_and_shows(
 def test_an_error_of_the_network_shows_and_what_was_computed_is_kept(
     tmp_path: Path, photo_bytes: PhotoBytes, when: int
 ) -> None:
-    class FailingEngine(ToyEngine):
-        def run(self, pixels: np.ndarray) -> np.ndarray:
-            vectors = super().run(pixels)
-            if len(self.batches) == when:
-                raise MemoryError("out of memory")
-            return vectors
-
-    source = BytesSource(tuple(photo_bytes("red", n, size=(40, 40)) for n in range(150)))
-    engine = FailingEngine()
+    source = BytesSource(with_one_blue(photo_bytes, 150, at=32 * (when - 1)))
+    engine = BlueFails(error=MemoryError("out of memory"))
     before = threading.active_count()
     with pytest.raises(MemoryError, match="out of memory"):
         run(source, tmp_path, engine)
@@ -467,15 +478,9 @@ def test_decoded_batches_keep_order_and_free_the_bytes(photo_bytes: PhotoBytes) 
 
 
 def test_an_interrupt_keeps_what_was_computed(tmp_path: Path, photo_bytes: PhotoBytes) -> None:
-    class InterruptedEngine(ToyEngine):
-        def run(self, pixels: np.ndarray) -> np.ndarray:
-            if len(self.batches) == 2:
-                raise KeyboardInterrupt
-            return super().run(pixels)
-
-    source = BytesSource(tuple(photo_bytes("red", n, size=(40, 40)) for n in range(150)))
+    source = BytesSource(with_one_blue(photo_bytes, 150, at=64))
     with pytest.raises(KeyboardInterrupt):
-        run(source, tmp_path, InterruptedEngine())
+        run(source, tmp_path, BlueFails(error=KeyboardInterrupt()))
     assert run(source, tmp_path)[0].cached == 64
 
 
