@@ -127,7 +127,9 @@ def build_report(path: str, held: ModelFile) -> GraphReport:
         (classifier, _output(graph, classifier, name, place, constants))
         for place, (classifier, name) in enumerate(found)
     ]
-    ends.sort(key=_scores_first)
+    stated = graph.metadata.familiarity if graph.metadata else None
+    other = stated.output if stated else None
+    ends.sort(key=lambda end: (end[1].name == other, *_scores_first(end)))
     outputs = tuple(one for _, one in ends)
     classifier = next((found.layer for found, _ in ends if found is not None), None)
     warnings = list(graph.warnings)
@@ -357,6 +359,12 @@ def _with_metadata(report: GraphReport, metadata: ModelMetadata) -> GraphReport:
     if layer is not None:
         bottleneck = BottleneckReport(layer, layer, width)
     count = len(metadata.labels) or None
+    familiarity = metadata.familiarity
+    if familiarity and familiarity.output not in {one.name for one in report.outputs}:
+        warnings.append(
+            f"The metadata state an output {familiarity.output!r}, which the model does not have."
+        )
+        familiarity = None
     return replace(
         report,
         inputs=tuple(inputs),
@@ -365,6 +373,8 @@ def _with_metadata(report: GraphReport, metadata: ModelMetadata) -> GraphReport:
         backbone=backbone,
         bottleneck=bottleneck,
         warnings=tuple(warnings),
+        familiarity=familiarity,
+        decision=metadata.decision,
     )
 
 

@@ -28,6 +28,7 @@ def format_report(report: GraphReport) -> str:
     for output in report.outputs:
         rows.append(("output", _output(output)))
     rows += [
+        ("familiarity", _familiarity(report)),
         ("classes", "" if report.classes is None else f"{report.classes:,}"),
         ("labels", _listed(report.labels)),
         ("made for", printable(report.task)),
@@ -108,6 +109,17 @@ def _output(one: OutputReport) -> str:
     return (
         f"{printable(one.name)}{tensor}, {format_shape(one.shape)} {one.dtype}".rstrip()
         + calibrated
+    )
+
+
+def _familiarity(report: GraphReport) -> str:
+    said = report.familiarity
+    if said is None:
+        return ""
+    below = "" if said.reject is None else f"; below {said.reject:g} a photo is unknown"
+    return (
+        f"output {printable(said.output)!r}: the share of the model's own photos that were less"
+        f" typical{below}"
     )
 
 
