@@ -12,7 +12,7 @@ there, and its row to `opening.RUNTIMES`.
 The names below are for the rest of the package; all others are for this folder alone.
 """
 
-from xferlearn.predictors.base import Predictor
+from xferlearn.predictors.base import Answers, Predictor
 from xferlearn.predictors.keras_files import check_keras_file
 from xferlearn.predictors.model_folder import (
     model_folder_bit_depth,
@@ -22,6 +22,7 @@ from xferlearn.predictors.model_folder import (
 from xferlearn.predictors.opening import open_predictor
 
 __all__ = [
+    "Answers",
     "Predictor",
     "check_keras_file",
     "model_folder_bit_depth",
