@@ -7,11 +7,17 @@ from xferlearn.decisions.calibration import (
     reliability,
     with_temperature,
 )
+from xferlearn.decisions.heat_maps import HeatMap, HeatMaps, pooled_features
+from xferlearn.decisions.nearest import Nearest
 
 __all__ = [
+    "HeatMap",
+    "HeatMaps",
+    "Nearest",
     "Reliability",
     "ReliabilityBin",
     "fit_temperature",
+    "pooled_features",
     "reliability",
     "with_temperature",
 ]
