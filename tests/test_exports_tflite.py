@@ -11,6 +11,7 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 from model_folders import write_small_network
 from PIL import Image
+from tflite_reading import metadata
 
 import xferlearn
 from xferlearn.cli import main
@@ -73,14 +74,6 @@ def run(file, pixels):
     interpreter.set_tensor(fed["index"], pixels.astype(fed["dtype"]))
     interpreter.invoke()
     return interpreter.get_tensor(scores["index"]), fed, scores
-
-
-def metadata(data, name):
-    """The named entry of a model's metadata."""
-    model = flat.root(memoryview(data), Budget(len(data)))
-    buffers = list(model.tables(4))
-    (found,) = [one.value(1, "I") for one in model.tables(6) if one.text(0, 100) == name]
-    return buffers[found].blob(0)
 
 
 def test_report(exported):

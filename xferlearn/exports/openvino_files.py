@@ -29,7 +29,10 @@ def write_openvino(model: "keras.Model", model_folder: ModelFolder, folder: Path
 
     names = output_names(model)
     graph = frozen_graph_def(model, "image", *names)
-    converted = openvino.convert_model(graph, output=list(names))
+    converted = openvino.convert_model(graph)
+    # The converter sorts them by name, and who reads the first wants the probabilities.
+    results = [converted.output(f"{name}:0").get_node() for name in names]
+    converted = openvino.Model(results, converted.get_parameters(), converted.get_friendly_name())
     converted.inputs[0].set_names({"image"})
     for output, name in zip(converted.outputs, names, strict=True):
         output.set_names({name})
