@@ -5,18 +5,22 @@ import dataclasses
 import io
 import json
 import shutil
+import sys
 import zipfile
 
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 from model_folders import add_familiarity, edit_metadata, write_small_network
+from tensorrt_stand_ins import FakeCuda, fake_tensorrt, install_trtexec
 from tflite_reading import metadata
 
+import xferlearn
 from xferlearn.cli import main
 from xferlearn.config import ModelConfig
 from xferlearn.decisions import Decision
 from xferlearn.errors import UserError
+from xferlearn.exports import tensorrt_files
 from xferlearn.exports.familiarity import Familiarity, compare_familiarity
 from xferlearn.exports.foreign import foreign_pictures
 from xferlearn.exports.formats import FORMATS
@@ -249,6 +253,29 @@ def test_the_int8_file_has_no_layer_of_the_branch(exported):
     interpreter = Interpreter(str(exported[0] / "model_int8.tflite"))
     assert [one["name"] for one in interpreter.get_output_details()] == ["probabilities"]
     assert not [one for one in interpreter.get_tensor_details() if "familiar" in one["name"]]
+
+
+@pytest.mark.parametrize("by", ["trtexec", "package"])
+def test_engines_give_both(exported, familiar, tmp_path, monkeypatch, by):
+    shutil.copytree(familiar, tmp_path / "model", ignore=shutil.ignore_patterns("exports"))
+
+    def write(model, model_folder, path, calibration):
+        shutil.copyfile(exported[0] / "model.onnx", path)
+
+    quick = dataclasses.replace(FORMATS["tensorrt"], write=write)
+    monkeypatch.setitem(FORMATS, "tensorrt", quick)
+    if by == "trtexec":
+        monkeypatch.setenv("PATH", str(install_trtexec(tmp_path / "bin")))
+    else:
+        cuda = FakeCuda()
+        monkeypatch.setenv("PATH", "")
+        monkeypatch.setitem(sys.modules, "tensorrt", fake_tensorrt())
+        monkeypatch.setattr(tensorrt_files, "_cuda", lambda: cuda)
+    result = xferlearn.export(model=tmp_path / "model", format="tensorrt")
+    assert result.passed
+    for row in result.rows:
+        assert row.proof.familiarity.agreement == row.proof.decided == 1.0
+        assert row.proof.familiarity.pictures_rejected > 0.5
 
 
 # --- model.keras itself
