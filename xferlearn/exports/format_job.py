@@ -12,6 +12,7 @@ from xferlearn.config import ExportConfig, ModelConfig
 from xferlearn.errors import XferlearnError
 from xferlearn.exports.formats import FORMATS, Calibration, EngineBuilders
 from xferlearn.exports.onnx_files import ONNX_FILE
+from xferlearn.exports.outputs import with_outputs
 from xferlearn.exports.photos import ProofPhotos
 from xferlearn.exports.proof import Proof, Reference, prove
 from xferlearn.exports.report import ExportRow
@@ -73,28 +74,32 @@ class FormatJob:
     def _file(self, hidden: Path) -> ExportRow:
         one = FORMATS[self.name]
         written = hidden / one.target
-        one.write(self.model, self.model_folder, written, self.calibration)
         file = written / one.opened
+        one.write(self.model, self.model_folder, written, self.calibration)
         proof = self._prove(file)
+        left_out = ""
+        if one.calibrated and proof.familiarity and not proof.familiarity.agrees(self.minimum):
+            # Of some models the steps of int8 are too coarse; a file without it is of more use.
+            left_out = f"left out, as int8 would change it: {proof.familiarity.text()}"
+            alone = with_outputs(self.model, 1)
+            one.write(alone, self.model_folder, written, self.calibration)
+            proof = self._prove(file, with_familiarity=False)
         if one.check is not None:
             one.check(file, self.photos, self.reference)
         size = _size(written)
         self._check_place()
         place = _place(written, self.exports / one.target, proof.passed)
-        row = ExportRow(self.name, place / one.opened, size, proof)
+        row = ExportRow(self.name, place / one.opened, size, proof, left_out=left_out)
         return row if proof.passed else dataclasses.replace(row, problem=_disagreement(row))
 
-    def _prove(self, file: Path) -> Proof:
+    def _prove(self, file: Path, *, with_familiarity: bool = True) -> Proof:
         def load() -> Predictor:
             return open_predictor(ModelConfig(model=str(file)))
 
-        return prove(load, self.photos, self._reference, self.minimum)
-
-    @property
-    def _reference(self) -> Reference:
-        """What a file of this format can be compared with."""
-        carried = FORMATS[self.name].familiarity
-        return self.reference if carried else dataclasses.replace(self.reference, familiarity=None)
+        reference = self.reference
+        if not with_familiarity or not FORMATS[self.name].familiarity:
+            reference = dataclasses.replace(reference, familiarity=None)
+        return prove(load, self.photos, reference, self.minimum)
 
     def _engines(self, hidden: Path, builders: EngineBuilders) -> list[ExportRow]:
         one = FORMATS[self.name]

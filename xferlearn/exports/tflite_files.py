@@ -8,10 +8,10 @@ import numpy as np
 
 from xferlearn.errors import XferlearnError
 from xferlearn.exports.frozen_graph import frozen_graph_def
-from xferlearn.exports.outputs import output_names, with_outputs
+from xferlearn.exports.outputs import in_order, output_names, with_outputs
 from xferlearn.exports.tflite_bias import correct_biases
 from xferlearn.exports.tflite_metadata import INPUT, with_metadata
-from xferlearn.model_folder import ModelFolder
+from xferlearn.model_folder import FAMILIARITY, PREDICTIONS, ModelFolder
 from xferlearn.system.runtime import captured_stderr
 
 if TYPE_CHECKING:
@@ -31,9 +31,10 @@ def write_tflite(
 ) -> None:
     """Writes a TFLite file from `image`, [1, height, width, 3], to `probabilities`, [1, classes].
 
-    Float files take float32, range [0, 255]; where the model says how familiar a photo is,
-    `familiarity`, [1, 1], is their second output. int8 files take the same pixels as uint8 and give
-    probabilities times 256 as uint8; all operations between are in int8.
+    Where the model says how familiar a photo is, `familiarity`, [1, 1], is a second output. Float
+    files take float32, range [0, 255]. int8 files take the same pixels as uint8 and give
+    probabilities times 256 as uint8, and the familiarity with a scale of its own; all operations
+    between are in int8.
 
     Args:
         model: the model folder's model.
@@ -51,7 +52,7 @@ def write_tflite(
     from tensorflow.lite.python import schema_py_generated as schema
 
     if kind == "int8":
-        model = _without_normalization(with_outputs(model, 1))
+        model = _without_normalization(model)
     names = output_names(model)
     graph = frozen_graph_def(model, INPUT, *names)
     image = tf.TensorSpec([1, *model.input_shape[1:]], tf.float32, name=INPUT)
@@ -120,23 +121,25 @@ def _without_normalization(model: "keras.Model") -> "keras.Model":
     """
     import keras
 
-    names = [layer.name for layer in model.layers]
+    outputs = in_order(model.output)
+    chain = with_outputs(model, 1).layers
+    names = [layer.name for layer in chain]
     if "normalization" not in names:
         return model
     at = names.index("normalization")
-    scaling = model.layers[at]
+    scaling = chain[at]
     if not isinstance(scaling, keras.layers.Rescaling) or len(scaling.input.shape) != 2:
         return model
     x = scaling.output
-    for layer in model.layers[at + 1 :]:
+    for layer in chain[at + 1 :]:
         if (
             not isinstance(layer, (keras.layers.Dense, keras.layers.Dropout))
             or layer.input is not x
         ):
             return model
         x = layer.output
-    dense = [one for one in model.layers[at + 1 :] if isinstance(one, keras.layers.Dense)]
-    if not dense or x is not model.output:
+    dense = [one for one in chain[at + 1 :] if isinstance(one, keras.layers.Dense)]
+    if not dense or x is not outputs[0]:
         return model
     copies = [keras.layers.Dense.from_config(layer.get_config()) for layer in dense]
     x = scaling.input
@@ -148,4 +151,9 @@ def _without_normalization(model: "keras.Model") -> "keras.Model":
     width = len(kernel)
     scale, offset = (np.broadcast_to(part, width) for part in (scaling.scale, scaling.offset))
     copies[0].set_weights([kernel * scale[:, None], bias + offset @ kernel])
-    return keras.Model(model.input, x)
+    if len(outputs) == 1:
+        return keras.Model(model.input, x)
+    # The familiarity takes bottlenecks as they were, and the predictions.
+    branch = keras.Model([scaling.input, outputs[0]], outputs[1])
+    both = {PREDICTIONS: x, FAMILIARITY: branch([scaling.input, x])}
+    return keras.Model(model.input, both)
