@@ -5,6 +5,7 @@ metadata and the run card their entries. A default that was chosen by measuremen
 help; the command that measured it is `tools/bench_train.py`.
 """
 
+from xferlearn.config.answers import AnswerConfig
 from xferlearn.config.base import Config
 from xferlearn.config.board import BoardConfig
 from xferlearn.config.data import WHERE_LABELS_ARE, DataConfig, SplitDataConfig
@@ -32,6 +33,7 @@ __all__ = [
     "DEFAULT_BACKBONE",
     "SEEDS",
     "WHERE_LABELS_ARE",
+    "AnswerConfig",
     "BackbonesConfig",
     "BoardConfig",
     "CompareConfig",

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Annotated, cast
 
+from xferlearn.config.answers import AnswerConfig
 from xferlearn.config.base import Config, Setting, Several, StrPath, Verbose
 from xferlearn.config.data import DataConfig
 from xferlearn.config.images import ImageConfig
@@ -173,7 +174,7 @@ OUTPUT_FORMATS = {
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class LabelConfig(ModelConfig):
+class LabelConfig(ModelConfig, AnswerConfig):
     """Settings of `xferlearn label`."""
 
     photos: Annotated[

@@ -35,13 +35,6 @@ class Labelled:
     familiarity: float | None = None
     problem: str | None = None
 
-    def top(self, labels: Sequence[str], k: int) -> list[tuple[str, float]]:
-        """Returns the `k` best labels with their scores, best first; [] for an unusable photo."""
-        if self.scores is None:
-            return []
-        order = np.argsort(-self.scores, kind="stable")[:k]
-        return [(labels[index], float(self.scores[index])) for index in order]
-
 
 class Onlooker(Protocol):
     """Who else wants the pixels of photos that are labelled."""
@@ -78,7 +71,7 @@ def label_photos(
     Example:
         >>> source = read_files(["photos/*.jpg"])
         >>> for photo in label_photos(source.entries, predictor, PhotoLimits()):
-        ...     print(photo.name, photo.top(predictor.labels, 1))
+        ...     print(photo.name, photo.scores)
     """
     size, resize = predictor.image_size, predictor.resize
     limits = dataclasses.replace(limits, bit_depth=predictor.bit_depth)

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from xferlearn.decisions import Decision
 from xferlearn.photos.limits import PhotoLimits
+from xferlearn.photos.predicted import PredictedPhotos
 from xferlearn.photos.sources import Entry
 from xferlearn.predictors.scores import Ending
 
@@ -100,6 +102,10 @@ class Predictor:
         backbone: name of the network in front of the head; "" where it is not recognised.
         load_model: returns the Keras model; None for models of other formats.
         metadata: content of a model folder's metadata.json; {} for other models.
+        decision: which label a photo gets, where thresholds or costs were set for the model; None
+            for the largest probability.
+        predictions: reads what the model said of its own photos; None for models without.
+        says_familiarity: whether it says how familiar photos are.
         bit_depth: bits used of photos with more than 8 per channel, as in training; None for what
             each photo needs, where the model was not trained on such.
     """
@@ -117,6 +123,9 @@ class Predictor:
     load_model: "Callable[[], keras.Model] | None" = None
     metadata: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False)
     bit_depth: int | None = None
+    decision: Decision | None = None
+    predictions: Callable[[], PredictedPhotos] | None = None
+    says_familiarity: bool = False
 
     def scoring(
         self, entries: Callable[[], Iterable[Entry]], limits: PhotoLimits

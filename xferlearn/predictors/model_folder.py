@@ -14,6 +14,7 @@ from xferlearn.bottlenecks.settling import Candidates, Features, Sample, sample_
 from xferlearn.bottlenecks.space import FeatureSpace
 from xferlearn.bottlenecks.store import BottleneckStore, ShardWriter
 from xferlearn.config import ImageConfig
+from xferlearn.decisions import Decision
 from xferlearn.errors import UserError, XferlearnError
 from xferlearn.model_folder import (
     FAMILIARITY,
@@ -65,6 +66,9 @@ def model_folder_predictor(
         load_model=lambda: model,
         metadata=model_folder.metadata,
         bit_depth=model_folder_bit_depth(model_folder),
+        decision=Decision.of(model_folder.metadata),
+        predictions=model_folder.predictions,
+        says_familiarity=isinstance(model.output, dict),
     )
     try:
         cached = CachedScores(model_folder, model, config)
