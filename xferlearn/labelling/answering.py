@@ -9,8 +9,6 @@ from xferlearn.config.answers import REJECT, AnswerConfig
 from xferlearn.decisions import Answering, Decision, LabelSets
 from xferlearn.errors import UserError
 from xferlearn.labelling.streaming import Labelled
-from xferlearn.photos.manifest import TEST
-from xferlearn.photos.predicted import PredictedPhotos
 from xferlearn.predictors import Predictor
 
 Status = Literal["answered", "unknown", "ask", "failed"]
@@ -70,9 +68,8 @@ class Answerer:
             )
         if self.sets is not None:
             return (
-                f"{self.sets.coverage:.3g} of the sets have the right label, for photos like those"
-                f" that the model was made from; a set has {self.sets.mean_size:.2f} labels on"
-                " average.",
+                f"At least {self.sets.coverage:.3g} of the sets have the right label (95%"
+                " confidence), for photos like those that the model was made from.",
             )
         return ()
 
@@ -97,25 +94,24 @@ class Answerer:
         if config.max_error is None and config.coverage is None:
             return answerer
         name = "max_error" if config.coverage is None else "coverage"
-        if predictor.predictions is None:
+        if predictor.model_folder is None:
             raise UserError(
                 f"`{name}` needs predictions.parquet of a model folder, which says how often the"
                 f" model is right. {predictor.name} has none."
             )
-        known = predictor.predictions()
-        rows = _rows(known, config.reject)
-        probabilities, y = known.probabilities[rows], known.truth[rows]
-        groups = [known.groups[row] for row in rows.tolist()] if known.groups else None
+        known = predictor.model_folder.predictions().judged(test=False)
+        # Those that are rejected as unknown get no answer, now as later.
+        known = known.only(np.flatnonzero(~(known.familiarity < config.reject)).tolist())
+        probabilities, y, groups = known.probabilities, known.y, known.groups or None
         if config.coverage is not None:
-            digests = [known.digests[row] for row in rows.tolist()]
-            sets = LabelSets.fit(probabilities, y, config.coverage, digests, groups)
+            sets = LabelSets.fit(probabilities, y, config.coverage, known.digests, groups)
             return dataclasses.replace(answerer, sets=sets)
         decided = decision.decide(probabilities)
         answering = Answering.choose(probabilities, decided, y, config.max_error or 0.0, groups)
         if answering is None:
             raise UserError(
                 f"`max_error={config.max_error:g}` can't be kept: however sure the model is, its"
-                f" predictions of {len(rows):,} photos do not prove with 95% confidence that so few"
+                f" predictions of {len(y):,} photos do not prove with 95% confidence that so few"
                 " labels are wrong. Ask for less, or add photos."
             )
         return dataclasses.replace(answerer, answering=answering)
@@ -131,7 +127,7 @@ class Answerer:
         status: Status = "answered"
         if photo.familiarity is not None and photo.familiarity < self.reject:
             status = "unknown"
-        elif self.answering is not None and not self.answering.answers(probability):
+        elif self.answering is not None and not self.answering.answers(scores[index]):
             status = "ask"
         label_set = None
         if self.sets is not None:
@@ -145,15 +141,3 @@ class Answerer:
             tuple((self.labels[one], float(scores[one])) for one in order[:top_k]),
             label_set,
         )
-
-
-def _rows(known: PredictedPhotos, reject: float) -> np.ndarray:
-    """Returns the positions of the photos that a promise is made on: no test, none unknown."""
-    rows = [
-        row
-        for row, (split, judged, familiarity) in enumerate(
-            zip(known.splits, known.judged, known.familiarity, strict=True)
-        )
-        if split != TEST and judged and not familiarity < reject
-    ]
-    return np.array(rows, int)

@@ -35,6 +35,13 @@ class Labelled:
     familiarity: float | None = None
     problem: str | None = None
 
+    def top(self, labels: Sequence[str], k: int) -> list[tuple[str, float]]:
+        """Returns the `k` best labels with their scores, best first; [] for an unusable photo."""
+        if self.scores is None:
+            return []
+        order = np.argsort(-self.scores, kind="stable")[:k]
+        return [(labels[index], float(self.scores[index])) for index in order]
+
 
 class Onlooker(Protocol):
     """Who else wants the pixels of photos that are labelled."""

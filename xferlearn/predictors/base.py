@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from xferlearn.decisions import Decision
+from xferlearn.model_folder import ModelFolder
 from xferlearn.photos.limits import PhotoLimits
-from xferlearn.photos.predicted import PredictedPhotos
 from xferlearn.photos.sources import Entry
 from xferlearn.predictors.scores import Ending
 
@@ -83,6 +83,10 @@ class _Uncached:
         return self.run(pixels)
 
 
+def _as_floats(pixels: np.ndarray) -> np.ndarray:
+    return pixels.astype(np.float32)
+
+
 @dataclasses.dataclass(frozen=True)
 class Predictor:
     """A model that is ready to label photos.
@@ -102,9 +106,10 @@ class Predictor:
         backbone: name of the network in front of the head; "" where it is not recognised.
         load_model: returns the Keras model; None for models of other formats.
         metadata: content of a model folder's metadata.json; {} for other models.
+        model_folder: the model folder; None for other models.
+        values: uint8 pixels, as for `answer`, to what the model of `load_model` takes.
         decision: which label a photo gets, where thresholds or costs were set for the model; None
             for the largest probability.
-        predictions: reads what the model said of its own photos; None for models without.
         says_familiarity: whether it says how familiar photos are.
         bit_depth: bits used of photos with more than 8 per channel, as in training; None for what
             each photo needs, where the model was not trained on such.
@@ -122,9 +127,10 @@ class Predictor:
     backbone: str = ""
     load_model: "Callable[[], keras.Model] | None" = None
     metadata: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False)
+    model_folder: ModelFolder | None = dataclasses.field(default=None, repr=False)
+    values: Callable[[np.ndarray], np.ndarray] = _as_floats
     bit_depth: int | None = None
     decision: Decision | None = None
-    predictions: Callable[[], PredictedPhotos] | None = None
     says_familiarity: bool = False
 
     def scoring(

@@ -65,9 +65,9 @@ def model_folder_predictor(
         backbone=str(model_folder.metadata.get("backbone", {}).get("name", "")),
         load_model=lambda: model,
         metadata=model_folder.metadata,
+        model_folder=model_folder,
         bit_depth=model_folder_bit_depth(model_folder),
         decision=Decision.of(model_folder.metadata),
-        predictions=model_folder.predictions,
         says_familiarity=isinstance(model.output, dict),
     )
     try:
