@@ -25,12 +25,13 @@ from xferlearn.config.models import (
     LabelConfig,
     ModelConfig,
 )
-from xferlearn.config.presets import AUGMENTATIONS
+from xferlearn.config.presets import AUGMENTATIONS, REJECT
 from xferlearn.config.training import TrainConfig
 
 __all__ = [
     "AUGMENTATIONS",
     "DEFAULT_BACKBONE",
+    "REJECT",
     "SEEDS",
     "WHERE_LABELS_ARE",
     "AnswerConfig",

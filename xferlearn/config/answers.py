@@ -4,9 +4,9 @@ import dataclasses
 from typing import Annotated
 
 from xferlearn.config.base import Config, Setting
+from xferlearn.config.presets import REJECT
 from xferlearn.errors import UserError
 
-REJECT = 0.01
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from xferlearn.config.answers import REJECT, AnswerConfig
+from xferlearn.config import REJECT, AnswerConfig
 from xferlearn.decisions import Answering, Decision, LabelSets
 from xferlearn.errors import UserError
 from xferlearn.labelling.streaming import Labelled

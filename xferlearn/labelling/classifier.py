@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from xferlearn.config import AnswerConfig, ImageConfig, ModelConfig
-from xferlearn.config.answers import REJECT
+from xferlearn.config import REJECT, AnswerConfig, ImageConfig, ModelConfig
 from xferlearn.config.signatures import from_settings
 from xferlearn.errors import UserError
 from xferlearn.labelling.answering import Answer, Answerer

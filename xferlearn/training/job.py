@@ -13,7 +13,7 @@ from xferlearn.dashboard.summary import write_transfer_summary
 from xferlearn.errors import UserError, XferlearnError
 from xferlearn.exports import check_formats, export_with
 from xferlearn.metrics import Misclassified
-from xferlearn.model_folder import check_model_dir, write_model_folder
+from xferlearn.model_folder import FAMILIARITY, check_model_dir, write_model_folder
 from xferlearn.photos.folding import MOST_LEFT_OUT
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import TEST, VALIDATION, Manifest
@@ -28,6 +28,7 @@ from xferlearn.training.finetuning import fine_tune, select_layers
 from xferlearn.training.fit import check_backbone, check_result_folders, load_networks, prepare
 from xferlearn.training.fitting import diverged_error, fit_head
 from xferlearn.training.metadata import describe, run_name
+from xferlearn.training.own_photos import measure_familiarity, with_familiarity
 from xferlearn.training.result import TrainResult
 
 
@@ -119,7 +120,12 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
     manifest, extraction, training = fitted.manifest, prepared.extraction, fitted.training
     with clock.stage("model"):
         classifier = heads.build_classifier(prepared.backbone, fitted.head)
+        own = measure_familiarity(prepared, fitted, classifier, config.seed)
         metadata = describe(config, prepared, fitted, fine_tuned, validation, test)
+        if own is not None:
+            layer = metadata["bottleneck"]["layer"]
+            classifier = with_familiarity(classifier, layer, own.familiarity)
+            metadata[FAMILIARITY] = own.as_dict()
         metadata["timings"] |= {"seconds": _rounded(clock.seconds)}
         model_folder = write_model_folder(
             config.model_dir or "",
