@@ -7,10 +7,13 @@ from xferlearn.decisions.calibration import (
     reliability,
     with_temperature,
 )
+from xferlearn.decisions.familiarity import Familiarity, fit_familiarity
 
 __all__ = [
+    "Familiarity",
     "Reliability",
     "ReliabilityBin",
+    "fit_familiarity",
     "fit_temperature",
     "reliability",
     "with_temperature",
