@@ -15,16 +15,15 @@ import numpy as np
 
 MOST_CORE = 1000
 # Photos that are measured with; more change nothing that can be seen.
-MOST_PHOTOS = 20_000
-# With fewer photos per class, the nearest one says more than the nearest one of each class.
-_FEWEST_OF_CLASS = 2
+MOST_PHOTOS = 10_000
 # The neighbour whose similarity says how near photos are to each other: not the first, which may be
 # a near duplicate.
 _NEIGHBOUR = 5
 # How much each part counts, in its standard deviations over own photos: the similarity, the largest
-# probability, and what the similarity lacks to that of nearly all own photos.
-_LOCAL, _SURE, _STRANGE = 2.0, 1.0, 5.0
-_STRANGE_FROM = 2.0
+# probability, and what the similarity lacks to that of nearly all own photos, two to eight below
+# their mean, which the activation relu6 can tell apart.
+_LOCAL, _SURE, _LACKING = 2.0, 1.0, 5.0
+_LACKING_FROM, _MOST_LACKING = 2.0, 6.0
 # No deviation is taken to be smaller, in cosines and in probability.
 _LEAST_COSINE, _LEAST_PROBABILITY = 0.01, 0.05
 # The share of own photos is exact at as many points, which lie denser where it is small, and at as
@@ -44,10 +43,11 @@ class Familiarity:
             above 1 those of the first class, then as many of the next, and so on.
         usual: similarity of photos near each of them, float32, [core].
         classes: how many classes the core set is divided by; 1 where it is not.
-        weights: of the similarity beyond the usual, of the largest probability, and of what the
-            similarity lacks to `expected`; float32, [3].
-        offset: is added to their sum.
         expected: similarity that nearly all own photos have to their nearest of `core`.
+        deviation: of that similarity over own photos.
+        weights: of the similarity beyond the usual, of the largest probability, and of how many
+            deviations the similarity is below `expected`, 0 to 6; float32, [3].
+        offset: is added to their sum.
         knots: sums of the calibration photos, rising, float32, [knots].
         levels: the familiarity at each knot, rising to 1, float32, [knots].
         photos: number of calibration photos.
@@ -57,9 +57,10 @@ class Familiarity:
     core: np.ndarray = dataclasses.field(repr=False)
     usual: np.ndarray = dataclasses.field(repr=False)
     classes: int
+    expected: float
+    deviation: float
     weights: np.ndarray = dataclasses.field(repr=False)
     offset: float
-    expected: float
     knots: np.ndarray = dataclasses.field(repr=False)
     levels: np.ndarray = dataclasses.field(repr=False)
     photos: int
@@ -105,7 +106,7 @@ class Familiarity:
 
     def _sums(self, parts: np.ndarray) -> np.ndarray:
         local, sure, nearest = parts.T
-        lacking = np.maximum(self.expected - nearest, 0)
+        lacking = np.clip((self.expected - nearest) / self.deviation, 0, _MOST_LACKING)
         return np.stack([local, sure, lacking], axis=1) @ self.weights + self.offset
 
 
@@ -124,7 +125,7 @@ def fit_familiarity(
     """Chooses photos to compare with, and measures how near one's own photos are to them.
 
     A photo in a fold is compared with photos of other folds alone, as new photos will be with all.
-    Photos of more than 20,000 are drawn at random.
+    Photos of more than 10,000 are drawn at random.
 
     Args:
         bottlenecks: of all photos that may be learned from, and of those held out to measure on,
@@ -217,7 +218,7 @@ def _counts(references: Sequence[np.ndarray], classes: int, most: int) -> list[i
     """
     available = np.min([np.bincount(y, minlength=classes) for y in references], axis=0)
     each = min(most // classes, int(available.max()))
-    if each < _FEWEST_OF_CLASS or not available.all():
+    if not each or not available.all():
         return [min(most, *(len(y) for y in references))]
     return [each] * classes
 
@@ -274,17 +275,17 @@ def _calibrated(
     if len(parts):
         means, deviations = parts.mean(axis=0), parts.std(axis=0)
     deviations = np.maximum(deviations, (_LEAST_COSINE, _LEAST_PROBABILITY, _LEAST_COSINE))
-    weights = np.divide((_LOCAL, _SURE, -_STRANGE), deviations)
+    local, sure = np.divide((_LOCAL, _SURE), deviations[:2])
     found = Familiarity(
         scale,
         core,
         usual,
         classes,
-        weights.astype(np.float32),
-        float(-(weights[:2] * means[:2]).sum()),
-        float(means[2] - _STRANGE_FROM * deviations[2]),
-        np.zeros(1, np.float32),
-        np.ones(1, np.float32),
+        float(means[2] - _LACKING_FROM * deviations[2]),
+        float(deviations[2]),
+        np.array([local, sure, -_LACKING], np.float32),
+        float(-local * means[0] - sure * means[1]),
+        *_knots(np.zeros(0)),
         len(parts),
     )
     knots, levels = _knots(np.sort(found._sums(parts)))
@@ -295,7 +296,7 @@ def _knots(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns points of the share of sorted sums that are no larger, denser where it is small."""
     number = len(sums)
     if not number:
-        return np.zeros(1, np.float32), np.ones(1, np.float32)
+        return np.arange(2, dtype=np.float32), np.ones(2, np.float32)
     ranks = np.append(np.geomspace(1, number, _DENSER), np.linspace(1, number, _EVEN))
     ranks = np.unique(ranks.round().astype(np.int64))
     knots: list[float] = []

@@ -4,13 +4,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from xferlearn.decisions.familiarity import Familiarity
+from xferlearn.decisions import Familiarity
 from xferlearn.system.runtime import float32_layers
 
 if TYPE_CHECKING:
     import keras
 
-NAME = "familiarity"
+# The largest value of the activation relu6, which int8 files have too.
+_SIX = 6.0
 
 
 def familiarity_of(
@@ -21,11 +22,11 @@ def familiarity_of(
     Args:
         bottleneck: float32, [batch, width].
         predictions: probabilities, float32, [batch, classes], range [0, 1].
-        familiarity: what the layers compute.
+        familiarity: what the layers compute, as its `apply` does.
 
     Returns:
         Float32, [batch, 1], range [0, 1], of a layer `familiarity`; the names of those before it
-        begin with `familiarity_`.
+        begin with `familiarity_`. No training changes them.
 
     Example:
         >>> output = familiarity_of(model.get_layer("pooling").output, model.output, familiarity)
@@ -33,51 +34,61 @@ def familiarity_of(
     """
     import keras
 
-    layers = keras.layers
-    classes = familiarity.classes
-
-    def named(name: str) -> str:
-        return f"{NAME}_{name}"
-
-    def dense(
-        name: str, kernel: np.ndarray, bias: np.ndarray | None = None, activation: str | None = None
-    ) -> "keras.layers.Dense":
-        layer = layers.Dense(
-            kernel.shape[1], activation=activation, use_bias=bias is not None, name=name
-        )
-        layer.build((None, len(kernel)))
-        layer.set_weights([kernel] if bias is None else [kernel, bias])
-        layer.trainable = False
-        return layer
-
-    def largest(name: str, x: "keras.KerasTensor", rows: int) -> "keras.KerasTensor":
-        """Returns the largest value of each row of equal length, [batch, rows]."""
-        x = layers.Reshape((rows, x.shape[1] // rows), name=named(f"{name}_rows"))(x)
-        pooling = layers.GlobalMaxPooling1D("channels_first", name=named(name))
-        return pooling(x)
-
+    layers, classes = keras.layers, familiarity.classes
+    knots, levels = familiarity.knots, familiarity.levels
+    # In int8 the values of a layer share one unit, so they are brought to one scale where they are
+    # made: sums from 0 at the first knot to 6 at the last.
+    unit = _SIX / (knots[-1] - knots[0])
+    for_local, for_sure, for_lacking = unit * familiarity.weights[:, None, None]
     with float32_layers():
         x = bottleneck
         if familiarity.scale is not None:
-            x = layers.Rescaling(familiarity.scale.tolist(), name=named("scale"))(x)
-        x = layers.UnitNormalization(name=named("direction"))(x)
-        similarity = dense(named("similarity"), familiarity.core.T)(x)
-        usual = layers.Rescaling(1.0, (-familiarity.usual).tolist(), name=named("usual"))
-        local = largest("local", usual(similarity), classes)
+            x = layers.Rescaling(familiarity.scale.tolist(), name="familiarity_scale")(x)
+        x = layers.UnitNormalization(name="familiarity_direction")(x)
+        similarity = _dense("familiarity_similarity", familiarity.core.T)(x)
+        usual = layers.Rescaling(1.0, (-familiarity.usual).tolist(), name="familiarity_usual")
+        local = _largest("familiarity_local", usual(similarity), classes)
         if classes > 1:
-            local = layers.Multiply(name=named("likely"))([local, predictions])
-        sure = largest("sure", predictions, 1)
-        nearest = largest("nearest", similarity, 1)
-        one = np.ones((1, 1), np.float32)
-        lacking = dense(named("lacking"), -one, one[0] * familiarity.expected, "relu")(nearest)
-        parts = layers.Concatenate(name=named("parts"))([local, sure, lacking])
-        offset = one[0] * familiarity.offset
-        weights = np.repeat(familiarity.weights, [classes, 1, 1])[:, None]
-        sums = dense(named("sum"), weights, offset)(parts)
-        knots, levels = familiarity.knots, familiarity.levels
-        if len(knots) == 1:
-            return dense(NAME, 0 * one, levels)(sums)
-        # A ramp from 0 to 6 between each two knots: activations that also int8 files have.
-        slopes = 6 / np.diff(knots)
-        ramps = dense(named("ramps"), slopes[None], -slopes * knots[:-1], "relu6")(sums)
-        return dense(NAME, np.diff(levels)[:, None] / 6, levels[:1])(ramps)
+            local = layers.Multiply(name="familiarity_likely")([local, predictions])
+        sure = _largest("familiarity_sure", predictions)
+        nearest = _largest("familiarity_nearest", similarity)
+        slope = np.full((1, 1), -1 / familiarity.deviation, np.float32)
+        lacking = _dense(
+            "familiarity_lacking", slope, -familiarity.expected * slope[0], activation="relu6"
+        )(nearest)
+        offset = unit * (familiarity.offset - knots[:1])
+        parts = [
+            _dense("familiarity_of_local", np.repeat(for_local, classes, axis=0), offset)(local),
+            _dense("familiarity_of_sure", for_sure)(sure),
+            _dense("familiarity_of_lacking", for_lacking)(lacking),
+        ]
+        x = layers.Add(name="familiarity_sum")(parts)
+        x = layers.ReLU(_SIX, name="familiarity_place")(x)
+        # Between each two knots one ramp rises; where it is passed, it stays.
+        steps = _SIX / np.diff(unit * knots)
+        starts = unit * (knots[:-1] - knots[0])
+        ramps = _dense("familiarity_ramps", steps[None], -steps * starts, activation="relu6")
+        return _dense("familiarity", np.diff(levels)[:, None] / _SIX, levels[:1])(ramps(x))
+
+
+def _dense(
+    name: str, kernel: np.ndarray, bias: np.ndarray | None = None, *, activation: str | None = None
+) -> "keras.layers.Dense":
+    """Returns a dense layer with these weights, which no training changes."""
+    import keras
+
+    layer = keras.layers.Dense(
+        kernel.shape[1], activation=activation, use_bias=bias is not None, name=name
+    )
+    layer.build((None, len(kernel)))
+    layer.set_weights([kernel] if bias is None else [kernel, bias])
+    layer.trainable = False
+    return layer
+
+
+def _largest(name: str, x: "keras.KerasTensor", rows: int = 1) -> "keras.KerasTensor":
+    """Returns the largest value of each of some rows of equal length, [batch, rows]."""
+    import keras
+
+    x = keras.layers.Reshape((rows, x.shape[1] // rows), name=f"{name}_rows")(x)
+    return keras.layers.GlobalMaxPooling1D("channels_first", name=name)(x)
