@@ -9,6 +9,7 @@ from xferlearn.decisions.calibration import (
     with_temperature,
 )
 from xferlearn.decisions.deciding import Decision, choose_decision
+from xferlearn.decisions.familiarity import Familiarity, fit_familiarity
 from xferlearn.decisions.heat_maps import HeatMap, HeatMaps, pooled_features
 from xferlearn.decisions.label_sets import LabelSets
 from xferlearn.decisions.nearest import Nearest
@@ -16,6 +17,7 @@ from xferlearn.decisions.nearest import Nearest
 __all__ = [
     "Answering",
     "Decision",
+    "Familiarity",
     "HeatMap",
     "HeatMaps",
     "LabelSets",
@@ -24,6 +26,7 @@ __all__ = [
     "ReliabilityBin",
     "choose_decision",
     "confidence_of",
+    "fit_familiarity",
     "fit_temperature",
     "pooled_features",
     "reliability",
