@@ -6,12 +6,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from xferlearn.photos.predicted import Predicted
 
 from xferlearn.config import AnswerConfig
 from xferlearn.decisions import Decision
 from xferlearn.errors import UserError
 from xferlearn.labelling import Answerer, AnswerTable, Classifier, Labelled
-from xferlearn.photos.predicted import Predicted
 from xferlearn.predictors import Answers, Predictor
 
 LABELS = ("defective", "functional")
@@ -138,7 +138,7 @@ def test_photos_that_would_be_rejected_are_no_part_of_the_promise() -> None:
 def test_a_promise_that_can_not_be_kept_is_refused() -> None:
     with pytest.raises(UserError, match=r"`max_error=0.001` can't be kept: .* of 400 photos"):
         Answerer.of(predictor(known()), AnswerConfig(max_error=0.001, reject=0))
-    with pytest.raises(UserError, match="`coverage=0.99` needs at least"):
+    with pytest.raises(UserError, match=r"`coverage=0\.99` needs at least"):
         Answerer.of(predictor(known(100)), AnswerConfig(coverage=0.99, reject=0))
 
 
@@ -164,7 +164,7 @@ def test_label_sets_hold_one_label_where_the_model_is_sure() -> None:
 
 
 def test_label_and_sets_are_not_asked_for_at_once() -> None:
-    with pytest.raises(UserError, match="either `max_error`.* or `coverage`"):
+    with pytest.raises(UserError, match=r"either `max_error`.* or `coverage`"):
         AnswerConfig(max_error=0.1, coverage=0.9)
 
 

@@ -8,7 +8,6 @@ from xferlearn.config.presets import REJECT
 from xferlearn.errors import UserError
 
 
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AnswerConfig(Config):
     """When a photo is labelled, and when it is left to a person."""

@@ -51,6 +51,8 @@ class Familiarity:
         knots: sums of the calibration photos, rising, float32, [knots].
         levels: the familiarity at each knot, rising to 1, float32, [knots].
         photos: number of calibration photos.
+        own: the familiarity of the calibration photos, as they were given, each compared with
+            photos of other folds, float32, [calibration]; NaN for those that were not drawn.
     """
 
     scale: np.ndarray | None
@@ -64,6 +66,7 @@ class Familiarity:
     knots: np.ndarray = dataclasses.field(repr=False)
     levels: np.ndarray = dataclasses.field(repr=False)
     photos: int
+    own: np.ndarray = dataclasses.field(repr=False)
 
     @property
     def least(self) -> float:
@@ -101,8 +104,10 @@ class Familiarity:
 
     def _applied(self, bottlenecks: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
         similarity = directions(bottlenecks, self.scale) @ self.core.T
-        sums = self._sums(_parts(similarity, self.usual, probabilities, self.classes))
-        return np.interp(sums, self.knots, self.levels).astype(np.float32)
+        return self._levels(_parts(similarity, self.usual, probabilities, self.classes))
+
+    def _levels(self, parts: np.ndarray) -> np.ndarray:
+        return np.interp(self._sums(parts), self.knots, self.levels).astype(np.float32)
 
     def _sums(self, parts: np.ndarray) -> np.ndarray:
         local, sure, nearest = parts.T
@@ -180,14 +185,18 @@ def fit_familiarity(
         similarity = x @ x[core].T
         return core, similarity, _usual(similarity[rows], group_of[rows], group_of[core])
 
-    parts = [np.zeros((0, 3))]
+    measured, parts = [np.zeros(0, np.int64)], [np.zeros((0, 3))]
     for fold, rows in others.items():
         _, similarity, usual = compared(rows)
         own = np.flatnonzero((row_of >= 0) & (fold_of == fold))
         found = _parts(similarity[own], usual, probabilities[row_of[own]], len(counts))
         parts.append(found)
+        measured.append(row_of[own])
     core, _, usual = compared(everything)
-    return _calibrated(scale, x[core], usual, len(counts), np.concatenate(parts))
+    fitted = _calibrated(scale, x[core], usual, len(counts), np.concatenate(parts))
+    familiar = np.full(len(calibration), np.nan, np.float32)
+    familiar[np.concatenate(measured)] = fitted._levels(np.concatenate(parts))
+    return dataclasses.replace(fitted, own=familiar)
 
 
 def directions(bottlenecks: np.ndarray, scale: np.ndarray | None) -> np.ndarray:
@@ -287,6 +296,7 @@ def _calibrated(
         float(-local * means[0] - sure * means[1]),
         *_knots(np.zeros(0)),
         len(parts),
+        np.zeros(0, np.float32),
     )
     knots, levels = _knots(np.sort(found._sums(parts)))
     return dataclasses.replace(found, knots=knots, levels=levels)

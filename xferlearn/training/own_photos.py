@@ -79,7 +79,7 @@ def measure_familiarity(
     tested = set(manifest.indices(TEST))
     rows = [row for row in range(len(manifest.photos)) if row not in tested]
     place = {row: position for position, row in enumerate(rows)}
-    familiarity, own = fit_familiarity(
+    familiarity = fit_familiarity(
         fitted.bottlenecks[rows],
         np.array([manifest.photos[row].label for row in rows], np.int64),
         np.array([place[row] for row in judged], np.int64),
@@ -91,7 +91,7 @@ def measure_familiarity(
         seed=seed,
     )
     values = np.full(len(manifest.photos), np.nan, np.float32)
-    values[judged] = own
+    values[judged] = familiarity.own
     test = manifest.judged(TEST)
     of_test = familiarity.apply(fitted.bottlenecks[test], fitted.probabilities(TEST))
     values[test] = of_test
