@@ -55,7 +55,7 @@ def predictor(
         "crop",
         answer,
         name="out/cells",
-        decision=decision,
+        metadata={} if decision is None else {"labels": LABELS, "decision": decision.as_dict()},
         model_folder=folder,
         says_familiarity=familiar,
     )

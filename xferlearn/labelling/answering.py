@@ -89,7 +89,7 @@ class Answerer:
                 f"`reject` needs a model that says how familiar photos are. {predictor.name} does"
                 " not: train it again with this version of xferlearn, or leave `reject` out."
             )
-        decision = predictor.decision or Decision(predictor.labels)
+        decision = Decision.of({"labels": predictor.labels, **predictor.metadata})
         answerer = cls(predictor.labels, decision, config.reject)
         if config.max_error is None and config.coverage is None:
             return answerer
