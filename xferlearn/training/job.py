@@ -173,6 +173,7 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
         exported=exported,
         validation=validation,
         test=test,
+        familiarity=own,
         misclassified=_misclassified(manifest, TEST, probabilities[TEST]),
         misclassified_in_validation=_misclassified(manifest, VALIDATION, probabilities[VALIDATION]),
         pictures=Pictures(source, PhotoLimits.of(config)),

@@ -32,6 +32,7 @@ from xferlearn.system.results import Block, Result, facts_block, table_block
 from xferlearn.system.text import count
 from xferlearn.training.callbacks import Training
 from xferlearn.training.finetuning import FineTuned
+from xferlearn.training.own_photos import OwnFamiliarity
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -54,6 +55,7 @@ class TrainResult(Result):
         validation: evaluation of the photos in folds, each predicted by a head that has not learned
             from it, or where validation photos were held out of those.
         test: evaluation on the test split, which chose nothing.
+        familiarity: how familiar the photos are to the model; None where no head has judged any.
         misclassified: the test photos that the model gets wrong.
         misclassified_in_validation: the photos of `validation` that the head which has not learned
             from them gets wrong.
@@ -72,6 +74,7 @@ class TrainResult(Result):
     exported: ExportResult | None
     validation: Evaluation
     test: Evaluation
+    familiarity: OwnFamiliarity | None
     misclassified: tuple[Misclassified, ...]
     misclassified_in_validation: tuple[Misclassified, ...]
     pictures: Pictures
@@ -122,6 +125,7 @@ class TrainResult(Result):
             "training": ", ".join(filter(None, (steps, validation.folding))),
             **_fine_tuning(self.fine_tuned),
             **measured_facts(validation, self.test, self.model_folder.metadata),
+            **({"unknown": self.familiarity.text()} if self.familiarity else {}),
             "model": str(self.model_folder.path),
         }
         if self.exported is not None:
