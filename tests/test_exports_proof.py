@@ -28,7 +28,7 @@ from xferlearn.inspection import METADATA_NODE
 from xferlearn.model_folder import read_model_folder
 from xferlearn.photos.folders import files
 from xferlearn.photos.recorded import RecordedPhoto
-from xferlearn.predictors import Predictor
+from xferlearn.predictors import Answers, Predictor
 
 pytestmark = pytest.mark.filterwarnings(
     # Keras 3.15 saves variables through NumPy's older __array__ protocol.
@@ -354,7 +354,7 @@ def compared(scores, before, truth, labels=LABELS, minimum=0.99, learned=False):
     before = np.array(before, np.float32)
     reference = Reference(LABELS, "crop", before, float(np.mean(before.argmax(1) == truth)), speed)
     scores = np.array(scores, np.float32)
-    predictor = Predictor(labels, 4, 4, "crop", lambda pixels: scores[pixels[:, 0, 0, 0]])
+    predictor = Predictor(labels, 4, 4, "crop", lambda pixels: Answers(scores[pixels[:, 0, 0, 0]]))
     return prove(lambda: predictor, photos, reference, minimum)
 
 

@@ -27,7 +27,7 @@ from xferlearn.errors import XferlearnError
 from xferlearn.exports.onnx_files import ONNX_FILE
 from xferlearn.model_folder import ModelFolder
 from xferlearn.photos.pixels.decoding import BATCH_SIZE
-from xferlearn.predictors import Predictor, model_folder_resize
+from xferlearn.predictors import Answers, Predictor, model_folder_resize
 from xferlearn.system.text import one_line
 
 COMMANDS_FILE = "build_engines.sh"
@@ -144,7 +144,13 @@ def _opener(engine: Path, model_folder: ModelFolder) -> Callable[[], Predictor]:
 
 def _predictor(model_folder: ModelFolder, run: Callable[[np.ndarray], np.ndarray]) -> Predictor:
     size = model_folder.image_size
-    return Predictor(model_folder.labels, size, size, model_folder_resize(model_folder), run)
+    return Predictor(
+        model_folder.labels,
+        size,
+        size,
+        model_folder_resize(model_folder),
+        lambda pixels: Answers(run(pixels)),
+    )
 
 
 def _run(command: list[str]) -> str:

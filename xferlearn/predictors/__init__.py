@@ -12,18 +12,24 @@ there, and its row to `opening.RUNTIMES`.
 The names below are for the rest of the package; all others are for this folder alone.
 """
 
-from xferlearn.predictors.base import Predictor
+from xferlearn.predictors.base import Answers, Predictor
 from xferlearn.predictors.keras_files import check_keras_file
 from xferlearn.predictors.model_folder import (
     model_folder_bit_depth,
     model_folder_predictor,
     model_folder_resize,
 )
+from xferlearn.predictors.nearest import Near, NearestPhotos
 from xferlearn.predictors.opening import open_predictor
+from xferlearn.predictors.own_photos import found_photos
 
 __all__ = [
+    "Answers",
+    "Near",
+    "NearestPhotos",
     "Predictor",
     "check_keras_file",
+    "found_photos",
     "model_folder_bit_depth",
     "model_folder_predictor",
     "model_folder_resize",

@@ -2,11 +2,12 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from xferlearn.model_folder import ModelFolder
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.sources import Entry
 from xferlearn.predictors.scores import Ending
@@ -15,18 +16,49 @@ if TYPE_CHECKING:
     import keras
 
 
+@dataclasses.dataclass(frozen=True)
+class Answers:
+    """What a model says of photos.
+
+    Attributes:
+        scores: float32, [photos, classes], range [0, 1] and sum 1 where the model ends in a
+            softmax.
+        familiarity: the share of the model's own photos that were less typical than each photo,
+            float32, [photos], range [0, 1]; None for models that don't say.
+    """
+
+    scores: np.ndarray
+    familiarity: np.ndarray | None = None
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, float | None]]:
+        """Yields scores and familiarity, photo by photo."""
+        if self.familiarity is None:
+            yield from ((row, None) for row in self.scores)
+        else:
+            yield from zip(self.scores, self.familiarity.tolist(), strict=True)
+
+    @classmethod
+    def joined(cls, parts: "Sequence[Answers]") -> "Answers":
+        """Returns the answers of at least one part one after the other, all of the same model."""
+        familiarity = [part.familiarity for part in parts if part.familiarity is not None]
+        return cls(
+            np.concatenate([part.scores for part in parts]),
+            np.concatenate(familiarity) if familiarity else None,
+        )
+
+
 class Scorer(Protocol):
     """Scores the photos of one labelling; its engine and cache do not change meanwhile."""
 
     def knows(self, key: bytes) -> bool:
         """Returns whether a photo can be scored without its pixels."""
 
-    def scores(self, keys: Sequence[bytes], pixels: np.ndarray) -> np.ndarray:
-        """Returns the scores of photos, as `Predictor.run` does.
+    def answer(self, keys: Sequence[bytes], pixels: np.ndarray) -> Answers:
+        """Returns what the model says of photos.
 
         Args:
             keys: names of the photos' bottlenecks, see `Loaded.key`.
-            pixels: as for `Predictor.run`; not looked at for photos that the scorer `knows`.
+            pixels: as for `Predictor.answer`; not looked at for photos that the scorer `knows`.
         """
 
 
@@ -41,13 +73,17 @@ class CachedScores(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class _Uncached:
-    run: Callable[[np.ndarray], np.ndarray]
+    run: Callable[[np.ndarray], Answers]
 
     def knows(self, key: bytes) -> bool:
         return False
 
-    def scores(self, keys: Sequence[bytes], pixels: np.ndarray) -> np.ndarray:
+    def answer(self, keys: Sequence[bytes], pixels: np.ndarray) -> Answers:
         return self.run(pixels)
+
+
+def _as_floats(pixels: np.ndarray) -> np.ndarray:
+    return pixels.astype(np.float32)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,8 +95,8 @@ class Predictor:
         height: of the picture that it sees, px.
         width: likewise.
         resize: how a photo becomes that picture, "crop" or "squash"; see `pixels.resize_pixels`.
-        run: uint8 pixels, [batch, height, width, 3], RGB, range [0, 255], to float32 scores,
-            [batch, len(labels)], range [0, 1] and sum 1 where the model ends in a softmax.
+        answer: uint8 pixels, [batch, height, width, 3], RGB, range [0, 255], to what the model says
+            of them.
         warnings: what was assumed because the model does not state it, one line each.
         cached: scores of photos whose bottlenecks are in the cache; None for models without.
         later_warnings: returns what went wrong so far without harm to the scores, one line each:
@@ -69,6 +105,8 @@ class Predictor:
         backbone: name of the network in front of the head; "" where it is not recognised.
         load_model: returns the Keras model; None for models of other formats.
         metadata: content of a model folder's metadata.json; {} for other models.
+        model_folder: the model folder; None for other models.
+        values: uint8 pixels, as for `answer`, to what the model of `load_model` takes.
         bit_depth: bits used of photos with more than 8 per channel, as in training; None for what
             each photo needs, where the model was not trained on such.
     """
@@ -77,7 +115,7 @@ class Predictor:
     height: int
     width: int
     resize: str
-    run: Callable[[np.ndarray], np.ndarray]
+    answer: Callable[[np.ndarray], Answers]
     warnings: tuple[str, ...] = ()
     cached: "CachedScores | None" = None
     later_warnings: Callable[[], tuple[str, ...]] = tuple
@@ -85,6 +123,8 @@ class Predictor:
     backbone: str = ""
     load_model: "Callable[[], keras.Model] | None" = None
     metadata: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False)
+    model_folder: ModelFolder | None = dataclasses.field(default=None, repr=False)
+    values: Callable[[np.ndarray], np.ndarray] = _as_floats
     bit_depth: int | None = None
 
     def scoring(
@@ -98,8 +138,12 @@ class Predictor:
             limits: caps on bytes and pixels.
         """
         if self.cached is None:
-            return contextlib.nullcontext(_Uncached(self.run))
+            return contextlib.nullcontext(_Uncached(self.answer))
         return self.cached.scoring(entries, limits)
+
+    def run(self, pixels: np.ndarray) -> np.ndarray:
+        """Returns the scores of `answer`, float32, [photos, len(labels)]."""
+        return self.answer(pixels).scores
 
     @property
     def image_size(self) -> tuple[int, int]:

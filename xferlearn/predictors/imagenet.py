@@ -4,7 +4,7 @@ from pathlib import Path
 
 from xferlearn.backbones import load_imagenet_classifier
 from xferlearn.bottlenecks.engines import build_engine
-from xferlearn.predictors.base import Predictor
+from xferlearn.predictors.base import Answers, Predictor
 from xferlearn.synsets.names import imagenet_labels
 
 
@@ -29,6 +29,7 @@ def imagenet_predictor(
     labels = tuple(f"{synset} {word}" for synset, word in imagenet_labels())
     model = load_imagenet_classifier(name, weights=weights or "imagenet", verbose=verbose)
     height, width = model.input_shape[1:3]
+    run = build_engine(model).run
     random = str(weights or "").lower() == "none"
     warnings = (
         ("with random weights (`weights='none'`) the labels mean nothing.",) if random else ()
@@ -38,7 +39,7 @@ def imagenet_predictor(
         height,
         width,
         resize or "crop",
-        build_engine(model).run,
+        lambda pixels: Answers(run(pixels)),
         warnings,
         name=f"{model.name} with ImageNet's own classes",
         backbone=model.name,

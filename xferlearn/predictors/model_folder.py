@@ -15,12 +15,18 @@ from xferlearn.bottlenecks.space import FeatureSpace
 from xferlearn.bottlenecks.store import BottleneckStore, ShardWriter
 from xferlearn.config import ImageConfig
 from xferlearn.errors import UserError, XferlearnError
-from xferlearn.model_folder import METADATA_FILE, MODEL_FILE, ModelFolder
+from xferlearn.model_folder import (
+    FAMILIARITY,
+    METADATA_FILE,
+    MODEL_FILE,
+    PREDICTIONS,
+    ModelFolder,
+)
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.pixels.depth import DEPTHS
 from xferlearn.photos.pixels.operations import RESIZE_POLICY
 from xferlearn.photos.sources import Entry
-from xferlearn.predictors.base import Predictor, Scorer
+from xferlearn.predictors.base import Answers, Predictor, Scorer
 from xferlearn.predictors.keras_files import check_keras_file
 from xferlearn.system.runtime import float32_layers
 from xferlearn.system.text import one_line
@@ -53,11 +59,12 @@ def model_folder_predictor(
         size,
         size,
         model_folder_resize(model_folder),
-        lambda pixels: pixels,
+        lambda pixels: Answers(pixels),
         name=str(model_folder.path),
         backbone=str(model_folder.metadata.get("backbone", {}).get("name", "")),
         load_model=lambda: model,
         metadata=model_folder.metadata,
+        model_folder=model_folder,
         bit_depth=model_folder_bit_depth(model_folder),
     )
     try:
@@ -66,10 +73,29 @@ def model_folder_predictor(
         if {"engine", "precision", "bottleneck_dir"} & config.changed().keys():
             raise
         warning = f"all photos go through float32 TensorFlow, and none is cached: {error}"
-        return dataclasses.replace(predictor, run=build_engine(model).run, warnings=(warning,))
+        return dataclasses.replace(predictor, answer=_whole(model), warnings=(warning,))
     return dataclasses.replace(
-        predictor, run=cached.run, cached=cached, later_warnings=lambda: cached.later_warnings
+        predictor, answer=cached.answer, cached=cached, later_warnings=lambda: cached.later_warnings
     )
+
+
+def _whole(model: "keras.Model") -> Callable[[np.ndarray], Answers]:
+    """Returns a function from pixels to answers that runs a model in float32 TensorFlow."""
+    import keras
+
+    if not isinstance(model.output, dict):
+        run = build_engine(model).run
+        return lambda pixels: Answers(run(pixels))
+    ends = [model.output[name] for name in (PREDICTIONS, FAMILIARITY)]
+    with float32_layers():
+        joined = keras.Model(model.input, keras.layers.Concatenate()(ends))
+    both = build_engine(joined).run
+
+    def answer(pixels: np.ndarray) -> Answers:
+        found = both(pixels)
+        return Answers(found[:, :-1], found[:, -1])
+
+    return answer
 
 
 def model_folder_resize(model_folder: ModelFolder) -> str:
@@ -164,11 +190,18 @@ class CachedScores:
         finally:
             self._unwritten += scorer.close()
 
-    def run(self, pixels: np.ndarray) -> np.ndarray:
-        """Returns scores as `Predictor.run` does, without the cache."""
+    def answer(self, pixels: np.ndarray) -> Answers:
+        """Returns what `Predictor.answer` does, without the cache."""
         settled = [part.settled(lambda store: pixels) for part in self._parts]
         rows = [features.engine().run(pixels) for features in settled]
-        return np.asarray(self._head(np.concatenate(rows, axis=1)))
+        return _answers(self._head(np.concatenate(rows, axis=1)))
+
+
+def _answers(outputs: Any) -> Answers:
+    """Returns what the outputs of a model say: probabilities, or a dict of both outputs."""
+    if not isinstance(outputs, Mapping):
+        return Answers(np.asarray(outputs))
+    return Answers(np.asarray(outputs[PREDICTIONS]), np.asarray(outputs[FAMILIARITY])[:, 0])
 
 
 def _parts(said: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
@@ -225,9 +258,9 @@ class _Scorer:
     def knows(self, key: bytes) -> bool:
         return all(key in part.store for part in self._parts)
 
-    def scores(self, keys: Sequence[bytes], pixels: np.ndarray) -> np.ndarray:
+    def answer(self, keys: Sequence[bytes], pixels: np.ndarray) -> Answers:
         rows = [part.rows(keys, pixels) for part in self._parts]
-        return np.asarray(self._head(np.concatenate(rows, axis=1)))
+        return _answers(self._head(np.concatenate(rows, axis=1)))
 
     def close(self) -> list[str]:
         """Commits new bottlenecks; returns what could not be written, one line each."""
@@ -292,11 +325,6 @@ def split_classifier(
     """
     import keras
 
-    bottleneck = model.get_layer(joined)
-    names = [one.name for one in model.layers]
     with float32_layers():
-        x = head_input = keras.Input(bottleneck.output.shape[1:], name="bottleneck")
-        for following in model.layers[names.index(joined) + 1 :]:
-            x = following(x)
         networks = [keras.Model(model.input, model.get_layer(name).output) for name in layers]
-        return networks, keras.Model(head_input, x)
+        return networks, keras.Model(model.get_layer(joined).output, model.output)

@@ -25,7 +25,7 @@ from xferlearn.model_folder import (
     find_model_folder_around,
     read_as_one,
 )
-from xferlearn.predictors.base import Predictor, Runtime
+from xferlearn.predictors.base import Answers, Predictor, Runtime
 from xferlearn.predictors.ends import Ends, find_ends
 from xferlearn.predictors.feeding import Feed, settle_feed
 from xferlearn.predictors.frozen_graph import open_frozen_graph
@@ -176,12 +176,13 @@ def _opened(path: Path, graph: Graph, report: GraphReport, config: ModelConfig) 
         feed.height,
         feed.width,
         resize,
-        lambda pixels: scores.read(run(pixels)),
+        lambda pixels: Answers(scores.read(run(pixels))),
         (*ends.warnings, *warnings, *resize_warnings, *scores.warnings, *labels.warnings),
         name=str(path),
         backbone=report.backbone.name if report.backbone else "",
         # The runtime keeps constants alone, so the model itself is loaded when it is asked for.
         load_model=(lambda: load_keras(path)) if RUNTIMES[report.format] is open_keras else None,
+        values=feed.values,
         bit_depth=_stated_bit_depth(graph, folder),
     )
 

@@ -1,24 +1,23 @@
-"""Photos -> labels: streams any number of photos through a model, in batches and in order."""
+"""A trained model in Python: photos in, labels out."""
 
-import dataclasses
 import functools
 import numbers
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from xferlearn.config import ImageConfig, ModelConfig
 from xferlearn.config.signatures import from_settings
 from xferlearn.errors import UserError
+from xferlearn.labelling.explaining import Explainer, Pixels
+from xferlearn.labelling.explanation import Explanation
+from xferlearn.labelling.streaming import Labelled, label_photos
 from xferlearn.photos.folders.files import FileSource
 from xferlearn.photos.limits import PhotoLimits
-from xferlearn.photos.notes import ReadingNotes
-from xferlearn.photos.pixels.decoding import decoded_batches
 from xferlearn.photos.pixels.headers import bytes_of_image
-from xferlearn.photos.reading import Loaded, load_photos
 from xferlearn.photos.sources import Entry
 from xferlearn.predictors import Predictor, open_predictor
 from xferlearn.summaries.terminal import first_names
@@ -31,107 +30,6 @@ if TYPE_CHECKING:
 
 # Photos that `predict` holds: files are read in batches anyway, arrays are there already.
 _FILES_AT_ONCE, _ARRAYS_AT_ONCE = 4096, 32
-
-
-@dataclasses.dataclass(frozen=True)
-class Labelled:
-    """One photo and the model's prediction.
-
-    Attributes:
-        name: the photo, as given.
-        label: index of its true class; -1 if it is unknown.
-        digest: SHA-256 of its bytes; empty if it can't be read.
-        scores: float32, [classes], range [0, 1]; None if the photo can't be used.
-        problem: why it can't be used, one line; None if it can.
-    """
-
-    name: str
-    label: int = -1
-    digest: bytes = b""
-    scores: np.ndarray | None = None
-    problem: str | None = None
-
-    def top(self, labels: Sequence[str], k: int) -> list[tuple[str, float]]:
-        """Returns the `k` best labels with their scores, best first; [] for an unusable photo."""
-        if self.scores is None:
-            return []
-        order = np.argsort(-self.scores, kind="stable")[:k]
-        return [(labels[index], float(self.scores[index])) for index in order]
-
-
-class Onlooker(Protocol):
-    """Who else wants the pixels of photos that are labelled."""
-
-    def knows(self, digest: bytes) -> bool:
-        """Returns whether a photo's pixels are not needed."""
-
-    def add(self, digests: Sequence[bytes], pixels: np.ndarray) -> None:
-        """Looks at photos; the pixels of those that it knows may be anything.
-
-        Args:
-            digests: SHA-256 of each photo.
-            pixels: uint8, [photos, height, width, 3], range [0, 255].
-        """
-
-
-def label_photos(
-    entries: Callable[[], Iterable[Entry]],
-    predictor: Predictor,
-    limits: PhotoLimits,
-    onlooker: Onlooker | None = None,
-    notes: ReadingNotes | None = None,
-) -> Iterator[Labelled]:
-    """Labels photos, one result each, in their order and in flat memory.
-
-    Args:
-        entries: returns the photos, as a source's `entries` does; called once more if engines have
-            to be compared on some of them first.
-        predictor: the model.
-        limits: caps on bytes and pixels.
-        onlooker: who sees the photos' pixels too; None for nobody.
-        notes: counts what is worth a line in the end.
-
-    Example:
-        >>> source = read_files(["photos/*.jpg"])
-        >>> for photo in label_photos(source.entries, predictor, PhotoLimits()):
-        ...     print(photo.name, photo.top(predictor.labels, 1))
-    """
-    size, resize = predictor.image_size, predictor.resize
-    limits = dataclasses.replace(limits, bit_depth=predictor.bit_depth)
-    notes = notes or ReadingNotes()
-    order: dict[int, int] = {}
-    results: dict[int, Labelled] = {}
-    following = 0
-    with predictor.scoring(entries, limits) as scorer:
-
-        def known(key: bytes) -> bool:
-            # Keys of photos with more than 8 bits per channel, of which an onlooker does not know,
-            # are decoded anyway.
-            return scorer.knows(key) and (onlooker is None or onlooker.knows(key))
-
-        def numbered() -> Iterator[Loaded]:
-            loaded = load_photos(entries(), size, limits, known, resize=resize)
-            for position, item in enumerate(loaded):
-                notes.add(item)
-                order[id(item.entry)] = position
-                yield item
-
-        for batch in decoded_batches(numbered(), size, limits, resize=resize):
-            good = [i for i, item in enumerate(batch.photos) if item.problem is None]
-            if onlooker is not None and good:
-                onlooker.add([batch.photos[i].digest for i in good], batch.pixels[good])
-            keys = [batch.photos[i].key for i in good]
-            scores = scorer.scores(keys, batch.pixels[good]) if good else ()
-            by_row = dict(zip(good, scores, strict=True))
-            for row, item in enumerate([*batch.photos, *batch.failed]):
-                results[order.pop(id(item.entry))] = _labelled(item, by_row.get(row))
-            while following in results:
-                yield results.pop(following)
-                following += 1
-
-
-def _labelled(item: Loaded, scores: np.ndarray | None = None) -> Labelled:
-    return Labelled(item.entry.name, item.entry.label, item.digest, scores, item.problem)
 
 
 class Classifier:
@@ -152,7 +50,8 @@ class Classifier:
         self.labels = predictor.labels
         self.metadata = dict(predictor.metadata)
         self.predictor = predictor
-        self._limits = PhotoLimits.of(limits or ImageConfig())
+        self._config = limits or ImageConfig()
+        self._limits = PhotoLimits.of(self._config)
 
     def __repr__(self) -> str:
         """Returns classes, backbone and size, one line each."""
@@ -249,10 +148,47 @@ class Classifier:
         Raises:
             UserError: for a photo that can't be used, or a `top_k` below 1.
         """
-        if not isinstance(top_k, numbers.Integral) or top_k < 1:
-            raise UserError(f"Expected `top_k` to be a whole number from 1. Received: {top_k!r}.")
+        _check_top_k(top_k)
         labelled = Labelled("", scores=self.predict([photo])[0])
         return labelled.top(self.labels, top_k)
+
+    def explain(self, photo: Any, top_k: int = 5) -> Explanation:
+        """Returns why a photo has its label: where the model looked, and its nearest own photos.
+
+        A heat map needs a Keras model (a model folder, a Keras file, a backbone) that ends in
+        global average pooling and layers on it; nearest photos need a model folder whose
+        bottlenecks are in the cache. The `notes` of the result say what could not be found out.
+
+        Args:
+            photo: one of those that `predict` takes.
+            top_k: most labels, at least 1.
+
+        Raises:
+            UserError: for a photo that can't be used, or a `top_k` below 1.
+
+        Example:
+            >>> found = load_classifier("out/flowers").explain("rose.jpg")
+            >>> found.label, found.nearest[0].label, found.heat_map.shape
+            ('roses', 'roses', (7, 7))
+        """
+        _check_top_k(top_k)
+        if not _is_photo(photo) or (_is_array(photo) and photo.ndim == 4):
+            raise UserError("Expected one photo to explain. Received: several.")
+        if _is_array(photo):
+            pixels = _resized(np.asarray(photo), 0, self.predictor)
+            ((scores, familiarity),) = self.predictor.answer(pixels[None])
+            labelled = Labelled("photo 0", scores=scores, familiarity=familiarity)
+        else:
+            kept, entry = Pixels(1), _entry(0, photo)
+            (labelled,) = label_photos(lambda: [entry], self.predictor, self._limits, kept)
+            if labelled.scores is None:
+                raise UserError(f"{labelled.name} can't be used: {labelled.problem}.")
+            pixels = cast("np.ndarray", kept.take(labelled.digest))
+        return self._explainer.explain([labelled], pixels[None], top_k)[0]
+
+    @functools.cached_property
+    def _explainer(self) -> Explainer:
+        return Explainer(self.predictor, self._config)
 
 
 @from_settings(ModelConfig)
@@ -276,6 +212,11 @@ def load_classifier(config: ModelConfig) -> Classifier:
         >>> load_classifier("retrained_graph.pb", labels="names.txt").label("rose.jpg")
     """
     return Classifier(open_predictor(config), config)
+
+
+def _check_top_k(top_k: int) -> None:
+    if not isinstance(top_k, numbers.Integral) or top_k < 1:
+        raise UserError(f"Expected `top_k` to be a whole number from 1. Received: {top_k!r}.")
 
 
 def _is_array(photo: Any) -> bool:

@@ -10,23 +10,17 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from xferlearn.errors import UserError, XferlearnError
-from xferlearn.photos.manifest import Manifest
-from xferlearn.photos.recorded import RecordedPhoto, parse_photos, write_photos
+from xferlearn.errors import UserError
+from xferlearn.photos.recorded import RecordedPhoto, parse_photos
 from xferlearn.system.files import (
     file_digest,
-    real_path,
     recover_folder,
-    remove_stale,
-    replace_folder,
-    temporary_folder,
 )
-from xferlearn.system.folders import check_writable
 from xferlearn.system.text import count, one_line
 
 if TYPE_CHECKING:
@@ -42,13 +36,14 @@ PHOTOS_FILE = "photos.csv"
 EXPORTS_DIR = "exports"
 # Exports are made in hidden folders of the model folder whose names begin with this.
 UNFINISHED_EXPORT = "export"
-_OWN_NAMES = (MODEL_FILE, LABELS_FILE, METADATA_FILE, PHOTOS_FILE, EXPORTS_DIR)
+# Outputs of model.keras, where it has two.
+PREDICTIONS, FAMILIARITY = "predictions", "familiarity"
 _MOST_METADATA_BYTES = 16 * 2**20
 # A folder that is replaced more often than that while it is read is given up.
 _MOST_READS = 10
 # Of metadata.json: the digests of the other files by name, and its own, of all that is before it.
 # Folders of earlier versions have neither.
-_FILES, _OWN_DIGEST = "files", "sha256"
+FILES, OWN_DIGEST = "files", "sha256"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,8 +72,10 @@ class ModelFolder:
         """Loads model.keras.
 
         Returns:
-            A Keras model: float32 [batch, image_size, image_size, 3], RGB, range [0, 255], to
-            float32 [batch, len(labels)], range [0, 1].
+            A Keras model of float32 [batch, image_size, image_size, 3], RGB, range [0, 255]. It
+            gives a dict of `predictions`, float32 [batch, len(labels)], range [0, 1], and
+            `familiarity`, float32 [batch, 1], range [0, 1]; models without the latter give the
+            predictions alone.
 
         Raises:
             UserError: when the file is missing or damaged, or contradicts metadata.json.
@@ -94,7 +91,9 @@ class ModelFolder:
         # What was loaded must be what was checked.
         if before != _identity(path):
             raise UserError(f"{path} was replaced while it was read. Run again.")
-        outputs, sides = model.output_shape[-1], model.input_shape[1:3]
+        ends = model.output_shape
+        outputs = (ends[PREDICTIONS] if isinstance(ends, dict) else ends)[-1]
+        sides = model.input_shape[1:3]
         if outputs != len(self.labels):
             raise UserError(
                 f"{self.path} is damaged: {count(len(self.labels), 'label')}, but its model gives"
@@ -141,7 +140,7 @@ class ModelFolder:
         try:
             text = path.read_text(encoding="utf-8", errors="surrogateescape")
         except FileNotFoundError:
-            if LABELS_FILE not in self.metadata.get(_FILES, {}):
+            if LABELS_FILE not in self.metadata.get(FILES, {}):
                 return
             raise UserError(
                 f"{path} is missing, which {METADATA_FILE} describes. Restore the whole folder."
@@ -166,7 +165,7 @@ class ModelFolder:
         for name in (MODEL_FILE, PHOTOS_FILE):
             file = self.path / name
             # Who hands a model on may leave the list of photos out.
-            if _FILES in self.metadata and (name == MODEL_FILE or file.is_file()):
+            if FILES in self.metadata and (name == MODEL_FILE or file.is_file()):
                 try:
                     self._check_digest(name, file_digest(file))
                 except OSError as error:
@@ -174,7 +173,7 @@ class ModelFolder:
         return before
 
     def _check_digest(self, name: str, digest: str) -> None:
-        if self.metadata.get(_FILES, {}).get(name, digest) != digest:
+        if self.metadata.get(FILES, {}).get(name, digest) != digest:
             raise UserError(
                 f"{self.path / name} is damaged, or is not the one that {METADATA_FILE} describes"
                 " (their SHA-256 differ). Restore the whole folder, or train again."
@@ -221,13 +220,13 @@ def read_model_folder(model_dir: str | Path, *, renamed: bool = False) -> ModelF
         version = metadata["format_version"]
         labels = tuple(str(label) for label in metadata["labels"])
         int(metadata["input"]["height"])
-        told = metadata.get(_OWN_DIGEST)
-        if told is None and _FILES in metadata:
-            raise ValueError(f"it has no {_OWN_DIGEST}")
-        if told not in (None, _own_digest(metadata)):
+        told = metadata.get(OWN_DIGEST)
+        if told is None and FILES in metadata:
+            raise ValueError(f"it has no {OWN_DIGEST}")
+        if told not in (None, own_digest(metadata)):
             raise ValueError("its text is not the one that was written")
-        if not isinstance(metadata.get(_FILES, {}), dict):
-            raise ValueError(f"its {_FILES} are no table")
+        if not isinstance(metadata.get(FILES, {}), dict):
+            raise ValueError(f"its {FILES} are no table")
     except FileNotFoundError:
         raise UserError(
             f"Expected a model folder, as `xferlearn train` writes it. {path} has no"
@@ -290,8 +289,9 @@ def _read_metadata(path: Path) -> Any:
     return json.loads((path / METADATA_FILE).read_text(encoding="utf-8"))
 
 
-def _own_digest(metadata: dict[str, Any]) -> str:
-    content = {name: value for name, value in metadata.items() if name != _OWN_DIGEST}
+def own_digest(metadata: dict[str, Any]) -> str:
+    """Returns the SHA-256 of metadata without their own."""
+    content = {name: value for name, value in metadata.items() if name != OWN_DIGEST}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -302,98 +302,3 @@ def _identity(path: Path) -> tuple[int, ...] | None:
     except OSError:
         return None
     return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-
-
-def check_model_dir(model_dir: str | Path, overwrite: bool) -> None:
-    """Checks, before any work, that a model may be written to a folder, and that it can be.
-
-    Args:
-        model_dir: the folder, which need not exist.
-        overwrite: whether a model that is there may be replaced.
-
-    Raises:
-        UserError: when the folder holds what must not be replaced, or can't be written.
-    """
-    recover_folder(real_path(model_dir))
-    # Beside it, because it is written under a temporary name first.
-    check_writable("model_dir", real_path(model_dir).parent)
-    _check_replaceable(Path(model_dir), overwrite)
-
-
-def write_model_folder(
-    model_dir: str | Path,
-    model: "keras.Model",
-    manifest: Manifest,
-    metadata: dict[str, Any],
-    *,
-    looks: Sequence[bytes] = (),
-    learned_test: bool = False,
-    overwrite: bool = False,
-) -> ModelFolder:
-    """Writes a model folder: under a temporary name, then renamed, so it is whole or not there.
-
-    Args:
-        model_dir: the folder.
-        model: as `build_classifier` returns it.
-        manifest: the photos that it was made from.
-        metadata: goes to metadata.json, after format_version and labels.
-        looks: by which copies of the manifest's photos are recognised; empty for none.
-        learned_test: whether the model has learned from the test photos too, once measured.
-        overwrite: whether a model that is there may be replaced.
-
-    Returns:
-        The folder that was written.
-
-    Raises:
-        UserError: when the folder holds what must not be replaced.
-        XferlearnError: when it can't be written.
-    """
-    path = real_path(model_dir)
-    content = {"format_version": FORMAT_VERSION, "labels": list(manifest.labels), **metadata}
-    try:
-        with temporary_folder(path) as new:
-            model.save(new / MODEL_FILE)
-            write_photos(new / PHOTOS_FILE, manifest, looks, learned_test=learned_test)
-            content = _write_texts(new, manifest, content)
-            replace_folder(path, new, lambda: _check_replaceable(path, overwrite))
-    except OSError as error:
-        raise XferlearnError(
-            f"Can't write the model to {path}: {one_line(error)}. Make room there and run again:"
-            " bottlenecks, and what was fine-tuned, are kept."
-        ) from None
-    # Of models, and of the states of fine-tuning, which are written beside them.
-    remove_stale(path.parent, path.name)
-    return ModelFolder(Path(model_dir), manifest.labels, content)
-
-
-def _check_replaceable(path: Path, overwrite: bool) -> None:
-    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
-        return
-    if not is_model_folder(path) or not (path / MODEL_FILE).is_file():
-        raise UserError(f"{path} exists and is not a model folder. Choose another `model_dir`.")
-    if not overwrite:
-        raise UserError(
-            f"{path} holds a model already. Choose another `model_dir`, or replace it with"
-            " `overwrite=True`."
-        )
-    for name in sorted(entry.name for entry in path.iterdir()):
-        # A killed export leaves a hidden folder.
-        if name not in _OWN_NAMES and not name.startswith(f".{UNFINISHED_EXPORT}."):
-            raise UserError(
-                f"{path} holds {name}, which is not part of a model and would be deleted with it."
-                " Move it away, or choose another `model_dir`."
-            )
-
-
-def _write_texts(folder: Path, manifest: Manifest, metadata: dict[str, Any]) -> dict[str, Any]:
-    """Writes labels.txt, then metadata.json with the digests of all; returns its content."""
-    labels = "".join(f"{label}\n" for label in manifest.labels)
-    (folder / LABELS_FILE).write_text(labels, encoding="utf-8")
-    files = {name: file_digest(folder / name) for name in (MODEL_FILE, LABELS_FILE, PHOTOS_FILE)}
-    # As it will be read: JSON has neither tuples nor keys that are numbers.
-    content = json.loads(json.dumps({**metadata, _FILES: files}))
-    content[_OWN_DIGEST] = _own_digest(content)
-    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-    # File names that are not valid UTF-8 become escapes, which JSON reads back.
-    (folder / METADATA_FILE).write_text(text, encoding="utf-8", errors="backslashreplace")
-    return content

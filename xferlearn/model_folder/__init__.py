@@ -1,0 +1,38 @@
+"""The model folder, as `train` writes it: model.keras, labels.txt, metadata.json and photos.csv."""
+
+from xferlearn.model_folder.reading import (
+    EXPORTS_DIR,
+    FAMILIARITY,
+    FORMAT_VERSION,
+    LABELS_FILE,
+    METADATA_FILE,
+    MODEL_FILE,
+    PHOTOS_FILE,
+    PREDICTIONS,
+    UNFINISHED_EXPORT,
+    ModelFolder,
+    find_model_folder_around,
+    is_model_folder,
+    read_as_one,
+    read_model_folder,
+)
+from xferlearn.model_folder.writing import check_model_dir, write_model_folder
+
+__all__ = [
+    "EXPORTS_DIR",
+    "FAMILIARITY",
+    "FORMAT_VERSION",
+    "LABELS_FILE",
+    "METADATA_FILE",
+    "MODEL_FILE",
+    "PHOTOS_FILE",
+    "PREDICTIONS",
+    "UNFINISHED_EXPORT",
+    "ModelFolder",
+    "check_model_dir",
+    "find_model_folder_around",
+    "is_model_folder",
+    "read_as_one",
+    "read_model_folder",
+    "write_model_folder",
+]
