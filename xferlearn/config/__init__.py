@@ -8,6 +8,7 @@ help; the command that measured it is `tools/bench_train.py`.
 from xferlearn.config.base import Config
 from xferlearn.config.board import BoardConfig
 from xferlearn.config.data import WHERE_LABELS_ARE, DataConfig, SplitDataConfig
+from xferlearn.config.decisions import DECISION, DecideConfig, DecisionConfig
 from xferlearn.config.experiments import SEEDS, CompareConfig, CurveConfig, SweepConfig
 from xferlearn.config.images import (
     DEFAULT_BACKBONE,
@@ -29,6 +30,7 @@ from xferlearn.config.training import TrainConfig
 
 __all__ = [
     "AUGMENTATIONS",
+    "DECISION",
     "DEFAULT_BACKBONE",
     "SEEDS",
     "WHERE_LABELS_ARE",
@@ -38,6 +40,8 @@ __all__ = [
     "Config",
     "CurveConfig",
     "DataConfig",
+    "DecideConfig",
+    "DecisionConfig",
     "EvaluateCommandConfig",
     "EvaluateConfig",
     "ExportConfig",

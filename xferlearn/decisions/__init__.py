@@ -8,18 +8,37 @@ from xferlearn.decisions.calibration import (
     reliability,
     with_temperature,
 )
+from xferlearn.decisions.chosen import Chosen, Judged, choose, told_thresholds
 from xferlearn.decisions.deciding import Decision, choose_decision
 from xferlearn.decisions.label_sets import LabelSets
+from xferlearn.decisions.operating_points import (
+    CostChange,
+    DecisionMeasured,
+    OperatingPoint,
+    measure_decision,
+    operating_points,
+    recall_thresholds,
+)
 
 __all__ = [
     "Answering",
+    "Chosen",
+    "CostChange",
     "Decision",
+    "DecisionMeasured",
+    "Judged",
     "LabelSets",
+    "OperatingPoint",
     "Reliability",
     "ReliabilityBin",
+    "choose",
     "choose_decision",
     "confidence_of",
     "fit_temperature",
+    "measure_decision",
+    "operating_points",
+    "recall_thresholds",
     "reliability",
+    "told_thresholds",
     "with_temperature",
 ]
