@@ -11,7 +11,7 @@ import hashlib
 import json
 import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -134,19 +134,45 @@ class RowStore:
             positions.append(position)
             rows.append(row)
         for path, (positions, rows) in wanted.items():
-            try:
-                keys, vectors, checksums = self._load(path)
-                result[positions] = vectors[rows]
-                if any(keys[row] != digests[at] for at, row in zip(positions, rows, strict=True)):
-                    raise ValueError("its rows are those of other photos")
-                if any(_checksum(keys[row], vectors[row]) != checksums[row] for row in rows):
-                    raise ValueError("its rows and their checksums differ")
-            except (OSError, pa.ArrowException, ValueError, IndexError) as error:
-                raise XferlearnError(
-                    f"Shard {path} was removed or damaged while this was running"
-                    f" ({one_line(error, 100)}). Run again; its photos are computed again."
-                ) from None
+            result[positions] = self._checked_rows(path, rows, [digests[at] for at in positions])
         return result
+
+    def blocks(self, digests: Iterable[bytes]) -> Iterator[tuple[list[bytes], np.ndarray]]:
+        """Yields the rows of photos shard by shard, so that memory does not grow with them.
+
+        Photos that are not in the store, and those of shards that were removed or damaged since it
+        was opened, are passed over.
+
+        Args:
+            digests: of the photos, in any order.
+
+        Returns:
+            Digests, and their rows, [photos, width].
+        """
+        wanted: dict[Path, tuple[list[int], list[bytes]]] = {}
+        for digest in digests:
+            if digest in self._place:
+                path, row = self._place[digest]
+                rows, keys = wanted.setdefault(path, ([], []))
+                rows.append(row)
+                keys.append(digest)
+        for path, (rows, keys) in wanted.items():
+            with contextlib.suppress(XferlearnError):
+                yield keys, self._checked_rows(path, rows, keys)
+
+    def _checked_rows(self, path: Path, rows: list[int], digests: list[bytes]) -> np.ndarray:
+        try:
+            keys, vectors, checksums = self._load(path)
+            if any(keys[row] != digest for row, digest in zip(rows, digests, strict=True)):
+                raise ValueError("its rows are those of other photos")
+            if any(_checksum(keys[row], vectors[row]) != checksums[row] for row in rows):
+                raise ValueError("its rows and their checksums differ")
+            return vectors[rows]
+        except (OSError, pa.ArrowException, ValueError, IndexError) as error:
+            raise XferlearnError(
+                f"Shard {path} was removed or damaged while this was running"
+                f" ({one_line(error, 100)}). Run again; its photos are computed again."
+            ) from None
 
     @contextlib.contextmanager
     def writer(self) -> Iterator["ShardWriter"]:

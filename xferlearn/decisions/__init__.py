@@ -10,7 +10,9 @@ from xferlearn.decisions.calibration import (
 )
 from xferlearn.decisions.chosen import Chosen, Judged, choose, told_thresholds
 from xferlearn.decisions.deciding import Decision, choose_decision
+from xferlearn.decisions.heat_maps import HeatMap, HeatMaps, pooled_features
 from xferlearn.decisions.label_sets import LabelSets
+from xferlearn.decisions.nearest import Nearest
 from xferlearn.decisions.operating_points import (
     CostChange,
     DecisionMeasured,
@@ -26,8 +28,11 @@ __all__ = [
     "CostChange",
     "Decision",
     "DecisionMeasured",
+    "HeatMap",
+    "HeatMaps",
     "Judged",
     "LabelSets",
+    "Nearest",
     "OperatingPoint",
     "Reliability",
     "ReliabilityBin",
@@ -37,6 +42,7 @@ __all__ = [
     "fit_temperature",
     "measure_decision",
     "operating_points",
+    "pooled_features",
     "recall_thresholds",
     "reliability",
     "told_thresholds",

@@ -2,32 +2,19 @@
 
 import collections
 import dataclasses
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from xferlearn.config import ImageConfig
 from xferlearn.errors import UserError
 from xferlearn.model_folder import ModelFolder
-from xferlearn.photos.datasets import open_dataset
-from xferlearn.photos.folders.files import FileSource, photos_below
-from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION
-from xferlearn.photos.pixels.decoding import decoded_batches
-from xferlearn.photos.reading import Loaded
 from xferlearn.photos.recorded import RecordedPhoto
-from xferlearn.photos.selecting import search_photos
-from xferlearn.photos.sources import Entry
-from xferlearn.photos.tables.opening import photos_in_table
-from xferlearn.photos.tables.table_files import ARROW_ENDINGS
-from xferlearn.predictors import model_folder_bit_depth, model_folder_resize
+from xferlearn.predictors.own_photos import found_photos, photo_place
 from xferlearn.system.text import count
 
 CALIBRATION_PHOTOS = 200
-_LIMITS = ("max_image_pixels", "max_image_bytes")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +78,8 @@ def export_photos(
     training = stratified(by_split.get(TRAIN, []), calibrate, balanced=True)
     wanted = [*sample, *training]
     found = {
-        item.digest: (item, pixels) for item, pixels in decoded(model_folder, wanted, image_dir)
+        item.digest: (item, pixels)
+        for item, pixels in found_photos(model_folder, wanted, image_dir)
     }
     place = photo_place(model_folder, image_dir)
     kept = [photo for photo in sample if photo.digest in found]
@@ -142,64 +130,3 @@ def stratified(
     ]
     placed.sort(key=lambda one: one[:2])
     return [photo for _, _, photo in placed[:most]]
-
-
-def photo_place(model_folder: ModelFolder, image_dir: str | Path | None) -> str:
-    """Returns where a model's photos are looked for, for messages."""
-    training = model_folder.metadata.get("training", {})
-    return _root(training, image_dir) or f"dataset {training.get('dataset')}"
-
-
-def _root(training: Mapping[str, Any], image_dir: str | Path | None) -> str | None:
-    """Returns the folder or table of a model's photos; None where they are a dataset's."""
-    root = image_dir or training.get("image_dir")
-    if root is None and (labels := training.get("labels")) is not None:
-        # Names are relative to the table's folder where no other one was given.
-        stored = os.path.isdir(labels) or labels.lower().endswith(ARROW_ENDINGS)
-        return labels if stored else os.path.dirname(labels) or "."
-    return None if root is None else str(root)
-
-
-def decoded(
-    model_folder: ModelFolder, photos: Sequence[RecordedPhoto], image_dir: str | Path | None
-) -> Iterator[tuple[Loaded, np.ndarray]]:
-    """Yields those photos that are found, each once, with their pixels.
-
-    A photo is looked for under its name, then, by its content, in all files of the folder.
-    """
-    wanted = {photo.digest for photo in photos}
-    training = model_folder.metadata.get("training", {})
-    limits = PhotoLimits.of(
-        ImageConfig(**{name: training[name] for name in _LIMITS if name in training}),
-        model_folder_bit_depth(model_folder),
-    )
-    size, resize = model_folder.image_size, model_folder_resize(model_folder)
-    for entries in _places(training, photos, image_dir):
-        loaded = search_photos(entries, wanted, size, limits, resize=resize)
-        for batch in decoded_batches(loaded, size, limits, resize=resize):
-            for item, pixels in zip(batch.photos, batch.pixels, strict=True):
-                wanted.discard(item.digest)
-                yield item, pixels
-        if not wanted:
-            return
-
-
-def _places(
-    training: Mapping[str, Any], photos: Sequence[RecordedPhoto], image_dir: str | Path | None
-) -> Iterator[Iterator[Entry]]:
-    """Yields where to look, the most likely place first; others are listed if asked for."""
-    root = _root(training, image_dir)
-    if root is None:
-        yield open_dataset(str(training.get("dataset")), training.get("data_dir")).entries()
-        return
-    stored = photos_in_table(root, None if image_dir else training.get("image_column"))
-    if stored is not None:
-        yield stored.only({photo.name for photo in photos}).entries()
-        yield stored.entries()
-        return
-    root = os.path.dirname(root) or "." if os.path.isfile(root) else root
-    if os.path.isdir(root):
-        named = dict.fromkeys(str(Path(root) / photo.name) for photo in photos)
-        yield FileSource((), tuple((path, -1) for path in named)).entries()
-        others = [path for path in photos_below(Path(root)) if path not in named]
-        yield FileSource((), tuple((path, -1) for path in others)).entries()

@@ -5,13 +5,15 @@ import numbers
 import os
 import sys
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from xferlearn.config import ImageConfig, ModelConfig
 from xferlearn.config.signatures import from_settings
 from xferlearn.errors import UserError
+from xferlearn.labelling.explaining import Explainer, Pixels
+from xferlearn.labelling.explanation import Explanation
 from xferlearn.labelling.streaming import Labelled, label_photos
 from xferlearn.photos.folders.files import FileSource
 from xferlearn.photos.limits import PhotoLimits
@@ -48,7 +50,8 @@ class Classifier:
         self.labels = predictor.labels
         self.metadata = dict(predictor.metadata)
         self.predictor = predictor
-        self._limits = PhotoLimits.of(limits or ImageConfig())
+        self._config = limits or ImageConfig()
+        self._limits = PhotoLimits.of(self._config)
 
     def __repr__(self) -> str:
         """Returns classes, backbone and size, one line each."""
@@ -145,10 +148,47 @@ class Classifier:
         Raises:
             UserError: for a photo that can't be used, or a `top_k` below 1.
         """
-        if not isinstance(top_k, numbers.Integral) or top_k < 1:
-            raise UserError(f"Expected `top_k` to be a whole number from 1. Received: {top_k!r}.")
+        _check_top_k(top_k)
         labelled = Labelled("", scores=self.predict([photo])[0])
         return labelled.top(self.labels, top_k)
+
+    def explain(self, photo: Any, top_k: int = 5) -> Explanation:
+        """Returns why a photo has its label: where the model looked, and its nearest own photos.
+
+        A heat map needs a Keras model (a model folder, a Keras file, a backbone) that ends in
+        global average pooling and layers on it; nearest photos need a model folder whose
+        bottlenecks are in the cache. The `notes` of the result say what could not be found out.
+
+        Args:
+            photo: one of those that `predict` takes.
+            top_k: most labels, at least 1.
+
+        Raises:
+            UserError: for a photo that can't be used, or a `top_k` below 1.
+
+        Example:
+            >>> found = load_classifier("out/flowers").explain("rose.jpg")
+            >>> found.label, found.nearest[0].label, found.heat_map.shape
+            ('roses', 'roses', (7, 7))
+        """
+        _check_top_k(top_k)
+        if not _is_photo(photo) or (_is_array(photo) and photo.ndim == 4):
+            raise UserError("Expected one photo to explain. Received: several.")
+        if _is_array(photo):
+            pixels = _resized(np.asarray(photo), 0, self.predictor)
+            ((scores, familiarity),) = self.predictor.answer(pixels[None])
+            labelled = Labelled("photo 0", scores=scores, familiarity=familiarity)
+        else:
+            kept, entry = Pixels(1), _entry(0, photo)
+            (labelled,) = label_photos(lambda: [entry], self.predictor, self._limits, kept)
+            if labelled.scores is None:
+                raise UserError(f"{labelled.name} can't be used: {labelled.problem}.")
+            pixels = cast("np.ndarray", kept.take(labelled.digest))
+        return self._explainer.explain([labelled], pixels[None], top_k)[0]
+
+    @functools.cached_property
+    def _explainer(self) -> Explainer:
+        return Explainer(self.predictor, self._config)
 
 
 @from_settings(ModelConfig)
@@ -172,6 +212,11 @@ def load_classifier(config: ModelConfig) -> Classifier:
         >>> load_classifier("retrained_graph.pb", labels="names.txt").label("rose.jpg")
     """
     return Classifier(open_predictor(config), config)
+
+
+def _check_top_k(top_k: int) -> None:
+    if not isinstance(top_k, numbers.Integral) or top_k < 1:
+        raise UserError(f"Expected `top_k` to be a whole number from 1. Received: {top_k!r}.")
 
 
 def _is_array(photo: Any) -> bool:

@@ -10,6 +10,9 @@ from xferlearn.photos.reading import Loaded, load_photos, readable
 from xferlearn.photos.sources import Entry, PhotoSource
 from xferlearn.photos.views import Augmentation
 
+# A dataset has no way to a photo but past all before it.
+MOST_BYTES_PASSED = 2**30
+
 
 def pick_photos(
     source: PhotoSource,

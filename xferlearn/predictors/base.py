@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from xferlearn.model_folder import ModelFolder
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.sources import Entry
 from xferlearn.predictors.scores import Ending
@@ -81,6 +82,10 @@ class _Uncached:
         return self.run(pixels)
 
 
+def _as_floats(pixels: np.ndarray) -> np.ndarray:
+    return pixels.astype(np.float32)
+
+
 @dataclasses.dataclass(frozen=True)
 class Predictor:
     """A model that is ready to label photos.
@@ -100,6 +105,8 @@ class Predictor:
         backbone: name of the network in front of the head; "" where it is not recognised.
         load_model: returns the Keras model; None for models of other formats.
         metadata: content of a model folder's metadata.json; {} for other models.
+        model_folder: the model folder; None for other models.
+        values: uint8 pixels, as for `answer`, to what the model of `load_model` takes.
         bit_depth: bits used of photos with more than 8 per channel, as in training; None for what
             each photo needs, where the model was not trained on such.
     """
@@ -116,6 +123,8 @@ class Predictor:
     backbone: str = ""
     load_model: "Callable[[], keras.Model] | None" = None
     metadata: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False)
+    model_folder: ModelFolder | None = dataclasses.field(default=None, repr=False)
+    values: Callable[[np.ndarray], np.ndarray] = _as_floats
     bit_depth: int | None = None
 
     def scoring(

@@ -64,6 +64,7 @@ def model_folder_predictor(
         backbone=str(model_folder.metadata.get("backbone", {}).get("name", "")),
         load_model=lambda: model,
         metadata=model_folder.metadata,
+        model_folder=model_folder,
         bit_depth=model_folder_bit_depth(model_folder),
     )
     try:

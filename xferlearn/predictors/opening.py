@@ -182,6 +182,7 @@ def _opened(path: Path, graph: Graph, report: GraphReport, config: ModelConfig) 
         backbone=report.backbone.name if report.backbone else "",
         # The runtime keeps constants alone, so the model itself is loaded when it is asked for.
         load_model=(lambda: load_keras(path)) if RUNTIMES[report.format] is open_keras else None,
+        values=feed.values,
         bit_depth=_stated_bit_depth(graph, folder),
     )
 

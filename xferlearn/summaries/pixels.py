@@ -8,11 +8,8 @@ from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import Photo
 from xferlearn.photos.pixels.decoding import decoded_batches
 from xferlearn.photos.reading import load_photos, readable
-from xferlearn.photos.selecting import pick_photos
+from xferlearn.photos.selecting import MOST_BYTES_PASSED, pick_photos
 from xferlearn.photos.sources import PhotoSource
-
-# A dataset has no way to a photo but past all before it.
-MOST_BYTES_PASSED = 2**30
 
 
 def read_pixels(

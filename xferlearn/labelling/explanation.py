@@ -1,0 +1,141 @@
+"""What is said of why a model gives a photo its label, in Python and in a notebook."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from xferlearn.summaries.drawing import webp
+from xferlearn.summaries.overlay import LEGEND, draw_overlay
+from xferlearn.synsets.names import readable_label
+from xferlearn.system.html import Markup, faint, h, notices, picture, table
+from xferlearn.system.results import Block, Result, facts_block, table_block, wrapped
+
+
+@dataclasses.dataclass(frozen=True)
+class Neighbour:
+    """One of the photos that a model has learned from, beside one that it labels.
+
+    Attributes:
+        name: of the photo, as in photos.csv.
+        label: the class that it was given in training.
+        similarity: cosine of the angle between the bottlenecks of both photos, -1 to 1; 1 for
+            photos in which the network sees the same.
+        digest: SHA-256 of its bytes.
+        path: its file; None where that is gone or has changed, and for photos that are no files.
+        pixels: what the model sees of it, uint8, [height, width, 3]; None where it is gone.
+    """
+
+    name: str
+    label: str
+    similarity: float
+    digest: bytes = dataclasses.field(repr=False)
+    path: str | None = None
+    pixels: np.ndarray | None = dataclasses.field(default=None, repr=False)
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Explanation(Result):
+    """What speaks for the label that a model gives to a photo.
+
+    Attributes:
+        name: the photo, as given.
+        probabilities: the best labels with their probabilities, best first.
+        familiarity: the share of the model's own photos that were less typical, 0 to 1; None for
+            models that don't say.
+        heat_map: where in the photo there is what speaks for the first label (positive) or against
+            it (negative), float32, [rows, columns], range [-1, 1], on the grid of the network's
+            last feature map; None where there is none, and `notes` say why.
+        heat_scale: the log-odds that 1 stands for in `heat_map`; see `decisions.HeatMaps`.
+        nearest: the nearest photos that the model has learned from, best first.
+        pixels: what the model sees of the photo, uint8, [height, width, 3].
+        notes: what could not be found out and why, and whether the model has learned from this very
+            photo, one sentence each.
+    """
+
+    name: str
+    probabilities: tuple[tuple[str, float], ...]
+    familiarity: float | None
+    heat_map: np.ndarray | None
+    heat_scale: float
+    nearest: tuple[Neighbour, ...]
+    pixels: np.ndarray
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """The first label, which `heat_map` is of."""
+        return self.probabilities[0][0]
+
+    def overlay(self) -> Image.Image | None:
+        """Returns the photo in gray with the heat map over it; None where there is none."""
+        return None if self.heat_map is None else draw_overlay(self.pixels, self.heat_map)
+
+    def blocks(self) -> list[Block]:
+        """Returns the summary in parts."""
+        facts = {"photo": self.name}
+        if self.familiarity is not None:
+            facts["familiarity"] = f"{self.familiarity:.3f}, {familiarity_text(self.familiarity)}"
+        if self.heat_map is not None:
+            shape = " x ".join(map(str, self.heat_map.shape))
+            row, column = np.unravel_index(self.heat_map.argmax(), self.heat_map.shape)
+            facts["heat map"] = (
+                f"{shape}, strongest for {readable_label(self.label)} in row {row + 1}, column"
+                f" {column + 1}"
+            )
+        labels = [(readable_label(name), f"{score:.4f}") for name, score in self.probabilities]
+        near = [
+            (one.name, readable_label(one.label), f"{one.similarity:.3f}") for one in self.nearest
+        ]
+        return [
+            facts_block(facts),
+            table_block([("label", "probability"), *labels], "label"),
+            table_block([("nearest photos", "label", "similarity"), *near], "photo")
+            if near
+            else Block(),
+            Block([line for note in self.notes for line in wrapped(note)]),
+        ]
+
+    def html(self) -> list[Any]:
+        """Returns the page in parts, as `system.html.h` takes them."""
+        overlay = self.overlay()
+        shown = [_figure(Image.fromarray(self.pixels), "what the model sees", self.name)]
+        if overlay is not None:
+            text = f"for {readable_label(self.label)}"
+            shown.append(_figure(overlay, text, f"heat map of {self.name}"))
+        near = [
+            _figure(
+                None if one.pixels is None else Image.fromarray(one.pixels),
+                f"{readable_label(one.label)} {one.similarity:.3f}",
+                one.name,
+            )
+            for one in self.nearest
+        ]
+        rows = [(readable_label(name), f"{score:.4f}") for name, score in self.probabilities]
+        return [
+            h("h4", self.name),
+            h("div", shown, class_="xf-photos"),
+            faint(LEGEND) if overlay is not None else None,
+            table(("label", "probability"), rows),
+            faint(familiarity_text(self.familiarity)) if self.familiarity is not None else None,
+            [h("h4", "Nearest photos of the training"), h("div", near, class_="xf-photos")]
+            if near
+            else None,
+            notices(self.notes),
+        ]
+
+
+def _figure(image: Image.Image | None, text: str, name: str) -> Markup:
+    shown: Any = h("div", "not found", class_="xf-gone")
+    if image is not None:
+        shown = picture(webp(image), "webp", name, width="96", height="96")
+    return h("figure", shown, h("figcaption", h("b", text), h("span", name, class_="xf-file")))
+
+
+def familiarity_text(familiarity: float) -> str:
+    """Returns a familiarity in words."""
+    if familiarity < 0.5:
+        return f"less typical than {1 - familiarity:.1%} of your own photos"
+    return f"more typical than {familiarity:.1%} of your own photos"
