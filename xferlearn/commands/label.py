@@ -1,21 +1,18 @@
 """`xferlearn label`: labels photos, best label first, to the terminal or to a file."""
 
-import os
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from typing import BinaryIO
 
 from xferlearn.commands import print_warnings
 from xferlearn.config import LabelConfig
-from xferlearn.errors import UserError
 from xferlearn.labelling import Answerer, AnswerTable, Labelled, label_photos
 from xferlearn.photos.folders.files import FileSource, read_files
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.notes import ReadingNotes
 from xferlearn.predictors import Predictor, open_predictor
 from xferlearn.synsets.names import readable_label
-from xferlearn.system.files import real_path, write_atomically
-from xferlearn.system.folders import check_no_url, check_writable
+from xferlearn.system.files import write_atomically
+from xferlearn.system.folders import check_output
 from xferlearn.system.progress import progress_bar
 from xferlearn.system.row_files import write_csv, write_json_lines, write_parquet
 from xferlearn.system.terminal import say, say_csv, say_json, tell
@@ -24,7 +21,7 @@ from xferlearn.system.text import count, readable
 
 def run(config: LabelConfig) -> int:
     """Labels all photos; returns 1 where some could not be read, after labelling the others."""
-    output = None if config.output is None else _checked(config.output)
+    output = None if config.output is None else check_output(config.output)
     source = read_files(config.photos)
     predictor = open_predictor(config)
     print_warnings((*source.warnings, *predictor.warnings))
@@ -49,18 +46,6 @@ def run(config: LabelConfig) -> int:
     if output is not None:
         say(f"{count(source.count - len(unreadable), 'photo')} labelled: {config.output}")
     return 1 if unreadable else 0
-
-
-def _checked(output: str | Path) -> Path:
-    """Returns the file to write to; sees, before any work, that it can be written."""
-    check_no_url("`output`", output)
-    path = real_path(output)
-    if path.is_dir():
-        raise UserError(f"Expected `output` to be a file. Found a folder at {output}.")
-    if not path.parent.is_dir():
-        raise UserError(f"There is no folder {os.path.dirname(output)} for `output`. Make it.")
-    check_writable("output", path.parent)
-    return path
 
 
 def _labelled(

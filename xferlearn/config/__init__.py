@@ -9,6 +9,7 @@ from xferlearn.config.answers import AnswerConfig
 from xferlearn.config.base import Config
 from xferlearn.config.board import BoardConfig
 from xferlearn.config.data import WHERE_LABELS_ARE, DataConfig, SplitDataConfig
+from xferlearn.config.decisions import DECISION, DecideConfig, DecisionConfig
 from xferlearn.config.experiments import SEEDS, CompareConfig, CurveConfig, SweepConfig
 from xferlearn.config.images import (
     DEFAULT_BACKBONE,
@@ -30,6 +31,7 @@ from xferlearn.config.training import TrainConfig
 
 __all__ = [
     "AUGMENTATIONS",
+    "DECISION",
     "DEFAULT_BACKBONE",
     "REJECT",
     "SEEDS",
@@ -41,6 +43,8 @@ __all__ = [
     "Config",
     "CurveConfig",
     "DataConfig",
+    "DecideConfig",
+    "DecisionConfig",
     "EvaluateCommandConfig",
     "EvaluateConfig",
     "ExportConfig",

@@ -104,10 +104,8 @@ class Classifier:
         Raises:
             UserError: for a photo that can't be used, with the reason.
         """
-        found = self._labelled(photos)
-        if not found:
-            return np.zeros((0, len(self.labels)), np.float32)
-        return np.stack([photo.scores for photo in found])
+        found = [photo.scores for photo in self._labelled(photos) if photo.scores is not None]
+        return np.stack(found) if found else np.zeros((0, len(self.labels)), np.float32)
 
     def answers(
         self,
@@ -139,10 +137,10 @@ class Classifier:
             >>> answer.status, answer.label, answer.familiarity
             ('answered', 'functional', 0.43)
         """
-        asked = {"reject": reject, "max_error": max_error, "coverage": coverage}
-        defaults = AnswerConfig()
-        given = {name: value for name, value in asked.items() if value != getattr(defaults, name)}
-        answerer = Answerer.of(self.predictor, AnswerConfig(**given))
+        asked: dict[str, Any] = {"max_error": max_error, "coverage": coverage}
+        if reject != REJECT:  # what is asked for, a model has to be able to do
+            asked["reject"] = reject
+        answerer = Answerer.of(self.predictor, AnswerConfig(**asked))
         return [answerer.answer(photo) for photo in self._labelled(photos)]
 
     def label(self, photo: Any, top_k: int = 5) -> list[tuple[str, float]]:

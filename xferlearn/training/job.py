@@ -10,6 +10,7 @@ from xferlearn.config import ExportConfig, TrainConfig
 from xferlearn.config.base import TableInMemory
 from xferlearn.config.signatures import from_settings
 from xferlearn.dashboard.summary import write_transfer_summary
+from xferlearn.decisions import choose
 from xferlearn.errors import UserError, XferlearnError
 from xferlearn.exports import check_formats, export_with
 from xferlearn.metrics import Misclassified
@@ -18,6 +19,7 @@ from xferlearn.photos.folding import MOST_LEFT_OUT
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import TEST, VALIDATION, Manifest
 from xferlearn.photos.opening import check_outside_photos, open_source
+from xferlearn.photos.predicted import predicted_photos
 from xferlearn.summaries.notebook import Pictures
 from xferlearn.system.folders import check_outside_model
 from xferlearn.system.progress import StageClock
@@ -66,6 +68,7 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
     check_backbone(config)
     with clock.stage("list photos"):
         source = open_source(config)
+        wanted = config.asked(source.labels)
     with clock.stage("import"):
         start_tensorflow()
         choose_device(config.device)
@@ -117,6 +120,12 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
         validation, test = (
             fitted.evaluate(split, probabilities[split]) for split in (VALIDATION, TEST)
         )
+        judged = [fitted.judged(split, probabilities[split]) for split in (VALIDATION, TEST)]
+        try:
+            chosen = choose(source.labels, *judged, **wanted)
+        except UserError as error:  # the model is good without it
+            warnings.append(Failure(f"No decision was set. {error}"))
+            chosen = choose(source.labels, *judged)
     manifest, extraction, training = fitted.manifest, prepared.extraction, fitted.training
     with clock.stage("model"):
         classifier = heads.build_classifier(prepared.backbone, fitted.head)
@@ -126,12 +135,16 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
             layer = metadata["bottleneck"]["layer"]
             classifier = with_familiarity(classifier, layer, own.familiarity)
             metadata[FAMILIARITY] = own.as_dict()
+        metadata |= chosen.as_dict()
         metadata["timings"] |= {"seconds": _rounded(clock.seconds)}
         model_folder = write_model_folder(
             config.model_dir or "",
             classifier,
             manifest,
             metadata,
+            predicted=predicted_photos(
+                manifest, probabilities, own.values if own is not None else None
+            ),
             looks=prepared.looks.recorded(manifest.photos),
             learned_test=fitted.refitted,
             overwrite=config.overwrite,
@@ -171,6 +184,7 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
         training=training,
         fine_tuned=fine_tuned,
         exported=exported,
+        chosen=chosen,
         validation=validation,
         test=test,
         familiarity=own,
