@@ -1,6 +1,18 @@
 """Labelling: photos through a model, as a stream, and the model as an object in Python."""
 
 from xferlearn.labelling.classifier import Classifier, load_classifier
+from xferlearn.labelling.explanation import Explanation, Neighbour
 from xferlearn.labelling.streaming import Labelled, Onlooker, label_photos
+from xferlearn.labelling.why_page import WhyPage, checked_folder
 
-__all__ = ["Classifier", "Labelled", "Onlooker", "label_photos", "load_classifier"]
+__all__ = [
+    "Classifier",
+    "Explanation",
+    "Labelled",
+    "Neighbour",
+    "Onlooker",
+    "WhyPage",
+    "checked_folder",
+    "label_photos",
+    "load_classifier",
+]

@@ -12,8 +12,8 @@ _LINE_AT = 0.5
 _LINE, _EDGE = (255, 255, 255), (20, 20, 20)
 
 LEGEND = (
-    "Orange: speaks for the label; the white line encloses the strongest places. Blue: speaks"
-    " against it. Gray: no matter."
+    "In a heat map orange speaks for the label, blue against it, and gray for neither. The white"
+    " line encloses the places that speak for it most."
 )
 
 
