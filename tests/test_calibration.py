@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from draws import drawn
 
 from xferlearn.decisions import (
     Reliability,
@@ -12,16 +13,6 @@ from xferlearn.decisions import (
 )
 from xferlearn.metrics import cross_entropy, wilson_interval
 from xferlearn.training.head import build_head, fold_temperature, predict_head
-
-
-def drawn(photos: int, classes: int = 4, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Probabilities that are exactly right: each class is drawn with its own."""
-    generator = np.random.default_rng(seed)
-    logits = generator.normal(0, 2, (photos, classes))
-    probabilities = np.exp(logits)
-    probabilities /= probabilities.sum(axis=1, keepdims=True)
-    chosen = probabilities.cumsum(axis=1) < generator.random((photos, 1))
-    return probabilities.astype(np.float32), np.minimum(chosen.sum(axis=1), classes - 1)
 
 
 @pytest.mark.parametrize("distortion", [0.1, 0.5, 1.0, 1.7, 6.0])

@@ -1,0 +1,330 @@
+"""Which label a photo gets: by the largest probability, by thresholds, or by the cost of mistakes.
+
+A decision is chosen on predictions of photos by heads that have not learned from them, and leaves
+the probabilities as they are.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from xferlearn.decisions.bounds import enough_for, missable, worth_along
+from xferlearn.errors import UserError
+from xferlearn.metrics import worth_of
+
+# What a mistake costs of which nothing is said.
+OTHER_COST = 1.0
+# Thresholds that depend on each other are found by turns; after some they move in one direction.
+_MOST_TURNS, _FREE_TURNS = 200, 10
+_LOWEST = 1e-6
+_DIGITS = 6
+
+
+@dataclasses.dataclass(frozen=True)
+class Decision:
+    """From probabilities to one label per photo.
+
+    Without thresholds and costs it is the label of the largest probability. With thresholds it is,
+    among the labels whose probability reaches their threshold, the one with the largest probability
+    per threshold; where there is none, the one of largest probability among those without a
+    threshold, or of the largest per threshold where each has one. With costs it is the label of the
+    smallest expected cost.
+
+    Attributes:
+        labels: class names in output order.
+        thresholds: by class, above 0 to 1; classes without one are left out.
+        costs: of the mistakes that differ from `OTHER_COST`: by true class and label, 0 or more.
+        min_recall: what was asked for by class, above 0 and below 1.
+        min_precision: likewise.
+
+    Example:
+        >>> decision = Decision(("defective", "functional"), thresholds={"defective": 0.2})
+        >>> decision.decide(np.array([[0.3, 0.7], [0.1, 0.9]]))
+        array([0, 1], dtype=int32)
+    """
+
+    labels: tuple[str, ...]
+    thresholds: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    costs: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
+    min_recall: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    min_precision: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        """Whether it is more than the largest probability."""
+        return bool(self.thresholds or self.costs)
+
+    @property
+    def cost_matrix(self) -> np.ndarray:
+        """What each label costs, by true class (row) and label (column), float64."""
+        matrix = OTHER_COST * (1 - np.eye(len(self.labels)))
+        for truth, row in self.costs.items():
+            for label, cost in row.items():
+                matrix[self.labels.index(truth), self.labels.index(label)] = cost
+        return matrix
+
+    def decide(self, scores: np.ndarray) -> np.ndarray:
+        """Returns the label of each photo.
+
+        Args:
+            scores: probabilities, float, [photos, classes], range [0, 1].
+
+        Returns:
+            Indices of `labels`, int32, [photos].
+        """
+        # In one precision, whatever the scores have: a photo at a threshold reaches it.
+        scores = np.asarray(scores, np.float32).astype(np.float64)
+        if self.costs:
+            return (scores @ self.cost_matrix).argmin(axis=1).astype(np.int32)
+        if not self.thresholds:
+            return scores.argmax(axis=1).astype(np.int32)
+        thresholds = np.array([self.thresholds.get(label, math.inf) for label in self.labels])
+        ratios = scores / thresholds
+        free = np.isinf(thresholds)
+        best = ratios.argmax(axis=1)
+        if free.any():
+            reached = ratios.max(axis=1) >= 1
+            best = np.where(reached, best, np.where(free, scores, -1).argmax(axis=1))
+        return best.astype(np.int32)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns it for JSON, as `metadata["decision"]` holds it."""
+        if self.costs:
+            costs = {truth: dict(row) for truth, row in self.costs.items()}
+            return {"rule": "cost", "costs": costs, "other_costs": OTHER_COST}
+        asked = {
+            "min_recall": dict(self.min_recall), "min_precision": dict(self.min_precision)
+        }  # fmt: skip
+        return {
+            "rule": "thresholds",
+            "thresholds": dict(self.thresholds),
+            "asked": {name: value for name, value in asked.items() if value},
+        }
+
+    @classmethod
+    def of(cls, metadata: Mapping[str, Any]) -> "Decision":
+        """Returns the decision of a model's metadata; the largest probability where it has none.
+
+        Raises:
+            UserError: when it is of a kind that this version does not know.
+        """
+        labels = tuple(metadata.get("labels") or ())
+        said = metadata.get("decision")
+        if said is None:
+            return cls(labels)
+        try:
+            if said["rule"] == "cost" and said["other_costs"] == OTHER_COST:
+                costs = {truth: _numbers(row) for truth, row in said["costs"].items()}
+                found = cls(labels, costs=costs)
+            elif said["rule"] == "thresholds":
+                asked = said["asked"]
+                found = cls(
+                    labels,
+                    thresholds=_numbers(said["thresholds"]),
+                    min_recall=_numbers(asked.get("min_recall", {})),
+                    min_precision=_numbers(asked.get("min_precision", {})),
+                )
+            else:
+                raise ValueError(said["rule"])
+            named = {
+                *found.thresholds,
+                *found.costs,
+                *(one for r in found.costs.values() for one in r),
+            }
+            if not named <= set(labels) or not found:
+                raise ValueError(named)
+        except (AttributeError, KeyError, TypeError, ValueError):
+            raise UserError(
+                "The model's decision is of a kind that this version of xferlearn does not know."
+                " Install the xferlearn that wrote the model, or choose another decision with"
+                " `xferlearn decide`."
+            ) from None
+        return found
+
+    def text(self) -> str:
+        """Returns how labels are decided, e.g. "defective from 0.213 on"."""
+        if self.costs:
+            mistakes = [
+                f"{truth} as {label} {cost:g}"
+                for truth, row in self.costs.items()
+                for label, cost in row.items()
+            ]
+            rest = len(self.labels) * (len(self.labels) - 1) - len(mistakes)
+            other = [f"any other mistake {OTHER_COST:g}"] if rest else []
+            return f"smallest expected cost: {', '.join([*mistakes, *other])}"
+        if not self.thresholds:
+            return "largest probability"
+        parts = []
+        for label, threshold in self.thresholds.items():
+            asked = [
+                f"{name} {wanted[label]:g}"
+                for name, wanted in (("recall", self.min_recall), ("precision", self.min_precision))
+                if label in wanted
+            ]
+            parts.append(f"{label} from {threshold:.3g} on ({', '.join(asked) or 'as given'})")
+        return ", ".join(parts)
+
+
+def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
+    return {name: float(value) for name, value in values.items()}
+
+
+def choose_decision(
+    labels: Sequence[str],
+    probabilities: np.ndarray,
+    y: np.ndarray,
+    *,
+    min_recall: Mapping[str, float] | None = None,
+    min_precision: Mapping[str, float] | None = None,
+    costs: Mapping[str, Mapping[str, float]] | None = None,
+    groups: Sequence[int] | None = None,
+) -> Decision:
+    """Chooses thresholds that keep what is asked, and label no more photos so than they must.
+
+    With `costs` nothing has to be chosen: probabilities are calibrated, and a threshold that is
+    chosen on the photos instead costs as much (31.2% and 31.3% less than the largest probability on
+    halves of the solar cells, at 5:1).
+
+    With `min_recall` a new photo of the class is found with at least this probability, on average
+    over draws of the photos (the conformal quantile, see `bounds.missable`); the threshold is the
+    largest such. With `min_precision` it is the smallest from which the photos with the label,
+    and one more that is wrong, are right often enough.
+
+    Args:
+        labels: class names in output order.
+        probabilities: of photos that the model has not learned from, float, [photos, classes],
+            range [0, 1].
+        y: true class index of each photo, int, [photos].
+        min_recall: by class, above 0 and below 1.
+        min_precision: likewise, of other classes.
+        costs: instead of both, what mistakes cost, as in `Decision`.
+        groups: what each photo belongs to; None where each stands alone. Photos in groups count as
+            `xferlearn.metrics.worth_of` says.
+
+    Raises:
+        UserError: when it can't be reached; says what can.
+
+    Example:
+        >>> decision = choose_decision(labels, probabilities, y, min_recall={"defective": 0.95})
+        >>> decision.thresholds
+        {'defective': 0.10632}
+    """
+    if costs:
+        return Decision(tuple(labels), costs=costs)
+    scores = np.asarray(probabilities, np.float32).astype(np.float64)
+    members = np.arange(len(y)) if groups is None else np.asarray(groups)
+    chosen = _Choice(tuple(labels), scores, np.asarray(y), members)
+    asked = [(label, value, chosen.for_recall, min) for label, value in (min_recall or {}).items()]
+    asked += [
+        (label, value, chosen.for_precision, max) for label, value in (min_precision or {}).items()
+    ]
+    thresholds: dict[str, float] = {}
+    for turn in range(_MOST_TURNS):
+        before = dict(thresholds)
+        for label, value, choose, safer in asked:
+            others = {name: one for name, one in thresholds.items() if name != label}
+            found = max(_rounded_down(choose(label, value, others)), _LOWEST)
+            thresholds[label] = found if turn < _FREE_TURNS else safer(before[label], found)
+        if thresholds == before:
+            break
+    decision = Decision(
+        tuple(labels),
+        thresholds=thresholds,
+        min_recall=dict(min_recall or {}),
+        min_precision=dict(min_precision or {}),
+    )
+    chosen.check(decision)
+    return decision
+
+
+@dataclasses.dataclass(frozen=True)
+class _Choice:
+    labels: tuple[str, ...]
+    scores: np.ndarray
+    y: np.ndarray
+    groups: np.ndarray
+
+    def for_recall(self, label: str, wanted: float, others: Mapping[str, float]) -> float:
+        """Returns the largest threshold with which enough photos of a class are found."""
+        of_class = self.y == self.labels.index(label)
+        missed = self._missable(label, wanted)
+        return float(np.sort(self._needed(label, others)[of_class])[missed])
+
+    def for_precision(self, label: str, wanted: float, others: Mapping[str, float]) -> float:
+        """Returns the smallest threshold with which enough photos with a label are right."""
+        needed = self._needed(label, others)
+        order = np.argsort(-needed, kind="stable")
+        right = np.cumsum(self.y[order] == self.labels.index(label)) / np.arange(1, len(order) + 1)
+        worth = worth_along(self.groups[order])
+        proved = right * worth / (worth + 1)
+        # Photos with equal scores have the label together.
+        tied = np.diff(needed[order], append=-1.0) == 0
+        proved = np.where(tied, 0.0, proved)
+        enough = np.flatnonzero(proved >= wanted)
+        if not len(enough):
+            raise UserError(
+                f"`min_precision` {wanted:g} of {label!r} can't be reached: the"
+                f" {len(self.y):,} photos that it is chosen on prove at most"
+                f" {_below(proved.max(initial=0.0))}. Ask for less, or add photos."
+            )
+        return float(needed[order][enough[-1]])
+
+    def check(self, decision: Decision) -> None:
+        """Checks that thresholds which depend on each other give what is asked."""
+        decided = decision.decide(self.scores)
+        missed = []
+        for label, wanted in decision.min_recall.items():
+            number = self.labels.index(label)
+            found = decided[self.y == number] == number
+            if (~found).sum() > self._missable(label, wanted):
+                least = 1 - self._missable(label, wanted) / len(found)
+                missed.append(f"finds {found.mean():.1%} of {label!r} ({least:.1%} needed)")
+        for label, wanted in decision.min_precision.items():
+            with_label = decided == self.labels.index(label)
+            right = self.y[with_label] == self.labels.index(label)
+            worth = worth_of(self.groups[with_label].tolist()) if len(right) else 0.0
+            precision = float(right.mean()) if len(right) else 0.0
+            if precision * worth / (worth + 1) < wanted:
+                missed.append(f"is right in {precision:.1%} of the photos labelled {label!r}")
+        if missed:
+            raise UserError(
+                "What is asked can't be reached at once: the decision that comes nearest"
+                f" {', '.join(missed)}. Ask for less, or of fewer classes."
+            )
+
+    def _missable(self, label: str, wanted: float) -> int:
+        rows = np.flatnonzero(self.y == self.labels.index(label))
+        worth = worth_of(self.groups[rows].tolist()) if len(rows) else 0.0
+        missed = missable(len(rows), worth, 1 - wanted)
+        if missed is None:
+            alone = "" if worth == len(rows) else f", which are worth {worth:.1f} that stand alone"
+            raise UserError(
+                f"`min_recall` {wanted:g} of {label!r} needs at least"
+                f" {enough_for(1 - wanted)} photos of that class outside the test. Received:"
+                f" {len(rows)}{alone}. Add photos, or ask for less."
+            )
+        return missed
+
+    def _needed(self, label: str, others: Mapping[str, float]) -> np.ndarray:
+        """Returns the largest threshold at which each photo would get a label, given the others."""
+        needed = self.scores[:, self.labels.index(label)].copy()
+        if others:
+            columns = [self.labels.index(name) for name in others]
+            ratios = (self.scores[:, columns] / np.array([*others.values()])).max(axis=1)
+            needed /= np.maximum(ratios, 1)
+        return needed
+
+
+def _rounded_down(value: float) -> float:
+    """Returns a number with some digits, no larger than it was, so that its photo reaches it."""
+    if value <= 0:
+        return 0.0
+    scale = 10.0 ** (_DIGITS - 1 - math.floor(math.log10(value)))
+    return float(f"{math.floor(value * scale) / scale:.{_DIGITS}g}")
+
+
+def _below(share: float) -> str:
+    """Returns a share that can be asked for where this one is the most."""
+    return f"{math.floor(share * 1000) / 1000:g}"
