@@ -173,7 +173,7 @@ def test_thumbnails_are_the_photos_of_their_cells(logs, client):
         assert answer.mimetype == "image/jpeg"
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
         small = Image.open(io.BytesIO(answer.data))
-        assert small.size == (96, 96)
+        assert small.size == (160, 160)
         with Image.open(photo_dir / photo["name"]) as original:
             colour = np.asarray(original).mean(axis=(0, 1))
         np.testing.assert_allclose(np.asarray(small).mean(axis=(0, 1)), colour, atol=4)
@@ -597,7 +597,7 @@ def test_cells_open_their_photos_by_mouse_and_keyboard(tab, logs):
     shown = tab.see(
         "($$('dialog img').every(i => i.complete) && $$('dialog img').map(i => i.naturalWidth))"
     )
-    assert shown == [96] * min(count, 12)
+    assert shown == [160] * min(count, 12)
     expected = {
         photo.name.split("/")[-1]
         for photo in result.misclassified
