@@ -1,6 +1,6 @@
 // One photo: its probabilities, and the training photos that are nearest to it.
 
-import { h, openDialog } from "./dom.js";
+import { copyButton, h, openDialog } from "./dom.js";
 import { percent } from "./numbers.js";
 import { picture, thumbnail } from "./thumbnails.js";
 
@@ -19,13 +19,22 @@ export function openEvidence(report, index) {
       h("section", {}, h("h3", {}, "Probabilities"), probabilities(report, photo)),
       h("section", {}, h("h3", {}, "Nearest photos of the training, with similarity"), nearest(report, photo)),
     ),
-    h(
-      "p",
-      { class: "note" },
-      "A heat map of it: ",
-      h("code", {}, "xferlearn label --model=MODEL --why=FOLDER PHOTO"),
-    ),
+    h("h3", { class: "to-do" }, "For a heat map of it"),
+    h("pre", { class: "command" }, command(report, photo)),
+    h("p", { class: "tools" }, copyButton(command(report, photo))),
   );
+}
+
+function command(report, photo) {
+  const value = (name) => report.settings.find((setting) => setting.name === name)?.value;
+  const folder = value("image_dir");
+  const file = folder ? quoted(`${folder}/${photo.name}`) : "PHOTO";
+  return `xferlearn label --model=${quoted(value("model_dir") ?? "MODEL")} --why=why ${file}`;
+}
+
+// As a shell reads it: names of files may hold anything.
+function quoted(text) {
+  return /^[\w./@%+=:,-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
 
 function probabilities(report, photo) {
