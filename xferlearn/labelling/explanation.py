@@ -12,7 +12,7 @@ from xferlearn.synsets.names import readable_label
 from xferlearn.system.html import Markup, faint, h, notices, picture, table
 from xferlearn.system.results import Block, Result, facts_block, table_block, wrapped
 
-# Below this share of what speaks against a label, nothing in particular speaks for it.
+# What is below this share of what speaks against a label is nothing.
 _HARDLY = 0.25
 
 
@@ -144,7 +144,7 @@ def familiarity_text(familiarity: float) -> str:
 def strongest_text(heat_map: np.ndarray) -> str:
     """Returns where a heat map is strongest, in words, as the end of "strongest"."""
     if heat_map.max() < _HARDLY:
-        return "nowhere: nearly all of the photo speaks against it"
+        return "nowhere, as nothing in the photo speaks for it"
     weights = np.where(heat_map >= heat_map.max() / 2, heat_map, 0)
     row, column = (
         3 * np.average(np.arange(size) + 0.5, weights=weights.sum(axis=1 - axis)) / size
