@@ -5,7 +5,15 @@ from typing import BinaryIO
 
 from xferlearn.commands import print_warnings
 from xferlearn.config import LabelConfig
-from xferlearn.labelling import Answerer, AnswerTable, Labelled, label_photos
+from xferlearn.labelling import (
+    Answerer,
+    AnswerTable,
+    Labelled,
+    Onlooker,
+    WhyPage,
+    checked_folder,
+    label_photos,
+)
 from xferlearn.photos.folders.files import FileSource, read_files
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.notes import ReadingNotes
@@ -22,6 +30,7 @@ from xferlearn.system.text import count, readable
 def run(config: LabelConfig) -> int:
     """Labels all photos; returns 1 where some could not be read, after labelling the others."""
     output = None if config.output is None else check_output(config.output)
+    why = None if config.why is None else checked_folder(config.why)
     source = read_files(config.photos)
     predictor = open_predictor(config)
     print_warnings((*source.warnings, *predictor.warnings))
@@ -30,19 +39,30 @@ def run(config: LabelConfig) -> int:
         tell(line)
     unreadable: list[str] = []
     notes = ReadingNotes()
-    photos = _labelled(config, source, predictor, unreadable, notes)
+    page = WhyPage(why, predictor, config, source.count) if why is not None else None
+    onlooker = page.onlooker if page is not None else None
+    photos = _labelled(config, source, predictor, unreadable, notes, onlooker)
     table = AnswerTable(answerer, min(config.top_k, len(predictor.labels)))
-    if output is None:
-        _PRINTERS[config.format or "text"](table, photos)
+
+    def deliver(photos: Iterable[Labelled]) -> None:
+        if output is None:
+            _PRINTERS[config.format or "text"](table, photos)
+        else:
+            write = _WRITERS[config.output_format or ""]
+            write_atomically(output, lambda file: write(file, table, photos))
+
+    if page is None:
+        deliver(photos)
     else:
-        write = _WRITERS[config.output_format or ""]
-        write_atomically(output, lambda file: write(file, table, photos))
+        page.write(photos, deliver)
     found = (*notes.lines(), *notes.labelling_depth(predictor.bit_depth))
     print_warnings((*found, *predictor.later_warnings()))
     for line in table.not_answered(source.count - len(unreadable)):
         tell(line)
     if unreadable:
         tell(f"{len(unreadable):,} of {count(source.count, 'photo')} could not be read.")
+    if page is not None:
+        tell(f"why: {config.why}/{page.path.name}")
     if output is not None:
         say(f"{count(source.count - len(unreadable), 'photo')} labelled: {config.output}")
     return 1 if unreadable else 0
@@ -54,11 +74,12 @@ def _labelled(
     predictor: Predictor,
     unreadable: list[str],
     notes: ReadingNotes,
+    onlooker: Onlooker | None,
 ) -> Iterator[Labelled]:
     """Yields the photos with their labels; those that can't be read are told, and collected."""
     with progress_bar("labels", source.count, verbose=config.verbose) as bar:
         limits = PhotoLimits.of(config)
-        for photo in label_photos(source.entries, predictor, limits, notes=notes):
+        for photo in label_photos(source.entries, predictor, limits, onlooker, notes):
             bar.update()
             if photo.problem is not None and config.on_bad_image == "fail":
                 raise notes.refusal(photo.name, photo.problem)

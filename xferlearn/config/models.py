@@ -220,6 +220,16 @@ class LabelConfig(ModelConfig, AnswerConfig):
         ),
     ] = None
 
+    why: Annotated[
+        StrPath | None,
+        Setting(
+            "Also write a page to this folder, index.html, that shows what speaks for the label of"
+            " each photo: a heat map, the nearest photos of the training, and the probabilities."
+            " The folder is made, and must hold nothing else.",
+            section="Output",
+        ),
+    ] = None
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.photos:
