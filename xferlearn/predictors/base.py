@@ -116,6 +116,7 @@ class Predictor:
             its `labels` and `decision`; {} for other models.
         model_folder: the model folder; None for other models.
         values: uint8 pixels, as for `answer`, to what the model of `load_model` takes.
+        says_familiarity: whether it says how familiar photos are.
         bit_depth: bits used of photos with more than 8 per channel, as in training; None for what
             each photo needs, where the model was not trained on such.
     """
@@ -135,6 +136,7 @@ class Predictor:
     model_folder: ModelFolder | None = dataclasses.field(default=None, repr=False)
     values: Callable[[np.ndarray], np.ndarray] = _as_floats
     bit_depth: int | None = None
+    says_familiarity: bool = False
 
     def scoring(
         self, entries: Callable[[], Iterable[Entry]], limits: PhotoLimits

@@ -66,6 +66,7 @@ def model_folder_predictor(
         metadata=model_folder.metadata,
         model_folder=model_folder,
         bit_depth=model_folder_bit_depth(model_folder),
+        says_familiarity=isinstance(model.output, dict),
     )
     try:
         cached = CachedScores(model_folder, model, config)

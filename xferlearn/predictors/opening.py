@@ -194,6 +194,7 @@ def _opened(path: Path, graph: Graph, report: GraphReport, config: ModelConfig) 
         # The runtime keeps constants alone, so the model itself is loaded when it is asked for.
         load_model=(lambda: load_keras(path)) if RUNTIMES[report.format] is open_keras else None,
         metadata=_stated_decision(graph, labels.names),
+        says_familiarity=len(trial) > 1,
         values=feed.values,
         bit_depth=_stated_bit_depth(graph, folder),
     )
