@@ -75,15 +75,7 @@ class FormatJob:
         one = FORMATS[self.name]
         written = hidden / one.target
         file = written / one.opened
-        one.write(self.model, self.model_folder, written, self.calibration)
-        proof = self._prove(file)
-        left_out = ""
-        if one.calibrated and proof.familiarity and not proof.familiarity.agrees(self.minimum):
-            # Of some models the steps of int8 are too coarse; a file without it is of more use.
-            left_out = f"left out, as int8 would change it: {proof.familiarity.text()}"
-            alone = with_outputs(self.model, 1)
-            one.write(alone, self.model_folder, written, self.calibration)
-            proof = self._prove(file, with_familiarity=False)
+        proof, left_out = self._written(written)
         if one.check is not None:
             one.check(file, self.photos, self.reference)
         size = _size(written)
@@ -92,13 +84,32 @@ class FormatJob:
         row = ExportRow(self.name, place / one.opened, size, proof, left_out=left_out)
         return row if proof.passed else dataclasses.replace(row, problem=_disagreement(row))
 
-    def _prove(self, file: Path, *, with_familiarity: bool = True) -> Proof:
+    def _written(self, written: Path) -> tuple[Proof, str]:
+        """Writes a file and proves it; also returns why it has no familiarity, if it could."""
+        one, alone = FORMATS[self.name], dataclasses.replace(self.reference, familiarity=None)
+
+        def made(model: "keras.Model", reference: Reference) -> Proof:
+            one.write(model, self.model_folder, written, self.calibration)
+            return self._prove(written / one.opened, reference)
+
+        if not one.familiarity or self.reference.familiarity is None:
+            return made(self.model, alone), ""
+        if not one.calibrated:
+            return made(self.model, self.reference), ""
+        try:
+            proof = made(self.model, self.reference)
+            if proof.familiarity is None or proof.familiarity.agrees(self.minimum):
+                return proof, ""
+            reason = f"int8 would change it: {proof.familiarity.text()}"
+        except XferlearnError as error:
+            reason = str(error)
+        # Of some models its numbers need finer steps; a file without it is of more use than none.
+        return made(with_outputs(self.model, 1), alone), f"left out, as {reason}"
+
+    def _prove(self, file: Path, reference: Reference) -> Proof:
         def load() -> Predictor:
             return open_predictor(ModelConfig(model=str(file)))
 
-        reference = self.reference
-        if not with_familiarity or not FORMATS[self.name].familiarity:
-            reference = dataclasses.replace(reference, familiarity=None)
         return prove(load, self.photos, reference, self.minimum)
 
     def _engines(self, hidden: Path, builders: EngineBuilders) -> list[ExportRow]:
@@ -107,7 +118,7 @@ class FormatJob:
         folder.mkdir()
         file = folder / ONNX_FILE
         one.write(self.model, self.model_folder, file, self.calibration)
-        proof = self._prove(file)
+        proof = self._prove(file, self.reference)
         if not proof.passed:
             reasons = "; ".join(proof.disagreements)
             raise XferlearnError(f"the ONNX file that engines are built from: {reasons}")

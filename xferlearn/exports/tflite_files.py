@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from xferlearn.errors import XferlearnError
+from xferlearn.exports.foreign import foreign_pictures
 from xferlearn.exports.frozen_graph import frozen_graph_def
 from xferlearn.exports.outputs import in_order, output_names, with_outputs
 from xferlearn.exports.tflite_bias import correct_biases
@@ -55,6 +56,10 @@ def write_tflite(
         model = _without_normalization(model)
     names = output_names(model)
     graph = frozen_graph_def(model, INPUT, *names)
+    for node in graph.node:
+        if node.op == "Square":  # which LiteRT has in float32 alone
+            node.op = "Mul"
+            node.input.append(node.input[0])
     image = tf.TensorSpec([1, *model.input_shape[1:]], tf.float32, name=INPUT)
 
     @tf.function(input_signature=[image], autograph=False)
@@ -62,6 +67,12 @@ def write_tflite(
         tensors = [f"{name}:0" for name in names]
         outputs = tf.graph_util.import_graph_def(graph, {INPUT: image}, tensors, name="")
         return dict(zip(names, outputs, strict=True))
+
+    def ranged(calibration: Callable[[], Iterator[np.ndarray]]) -> Iterator[np.ndarray]:
+        yield from calibration()
+        if FAMILIARITY in names:
+            # Only of what is foreign does it know how far away that may be.
+            yield from _unproved_pictures(model.input_shape[1])[:, None]
 
     def converted(kind: str) -> bytes:
         converter = tf.lite.TFLiteConverter.from_concrete_functions(
@@ -72,7 +83,7 @@ def write_tflite(
         if kind == "float16":
             converter.target_spec.supported_types = [tf.float16]
         if kind == "int8" and calibration is not None:
-            converter.representative_dataset = lambda: _of_full_range(calibration())
+            converter.representative_dataset = lambda: _of_full_range(ranged(calibration))
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
             converter.inference_input_type = converter.inference_output_type = tf.uint8
         return bytes(converter.convert())
@@ -86,6 +97,11 @@ def write_tflite(
     places = {one.name.decode(): one.tensorIndex for one in file.signatureDefs[0].outputs}
     file.subgraphs[0].outputs = [places[name] for name in names]
     path.write_bytes(with_metadata(file, model_folder))
+
+
+def _unproved_pictures(image_size: int) -> np.ndarray:
+    """Returns a foreign picture of each kind, unlike those of the proof: mirrored negatives."""
+    return 255 - foreign_pictures(image_size)[:4, ::-1]
 
 
 def _of_full_range(photos: Iterator[np.ndarray]) -> Iterator[list[np.ndarray]]:

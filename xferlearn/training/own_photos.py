@@ -54,6 +54,7 @@ class OwnFamiliarity:
         """Returns what metadata.json says of it."""
         unknown, number = self.tested
         return {
+            "output": FAMILIARITY,
             "reject": REJECT,
             "photos": self.familiarity.photos,
             "compared_with": len(self.familiarity.core),
