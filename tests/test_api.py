@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FUNCTIONS: dict[str, type[Config]] = {
     "train": config.TrainConfig,
     "evaluate": config.EvaluateConfig,
+    "decide": config.DecideConfig,
     "export": config.ExportConfig,
     "sweep": config.SweepConfig,
     "curve": config.CurveConfig,

@@ -719,7 +719,7 @@ def test_evaluate_finds_bad_folders_before_its_work(
     def refuse(*args):
         raise AssertionError("photos were labelled")
 
-    monkeypatch.setattr("xferlearn.evaluation.label_photos", refuse)
+    monkeypatch.setattr("xferlearn.evaluation.evaluating.label_photos", refuse)
     for flag, message in (
         (f"--logs_dir={tmp_path / 'file'}", "Can't write to "),
         (f"--logs_dir={photos / 'logs'}", f"lies in --image_dir={photos}"),
@@ -744,7 +744,7 @@ def test_evaluate_keeps_scores_for_the_logs_alone(
             yield photo
             most = max(most, sum(scores() is not None for scores in held))
 
-    monkeypatch.setattr("xferlearn.evaluation.label_photos", watched)
+    monkeypatch.setattr("xferlearn.evaluation.evaluating.label_photos", watched)
     flags = [f"--model={model_dir}", f"--image_dir={photo_dir}"]
     assert main(["evaluate", *flags]) == 0
     assert most <= 64, "two batches"

@@ -3,6 +3,7 @@
 Train and measure:
     train             photos -> a trained model in a model folder
     evaluate          how good a model is on photos with known classes
+    decide            its thresholds or costs, chosen on what `train` predicted
     export            the model in other formats, each proved to agree with it
 
 Use a model:
@@ -45,7 +46,7 @@ from xferlearn.version import __version__
 
 if TYPE_CHECKING:
     from xferlearn.backbones import load_backbone
-    from xferlearn.evaluation import evaluate
+    from xferlearn.evaluation import decide, evaluate
     from xferlearn.experiments import compare, curve, sweep
     from xferlearn.exports import export
     from xferlearn.inspection import inspect_model
@@ -59,6 +60,7 @@ _HOMES = {
     "build_head": "xferlearn.training",
     "compare": "xferlearn.experiments",
     "curve": "xferlearn.experiments",
+    "decide": "xferlearn.evaluation",
     "evaluate": "xferlearn.evaluation",
     "export": "xferlearn.exports",
     "inspect_model": "xferlearn.inspection",
@@ -77,6 +79,7 @@ __all__ = [
     "build_head",
     "compare",
     "curve",
+    "decide",
     "evaluate",
     "export",
     "inspect_model",

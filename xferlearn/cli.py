@@ -72,6 +72,13 @@ COMMANDS: dict[str, Command] = {
         "--model=DIR --image_dir=DIR [flags]",
         "xferlearn evaluate --model=out/photos --image_dir=more_photos",
     ),
+    "decide": Command(
+        "xferlearn.commands.decide",
+        config.DecideConfig,
+        "Set thresholds or costs of a trained model, without training.",
+        "--model=DIR --min_recall=...|--cost=...|--clear [flags]",
+        "xferlearn decide --model=out/photos --cost=defective:functional=5",
+    ),
     "export": Command(
         "xferlearn.commands.export",
         config.ExportConfig,
@@ -304,11 +311,13 @@ def _setting_help(
     kind = value_type(field)
     text = as_flags(rules.help)
     form = "PATH" if takes_path(field) else kind.__name__.upper()
+    if rules.pairs:
+        form = f"{rules.pairs}=NUMBER"
     if rules.choices:
         form = "|".join(rules.choices)
         if len(form) > _WIDTH // 2:
             form, text = "NAME", f"{text} Names: {', '.join(rules.choices)}."
-    more = "[,...]" if takes_list(field) else ""
+    more = "[,...]" if takes_list(field) or rules.pairs else ""
     flag = f"--[no]{name}" if kind is bool else f"--{name}={form}{more}"
     if field.default not in (None, ()) and kind is not bool:
         text += f" Default: {flag_value(field.default)}."

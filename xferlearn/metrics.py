@@ -317,7 +317,7 @@ def evaluate_predictions(
     return Evaluation(tuple(labels), confusion, number, worth_of(groups), folds)
 
 
-def worth_of(groups: Sequence[int]) -> float:
+def worth_of(groups: Sequence[int] | np.ndarray) -> float:
     """Returns how many photos that stand alone tell as much as photos that are in groups.
 
     Photos of one group are right or wrong together, so their number proves less than it says (L.

@@ -98,6 +98,8 @@ def _facts(field: dataclasses.Field, rules: Setting) -> str:
     several = bool(kinds & {tuple, collections.abc.Sequence})
     choices = ", ".join(f"`{choice}`" for choice in rules.choices or ())
     facts = [f"One of {choices}" if choices else _KINDS[kind].capitalize()]
+    if rules.pairs:
+        facts = [f"`{rules.pairs}=NUMBER`, one or several, each number"]
     if several:
         facts.append("or several")
     for bound, words in (

@@ -5,9 +5,11 @@ metadata and the run card their entries. A default that was chosen by measuremen
 help; the command that measured it is `tools/bench_train.py`.
 """
 
+from xferlearn.config.answers import AnswerConfig
 from xferlearn.config.base import Config
 from xferlearn.config.board import BoardConfig
 from xferlearn.config.data import WHERE_LABELS_ARE, DataConfig, SplitDataConfig
+from xferlearn.config.decisions import DECISION, DecideConfig, DecisionConfig
 from xferlearn.config.experiments import SEEDS, CompareConfig, CurveConfig, SweepConfig
 from xferlearn.config.images import (
     DEFAULT_BACKBONE,
@@ -24,20 +26,25 @@ from xferlearn.config.models import (
     LabelConfig,
     ModelConfig,
 )
-from xferlearn.config.presets import AUGMENTATIONS
+from xferlearn.config.presets import AUGMENTATIONS, REJECT
 from xferlearn.config.training import TrainConfig
 
 __all__ = [
     "AUGMENTATIONS",
+    "DECISION",
     "DEFAULT_BACKBONE",
+    "REJECT",
     "SEEDS",
     "WHERE_LABELS_ARE",
+    "AnswerConfig",
     "BackbonesConfig",
     "BoardConfig",
     "CompareConfig",
     "Config",
     "CurveConfig",
     "DataConfig",
+    "DecideConfig",
+    "DecisionConfig",
     "EvaluateCommandConfig",
     "EvaluateConfig",
     "ExportConfig",

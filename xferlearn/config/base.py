@@ -7,7 +7,7 @@ import numbers
 import os
 import types
 import typing
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias, TypeVar
 
@@ -24,8 +24,8 @@ _TABLE_PROTOCOLS = ("__arrow_c_stream__", "__dataframe__")
 
 # Headings of `--help`, what a command needs first.
 SECTIONS = (
-    "Data", "Model", "Settings", "Output", "Network", "Head", "Augmentation", "Fine-tuning",
-    "Photos", "Speed", "Progress",
+    "Data", "Model", "Settings", "Answers", "Output", "Network", "Head", "Augmentation",
+    "Fine-tuning", "Decision", "Photos", "Speed", "Progress",
 )  # fmt: skip
 
 
@@ -50,6 +50,7 @@ class Setting:
             for any number of them, each once.
         table: True where Python may also give a table as an object.
         joined: where several values are one, the text between them; a comma is read as that.
+        pairs: where the value is numbers by name, what the names are; a colon parts two.
     """
 
     help: str
@@ -64,6 +65,7 @@ class Setting:
     counts: tuple[int, ...] | None = None
     table: bool = False
     joined: str = ""
+    pairs: str = ""
 
 
 class TableInMemory(str):
@@ -215,7 +217,8 @@ def read_value(name: str, value: Any, field: dataclasses.Field, rules: Setting) 
         rules: its range and choices.
 
     Returns:
-        bool, int, float or str, a tuple of them where the setting takes several, or None.
+        bool, int, float or str, a tuple of them where the setting takes several, numbers by name
+        where it takes pairs, or None.
 
     Raises:
         UserError: on a value of another type, or outside of its range or choices.
@@ -231,6 +234,8 @@ def read_value(name: str, value: Any, field: dataclasses.Field, rules: Setting) 
             f"Expected `{name}` to be the path of a table, or a table such as a pandas DataFrame."
             f" Received: {value!r}."
         )
+    if rules.pairs:
+        return _read_pairs(name, value, rules)
     kind = value_type(field)
     if rules.joined:
         parts = value.split(",") if isinstance(value, str) else value
@@ -254,6 +259,31 @@ def read_value(name: str, value: Any, field: dataclasses.Field, rules: Setting) 
     if not values:
         raise UserError(f"Expected at least one value for `{name}`. Received: none.")
     return tuple(dict.fromkeys(values))
+
+
+def _read_pairs(name: str, value: Any, rules: Setting) -> dict[str, float]:
+    pairs: list[tuple[Any, Any]]
+    if isinstance(value, Mapping):
+        pairs = list(value.items())
+    elif isinstance(value, str):
+        pairs = [part.rpartition("=")[::2] for part in value.split(",")]
+        pairs = [(key.strip(), _parse(name, number.strip(), float)) for key, number in pairs if key]
+        pairs = pairs if len(pairs) == value.count(",") + 1 else []
+    else:
+        pairs = []
+    found = {}
+    for key, number in pairs:
+        named = ":".join(key) if isinstance(key, tuple) and ":" in rules.pairs else key
+        if not isinstance(named, str) or not named or (":" in rules.pairs and ":" not in named):
+            pairs = []
+            break
+        found[named] = _read_one(name, number, float, rules)
+    if not pairs or len(found) != len(pairs):
+        raise UserError(
+            f"Expected `{name}` to be {rules.pairs}=NUMBER, several with commas between them, each"
+            f" once, or in Python a dict. Received: {value!r}."
+        )
+    return found
 
 
 _KINDS = {

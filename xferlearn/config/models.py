@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Annotated, cast
 
+from xferlearn.config.answers import AnswerConfig
 from xferlearn.config.base import Config, Setting, Several, StrPath, Verbose
 from xferlearn.config.data import DataConfig
 from xferlearn.config.images import ImageConfig
@@ -172,8 +173,24 @@ OUTPUT_FORMATS = {
 }  # fmt: skip
 
 
+def output_format(output: StrPath | None) -> str | None:
+    """Returns how a file is written, by its ending; None where there is no file.
+
+    Raises:
+        UserError: when the ending is none of `OUTPUT_FORMATS`.
+    """
+    if output is None:
+        return None
+    ending = next((end for end in OUTPUT_FORMATS if str(output).lower().endswith(end)), None)
+    if ending is None:
+        raise UserError(
+            f"Expected `output` to end in {', '.join(OUTPUT_FORMATS)}. Received: {str(output)!r}."
+        )
+    return OUTPUT_FORMATS[ending]
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class LabelConfig(ModelConfig):
+class LabelConfig(ModelConfig, AnswerConfig):
     """Settings of `xferlearn label`."""
 
     photos: Annotated[
@@ -219,14 +236,7 @@ class LabelConfig(ModelConfig):
             raise UserError(
                 "Expected photos, folders or glob patterns to label. Received: nothing."
             )
-        if self.output is None:
-            return
-        if self.output_format is None:
-            raise UserError(
-                f"Expected `output` to end in {', '.join(OUTPUT_FORMATS)}. Received:"
-                f" {str(self.output)!r}."
-            )
-        if self.format not in (None, self.output_format):
+        if self.output_format is not None and self.format not in (None, self.output_format):
             raise UserError(
                 f"`output={str(self.output)!r}` is {self.output_format}, and `format` says"
                 f" {self.format}. Leave out `format`, or give a file of that ending."
@@ -234,9 +244,8 @@ class LabelConfig(ModelConfig):
 
     @property
     def output_format(self) -> str | None:
-        """The format of `output`, by its ending; None where there is none, or it is not known."""
-        name = str(self.output or "").lower()
-        return next((OUTPUT_FORMATS[end] for end in OUTPUT_FORMATS if name.endswith(end)), None)
+        """The format of `output`, by its ending; None where there is none."""
+        return output_format(self.output)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -255,6 +264,14 @@ class EvaluateConfig(DataConfig, ImageConfig):
             section="Data",
         ),
     ] = "error"
+    output: Annotated[
+        StrPath | None,
+        Setting(
+            "Also write the photos' probabilities to this file, whose ending says how: .csv, .tsv,"
+            " .parquet, or .jsonl for JSON Lines.",
+            section="Output",
+        ),
+    ] = None
     logs_dir: Annotated[
         StrPath | None,
         Setting(
@@ -270,6 +287,7 @@ class EvaluateConfig(DataConfig, ImageConfig):
             raise UserError("Expected `model`. Received: nothing.")
         if self.image_dir is None and self.labels is None:
             raise UserError("Expected `image_dir`. Received: nothing.")
+        output_format(self.output)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

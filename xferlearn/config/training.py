@@ -6,6 +6,7 @@ from typing import Annotated
 
 from xferlearn.config.base import Config, Setting, Several, StrPath
 from xferlearn.config.data import SplitDataConfig
+from xferlearn.config.decisions import DecisionConfig
 from xferlearn.config.images import DEFAULT_BACKBONE, ImageConfig
 from xferlearn.config.models import EXPORT_FORMATS
 from xferlearn.config.presets import (
@@ -238,7 +239,7 @@ class BackboneConfig(Config):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class TrainConfig(ViewConfig, HeadConfig, BackboneConfig):
+class TrainConfig(DecisionConfig, ViewConfig, HeadConfig, BackboneConfig):
     """Settings of `xferlearn train` and of `xferlearn.train(...)`."""
 
     validation_percentage: Annotated[
@@ -355,8 +356,7 @@ class TrainConfig(ViewConfig, HeadConfig, BackboneConfig):
     fine_tune_learning_rate: Annotated[
         float,
         Setting(
-            "Peak step size of the fine-tuning; it is warmed up to, then falls to zero along a"
-            " cosine.",
+            "Peak step size of the fine-tuning: a warm-up, then a cosine down to zero.",
             above=0,
             maximum=1e38,
             section="Fine-tuning",

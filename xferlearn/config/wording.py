@@ -31,9 +31,11 @@ def as_flags(text: str) -> str:
 
 
 def flag_value(value: Any) -> str:
-    """Returns a setting's value as it stands behind its flag: lists with commas, 20.0 as 20."""
+    """Returns a setting's value as it stands behind its flag: commas in lists, 20.0 as 20."""
     if isinstance(value, tuple):
         return ",".join(map(flag_value, value))
+    if isinstance(value, dict):
+        return ",".join(f"{name}={flag_value(number)}" for name, number in value.items())
     return str(value).removesuffix(".0") if isinstance(value, float) else str(value)
 
 

@@ -8,24 +8,46 @@ from xferlearn.decisions.calibration import (
     reliability,
     with_temperature,
 )
+from xferlearn.decisions.chosen import Chosen, Judged, choose, told_thresholds
 from xferlearn.decisions.deciding import Decision, choose_decision
+from xferlearn.decisions.familiarity import Familiarity, fit_familiarity
 from xferlearn.decisions.heat_maps import HeatMap, HeatMaps, pooled_features
 from xferlearn.decisions.label_sets import LabelSets
 from xferlearn.decisions.nearest import Nearest
+from xferlearn.decisions.operating_points import (
+    CostChange,
+    DecisionMeasured,
+    OperatingPoint,
+    measure_decision,
+    operating_points,
+    recall_thresholds,
+)
 
 __all__ = [
     "Answering",
+    "Chosen",
+    "CostChange",
     "Decision",
+    "DecisionMeasured",
+    "Familiarity",
     "HeatMap",
     "HeatMaps",
+    "Judged",
     "LabelSets",
     "Nearest",
+    "OperatingPoint",
     "Reliability",
     "ReliabilityBin",
+    "choose",
     "choose_decision",
     "confidence_of",
+    "fit_familiarity",
     "fit_temperature",
+    "measure_decision",
+    "operating_points",
     "pooled_features",
+    "recall_thresholds",
     "reliability",
+    "told_thresholds",
     "with_temperature",
 ]

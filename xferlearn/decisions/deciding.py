@@ -5,6 +5,7 @@ the probabilities as they are.
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -57,6 +58,11 @@ class Decision:
         return bool(self.thresholds or self.costs)
 
     @property
+    def named(self) -> set[str]:
+        """The classes that have a threshold, or whose mistakes have a cost of their own."""
+        return {*self.thresholds, *self.costs}
+
+    @functools.cached_property
     def cost_matrix(self) -> np.ndarray:
         """What each label costs, by true class (row) and label (column), float64."""
         matrix = OTHER_COST * (1 - np.eye(len(self.labels)))
@@ -128,13 +134,8 @@ class Decision:
                 )
             else:
                 raise ValueError(said["rule"])
-            named = {
-                *found.thresholds,
-                *found.costs,
-                *(one for r in found.costs.values() for one in r),
-            }
-            if not named <= set(labels) or not found:
-                raise ValueError(named)
+            if not found or not found.named <= set(labels) or not len(found.cost_matrix):
+                raise ValueError(found.named)
         except (AttributeError, KeyError, TypeError, ValueError):
             raise UserError(
                 "The model's decision is of a kind that this version of xferlearn does not know."
@@ -284,7 +285,7 @@ class _Choice:
         for label, wanted in decision.min_precision.items():
             with_label = decided == self.labels.index(label)
             right = self.y[with_label] == self.labels.index(label)
-            worth = worth_of(self.groups[with_label].tolist()) if len(right) else 0.0
+            worth = worth_of(self.groups[with_label]) if len(right) else 0.0
             precision = float(right.mean()) if len(right) else 0.0
             if precision * worth / (worth + 1) < wanted:
                 missed.append(f"is right in {precision:.1%} of the photos labelled {label!r}")
@@ -296,7 +297,7 @@ class _Choice:
 
     def _missable(self, label: str, wanted: float) -> int:
         rows = np.flatnonzero(self.y == self.labels.index(label))
-        worth = worth_of(self.groups[rows].tolist()) if len(rows) else 0.0
+        worth = worth_of(self.groups[rows]) if len(rows) else 0.0
         missed = missable(len(rows), worth, 1 - wanted)
         if missed is None:
             alone = "" if worth == len(rows) else f", which are worth {worth:.1f} that stand alone"

@@ -69,7 +69,7 @@ class LabelSets:
         """
         members = np.arange(len(y)) if groups is None else np.asarray(groups)
         of_truth = _scores(probabilities, digests)[np.arange(len(y)), y]
-        worth = worth_of(members.tolist()) if len(y) else 0.0
+        worth = worth_of(members) if len(y) else 0.0
         missed = _provable(len(y), worth, 1 - coverage)
         if missed is None:
             alone = "" if worth == len(y) else f", which are worth {worth:.1f} that stand alone"
@@ -85,7 +85,7 @@ class LabelSets:
             rows = np.flatnonzero(y == number)
             if len(rows) < max(_FEWEST_OF_CLASS, enough_for(1 - coverage)):
                 continue
-            missed = missable(len(rows), worth_of(members[rows].tolist()), 1 - coverage)
+            missed = missable(len(rows), worth_of(members[rows]), 1 - coverage)
             if missed is not None:
                 thresholds[number] = max(pooled, _after(of_truth[rows], missed))
         return cls(coverage, tuple(thresholds))

@@ -12,7 +12,7 @@ import numpy as np
 from xferlearn import summaries
 from xferlearn.backbones import resolve_backbones
 from xferlearn.bottlenecks.prints import Looks
-from xferlearn.config import WHERE_LABELS_ARE, TrainConfig
+from xferlearn.config import DECISION, WHERE_LABELS_ARE, TrainConfig
 from xferlearn.config.experiments import ExperimentConfig
 from xferlearn.errors import UserError, XferlearnError
 from xferlearn.experiments.outcomes import Outcome, OutcomeStore, judged_photos
@@ -37,8 +37,8 @@ from xferlearn.version import __version__
 SPACE = ("backbone", "image_size", "device")
 # What a run's result does not depend on.
 _ELSEWHERE = (
-    *WHERE_LABELS_ARE, "image_dir", "model_dir", "logs_dir", "bottleneck_dir", "max_memory",
-    "summaries", "overwrite", "verbose",
+    *WHERE_LABELS_ARE, *DECISION, "image_dir", "model_dir", "logs_dir", "bottleneck_dir",
+    "max_memory", "summaries", "overwrite", "verbose",
     "twins",  # the groups, which are part of the key, say it
 )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""The model folder, as `train` writes it: model.keras, labels.txt, metadata.json and photos.csv."""
+"""The model folder, as `train` writes it: the model, labels, metadata, photos and predictions."""
 
 from xferlearn.model_folder.reading import (
     EXPORTS_DIR,
@@ -9,6 +9,7 @@ from xferlearn.model_folder.reading import (
     MODEL_FILE,
     PHOTOS_FILE,
     PREDICTIONS,
+    PREDICTIONS_FILE,
     UNFINISHED_EXPORT,
     ModelFolder,
     find_model_folder_around,
@@ -16,7 +17,7 @@ from xferlearn.model_folder.reading import (
     read_as_one,
     read_model_folder,
 )
-from xferlearn.model_folder.writing import check_model_dir, write_model_folder
+from xferlearn.model_folder.writing import change_metadata, check_model_dir, write_model_folder
 
 __all__ = [
     "EXPORTS_DIR",
@@ -27,8 +28,10 @@ __all__ = [
     "MODEL_FILE",
     "PHOTOS_FILE",
     "PREDICTIONS",
+    "PREDICTIONS_FILE",
     "UNFINISHED_EXPORT",
     "ModelFolder",
+    "change_metadata",
     "check_model_dir",
     "find_model_folder_around",
     "is_model_folder",

@@ -1,4 +1,4 @@
-"""The model folder, as `train` writes it: model.keras, labels.txt, metadata.json and photos.csv.
+"""The model folder, as `train` writes it: the model, labels, metadata, photos and predictions.
 
 It describes itself: nobody has to know the model's size, mean or layer names. It is one thing:
 metadata.json holds the SHA-256 of the other files and its own, so that none can be changed, damaged
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from xferlearn.errors import UserError
+from xferlearn.photos.predicted import Predicted, read_predicted
 from xferlearn.photos.recorded import RecordedPhoto, parse_photos
 from xferlearn.system.files import (
     file_digest,
@@ -33,6 +34,7 @@ MODEL_FILE = "model.keras"
 LABELS_FILE = "labels.txt"
 METADATA_FILE = "metadata.json"
 PHOTOS_FILE = "photos.csv"
+PREDICTIONS_FILE = "predictions.parquet"
 EXPORTS_DIR = "exports"
 # Exports are made in hidden folders of the model folder whose names begin with this.
 UNFINISHED_EXPORT = "export"
@@ -91,8 +93,9 @@ class ModelFolder:
         # What was loaded must be what was checked.
         if before != _identity(path):
             raise UserError(f"{path} was replaced while it was read. Run again.")
-        ends = model.output_shape
-        outputs = (ends[PREDICTIONS] if isinstance(ends, dict) else ends)[-1]
+        # Keras' `output_shape` is a list where the outputs are a dict.
+        ends = model.output
+        outputs = (ends[PREDICTIONS] if isinstance(ends, dict) else ends).shape[-1]
         sides = model.input_shape[1:3]
         if outputs != len(self.labels):
             raise UserError(
@@ -122,6 +125,27 @@ class ModelFolder:
                 f"Can't read {path}, the list of photos that the model was made from"
                 f" ({one_line(error)})."
             ) from None
+
+    def predictions(self) -> Predicted:
+        """Returns what was predicted of those photos by heads that have not learned from them.
+
+        Raises:
+            UserError: when predictions.parquet is missing or damaged.
+        """
+        path = self.path / PREDICTIONS_FILE
+        try:
+            data = path.read_bytes()
+            self._check_digest(PREDICTIONS_FILE, hashlib.sha256(data).hexdigest())
+            return read_predicted(data, self.labels)
+        except FileNotFoundError:
+            raise UserError(
+                f"{self.path} has no {PREDICTIONS_FILE}, by which this is chosen: an earlier"
+                " version wrote the model, or it was handed on without. Train again."
+            ) from None
+        except UserError:
+            raise
+        except (OSError, ValueError) as error:
+            raise UserError(f"Can't read {path} ({one_line(error)}). Train again.") from None
 
     def is_replaced(self) -> bool:
         """Returns whether another model has taken the folder's place since this was read."""
@@ -162,9 +186,9 @@ class ModelFolder:
         """Checks digests without loading the model; returns which file model.keras was."""
         path = self.path / MODEL_FILE
         before = _identity(path)
-        for name in (MODEL_FILE, PHOTOS_FILE):
+        for name in (MODEL_FILE, PHOTOS_FILE, PREDICTIONS_FILE):
             file = self.path / name
-            # Who hands a model on may leave the list of photos out.
+            # Who hands a model on may leave out what is said of the photos.
             if FILES in self.metadata and (name == MODEL_FILE or file.is_file()):
                 try:
                     self._check_digest(name, file_digest(file))

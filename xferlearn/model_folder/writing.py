@@ -1,7 +1,7 @@
 """Writes a model folder, whole or not at all."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +15,15 @@ from xferlearn.model_folder.reading import (
     MODEL_FILE,
     OWN_DIGEST,
     PHOTOS_FILE,
+    PREDICTIONS_FILE,
     UNFINISHED_EXPORT,
     ModelFolder,
     is_model_folder,
     own_digest,
+    read_model_folder,
 )
 from xferlearn.photos.manifest import Manifest
+from xferlearn.photos.predicted import Predicted, write_predicted
 from xferlearn.photos.recorded import write_photos
 from xferlearn.system.files import (
     file_digest,
@@ -29,6 +32,7 @@ from xferlearn.system.files import (
     remove_stale,
     replace_folder,
     temporary_folder,
+    write_atomically,
 )
 from xferlearn.system.folders import check_writable
 from xferlearn.system.text import one_line
@@ -36,7 +40,11 @@ from xferlearn.system.text import one_line
 if TYPE_CHECKING:
     import keras
 
-_OWN_NAMES = (MODEL_FILE, LABELS_FILE, METADATA_FILE, PHOTOS_FILE, EXPORTS_DIR)
+_OWN_NAMES = (
+    MODEL_FILE, LABELS_FILE, METADATA_FILE, PHOTOS_FILE, PREDICTIONS_FILE, EXPORTS_DIR
+)  # fmt: skip
+# Changes of metadata.json that other changes come before, one after the other.
+_MOST_CHANGES = 10
 
 
 def check_model_dir(model_dir: str | Path, overwrite: bool) -> None:
@@ -61,6 +69,7 @@ def write_model_folder(
     manifest: Manifest,
     metadata: dict[str, Any],
     *,
+    predicted: Predicted | None = None,
     looks: Sequence[bytes] = (),
     learned_test: bool = False,
     overwrite: bool = False,
@@ -72,6 +81,7 @@ def write_model_folder(
         model: as `build_classifier` returns it.
         manifest: the photos that it was made from.
         metadata: goes to metadata.json, after format_version and labels.
+        predicted: what heads that have not learned from them say of these photos; None for nothing.
         looks: by which copies of the manifest's photos are recognised; empty for none.
         learned_test: whether the model has learned from the test photos too, once measured.
         overwrite: whether a model that is there may be replaced.
@@ -89,6 +99,9 @@ def write_model_folder(
         with temporary_folder(path) as new:
             model.save(new / MODEL_FILE)
             write_photos(new / PHOTOS_FILE, manifest, looks, learned_test=learned_test)
+            if predicted is not None:
+                with (new / PREDICTIONS_FILE).open("wb") as file:
+                    write_predicted(file, predicted)
             content = _write_texts(new, manifest, content)
             replace_folder(path, new, lambda: _check_replaceable(path, overwrite))
     except OSError as error:
@@ -112,8 +125,9 @@ def _check_replaceable(path: Path, overwrite: bool) -> None:
             " `overwrite=True`."
         )
     for name in sorted(entry.name for entry in path.iterdir()):
-        # A killed export leaves a hidden folder.
-        if name not in _OWN_NAMES and not name.startswith(f".{UNFINISHED_EXPORT}."):
+        # A killed export leaves a hidden folder, a killed change of the metadata a hidden file.
+        left_behind = name.startswith((f".{UNFINISHED_EXPORT}.", f".{METADATA_FILE}."))
+        if name not in _OWN_NAMES and not left_behind:
             raise UserError(
                 f"{path} holds {name}, which is not part of a model and would be deleted with it."
                 " Move it away, or choose another `model_dir`."
@@ -124,11 +138,64 @@ def _write_texts(folder: Path, manifest: Manifest, metadata: dict[str, Any]) -> 
     """Writes labels.txt, then metadata.json with the digests of all; returns its content."""
     labels = "".join(f"{label}\n" for label in manifest.labels)
     (folder / LABELS_FILE).write_text(labels, encoding="utf-8")
-    files = {name: file_digest(folder / name) for name in (MODEL_FILE, LABELS_FILE, PHOTOS_FILE)}
+    files = {
+        name: file_digest(folder / name)
+        for name in (MODEL_FILE, LABELS_FILE, PHOTOS_FILE, PREDICTIONS_FILE)
+        if (folder / name).is_file()
+    }
     # As it will be read: JSON has neither tuples nor keys that are numbers.
     content = json.loads(json.dumps({**metadata, FILES: files}))
     content[OWN_DIGEST] = own_digest(content)
-    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-    # File names that are not valid UTF-8 become escapes, which JSON reads back.
-    (folder / METADATA_FILE).write_text(text, encoding="utf-8", errors="backslashreplace")
+    (folder / METADATA_FILE).write_bytes(_as_text(content))
     return content
+
+
+def _as_text(metadata: dict[str, Any]) -> bytes:
+    text = json.dumps(metadata, indent=2, ensure_ascii=False) + "\n"
+    # File names that are not valid UTF-8 become escapes, which JSON reads back.
+    return text.encode("utf-8", "backslashreplace")
+
+
+class _Changed(Exception):
+    """Another process was quicker."""
+
+
+def change_metadata(
+    model_dir: str | Path, change: Callable[[ModelFolder], dict[str, Any]]
+) -> ModelFolder:
+    """Changes a model's metadata.json, which is the former one or the new one at any time.
+
+    Args:
+        model_dir: the folder.
+        change: returns the new values, by key, of the model that it is given; called again where
+            the model was replaced or changed meanwhile.
+
+    Returns:
+        The folder with its new metadata.
+
+    Raises:
+        UserError: as `read_model_folder` and `change`; when others change it again and again.
+        XferlearnError: when it can't be written.
+    """
+    for _ in range(_MOST_CHANGES):
+        folder = read_model_folder(model_dir)
+        content = {**folder.metadata, **json.loads(json.dumps(change(folder)))}
+        if content.pop(OWN_DIGEST, None) is not None:
+            content[OWN_DIGEST] = own_digest(content)
+
+        def check(read: ModelFolder = folder) -> None:
+            if read.is_replaced():
+                raise _Changed
+
+        try:
+            path = real_path(model_dir)
+            write_atomically(path / METADATA_FILE, _as_text(content), check)
+        except (_Changed, FileNotFoundError):
+            continue
+        except OSError as error:
+            raise XferlearnError(
+                f"Can't write {path / METADATA_FILE}: {one_line(error)}."
+            ) from None
+        remove_stale(path, METADATA_FILE)
+        return ModelFolder(Path(model_dir), folder.labels, content)
+    raise UserError(f"{model_dir} is changed again and again. Try when that has ended.")

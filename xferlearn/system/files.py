@@ -34,12 +34,17 @@ def real_path(path: str | Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-def write_atomically(path: Path, content: bytes | Callable[[BinaryIO], object]) -> None:
+def write_atomically(
+    path: Path,
+    content: bytes | Callable[[BinaryIO], object],
+    check: Callable[[], None] = lambda: None,
+) -> None:
     """Writes a file that is whole on disk before it has its name; replaces one that is there.
 
     Args:
         path: the file; its folder exists.
         content: the bytes, or a function that writes them to an open file.
+        check: called in the end; raises where what is at `path` must not be replaced.
 
     Raises:
         OSError: when it can't be written. What was there before is untouched.
@@ -56,6 +61,7 @@ def write_atomically(path: Path, content: bytes | Callable[[BinaryIO], object]) 
                 file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        check()
         temporary.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):

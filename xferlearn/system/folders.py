@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from xferlearn.errors import UserError
+from xferlearn.system.files import real_path
 from xferlearn.system.text import one_line, readable
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
@@ -32,6 +33,22 @@ def check_no_url(what: str, path: str | Path) -> None:
             f"Expected {what} on this machine. Received a URL, {readable(str(path), 200)}: download"
             " it, or mount its bucket, and give the path."
         )
+
+
+def check_output(output: str | Path) -> Path:
+    """Returns the file that results go to; sees, before any work, that it can be written.
+
+    Raises:
+        UserError: when it can't, or is a folder.
+    """
+    check_no_url("`output`", output)
+    path = real_path(output)
+    if path.is_dir():
+        raise UserError(f"Expected `output` to be a file. Found a folder at {output}.")
+    if not path.parent.is_dir():
+        raise UserError(f"There is no folder {os.path.dirname(output)} for `output`. Make it.")
+    check_writable("output", path.parent)
+    return path
 
 
 # A full disk still makes empty files.

@@ -5,8 +5,9 @@ import io
 import itertools
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
+T = TypeVar("T")
 # Rows that are held until they are written to a Parquet file together.
 _GROUP_ROWS = 10_000
 
@@ -64,11 +65,12 @@ def write_parquet(
     with pq.ParquetWriter(file, schema) as writer:
         left = iter(rows)
         while group := list(itertools.islice(left, _GROUP_ROWS)):
-            values = ([_utf8(value) for value in column] for column in zip(*group, strict=True))
+            values = ([utf8(value) for value in column] for column in zip(*group, strict=True))
             writer.write_table(pa.table(list(values), schema=schema))
 
 
-def _utf8(value: object) -> object:
+def utf8(value: T) -> T | str:
+    """Returns a text with escapes for what is not UTF-8; everything else as it is."""
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode("utf-8")
     return value

@@ -10,7 +10,7 @@ import numpy as np
 
 from xferlearn import summaries
 from xferlearn.config import TrainConfig
-from xferlearn.decisions import fit_temperature, with_temperature
+from xferlearn.decisions import Judged, fit_temperature, with_temperature
 from xferlearn.errors import UserError
 from xferlearn.metrics import Evaluation, evaluate_predictions
 from xferlearn.photos.folding import MOST_LEFT_OUT
@@ -115,14 +115,20 @@ class Fitted:
         """Returns the class indices of `rows(split)`, int32, [photos]."""
         return _labels([self.manifest.photos[i] for i in self.rows(split)])
 
+    def judged(self, split: str, probabilities: np.ndarray) -> Judged:
+        """Returns probabilities of `rows(split)` with what they are compared with."""
+        groups = self.manifest.groups
+        of_rows = [groups[i] for i in self.rows(split)] if groups else None
+        return Judged(probabilities, self.truth(split), of_rows)
+
     def evaluate(self, split: str, probabilities: np.ndarray) -> Evaluation:
         """Returns what probabilities of `rows(split)` amount to: accuracy, and per class."""
-        groups = self.manifest.groups
+        judged = self.judged(split, probabilities)
         return evaluate_predictions(
             self.manifest.labels,
-            self.truth(split),
+            judged.y,
             probabilities.argmax(axis=1),
-            [groups[i] for i in self.rows(split)] if groups else None,
+            judged.groups,
             self.manifest.fold_count if split == VALIDATION and self.manifest.folds else None,
         )
 

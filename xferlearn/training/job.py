@@ -10,14 +10,16 @@ from xferlearn.config import ExportConfig, TrainConfig
 from xferlearn.config.base import TableInMemory
 from xferlearn.config.signatures import from_settings
 from xferlearn.dashboard.summary import write_transfer_summary
+from xferlearn.decisions import choose
 from xferlearn.errors import UserError, XferlearnError
 from xferlearn.exports import check_formats, export_with
 from xferlearn.metrics import Misclassified
-from xferlearn.model_folder import check_model_dir, write_model_folder
+from xferlearn.model_folder import FAMILIARITY, check_model_dir, write_model_folder
 from xferlearn.photos.folding import MOST_LEFT_OUT
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import TEST, VALIDATION, Manifest
 from xferlearn.photos.opening import check_outside_photos, open_source
+from xferlearn.photos.predicted import predicted_photos
 from xferlearn.summaries.notebook import Pictures
 from xferlearn.system.folders import check_outside_model
 from xferlearn.system.progress import StageClock
@@ -28,6 +30,7 @@ from xferlearn.training.finetuning import fine_tune, select_layers
 from xferlearn.training.fit import check_backbone, check_result_folders, load_networks, prepare
 from xferlearn.training.fitting import diverged_error, fit_head
 from xferlearn.training.metadata import describe, run_name
+from xferlearn.training.own_photos import measure_familiarity, with_familiarity
 from xferlearn.training.result import TrainResult
 
 
@@ -65,6 +68,7 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
     check_backbone(config)
     with clock.stage("list photos"):
         source = open_source(config)
+        wanted = config.asked(source.labels)
     with clock.stage("import"):
         start_tensorflow()
         choose_device(config.device)
@@ -116,16 +120,31 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
         validation, test = (
             fitted.evaluate(split, probabilities[split]) for split in (VALIDATION, TEST)
         )
+        judged = [fitted.judged(split, probabilities[split]) for split in (VALIDATION, TEST)]
+        try:
+            chosen = choose(source.labels, *judged, **wanted)
+        except UserError as error:  # the model is good without it
+            warnings.append(Failure(f"No decision was set. {error}"))
+            chosen = choose(source.labels, *judged)
     manifest, extraction, training = fitted.manifest, prepared.extraction, fitted.training
     with clock.stage("model"):
         classifier = heads.build_classifier(prepared.backbone, fitted.head)
+        own = measure_familiarity(prepared, fitted, classifier, config.seed)
         metadata = describe(config, prepared, fitted, fine_tuned, validation, test)
+        if own is not None:
+            layer = metadata["bottleneck"]["layer"]
+            classifier = with_familiarity(classifier, layer, own.familiarity)
+            metadata[FAMILIARITY] = own.as_dict()
+        metadata |= chosen.as_dict()
         metadata["timings"] |= {"seconds": _rounded(clock.seconds)}
         model_folder = write_model_folder(
             config.model_dir or "",
             classifier,
             manifest,
             metadata,
+            predicted=predicted_photos(
+                manifest, probabilities, own.values if own is not None else None
+            ),
             looks=prepared.looks.recorded(manifest.photos),
             learned_test=fitted.refitted,
             overwrite=config.overwrite,
@@ -165,8 +184,10 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
         training=training,
         fine_tuned=fine_tuned,
         exported=exported,
+        chosen=chosen,
         validation=validation,
         test=test,
+        familiarity=own,
         misclassified=_misclassified(manifest, TEST, probabilities[TEST]),
         misclassified_in_validation=_misclassified(manifest, VALIDATION, probabilities[VALIDATION]),
         pictures=Pictures(source, PhotoLimits.of(config)),

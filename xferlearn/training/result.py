@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from xferlearn.bottlenecks.compute import Extraction
+from xferlearn.decisions import Chosen
 from xferlearn.exports import ExportResult
 from xferlearn.metrics import Evaluation, Misclassified
 from xferlearn.model_folder import ModelFolder
 from xferlearn.photos.manifest import SPLITS, TEST, TRAIN, Manifest
 from xferlearn.summaries import folder_bytes
+from xferlearn.summaries.decided import decision_facts, points_block
 from xferlearn.summaries.measured import (
     main_evaluation,
     main_name,
@@ -32,6 +34,7 @@ from xferlearn.system.results import Block, Result, facts_block, table_block
 from xferlearn.system.text import count
 from xferlearn.training.callbacks import Training
 from xferlearn.training.finetuning import FineTuned
+from xferlearn.training.own_photos import OwnFamiliarity
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -51,9 +54,12 @@ class TrainResult(Result):
         fine_tuned: what fine-tuning gave, kept or not; None where none was asked for.
         exported: what `config.export` asked for; None where nothing was, or nothing could be
             written.
+        chosen: how labels are decided, what that gives, and how many photos the model answers
+            alone.
         validation: evaluation of the photos in folds, each predicted by a head that has not learned
             from it, or where validation photos were held out of those.
         test: evaluation on the test split, which chose nothing.
+        familiarity: how familiar the photos are to the model; None where no head has judged any.
         misclassified: the test photos that the model gets wrong.
         misclassified_in_validation: the photos of `validation` that the head which has not learned
             from them gets wrong.
@@ -70,8 +76,10 @@ class TrainResult(Result):
     training: Training
     fine_tuned: FineTuned | None
     exported: ExportResult | None
+    chosen: Chosen
     validation: Evaluation
     test: Evaluation
+    familiarity: OwnFamiliarity | None
     misclassified: tuple[Misclassified, ...]
     misclassified_in_validation: tuple[Misclassified, ...]
     pictures: Pictures
@@ -82,11 +90,13 @@ class TrainResult(Result):
         """Returns the summary: photos by class, those left out, and the facts of the run."""
         manifest = self.manifest
         rest = "metadata.json of the model has all"
+        decided = decision_facts(self.chosen, validation_name(self.validation))
         return [
             self._split_block(),
+            self._points_block(),
             bad_block(manifest.bad, rest),
             Block(manifest.notes),
-            facts_block(self._facts(), prose=("time", *_fine_tuning(self.fine_tuned))),
+            facts_block(self._facts(), prose=("time", *_fine_tuning(self.fine_tuned), *decided)),
         ]
 
     def _split_block(self) -> Block:
@@ -111,6 +121,13 @@ class TrainResult(Result):
         block = table_block(rows, "class", rank=lambda index: -mistakes[index])
         return dataclasses.replace(block, items=block.items[:-1], tail=block.items[-1:])
 
+    def _points_block(self) -> Block:
+        decision, labels = self.chosen.decision, self.manifest.labels
+        # Of many classes they would bury everything else.
+        shown = decision.named if decision else labels if len(labels) == 2 else ()
+        title = f"Operating points, {validation_name(self.validation)}, with 95% intervals."
+        return points_block(self.chosen.points, title, shown)
+
     def _facts(self) -> dict[str, str]:
         extraction, validation = self.extraction, self.validation
         stages = ", ".join(f"{name} {value:.1f} s" for name, value in self.seconds.items())
@@ -122,6 +139,8 @@ class TrainResult(Result):
             "training": ", ".join(filter(None, (steps, validation.folding))),
             **_fine_tuning(self.fine_tuned),
             **measured_facts(validation, self.test, self.model_folder.metadata),
+            **({"unknown": self.familiarity.text()} if self.familiarity else {}),
+            **decision_facts(self.chosen, validation_name(validation)),
             "model": str(self.model_folder.path),
         }
         if self.exported is not None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xferlearn import summaries
-from xferlearn.config import WHERE_LABELS_ARE, TrainConfig
+from xferlearn.config import DECISION, WHERE_LABELS_ARE, TrainConfig
 from xferlearn.decisions import fit_temperature, with_temperature
 from xferlearn.metrics import Evaluation, cross_entropy
 from xferlearn.photos.manifest import TRAIN, VALIDATION, Photo
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 WARM_UP = 0.1
 # Settings that change neither what is learned nor from what.
 _NOT_LEARNED = (
-    *WHERE_LABELS_ARE, "model_dir", "overwrite", "logs_dir", "summaries",
+    *WHERE_LABELS_ARE, *DECISION, "model_dir", "overwrite", "logs_dir", "summaries",
     "print_misclassified_test_images", "bottleneck_dir", "on_bad_image", "engine", "precision",
     "export", "verbose",
 )  # fmt: skip

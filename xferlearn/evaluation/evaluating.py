@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import dataclasses
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +15,16 @@ from xferlearn import summaries
 from xferlearn.bottlenecks.prints import KeptPrints
 from xferlearn.bottlenecks.store import PrintStore
 from xferlearn.config import EvaluateConfig, default_bottleneck_dir
+from xferlearn.config.models import output_format
 from xferlearn.config.signatures import from_settings
+from xferlearn.decisions import (
+    Decision,
+    DecisionMeasured,
+    OperatingPoint,
+    measure_decision,
+    operating_points,
+    told_thresholds,
+)
 from xferlearn.errors import UserError
 from xferlearn.labelling import label_photos
 from xferlearn.metrics import Evaluation, Misclassified, evaluate_predictions
@@ -23,10 +33,12 @@ from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import SPLITS, TEST, BadPhoto
 from xferlearn.photos.notes import ReadingNotes
 from xferlearn.photos.opening import check_outside_photos, open_labelled
+from xferlearn.photos.predicted import Predicted, write_predicted
 from xferlearn.photos.recorded import RecordedPhoto
 from xferlearn.photos.twins.finding import find_copies, find_recorded
 from xferlearn.photos.twins.prints import Prints
 from xferlearn.predictors import Predictor, model_folder_predictor
+from xferlearn.summaries.decided import measured_text, points_block
 from xferlearn.summaries.notebook import (
     Pictures,
     accuracy_tile,
@@ -42,10 +54,11 @@ from xferlearn.summaries.terminal import (
     misclassified_block,
     misclassified_head,
 )
-from xferlearn.system.folders import check_writable
+from xferlearn.system.files import write_atomically
+from xferlearn.system.folders import check_output, check_writable
 from xferlearn.system.html import notices, tile, tiles
 from xferlearn.system.progress import duration, progress_bar
-from xferlearn.system.results import Block, Result
+from xferlearn.system.results import Block, Result, facts_block
 from xferlearn.system.runtime import choose_device, start_tensorflow
 from xferlearn.system.text import count, plural_of
 
@@ -70,6 +83,10 @@ class EvaluationResult(Result):
         warnings: photos that the model has seen in training, and what could not be used as
             planned, such as a faster engine, or not be written to the logs; one line each.
         copies: by split, how many others are copies of such photos: saved again, or scaled.
+        decision: how the model's labels are decided.
+        decided: what the decision gives on these photos; None where there is none.
+        points: by class, recall and precision at the thresholds that `train` told.
+        output: the file that the probabilities were written to; None where none was asked for.
     """
 
     evaluation: Evaluation
@@ -81,19 +98,32 @@ class EvaluationResult(Result):
     run_dir: Path | None = None
     warnings: tuple[str, ...] = ()
     copies: dict[str, int] = dataclasses.field(default_factory=dict)
+    decision: Decision = dataclasses.field(default_factory=lambda: Decision(()))
+    decided: DecisionMeasured | None = None
+    points: tuple[OperatingPoint, ...] = ()
+    output: Path | None = None
 
     def blocks(self) -> list[Block]:
         """Returns the summary: accuracy, classes, confusion matrix, wrong and unreadable photos."""
         wrong, total = self.misclassified, self.evaluation.total
         rest = "`xferlearn evaluate --format=json` and the result in Python have all"
         head = misclassified_head(len(wrong), total, "photo")
+        facts = {"accuracy": self.evaluation.summary()}
+        if self.decided is not None:
+            facts |= {"decision": self.decision.text(), "": measured_text(self.decided)}
+        labels = self.decision.labels
+        shown = self.decision.named if self.decision else labels if len(labels) == 2 else ()
         return [
-            Block((f"accuracy  {self.evaluation.summary()}",)),
+            facts_block(facts, prose=("decision", "")),
             class_block(self.evaluation),
+            points_block(
+                self.points, "Operating points of `train` on these photos, 95% intervals.", shown
+            ),
             confusion_block(self.evaluation),
             misclassified_block(wrong, head, rest) if wrong else Block(),
             bad_block(self.bad, rest),
             Block((f"logs  {self.run_dir}",) if self.run_dir else ()),
+            Block((f"probabilities  {self.output}",) if self.output else ()),
         ]
 
     def html(self) -> list[Any]:
@@ -120,6 +150,14 @@ class EvaluationResult(Result):
             "bad_photos": [{"file": bad.name, "reason": bad.reason} for bad in self.bad],
             "seen_in_training": self.seen,
             "copies_of_training": self.copies,
+            "decision": (
+                None
+                if self.decided is None
+                else {**self.decision.as_dict(), "measured": self.decided.as_dict()}
+            ),
+            "operating_points": [
+                {"label": point.label, **point.as_dict()} for point in self.points
+            ],
         }
 
 
@@ -151,6 +189,7 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
             check_outside_photos(config, name, folder)
     if config.logs_dir:
         check_writable("logs_dir", config.logs_dir)
+    output = None if config.output is None else check_output(config.output)
     source = open_labelled(config, model_folder.labels, config.other_classes)
     labels = source.labels
     start_tensorflow()
@@ -164,9 +203,14 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
             f"{model_folder.path} was replaced by a model of other classes while this was running."
             " Run again."
         )
+    decision, thresholds = Decision.of(predictor.metadata), told_thresholds(predictor.metadata)
+    # Where nothing else needs them they are not kept, because they may be gigabytes.
+    kept = bool(config.logs_dir or output or decision or thresholds)
     truth: list[int] = []
     predicted: list[int] = []
     scores: list[np.ndarray] = []
+    familiarity: list[float] = []
+    names: list[str] = []
     wrong: list[Misclassified] = []
     bad: list[BadPhoto] = [*source.left_out]
     digests: list[bytes] = []
@@ -184,11 +228,13 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
                     raise notes.refusal(photo.name, photo.problem or "")
                 bad.append(BadPhoto(photo.name, photo.label, photo.problem or ""))
                 continue
-            best = int(photo.scores.argmax())
+            best = int(decision.decide(photo.scores[np.newaxis])[0])
             truth.append(photo.label)
             predicted.append(best)
-            if config.logs_dir:  # nothing else needs them, and they may be gigabytes
+            if kept:
                 scores.append(photo.scores)
+                familiarity.append(math.nan if photo.familiarity is None else photo.familiarity)
+                names.append(photo.name)
             digests.append(photo.digest)
             if best != photo.label:
                 wrong.append(
@@ -210,17 +256,39 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
         *predictor.warnings,
         *predictor.later_warnings(),
     )
+    y, classes = np.array(truth, np.int32), len(model_folder.labels)
+    probabilities = np.zeros((len(scores), classes), np.float32)
+    if scores:
+        probabilities[:] = scores
+    known = np.where(y < classes, y, -1)
+    decided: DecisionMeasured | None = None
+    points: tuple[OperatingPoint, ...] = ()
+    if decision and truth:
+        decided = measure_decision(decision, probabilities, known)
+    if thresholds:
+        points = operating_points(model_folder.labels, thresholds, probabilities, known)
+    if output is not None:
+        splits = {photo.digest: photo.split for photo in recorded}
+        rows = Predicted(
+            model_folder.labels,
+            tuple(digests),
+            tuple(names),
+            tuple(splits.get(digest, "") for digest in digests),
+            tuple(labels[number] for number in truth),
+            probabilities,
+            np.array(familiarity, np.float32),
+        )
+        form = output_format(output) or ""
+        write_atomically(output, lambda file: write_predicted(file, rows, form))
     run_dir: Path | None = None
     if config.logs_dir:
-        table = np.zeros((len(scores), len(labels)), np.float32)
-        if scores:  # of classes that the model does not have, the score is 0
-            table[:, : len(model_folder.labels)] = scores
+        # Of classes that the model does not have, the score is 0.
+        table = np.pad(probabilities, ((0, 0), (0, len(labels) - classes)))
         place = config.labels if config.labels is not None else config.image_dir
         card = _card(model_folder.path, place or "", evaluation, seen, copies)
         name = f"evaluate_{model_folder.path.name}"
         with summaries.run_folder(config.logs_dir, name) as run_dir:
-            judged = np.array(truth)
-            warnings += summaries.write_evaluation(run_dir, evaluation, judged, table, card)
+            warnings += summaries.write_evaluation(run_dir, evaluation, y, table, card)
     return EvaluationResult(
         evaluation=evaluation,
         misclassified=tuple(wrong),
@@ -231,6 +299,10 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
         seconds=time.perf_counter() - started,
         run_dir=run_dir,
         warnings=warnings,
+        decision=decision,
+        decided=decided,
+        points=points,
+        output=None if config.output is None else Path(config.output),
     )
 
 

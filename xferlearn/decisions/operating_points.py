@@ -1,0 +1,256 @@
+"""What a decision gives on photos: recall and precision of a class, and the cost of mistakes."""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from xferlearn.decisions.bounds import missable
+from xferlearn.decisions.deciding import Decision
+from xferlearn.metrics import wilson_interval, worth_of
+
+RECALLS = (0.99, 0.95, 0.9, 0.8)
+"""Recalls whose thresholds are told."""
+
+_Z95 = 1.959963984540054
+
+
+@dataclasses.dataclass(frozen=True)
+class OperatingPoint:
+    """Recall and precision of one class.
+
+    Attributes:
+        label: the class.
+        recall_asked: what the threshold was chosen for, 0 to 1; None for another reason.
+        threshold: from which probability on a photo gets the label; None where that depends on
+            the other classes too, as with the largest probability.
+        photos: number of photos of the class.
+        labelled: number of photos that get the label.
+        correct: number of photos of the class that get it.
+        recall_interval: 95% interval of the recall, 0 to 1.
+        precision_interval: likewise of the precision.
+    """
+
+    label: str
+    recall_asked: float | None
+    threshold: float | None
+    photos: int
+    labelled: int
+    correct: int
+    recall_interval: tuple[float, float]
+    precision_interval: tuple[float, float]
+
+    @property
+    def recall(self) -> float | None:
+        """`correct` per `photos`, 0 to 1; None without photos."""
+        return self.correct / self.photos if self.photos else None
+
+    @property
+    def precision(self) -> float | None:
+        """`correct` per `labelled`, 0 to 1; None without photos."""
+        return self.correct / self.labelled if self.labelled else None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns everything for JSON."""
+        return {
+            "recall_asked": self.recall_asked,
+            "threshold": self.threshold,
+            "n": self.photos,
+            "labelled": self.labelled,
+            "recall": self.recall,
+            "recall_interval_95": list(self.recall_interval),
+            "precision": self.precision,
+            "precision_interval_95": list(self.precision_interval),
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class CostChange:
+    """What mistakes cost with a decision, and with the largest probability.
+
+    Attributes:
+        cost: mean per photo.
+        largest: mean per photo with the largest probability.
+        lowered: by which share of `largest` the cost is lower, at most 1; below 0 where it is
+            higher, None where `largest` is 0.
+        interval: 95% interval of it.
+        photos: number of photos.
+    """
+
+    cost: float
+    largest: float
+    lowered: float | None
+    interval: tuple[float, float] | None
+    photos: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns everything for JSON."""
+        return {
+            "cost_per_photo": self.cost,
+            "of_largest_probability": self.largest,
+            "lowered_by": self.lowered,
+            "interval_95": self.interval and list(self.interval),
+            "n": self.photos,
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class DecisionMeasured:
+    """What a decision gives on some photos.
+
+    Attributes:
+        classes: recall and precision of the classes that it names.
+        accuracy: share of the photos that get the right label, 0 to 1; None without photos.
+        largest: that of the largest probability.
+        cost: where the decision is by costs.
+    """
+
+    classes: tuple[OperatingPoint, ...]
+    accuracy: float | None
+    largest: float | None
+    cost: CostChange | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns everything for JSON."""
+        return {
+            "accuracy": self.accuracy,
+            "accuracy_of_largest_probability": self.largest,
+            "classes": {point.label: point.as_dict() for point in self.classes},
+            **({"cost": self.cost.as_dict()} if self.cost else {}),
+        }
+
+
+def measure_decision(
+    decision: Decision,
+    probabilities: np.ndarray,
+    y: np.ndarray,
+    groups: Sequence[int] | None = None,
+) -> DecisionMeasured:
+    """Measures a decision.
+
+    Args:
+        decision: what is measured.
+        probabilities: of photos that the model has not learned from, float, [photos, classes],
+            range [0, 1].
+        y: true class index of each photo, int, [photos]; -1 for another class.
+        groups: what each photo belongs to; None where each stands alone. Photos in groups count as
+            `xferlearn.metrics.worth_of` says.
+    """
+    members = _members(y, groups)
+    decided, largest = decision.decide(probabilities), probabilities.argmax(axis=1)
+    points = tuple(
+        _point(label, None, None, decided == number, y == number, members)
+        for number, label in enumerate(decision.labels)
+        if label in decision.named
+    )
+    cost = None
+    known = y >= 0
+    if decision.costs and known.any():
+        matrix = decision.cost_matrix
+        costs, before = (matrix[y[known], one[known]] for one in (decided, largest))
+        cost = _cost_change(costs, before, worth_of(members[known]))
+    right = [float((one == y).mean()) if len(y) else None for one in (decided, largest)]
+    return DecisionMeasured(points, right[0], right[1], cost)
+
+
+def recall_thresholds(
+    labels: Sequence[str],
+    probabilities: np.ndarray,
+    y: np.ndarray,
+    groups: Sequence[int] | None = None,
+) -> dict[str, dict[float, float]]:
+    """Returns, by class, the thresholds with which the recalls of `RECALLS` can be expected.
+
+    They are those that `choose_decision` gives one class. Recalls that need more photos are left
+    out.
+
+    Args:
+        labels: class names in output order.
+        probabilities: of photos that the model has not learned from, float, [photos, classes],
+            range [0, 1].
+        y: true class index of each photo, int, [photos].
+        groups: what each photo belongs to; None where each stands alone.
+    """
+    members, found = _members(y, groups), {}
+    for number, label in enumerate(labels):
+        rows = np.flatnonzero(y == number)
+        scores = np.sort(probabilities[rows, number])
+        worth = worth_of(members[rows]) if len(rows) else 0.0
+        missed = {recall: missable(len(rows), worth, 1 - recall) for recall in RECALLS}
+        found[label] = {
+            recall: float(scores[number]) for recall, number in missed.items() if number is not None
+        }
+    return found
+
+
+def operating_points(
+    labels: Sequence[str],
+    thresholds: Mapping[str, Mapping[float, float]],
+    probabilities: np.ndarray,
+    y: np.ndarray,
+    groups: Sequence[int] | None = None,
+) -> tuple[OperatingPoint, ...]:
+    """Measures each class with the largest probability and with thresholds.
+
+    Args:
+        labels: class names in output order.
+        thresholds: as `recall_thresholds` returns them.
+        probabilities: float, [photos, classes], range [0, 1].
+        y: true class index of each photo, int, [photos].
+        groups: what each photo belongs to; None where each stands alone.
+    """
+    members, best = _members(y, groups), probabilities.argmax(axis=1)
+    points = []
+    for number, label in enumerate(labels):
+        of_class = y == number
+        points.append(_point(label, None, None, best == number, of_class, members))
+        for recall, threshold in thresholds.get(label, {}).items():
+            labelled = probabilities[:, number] >= np.float32(threshold)
+            points.append(_point(label, recall, threshold, labelled, of_class, members))
+    return tuple(points)
+
+
+def _members(y: np.ndarray, groups: Sequence[int] | None) -> np.ndarray:
+    return np.arange(len(y)) if groups is None else np.asarray(groups)
+
+
+def _point(
+    label: str,
+    asked: float | None,
+    threshold: float | None,
+    labelled: np.ndarray,
+    of_class: np.ndarray,
+    groups: np.ndarray,
+) -> OperatingPoint:
+    correct = labelled & of_class
+
+    def interval(among: np.ndarray) -> tuple[float, float]:
+        total = int(among.sum())
+        worth = worth_of(groups[among]) if total else 0.0
+        return wilson_interval(correct.sum() / total * worth if total else 0.0, worth)
+
+    return OperatingPoint(
+        label,
+        asked,
+        threshold,
+        int(of_class.sum()),
+        int(labelled.sum()),
+        int(correct.sum()),
+        interval(of_class),
+        interval(labelled),
+    )
+
+
+def _cost_change(costs: np.ndarray, before: np.ndarray, worth: float) -> CostChange:
+    cost, largest = float(costs.mean()), float(before.mean())
+    if not largest:
+        return CostChange(cost, largest, None, None, len(costs))
+    ratio = cost / largest
+    # Of a ratio of two means of the same photos, by the delta method.
+    deviation = float((costs - ratio * before).std())
+    half = _Z95 * deviation / (largest * math.sqrt(worth))
+    return CostChange(
+        cost, largest, 1 - ratio, (1 - ratio - half, min(1.0, 1 - ratio + half)), len(costs)
+    )

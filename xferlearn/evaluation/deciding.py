@@ -1,0 +1,109 @@
+"""Sets how a trained model's labels are decided, by the predictions that `train` kept."""
+
+import dataclasses
+from collections.abc import Collection
+from typing import Any
+
+from xferlearn.config import DecideConfig
+from xferlearn.config.signatures import from_settings
+from xferlearn.decisions import Chosen, Decision, Judged, choose
+from xferlearn.model_folder import EXPORTS_DIR, ModelFolder, change_metadata
+from xferlearn.photos.predicted import Predicted
+from xferlearn.summaries.decided import decision_facts, points_block
+from xferlearn.system.html import facts, notices
+from xferlearn.system.results import Block, Result, facts_block
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class DecideResult(Result):
+    """The decision that was set, and what it gives.
+
+    Attributes:
+        model_folder: the model folder with its new metadata.
+        chosen: the decision, measured on the photos that it was chosen on and on the test photos.
+        warnings: what has to be made again, one line each.
+    """
+
+    model_folder: ModelFolder
+    chosen: Chosen
+    warnings: tuple[str, ...] = ()
+
+    def blocks(self) -> list[Block]:
+        """Returns the operating points of the classes that it names, and what it gives."""
+        said = self._facts()
+        title = f"Operating points, {self._validation}, with 95% intervals."
+        return [
+            points_block(self.chosen.points, title, self._shown),
+            facts_block(said, prose=[*said]),
+        ]
+
+    def html(self) -> list[Any]:
+        """Returns warnings, and what the decision gives."""
+        return [notices(self.warnings), facts(self._facts())]
+
+    @property
+    def _validation(self) -> str:
+        folds = self.model_folder.metadata.get("cross_validation")
+        return "cross-validated" if folds else "validation"
+
+    @property
+    def _shown(self) -> Collection[str]:
+        decision = self.chosen.decision
+        if decision:
+            return decision.named
+        return decision.labels if len(decision.labels) == 2 else ()
+
+    def _facts(self) -> dict[str, str]:
+        return {
+            "decision": self.chosen.decision.text(),
+            **decision_facts(self.chosen, self._validation),
+            "model": str(self.model_folder.path),
+        }
+
+
+@from_settings(DecideConfig)
+def decide(config: DecideConfig) -> DecideResult:
+    """Sets how a model's labels are decided, without training; `xferlearn decide` in Python.
+
+    `model`, and one of `min_recall`, `min_precision`, `cost` and `clear`, are required. The
+    decision is chosen on the cross-validated predictions that `train` kept in the model folder, and
+    measured on the test photos.
+
+    Returns:
+        The decision, and what it gives.
+
+    Raises:
+        UserError: the model can't be used, or what is asked can't be reached.
+
+    Example:
+        >>> result = decide(model="out/cells", cost={("defective", "functional"): 5})
+        >>> result.chosen.test.cost.lowered
+        0.51
+    """
+    return decide_with(config)
+
+
+def decide_with(config: DecideConfig) -> DecideResult:
+    """Decides as `config` says; see `decide`."""
+    found: list[tuple[Decision, Chosen]] = []
+
+    def change(folder: ModelFolder) -> dict[str, Any]:
+        predicted = folder.predictions()
+        judged = [_judged(predicted.judged(test=test)) for test in (False, True)]
+        chosen = choose(folder.labels, *judged, **config.asked(folder.labels))
+        found.append((Decision.of(folder.metadata), chosen))
+        return chosen.as_dict()
+
+    folder = change_metadata(config.model or "", change)
+    former, chosen = found[-1]
+    warnings = []
+    exports = folder.path / EXPORTS_DIR
+    if former != chosen.decision and exports.is_dir() and any(exports.iterdir()):
+        warnings.append(
+            f"The files in {exports} were made before and decide as they did. Export them again."
+        )
+    return DecideResult(folder, chosen, tuple(warnings))
+
+
+def _judged(predicted: Predicted) -> Judged:
+    return Judged(predicted.probabilities, predicted.y, predicted.groups or None)
