@@ -56,7 +56,7 @@ def test_metadata_hold_the_digests_of_the_files(model: Path) -> None:
     told = json.loads((model / "metadata.json").read_text())
     assert told["files"] == {
         name: hashlib.sha256((model / name).read_bytes()).hexdigest()
-        for name in ("model.keras", "labels.txt", "photos.csv")
+        for name in ("model.keras", "labels.txt", "photos.csv", "predictions.parquet")
     }
 
 
