@@ -173,10 +173,41 @@ def test_thumbnails_are_the_photos_of_their_cells(logs, client):
         assert answer.mimetype == "image/jpeg"
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
         small = Image.open(io.BytesIO(answer.data))
-        assert small.size == (96, 96)
+        assert small.size == (160, 160)
         with Image.open(photo_dir / photo["name"]) as original:
             colour = np.asarray(original).mean(axis=(0, 1))
         np.testing.assert_allclose(np.asarray(small).mean(axis=(0, 1)), colour, atol=4)
+
+
+def test_photos_have_their_probabilities_and_what_their_head_has_learned_from(logs, client):
+    result, _, photo_dir = logs
+    manifest = result.manifest
+    run = {"run": result.run_dir.name}
+    report = client.get(f"{PREFIX}/report", query_string=run).json
+    rows = {photo.name: row for row, photo in enumerate(manifest.photos)}
+    pictures = set()
+    for photo in report["photos"]:
+        scores = [score for _, score in photo["top"]]
+        assert photo["top"][0] == [photo["predicted"], photo["score"]]
+        assert scores == sorted(scores, reverse=True)
+        assert sum(scores) == pytest.approx(1, abs=1e-3)
+        assert len(photo["nearest"]) == 3
+        similarities = [near["similarity"] for near in photo["nearest"]]
+        assert similarities == sorted(similarities, reverse=True)
+        assert -1 <= similarities[-1] <= similarities[0] <= 1.001
+        for near in photo["nearest"]:
+            row, own = rows[near["name"]], rows[photo["name"]]
+            assert manifest.splits[row] == TRAIN
+            assert photo["split"] == "test" or manifest.folds[row] != manifest.folds[own]
+            assert manifest.photos[row].label == near["label"]
+            pictures |= {(near["picture"], near["name"])} - {(None, near["name"])}
+    assert any(number >= len(report["photos"]) for number, _ in pictures)
+    for number, name in pictures:
+        answer = client.get(f"{PREFIX}/photo", query_string={**run, "index": number})
+        with Image.open(photo_dir / name) as original:
+            colour = np.asarray(original).mean(axis=(0, 1))
+        shown = np.asarray(Image.open(io.BytesIO(answer.data))).mean(axis=(0, 1))
+        np.testing.assert_allclose(shown, colour, atol=4)
 
 
 def test_runs_are_listed_in_short(logs, client):
@@ -350,16 +381,13 @@ def test_changed_and_missing_photos_are_left_out(make_photo_dir, photo_bytes):
     root = make_photo_dir({"blue": 3, "red": 3})
     source = read_image_dir(str(root))
     digests = {entry.name: hashlib.sha256(entry.read()).digest() for entry in source.entries()}
-    photos = tuple(Photo(digest, name[0] == "r", name) for name, digest in digests.items())
-    manifest = Manifest(("blue", "red"), photos, (TEST,) * 6)
-    choices = choose_photos(manifest, {TEST: np.full((6, 2), 0.5)})
-    assert len(read_thumbnails(source, choices, PhotoLimits())) == 6
+    photos = [Photo(digest, name[0] == "r", name) for name, digest in digests.items()]
+    assert len(read_thumbnails(source, photos, PhotoLimits())) == 6
     (root / "blue" / "0000.jpg").unlink()
     (root / "red" / "0001.jpg").write_bytes(photo_bytes("green", 7))
-    left = {
-        thumbnail.choice.photo.name for thumbnail in read_thumbnails(source, choices, PhotoLimits())
-    }
-    assert left == digests.keys() - {"blue/0000.jpg", "red/0001.jpg"}
+    gone = {digests["blue/0000.jpg"], digests["red/0001.jpg"]}
+    assert read_thumbnails(source, photos, PhotoLimits()).keys() == set(digests.values()) - gone
+    assert read_thumbnails(source, [], PhotoLimits()) == {}
 
 
 @pytest.fixture
@@ -597,7 +625,7 @@ def test_cells_open_their_photos_by_mouse_and_keyboard(tab, logs):
     shown = tab.see(
         "($$('dialog img').every(i => i.complete) && $$('dialog img').map(i => i.naturalWidth))"
     )
-    assert shown == [96] * min(count, 12)
+    assert shown == [160] * min(count, 12)
     expected = {
         photo.name.split("/")[-1]
         for photo in result.misclassified
@@ -618,6 +646,34 @@ def test_cells_open_their_photos_by_mouse_and_keyboard(tab, logs):
     tab.press("Escape")
     tab.see("!$('dialog')")
     tab.see("page.activeElement === $('.matrix tbody').rows[1].cells[2]")
+
+
+def test_a_photo_opens_what_speaks_for_its_label(tab, logs):
+    result, _, photo_dir = logs
+    tab.now("$('input[value=test]').click()")
+    truth, predicted = np.argwhere((result.test.confusion > 0) & ~np.eye(3, dtype=bool))[0].tolist()
+    tab.see(f"($('.matrix tbody').rows[{truth}].cells[{predicted + 1}].click(), true)")
+    tab.see("($('dialog button.why')?.focus(), !!$('dialog button.why'))")
+    tab.press("Enter")
+    name = tab.see("$('dialog.evidence h2')?.textContent")
+    photo = next(one for one in result.misclassified if one.name == name)
+    assert tab.now("$('.evidence .note').textContent") == (
+        f"{photo.truth}, predicted as {photo.predicted}."
+    )
+    labels = tab.now("$$('.evidence tbody th').map(h => h.textContent)")
+    assert labels[0] == photo.predicted
+    assert set(labels) == set(result.test.labels)
+    assert tab.now("$('.evidence tbody .number').textContent") == f"{photo.score:.1%}"
+    near = tab.now("$$('.evidence .grid figcaption b').map(b => b.textContent)")
+    assert len(near) == 3
+    assert tab.see("($$('.evidence img').every(i => i.naturalWidth) && $$('.evidence img').length)")
+    said = tab.now("$('.evidence .command').textContent")
+    model = result.model_folder.path
+    assert said == f"xferlearn label --model={model} --why=why {photo_dir / name}"
+    tab.press("Escape")
+    tab.see("!$('dialog.evidence') && page.activeElement === $('dialog button.why')")
+    tab.press("Escape")
+    tab.see("!$('dialog')")
 
 
 def test_tables_sort_and_runs_compare(tab, logs):

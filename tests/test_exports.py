@@ -2,18 +2,16 @@
 
 import contextlib
 import dataclasses
-import importlib.machinery
 import io
 import json
 import shutil
-import stat
 import sys
-import types
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from tensorrt_stand_ins import FakeCuda, fake_tensorrt, install_trtexec
 
 import xferlearn
 from xferlearn.cli import main
@@ -297,33 +295,6 @@ def test_what_converters_do_not_know_is_written_otherwise(name, pixels, tmp_path
 
 # --- TensorRT: with nothing installed, with a trtexec, and with the Python package
 
-TRTEXEC = """#!{python}
-import json, shutil, sys
-import numpy as np
-flags = dict(word[2:].partition("=")[::2] for word in sys.argv[1:])
-if "onnx" in flags:
-    if {broken!r} == "build" or "fp16" in flags and {broken!r} == "fp16":
-        sys.exit("[E] Error[9]: no kernel for this GPU")
-    assert flags["minShapes"] == "image:1x32x32x3" and flags["maxShapes"] == "image:32x32x32x3"
-    assert ("fp16" in flags) == ("fp16" in flags["saveEngine"])
-    shutil.copyfile(flags["onnx"], flags["saveEngine"])
-elif "loadInputs" in flags:
-    import onnxruntime
-    shape = [int(size) for size in flags["shapes"].partition(":")[2].split("x")]
-    image = np.fromfile(flags["loadInputs"].partition(":")[2], "<f4").reshape(shape)
-    with open(flags["loadEngine"], "rb") as file:
-        session = onnxruntime.InferenceSession(file.read())
-    scores = session.run(None, {{"image": image}})[0]
-    if {broken!r} == "answers" and "fp16" in flags["loadEngine"]:
-        scores = scores[:, ::-1]
-    told = [{{"name": "probabilities", "dimensions": "x", "values": scores.ravel().tolist()}}]
-    with open(flags["exportOutput"], "w") as file:
-        json.dump(told, file)
-else:
-    print("[I] Throughput: 500.5 qps")
-    print("[I] Latency: min = 1 ms, max = 3 ms, mean = 2 ms, median = 1.25 ms, percentile(90%) = 2")
-"""
-
 
 @pytest.fixture
 def written(exported, monkeypatch):
@@ -341,12 +312,7 @@ def trtexec(tmp_path, written, monkeypatch):
     """Puts a program called trtexec on the PATH, which runs the ONNX file itself."""
 
     def install(broken=""):
-        folder = tmp_path / "bin"
-        folder.mkdir()
-        program = folder / "trtexec"
-        program.write_text(TRTEXEC.format(python=sys.executable, broken=broken))
-        program.chmod(program.stat().st_mode | stat.S_IXUSR)
-        monkeypatch.setenv("PATH", str(folder))
+        monkeypatch.setenv("PATH", str(install_trtexec(tmp_path / "bin", broken)))
 
     return install
 
@@ -420,123 +386,6 @@ def test_an_engine_that_cannot_be_built_leaves_the_other(model_dir, trtexec, cap
         "tensorrt_fp32": "ok",
         "tensorrt_fp16": "not made",
     }
-
-
-class FakeCuda:
-    """The CUDA runtime's few functions, on the host's memory."""
-
-    def __init__(self):
-        self.held = {}
-
-    def cudaMalloc(self, place, size):
-        import ctypes
-
-        block = ctypes.create_string_buffer(size)
-        address = ctypes.addressof(block)
-        place._obj.value = address
-        self.held[address] = block
-        return 0
-
-    def cudaMemcpy(self, target, source, size, kind):
-        import ctypes
-
-        ctypes.memmove(target, source, size)
-        return 0
-
-    def cudaFree(self, place):
-        del self.held[place.value]
-        return 0
-
-    def cudaDeviceSynchronize(self):
-        return 0
-
-
-def fake_tensorrt():
-    """The parts of the tensorrt package that are used; its engines are ONNX files."""
-    import ctypes
-
-    import onnxruntime
-
-    module = types.ModuleType("tensorrt")
-    module.__spec__ = importlib.machinery.ModuleSpec("tensorrt", None)
-    module.flags = []
-
-    class Logger:
-        ERROR = 1
-
-        def __init__(self, level):
-            pass
-
-    class BuilderFlag:
-        FP16, TF32 = "FP16", "TF32"
-
-    class Profile:
-        def set_shape(self, name, smallest, usual, largest):
-            assert (name, smallest, largest) == ("image", (1, 32, 32, 3), (32, 32, 32, 3))
-
-    class BuilderConfig:
-        def add_optimization_profile(self, profile):
-            assert isinstance(profile, Profile)
-
-        def set_flag(self, flag):
-            module.flags.append(flag)
-
-        def clear_flag(self, flag):
-            module.flags.append(f"no {flag}")
-
-    class Builder:
-        def __init__(self, logger):
-            pass
-
-        def create_network(self, flags):
-            return types.SimpleNamespace()
-
-        def create_builder_config(self):
-            return BuilderConfig()
-
-        def create_optimization_profile(self):
-            return Profile()
-
-        def build_serialized_network(self, network, config):
-            return network.onnx
-
-    class OnnxParser:
-        def __init__(self, network, logger):
-            self.network = network
-
-        def parse(self, data):
-            self.network.onnx = data
-            return True
-
-    class Context:
-        def __init__(self, data):
-            self.session = onnxruntime.InferenceSession(data)
-            self.addresses = {}
-
-        def set_input_shape(self, name, shape):
-            self.shape = shape
-
-        def set_tensor_address(self, name, address):
-            self.addresses[name] = address
-
-        def execute_async_v3(self, stream):
-            count = int(np.prod(self.shape))
-            fed = (ctypes.c_float * count).from_address(self.addresses["image"])
-            image = np.frombuffer(fed, np.float32).reshape(self.shape)
-            scores = self.session.run(None, {"image": image})[0]
-            ctypes.memmove(self.addresses["probabilities"], scores.ctypes.data, scores.nbytes)
-            return True
-
-    class Runtime:
-        def __init__(self, logger):
-            pass
-
-        def deserialize_cuda_engine(self, data):
-            return types.SimpleNamespace(create_execution_context=lambda: Context(data))
-
-    for one in (Logger, BuilderFlag, Builder, OnnxParser, Runtime):
-        setattr(module, one.__name__, one)
-    return module
 
 
 def test_the_tensorrt_package(model_dir, written, monkeypatch):

@@ -28,7 +28,7 @@ from xferlearn.inspection import METADATA_NODE
 from xferlearn.model_folder import read_model_folder
 from xferlearn.photos.folders import files
 from xferlearn.photos.recorded import RecordedPhoto
-from xferlearn.predictors import Answers, Predictor
+from xferlearn.predictors import Answers, Predictor, own_photos
 
 pytestmark = pytest.mark.filterwarnings(
     # Keras 3.15 saves variables through NumPy's older __array__ protocol.
@@ -288,9 +288,9 @@ def test_the_sample_is_always_the_same_and_keeps_the_shares(model_dir):
 def test_calibration_takes_training_photos_of_all_classes(model_dir, monkeypatch):
     model_folder = read_model_folder(model_dir)
     asked = []
-    decoded = photos_module.decoded
+    found = photos_module.found_photos
     monkeypatch.setattr(
-        photos_module, "decoded", lambda b, p, d: (asked.extend(p), decoded(b, p, d))[1]
+        photos_module, "found_photos", lambda b, p, d: (asked.extend(p), found(b, p, d))[1]
     )
     photos, calibration = export_photos(model_folder, 5, calibrate=12)
     values = list(calibration())
@@ -332,7 +332,7 @@ def test_photos_of_a_dataset(model_dir, photo_dir, monkeypatch):
         asked.append((name, data_dir))
         return xferlearn.photos.folders.files.read_image_dir(str(photo_dir))
 
-    monkeypatch.setattr(photos_module, "open_dataset", open_dataset)
+    monkeypatch.setattr(own_photos, "open_dataset", open_dataset)
     assert len(export_photos(read_model_folder(model_dir), 5)[0].names) == 5
     assert asked == [("colours", "d")]
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
-from model_folders import edit_metadata
+from model_folders import write_small_network
 from PIL import Image
+from tflite_reading import metadata
 
 import xferlearn
 from xferlearn.cli import main
@@ -20,7 +21,6 @@ from xferlearn.inspection import inspect_model
 from xferlearn.inspection.readers import flat
 from xferlearn.inspection.readers.wire import Budget
 from xferlearn.model_folder import ModelFolder, read_model_folder
-from xferlearn.training.head import build_classifier, build_head, measure_scale
 
 pytestmark = [
     # Keras 3.15 saves variables through NumPy's older __array__ protocol.
@@ -44,29 +44,9 @@ TOLERANCE = {"tflite": 1e-5, "tflite_float16": 0.01, "tflite_int8": 0.1}
 @pytest.fixture(scope="module")
 def model_folder(colour_model, tmp_path_factory):
     """A model folder whose network's values are of usual size, as int8 needs them."""
-    import keras
-
     folder = tmp_path_factory.mktemp("model") / "model"
     shutil.copytree(colour_model, folder)
-    keras.utils.set_random_seed(0)
-    image = keras.Input((SIDE, SIDE, 3), name="image")
-    x = keras.layers.Rescaling(1 / 127.5, -1)(image)
-    x = keras.layers.Conv2D(16, 3, strides=2, activation="relu")(x)
-    features = keras.Model(image, keras.layers.GlobalAveragePooling2D(name="pooling")(x))
-    photos = np.concatenate(list(export_photos(read_model_folder(folder), 1, calibrate=200)[1]()))
-    bottlenecks = np.asarray(features(photos.astype(np.float32)))
-    head = build_head(16, 3, hidden_units=0, scale=measure_scale(bottlenecks))
-    # Training photos come blue, green, red, and so on.
-    scaled = np.asarray(head.get_layer("normalization")(bottlenecks))
-    wanted = 6 * np.eye(3)[np.arange(len(photos)) % 3]
-    kernel = np.linalg.lstsq(np.c_[scaled, np.ones(len(photos))], wanted, rcond=1e-3)[0]
-    head.get_layer("predictions").set_weights([kernel[:-1], kernel[-1]])
-    build_classifier(features, head).save(folder / "model.keras")
-
-    def narrower(told):
-        told["feature_space"]["width"] = told["bottleneck"]["width"] = 16
-
-    edit_metadata(folder, narrower)
+    write_small_network(folder)
     return read_model_folder(folder)
 
 
@@ -94,14 +74,6 @@ def run(file, pixels):
     interpreter.set_tensor(fed["index"], pixels.astype(fed["dtype"]))
     interpreter.invoke()
     return interpreter.get_tensor(scores["index"]), fed, scores
-
-
-def metadata(data, name):
-    """The named entry of a model's metadata."""
-    model = flat.root(memoryview(data), Budget(len(data)))
-    buffers = list(model.tables(4))
-    (found,) = [one.value(1, "I") for one in model.tables(6) if one.text(0, 100) == name]
-    return buffers[found].blob(0)
 
 
 def test_report(exported):

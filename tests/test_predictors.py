@@ -96,12 +96,13 @@ def test_fixed_batches_are_filled_and_cut():
 
     def run(values):
         calls.append(values.shape[0])
-        return values.mean((1, 2, 3))[:, None]
+        return values.mean((1, 2, 3))[:, None], values.max((1, 2, 3))
 
     photos = pixels(7, 2)
-    answers = feed(batch=3).batched(run)(photos)
+    answers, largest = feed(batch=3).batched(run)(photos)
     assert calls == [3, 3, 3]
     np.testing.assert_allclose(answers[:, 0], photos.mean((1, 2, 3)), rtol=1e-5)
+    np.testing.assert_array_equal(largest, photos.max((1, 2, 3)))
 
 
 # --- TF1 graphs

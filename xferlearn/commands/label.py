@@ -1,12 +1,19 @@
 """`xferlearn label`: labels photos, best label first, to the terminal or to a file."""
 
-import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, BinaryIO
+from collections.abc import Callable, Iterable, Iterator
+from typing import BinaryIO
 
 from xferlearn.commands import print_warnings
 from xferlearn.config import LabelConfig
-from xferlearn.labelling import Labelled, label_photos
+from xferlearn.labelling import (
+    Answerer,
+    AnswerTable,
+    Labelled,
+    Onlooker,
+    WhyPage,
+    checked_folder,
+    label_photos,
+)
 from xferlearn.photos.folders.files import FileSource, read_files
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.notes import ReadingNotes
@@ -23,22 +30,39 @@ from xferlearn.system.text import count, readable
 def run(config: LabelConfig) -> int:
     """Labels all photos; returns 1 where some could not be read, after labelling the others."""
     output = None if config.output is None else check_output(config.output)
+    why = None if config.why is None else checked_folder(config.why)
     source = read_files(config.photos)
     predictor = open_predictor(config)
     print_warnings((*source.warnings, *predictor.warnings))
+    answerer = Answerer.of(predictor, config)
+    for line in answerer.promises:
+        tell(line)
     unreadable: list[str] = []
     notes = ReadingNotes()
-    photos = _labelled(config, source, predictor, unreadable, notes)
-    most = min(config.top_k, len(predictor.labels))
-    if output is None:
-        _PRINTERS[config.format or "text"](photos, predictor.labels, most)
+    page = WhyPage(why, predictor, config, source.count) if why is not None else None
+    onlooker = page.onlooker if page is not None else None
+    photos = _labelled(config, source, predictor, unreadable, notes, onlooker)
+    table = AnswerTable(answerer, min(config.top_k, len(predictor.labels)))
+
+    def deliver(photos: Iterable[Labelled]) -> None:
+        if output is None:
+            _PRINTERS[config.format or "text"](table, photos)
+        else:
+            write = _WRITERS[config.output_format or ""]
+            write_atomically(output, lambda file: write(file, table, photos))
+
+    if page is None:
+        deliver(photos)
     else:
-        write = _WRITERS[config.output_format or ""]
-        write_atomically(output, lambda file: write(file, photos, predictor.labels, most))
+        page.write(photos, deliver)
     found = (*notes.lines(), *notes.labelling_depth(predictor.bit_depth))
     print_warnings((*found, *predictor.later_warnings()))
+    for line in table.not_answered(source.count - len(unreadable)):
+        tell(line)
     if unreadable:
         tell(f"{len(unreadable):,} of {count(source.count, 'photo')} could not be read.")
+    if page is not None:
+        tell(f"why: {config.why}/{page.path.name}")
     if output is not None:
         say(f"{count(source.count - len(unreadable), 'photo')} labelled: {config.output}")
     return 1 if unreadable else 0
@@ -50,11 +74,12 @@ def _labelled(
     predictor: Predictor,
     unreadable: list[str],
     notes: ReadingNotes,
+    onlooker: Onlooker | None,
 ) -> Iterator[Labelled]:
     """Yields the photos with their labels; those that can't be read are told, and collected."""
     with progress_bar("labels", source.count, verbose=config.verbose) as bar:
         limits = PhotoLimits.of(config)
-        for photo in label_photos(source.entries, predictor, limits, notes=notes):
+        for photo in label_photos(source.entries, predictor, limits, onlooker, notes):
             bar.update()
             if photo.problem is not None and config.on_bad_image == "fail":
                 raise notes.refusal(photo.name, photo.problem)
@@ -64,90 +89,56 @@ def _labelled(
                 tell(f"{photo.name}: {photo.problem}")
 
 
-def _record(photo: Labelled, labels: Sequence[str], most: int) -> dict[str, Any]:
-    # JSON has no NaN.
-    top = [
-        {"label": name, "score": score if math.isfinite(score) else None}
-        for name, score in photo.top(labels, most)
-    ]
-    row: dict[str, Any] = {"image": photo.name, "labels": top}
-    if photo.problem is not None:
-        row["error"] = photo.problem
-    return row
-
-
-def _columns(most: int) -> dict[str, type]:
-    pairs = ((f"label_{rank}", f"score_{rank}") for rank in range(1, most + 1))
-    scores = {name: kind for pair in pairs for name, kind in zip(pair, (str, float), strict=True)}
-    return {"image": str, **scores, "error": str}
-
-
-def _cells(photo: Labelled, labels: Sequence[str], most: int) -> list[Any]:
-    top = [cell for pair in photo.top(labels, most) for cell in pair]
-    return [photo.name, *top, *[None] * (2 * most - len(top)), photo.problem]
-
-
-def _texts(photo: Labelled, labels: Sequence[str], most: int) -> list[str]:
-    cells = _cells(photo, labels, most)
-    return ["" if c is None else f"{c:.6f}" if isinstance(c, float) else c for c in cells]
-
-
-def _print_text(photos: Iterable[Labelled], labels: Sequence[str], most: int) -> None:
+def _print_text(table: AnswerTable, photos: Iterable[Labelled]) -> None:
     for photo in photos:
-        if photo.problem is None:
-            say(readable(photo.name, None))
-            top = [
-                (readable(readable_label(label)), score) for label, score in photo.top(labels, most)
-            ]
-            width = max(len(label) for label, _ in top)
-            for label, score in top:
-                say(f"  {label:<{width}}  {score:.4f}")
+        answer = table.answer(photo)
+        if answer.status == "failed":
+            continue
+        say(readable(photo.name, None))
+        for line in table.reasons(answer):
+            say(f"  {line}")
+        top = [(readable(readable_label(label)), score) for label, score in answer.scores]
+        width = max(len(label) for label, _ in top)
+        for label, score in top:
+            say(f"  {label:<{width}}  {score:.4f}")
 
 
-def _print_json(photos: Iterable[Labelled], labels: Sequence[str], most: int) -> None:
+def _print_json(table: AnswerTable, photos: Iterable[Labelled]) -> None:
     for photo in photos:
-        say_json(_record(photo, labels, most))
+        say_json(table.record(photo))
 
 
-def _print_csv(photos: Iterable[Labelled], labels: Sequence[str], most: int) -> None:
-    say_csv(_columns(most))
+def _print_csv(table: AnswerTable, photos: Iterable[Labelled]) -> None:
+    say_csv(table.columns)
     for photo in photos:
-        say_csv(_texts(photo, labels, most))
+        say_csv(table.texts(photo))
 
 
 # JSON is one object per line, so that a million photos can be written and read as a stream.
-_PRINTERS: dict[str, Callable[[Iterable[Labelled], Sequence[str], int], None]] = {
+_PRINTERS: dict[str, Callable[[AnswerTable, Iterable[Labelled]], None]] = {
     "text": _print_text,
     "json": _print_json,
     "csv": _print_csv,
 }
 
 
-def _write_json(
-    file: BinaryIO, photos: Iterable[Labelled], labels: Sequence[str], most: int
-) -> None:
-    write_json_lines(file, (_record(photo, labels, most) for photo in photos))
+def _write_json(file: BinaryIO, table: AnswerTable, photos: Iterable[Labelled]) -> None:
+    write_json_lines(file, map(table.record, photos))
 
 
-def _write_csv(
-    file: BinaryIO, photos: Iterable[Labelled], labels: Sequence[str], most: int
-) -> None:
-    write_csv(file, [*_columns(most)], (_texts(photo, labels, most) for photo in photos))
+def _write_csv(file: BinaryIO, table: AnswerTable, photos: Iterable[Labelled]) -> None:
+    write_csv(file, [*table.columns], map(table.texts, photos))
 
 
-def _write_tsv(
-    file: BinaryIO, photos: Iterable[Labelled], labels: Sequence[str], most: int
-) -> None:
-    write_csv(file, [*_columns(most)], (_texts(photo, labels, most) for photo in photos), "\t")
+def _write_tsv(file: BinaryIO, table: AnswerTable, photos: Iterable[Labelled]) -> None:
+    write_csv(file, [*table.columns], map(table.texts, photos), "\t")
 
 
-def _write_parquet(
-    file: BinaryIO, photos: Iterable[Labelled], labels: Sequence[str], most: int
-) -> None:
-    write_parquet(file, _columns(most), (_cells(photo, labels, most) for photo in photos))
+def _write_parquet(file: BinaryIO, table: AnswerTable, photos: Iterable[Labelled]) -> None:
+    write_parquet(file, table.columns, map(table.cells, photos))
 
 
-_WRITERS: dict[str, Callable[[BinaryIO, Iterable[Labelled], Sequence[str], int], None]] = {
+_WRITERS: dict[str, Callable[[BinaryIO, AnswerTable, Iterable[Labelled]], None]] = {
     "csv": _write_csv,
     "tsv": _write_tsv,
     "json": _write_json,

@@ -5,6 +5,7 @@ metadata and the run card their entries. A default that was chosen by measuremen
 help; the command that measured it is `tools/bench_train.py`.
 """
 
+from xferlearn.config.answers import AnswerConfig
 from xferlearn.config.base import Config
 from xferlearn.config.board import BoardConfig
 from xferlearn.config.data import WHERE_LABELS_ARE, DataConfig, SplitDataConfig
@@ -25,15 +26,17 @@ from xferlearn.config.models import (
     LabelConfig,
     ModelConfig,
 )
-from xferlearn.config.presets import AUGMENTATIONS
+from xferlearn.config.presets import AUGMENTATIONS, REJECT
 from xferlearn.config.training import TrainConfig
 
 __all__ = [
     "AUGMENTATIONS",
     "DECISION",
     "DEFAULT_BACKBONE",
+    "REJECT",
     "SEEDS",
     "WHERE_LABELS_ARE",
+    "AnswerConfig",
     "BackbonesConfig",
     "BoardConfig",
     "CompareConfig",

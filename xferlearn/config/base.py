@@ -24,8 +24,8 @@ _TABLE_PROTOCOLS = ("__arrow_c_stream__", "__dataframe__")
 
 # Headings of `--help`, what a command needs first.
 SECTIONS = (
-    "Data", "Model", "Settings", "Output", "Network", "Head", "Augmentation", "Fine-tuning",
-    "Decision", "Photos", "Speed", "Progress",
+    "Data", "Model", "Settings", "Answers", "Output", "Network", "Head", "Augmentation",
+    "Fine-tuning", "Decision", "Photos", "Speed", "Progress",
 )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Annotated, cast
 
+from xferlearn.config.answers import AnswerConfig
 from xferlearn.config.base import Config, Setting, Several, StrPath, Verbose
 from xferlearn.config.data import DataConfig
 from xferlearn.config.images import ImageConfig
@@ -189,7 +190,7 @@ def output_format(output: StrPath | None) -> str | None:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class LabelConfig(ModelConfig):
+class LabelConfig(ModelConfig, AnswerConfig):
     """Settings of `xferlearn label`."""
 
     photos: Annotated[
@@ -215,6 +216,16 @@ class LabelConfig(ModelConfig):
         Setting(
             "Write to this file instead, whose ending says how: .csv, .tsv, .parquet, or .jsonl"
             " for JSON Lines. It is there once it is complete.",
+            section="Output",
+        ),
+    ] = None
+
+    why: Annotated[
+        StrPath | None,
+        Setting(
+            "Also write a page to this folder, index.html, that shows what speaks for the label of"
+            " each photo: a heat map, the nearest photos of the training, and the probabilities."
+            " The folder is made, and must hold nothing else.",
             section="Output",
         ),
     ] = None

@@ -29,6 +29,8 @@ RECIPES: Mapping[str, Mapping[str, Any]] = types.MappingProxyType(
 
 # The share of test photos where its user says nothing of it and photos are not too few.
 TESTING_PERCENTAGE = 10.0
+# A photo of a smaller familiarity is unknown, where its user says nothing of it.
+REJECT = 0.01
 # The head where its user says nothing of it; see `training.plan` for when which of them holds.
 HIDDEN_UNITS = 128
 HIDDEN_UNITS_OF_FEW = 64

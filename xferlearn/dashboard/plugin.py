@@ -22,12 +22,14 @@ _STATIC_FILES = {
     "index.js": "text/javascript",
     "compare.js": "text/javascript",
     "dom.js": "text/javascript",
+    "evidence.js": "text/javascript",
     "facts.js": "text/javascript",
     "host.js": "text/javascript",
     "matrix.js": "text/javascript",
     "numbers.js": "text/javascript",
     "photos.js": "text/javascript",
     "tables.js": "text/javascript",
+    "thumbnails.js": "text/javascript",
     "style.css": "text/css",
 }
 _DAMAGED = "The run's report is damaged."
@@ -47,7 +49,8 @@ class TransferPlugin(base_plugin.TBPlugin):
         """Returns the routes below `data/plugin/xferlearn`.
 
         `/runs` is the list of runs in short; `/report?run=` one run's report, JSON; and
-        `/photo?run=&index=` the thumbnail at an index of the report's `photos`, JPEG. For what
+        `/photo?run=&index=` a thumbnail, JPEG: first those of the report's `photos`, in their
+        order, then those that their `nearest` name by `picture`. For what
         does not exist the answer is 404 and `{"error": reason}`.
         """
         apps = {

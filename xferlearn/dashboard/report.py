@@ -10,7 +10,8 @@ from xferlearn.backbones import PREPROCESSING
 from xferlearn.config import TrainConfig
 from xferlearn.config.base import settings_of
 from xferlearn.dashboard import REPORT_FORMAT
-from xferlearn.dashboard.thumbnails import Thumbnail
+from xferlearn.dashboard.evidence import Near
+from xferlearn.dashboard.thumbnails import Choice
 from xferlearn.metrics import Evaluation, wilson_interval
 from xferlearn.photos.manifest import SPLITS
 from xferlearn.summaries.measured import delivered_text
@@ -20,16 +21,34 @@ from xferlearn.synsets.names import readable_label
 _FROM_METADATA = ("input", "output", "versions", "command")
 
 
-def build_report(record: RunRecord, thumbnails: Sequence[Thumbnail] = ()) -> dict[str, Any]:
+@dataclasses.dataclass(frozen=True)
+class Shown:
+    """A photo that the page shows.
+
+    Attributes:
+        choice: which one, and what the model says.
+        nearest: training photos that are nearest to it, best first.
+    """
+
+    choice: Choice
+    nearest: Sequence[Near] = ()
+
+
+def build_report(
+    record: RunRecord, shown: Sequence[Shown] = (), pictures: Mapping[bytes, int] | None = None
+) -> dict[str, Any]:
     """Returns everything that the page shows except the thumbnails' pixels, for JSON.
 
     Labels are readable: ImageNet's synset ids with their names. Classes are given by their index
-    into `labels`, shares in 0 to 1, None where undefined.
+    into `labels`, shares in 0 to 1, None where undefined. The thumbnail of a photo has its number;
+    `picture` is that of a photo nearby, None where it has none.
 
     Args:
         record: the run.
-        thumbnails: the photos whose pixels are written beside the report, in that order.
+        shown: the photos whose thumbnails are written beside the report, in that order.
+        pictures: numbers of all thumbnails by the photo's digest; None for none.
     """
+    pictures = pictures or {}
     manifest, metadata = record.manifest, record.metadata
     counts = {split: [0] * len(manifest.labels) for split in SPLITS}
     for photo, split in zip(manifest.photos, manifest.splits, strict=True):
@@ -54,13 +73,23 @@ def build_report(record: RunRecord, thumbnails: Sequence[Thumbnail] = ()) -> dic
         "fine_tuning": metadata.get("fine_tuning"),
         "photos": [
             {
-                "split": thumbnail.choice.split,
-                "truth": thumbnail.choice.truth,
-                "predicted": thumbnail.choice.predicted,
-                "score": round(thumbnail.choice.score, 4),
-                "name": thumbnail.choice.photo.name,
+                "split": one.choice.split,
+                "truth": one.choice.truth,
+                "predicted": one.choice.predicted,
+                "score": round(one.choice.score, 4),
+                "name": one.choice.photo.name,
+                "top": [[label, round(score, 4)] for label, score in one.choice.top],
+                "nearest": [
+                    {
+                        "label": near.photo.label,
+                        "similarity": round(near.similarity, 3),
+                        "name": near.photo.name,
+                        "picture": pictures.get(near.photo.digest),
+                    }
+                    for near in one.nearest
+                ],
             }
-            for thumbnail in thumbnails
+            for one in shown
         ],
     }
 

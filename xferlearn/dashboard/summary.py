@@ -1,18 +1,23 @@
 """Writes what tab "Transfer" shows into a run's event file."""
 
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from xferlearn.dashboard import PHOTOS_TAG, PLUGIN_NAME, REPORT_TAG
-from xferlearn.dashboard.report import build_report
+from xferlearn.dashboard.evidence import nearest_photos
+from xferlearn.dashboard.report import Shown, build_report
 from xferlearn.dashboard.thumbnails import choose_photos, read_thumbnails
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.summaries.events import EventWriter
 from xferlearn.summaries.record import RunRecord
 from xferlearn.system.results import Failure
 from xferlearn.system.text import one_line
+
+# Thumbnails of training photos beside those of the photos that are shown: each costs a reading.
+MOST_NEARBY = 60
 
 
 def write_transfer_summary(
@@ -23,7 +28,7 @@ def write_transfer_summary(
     Args:
         run_dir: folder of the run.
         record: the run.
-        photos: whether thumbnails are written too, 2 to 4 kB each.
+        photos: whether thumbnails are written too, 5 to 10 kB each.
 
     Returns:
         What could not be written, one line each: a full disk must not cost a finished training.
@@ -31,15 +36,34 @@ def write_transfer_summary(
     import tensorflow as tf
 
     try:
-        choices = choose_photos(record.manifest, record.probabilities) if photos else []
-        thumbnails = read_thumbnails(record.source, choices, PhotoLimits.of(record.config))
-        report = build_report(record, thumbnails)
-        write_report(run_dir, report, [thumbnail.jpeg for thumbnail in thumbnails])
+        report, jpegs = _with_photos(record) if photos else (build_report(record), [])
+        write_report(run_dir, report, jpegs)
     except (OSError, tf.errors.OpError) as error:
         return (
             Failure(f"The data of tab Transfer in {run_dir} is not complete: {one_line(error)}."),
         )
     return ()
+
+
+def _with_photos(record: RunRecord) -> tuple[dict[str, Any], list[bytes]]:
+    """Returns the report with its photos, and the thumbnails: theirs, then some nearby."""
+    choices = choose_photos(record.manifest, record.probabilities)
+    shown = [Shown(*pair) for pair in zip(choices, nearest_photos(record, choices), strict=True)]
+    wanted = {one.choice.photo.digest: one.choice.photo for one in shown}
+    near = {
+        one.photo.digest: one.photo
+        for photo in shown
+        for one in photo.nearest
+        if one.photo.digest not in wanted
+    }
+    wanted |= itertools.islice(near.items(), MOST_NEARBY)
+    found = read_thumbnails(record.source, wanted.values(), PhotoLimits.of(record.config))
+    shown = [one for one in shown if one.choice.photo.digest in found]
+    # Photos of two labels are there twice.
+    order = [one.choice.photo.digest for one in shown]
+    order += [digest for digest in near if digest in found]
+    numbers = {digest: number for number, digest in reversed([*enumerate(order)])}
+    return build_report(record, shown, numbers), [found[digest] for digest in order]
 
 
 def write_report(run_dir: str | Path, report: Mapping[str, Any], jpegs: Sequence[bytes]) -> None:
@@ -51,7 +75,7 @@ def write_report(run_dir: str | Path, report: Mapping[str, Any], jpegs: Sequence
     Args:
         run_dir: folder of the run.
         report: as `report.build_report` returns it.
-        jpegs: one per entry of the report's `photos`.
+        jpegs: one per entry of the report's `photos`, then those of photos nearby.
 
     Raises:
         OSError, tf.errors.OpError: when the file can't be written.

@@ -1,9 +1,9 @@
-"""The photos behind the cells of a confusion matrix: which ones, and small pictures of them."""
+"""The photos behind the cells of a confusion matrix: which ones, and small pictures of photos."""
 
 import collections
 import dataclasses
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 
 import numpy as np
 from PIL import Image
@@ -13,9 +13,10 @@ from xferlearn.photos.manifest import TEST, VALIDATION, Manifest, Photo
 from xferlearn.photos.sources import PhotoSource
 from xferlearn.summaries.pixels import read_pixels
 
-THUMBNAIL_SIZE = 96
+THUMBNAIL_SIZE = 160
 MOST_PER_CELL = 12
 MOST_IN_ALL = 600
+MOST_LABELS = 5
 
 _JPEG_QUALITY = 85
 
@@ -30,6 +31,8 @@ class Choice:
         truth: index of its class.
         predicted: index of the model's first label.
         score: probability of that label, 0 to 1.
+        row: its position in the manifest.
+        top: the `MOST_LABELS` labels of highest probability, with that, best first.
     """
 
     photo: Photo
@@ -37,19 +40,8 @@ class Choice:
     truth: int
     predicted: int
     score: float
-
-
-@dataclasses.dataclass(frozen=True)
-class Thumbnail:
-    """A small picture of a photo.
-
-    Attributes:
-        choice: which one, and what the model says.
-        jpeg: `THUMBNAIL_SIZE` px square, cropped as the network sees it.
-    """
-
-    choice: Choice
-    jpeg: bytes
+    row: int
+    top: tuple[tuple[int, float], ...]
 
 
 def choose_photos(
@@ -80,7 +72,9 @@ def choose_photos(
         indices = manifest.judged(split) if split in probabilities else []
         for index, row in zip(indices, scores, strict=True):
             photo, best = manifest.photos[index], int(row.argmax())
-            choice = Choice(photo, split, photo.label, best, float(row[best]))
+            order = np.argsort(-row, kind="stable")[:MOST_LABELS].tolist()
+            top = tuple((label, float(row[label])) for label in order)
+            choice = Choice(photo, split, photo.label, best, float(row[best]), index, top)
             cells[split, photo.label, best].append(choice)
     ranked: list[tuple[tuple[bool, int, int], Choice]] = []
     for (split, truth, predicted), choices in cells.items():
@@ -93,29 +87,23 @@ def choose_photos(
 
 
 def read_thumbnails(
-    source: PhotoSource, choices: Sequence[Choice], limits: PhotoLimits
-) -> list[Thumbnail]:
-    """Reads the chosen photos again, and makes small pictures of them.
+    source: PhotoSource, photos: Collection[Photo], limits: PhotoLimits
+) -> dict[bytes, bytes]:
+    """Reads photos again, and makes small pictures of them.
 
     Args:
         source: where the photos came from.
-        choices: which ones.
+        photos: which ones.
         limits: caps on bytes and pixels.
 
     Returns:
-        Those that could be read, in the order of `choices`. A photo that has changed since it was
-        labelled is left out.
+        JPEG files by the photos' digests, `THUMBNAIL_SIZE` px square, cropped as the network sees
+        them. A photo that is gone, or has changed since it was labelled, is left out.
     """
-    if not choices:
-        return []
-    photos = [choice.photo for choice in choices]
+    if not photos:
+        return {}
     pixels = read_pixels(source, photos, THUMBNAIL_SIZE, limits)
-    jpegs = {digest: _jpeg(image) for digest, image in pixels.items()}
-    return [
-        Thumbnail(choice, jpegs[choice.photo.digest])
-        for choice in choices
-        if choice.photo.digest in jpegs
-    ]
+    return {digest: _jpeg(image) for digest, image in pixels.items()}
 
 
 def _jpeg(pixels: np.ndarray) -> bytes:

@@ -10,6 +10,7 @@ from xferlearn.decisions.calibration import (
 )
 from xferlearn.decisions.chosen import Chosen, Judged, choose, told_thresholds
 from xferlearn.decisions.deciding import Decision, choose_decision
+from xferlearn.decisions.familiarity import Familiarity, fit_familiarity
 from xferlearn.decisions.heat_maps import HeatMap, HeatMaps, pooled_features
 from xferlearn.decisions.label_sets import LabelSets
 from xferlearn.decisions.nearest import Nearest
@@ -28,6 +29,7 @@ __all__ = [
     "CostChange",
     "Decision",
     "DecisionMeasured",
+    "Familiarity",
     "HeatMap",
     "HeatMaps",
     "Judged",
@@ -39,6 +41,7 @@ __all__ = [
     "choose",
     "choose_decision",
     "confidence_of",
+    "fit_familiarity",
     "fit_temperature",
     "measure_decision",
     "operating_points",

@@ -24,7 +24,7 @@ from xferlearn.model_folder import (
     ModelFolder,
     read_model_folder,
 )
-from xferlearn.predictors import check_keras_file, model_folder_resize
+from xferlearn.predictors import Answers, check_keras_file
 from xferlearn.summaries import run_folder
 from xferlearn.system.files import file_digest, remove_stale
 from xferlearn.system.folders import check_no_url, check_outside, check_writable
@@ -93,12 +93,7 @@ def export_with(config: ExportConfig) -> ExportResult:
             rows += job.rows()
             bar.update()
     about = _about(model_folder, photos)
-    comparison = (
-        f"{count(len(photos.names), f'{photos.split} photo')}, each file in its own runtime on"
-        f" {about['processor']}, against model.keras in float32."
-    )
-    if photos.learned:
-        comparison += " It has learned from these photos, so no accuracy is measured on them."
+    comparison = _comparison(photos, about["processor"], reference)
     cells = table_rows(reference, (model_folder.path / MODEL_FILE).stat().st_size, tuple(rows))
     damage: list[str] = []
     report = write_report(exports, about, reference, tuple(rows), damage)
@@ -115,14 +110,35 @@ def _reference(model_folder: ModelFolder, photos: ProofPhotos) -> tuple["keras.M
     started = time.perf_counter()
     model = model_folder.load_model()
 
-    def run(pixels: np.ndarray) -> np.ndarray:
-        return np.asarray(model.predict_on_batch(pixels.astype(np.float32)))
+    def run(pixels: np.ndarray) -> Answers:
+        return Answers.of_model(model.predict_on_batch(pixels.astype(np.float32)))
 
     run(photos.pixels[:1])
     loaded = time.perf_counter() - started
-    return model, measure_reference(
-        model_folder.labels, model_folder_resize(model_folder), run, photos, loaded
-    )
+    return model, measure_reference(model_folder, run, photos, loaded)
+
+
+def _comparison(photos: ProofPhotos, processor: str, reference: Reference) -> str:
+    """Returns what the files were compared on, in sentences."""
+    said = [
+        f"{count(len(photos.names), f'{photos.split} photo')}, each file in its own runtime on"
+        f" {processor}, against model.keras in float32."
+    ]
+    if photos.learned:
+        said.append("It has learned from these photos, so no accuracy is measured on them.")
+    if reference.familiarity is not None:
+        photos_rejected, pictures_rejected = (
+            f"{int((one < reference.reject).sum())} of {count(len(one), word)}"
+            for one, word in (
+                (reference.familiarity.photos, "photo"),
+                (reference.familiarity.pictures, "foreign picture"),
+            )
+        )
+        said.append(
+            f"Below a familiarity of {reference.reject:g} it rejects {photos_rejected} and"
+            f" {pictures_rejected}; the column says for which share of them the file does the same."
+        )
+    return " ".join(said)
 
 
 def _make_folder(exports: Path) -> Path:

@@ -20,7 +20,7 @@ from xferlearn.model_folder import MODEL_FILE, UNFINISHED_EXPORT, ModelFolder
 from xferlearn.predictors import Predictor, open_predictor
 from xferlearn.system.files import replace_folder, temporary_folder
 from xferlearn.system.runtime import captured_stderr
-from xferlearn.system.text import count, one_line
+from xferlearn.system.text import one_line
 
 if TYPE_CHECKING:
     import keras
@@ -88,7 +88,13 @@ class FormatJob:
         def load() -> Predictor:
             return open_predictor(ModelConfig(model=str(file)))
 
-        return prove(load, self.photos, self.reference, self.minimum)
+        return prove(load, self.photos, self._reference, self.minimum)
+
+    @property
+    def _reference(self) -> Reference:
+        """What a file of this format can be compared with."""
+        carried = FORMATS[self.name].familiarity
+        return self.reference if carried else dataclasses.replace(self.reference, familiarity=None)
 
     def _engines(self, hidden: Path, builders: EngineBuilders) -> list[ExportRow]:
         one = FORMATS[self.name]
@@ -98,10 +104,8 @@ class FormatJob:
         one.write(self.model, self.model_folder, file, self.calibration)
         proof = self._prove(file)
         if not proof.passed:
-            raise XferlearnError(
-                f"the ONNX file that engines are built from agrees on {proof.agreement:.2%} of the"
-                f" photos, which is below {self.minimum:.2%}"
-            )
+            reasons = "; ".join(proof.disagreements)
+            raise XferlearnError(f"the ONNX file that engines are built from: {reasons}")
         target = self.exports / one.target
         try:
             builds = builders(file, self.model_folder)
@@ -148,14 +152,8 @@ def _reason(error: Exception, model_folder: Path) -> str:
 
 
 def _disagreement(row: ExportRow) -> str:
-    proof = row.proof
-    if proof is None:
-        return ""
-    return (
-        f"agreement {proof.agreement:.2%} is below {proof.minimum:.2%}: of"
-        f" {count(proof.photos, 'photo')} {len(proof.changed):,} changed the first label;"
-        f" the file is kept as {row.path}"
-    )
+    reasons = row.proof.disagreements if row.proof else ()
+    return "; ".join([*reasons, f"the file is kept as {row.path}"])
 
 
 def _failed(path: Path) -> Path:

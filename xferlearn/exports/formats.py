@@ -45,6 +45,7 @@ class Format:
             feeds pixels, does not see; None for no such way.
         engines: returns what builds engines from the ONNX file that `write` writes; None for
             formats whose own file is the result.
+        familiarity: whether it carries how familiar a photo is, where the model says it.
     """
 
     target: str
@@ -56,6 +57,7 @@ class Format:
     calibrated: bool = False
     check: Callable[[Path, ProofPhotos, Reference], None] | None = None
     engines: EngineBuilders | None = None
+    familiarity: bool = True
 
 
 def _plain(write: Callable[["keras.Model", ModelFolder, Path], None]) -> Writer:
@@ -80,6 +82,7 @@ def _tflite(kind: Kind, target: str, min_agreement: float = 0.99) -> Format:
         packages=("ai_edge_litert",),
         min_agreement=min_agreement,
         calibrated=kind == "int8",
+        familiarity=kind != "int8",
     )
 
 
@@ -100,7 +103,9 @@ FORMATS: dict[str, Format] = {
         extra="openvino",
         packages=("openvino",),
     ),
-    "frozen_graph": Format("frozen_graph", _plain(write_frozen_graph), opened=GRAPH_FILE),
+    "frozen_graph": Format(
+        "frozen_graph", _plain(write_frozen_graph), opened=GRAPH_FILE, familiarity=False
+    ),
     "tensorrt": Format(
         "tensorrt", _plain(write_onnx), extra="onnx", packages=_ONNX, engines=engine_builders
     ),

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xferlearn.exports.metadata import describe
+from xferlearn.exports.outputs import in_order, with_outputs
 from xferlearn.inspection import METADATA_NODE
 from xferlearn.model_folder import LABELS_FILE, ModelFolder
 
@@ -19,14 +20,15 @@ _OLDER = {"AddV2": "Add", "FusedBatchNormV3": "FusedBatchNorm", "BatchMatMulV2":
 
 
 def frozen_graph_def(
-    model: "keras.Model", input_name: str, output_name: str, *, mean: float = 0.0, std: float = 1.0
+    model: "keras.Model", input_name: str, *output_names: str, mean: float = 0.0, std: float = 1.0
 ) -> Any:
     """Returns a model as a GraphDef whose variables are constants.
 
     Args:
         model: takes float32 pixels, [batch, height, width, 3], range [0, 255].
         input_name: of the placeholder.
-        output_name: of the operation that gives the probabilities.
+        output_names: of the operation that gives the probabilities and, where there is a second
+            name, of the one that gives the familiarity.
         mean: the placeholder takes (pixel - mean) / std.
         std: see mean.
     """
@@ -35,10 +37,13 @@ def frozen_graph_def(
         convert_variables_to_constants_v2,
     )
 
-    def probabilities(values: tf.Tensor) -> tf.Tensor:
+    network = with_outputs(model, len(output_names))
+
+    def outputs(values: tf.Tensor) -> list[tf.Tensor]:
         plain = (mean, std) == (0.0, 1.0)
         pixels = values if plain else values * std + mean
-        return tf.identity(model(pixels, training=False), name=output_name)
+        given = in_order(network(pixels, training=False))
+        return [tf.identity(one, name) for one, name in zip(given, output_names, strict=True)]
 
     spec = tf.TensorSpec([None, *model.input_shape[1:]], tf.float32, name=input_name)
     # Keras wraps grouped convolutions in functions for XLA, which converters do not know, so their
@@ -46,15 +51,15 @@ def frozen_graph_def(
     eagerly = tf.config.functions_run_eagerly()
     tf.config.run_functions_eagerly(True)
     try:
-        traced = tf.function(probabilities, autograph=False).get_concrete_function(spec)
+        traced = tf.function(outputs, autograph=False).get_concrete_function(spec)
     finally:
         tf.config.run_functions_eagerly(eagerly)
     frozen = convert_variables_to_constants_v2(traced)
     graph = tf.compat.v1.GraphDef()
     graph.CopyFrom(frozen.graph.as_graph_def())
-    # The function's own result, an Identity of the named operation, would be a second output.
-    result = frozen.outputs[0].op.name
-    kept = [node for node in graph.node if node.name != result and node.op != "NoOp"]
+    # The function's own results, an Identity of each named operation, would be further outputs.
+    results = {result.op.name for result in frozen.outputs}
+    kept = [node for node in graph.node if node.name not in results and node.op != "NoOp"]
     del graph.node[:]
     graph.node.extend(kept)
     return graph
@@ -162,7 +167,14 @@ def write_frozen_graph(model: "keras.Model", model_folder: ModelFolder, folder: 
         node.op = _OLDER.get(node.op, node.op)
     # TensorFlow 1 refuses attributes that were added later, even those that state what it does.
     strip_graph_default_valued_attrs(meta)
-    said = describe(model_folder, input_name=INPUT, output_name=OUTPUT, mean=MEAN, std=STD)
+    said = describe(
+        model_folder,
+        input_name=INPUT,
+        output_name=OUTPUT,
+        familiarity=None,
+        mean=MEAN,
+        std=STD,
+    )
     stated = graph.node.add(name=METADATA_NODE, op="Const")
     stated.attr["dtype"].type = tf.string.as_datatype_enum
     stated.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(said.encode()))

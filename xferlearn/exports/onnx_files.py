@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from xferlearn.exports.frozen_graph import frozen_graph_def
 from xferlearn.exports.metadata import describe
+from xferlearn.exports.outputs import output_names
 from xferlearn.inspection import METADATA_KEY
 from xferlearn.model_folder import ModelFolder
 
@@ -22,6 +23,8 @@ OPSET = 18
 def write_onnx(model: "keras.Model", model_folder: ModelFolder, path: Path) -> None:
     """Writes an ONNX file from `image`, [batch, height, width, 3], to `probabilities`.
 
+    Where the model says how familiar a photo is, `familiarity`, [batch, 1], is a second output.
+
     Its metadata have `labels`, one per line, `preprocessing` in words, and, under `xferlearn`, the
     JSON of `metadata.describe`.
 
@@ -33,16 +36,17 @@ def write_onnx(model: "keras.Model", model_folder: ModelFolder, path: Path) -> N
     import onnx
     import tf2onnx
 
-    graph = frozen_graph_def(model, "image", "probabilities")
+    names = output_names(model)
+    graph = frozen_graph_def(model, "image", *names)
     _replace_erfc(graph)
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
     with contextlib.redirect_stdout(io.StringIO()):
         made, _ = tf2onnx.convert.from_graph_def(
             graph,
             input_names=["image:0"],
-            output_names=["probabilities:0"],
+            output_names=[f"{name}:0" for name in names],
             opset=OPSET,
-            tensors_to_rename={"image:0": "image", "probabilities:0": "probabilities"},
+            tensors_to_rename={f"{name}:0": name for name in ("image", *names)},
         )
     for end in (*made.graph.input, *made.graph.output):
         end.type.tensor_type.shape.dim[0].dim_param = "batch"

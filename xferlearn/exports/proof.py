@@ -3,16 +3,22 @@
 import dataclasses
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from xferlearn.config.presets import REJECT
+from xferlearn.decisions import Decision
 from xferlearn.errors import XferlearnError
+from xferlearn.exports.familiarity import Familiarity, FamiliarityProof, compare_familiarity
+from xferlearn.exports.foreign import foreign_pictures
 from xferlearn.exports.photos import ProofPhotos
 from xferlearn.metrics import paired_interval
+from xferlearn.model_folder import FAMILIARITY, ModelFolder
 from xferlearn.photos.pixels.decoding import BATCH_SIZE
-from xferlearn.predictors import Predictor
+from xferlearn.predictors import Answers, Predictor, model_folder_resize
+from xferlearn.system.text import count
 
 # Calls for the latency: an odd number, so that the median is one of them.
 _CALLS = 31
@@ -68,6 +74,10 @@ class Proof:
         accuracy_interval: 95% interval of the change, see `metrics.paired_interval`.
         changed: the photos that disagree.
         speed: of the file in its own runtime.
+        decided: share of the photos that get the same label by the model's decision, 0 to 1; None
+            where the largest probability decides.
+        familiarity: the comparison of what is rejected; None where the model does not say how
+            familiar a photo is, or the format can't carry it.
     """
 
     photos: int
@@ -80,11 +90,31 @@ class Proof:
     accuracy_interval: tuple[float, float] | None
     changed: tuple[Changed, ...]
     speed: Speed
+    decided: float | None = None
+    familiarity: FamiliarityProof | None = None
 
     @property
     def passed(self) -> bool:
         """Whether the file agrees well enough."""
-        return self.agreement >= self.minimum
+        return not self.disagreements
+
+    @property
+    def disagreements(self) -> tuple[str, ...]:
+        """In what the file agrees too rarely, one clause each; none for a file that passed."""
+        photos = count(self.photos, "photo")
+        found = {
+            f"of {photos} {len(self.changed):,} changed the first label": self.agreement,
+        }
+        if self.decided is not None:
+            changed = round((1 - self.decided) * self.photos)
+            found[f"of {photos} {changed:,} changed the decided label"] = self.decided
+        if self.familiarity is not None:
+            found[self.familiarity.text()] = self.familiarity.agreement
+        return tuple(
+            f"agreement {share:.2%} is below {self.minimum:.2%}: {said}"
+            for said, share in found.items()
+            if share < self.minimum
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Returns everything for JSON."""
@@ -102,6 +132,10 @@ class Reference:
         accuracy: share of the photos that it labels correctly, 0 to 1; None where it has learned
             from them.
         speed: of Keras.
+        decision: the model's.
+        familiarity: of the photos and of foreign pictures; None where the model does not say it,
+            or the format that is compared can't carry it.
+        reject: below this familiarity a photo is unknown, 0 to 1.
     """
 
     labels: tuple[str, ...]
@@ -109,21 +143,40 @@ class Reference:
     scores: np.ndarray
     accuracy: float | None
     speed: Speed
+    decision: Decision = dataclasses.field(default_factory=lambda: Decision(()))
+    familiarity: Familiarity | None = None
+    reject: float = REJECT
 
 
 def measure_reference(
-    labels: Sequence[str],
-    resize: str,
-    run: Callable[[np.ndarray], np.ndarray],
+    model_folder: ModelFolder,
+    run: Callable[[np.ndarray], Answers],
     photos: ProofPhotos,
     load_seconds: float,
 ) -> Reference:
     """Runs model.keras on the photos; see `Reference`."""
-    scores, latency, throughput = _measure(run, photos.pixels)
-    right = scores.argmax(axis=1) == photos.truth
-    accuracy = None if photos.learned else float(right.mean())
-    speed = Speed(load_seconds, latency, throughput)
-    return Reference(tuple(labels), resize, scores, accuracy, speed)
+    answers, latency, throughput = _measure(run, photos.pixels)
+    right = answers.scores.argmax(axis=1) == photos.truth
+    return Reference(
+        model_folder.labels,
+        model_folder_resize(model_folder),
+        answers.scores,
+        None if photos.learned else float(right.mean()),
+        Speed(load_seconds, latency, throughput),
+        Decision.of(model_folder.metadata),
+        _familiarity(run, answers, photos),
+        model_folder.metadata.get(FAMILIARITY, {}).get("reject", REJECT),
+    )
+
+
+def _familiarity(
+    run: Callable[[np.ndarray], Answers], answers: Answers, photos: ProofPhotos
+) -> Familiarity | None:
+    """Returns how familiar the photos are, and foreign pictures, which are run here."""
+    if answers.familiarity is None:
+        return None
+    pictures = _in_batches(run, foreign_pictures(photos.pixels.shape[1])).familiarity
+    return None if pictures is None else Familiarity(answers.familiarity, pictures)
 
 
 def prove(
@@ -148,16 +201,17 @@ def prove(
     """
     started = time.perf_counter()
     predictor = load()
-    predictor.run(photos.pixels[:1])
+    predictor.answer(photos.pixels[:1])
     loaded = time.perf_counter() - started
     _check_description(predictor, photos, reference)
     latency: float | None
     throughput: float | None
     if speed is None:
-        scores, latency, throughput = _measure(predictor.run, photos.pixels)
+        answers, latency, throughput = _measure(predictor.answer, photos.pixels)
     else:
-        scores = _in_batches(predictor.run, photos.pixels)
+        answers = _in_batches(predictor.answer, photos.pixels)
         latency, throughput = speed()
+    scores = answers.scores
     before, after = reference.scores.argmax(axis=1), scores.argmax(axis=1)
     # Scores that are not finite agree with nothing and are never right.
     finite = np.isfinite(scores).all(axis=1)
@@ -188,7 +242,28 @@ def prove(
             for i in np.flatnonzero(~same)
         ),
         speed=Speed(loaded, latency, throughput),
+        decided=_decided(reference, scores) if reference.decision else None,
+        familiarity=_compared(predictor, answers, photos, reference),
     )
+
+
+def _decided(reference: Reference, scores: np.ndarray) -> float:
+    """Returns the share of the photos that get the same label by the model's decision."""
+    before, after = map(reference.decision.decide, (reference.scores, scores))
+    return float(((before == after) & np.isfinite(scores).all(axis=1)).mean())
+
+
+def _compared(
+    predictor: Predictor, answers: Answers, photos: ProofPhotos, reference: Reference
+) -> FamiliarityProof | None:
+    if reference.familiarity is None:
+        return None
+    found = _familiarity(predictor.answer, answers, photos)
+    if found is None:
+        raise XferlearnError(
+            "the written file does not say how familiar a photo is, but the model does"
+        )
+    return compare_familiarity(reference.familiarity, found, reference.reject)
 
 
 def _change(before: np.ndarray, after: np.ndarray) -> tuple[float, tuple[float, float]]:
@@ -206,6 +281,7 @@ def _check_description(predictor: Predictor, photos: ProofPhotos, reference: Ref
         ("labels", predictor.labels, reference.labels),
         ("size", predictor.image_size, size),
         ("resize", predictor.resize, reference.resize),
+        ("decision", Decision.of(predictor.metadata).text(), reference.decision.text()),
     ):
         if stated != expected:
             raise XferlearnError(
@@ -214,9 +290,9 @@ def _check_description(predictor: Predictor, photos: ProofPhotos, reference: Ref
 
 
 def _measure(
-    run: Callable[[np.ndarray], np.ndarray], pixels: np.ndarray
-) -> tuple[np.ndarray, float, float]:
-    """Returns scores, median time of a call with one photo, ms, and photos per second."""
+    run: Callable[[np.ndarray], Answers], pixels: np.ndarray
+) -> tuple[Answers, float, float]:
+    """Returns answers, median time of a call with one photo, ms, and photos per second."""
     singles = [pixels[i % len(pixels)][None] for i in range(_WARM_UP + _CALLS)]
     seconds = []
     for one in singles:
@@ -225,11 +301,11 @@ def _measure(
         seconds.append(time.perf_counter() - started)
     run(pixels[:BATCH_SIZE])
     started = time.perf_counter()
-    scores = _in_batches(run, pixels)
+    answers = _in_batches(run, pixels)
     took = time.perf_counter() - started
-    return scores, 1000 * statistics.median(seconds[_WARM_UP:]), len(pixels) / took
+    return answers, 1000 * statistics.median(seconds[_WARM_UP:]), len(pixels) / took
 
 
-def _in_batches(run: Callable[[np.ndarray], np.ndarray], pixels: np.ndarray) -> np.ndarray:
+def _in_batches(run: Callable[[np.ndarray], Answers], pixels: np.ndarray) -> Answers:
     starts = range(0, len(pixels), BATCH_SIZE)
-    return np.concatenate([run(pixels[start : start + BATCH_SIZE]) for start in starts])
+    return Answers.joined([run(pixels[start : start + BATCH_SIZE]) for start in starts])

@@ -13,10 +13,10 @@ from xferlearn.system.results import Failure
 from xferlearn.system.text import one_line
 
 REPORT_FILE = "report.json"
-_CHANGE = "accuracy change"
+_CHANGE, _MEAN, _FAMILIARITY = "accuracy change", "mean diff", "familiarity"
 _HEAD = (
-    "format", "size", "load", "1 photo", "photos/s", "agreement", "largest diff", "mean diff",
-    _CHANGE, "result",
+    "format", "size", "load", "1 photo", "photos/s", "agreement", "largest diff", _MEAN,
+    _FAMILIARITY, _CHANGE, "result",
 )  # fmt: skip
 _MOST_CHANGED = 200
 
@@ -57,9 +57,13 @@ def table_rows(
 ) -> list[list[str]]:
     """Returns the table's rows, the head first and then model.keras.
 
-    There is no column for the accuracy where the model has learned from the photos.
+    There is no column for the accuracy where the model has learned from the photos. Where it says
+    how familiar a photo is, that takes the column of the mean difference.
     """
-    head = [name for name in _HEAD if name != _CHANGE or reference.accuracy is not None]
+    familiar = reference.familiarity is not None
+    left_out = {_MEAN if familiar else _FAMILIARITY}
+    left_out |= {_CHANGE} if reference.accuracy is None else set()
+    head = [name for name in _HEAD if name not in left_out]
     held = [head]
     accuracy = [] if reference.accuracy is None else [f"of {reference.accuracy:.1%}"]
     size = _megabytes(reference_bytes)
@@ -78,12 +82,16 @@ def table_rows(
                 *_speed(proof.speed),
                 f"{proof.agreement:.2%}",
                 f"{proof.largest_difference:.1e}",
-                f"{proof.mean_difference:.1e}",
+                _familiarity(proof) if familiar else f"{proof.mean_difference:.1e}",
                 *_change(proof),
                 row.result,
             ]
         )
     return held
+
+
+def _familiarity(proof: Proof) -> str:
+    return "none" if proof.familiarity is None else f"{proof.familiarity.agreement:.2%}"
 
 
 def _change(proof: Proof) -> list[str]:
@@ -208,6 +216,8 @@ def _scalars(row: ExportRow) -> dict[str, float]:
         "agreement": proof.agreement,
         "accuracy": proof.accuracy,
         "largest_difference": proof.largest_difference,
+        "decided": proof.decided,
+        "familiarity": None if proof.familiarity is None else proof.familiarity.agreement,
         "megabytes": None if row.bytes is None else row.bytes / 1e6,
         "latency_ms": speed.latency_ms,
         "photos_per_second": speed.photos_per_second,

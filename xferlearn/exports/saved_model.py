@@ -5,17 +5,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from xferlearn.decisions import Decision
 from xferlearn.errors import XferlearnError
 from xferlearn.exports.encoded import decode_photo
 from xferlearn.exports.metadata import describe
+from xferlearn.exports.outputs import PROBABILITIES, in_order, output_names
 from xferlearn.exports.photos import ProofPhotos
 from xferlearn.exports.proof import Reference
 from xferlearn.inspection import METADATA_ASSET
-from xferlearn.model_folder import ModelFolder
+from xferlearn.model_folder import FAMILIARITY, ModelFolder
 from xferlearn.predictors import model_folder_bit_depth, model_folder_resize
 
 if TYPE_CHECKING:
     import keras
+    import tensorflow as tf
 
 # Of a probability, between a photo's file and its pixels: float32 in batches of another size.
 _TOLERANCE = 1e-3
@@ -30,7 +33,9 @@ def write_saved_model(model: "keras.Model", model_folder: ModelFolder, folder: P
     `serving_default` takes `image`, float32 pixels, [batch, height, width, 3], range [0, 255].
     `serve_image_bytes` takes `image_bytes`, JPEG or PNG files, [batch], and prepares photos in the
     graph as training does. Both give `probabilities`, float32, [batch, classes], and
-    `labels`, the names of the classes in the same order, string, [batch, classes].
+    `labels`, the names of the classes in the same order, string, [batch, classes]. Where the model
+    says how familiar a photo is, they give `familiarity`, float32, [batch], too; where it has a
+    decision, `decision`, the label that each photo gets by it, string, [batch].
 
     Args:
         model: the model folder's model.
@@ -41,16 +46,24 @@ def write_saved_model(model: "keras.Model", model_folder: ModelFolder, folder: P
 
     size, resize = model_folder.image_size, model_folder_resize(model_folder)
     bits = model_folder_bit_depth(model_folder)
+    decision = Decision.of(model_folder.metadata)
     image = tf.TensorSpec([None, *model.input_shape[1:]], tf.float32, name="image")
 
     @tf.function(input_signature=[image], autograph=False)
-    def network(image: tf.Tensor) -> tf.Tensor:
-        return model(image, training=False)
+    def network(image: tf.Tensor) -> dict[str, tf.Tensor]:
+        outputs = in_order(model(image, training=False))
+        return dict(zip(output_names(model), outputs, strict=True))
 
-    def answer(probabilities: tf.Tensor) -> dict[str, tf.Tensor]:
+    def answer(given: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         # One row per photo, as TensorFlow Serving's REST interface expects of every output.
+        probabilities = given[PROBABILITIES]
         labels = tf.tile(tf.constant([model_folder.labels]), [tf.shape(probabilities)[0], 1])
-        return {"probabilities": probabilities, "labels": labels}
+        answers = {**given, "labels": labels}
+        if FAMILIARITY in given:
+            answers[FAMILIARITY] = given[FAMILIARITY][:, 0]
+        if decision:
+            answers["decision"] = decided(decision, probabilities)
+        return answers
 
     @tf.function(input_signature=[image], autograph=False)
     def serving_default(image: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -77,6 +90,23 @@ def write_saved_model(model: "keras.Model", model_folder: ModelFolder, folder: P
     asset.write_text(describe(model_folder), encoding="utf-8")
 
 
+def decided(decision: Decision, probabilities: "tf.Tensor") -> "tf.Tensor":
+    """Returns the label that each photo gets, as `Decision.decide` does, string, [batch]."""
+    import tensorflow as tf
+
+    scores = tf.cast(probabilities, tf.float64)
+    if decision.costs:
+        places = tf.argmin(scores @ decision.cost_matrix, axis=1)
+    else:
+        limits = [decision.thresholds.get(label, np.inf) for label in decision.labels]
+        ratios, free = scores / np.array(limits), np.isinf(limits)
+        places = tf.argmax(ratios, axis=1)
+        if free.any():
+            others = tf.argmax(tf.where(free, scores, -1.0), axis=1)
+            places = tf.where(tf.reduce_max(ratios, axis=1) >= 1, places, others)
+    return tf.gather(tf.constant(decision.labels), places)
+
+
 def check_image_bytes(folder: Path, photos: ProofPhotos, reference: Reference) -> None:
     """Checks that `serve_image_bytes` answers a photo's file as the model answers its pixels.
 
@@ -96,10 +126,21 @@ def check_image_bytes(folder: Path, photos: ProofPhotos, reference: Reference) -
     for read, expected in zip(photos.read[:_CHECKED_PHOTOS], reference.scores, strict=False):
         data = read()
         if data.startswith((b"\xff\xd8", b"\x89PNG")):
-            scores = call(image_bytes=tf.constant([data]))["probabilities"].numpy()[0]
-            differences.append(float(np.abs(scores - expected).max()))
+            answers = call(image_bytes=tf.constant([data]))
+            scores = answers[PROBABILITIES].numpy()
+            differences.append(float(np.abs(scores[0] - expected).max()))
+            if reference.decision:
+                label = reference.labels[int(reference.decision.decide(scores)[0])]
+                _check_decision(answers["decision"].numpy()[0].decode(), label)
     largest = float(np.max(differences))
     if not largest <= _TOLERANCE:
         raise XferlearnError(
             f"serve_image_bytes gives other probabilities than the model, by up to {largest:.2g}"
+        )
+
+
+def _check_decision(given: str, label: str) -> None:
+    if given != label:
+        raise XferlearnError(
+            f"serve_image_bytes decides for {given!r} where the model's decision gives {label!r}"
         )

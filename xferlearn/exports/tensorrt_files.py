@@ -6,6 +6,7 @@ NVIDIA's TensorRT and its containers; where it is not found, the tensorrt packag
 CUDA runtime library.
 """
 
+import contextlib
 import ctypes
 import ctypes.util
 import dataclasses
@@ -25,10 +26,14 @@ import numpy as np
 
 from xferlearn.errors import XferlearnError
 from xferlearn.exports.onnx_files import ONNX_FILE
-from xferlearn.model_folder import ModelFolder
+from xferlearn.exports.outputs import PROBABILITIES
+from xferlearn.model_folder import FAMILIARITY, ModelFolder
 from xferlearn.photos.pixels.decoding import BATCH_SIZE
 from xferlearn.predictors import Answers, Predictor, model_folder_resize
 from xferlearn.system.text import one_line
+
+# What an engine gives for some photos, [photos, ...], by the output's name.
+Outputs = dict[str, np.ndarray]
 
 COMMANDS_FILE = "build_engines.sh"
 # Smallest, usual and largest batch that an engine takes.
@@ -139,17 +144,30 @@ def _engine_path(onnx: Path, precision: str) -> Path:
 
 
 def _opener(engine: Path, model_folder: ModelFolder) -> Callable[[], Predictor]:
-    return lambda: _predictor(model_folder, _open_with_package(engine, len(model_folder.labels)))
+    return lambda: _predictor(model_folder, _open_with_package(engine, _widths(model_folder)))
 
 
-def _predictor(model_folder: ModelFolder, run: Callable[[np.ndarray], np.ndarray]) -> Predictor:
+def _widths(model_folder: ModelFolder) -> dict[str, int]:
+    """Returns how many numbers each output of an engine gives per photo."""
+    second = {FAMILIARITY: 1} if FAMILIARITY in model_folder.metadata else {}
+    return {PROBABILITIES: len(model_folder.labels), **second}
+
+
+def _predictor(model_folder: ModelFolder, run: Callable[[np.ndarray], Outputs]) -> Predictor:
     size = model_folder.image_size
+
+    def answer(pixels: np.ndarray) -> Answers:
+        found = run(pixels)
+        familiarity = found[FAMILIARITY][:, 0] if FAMILIARITY in found else None
+        return Answers(found[PROBABILITIES], familiarity)
+
     return Predictor(
         model_folder.labels,
         size,
         size,
         model_folder_resize(model_folder),
-        lambda pixels: Answers(run(pixels)),
+        answer,
+        metadata=model_folder.metadata,
     )
 
 
@@ -186,7 +204,7 @@ class _Trtexec:
     def predictor(self) -> Predictor:
         return _predictor(self.model_folder, self.run)
 
-    def run(self, pixels: np.ndarray) -> np.ndarray:
+    def run(self, pixels: np.ndarray) -> Outputs:
         with tempfile.TemporaryDirectory() as folder:
             fed, answered = Path(folder) / "image.bin", Path(folder) / "answer.json"
             pixels.astype("<f4").tofile(fed)
@@ -202,8 +220,9 @@ class _Trtexec:
                 ]
             )
             outputs: list[dict[str, Any]] = json.loads(answered.read_text(encoding="utf-8"))
-        values = next(one["values"] for one in outputs if one["name"] == "probabilities")
-        return np.asarray(values, np.float32).reshape(len(pixels), len(self.model_folder.labels))
+        values = {one["name"]: np.asarray(one["values"], np.float32) for one in outputs}
+        widths = _widths(self.model_folder)
+        return {name: values[name].reshape(len(pixels), width) for name, width in widths.items()}
 
     def measure(self) -> tuple[float | None, float | None]:
         """Returns median latency of one photo, ms, and photos per second of 32, by trtexec."""
@@ -243,8 +262,8 @@ def _build_with_package(onnx: Path, engine: Path, half: bool, image_size: int) -
     engine.write_bytes(plan)
 
 
-def _open_with_package(engine: Path, classes: int) -> Callable[[np.ndarray], np.ndarray]:
-    """Loads an engine; returns it as a function of uint8 pixels."""
+def _open_with_package(engine: Path, widths: dict[str, int]) -> Callable[[np.ndarray], Outputs]:
+    """Loads an engine with some outputs; returns it as a function of uint8 pixels."""
     import tensorrt
 
     runtime = tensorrt.Runtime(tensorrt.Logger(tensorrt.Logger.ERROR))
@@ -254,19 +273,24 @@ def _open_with_package(engine: Path, classes: int) -> Callable[[np.ndarray], np.
     context = loaded.create_execution_context()
     cuda = _cuda()
 
-    def run(pixels: np.ndarray) -> np.ndarray:
+    def run(pixels: np.ndarray) -> Outputs:
         values = np.ascontiguousarray(pixels, np.float32)
-        scores = np.empty((len(pixels), classes), np.float32)
-        with _Memory(cuda, values.nbytes) as fed, _Memory(cuda, scores.nbytes) as answered:
-            _check(cuda.cudaMemcpy(fed.at, values.ctypes.data, values.nbytes, _TO_DEVICE))
+        given = {name: np.empty((len(pixels), n), np.float32) for name, n in widths.items()}
+        with contextlib.ExitStack() as memory:
+            at = {
+                name: memory.enter_context(_Memory(cuda, array.nbytes)).at
+                for name, array in {"image": values, **given}.items()
+            }
+            _check(cuda.cudaMemcpy(at["image"], values.ctypes.data, values.nbytes, _TO_DEVICE))
             context.set_input_shape("image", values.shape)
-            context.set_tensor_address("image", fed.at.value)
-            context.set_tensor_address("probabilities", answered.at.value)
+            for name, place in at.items():
+                context.set_tensor_address(name, place.value)
             if not context.execute_async_v3(0):
                 raise XferlearnError("TensorRT can't run the engine.")
             _check(cuda.cudaDeviceSynchronize())
-            _check(cuda.cudaMemcpy(scores.ctypes.data, answered.at, scores.nbytes, _TO_HOST))
-        return scores
+            for name, array in given.items():
+                _check(cuda.cudaMemcpy(array.ctypes.data, at[name], array.nbytes, _TO_HOST))
+        return given
 
     return run
 

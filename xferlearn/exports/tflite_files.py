@@ -8,8 +8,9 @@ import numpy as np
 
 from xferlearn.errors import XferlearnError
 from xferlearn.exports.frozen_graph import frozen_graph_def
+from xferlearn.exports.outputs import output_names, with_outputs
 from xferlearn.exports.tflite_bias import correct_biases
-from xferlearn.exports.tflite_metadata import INPUT, OUTPUT, with_metadata
+from xferlearn.exports.tflite_metadata import INPUT, with_metadata
 from xferlearn.model_folder import ModelFolder
 from xferlearn.system.runtime import captured_stderr
 
@@ -30,7 +31,8 @@ def write_tflite(
 ) -> None:
     """Writes a TFLite file from `image`, [1, height, width, 3], to `probabilities`, [1, classes].
 
-    Float files take float32, range [0, 255]. int8 files take the same pixels as uint8 and give
+    Float files take float32, range [0, 255]; where the model says how familiar a photo is,
+    `familiarity`, [1, 1], is their second output. int8 files take the same pixels as uint8 and give
     probabilities times 256 as uint8; all operations between are in int8.
 
     Args:
@@ -48,13 +50,17 @@ def write_tflite(
     import tensorflow as tf
     from tensorflow.lite.python import schema_py_generated as schema
 
-    graph = frozen_graph_def(_without_normalization(model), INPUT, OUTPUT)
+    if kind == "int8":
+        model = _without_normalization(with_outputs(model, 1))
+    names = output_names(model)
+    graph = frozen_graph_def(model, INPUT, *names)
     image = tf.TensorSpec([1, *model.input_shape[1:]], tf.float32, name=INPUT)
 
     @tf.function(input_signature=[image], autograph=False)
     def network(image: tf.Tensor) -> dict[str, tf.Tensor]:
-        (scores,) = tf.graph_util.import_graph_def(graph, {INPUT: image}, [f"{OUTPUT}:0"], name="")
-        return {OUTPUT: scores}
+        tensors = [f"{name}:0" for name in names]
+        outputs = tf.graph_util.import_graph_def(graph, {INPUT: image}, tensors, name="")
+        return dict(zip(names, outputs, strict=True))
 
     def converted(kind: str) -> bytes:
         converter = tf.lite.TFLiteConverter.from_concrete_functions(
@@ -75,6 +81,9 @@ def write_tflite(
         if calibration is not None:
             _check_ranges(file)
             correct_biases(file, converted("float32"), calibration())
+    # The converter sorts outputs by name, and others take the first for the scores.
+    places = {one.name.decode(): one.tensorIndex for one in file.signatureDefs[0].outputs}
+    file.subgraphs[0].outputs = [places[name] for name in names]
     path.write_bytes(with_metadata(file, model_folder))
 
 

@@ -13,20 +13,33 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from xferlearn.exports.metadata import describe
+from xferlearn.exports.outputs import PROBABILITIES
 from xferlearn.inspection import METADATA_KEY
-from xferlearn.model_folder import LABELS_FILE, ModelFolder
+from xferlearn.model_folder import FAMILIARITY, LABELS_FILE, ModelFolder
 
 if TYPE_CHECKING:
     from flatbuffers import Builder
     from tensorflow.lite.python.schema_py_generated import ModelT
 
-INPUT, OUTPUT = "image", "probabilities"
+INPUT = "image"
+# Of the head that gives the familiarity: one class. With class names that are allowed or denied,
+# MediaPipe and the Task Library want names in every head.
+_SECOND_LABELS_FILE = "familiarity.txt"
 _IDENTIFIER, _MODEL_IDENTIFIER = b"M001", b"TFL3"
 _ENTRY = "TFLITE_METADATA"
 # No field below is newer.
 _PARSER_VERSION = "1.0.0"
 _RGB, _IMAGE, _NORMALIZATION, _AXIS_LABELS = 1, 2, 1, 2
 _ALIGNMENT = 16
+# By name of an output: what it is, the file that names its classes, and what that is.
+_OUTPUTS = {
+    PROBABILITIES: ("Probability of each class.", LABELS_FILE, "Classes, one per line."),
+    FAMILIARITY: (
+        "Share of the photos of the training that were less typical than this one, 0 to 1.",
+        _SECOND_LABELS_FILE,
+        "The name of this one number.",
+    ),
+}
 
 
 def with_metadata(model: "ModelT", model_folder: ModelFolder) -> bytes:
@@ -49,29 +62,35 @@ def with_metadata(model: "ModelT", model_folder: ModelFolder) -> bytes:
 
     for buffer in model.buffers:
         buffer.__class__ = Aligned
-    stated = {_ENTRY: _model_metadata(model_folder), METADATA_KEY: describe(model_folder).encode()}
+    graph = model.subgraphs[0]
+    names = (PROBABILITIES, FAMILIARITY)[: len(graph.outputs)]
+    said = describe(model_folder, familiarity=FAMILIARITY if FAMILIARITY in names else None)
+    stated = {_ENTRY: _model_metadata(model_folder, names), METADATA_KEY: said.encode()}
     for name, content in stated.items():
         entry, buffer = schema.MetadataT(), Aligned()
         entry.name, entry.buffer = name, len(model.buffers)
         buffer.data = np.frombuffer(content, np.uint8)
         model.buffers.append(buffer)
         model.metadata = [*(model.metadata or ()), entry]
-    graph = model.subgraphs[0]
     # The converter's own names come from a SavedModel.
-    for place, name in ((graph.inputs[0], INPUT), (graph.outputs[0], OUTPUT)):
+    for place, name in zip((*graph.inputs, *graph.outputs), (INPUT, *names), strict=True):
         graph.tensors[place].name = name
     builder = flatbuffers.Builder(2**16)
     builder.Finish(model.Pack(builder), _MODEL_IDENTIFIER)
     file = io.BytesIO(bytes(builder.Output()))
-    labels = "".join(f"{label}\n" for label in model_folder.labels)
+    lists = {LABELS_FILE: model_folder.labels, _SECOND_LABELS_FILE: (FAMILIARITY,)}
     with zipfile.ZipFile(file, "a", zipfile.ZIP_STORED) as archive:
-        # With ZIP's earliest date, so that the same model gives the same file.
-        archive.writestr(zipfile.ZipInfo(LABELS_FILE), labels)
+        for member, labels in [*lists.items()][: len(names)]:
+            # With ZIP's earliest date, so that the same model gives the same file.
+            archive.writestr(zipfile.ZipInfo(member), "".join(f"{label}\n" for label in labels))
     return file.getvalue()
 
 
-def _model_metadata(model_folder: ModelFolder) -> bytes:
-    """Returns a FlatBuffer ModelMetadata for a classifier of raw pixels."""
+def _model_metadata(model_folder: ModelFolder, names: Sequence[str]) -> bytes:
+    """Returns a FlatBuffer ModelMetadata for a classifier of raw pixels with named outputs.
+
+    Others take each output for a head with classes of its own, the first for the one that they ask.
+    """
     import flatbuffers
 
     builder = flatbuffers.Builder(1024)
@@ -85,14 +104,18 @@ def _model_metadata(model_folder: ModelFolder) -> bytes:
         4: vector([table({1: table({0: floats(0), 1: floats(1)})}, codes={0: _NORMALIZATION})]),
         5: table({0: floats(255), 1: floats(0)}),
     }
-    labels = {0: text(LABELS_FILE), 1: text("Classes, one per line.")}
-    scores = {
-        0: text(OUTPUT),
-        1: text("Probability of each class."),
-        5: table({0: floats(1), 1: floats(0)}),
-        6: vector([table(labels, codes={2: _AXIS_LABELS})]),
-    }
-    graph = {2: vector([table(image)]), 3: vector([table(scores)])}
+    outputs = []
+    for name in names:
+        about, file, content = _OUTPUTS[name]
+        labels = {0: text(file), 1: text(content)}
+        output = {
+            0: text(name),
+            1: text(about),
+            5: table({0: floats(1), 1: floats(0)}),
+            6: vector([table(labels, codes={2: _AXIS_LABELS})]),
+        }
+        outputs.append(table(output))
+    graph = {2: vector([table(image)]), 3: vector(outputs)}
     model = {
         0: text("ImageClassifier"),
         1: text(f"Classifies photos into {len(model_folder.labels)} classes."),

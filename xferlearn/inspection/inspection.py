@@ -3,10 +3,10 @@
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from xferlearn.backbones.table import BACKBONES
 from xferlearn.errors import UserError
@@ -14,14 +14,12 @@ from xferlearn.inspection.analysis import Classifier, find_bottleneck, find_clas
 from xferlearn.inspection.archives import Unpacked, unpacked
 from xferlearn.inspection.formats import FORMATS, ModelFile, read_model_file
 from xferlearn.inspection.layers import Graph, Node, constant_names, consumers, reachable
-from xferlearn.inspection.metadata import ModelMetadata
 from xferlearn.inspection.proposing import labels_beside
 from xferlearn.inspection.purpose import output_kind, refusal
 from xferlearn.inspection.readers.model_folder import check_around
 from xferlearn.inspection.readers.wire import DAMAGE, MalformedError
 from xferlearn.inspection.report import (
     BackboneReport,
-    BottleneckReport,
     GraphReport,
     InputReport,
     Layout,
@@ -29,14 +27,13 @@ from xferlearn.inspection.report import (
 )
 from xferlearn.inspection.signatures import Signature, recognise_backbone
 from xferlearn.inspection.sizes import known_size
+from xferlearn.inspection.stated import with_metadata
 from xferlearn.inspection.values import ValueFacts, read_start, value_facts
 from xferlearn.system.text import count, one_line, printable
 
 _MOST_ENDS = 16
 # Types of pixels, for inputs of which not even the number of axes is known.
 _PIXELS = {"float16", "bfloat16", "float32", "float64", "uint8", "int8"}
-# A stated value range that is narrower than this is damage.
-_NARROWEST = 1e-12
 # A network with fewer weights than this share of a known one is not that one.
 _FEWEST_WEIGHTS = 0.9
 # The smallest picture without an axis for channels, px, and the largest ratio of its sides.
@@ -127,7 +124,9 @@ def build_report(path: str, held: ModelFile) -> GraphReport:
         (classifier, _output(graph, classifier, name, place, constants))
         for place, (classifier, name) in enumerate(found)
     ]
-    ends.sort(key=_scores_first)
+    stated = graph.metadata.familiarity if graph.metadata else None
+    other = stated.output if stated else None
+    ends.sort(key=lambda end: (end[1].name == other, *_scores_first(end)))
     outputs = tuple(one for _, one in ends)
     classifier = next((found.layer for found, _ in ends if found is not None), None)
     warnings = list(graph.warnings)
@@ -163,7 +162,7 @@ def build_report(path: str, held: ModelFile) -> GraphReport:
         missing=missing,
     )
     if graph.metadata:
-        return _with_metadata(report, graph.metadata)
+        return with_metadata(report, graph.metadata)
     return replace(report, warnings=(*report.warnings, *_doubts(graph, report)))
 
 
@@ -330,66 +329,4 @@ def _output(
         output_kind(graph, name, constants),
         node.calibration,
         node.keys,
-    )
-
-
-def _with_metadata(report: GraphReport, metadata: ModelMetadata) -> GraphReport:
-    """Prefers what the metadata state to what was found, and warns where the two differ."""
-    warnings = list(report.warnings)
-
-    def stated(what: str, value: Any, found: Any) -> Any:
-        if value is None:
-            return found
-        if found is not None and found != value:
-            warnings.append(f"The metadata state {what} {value!r}, but the model has {found!r}.")
-        return value
-
-    inputs = list(report.inputs)
-    if inputs:
-        inputs[0] = _stated_input(inputs[0], metadata, stated)
-    backbone = report.backbone
-    name = stated("backbone", metadata.backbone, backbone.name if backbone else None)
-    if name is not None and (backbone is None or backbone.name != name):
-        backbone = BackboneReport(name, name, backbone.image_size if backbone else None)
-    bottleneck = report.bottleneck
-    layer = stated("bottleneck layer", metadata.bottleneck, bottleneck and bottleneck.name)
-    width = stated("bottleneck width", metadata.bottleneck_width, bottleneck and bottleneck.width)
-    if layer is not None:
-        bottleneck = BottleneckReport(layer, layer, width)
-    count = len(metadata.labels) or None
-    return replace(
-        report,
-        inputs=tuple(inputs),
-        classes=stated("number of classes", count, report.classes),
-        labels=metadata.labels or report.labels,
-        backbone=backbone,
-        bottleneck=bottleneck,
-        warnings=tuple(warnings),
-    )
-
-
-def _stated_input(
-    found: InputReport, metadata: ModelMetadata, stated: Callable[[str, Any, Any], Any]
-) -> InputReport:
-    # A range that is worked out from a graph's constants is only likely.
-    sure = found.value_range if found.range_source == "layer in the model" else None
-    span = stated("value range", metadata.value_range, sure) or found.value_range
-    one = replace(
-        found,
-        name=stated("input", metadata.input_name, found.name),
-        height=stated("height", metadata.height, found.height),
-        width=stated("width", metadata.width, found.width),
-        channels=stated("channels", metadata.channels, found.channels),
-        value_range=span,
-    )
-    if metadata.value_range is None or span is None or abs(span[1] - span[0]) < _NARROWEST:
-        return one
-    std = 255 / (span[1] - span[0])
-    return replace(
-        one,
-        mean=(0.0 - span[0] * std,),
-        std=(std,),
-        range_source="metadata",
-        range_detail="stated by the model's metadata"
-        + (f"; {found.range_detail}" if span == found.value_range else ""),
     )

@@ -23,10 +23,19 @@ _LARGEST = 1e12
 
 
 @dataclass(frozen=True)
+class StatedFamiliarity:
+    """Which output says how familiar a photo is, and below what it is unknown."""
+
+    output: str
+    reject: float | None
+
+
+@dataclass(frozen=True)
 class ModelMetadata:
     """What a model states, as far as reports and predictors need it; None for what is missing.
 
-    `resize` says how photos were fitted in training; the other names are those of the keys.
+    `resize` says how photos were fitted in training, and `decision` is as it is stated, {} where
+    the largest probability decides; the other names are those of the keys.
     """
 
     labels: tuple[str, ...]
@@ -41,6 +50,8 @@ class ModelMetadata:
     bottleneck: str | None
     bottleneck_width: int | None
     format_version: int | None
+    familiarity: StatedFamiliarity | None
+    decision: dict[str, Any]
 
 
 def read_metadata(file: Path) -> ModelMetadata:
@@ -79,7 +90,15 @@ def parse_metadata(data: bytes) -> ModelMetadata:
         bottleneck=_text(bottleneck.get("layer")),
         bottleneck_width=_whole(bottleneck.get("width")),
         format_version=_whole(held.get("format_version")),
+        familiarity=_familiarity(_part(held, "familiarity")),
+        decision=_part(held, "decision"),
     )
+
+
+def _familiarity(said: dict[str, Any]) -> StatedFamiliarity | None:
+    output, reject = _text(said.get("output")), said.get("reject")
+    share = float(reject) if isinstance(reject, (int, float)) and 0 <= reject <= 1 else None
+    return StatedFamiliarity(output, share) if output else None
 
 
 def _part(held: dict[str, Any], key: str) -> dict[str, Any]:

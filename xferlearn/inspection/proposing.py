@@ -221,6 +221,9 @@ def _with_everything(report: GraphReport, one: InputReport, path: str, told: boo
         "input_mean": _numbers(one.mean, of_the_lab),
         "input_std": _numbers(one.std, of_the_lab),
     }
+    if report.familiarity is not None:
+        # It is not read where an output is asked for.
+        del settings["output_layer"]
     if not all(value.isprintable() for value in settings.values()):
         return ""
     if of_the_lab:

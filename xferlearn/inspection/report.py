@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any, Literal
 
 from xferlearn.inspection.layers import Calibration, Shape
+from xferlearn.inspection.metadata import StatedFamiliarity
 from xferlearn.inspection.purpose import OutputKind
 
 RangeSource = Literal[
@@ -152,6 +153,9 @@ class GraphReport:
             it; "" where no reason was found.
         warnings: what else there is to know, in sentences.
         missing: names of files with its weights that belong beside it and are not there.
+        familiarity: which of the outputs says how familiar a photo is; None for none.
+        decision: how probabilities become a label, as the metadata state it; {} where the largest
+            one decides.
     """
 
     path: str
@@ -172,6 +176,8 @@ class GraphReport:
     warnings: tuple[str, ...]
     task: str = ""
     missing: tuple[str, ...] = ()
+    familiarity: StatedFamiliarity | None = None
+    decision: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def image_input(self) -> InputReport | None:

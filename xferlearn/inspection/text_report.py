@@ -2,6 +2,8 @@
 
 import textwrap
 
+from xferlearn.decisions import Decision
+from xferlearn.errors import UserError
 from xferlearn.inspection.formats import FORMATS
 from xferlearn.inspection.layers import Shape
 from xferlearn.inspection.proposing import purpose, suggested_commands
@@ -28,6 +30,8 @@ def format_report(report: GraphReport) -> str:
     for output in report.outputs:
         rows.append(("output", _output(output)))
     rows += [
+        ("familiarity", _familiarity(report)),
+        ("decision", _decision(report)),
         ("classes", "" if report.classes is None else f"{report.classes:,}"),
         ("labels", _listed(report.labels)),
         ("made for", printable(report.task)),
@@ -109,6 +113,27 @@ def _output(one: OutputReport) -> str:
         f"{printable(one.name)}{tensor}, {format_shape(one.shape)} {one.dtype}".rstrip()
         + calibrated
     )
+
+
+def _familiarity(report: GraphReport) -> str:
+    said = report.familiarity
+    if said is None:
+        return ""
+    below = "" if said.reject is None else f"; below {said.reject:g} a photo is unknown"
+    return (
+        f"output {printable(said.output)!r}: the share of the model's own photos that were less"
+        f" typical{below}"
+    )
+
+
+def _decision(report: GraphReport) -> str:
+    if not report.decision:
+        return ""
+    try:
+        said = Decision.of({"labels": report.labels, "decision": report.decision})
+    except UserError:
+        return "of a kind that this version does not know"
+    return printable(said.text(), 500)
 
 
 def format_shape(shape: Shape | None) -> str:

@@ -1,6 +1,7 @@
 """A trained model in Python: photos in, labels out."""
 
 import functools
+import hashlib
 import numbers
 import os
 import sys
@@ -9,9 +10,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from xferlearn.config import ImageConfig, ModelConfig
+from xferlearn.config import REJECT, AnswerConfig, ImageConfig, ModelConfig
 from xferlearn.config.signatures import from_settings
 from xferlearn.errors import UserError
+from xferlearn.labelling.answering import Answer, Answerer
 from xferlearn.labelling.explaining import Explainer, Pixels
 from xferlearn.labelling.explanation import Explanation
 from xferlearn.labelling.streaming import Labelled, label_photos
@@ -102,44 +104,49 @@ class Classifier:
         Raises:
             UserError: for a photo that can't be used, with the reason.
         """
-        rows: dict[int, np.ndarray] = {}
-        files: list[tuple[int, Entry]] = []
-        pixels: list[tuple[int, np.ndarray]] = []
-        for index, photo in enumerate([photos] if _is_photo(photos) else photos):
-            if _is_array(photo):
-                pixels.append((index, _resized(np.asarray(photo), index, self.predictor)))
-            else:
-                files.append((index, _entry(index, photo)))
-            if len(files) == _FILES_AT_ONCE:
-                rows |= self._label_files(files)
-                files = []
-            if len(pixels) == _ARRAYS_AT_ONCE:
-                rows |= self._label_pixels(pixels)
-                pixels = []
-        rows |= self._label_files(files) | self._label_pixels(pixels)
-        found = [rows[index] for index in range(len(rows))]
+        found = [photo.scores for photo in self._labelled(photos) if photo.scores is not None]
         return np.stack(found) if found else np.zeros((0, len(self.labels)), np.float32)
 
-    def _label_files(self, files: list[tuple[int, Entry]]) -> dict[int, np.ndarray]:
-        """Returns the scores of photos by number; raises UserError on one that can't be used."""
-        entries = [entry for _, entry in files]
-        labelled = label_photos(lambda: entries, self.predictor, self._limits) if files else ()
-        rows = {}
-        for (index, _), photo in zip(files, labelled, strict=True):
-            if photo.scores is None:
-                raise UserError(f"{photo.name} can't be used: {photo.problem}.")
-            rows[index] = photo.scores
-        return rows
+    def answers(
+        self,
+        photos: Any,
+        *,
+        reject: float = REJECT,
+        max_error: float | None = None,
+        coverage: float | None = None,
+    ) -> list[Answer]:
+        """Returns what is answered for each photo, as `xferlearn label` does.
 
-    def _label_pixels(self, pixels: list[tuple[int, np.ndarray]]) -> dict[int, np.ndarray]:
-        """Returns the scores of pixels of the model's size by number."""
-        if not pixels:
-            return {}
-        scores = self.predictor.run(np.stack([one for _, one in pixels]))
-        return {index: row for (index, _), row in zip(pixels, scores, strict=True)}
+        Args:
+            photos: as for `predict`.
+            reject: familiarity below which a photo is unknown, 0 to 0.5; 0 for none.
+            max_error: share of the labels that may be wrong, with 95% confidence, above 0 to 0.5;
+                photos of which the model is less sure are left to a person. None answers all.
+            coverage: share of the photos whose `label_set` is to have the right label, 0.5 to
+                0.999; None for no sets.
+
+        Returns:
+            One for each photo, in their order.
+
+        Raises:
+            UserError: for a photo that can't be used, and where the model can't keep what is asked
+                or does not say what it takes.
+
+        Example:
+            >>> [answer] = classifier.answers("cell.png", max_error=0.02)
+            >>> answer.status, answer.label, answer.familiarity
+            ('answered', 'functional', 0.43)
+        """
+        asked: dict[str, Any] = {"max_error": max_error, "coverage": coverage}
+        if reject != REJECT:  # what is asked for, a model has to be able to do
+            asked["reject"] = reject
+        answerer = Answerer.of(self.predictor, AnswerConfig(**asked))
+        return [answerer.answer(photo) for photo in self._labelled(photos)]
 
     def label(self, photo: Any, top_k: int = 5) -> list[tuple[str, float]]:
         """Returns the best labels of one photo with their probabilities, best first.
+
+        Where thresholds or costs were set for the model, the first is the one that they decide.
 
         Args:
             photo: one of those that `predict` takes.
@@ -149,8 +156,52 @@ class Classifier:
             UserError: for a photo that can't be used, or a `top_k` below 1.
         """
         _check_top_k(top_k)
-        labelled = Labelled("", scores=self.predict([photo])[0])
-        return labelled.top(self.labels, top_k)
+        answerer = Answerer.of(self.predictor, AnswerConfig())
+        return list(answerer.answer(self._labelled([photo])[0], int(top_k)).scores)
+
+    def _labelled(self, photos: Any) -> list[Labelled]:
+        """Returns photos with the model's scores; raises UserError on one that can't be used."""
+        found: dict[int, Labelled] = {}
+        files: list[tuple[int, Entry]] = []
+        pixels: list[tuple[int, np.ndarray]] = []
+        for index, photo in enumerate([photos] if _is_photo(photos) else photos):
+            if _is_array(photo):
+                pixels.append((index, _resized(np.asarray(photo), index, self.predictor)))
+            else:
+                files.append((index, _entry(index, photo)))
+            if len(files) == _FILES_AT_ONCE:
+                found |= self._label_files(files)
+                files = []
+            if len(pixels) == _ARRAYS_AT_ONCE:
+                found |= self._label_pixels(pixels)
+                pixels = []
+        found |= self._label_files(files) | self._label_pixels(pixels)
+        return [found[index] for index in range(len(found))]
+
+    def _label_files(self, files: list[tuple[int, Entry]]) -> dict[int, Labelled]:
+        entries = [entry for _, entry in files]
+        labelled = label_photos(lambda: entries, self.predictor, self._limits) if files else ()
+        found = {}
+        for (index, _), photo in zip(files, labelled, strict=True):
+            if photo.scores is None:
+                raise UserError(f"{photo.name} can't be used: {photo.problem}.")
+            found[index] = photo
+        return found
+
+    def _label_pixels(self, pixels: list[tuple[int, np.ndarray]]) -> dict[int, Labelled]:
+        """Returns pixels of the model's size with their scores; their digest is of the pixels."""
+        if not pixels:
+            return {}
+        answers = self.predictor.answer(np.stack([one for _, one in pixels]))
+        return {
+            index: Labelled(
+                f"photo {index}",
+                digest=hashlib.sha256(one.tobytes()).digest(),
+                scores=scores,
+                familiarity=familiarity,
+            )
+            for (index, one), (scores, familiarity) in zip(pixels, answers, strict=True)
+        }
 
     def explain(self, photo: Any, top_k: int = 5) -> Explanation:
         """Returns why a photo has its label: where the model looked, and its nearest own photos.

@@ -138,13 +138,13 @@ class Explainer:
         if self._predictor.load_model is not None:
             model = self._predictor.load_model()
             try:
-                if isinstance(model.output, dict):
-                    return HeatMaps(model, model.output[PREDICTIONS])
                 if len(model.outputs) == 1:
                     return HeatMaps(model, model.outputs[0])
+                if isinstance(model.output, dict) and PREDICTIONS in model.output:
+                    return HeatMaps(model, model.output[PREDICTIONS])
                 problem = "the model has several outputs"
             except (ValueError, AttributeError) as error:  # of models that are no graphs too
-                problem = one_line(error)
+                problem = one_line(error).rstrip(".")
         self.notes.append(f"There is no heat map: {problem}.")
         return None
 

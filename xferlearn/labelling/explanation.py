@@ -12,6 +12,9 @@ from xferlearn.synsets.names import readable_label
 from xferlearn.system.html import Markup, faint, h, notices, picture, table
 from xferlearn.system.results import Block, Result, facts_block, table_block, wrapped
 
+# What is below this share of what speaks against a label is nothing.
+_HARDLY = 0.25
+
 
 @dataclasses.dataclass(frozen=True)
 class Neighbour:
@@ -80,11 +83,8 @@ class Explanation(Result):
             facts["familiarity"] = f"{self.familiarity:.3f}, {familiarity_text(self.familiarity)}"
         if self.heat_map is not None:
             shape = " x ".join(map(str, self.heat_map.shape))
-            row, column = np.unravel_index(self.heat_map.argmax(), self.heat_map.shape)
-            facts["heat map"] = (
-                f"{shape}, strongest for {readable_label(self.label)} in row {row + 1}, column"
-                f" {column + 1}"
-            )
+            label = readable_label(self.label)
+            facts["heat map"] = f"{shape}, for {label} strongest {strongest_text(self.heat_map)}"
         labels = [(readable_label(name), f"{score:.4f}") for name, score in self.probabilities]
         near = [
             (one.name, readable_label(one.label), f"{one.similarity:.3f}") for one in self.nearest
@@ -139,3 +139,19 @@ def familiarity_text(familiarity: float) -> str:
     if familiarity < 0.5:
         return f"less typical than {1 - familiarity:.1%} of your own photos"
     return f"more typical than {familiarity:.1%} of your own photos"
+
+
+def strongest_text(heat_map: np.ndarray) -> str:
+    """Returns where a heat map is strongest, in words, as the end of "strongest"."""
+    if heat_map.max() < _HARDLY:
+        return "nowhere, as nothing in the photo speaks for it"
+    weights = np.where(heat_map >= heat_map.max() / 2, heat_map, 0)
+    row, column = (
+        3 * np.average(np.arange(size) + 0.5, weights=weights.sum(axis=1 - axis)) / size
+        for axis, size in enumerate(heat_map.shape)
+    )
+    above = ("at the top", "", "at the bottom")[min(int(row), 2)]
+    aside = ("left", "", "right")[min(int(column), 2)]
+    if above:
+        return f"{above} {aside}".rstrip()
+    return f"on the {aside}" if aside else "in the middle"

@@ -78,7 +78,7 @@ def label_photos(
     Example:
         >>> source = read_files(["photos/*.jpg"])
         >>> for photo in label_photos(source.entries, predictor, PhotoLimits()):
-        ...     print(photo.name, photo.top(predictor.labels, 1))
+        ...     print(photo.name, photo.scores)
     """
     size, resize = predictor.image_size, predictor.resize
     limits = dataclasses.replace(limits, bit_depth=predictor.bit_depth)

@@ -93,8 +93,9 @@ class ModelFolder:
         # What was loaded must be what was checked.
         if before != _identity(path):
             raise UserError(f"{path} was replaced while it was read. Run again.")
-        ends = model.output_shape
-        outputs = (ends[PREDICTIONS] if isinstance(ends, dict) else ends)[-1]
+        # Keras' `output_shape` is a list where the outputs are a dict.
+        ends = model.output
+        outputs = (ends[PREDICTIONS] if isinstance(ends, dict) else ends).shape[-1]
         sides = model.input_shape[1:3]
         if outputs != len(self.labels):
             raise UserError(

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from xferlearn.model_folder import ModelFolder
+from xferlearn.model_folder import FAMILIARITY, PREDICTIONS, ModelFolder
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.sources import Entry
+from xferlearn.predictors.feeding import Arrays
 from xferlearn.predictors.scores import Ending
 
 if TYPE_CHECKING:
@@ -36,6 +37,13 @@ class Answers:
             yield from ((row, None) for row in self.scores)
         else:
             yield from zip(self.scores, self.familiarity.tolist(), strict=True)
+
+    @classmethod
+    def of_model(cls, outputs: Any) -> "Answers":
+        """Returns what the outputs of a model.keras say: probabilities, or a dict of both."""
+        if not isinstance(outputs, Mapping):
+            return cls(np.asarray(outputs))
+        return cls(np.asarray(outputs[PREDICTIONS]), np.asarray(outputs[FAMILIARITY])[:, 0])
 
     @classmethod
     def joined(cls, parts: "Sequence[Answers]") -> "Answers":
@@ -104,9 +112,11 @@ class Predictor:
         name: what was opened: the path, or the name of the backbone.
         backbone: name of the network in front of the head; "" where it is not recognised.
         load_model: returns the Keras model; None for models of other formats.
-        metadata: content of a model folder's metadata.json; {} for other models.
+        metadata: content of a model folder's metadata.json; of an exported file with a decision,
+            its `labels` and `decision`; {} for other models.
         model_folder: the model folder; None for other models.
         values: uint8 pixels, as for `answer`, to what the model of `load_model` takes.
+        says_familiarity: whether it says how familiar photos are.
         bit_depth: bits used of photos with more than 8 per channel, as in training; None for what
             each photo needs, where the model was not trained on such.
     """
@@ -126,6 +136,7 @@ class Predictor:
     model_folder: ModelFolder | None = dataclasses.field(default=None, repr=False)
     values: Callable[[np.ndarray], np.ndarray] = _as_floats
     bit_depth: int | None = None
+    says_familiarity: bool = False
 
     def scoring(
         self, entries: Callable[[], Iterable[Entry]], limits: PhotoLimits
@@ -156,10 +167,10 @@ class Runtime:
     """A model file that its own runtime has loaded.
 
     Attributes:
-        run: uint8 pixels, [batch, height, width, 3], RGB, range [0, 255], to the model's answers,
-            [batch, ...].
-        ending: what the model does last, where the runtime knows more than the graph shows.
+        run: uint8 pixels, [batch, height, width, 3], RGB, range [0, 255], to the values of each
+            output that is read, [batch, ...], in the order in which they were asked for.
+        ending: what gives the first of them, where the runtime knows more than the graph shows.
     """
 
-    run: Callable[[np.ndarray], np.ndarray]
+    run: Callable[[np.ndarray], Arrays]
     ending: Ending | None = None

@@ -30,22 +30,31 @@ class Ends:
 
     Attributes:
         input: of the report, or an operation inside a frozen graph described like one.
-        output: likewise.
+        outputs: likewise: what gives the scores, then what gives the familiarity, where it does.
         warnings: what was chosen from several.
     """
 
     input: InputReport
-    output: OutputReport
+    outputs: tuple[OutputReport, ...]
     warnings: tuple[str, ...] = ()
 
+    @property
+    def scores(self) -> OutputReport:
+        """The output that gives the scores."""
+        return self.outputs[0]
 
-def find_ends(graph: Graph, report: GraphReport, config: ModelConfig) -> Ends:
+
+def find_ends(
+    graph: Graph, report: GraphReport, config: ModelConfig, familiarity: str | None = None
+) -> Ends:
     """Returns the input and the output that `config` asks for, or the report's first.
 
     Args:
         graph: of the model; in a frozen graph every operation can be asked for.
         report: on the model.
         config: with `input_layer` and `output_layer`.
+        familiarity: name of the output that says how familiar a photo is; None for none. It is
+            read too where `config` asks for no output.
 
     Raises:
         UserError: the model has no such layer, or none that takes pixels or may give scores.
@@ -82,8 +91,8 @@ def find_ends(graph: Graph, report: GraphReport, config: ModelConfig) -> Ends:
     if config.output_layer is not None:
         named = _named_output(graph, report, config.output_layer)
         _check_output(report, named)
-        return Ends(fed, named)
-    numbers = [one for one in report.outputs if one.dtype != "string"]
+        return Ends(fed, (named,))
+    numbers = [one for one in report.outputs if one.dtype != "string" and one.name != familiarity]
     if not numbers:
         raise UserError(
             f"{report.path} names no output of numbers. Name the operation to read with"
@@ -96,7 +105,8 @@ def find_ends(graph: Graph, report: GraphReport, config: ModelConfig) -> Ends:
             f"the first of the outputs {_names(one.name for one in numbers)} is read; choose"
             " another with `output_layer`.",
         )
-    return Ends(fed, numbers[0], warnings)
+    second = [one for one in report.outputs if one.name == familiarity]
+    return Ends(fed, (numbers[0], *second[:1]), warnings)
 
 
 def _refused(report: GraphReport, one: OutputReport) -> str:

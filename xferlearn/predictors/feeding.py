@@ -19,6 +19,8 @@ from xferlearn.inspection import (
 )
 from xferlearn.model_folder import ModelFolder
 
+# What a model gives for a batch, one array per output that is read.
+Arrays = tuple[np.ndarray, ...]
 # Luma of ITU-R BT.601, as libjpeg computes it.
 _GRAY = np.array([0.299, 0.587, 0.114], np.float32)
 
@@ -92,15 +94,15 @@ class Feed:
             values = np.clip(np.round(values), limits.min, limits.max)
         return np.ascontiguousarray(values.astype(dtype))
 
-    def batched(self, run: Callable[[np.ndarray], np.ndarray]) -> Callable[..., np.ndarray]:
+    def batched(self, run: Callable[[np.ndarray], Arrays]) -> Callable[[np.ndarray], Arrays]:
         """Returns a function from the pixels of any number of photos to results, [photos, ...].
 
         Args:
-            run: from what `values` returns to results; called with `batch` photos where that is a
-                number.
+            run: from what `values` returns to results, one array per output; called with `batch`
+                photos where that is a number.
         """
 
-        def whole(pixels: np.ndarray) -> np.ndarray:
+        def whole(pixels: np.ndarray) -> Arrays:
             size = self.batch
             if size is None:
                 return run(self.values(pixels))
@@ -108,8 +110,9 @@ class Feed:
             for start in range(0, len(pixels), size):
                 part = pixels[start : start + size]
                 spare = [(0, size - len(part)), (0, 0), (0, 0), (0, 0)]
-                parts.append(run(self.values(np.pad(part, spare)))[: len(part)])
-            return np.concatenate(parts)
+                results = run(self.values(np.pad(part, spare)))
+                parts.append([result[: len(part)] for result in results])
+            return tuple(map(np.concatenate, zip(*parts, strict=True)))
 
         return whole
 

@@ -1,5 +1,6 @@
 """TensorFlow 1's frozen graphs as runtimes. A graph is a program: run it only if you trust it."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +9,7 @@ import numpy as np
 from xferlearn.errors import UserError
 from xferlearn.inspection import OutputReport
 from xferlearn.predictors.base import Runtime
-from xferlearn.predictors.feeding import Feed
+from xferlearn.predictors.feeding import Arrays, Feed
 from xferlearn.system.text import one_line
 
 if TYPE_CHECKING:
@@ -19,8 +20,8 @@ _PLACEHOLDERS = ("Placeholder", "PlaceholderV2")
 _TRIAL = 2
 
 
-def open_frozen_graph(path: Path, feed: Feed, output: OutputReport) -> Runtime:
-    """Imports the part of a frozen graph between an input and an output.
+def open_frozen_graph(path: Path, feed: Feed, outputs: Sequence[OutputReport]) -> Runtime:
+    """Imports the part of a frozen graph between an input and some outputs.
 
     A graph that was made for one photo per call takes whole batches after a small change to its
     reshapes, which is made only where the answers stay the same.
@@ -28,7 +29,7 @@ def open_frozen_graph(path: Path, feed: Feed, output: OutputReport) -> Runtime:
     Args:
         path: the `.pb` file.
         feed: its input; any operation's result can be fed.
-        output: what is read, known by its tensor.
+        outputs: what is read, known by their tensors.
 
     Raises:
         UserError: the graph needs other inputs too, or has operations that this TensorFlow does
@@ -38,14 +39,14 @@ def open_frozen_graph(path: Path, feed: Feed, output: OutputReport) -> Runtime:
 
     whole = tf.compat.v1.GraphDef()
     whole.ParseFromString(path.read_bytes())
-    result = output.tensor_name
-    needed = _between(whole, feed.tensor, result, path)
-    single = _importer(needed, feed, result, feed.batch, path)
+    results = [output.tensor_name for output in outputs]
+    needed = _between(whole, feed.tensor, results, path)
+    single = _importer(needed, feed, results, feed.batch, path)
     if feed.batch is None:
         return Runtime(feed.batched(single))
     if feed.batch == 1:
         try:
-            many = _importer(_for_batches(needed), feed, result, None, path)
+            many = _importer(_for_batches(needed), feed, results, None, path)
             if _agree(single, many, feed):
                 return Runtime(lambda pixels: many(feed.values(pixels)))
         except (UserError, tf.errors.OpError, ValueError):
@@ -54,13 +55,13 @@ def open_frozen_graph(path: Path, feed: Feed, output: OutputReport) -> Runtime:
     return Runtime(feed.batched(single))
 
 
-def _between(whole: Any, source: str, output: str, path: Path) -> Any:
-    """Returns the operations that the output needs when the source is fed."""
+def _between(whole: Any, source: str, outputs: Sequence[str], path: Path) -> Any:
+    """Returns the operations that the outputs need when the source is fed."""
     import tensorflow as tf
 
     nodes = {node.name: node for node in whole.node}
     fed = _node_name(source)
-    wanted, queue = set(), [_node_name(output)]
+    wanted, queue = set(), [_node_name(output) for output in outputs]
     while queue:
         name = queue.pop()
         if name in wanted or name not in nodes:
@@ -70,7 +71,7 @@ def _between(whole: Any, source: str, output: str, path: Path) -> Any:
             queue.extend(_node_name(one) for one in nodes[name].input)
     if fed not in wanted:
         raise UserError(
-            f"In {path} the output {output!r} does not depend on the input {source!r}. Choose"
+            f"In {path} the output {outputs[0]!r} does not depend on the input {source!r}. Choose"
             " others with `input_layer` and `output_layer`."
         )
     other = [n for n in wanted if n != fed and nodes[n].op in _PLACEHOLDERS]
@@ -154,14 +155,16 @@ def _for_batches(part: Any) -> Any:
     return changed
 
 
-def _importer(part: Any, feed: Feed, output: str, batch: int | None, path: Path) -> Any:
-    """Returns a function from values to answers, both arrays."""
+def _importer(
+    part: Any, feed: Feed, outputs: Sequence[str], batch: int | None, path: Path
+) -> Callable[[np.ndarray], Arrays]:
+    """Returns a function from values to answers."""
     import tensorflow as tf
 
-    def between(values: "tf.Tensor") -> "tf.Tensor":
+    def between(values: "tf.Tensor") -> "list[tf.Tensor]":
         return tf.graph_util.import_graph_def(
-            part, input_map={feed.tensor: values}, return_elements=[output], name="label"
-        )[0]
+            part, input_map={feed.tensor: values}, return_elements=[*outputs], name="label"
+        )
 
     spec = tf.TensorSpec((batch, *feed.shape[1:]), feed.dtype)
     try:
@@ -169,16 +172,21 @@ def _importer(part: Any, feed: Feed, output: str, batch: int | None, path: Path)
     except Exception as error:  # the importer raises many types on graphs it doesn't know
         raise UserError(f"TensorFlow can't import {path}: {one_line(error)}") from error
 
-    def run(values: np.ndarray) -> np.ndarray:
-        return call(tf.convert_to_tensor(values)).numpy()
+    def run(values: np.ndarray) -> Arrays:
+        return tuple(answer.numpy() for answer in call(tf.convert_to_tensor(values)))
 
     return run
 
 
-def _agree(single: Any, many: Any, feed: Feed) -> bool:
+def _agree(
+    single: Callable[[np.ndarray], Arrays], many: Callable[[np.ndarray], Arrays], feed: Feed
+) -> bool:
     shape = (_TRIAL, feed.height, feed.width, 3)
     pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     values = feed.values(pixels)
-    one_by_one = np.concatenate([single(values[i : i + 1]) for i in range(_TRIAL)])
-    together = many(values)
-    return together.shape == one_by_one.shape and np.allclose(together, one_by_one, atol=1e-4)
+    one_by_one = [single(values[i : i + 1]) for i in range(_TRIAL)]
+    return all(
+        result.shape == np.concatenate(parts).shape
+        and np.allclose(result, np.concatenate(parts), atol=1e-4)
+        for result, *parts in zip(many(values), *one_by_one, strict=True)
+    )

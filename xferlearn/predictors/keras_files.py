@@ -4,6 +4,7 @@ import json
 import shutil
 import tempfile
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,20 +19,20 @@ from xferlearn.inspection import (
     refused_layers,
 )
 from xferlearn.predictors.base import Runtime
-from xferlearn.predictors.feeding import Feed
+from xferlearn.predictors.feeding import Arrays, Feed
 from xferlearn.system.text import one_line
 
 if TYPE_CHECKING:
     import keras
 
 
-def open_keras(path: Path, feed: Feed, output: OutputReport) -> Runtime:
+def open_keras(path: Path, feed: Feed, outputs: Sequence[OutputReport]) -> Runtime:
     """Loads a Keras file; its variables become constants, which is faster.
 
     Args:
         path: a `.keras` or `.h5` file, whatever its suffix.
         feed: its input.
-        output: what is read, known by its place.
+        outputs: what is read, known by their places.
 
     Raises:
         UserError: it has code in it, needs classes that Keras does not have, holds no weights, or
@@ -45,8 +46,9 @@ def open_keras(path: Path, feed: Feed, output: OutputReport) -> Runtime:
 
     model = load_keras(path)
 
-    def answer(values: tf.Tensor) -> tf.Tensor:
-        return keras.tree.flatten(model(values, training=False))[output.place]
+    def answer(values: tf.Tensor) -> list[tf.Tensor]:
+        answers = keras.tree.flatten(model(values, training=False))
+        return [answers[output.place] for output in outputs]
 
     spec = tf.TensorSpec(feed.shape, feed.dtype)
     held = len(model.weights)
@@ -59,8 +61,8 @@ def open_keras(path: Path, feed: Feed, output: OutputReport) -> Runtime:
         )
     frozen = convert_variables_to_constants_v2(traced)
 
-    def run(values: np.ndarray) -> np.ndarray:
-        return frozen(tf.convert_to_tensor(values))[0].numpy()
+    def run(values: np.ndarray) -> Arrays:
+        return tuple(answer.numpy() for answer in frozen(tf.convert_to_tensor(values)))
 
     return Runtime(feed.batched(run))
 

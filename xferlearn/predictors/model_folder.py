@@ -66,6 +66,7 @@ def model_folder_predictor(
         metadata=model_folder.metadata,
         model_folder=model_folder,
         bit_depth=model_folder_bit_depth(model_folder),
+        says_familiarity=isinstance(model.output, dict),
     )
     try:
         cached = CachedScores(model_folder, model, config)
@@ -194,14 +195,7 @@ class CachedScores:
         """Returns what `Predictor.answer` does, without the cache."""
         settled = [part.settled(lambda store: pixels) for part in self._parts]
         rows = [features.engine().run(pixels) for features in settled]
-        return _answers(self._head(np.concatenate(rows, axis=1)))
-
-
-def _answers(outputs: Any) -> Answers:
-    """Returns what the outputs of a model say: probabilities, or a dict of both outputs."""
-    if not isinstance(outputs, Mapping):
-        return Answers(np.asarray(outputs))
-    return Answers(np.asarray(outputs[PREDICTIONS]), np.asarray(outputs[FAMILIARITY])[:, 0])
+        return Answers.of_model(self._head(np.concatenate(rows, axis=1)))
 
 
 def _parts(said: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
@@ -260,7 +254,7 @@ class _Scorer:
 
     def answer(self, keys: Sequence[bytes], pixels: np.ndarray) -> Answers:
         rows = [part.rows(keys, pixels) for part in self._parts]
-        return _answers(self._head(np.concatenate(rows, axis=1)))
+        return Answers.of_model(self._head(np.concatenate(rows, axis=1)))
 
     def close(self) -> list[str]:
         """Commits new bottlenecks; returns what could not be written, one line each."""

@@ -2,8 +2,9 @@
 
 import dataclasses
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from xferlearn.inspection import (
     open_unpacked,
 )
 from xferlearn.model_folder import (
+    FAMILIARITY,
     METADATA_FILE,
     MODEL_FILE,
     ModelFolder,
@@ -27,7 +29,7 @@ from xferlearn.model_folder import (
 )
 from xferlearn.predictors.base import Answers, Predictor, Runtime
 from xferlearn.predictors.ends import Ends, find_ends
-from xferlearn.predictors.feeding import Feed, settle_feed
+from xferlearn.predictors.feeding import Arrays, Feed, settle_feed
 from xferlearn.predictors.frozen_graph import open_frozen_graph
 from xferlearn.predictors.imagenet import imagenet_predictor
 from xferlearn.predictors.keras_files import load_keras, open_keras
@@ -48,9 +50,9 @@ from xferlearn.system.files import recover_folder
 from xferlearn.system.runtime import choose_device, start_tensorflow
 from xferlearn.system.text import one_line, printable
 
-# What loads a file of each format that can be run: its path, the input that is fed, and the output
-# that is read. Model folders are not among them, as their predictor has a cache.
-RUNTIMES: dict[str, Callable[[Path, Feed, OutputReport], Runtime]] = {
+# What loads a file of each format that can be run: its path, the input that is fed, and the outputs
+# that are read. Model folders are not among them, as their predictor has a cache.
+RUNTIMES: dict[str, Callable[[Path, Feed, Sequence[OutputReport]], Runtime]] = {
     "keras": open_keras,
     "keras_h5": open_keras,
     "tflite": open_tflite,
@@ -143,7 +145,7 @@ def _opened_folder(folder: ModelFolder, config: ModelConfig) -> Predictor:
         return model_folder_predictor(folder, config)
     held, report = open_unpacked(folder.path)
     graph = held.graph
-    ends = find_ends(graph, report, config)
+    ends = find_ends(graph, report, config, _familiarity(graph, folder))
     _, warnings = settle_feed(report, ends.input, config, folder)
     resize, resize_warnings = _settle_resize(graph, report, config, folder)
     _start_tensorflow(config)
@@ -162,26 +164,37 @@ def _opened_folder(folder: ModelFolder, config: ModelConfig) -> Predictor:
 def _opened(path: Path, graph: Graph, report: GraphReport, config: ModelConfig) -> Predictor:
     """Returns the predictor of any other model."""
     folder = find_model_folder_around(path, renamed=config.labels is not None)
-    ends = find_ends(graph, report, config)
+    ends = find_ends(graph, report, config, _familiarity(graph, folder))
     feed, warnings = settle_feed(report, ends.input, config, folder)
     resize, resize_warnings = _settle_resize(graph, report, config, folder)
     _start_tensorflow(config)
     run, ending, trial = _start(path, report, feed, ends)
     if ending is None:
-        ending = find_ending(graph, _node_name(graph, ends.output))
-    scores = read_scores(ending, trial, ends.output.name)
+        ending = find_ending(graph, _node_name(graph, ends.scores))
+    scores = read_scores(ending, trial[0], ends.scores.name)
+    _check_familiarity(path, ends, trial)
+
+    def answer(pixels: np.ndarray) -> Answers:
+        found, *familiarity = run(pixels)
+        return Answers(
+            scores.read(found),
+            familiarity[0].reshape(len(pixels)).astype(np.float32) if familiarity else None,
+        )
+
     labels = find_labels(path, config.labels, report, scores.classes, folder, sure=scores.sure)
     return Predictor(
         labels.names,
         feed.height,
         feed.width,
         resize,
-        lambda pixels: Answers(scores.read(run(pixels))),
+        answer,
         (*ends.warnings, *warnings, *resize_warnings, *scores.warnings, *labels.warnings),
         name=str(path),
         backbone=report.backbone.name if report.backbone else "",
         # The runtime keeps constants alone, so the model itself is loaded when it is asked for.
         load_model=(lambda: load_keras(path)) if RUNTIMES[report.format] is open_keras else None,
+        metadata=_stated_decision(graph, labels.names),
+        says_familiarity=len(trial) > 1,
         values=feed.values,
         bit_depth=_stated_bit_depth(graph, folder),
     )
@@ -223,10 +236,28 @@ def _stated_resize(graph: Graph, model_folder: ModelFolder | None) -> str | None
     return model_folder_resize(model_folder) if model_folder is not None else None
 
 
+def _stated_decision(graph: Graph, labels: Sequence[str]) -> dict[str, Any]:
+    """Returns what a file of this package says of how labels are decided, as metadata.json does."""
+    decision = graph.metadata.decision if graph.metadata is not None else {}
+    return {"labels": list(labels), "decision": decision} if decision else {}
+
+
 def _stated_bit_depth(graph: Graph, model_folder: ModelFolder | None) -> int | None:
     if graph.metadata is not None:
         return depth_stated(graph.metadata.bit_depth)
     return model_folder_bit_depth(model_folder) if model_folder is not None else None
+
+
+def _familiarity(graph: Graph, model_folder: ModelFolder | None) -> str | None:
+    """Returns the output that says how familiar a photo is, as the file states it, or its folder.
+
+    An output of that name in a file of another maker may mean anything.
+    """
+    if graph.metadata is not None:
+        return graph.metadata.familiarity.output if graph.metadata.familiarity else None
+    return (
+        FAMILIARITY if model_folder is not None and FAMILIARITY in model_folder.metadata else None
+    )
 
 
 def _is_from_the_lab(graph: Graph, report: GraphReport) -> bool:
@@ -238,20 +269,21 @@ def _is_from_the_lab(graph: Graph, report: GraphReport) -> bool:
 
 def _start(
     path: Path, report: GraphReport, feed: Feed, ends: Ends
-) -> tuple[Callable[[np.ndarray], np.ndarray], Ending | None, np.ndarray]:
+) -> tuple[Callable[[np.ndarray], Arrays], Ending | None, Arrays]:
     """Loads a model and tries it; returns a function that runs it, its ending, and its answers."""
     # Two photos, so that a graph that mixes or drops the photos of a batch is noticed.
     shape = (2, feed.height, feed.width, 3)
     pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    runtime = RUNTIMES[report.format](path, feed, ends.output)
+    runtime = RUNTIMES[report.format](path, feed, ends.outputs)
     run = _explained(runtime.run, path)
     try:
-        answer = run(pixels)
+        answers = run(pixels)
+        answer = answers[0]
         if answer.ndim and len(answer) == len(pixels):
-            _check_repeatable(path, answer, run(pixels))
-            return run, runtime.ending, answer
+            _check_repeatable(path, answer, run(pixels)[0])
+            return run, runtime.ending, answers
         problem = UserError(
-            f"Expected one row of scores per photo from output {ends.output.name!r} of {path}."
+            f"Expected one row of scores per photo from output {ends.scores.name!r} of {path}."
             f" Received {list(answer.shape)} for {len(pixels)} photos; choose another output with"
             " `output_layer`."
         )
@@ -278,10 +310,18 @@ def _check_repeatable(path: Path, answer: np.ndarray, again: np.ndarray) -> None
         )
 
 
-def _explained(
-    run: Callable[[np.ndarray], np.ndarray], path: Path
-) -> Callable[[np.ndarray], np.ndarray]:
-    def explained(pixels: np.ndarray) -> np.ndarray:
+def _check_familiarity(path: Path, ends: Ends, trial: Arrays) -> None:
+    for output, answer in zip(ends.outputs[1:], trial[1:], strict=True):
+        if answer.size != len(trial[0]):
+            raise UserError(
+                f"Expected one number per photo from output {output.name!r} of {path}, which its"
+                f" metadata name as the familiarity. Received {list(answer.shape)} for"
+                f" {len(trial[0])} photos; leave it out with `output_layer={ends.scores.name!r}`."
+            )
+
+
+def _explained(run: Callable[[np.ndarray], Arrays], path: Path) -> Callable[[np.ndarray], Arrays]:
+    def explained(pixels: np.ndarray) -> Arrays:
         try:
             return run(pixels)
         except XferlearnError:

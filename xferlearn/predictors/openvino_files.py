@@ -1,5 +1,6 @@
 """OpenVINO files as runtimes."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,17 +9,17 @@ from xferlearn.bottlenecks.engines.planning import openvino_installed
 from xferlearn.errors import UserError
 from xferlearn.inspection import OutputReport
 from xferlearn.predictors.base import Runtime
-from xferlearn.predictors.feeding import Feed
+from xferlearn.predictors.feeding import Arrays, Feed
 from xferlearn.system.text import one_line
 
 
-def open_openvino(path: Path, feed: Feed, output: OutputReport) -> Runtime:
+def open_openvino(path: Path, feed: Feed, outputs: Sequence[OutputReport]) -> Runtime:
     """Loads an OpenVINO `.xml` with the `.bin` beside it.
 
     Args:
         path: the `.xml`.
         feed: its input.
-        output: what is read, known by its place.
+        outputs: what is read, known by their places.
 
     Raises:
         UserError: OpenVINO is not installed, or can't load the file.
@@ -36,8 +37,8 @@ def open_openvino(path: Path, feed: Feed, output: OutputReport) -> Runtime:
         raise UserError(f"OpenVINO can't load {path}: {one_line(error)}") from error
     request = compiled.create_infer_request()
 
-    def run(values: np.ndarray) -> np.ndarray:
+    def run(values: np.ndarray) -> Arrays:
         request.infer({feed.tensor: values})
-        return request.get_output_tensor(output.place).data.copy()
+        return tuple(request.get_output_tensor(one.place).data.copy() for one in outputs)
 
     return Runtime(feed.batched(run))

@@ -1,5 +1,6 @@
 """SavedModels as runtimes. Loading one runs what is in it: load it only if you trust it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,17 +9,17 @@ import numpy as np
 from xferlearn.errors import UserError
 from xferlearn.inspection import OutputReport, find_saved_model
 from xferlearn.predictors.base import Runtime
-from xferlearn.predictors.feeding import Feed
+from xferlearn.predictors.feeding import Arrays, Feed
 from xferlearn.system.text import one_line
 
 
-def open_saved_model(path: Path, feed: Feed, output: OutputReport) -> Runtime:
-    """Loads the signature of a SavedModel that has a given input and output.
+def open_saved_model(path: Path, feed: Feed, outputs: Sequence[OutputReport]) -> Runtime:
+    """Loads the signature of a SavedModel that has a given input and given outputs.
 
     Args:
         path: the folder, or the saved_model.pb in it.
         feed: the input, known by its name in the signature.
-        output: what is read, likewise.
+        outputs: what is read, likewise.
 
     Raises:
         UserError: there is no such signature, or the variables are missing.
@@ -33,26 +34,28 @@ def open_saved_model(path: Path, feed: Feed, output: OutputReport) -> Runtime:
         raise UserError(
             f"TensorFlow can't load the SavedModel {folder}: {one_line(error)}"
         ) from error
-    call = _signature(loaded.signatures, feed.name, output.name)
+    names = [output.name for output in outputs]
+    call = _signature(loaded.signatures, feed.name, names)
     if call is None:
         raise UserError(
-            f"{folder} has no signature from {feed.name!r} to {output.name!r}, which labelling"
-            " needs."
+            f"{folder} has no signature from {feed.name!r} to {' and '.join(map(repr, names))},"
+            " which labelling needs."
         )
     # TensorFlow frees a loaded model's variables with the model, even those that its calls use.
     call.keep = loaded
 
-    def run(values: np.ndarray) -> np.ndarray:
-        return call(**{feed.name: tf.convert_to_tensor(values)})[output.name].numpy()
+    def run(values: np.ndarray) -> Arrays:
+        answers = call(**{feed.name: tf.convert_to_tensor(values)})
+        return tuple(answers[name].numpy() for name in names)
 
     return Runtime(feed.batched(run))
 
 
-def _signature(signatures: Any, name: str, output: str) -> Any:
+def _signature(signatures: Any, name: str, outputs: Sequence[str]) -> Any:
     # In the order of the report.
     preferred = [key for key in ("serving_default", "serve") if key in signatures]
     for key in [*preferred, *signatures]:
         call = signatures[key]
-        if name in call.structured_input_signature[1] and output in call.structured_outputs:
+        if name in call.structured_input_signature[1] and {*outputs} <= {*call.structured_outputs}:
             return call
     return None

@@ -1,5 +1,6 @@
 """TFLite files as runtimes, with LiteRT."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,18 +9,18 @@ import numpy as np
 from xferlearn.errors import UserError
 from xferlearn.inspection import Calibration, OutputReport
 from xferlearn.predictors.base import Runtime
-from xferlearn.predictors.feeding import Feed
+from xferlearn.predictors.feeding import Arrays, Feed
 from xferlearn.system.runtime import captured_stderr, core_count
 from xferlearn.system.text import one_line
 
 
-def open_tflite(path: Path, feed: Feed, output: OutputReport) -> Runtime:
+def open_tflite(path: Path, feed: Feed, outputs: Sequence[OutputReport]) -> Runtime:
     """Loads a TFLite file.
 
     Args:
         path: the file.
         feed: its input.
-        output: what is read, known by its tensor.
+        outputs: what is read, known by their tensors.
 
     Raises:
         UserError: LiteRT is not installed, or can't load the file.
@@ -41,29 +42,38 @@ def open_tflite(path: Path, feed: Feed, output: OutputReport) -> Runtime:
     if problem is not None:
         raise UserError(f"LiteRT can't load {path}: {one_line(problem)}") from problem
     source = _named(interpreter.get_input_details(), feed.tensor)["index"]
-    results = interpreter.get_output_details()
-    place = results[output.place] if output.place < len(results) else {}
-    # Names need not be unique, so the place counts where it has the right one.
-    result = (
-        place if place.get("name") == output.tensor_name else _named(results, output.tensor_name)
-    )
+    details = interpreter.get_output_details()
+    results = [_result(details, output) for output in outputs]
     batch = [feed.batch or 1]
 
-    def run(values: np.ndarray) -> np.ndarray:
+    def run(values: np.ndarray) -> Arrays:
         if len(values) != batch[0]:
             interpreter.resize_tensor_input(source, values.shape)
             interpreter.allocate_tensors()
             batch[0] = len(values)
         interpreter.set_tensor(source, values)
         interpreter.invoke()
-        answer = interpreter.get_tensor(result["index"])
-        scale, zero_point = result["quantization"]
-        if scale:
-            answer = (answer.astype(np.float32) - zero_point) * np.float32(scale)
-        return answer if output.calibration is None else calibrated(answer, output.calibration)
+        answers = (_dequantized(interpreter.get_tensor(one["index"]), one) for one in results)
+        return tuple(
+            answer if output.calibration is None else calibrated(answer, output.calibration)
+            for answer, output in zip(answers, outputs, strict=True)
+        )
 
     # Calibrated scores are one by one, as those of a sigmoid.
-    return Runtime(feed.batched(run), None if output.calibration is None else "sigmoid")
+    return Runtime(feed.batched(run), None if outputs[0].calibration is None else "sigmoid")
+
+
+def _result(details: list[dict[str, Any]], output: OutputReport) -> dict[str, Any]:
+    """Returns the interpreter's details of an output."""
+    place = details[output.place] if output.place < len(details) else {}
+    # Names need not be unique, so the place counts where it has the right one.
+    right = place.get("name") == output.tensor_name
+    return place if right else _named(details, output.tensor_name)
+
+
+def _dequantized(answer: np.ndarray, result: dict[str, Any]) -> np.ndarray:
+    scale, zero_point = result["quantization"]
+    return (answer.astype(np.float32) - zero_point) * np.float32(scale) if scale else answer
 
 
 def calibrated(scores: np.ndarray, how: Calibration) -> np.ndarray:

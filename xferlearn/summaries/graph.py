@@ -60,8 +60,9 @@ def conceptual_graph_is_right(config: dict) -> bool:
     ends = {node.name for node in nodes if node.name not in consumed}
     starts = {node.name for node in nodes if not node.input}
     outputs = config["config"].get("output_layers") or [()]
-    # One output is written as ["name", 0, 0], several as a list of those.
-    count = 1 if outputs and isinstance(outputs[0], str) else len(outputs)
+    # One output is written as ["name", 0, 0], several as a list of those, or a dict by name.
+    single = isinstance(outputs, list) and outputs and isinstance(outputs[0], str)
+    count = 1 if single else len(outputs)
     return consumed <= names and starts <= inputs and len(ends) <= count
 
 

@@ -9,11 +9,13 @@ _FOR, _AGAINST = np.array([240.0, 106.0, 0.0]), np.array([33.0, 102.0, 200.0])
 _MOST_COLOUR = 0.72
 # The line around what contributes at least half as much as the strongest place.
 _LINE_AT = 0.5
+# Below this, in px, the line would cover what it encloses.
+_SMALLEST = 192
 _LINE, _EDGE = (255, 255, 255), (20, 20, 20)
 
 LEGEND = (
-    "Orange: speaks for the label; the white line encloses the strongest places. Blue: speaks"
-    " against it. Gray: no matter."
+    "In a heat map orange speaks for the label, blue against it, and gray for neither. The white"
+    " line encloses the places that speak for it most."
 )
 
 
@@ -23,10 +25,17 @@ def draw_overlay(pixels: np.ndarray, values: np.ndarray) -> Image.Image:
     Args:
         pixels: uint8, [height, width, 3].
         values: float32, [rows, columns], range [-1, 1]; positive is orange, negative blue.
+
+    Returns:
+        As large as the photo; a multiple of it where that is small.
     """
+    factor = max(1, -(-_SMALLEST // min(pixels.shape[:2])))
+    if factor > 1:
+        pixels = pixels.repeat(factor, axis=0).repeat(factor, axis=1)
     height, width = pixels.shape[:2]
     grid = Image.fromarray(np.asarray(values, np.float32))
-    heat = np.asarray(grid.resize((width, height), Image.Resampling.BICUBIC)).clip(-1, 1)
+    # Bicubic would draw blue around orange.
+    heat = np.asarray(grid.resize((width, height), Image.Resampling.BILINEAR))
     gray = np.asarray(Image.fromarray(pixels).convert("L"), np.float32)[..., None]
     colour = np.where(heat[..., None] >= 0, _FOR, _AGAINST)
     share = _MOST_COLOUR * np.abs(heat)[..., None]

@@ -14,7 +14,7 @@ from xferlearn.decisions import choose
 from xferlearn.errors import UserError, XferlearnError
 from xferlearn.exports import check_formats, export_with
 from xferlearn.metrics import Misclassified
-from xferlearn.model_folder import check_model_dir, write_model_folder
+from xferlearn.model_folder import FAMILIARITY, check_model_dir, write_model_folder
 from xferlearn.photos.folding import MOST_LEFT_OUT
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import TEST, VALIDATION, Manifest
@@ -30,6 +30,7 @@ from xferlearn.training.finetuning import fine_tune, select_layers
 from xferlearn.training.fit import check_backbone, check_result_folders, load_networks, prepare
 from xferlearn.training.fitting import diverged_error, fit_head
 from xferlearn.training.metadata import describe, run_name
+from xferlearn.training.own_photos import measure_familiarity, with_familiarity
 from xferlearn.training.result import TrainResult
 
 
@@ -128,7 +129,12 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
     manifest, extraction, training = fitted.manifest, prepared.extraction, fitted.training
     with clock.stage("model"):
         classifier = heads.build_classifier(prepared.backbone, fitted.head)
+        own = measure_familiarity(prepared, fitted, classifier, config.seed)
         metadata = describe(config, prepared, fitted, fine_tuned, validation, test)
+        if own is not None:
+            layer = metadata["bottleneck"]["layer"]
+            classifier = with_familiarity(classifier, layer, own.familiarity)
+            metadata[FAMILIARITY] = own.as_dict()
         metadata |= chosen.as_dict()
         metadata["timings"] |= {"seconds": _rounded(clock.seconds)}
         model_folder = write_model_folder(
@@ -136,7 +142,9 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
             classifier,
             manifest,
             metadata,
-            predicted=predicted_photos(manifest, probabilities),
+            predicted=predicted_photos(
+                manifest, probabilities, own.values if own is not None else None
+            ),
             looks=prepared.looks.recorded(manifest.photos),
             learned_test=fitted.refitted,
             overwrite=config.overwrite,
@@ -179,6 +187,7 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
         chosen=chosen,
         validation=validation,
         test=test,
+        familiarity=own,
         misclassified=_misclassified(manifest, TEST, probabilities[TEST]),
         misclassified_in_validation=_misclassified(manifest, VALIDATION, probabilities[VALIDATION]),
         pictures=Pictures(source, PhotoLimits.of(config)),

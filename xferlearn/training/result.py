@@ -34,6 +34,7 @@ from xferlearn.system.results import Block, Result, facts_block, table_block
 from xferlearn.system.text import count
 from xferlearn.training.callbacks import Training
 from xferlearn.training.finetuning import FineTuned
+from xferlearn.training.own_photos import OwnFamiliarity
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -58,6 +59,7 @@ class TrainResult(Result):
         validation: evaluation of the photos in folds, each predicted by a head that has not learned
             from it, or where validation photos were held out of those.
         test: evaluation on the test split, which chose nothing.
+        familiarity: how familiar the photos are to the model; None where no head has judged any.
         misclassified: the test photos that the model gets wrong.
         misclassified_in_validation: the photos of `validation` that the head which has not learned
             from them gets wrong.
@@ -77,6 +79,7 @@ class TrainResult(Result):
     chosen: Chosen
     validation: Evaluation
     test: Evaluation
+    familiarity: OwnFamiliarity | None
     misclassified: tuple[Misclassified, ...]
     misclassified_in_validation: tuple[Misclassified, ...]
     pictures: Pictures
@@ -136,6 +139,7 @@ class TrainResult(Result):
             "training": ", ".join(filter(None, (steps, validation.folding))),
             **_fine_tuning(self.fine_tuned),
             **measured_facts(validation, self.test, self.model_folder.metadata),
+            **({"unknown": self.familiarity.text()} if self.familiarity else {}),
             **decision_facts(self.chosen, validation_name(validation)),
             "model": str(self.model_folder.path),
         }

@@ -92,3 +92,28 @@ export function section(title, tools, ...children) {
     children,
   );
 }
+
+// A dialog may open another one on top of it; each gives the focus back.
+export function openDialog(name, kind, ...children) {
+  const back = document.activeElement;
+  const dialog = h(
+    "dialog",
+    { class: kind, "aria-label": name, onclose: close, onclick: closeOutside },
+    h(
+      "header",
+      {},
+      h("h2", {}, name),
+      h("button", { type: "button", class: "close", "aria-label": "Close", onclick: () => dialog.close() }, "✕"),
+    ),
+    children,
+  );
+  function close() {
+    dialog.remove();
+    back?.focus();
+  }
+  function closeOutside(event) {
+    if (event.target === dialog) dialog.close();
+  }
+  document.body.append(dialog);
+  dialog.showModal();
+}

@@ -1,0 +1,411 @@
+"""A model with two outputs and a decision: in every format, and in the proof of each."""
+
+import contextlib
+import dataclasses
+import io
+import json
+import shutil
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+from ai_edge_litert.interpreter import Interpreter
+from model_folders import add_familiarity, edit_metadata, write_small_network
+from tensorrt_stand_ins import FakeCuda, fake_tensorrt, install_trtexec
+from tflite_reading import metadata
+
+import xferlearn
+from xferlearn.cli import main
+from xferlearn.config import ModelConfig
+from xferlearn.decisions import Decision
+from xferlearn.errors import UserError
+from xferlearn.exports import tensorrt_files
+from xferlearn.exports.familiarity import Familiarity, compare_familiarity
+from xferlearn.exports.foreign import foreign_pictures
+from xferlearn.exports.formats import FORMATS
+from xferlearn.exports.outputs import with_outputs
+from xferlearn.exports.saved_model import decided
+from xferlearn.exports.tflite_files import write_tflite
+from xferlearn.inspection import inspect_model
+from xferlearn.inspection.readers import flat
+from xferlearn.inspection.readers.wire import Budget
+from xferlearn.model_folder import read_model_folder
+from xferlearn.predictors import Answers, open_predictor
+
+pytestmark = [
+    # Keras 3.15 saves variables through NumPy's older __array__ protocol.
+    pytest.mark.filterwarnings(
+        "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
+    ),
+    pytest.mark.filterwarnings("ignore:.*np.object.*:FutureWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:tf2onnx"),
+]
+
+SIDE = 32
+LABELS = ("blue", "green", "red")
+REJECT = 0.05
+DECISION = {"rule": "thresholds", "thresholds": {"red": 0.2}, "asked": {}}
+# Format: file that is given to `label`.
+FILES = {
+    "saved_model": "saved_model/1",
+    "tflite": "model.tflite",
+    "tflite_float16": "model_float16.tflite",
+    "tflite_int8": "model_int8.tflite",
+    "onnx": "model.onnx",
+    "openvino": "openvino/model.xml",
+    "frozen_graph": "frozen_graph/frozen_graph.pb",
+}
+ONE_OUTPUT = {"tflite_int8", "frozen_graph"}
+
+
+@pytest.fixture(scope="module")
+def familiar(colour_model, tmp_path_factory):
+    """A model folder with two outputs and a decision. Shared: copy it to change it."""
+    folder = tmp_path_factory.mktemp("familiar") / "model"
+    shutil.copytree(colour_model, folder)
+    write_small_network(folder)
+    add_familiarity(folder, REJECT)
+    edit_metadata(folder, lambda told: told.update(decision=DECISION))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def exported(familiar):
+    """The same with exports; what the command printed. Shared: do not change it."""
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        code = main(["export", f"--model={familiar}", f"--format={','.join(FILES)}"])
+    assert code == 0, out.getvalue()
+    return familiar / "exports", out.getvalue()
+
+
+@pytest.fixture(scope="module")
+def pixels():
+    """Pictures that are more and less familiar."""
+    random = np.random.default_rng(0)
+    colours = np.array([(30, 60, 210), (40, 180, 50), (210, 40, 30), (235, 235, 235)])
+    noise = random.normal(0, 8, (4, SIDE, SIDE, 3))
+    photos = np.clip(colours[:, None, None] + noise, 0, 255).astype(np.uint8)
+    return np.concatenate([photos, foreign_pictures(SIDE)[:2]])
+
+
+@pytest.fixture(scope="module")
+def expected(familiar, pixels):
+    model = read_model_folder(familiar).load_model()
+    return Answers.of_model(model(pixels.astype(np.float32)))
+
+
+def test_the_branch_tells_its_own_photos_from_others(expected):
+    assert expected.familiarity[:3].min() >= REJECT > expected.familiarity[4:].max()
+
+
+def test_every_file_was_proved(exported):
+    folder, out = exported
+    held = json.loads((folder / "report.json").read_text())["formats"]
+    head, *rows = out.split("\n\n")[0].splitlines()
+    lines = {row.split()[0]: row for row in rows}
+    assert "familiarity" in head
+    assert "mean diff" not in head
+    assert "Below a familiarity of 0.05 it rejects 0 of 17 photos and" in " ".join(out.split())
+    for name in FILES:
+        proof = held[name]["proof"]
+        assert (proof["passed"], proof["decided"]) == (True, 1.0)
+        if name in ONE_OUTPUT:
+            assert proof["familiarity"] is None
+            assert " none " in lines[name]
+            continue
+        found = proof["familiarity"]
+        assert (found["reject"], found["agreement"], found["pictures"]) == (REJECT, 1.0, 48)
+        assert found["largest_difference"] < (0.02 if name == "tflite_float16" else 1e-4)
+        assert found["photos_rejected"] == found["photos_rejected_before"] == 0
+        assert found["pictures_rejected"] == found["pictures_rejected_before"] > 0.5
+
+
+@pytest.fixture(scope="module", params=FILES)
+def alone(request, exported, tmp_path_factory):
+    """Name of the format; its file, copied alone."""
+    name = request.param
+    top = FILES[name].split("/")[0]
+    source, target = exported[0] / top, tmp_path_factory.mktemp("alone") / top
+    (shutil.copytree if source.is_dir() else shutil.copyfile)(source, target)
+    return name, target.parent / FILES[name]
+
+
+def test_file_alone_gives_both(alone, pixels, expected):
+    name, file = alone
+    predictor = open_predictor(ModelConfig(model=str(file)))
+    assert predictor.warnings == ()
+    assert predictor.metadata == {"labels": list(LABELS), "decision": DECISION}
+    answers = predictor.answer(pixels)
+    tolerance = {"tflite_float16": 0.01, "tflite_int8": 0.05}.get(name, 1e-4)
+    # What is unlike anything leaves the range of int8.
+    known = slice(3 if name == "tflite_int8" else None)
+    np.testing.assert_allclose(answers.scores[known], expected.scores[known], atol=tolerance)
+    if name in ONE_OUTPUT:
+        assert answers.familiarity is None
+        return
+    assert answers.familiarity.dtype == np.float32
+    np.testing.assert_allclose(answers.familiarity, expected.familiarity, atol=2 * tolerance)
+    asked = "final_result" if name == "frozen_graph" else "probabilities"
+    predictor = open_predictor(ModelConfig(model=str(file), output_layer=asked))
+    assert predictor.answer(pixels).familiarity is None, "the output that was asked for alone"
+
+
+def test_file_alone_says_what_it_gives(alone, capsys):
+    name, file = alone
+    report = inspect_model(file)
+    assert (report.classes, report.labels, report.decision) == (3, LABELS, DECISION)
+    assert report.outputs[0].name == ("final_result" if name == "frozen_graph" else "probabilities")
+    assert not [warning for warning in report.warnings if "metadata state" in warning]
+    assert main(["inspect", f"--model={file}"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "decision red from 0.2 on" in text
+    if name in ONE_OUTPUT:
+        assert report.familiarity is None
+        assert "familiarity" not in text
+        return
+    assert (report.familiarity.output, report.familiarity.reject) == ("familiarity", REJECT)
+    assert "less typical; below 0.05 a photo is unknown" in text
+    assert "output familiarity" in text
+    assert "output_layer" not in text, "with which the familiarity would not be read"
+
+
+def test_what_is_stated_in_the_file(exported):
+    import onnx
+
+    said = {one.key: one.value for one in onnx.load(exported[0] / "model.onnx").metadata_props}
+    held = json.loads(said["xferlearn"])
+    assert held["decision"] == DECISION
+    assert held["familiarity"] == {"output": "familiarity", "reject": REJECT}
+    data = (exported[0] / "model_int8.tflite").read_bytes()
+    said = json.loads(bytes(metadata(data, "xferlearn")))["familiarity"]
+    assert (said["output"], said["reject"]) == (None, REJECT)
+    assert "can't carry it" in said["left_out"]
+
+
+def test_signatures(exported, pixels, expected, familiar):
+    import tensorflow as tf
+
+    loaded = tf.saved_model.load(str(exported[0] / "saved_model/1"))
+    given = loaded.signatures["serving_default"](image=tf.constant(pixels, tf.float32))
+    assert set(given) == {"probabilities", "labels", "familiarity", "decision"}
+    assert given["familiarity"].shape == (len(pixels),)
+    np.testing.assert_allclose(given["familiarity"], expected.familiarity, atol=1e-4)
+    decision = Decision(LABELS, thresholds={"red": 0.2})
+    labels = [LABELS[one] for one in decision.decide(expected.scores)]
+    assert [one.decode() for one in given["decision"].numpy()] == labels
+    files = [tf.io.encode_png(one).numpy() for one in pixels]
+    by_bytes = loaded.signatures["serve_image_bytes"](image_bytes=tf.constant(files))
+    assert set(by_bytes) == set(given)
+
+
+@pytest.mark.parametrize(
+    "decision",
+    [
+        Decision(LABELS, thresholds={"red": 0.2}),
+        Decision(LABELS, thresholds={"red": 0.2, "blue": 0.5}),
+        Decision(LABELS, thresholds=dict.fromkeys(LABELS, 0.6)),
+        Decision(LABELS, costs={"red": {"blue": 5.0, "green": 2.0}, "blue": {"red": 0.2}}),
+    ],
+)
+def test_served_decisions_are_the_decision_s(decision):
+    scores = np.random.default_rng(0).dirichlet(np.ones(3), 400).astype(np.float32)
+    wanted = [LABELS[one] for one in decision.decide(scores)]
+    assert [one.decode() for one in decided(decision, scores).numpy()] == wanted
+    assert len({*wanted}) > 1
+
+
+def test_the_first_tensor_is_the_one_that_others_read(exported):
+    """MediaPipe and the Task Library take each output for a head, and the first for the labels."""
+    for name in ("model.tflite", "model_float16.tflite"):
+        data = (exported[0] / name).read_bytes()
+        interpreter = Interpreter(model_content=data)
+        given = interpreter.get_output_details()
+        assert [one["name"] for one in given] == ["probabilities", "familiarity"]
+        assert [one["shape"].tolist() for one in given] == [[1, 3], [1, 1]]
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            lists = {one: archive.read(one).decode().split() for one in archive.namelist()}
+        assert lists == {"labels.txt": [*LABELS], "familiarity.txt": ["familiarity"]}
+        heads = tflite_heads(data)
+        assert heads == [("probabilities", "labels.txt"), ("familiarity", "familiarity.txt")]
+
+
+def tflite_heads(data):
+    """Name and label file of each output in the metadata, as others read them."""
+    held = metadata(data, "TFLITE_METADATA")
+    (graph,) = flat.root(held, Budget(len(held))).tables(3)
+    return [(one.text(0), next(one.tables(6)).text(0)) for one in graph.tables(3)]
+
+
+def test_onnx_and_openvino_give_the_probabilities_first(exported):
+    import onnxruntime
+    import openvino
+
+    session = onnxruntime.InferenceSession(exported[0] / "model.onnx")
+    assert [one.name for one in session.get_outputs()] == ["probabilities", "familiarity"]
+    assert [one.shape for one in session.get_outputs()] == [["batch", 3], ["batch", 1]]
+    model = openvino.Core().read_model(exported[0] / "openvino/model.xml")
+    assert [one.get_names() for one in model.outputs] == [{"probabilities"}, {"familiarity"}]
+
+
+def test_the_int8_file_has_no_layer_of_the_branch(exported):
+    interpreter = Interpreter(str(exported[0] / "model_int8.tflite"))
+    assert [one["name"] for one in interpreter.get_output_details()] == ["probabilities"]
+    assert not [one for one in interpreter.get_tensor_details() if "familiar" in one["name"]]
+
+
+@pytest.mark.parametrize("by", ["trtexec", "package"])
+def test_engines_give_both(exported, familiar, tmp_path, monkeypatch, by):
+    shutil.copytree(familiar, tmp_path / "model", ignore=shutil.ignore_patterns("exports"))
+
+    def write(model, model_folder, path, calibration):
+        shutil.copyfile(exported[0] / "model.onnx", path)
+
+    quick = dataclasses.replace(FORMATS["tensorrt"], write=write)
+    monkeypatch.setitem(FORMATS, "tensorrt", quick)
+    if by == "trtexec":
+        monkeypatch.setenv("PATH", str(install_trtexec(tmp_path / "bin")))
+    else:
+        cuda = FakeCuda()
+        monkeypatch.setenv("PATH", "")
+        monkeypatch.setitem(sys.modules, "tensorrt", fake_tensorrt())
+        monkeypatch.setattr(tensorrt_files, "_cuda", lambda: cuda)
+    result = xferlearn.export(model=tmp_path / "model", format="tensorrt")
+    assert result.passed
+    for row in result.rows:
+        assert row.proof.familiarity.agreement == row.proof.decided == 1.0
+        assert row.proof.familiarity.pictures_rejected > 0.5
+
+
+# --- model.keras itself
+
+
+def test_model_keras_in_and_out_of_its_folder(familiar, tmp_path, pixels, expected, capsys):
+    """Its folder says which output is which; alone, the output of that name may mean anything."""
+    settings = {"labels": str(familiar / "labels.txt"), "input_range": "0,255"}
+    predictor = open_predictor(ModelConfig(model=str(familiar / "model.keras")))
+    np.testing.assert_allclose(
+        predictor.answer(pixels).familiarity, expected.familiarity, atol=1e-4
+    )
+    shutil.copyfile(familiar / "model.keras", tmp_path / "other.keras")
+    with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
+        archive.write(familiar / "model.keras", "model.keras")
+        archive.write(familiar / "labels.txt", "labels.txt")
+    for name in ("other.keras", "other.zip"):
+        path = tmp_path / name
+        report = inspect_model(path)
+        assert [one.name for one in report.outputs] == ["predictions", "familiarity"]
+        assert (report.classes, report.familiarity) == (3, None)
+        predictor = open_predictor(ModelConfig(model=str(path), **settings))
+        answers = predictor.answer(pixels)
+        assert answers.familiarity is None
+        np.testing.assert_allclose(answers.scores, expected.scores, atol=1e-5)
+        assert any("'predictions', 'familiarity' is read" in one for one in predictor.warnings)
+
+
+def test_the_folder_itself(familiar, pixels, expected, tmp_path):
+    report = inspect_model(familiar)
+    assert report.outputs[0].name == "predictions"
+    assert report.familiarity.output == "familiarity"
+    predictor = open_predictor(
+        ModelConfig(model=str(familiar), bottleneck_dir=str(tmp_path), engine="tensorflow")
+    )
+    answers = predictor.answer(pixels)
+    np.testing.assert_allclose(answers.scores, expected.scores, atol=1e-4)
+    np.testing.assert_allclose(answers.familiarity, expected.familiarity, atol=1e-3)
+    assert predictor.warnings == ()
+
+
+def test_a_second_output_that_gives_no_number_per_photo(tmp_path):
+    """Metadata that were edited, or are another file's."""
+    import onnx
+    from onnx import TensorProto, helper
+
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 4, 4, 3])
+    ends = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 3])
+        for name in ("probabilities", "familiarity")
+    ]
+    nodes = [
+        helper.make_node("ReduceMean", ["image", "axes"], ["pooled"], keepdims=0),
+        helper.make_node("Softmax", ["pooled"], ["probabilities"]),
+        helper.make_node("Identity", ["pooled"], ["familiarity"]),
+    ]
+    axes = helper.make_tensor("axes", TensorProto.INT64, [2], [1, 2])
+    graph = helper.make_graph(nodes, "classifier", [image], ends, [axes])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    said = {
+        "format_version": 1,
+        "labels": LABELS,
+        "input": {"height": 4, "width": 4, "value_range": [0, 255], "resize": "crop"},
+        "familiarity": {"output": "familiarity"},
+    }
+    helper.set_model_props(model, {"xferlearn": json.dumps(said)})
+    onnx.save(model, tmp_path / "model.onnx")
+    with pytest.raises(UserError, match=r"one number per photo from output 'familiarity'.*2, 3"):
+        open_predictor(ModelConfig(model=str(tmp_path / "model.onnx")))
+    said["familiarity"]["output"] = "other"
+    helper.set_model_props(model, {"xferlearn": json.dumps(said)})
+    onnx.save(model, tmp_path / "model.onnx")
+    (warning,) = inspect_model(tmp_path / "model.onnx").warnings
+    assert "state an output 'other', which" in warning
+
+
+# --- The proof
+
+
+def test_a_familiarity_that_disagrees_fails_the_proof(familiar, tmp_path, monkeypatch, capsys):
+    shutil.copytree(familiar, tmp_path / "model", ignore=shutil.ignore_patterns("exports"))
+
+    def write(model, model_folder, path, calibration):
+        # One number of the branch is wrong: everything is familiar.
+        other = keras.models.clone_model(model)
+        other.set_weights(model.get_weights())
+        kernel, _ = other.get_layer("familiarity").get_weights()
+        other.get_layer("familiarity").set_weights([kernel, np.array([3.0])])
+        write_tflite(other, path, "float32", model_folder, None)
+
+    import keras
+
+    wrong = dataclasses.replace(FORMATS["tflite"], write=write)
+    monkeypatch.setitem(FORMATS, "tflite", wrong)
+    assert main(["export", f"--model={tmp_path / 'model'}", "--format=tflite"]) == 1
+    out, err = capsys.readouterr()
+    assert "FAILED" in out
+    assert "model.keras rejects 0.0% of the photos and " in err
+    assert "of 48 foreign pictures, the file 0.0% and 0.0%; the file is kept as" in err
+    assert "first label" not in err
+    assert (tmp_path / "model/exports/model.failed-proof.tflite").is_file()
+
+
+def test_a_file_that_says_nothing_fails_the_proof(familiar, tmp_path, monkeypatch, capsys):
+    shutil.copytree(familiar, tmp_path / "model", ignore=shutil.ignore_patterns("exports"))
+
+    def write(model, model_folder, path, calibration):
+        write_tflite(with_outputs(model, 1), path, "float32", model_folder, None)
+
+    monkeypatch.setitem(FORMATS, "tflite", dataclasses.replace(FORMATS["tflite"], write=write))
+    assert main(["export", f"--model={tmp_path / 'model'}", "--format=tflite"]) == 1
+    assert "the written file does not say how familiar a photo is" in capsys.readouterr().err
+
+
+def test_what_both_reject():
+    before = Familiarity(np.array([0.5, 0.001, 0.02, 0.9]), np.array([0.0, 0.005]))
+    after = Familiarity(np.array([0.4, 0.002, 0.001, np.nan]), np.array([0.0, 0.2]))
+    proof = compare_familiarity(before, after, 0.01)
+    assert proof.agreement == pytest.approx(3 / 6)
+    assert (proof.photos_rejected, proof.photos_rejected_before) == (0.5, 0.25)
+    assert (proof.pictures_rejected, proof.pictures_rejected_before) == (0.5, 1.0)
+    assert proof.text() == (
+        "model.keras rejects 25.0% of the photos and 100.0% of 2 foreign pictures, the file 50.0%"
+        " and 50.0%"
+    )
+
+
+def test_foreign_pictures_are_always_the_same():
+    pictures = foreign_pictures(20)
+    assert (pictures.shape, pictures.dtype) == ((48, 20, 20, 3), np.uint8)
+    foreign_pictures.cache_clear()
+    np.testing.assert_array_equal(foreign_pictures(20), pictures)
+    assert len({one.tobytes() for one in pictures}) == 48

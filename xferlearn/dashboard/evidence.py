@@ -1,0 +1,63 @@
+"""The training photos that are nearest to those that the tab shows."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from xferlearn.dashboard.thumbnails import Choice
+from xferlearn.decisions import Nearest
+from xferlearn.photos.manifest import TRAIN, VALIDATION, Photo
+from xferlearn.summaries.record import RunRecord
+
+NEAREST = 3
+_AT_ONCE = 4096
+
+
+@dataclasses.dataclass(frozen=True)
+class Near:
+    """A photo, and how near it is to another one.
+
+    Attributes:
+        photo: which one.
+        similarity: cosine of the angle between the bottlenecks, -1 to 1; of several backbones the
+            mean.
+    """
+
+    photo: Photo
+    similarity: float
+
+
+def nearest_photos(record: RunRecord, choices: Sequence[Choice]) -> list[list[Near]]:
+    """Returns the `NEAREST` photos of each photo, best first, that its prediction is based on.
+
+    These are the photos that the head which predicted it has learned from: not those of the test,
+    nor those of its own fold.
+
+    Args:
+        record: the run.
+        choices: the photos.
+    """
+    manifest = record.manifest
+    if not choices:
+        return []
+    said = record.metadata["bottleneck"]
+    ends = np.cumsum([part["width"] for part in said.get("parts", [said])])[:-1]
+    training = np.array([split == TRAIN for split in manifest.splits])
+    folds = np.array(manifest.folds or [-1] * len(training))
+    own = np.array(
+        [
+            folds[choice.row] if manifest.folds and choice.split == VALIDATION else -2
+            for choice in choices
+        ]
+    )
+    rows = np.array([choice.row for choice in choices])
+    nearest = Nearest(np.split(record.bottlenecks[rows], ends, axis=1), NEAREST)
+    for start in range(0, len(training), _AT_ONCE):
+        block = np.arange(start, min(start + _AT_ONCE, len(training)))
+        unknown = ~training[block] | (own[:, None] == folds[block])
+        nearest.add(block, np.split(record.bottlenecks[block], ends, axis=1), unknown)
+    return [
+        [Near(manifest.photos[row], value) for row, value in zip(*found, strict=True) if row >= 0]
+        for found in zip(nearest.rows.tolist(), nearest.similarities.tolist(), strict=True)
+    ]

@@ -1,0 +1,323 @@
+"""Familiarity: how many of one's own photos are less typical than a photo.
+
+Two things count. One is how similar a photo is to the nearest photo of a core set, for each class,
+compared with how similar photos are there: a class whose photos differ much is allowed to (after
+the local outlier factor of M. Breunig, H.-P. Kriegel, R. Ng, J. Sander, SIGMOD 2000). The other is
+how sure the head is. The share of own photos that are no more typical is a conformal p-value (V.
+Vovk, A. Gammerman, G. Shafer, Algorithmic Learning in a Random World, 2005): of photos like one's
+own, at most one in a hundred has a familiarity below 0.01.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+MOST_CORE = 1000
+# Photos that are measured with; more change nothing that can be seen.
+MOST_PHOTOS = 10_000
+# The neighbour whose similarity says how near photos are to each other: not the first, which may be
+# a near duplicate.
+_NEIGHBOUR = 5
+# How much each part counts, in its standard deviations over own photos: the similarity, the largest
+# probability, and what the similarity lacks to that of nearly all own photos, two to eight below
+# their mean, which the activation relu6 can tell apart.
+_LOCAL, _SURE, _LACKING = 2.0, 1.0, 5.0
+_LACKING_FROM, _MOST_LACKING = 2.0, 6.0
+# No deviation is taken to be smaller, in cosines and in probability.
+_LEAST_COSINE, _LEAST_PROBABILITY = 0.01, 0.05
+# The share of own photos is exact at as many points, which lie denser where it is small, and at as
+# many that lie evenly.
+_DENSER, _EVEN = 24, 16
+_LEAST_GAP = 0.01
+_NONE = -2.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Familiarity:
+    """What a photo is compared with, and what distances one's own photos have.
+
+    Attributes:
+        scale: what bottlenecks are multiplied with first, float32, [width]; None for nothing.
+        core: photos to be similar to, of length 1, float32, [core, width]; where `classes` is
+            above 1 those of the first class, then as many of the next, and so on.
+        usual: similarity of photos near each of them, float32, [core].
+        classes: how many classes the core set is divided by; 1 where it is not.
+        expected: similarity that nearly all own photos have to their nearest of `core`.
+        deviation: of that similarity over own photos.
+        weights: of the similarity beyond the usual, of the largest probability, and of how many
+            deviations the similarity is below `expected`, 0 to 6; float32, [3].
+        offset: is added to their sum.
+        knots: sums of the calibration photos, rising, float32, [knots].
+        levels: the familiarity at each knot, rising to 1, float32, [knots].
+        photos: number of calibration photos.
+        own: the familiarity of the calibration photos, as they were given, each compared with
+            photos of other folds, float32, [calibration]; NaN for those that were not drawn.
+    """
+
+    scale: np.ndarray | None
+    core: np.ndarray = dataclasses.field(repr=False)
+    usual: np.ndarray = dataclasses.field(repr=False)
+    classes: int
+    expected: float
+    deviation: float
+    weights: np.ndarray = dataclasses.field(repr=False)
+    offset: float
+    knots: np.ndarray = dataclasses.field(repr=False)
+    levels: np.ndarray = dataclasses.field(repr=False)
+    photos: int
+    own: np.ndarray = dataclasses.field(repr=False)
+
+    @property
+    def least(self) -> float:
+        """The familiarity of what is unlike anything: 1 / (calibration photos + 1)."""
+        return 1 / (self.photos + 1)
+
+    def can_reject(self, level: float) -> bool:
+        """Returns whether anything can have a familiarity below a level.
+
+        A p-value of n photos is at least 1 / (n + 1): with fewer than 100 photos, none is below
+        0.01.
+
+        Args:
+            level: 0 to 1.
+        """
+        return self.least < level
+
+    def apply(self, bottlenecks: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+        """Returns how familiar photos are.
+
+        Args:
+            bottlenecks: float, [photos, width].
+            probabilities: of the delivered head, float, [photos, classes], range [0, 1].
+
+        Returns:
+            Float32, [photos], range [0, 1]: the share of own photos that are no more typical.
+        """
+        parts = [
+            self._applied(
+                bottlenecks[start : start + MOST_PHOTOS], probabilities[start : start + MOST_PHOTOS]
+            )
+            for start in range(0, len(bottlenecks), MOST_PHOTOS)
+        ]
+        return np.concatenate([np.zeros(0, np.float32), *parts])
+
+    def _applied(self, bottlenecks: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+        similarity = directions(bottlenecks, self.scale) @ self.core.T
+        return self._levels(_parts(similarity, self.usual, probabilities, self.classes))
+
+    def _levels(self, parts: np.ndarray) -> np.ndarray:
+        return np.interp(self._sums(parts), self.knots, self.levels).astype(np.float32)
+
+    def _sums(self, parts: np.ndarray) -> np.ndarray:
+        local, sure, nearest = parts.T
+        lacking = np.clip((self.expected - nearest) / self.deviation, 0, _MOST_LACKING)
+        return np.stack([local, sure, lacking], axis=1) @ self.weights + self.offset
+
+
+def fit_familiarity(
+    bottlenecks: np.ndarray,
+    y: np.ndarray,
+    calibration: np.ndarray,
+    probabilities: np.ndarray,
+    *,
+    folds: Sequence[int] = (),
+    groups: Sequence[int] = (),
+    widths: Sequence[int] = (),
+    most_weights: int,
+    seed: int = 0,
+) -> Familiarity:
+    """Chooses photos to compare with, and measures how near one's own photos are to them.
+
+    A photo in a fold is compared with photos of other folds alone, as new photos will be with all.
+    Photos of more than 10,000 are drawn at random.
+
+    Args:
+        bottlenecks: of all photos that may be learned from, and of those held out to measure on,
+            float32, [photos, width]; without those of the test.
+        y: class index of each, int, [photos].
+        calibration: positions of the photos that are measured on, int, [calibration].
+        probabilities: of these, by heads that have not seen them, float, [calibration, classes],
+            range [0, 1].
+        folds: for each photo the fold in which it is left out, -1 for none; empty where there are
+            no folds. Calibration photos in no fold are never compared with.
+        groups: what each photo belongs to; empty where each stands alone. All photos of a group are
+            in the same fold, or held out together.
+        widths: how many values each backbone made, where there are several.
+        most_weights: the most numbers that a model may hold for it; at least one photo is compared
+            with.
+        seed: of what is drawn.
+
+    Returns:
+        What `apply` needs. Its p-values are smoothed, (1 + less typical) / (photos + 1): with a
+        dozen photos, nothing is below 1/13. Without calibration photos everything is familiar.
+
+    Example:
+        >>> familiarity = fit_familiarity(x, y, np.arange(len(y)), out_of_fold,
+        ...     folds=folds, most_weights=270_000)
+        >>> unknown = familiarity.apply(others, head.predict(others)) < 0.01
+    """
+    generator = np.random.default_rng(seed)
+    classes = probabilities.shape[1]
+    fold_of = np.array(folds if len(folds) else [-1] * len(y), np.int64)
+    group_of = np.array(groups if len(groups) else range(len(y)), np.int64)
+    row_of = np.full(len(y), -1)
+    row_of[calibration] = np.arange(len(calibration))
+    if len(y) > MOST_PHOTOS:
+        drawn = np.sort(generator.choice(len(y), MOST_PHOTOS, replace=False))
+        bottlenecks, y, fold_of, group_of, row_of = (
+            array[drawn] for array in (bottlenecks, y, fold_of, group_of, row_of)
+        )
+    scale = _scale(bottlenecks, widths)
+    x = directions(bottlenecks, scale)
+    learned = (fold_of >= 0) | (row_of < 0)
+    # As new photos will be: compared with as many that are not their own.
+    others = {
+        fold: np.flatnonzero(learned & ((fold_of != fold) | (fold < 0)))
+        for fold in np.unique(fold_of[row_of >= 0]).tolist()
+    }
+    everything = np.flatnonzero(learned)
+    most = min(MOST_CORE, max(1, (most_weights - 3 * (_DENSER + _EVEN)) // (x.shape[1] + 1)))
+    counts = _counts([y[rows] for rows in others.values()] or [y[everything]], classes, most)
+
+    def compared(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        core = rows[_drawn(y[rows], counts, generator)]
+        similarity = x @ x[core].T
+        return core, similarity, _usual(similarity[rows], group_of[rows], group_of[core])
+
+    measured, parts = [np.zeros(0, np.int64)], [np.zeros((0, 3))]
+    for fold, rows in others.items():
+        _, similarity, usual = compared(rows)
+        own = np.flatnonzero((row_of >= 0) & (fold_of == fold))
+        found = _parts(similarity[own], usual, probabilities[row_of[own]], len(counts))
+        parts.append(found)
+        measured.append(row_of[own])
+    core, _, usual = compared(everything)
+    fitted = _calibrated(scale, x[core], usual, len(counts), np.concatenate(parts))
+    familiar = np.full(len(calibration), np.nan, np.float32)
+    familiar[np.concatenate(measured)] = fitted._levels(np.concatenate(parts))
+    return dataclasses.replace(fitted, own=familiar)
+
+
+def directions(bottlenecks: np.ndarray, scale: np.ndarray | None) -> np.ndarray:
+    """Returns bottlenecks of length 1, float32, [photos, width]; zeros stay zeros."""
+    x = np.asarray(bottlenecks, np.float32)
+    if scale is not None:
+        x = x * scale
+    lengths = np.sqrt(np.square(x).sum(axis=1, keepdims=True))
+    return x / np.maximum(lengths, np.float32(1e-12))
+
+
+def _scale(bottlenecks: np.ndarray, widths: Sequence[int]) -> np.ndarray | None:
+    """Returns what makes the bottlenecks of several backbones equally long on average."""
+    if len(widths) < 2:
+        return None
+    blocks = np.split(bottlenecks, np.cumsum(widths)[:-1], axis=1)
+    lengths = [max(float(np.square(block).sum(axis=1).mean()) ** 0.5, 1e-12) for block in blocks]
+    return np.repeat(np.divide(1, lengths), widths).astype(np.float32)
+
+
+def _counts(references: Sequence[np.ndarray], classes: int, most: int) -> list[int]:
+    """Returns how many photos of each class are compared with; of all, where it is one number.
+
+    Args:
+        references: class indices of photos that are compared with, for each fold.
+        classes: number of classes.
+        most: the most photos in all.
+    """
+    available = np.min([np.bincount(y, minlength=classes) for y in references], axis=0)
+    each = min(most // classes, int(available.max()))
+    if not each or not available.all():
+        return [min(most, *(len(y) for y in references))]
+    return [each] * classes
+
+
+def _drawn(y: np.ndarray, counts: list[int], generator: np.random.Generator) -> np.ndarray:
+    """Returns positions of as many photos; a class of fewer repeats them.
+
+    They are drawn at random: sets that cover the photos evenly, by k-means++, k-center or facility
+    location, hold more outliers, which new classes are like.
+    """
+    order = generator.permutation(len(y))
+    if len(counts) == 1:
+        return order[: counts[0]]
+    rows = [np.resize(order[y[order] == label], count) for label, count in enumerate(counts)]
+    return np.concatenate(rows)
+
+
+def _usual(similarity: np.ndarray, groups: np.ndarray, of_core: np.ndarray) -> np.ndarray:
+    """Returns how similar the photos near each of the core set are to it, float32, [core].
+
+    Args:
+        similarity: of photos to the core set, [photos, core].
+        groups: of the photos, whose own group is not near them.
+        of_core: of the core set.
+    """
+    found = np.where(groups[:, None] == of_core, _NONE, similarity)
+    if len(found) > _NEIGHBOUR:
+        found = np.partition(found, len(found) - _NEIGHBOUR, axis=0)[-_NEIGHBOUR:]
+    # Where there are fewer neighbours it is the last of them.
+    return np.where(found > _NONE, found, 1).min(axis=0, initial=1).astype(np.float32)
+
+
+def _parts(
+    similarity: np.ndarray, usual: np.ndarray, probabilities: np.ndarray, classes: int
+) -> np.ndarray:
+    """Returns similarity beyond the usual, largest probability and similarity, [photos, 3].
+
+    The first is that to the photos of each class, weighed by how likely the class is.
+    """
+    beyond = (similarity - usual).reshape(len(similarity), classes, -1)
+    local = beyond.max(axis=2, initial=_NONE)
+    local = local[:, 0] if classes == 1 else (local * probabilities).sum(axis=1)
+    nearest = similarity.max(axis=1, initial=_NONE)
+    return np.stack([local, probabilities.max(axis=1), nearest], axis=1)
+
+
+def _calibrated(
+    scale: np.ndarray | None, core: np.ndarray, usual: np.ndarray, classes: int, parts: np.ndarray
+) -> Familiarity:
+    """Returns a familiarity from its calibration photos: local, largest probability, nearest."""
+    if not len(core):  # which needs no photo to be like
+        core, usual = np.zeros((1, core.shape[1]), np.float32), np.zeros(1, np.float32)
+    means, deviations = np.zeros(3), np.zeros(3)
+    if len(parts):
+        means, deviations = parts.mean(axis=0), parts.std(axis=0)
+    deviations = np.maximum(deviations, (_LEAST_COSINE, _LEAST_PROBABILITY, _LEAST_COSINE))
+    local, sure = np.divide((_LOCAL, _SURE), deviations[:2])
+    found = Familiarity(
+        scale,
+        core,
+        usual,
+        classes,
+        float(means[2] - _LACKING_FROM * deviations[2]),
+        float(deviations[2]),
+        np.array([local, sure, -_LACKING], np.float32),
+        float(-local * means[0] - sure * means[1]),
+        *_knots(np.zeros(0)),
+        len(parts),
+        np.zeros(0, np.float32),
+    )
+    knots, levels = _knots(np.sort(found._sums(parts)))
+    return dataclasses.replace(found, knots=knots, levels=levels)
+
+
+def _knots(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns points of the share of sorted sums that are no larger, denser where it is small."""
+    number = len(sums)
+    if not number:
+        return np.arange(2, dtype=np.float32), np.ones(2, np.float32)
+    ranks = np.append(np.geomspace(1, number, _DENSER), np.linspace(1, number, _EVEN))
+    ranks = np.unique(ranks.round().astype(np.int64))
+    knots: list[float] = []
+    for knot in sums[ranks - 1].tolist():
+        if not knots or knot >= knots[-1] + _LEAST_GAP:
+            knots.append(knot)
+    levels = (1 + np.searchsorted(sums, knots, side="right")) / (number + 1)
+    levels[-1] = 1.0
+    # Below the first photo it falls as it does above.
+    first = knots[0] - (knots[1] - knots[0] if len(knots) > 1 else _LEAST_GAP)
+    return (
+        np.array([first, *knots], np.float32),
+        np.array([1 / (number + 1), *levels], np.float32),
+    )

@@ -1,0 +1,101 @@
+"""Answers as rows: for terminals, CSV, JSON and Parquet."""
+
+import collections
+import math
+from typing import Any
+
+from xferlearn.labelling.answering import Answer, Answerer
+from xferlearn.labelling.streaming import Labelled
+from xferlearn.synsets.names import readable_label
+from xferlearn.system.text import count, plural_of, readable
+
+# Between the labels of a set, in tables.
+_BETWEEN = "|"
+
+
+class AnswerTable:
+    """Answers as rows; it counts what they were.
+
+    Attributes:
+        columns: name and type of each.
+    """
+
+    def __init__(self, answerer: Answerer, top_k: int) -> None:
+        """Makes a table for the answers of an answerer, with the scores of `top_k` labels."""
+        self._answerer = answerer
+        self._top_k = top_k
+        self._counts: collections.Counter[str] = collections.Counter()
+        scores: dict[str, type] = {}
+        for rank in range(1, top_k + 1):
+            scores |= {f"label_{rank}": str, f"score_{rank}": float}
+        sets = {"label_set": str} if answerer.sets is not None else {}
+        self.columns = {
+            "image": str, **scores, "status": str, "familiarity": float, **sets, "error": str
+        }  # fmt: skip
+
+    def answer(self, photo: Labelled) -> Answer:
+        """Returns the answer for a photo, and counts it."""
+        answer = self._answerer.answer(photo, self._top_k)
+        self._counts[answer.status] += 1
+        return answer
+
+    def cells(self, photo: Labelled) -> list[Any]:
+        """Returns a photo's row, a value per column."""
+        answer = self.answer(photo)
+        scores = [cell for pair in answer.scores for cell in pair]
+        cells = [photo.name, *scores, *[None] * (2 * self._top_k - len(scores)), answer.status]
+        cells.append(answer.familiarity)
+        if "label_set" in self.columns:
+            cells.append(None if answer.label_set is None else _BETWEEN.join(answer.label_set))
+        return [*cells, photo.problem]
+
+    def texts(self, photo: Labelled) -> list[str]:
+        """Returns a photo's row as texts."""
+        cells = self.cells(photo)
+        return ["" if c is None else f"{c:.6f}" if isinstance(c, float) else c for c in cells]
+
+    def record(self, photo: Labelled) -> dict[str, Any]:
+        """Returns a photo's row for JSON, which has no NaN."""
+        answer = self.answer(photo)
+        top = [
+            {"label": name, "score": score if math.isfinite(score) else None}
+            for name, score in answer.scores
+        ]
+        row: dict[str, Any] = {"image": photo.name, "status": answer.status, "labels": top}
+        if answer.familiarity is not None:
+            row["familiarity"] = round(answer.familiarity, 6)
+        if answer.label_set is not None:
+            row["label_set"] = list(answer.label_set)
+        if photo.problem is not None:
+            row["error"] = photo.problem
+        return row
+
+    def reasons(self, answer: Answer) -> list[str]:
+        """Returns what stands above the labels of a photo on a terminal, often nothing."""
+        lines = []
+        if answer.status == "unknown":
+            lines.append(f"unknown: familiarity {answer.familiarity or 0:.4f}; its labels would be")
+        if answer.status == "ask" and self._answerer.answering is not None:
+            threshold = self._answerer.answering.threshold
+            lines.append(
+                f"ask a person: {answer.probability or 0:.4f} is below {threshold:.4f}; its labels"
+                " would be"
+            )
+        if answer.label_set is not None:
+            names = [readable(readable_label(label)) for label in answer.label_set]
+            lines.append(f"one of: {', '.join(names)}" if len(names) > 1 else f"only {names[0]}")
+        return lines
+
+    def not_answered(self, photos: int) -> list[str]:
+        """Returns how many photos got no answer, a line per reason."""
+        unknown, ask = self._counts["unknown"], self._counts["ask"]
+        lines = []
+        if unknown:
+            few = plural_of(unknown, "is", "are")
+            lines.append(
+                f"{unknown:,} of {count(photos, 'photo')} {few} unknown: unlike those that the"
+                " model was made from."
+            )
+        if ask:
+            lines.append(f"{ask:,} of {count(photos, 'photo')} left to a person (ask).")
+        return lines

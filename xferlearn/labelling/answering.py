@@ -1,0 +1,143 @@
+"""From what a model says of a photo to an answer: a label, `unknown`, or a question to a person."""
+
+import dataclasses
+from typing import Literal
+
+import numpy as np
+
+from xferlearn.config import REJECT, AnswerConfig
+from xferlearn.decisions import Answering, Decision, LabelSets
+from xferlearn.errors import UserError
+from xferlearn.labelling.streaming import Labelled
+from xferlearn.predictors import Predictor
+
+Status = Literal["answered", "unknown", "ask", "failed"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """What is answered for a photo.
+
+    Attributes:
+        status: "answered"; "unknown" where the photo is unlike those that the model was made from;
+            "ask" where the model is not sure enough; "failed" for a photo that can't be used.
+        label: the label that was decided; None for a photo that can't be used. It is the answer
+            only where the status says so.
+        probability: of that label, 0 to 1.
+        familiarity: the share of the photos that the model was made from which are less typical, 0
+            to 1; None for models that don't say.
+        scores: labels with their probabilities: the decided one, then the others, best first.
+        label_set: the labels of which one is right as often as `coverage` says; None where that was
+            not asked for.
+    """
+
+    status: Status
+    label: str | None = None
+    probability: float | None = None
+    familiarity: float | None = None
+    scores: tuple[tuple[str, float], ...] = ()
+    label_set: tuple[str, ...] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Answerer:
+    """How a model's scores become answers.
+
+    Attributes:
+        labels: class names in output order.
+        decision: which label a photo gets.
+        reject: familiarity below which a photo is unknown, 0 to 1.
+        answering: how sure the model must be; None to answer always.
+        sets: the sets of labels; None for none.
+    """
+
+    labels: tuple[str, ...]
+    decision: Decision
+    reject: float = REJECT
+    answering: Answering | None = None
+    sets: LabelSets | None = None
+
+    @property
+    def promises(self) -> tuple[str, ...]:
+        """What the answers keep, one line each; none where nothing was asked of them."""
+        if self.answering is not None:
+            one = self.answering
+            return (
+                f"At most {one.max_error:.2g} of the labels are wrong (95% confidence), for photos"
+                f" like those that the model was made from; it labels {one.share:.0%} of them.",
+            )
+        if self.sets is not None:
+            return (
+                f"At least {self.sets.coverage:.3g} of the sets have the right label (95%"
+                " confidence), for photos like those that the model was made from.",
+            )
+        return ()
+
+    @classmethod
+    def of(cls, predictor: Predictor, config: AnswerConfig) -> "Answerer":
+        """Returns how a model answers as `config` says.
+
+        Args:
+            predictor: the model.
+            config: what is asked of its answers.
+
+        Raises:
+            UserError: the model can't keep what is asked, or does not say what it needs.
+        """
+        if "reject" in config.given and config.reject > 0 and not predictor.says_familiarity:
+            raise UserError(
+                f"`reject` needs a model that says how familiar photos are. {predictor.name} does"
+                " not: train it again with this version of xferlearn, or leave `reject` out."
+            )
+        decision = Decision.of({"labels": predictor.labels, **predictor.metadata})
+        answerer = cls(predictor.labels, decision, config.reject)
+        if config.max_error is None and config.coverage is None:
+            return answerer
+        name = "max_error" if config.coverage is None else "coverage"
+        if predictor.model_folder is None:
+            raise UserError(
+                f"`{name}` needs predictions.parquet of a model folder, which says how often the"
+                f" model is right. {predictor.name} has none."
+            )
+        known = predictor.model_folder.predictions().judged(test=False)
+        # Those that are rejected as unknown get no answer, now as later.
+        known = known.only(np.flatnonzero(~(known.familiarity < config.reject)).tolist())
+        probabilities, y, groups = known.probabilities, known.y, known.groups or None
+        if config.coverage is not None:
+            sets = LabelSets.fit(probabilities, y, config.coverage, known.digests, groups)
+            return dataclasses.replace(answerer, sets=sets)
+        decided = decision.decide(probabilities)
+        answering = Answering.choose(probabilities, decided, y, config.max_error or 0.0, groups)
+        if answering is None:
+            raise UserError(
+                f"`max_error={config.max_error:g}` can't be kept: however sure the model is, its"
+                f" predictions of {len(y):,} photos do not prove with 95% confidence that so few"
+                " labels are wrong. Ask for less, or add photos."
+            )
+        return dataclasses.replace(answerer, answering=answering)
+
+    def answer(self, photo: Labelled, top_k: int | None = None) -> Answer:
+        """Returns the answer for a photo, with the scores of `top_k` labels; None for all."""
+        scores = photo.scores
+        if scores is None:
+            return Answer("failed")
+        index = int(self.decision.decide(scores[None])[0])
+        order = [index, *(one for one in np.argsort(-scores, kind="stable") if one != index)]
+        probability = float(scores[index])
+        status: Status = "answered"
+        if photo.familiarity is not None and photo.familiarity < self.reject:
+            status = "unknown"
+        elif self.answering is not None and not self.answering.answers(scores[index]):
+            status = "ask"
+        label_set = None
+        if self.sets is not None:
+            within = self.sets.sets(scores[None], [photo.digest])[0]
+            label_set = tuple(self.labels[one] for one in order if within[one])
+        return Answer(
+            status,
+            self.labels[index],
+            probability,
+            photo.familiarity,
+            tuple((self.labels[one], float(scores[one])) for one in order[:top_k]),
+            label_set,
+        )

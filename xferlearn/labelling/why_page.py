@@ -1,0 +1,275 @@
+"""The page of `label --why`: one HTML file that shows what speaks for the label of each photo."""
+
+import base64
+import contextlib
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from PIL import Image
+
+from xferlearn.config import LabelConfig
+from xferlearn.errors import UserError
+from xferlearn.labelling.explaining import Explainer, Pixels
+from xferlearn.labelling.explanation import Explanation, Neighbour, familiarity_text, strongest_text
+from xferlearn.labelling.streaming import Labelled
+from xferlearn.photos.pixels.decoding import BATCH_SIZE
+from xferlearn.predictors import Predictor
+from xferlearn.summaries.drawing import webp
+from xferlearn.summaries.overlay import LEGEND
+from xferlearn.synsets.names import readable_label
+from xferlearn.system.files import real_path, remove_stale, write_atomically
+from xferlearn.system.folders import check_no_url, check_writable
+from xferlearn.system.html import Markup, h, picture
+from xferlearn.system.text import count
+
+PAGE = "index.html"
+MOST_PHOTOS = 500
+_NEIGHBOUR_SIZE = 112  # px
+# By which a page that may be replaced is known.
+_MARK = '<meta name="generator" content="xferlearn label --why">'
+_STYLE = """
+:root{color-scheme:light dark;--text:#202124;--faint:#5f6368;--page:#f5f5f5;--card:#fff;
+--line:#dadce0;--bar:#1a73e8;--rest:#e8eaed;--note:#fff3e8;--edge:#c65102}
+@media(prefers-color-scheme:dark){:root{--text:#f1f1f1;--faint:#b4b4b4;--page:#1f1f1f;--card:#2b2b2b;
+--line:#4a4a4a;--bar:#6ea8fe;--rest:#424242;--note:#4a3b2e;--edge:#ffa15a}}
+*{box-sizing:border-box}
+body{margin:0 auto;max-width:1240px;padding:24px 16px 48px;background:var(--page);color:var(--text);
+font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif}
+h1{font-size:22px;font-weight:600;margin:0 0 4px}
+h2{font-size:16px;font-weight:600;margin:0;overflow-wrap:anywhere}
+h2 a{color:inherit;text-decoration:none}
+h2 a:hover{text-decoration:underline}
+h3{font-size:13px;font-weight:500;color:var(--faint);margin:0 0 8px}
+p{margin:4px 0;overflow-wrap:anywhere}
+a:focus-visible{outline:2px solid var(--bar);outline-offset:2px;border-radius:2px}
+.faint{color:var(--faint);font-size:13px}
+article{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:16px;
+margin-top:16px;scroll-margin-top:8px}
+.parts{display:grid;grid-template-columns:minmax(0,auto) minmax(220px,1fr) minmax(0,auto);
+gap:16px 32px;margin-top:12px;align-items:start}
+.pair,.near{display:flex;gap:12px}
+figure{margin:0;min-width:0;font-size:13px}
+figure img,.gone{display:block;width:100%;height:auto;border-radius:4px;background:var(--rest)}
+.pair figure{flex:0 1 240px}
+.near figure{flex:0 1 112px}
+.gone{aspect-ratio:1;width:112px;max-width:100%;padding:8px;color:var(--faint);font-size:12px}
+figcaption{margin-top:4px}
+figcaption span{display:block;overflow-wrap:anywhere}
+.scores{width:100%;border-collapse:collapse;font-variant-numeric:tabular-nums}
+.scores th{font-weight:400;text-align:left;overflow-wrap:anywhere;padding:2px 12px 2px 0}
+.scores tr:first-child :is(th,td){font-weight:600}
+.scores td{padding:2px 0;text-align:right;width:56px}
+.scores td.bar{width:40%;padding-right:8px}
+svg{display:block;width:100%;height:10px;border-radius:3px;background:var(--rest)}
+rect{fill:var(--bar)}
+.notes{margin:12px 0 0;padding:8px 14px;list-style:none;background:var(--note);font-size:13px;
+border-left:4px solid var(--edge);border-radius:4px;overflow-wrap:anywhere}
+@media(max-width:1060px){.parts{grid-template-columns:minmax(0,1fr) minmax(0,1fr)}
+.parts>:first-child{grid-column:1/-1}}
+@media(max-width:600px){.parts{grid-template-columns:minmax(0,1fr)}body{padding:16px 10px 32px}}
+@media print{article{break-inside:avoid}}
+""".replace("\n", "")
+
+
+class WhyPage:
+    """Writes a page on photos while they are labelled, in flat memory.
+
+    Attributes:
+        path: the page.
+        onlooker: sees the photos' pixels, for `label_photos`.
+    """
+
+    def __init__(self, folder: Path, predictor: Predictor, config: LabelConfig, total: int) -> None:
+        """Sees what the model admits.
+
+        Args:
+            folder: as `checked_folder` returns it.
+            predictor: the model.
+            config: `top_k` and `bottleneck_dir`.
+            total: how many photos are labelled.
+        """
+        self.path = folder / PAGE
+        self.onlooker = Pixels(MOST_PHOTOS)
+        self._explainer = Explainer(predictor, config)
+        self._predictor = predictor
+        self._top_k = config.top_k
+        self._total = total
+
+    def write(
+        self, photos: Iterable[Labelled], deliver: Callable[[Iterable[Labelled]], None]
+    ) -> None:
+        """Hands photos on, and writes the page of the first `MOST_PHOTOS` of them meanwhile.
+
+        Args:
+            photos: as `label_photos` yields them.
+            deliver: takes them all; the page is there once it returns.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        remove_stale(self.path.parent, PAGE)
+
+        def content(file: BinaryIO) -> None:
+            file.write(_head(self._predictor.name, self._total, self._explainer.notes).encode())
+            deliver(self._shown(photos, file))
+            file.write(b"</main></body></html>\n")
+
+        write_atomically(self.path, content)
+
+    def _shown(self, photos: Iterable[Labelled], file: BinaryIO) -> Iterator[Labelled]:
+        waiting: list[tuple[Labelled, np.ndarray | None]] = []
+        shown = 0
+
+        def flush() -> None:
+            nonlocal shown
+            for article in self._articles(waiting):
+                shown += 1
+                file.write(f"{_article(shown, *article, self._explainer.notes)}\n".encode())
+            waiting.clear()
+
+        for photo in photos:
+            if shown + len(waiting) < MOST_PHOTOS:
+                waiting.append((photo, self.onlooker.take(photo.digest)))
+            if len(waiting) == BATCH_SIZE:
+                flush()
+            yield photo
+        flush()
+
+    def _articles(
+        self, photos: list[tuple[Labelled, np.ndarray | None]]
+    ) -> Iterator[tuple[Labelled, Explanation | None]]:
+        """Yields what is found out about each photo; None for those that can't be used."""
+        usable = [pair for pair in photos if pair[1] is not None]
+        found: list[Explanation] = []
+        if usable:
+            labelled, pixels = zip(*usable, strict=True)
+            found = self._explainer.explain(labelled, np.stack(pixels), self._top_k)
+        by_photo = dict(zip((id(photo) for photo, _ in usable), found, strict=True))
+        for photo, _ in photos:
+            yield photo, by_photo.get(id(photo))
+
+
+def checked_folder(folder: str | Path) -> Path:
+    """Returns the folder of a page, which need not exist; sees, before any work, that it is free.
+
+    Raises:
+        UserError: it holds other things than such a page, or can't be written to.
+    """
+    check_no_url("`why`", folder)
+    path = real_path(folder)
+    if path.exists() and not path.is_dir():
+        raise UserError(f"Expected `why` to be a folder. Found a file at {folder}.")
+    check_writable("why", path)
+    others = sorted(one.name for one in path.iterdir()) if path.is_dir() else []
+    for name in others:
+        unfinished = name.startswith(f".{PAGE}.") and name.endswith(".tmp")
+        if not unfinished and not (name == PAGE and _is_page(path / name)):
+            raise UserError(
+                f"{folder} holds {name}, which is not a page of `why`. Choose another folder."
+            )
+    return path
+
+
+def _is_page(path: Path) -> bool:
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        return _MARK.encode() in file.read(4096)
+    return False
+
+
+def _head(name: str, total: int, notes: list[str]) -> str:
+    digest = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+    # Nothing is loaded and nothing runs, whatever a photo's name tries.
+    policy = f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'"
+    about = f"{count(total, 'photo')}, labelled by {name}."
+    if total > MOST_PHOTOS:
+        about += f" The first {MOST_PHOTOS} are shown."
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">{_MARK}'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f"<title>Why these labels</title><style>{_STYLE}</style></head><body><header>"
+        f"{h('h1', 'Why these labels')}"
+        f"{h('p', about, class_='faint')}"
+        f"{h('p', LEGEND, class_='faint')}{_notes(notes) or ''}</header><main>\n"
+    )
+
+
+def _article(number: int, photo: Labelled, why: Explanation | None, told: list[str]) -> Markup:
+    """Returns what is shown of a photo; the notes of the whole page are told on its top."""
+    place = f"photo-{number}"
+    title = h("h2", h("a", photo.name, href=f"#{place}"))
+    if why is None:
+        return h("article", title, _notes([f"It can't be used: {photo.problem}."]), id=place)
+    label = readable_label(why.label)
+    pair = [_figure(Image.fromarray(why.pixels), photo.name, "What the model sees")]
+    overlay = why.overlay()
+    if overlay is not None and why.heat_map is not None:
+        where = f"For {label}: strongest {strongest_text(why.heat_map)}"
+        pair.append(_figure(overlay, f"Heat map of {photo.name}", where))
+    near = [_neighbour(one) for one in why.nearest]
+    familiarity = None
+    if why.familiarity is not None:
+        familiarity = h("p", f"Familiarity: {familiarity_text(why.familiarity)}.", class_="faint")
+    return h(
+        "article",
+        title,
+        h("p", "Label: ", h("b", label), f", {why.probabilities[0][1]:.1%}"),
+        h(
+            "div",
+            h("div", pair, class_="pair"),
+            h("section", h("h3", "Probabilities"), _scores(why), familiarity),
+            h(
+                "section",
+                h("h3", "Nearest photos of the training, with similarity"),
+                h("div", near, class_="near"),
+            )
+            if near
+            else None,
+            class_="parts",
+        ),
+        _notes([note for note in why.notes if note not in told]),
+        id=place,
+    )
+
+
+def _scores(why: Explanation) -> Markup:
+    rows = [
+        h(
+            "tr",
+            h("th", readable_label(name), scope="row"),
+            h(
+                "td",
+                h("svg", h("rect", width=f"{score:.2%}", height="100%"), aria_hidden="true"),
+                class_="bar",
+            ),
+            h("td", f"{score:.1%}"),
+        )
+        for name, score in why.probabilities
+    ]
+    return h("table", h("tbody", rows), class_="scores")
+
+
+def _neighbour(one: Neighbour) -> Markup:
+    caption = [
+        h("b", readable_label(one.label)),
+        f" {one.similarity:.2f}",
+        h("span", one.name, class_="faint"),
+    ]
+    if one.pixels is None:
+        gone = h("div", "not found where it was in training", class_="gone")
+        return h("figure", gone, h("figcaption", caption))
+    side = (_NEIGHBOUR_SIZE, _NEIGHBOUR_SIZE)
+    image = Image.fromarray(one.pixels).resize(side, Image.Resampling.LANCZOS)
+    return _figure(image, one.name, caption)
+
+
+def _figure(image: Image.Image, alt: str, caption: Any) -> Markup:
+    width, height = map(str, image.size)
+    shown = picture(webp(image), "webp", alt, width=width, height=height, loading="lazy")
+    return h("figure", shown, h("figcaption", caption))
+
+
+def _notes(lines: Iterable[str]) -> Markup | None:
+    items = [h("li", line) for line in lines]
+    return h("ul", items, class_="notes") if items else None

@@ -1,0 +1,121 @@
+"""How familiar a model's own photos are to it, and the model that says it of any photo."""
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from xferlearn.config.presets import REJECT
+from xferlearn.decisions import Familiarity, fit_familiarity
+from xferlearn.metrics import wilson_interval
+from xferlearn.model_folder import FAMILIARITY, PREDICTIONS
+from xferlearn.photos.manifest import TEST, VALIDATION
+from xferlearn.system.runtime import float32_layers
+from xferlearn.training.familiar import familiarity_of
+from xferlearn.training.fit import Prepared
+from xferlearn.training.fitting import Fitted
+
+if TYPE_CHECKING:
+    import keras
+
+# Of the weights of a classifier, which no file grows by more than about.
+_MOST_SHARE = 0.08
+
+
+@dataclasses.dataclass(frozen=True)
+class OwnFamiliarity:
+    """What photos are compared with, and how familiar the photos of a manifest are.
+
+    Attributes:
+        familiarity: what the model computes; it knows no photo of the test.
+        values: of the manifest's photos, each compared with photos of other folds alone, float32,
+            [photos], range [0, 1]; NaN for those that no head has judged.
+        tested: of the test photos, how many, and how many of them are below `REJECT`.
+    """
+
+    familiarity: Familiarity
+    values: np.ndarray
+    tested: tuple[int, int]
+
+    def text(self) -> str:
+        """Returns how often one's own photos would be rejected."""
+        if not self.familiarity.can_reject(REJECT):
+            return f"nothing is ever unknown: that takes {round(1 / REJECT)} photos or more"
+        unknown, number = self.tested
+        if not number:
+            return f"about {REJECT:.0%} of your own photos would be unknown"
+        low, high = wilson_interval(unknown, number)
+        return (
+            f"{unknown} of {number} test photos would be unknown ({unknown / number:.1%}, 95%:"
+            f" {low:.1%} to {high:.1%})"
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns what metadata.json says of it."""
+        unknown, number = self.tested
+        return {
+            "reject": REJECT,
+            "photos": self.familiarity.photos,
+            "compared_with": len(self.familiarity.core),
+            "test": {"n": number, "unknown": unknown},
+        }
+
+
+def measure_familiarity(
+    prepared: Prepared, fitted: Fitted, classifier: "keras.Model", seed: int
+) -> OwnFamiliarity | None:
+    """Measures how familiar photos are; None where no photo was judged by a head that is new to it.
+
+    Args:
+        prepared: the photos.
+        fitted: their heads.
+        classifier: backbone and head; its size limits how much is kept of the photos.
+        seed: of what is drawn.
+    """
+    manifest = fitted.manifest
+    judged = manifest.judged(VALIDATION)
+    if not judged:
+        return None
+    tested = set(manifest.indices(TEST))
+    rows = [row for row in range(len(manifest.photos)) if row not in tested]
+    place = {row: position for position, row in enumerate(rows)}
+    familiarity = fit_familiarity(
+        fitted.bottlenecks[rows],
+        np.array([manifest.photos[row].label for row in rows], np.int64),
+        np.array([place[row] for row in judged], np.int64),
+        fitted.probabilities(VALIDATION),
+        folds=[manifest.folds[row] for row in rows] if manifest.folds else (),
+        groups=[manifest.groups[row] for row in rows] if manifest.groups else (),
+        widths=prepared.widths,
+        most_weights=int(_MOST_SHARE * classifier.count_params()),
+        seed=seed,
+    )
+    values = np.full(len(manifest.photos), np.nan, np.float32)
+    values[judged] = familiarity.own
+    test = manifest.judged(TEST)
+    of_test = familiarity.apply(fitted.bottlenecks[test], fitted.probabilities(TEST))
+    values[test] = of_test
+    return OwnFamiliarity(familiarity, values, (int((of_test < REJECT).sum()), len(test)))
+
+
+def with_familiarity(
+    classifier: "keras.Model", bottleneck: str, familiarity: Familiarity
+) -> "keras.Model":
+    """Returns a classifier that also says how familiar photos are.
+
+    Args:
+        classifier: as `build_classifier` returns it.
+        bottleneck: name of its layer that gives the bottlenecks.
+        familiarity: what photos are compared with.
+
+    Returns:
+        The same layers and more, from pixels to a dict of `predictions`, the output of the
+        classifier, and `familiarity`, float32, [batch, 1], range [0, 1].
+    """
+    import keras
+
+    predictions = classifier.output
+    with float32_layers():
+        output = familiarity_of(classifier.get_layer(bottleneck).output, predictions, familiarity)
+        outputs = {PREDICTIONS: predictions, FAMILIARITY: output}
+        return keras.Model(classifier.input, outputs, name=classifier.name)
