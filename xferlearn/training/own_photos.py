@@ -43,17 +43,14 @@ class OwnFamiliarity:
         return self.values[rows] < REJECT
 
     def text(self) -> str:
-        """Returns how often one's own photos would be rejected."""
+        """Returns how many of one's own photos would be unknown."""
         if not self.familiarity.can_reject(REJECT):
-            return f"nothing is ever unknown: that takes {round(1 / REJECT)} photos or more"
+            return f"nothing ever: that takes {round(1 / REJECT)} photos or more"
         unknown, number = self.tested
         if not number:
-            return f"about {REJECT:.0%} of your own photos would be unknown"
+            return f"about {REJECT:.0%} of your own photos (no test)"
         low, high = wilson_interval(unknown, number)
-        return (
-            f"{unknown} of {number} test photos would be unknown ({unknown / number:.1%}, 95%:"
-            f" {low:.1%} to {high:.1%})"
-        )
+        return f"{unknown} of {number} test photos (95%: {low:.1%} to {high:.1%})"
 
     def as_dict(self) -> dict[str, Any]:
         """Returns what metadata.json says of it."""
