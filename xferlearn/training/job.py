@@ -130,6 +130,7 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
     with clock.stage("model"):
         classifier = heads.build_classifier(prepared.backbone, fitted.head)
         own = measure_familiarity(prepared, fitted, classifier, config.seed)
+        familiarity = own.values if own is not None else None
         metadata = describe(config, prepared, fitted, fine_tuned, validation, test)
         if own is not None:
             layer = metadata["bottleneck"]["layer"]
@@ -142,9 +143,7 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
             classifier,
             manifest,
             metadata,
-            predicted=predicted_photos(
-                manifest, probabilities, own.values if own is not None else None
-            ),
+            predicted=predicted_photos(manifest, probabilities, familiarity),
             looks=prepared.looks.recorded(manifest.photos),
             learned_test=fitted.refitted,
             overwrite=config.overwrite,
@@ -166,6 +165,7 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
                 photos_per_second=extraction.photos_per_second,
                 seconds=dict(clock.seconds),
                 metadata=model_folder.metadata,
+                familiarity=familiarity,
             )
             warnings += summaries.write_run(run_dir, record, config.summaries)
             warnings += write_transfer_summary(run_dir, record, photos=config.summaries == "full")
