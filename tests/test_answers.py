@@ -6,12 +6,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from xferlearn.photos.predicted import Predicted
 
 from xferlearn.config import AnswerConfig
 from xferlearn.decisions import Decision
 from xferlearn.errors import UserError
 from xferlearn.labelling import Answerer, AnswerTable, Classifier, Labelled
+from xferlearn.photos.predicted import Predicted
 from xferlearn.predictors import Answers, Predictor
 
 LABELS = ("defective", "functional")
@@ -202,7 +202,7 @@ def test_rows_of_answers_and_what_is_counted() -> None:
 def test_answers_in_python() -> None:
     classifier = Classifier(predictor(known(wrong=40)))
     pixels = np.zeros((3, 4, 4, 3), np.uint8)
-    pixels[:, 0, 0] = [(250, 200, 0), (140, 200, 0), (250, 1, 0)]
+    pixels[:, 0, 0] = [(250, 200, 0), (130, 200, 0), (250, 1, 0)]
     answers = classifier.answers(pixels, max_error=0.05)
     assert [one.status for one in answers] == ["answered", "ask", "unknown"]
     assert [one.status for one in classifier.answers(pixels, reject=0)] == ["answered"] * 3

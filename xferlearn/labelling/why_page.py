@@ -30,7 +30,7 @@ PAGE = "index.html"
 MOST_PHOTOS = 500
 _NEIGHBOUR_SIZE = 112  # px
 # By which a page that may be replaced is known.
-_MARK = '<meta name="generator" content="xferlearn label --why">'
+_MARK = '<meta name="generator" content="xferlearn: why these labels">'
 _STYLE = """
 :root{color-scheme:light dark;--text:#202124;--faint:#5f6368;--page:#f5f5f5;--card:#fff;
 --line:#dadce0;--bar:#1a73e8;--rest:#e8eaed;--note:#fff3e8;--edge:#c65102}
