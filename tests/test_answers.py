@@ -6,12 +6,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from xferlearn.photos.predicted import Predicted
 
 from xferlearn.config import AnswerConfig
 from xferlearn.decisions import Decision
 from xferlearn.errors import UserError
 from xferlearn.labelling import Answerer, AnswerTable, Classifier, Labelled
+from xferlearn.photos.predicted import Predicted
 from xferlearn.predictors import Answers, Predictor
 
 LABELS = ("defective", "functional")
