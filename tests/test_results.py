@@ -70,6 +70,7 @@ def train_result(classes: int, *, bad: int = 0, wrong: int = 0, name: str = "red
         fine_tuned=None,
         exported=None,
         chosen=choose(labels, *judged),
+        familiarity=None,
         validation=evaluation(classes),
         test=evaluation(classes),
         misclassified=mistakes(wrong, name),

@@ -92,7 +92,7 @@ def _labelled(
 def _print_text(table: AnswerTable, photos: Iterable[Labelled]) -> None:
     for photo in photos:
         answer = table.answer(photo)
-        if answer.status == "failed":
+        if not answer.scores:
             continue
         say(readable(photo.name, None))
         for line in table.reasons(answer):

@@ -29,7 +29,7 @@ PAGE = "index.html"
 MOST_PHOTOS = 500
 _NEIGHBOUR_SIZE = 112  # px
 # By which a page that may be replaced is known.
-_MARK = '<meta name="generator" content="xferlearn label --why">'
+_MARK = '<meta name="generator" content="xferlearn label, why">'
 _STYLE = """
 :root{color-scheme:light dark;--text:#202124;--faint:#5f6368;--page:#f5f5f5;--card:#fff;
 --line:#dadce0;--bar:#1a73e8;--rest:#e8eaed;--note:#fff3e8;--edge:#c65102}
@@ -48,12 +48,12 @@ a:focus-visible{outline:2px solid var(--bar);outline-offset:2px;border-radius:2p
 .faint{color:var(--faint);font-size:13px}
 article{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:16px;
 margin-top:16px;scroll-margin-top:8px}
-.parts{display:grid;grid-template-columns:minmax(0,auto) minmax(220px,1fr) minmax(0,auto);
-gap:16px 32px;margin-top:12px;align-items:start}
+.parts{display:grid;grid-template-columns:minmax(0,452px) minmax(240px,1fr) minmax(0,340px);
+gap:16px 24px;margin-top:12px;align-items:start}
 .pair,.near{display:flex;gap:12px}
 figure{margin:0;min-width:0;font-size:13px}
 figure img,.gone{display:block;width:100%;height:auto;border-radius:4px;background:var(--rest)}
-.pair figure{flex:0 1 240px}
+.pair figure{flex:0 1 220px}
 .near figure{flex:0 1 112px}
 .gone{aspect-ratio:1;width:112px;max-width:100%;padding:8px;color:var(--faint);font-size:12px}
 figcaption{margin-top:4px}
@@ -62,7 +62,7 @@ figcaption span{display:block;overflow-wrap:anywhere}
 .scores th{font-weight:400;text-align:left;overflow-wrap:anywhere;padding:2px 12px 2px 0}
 .scores tr:first-child :is(th,td){font-weight:600}
 .scores td{padding:2px 0;text-align:right;width:56px}
-.scores td.bar{width:40%;padding-right:8px}
+.scores td.bar{width:34%;padding-right:4px}
 svg{display:block;width:100%;height:10px;border-radius:3px;background:var(--rest)}
 rect{fill:var(--bar)}
 .notes{margin:12px 0 0;padding:8px 14px;list-style:none;background:var(--note);font-size:13px;

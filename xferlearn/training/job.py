@@ -120,7 +120,10 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
         validation, test = (
             fitted.evaluate(split, probabilities[split]) for split in (VALIDATION, TEST)
         )
+        own = measure_familiarity(prepared, fitted, config.seed)
         judged = [fitted.judged(split, probabilities[split]) for split in (VALIDATION, TEST)]
+        if own is not None:
+            judged[0] = judged[0]._replace(unknown=own.unknown(fitted.rows(VALIDATION)))
         try:
             chosen = choose(source.labels, *judged, **wanted)
         except UserError as error:  # the model is good without it
@@ -129,7 +132,6 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
     manifest, extraction, training = fitted.manifest, prepared.extraction, fitted.training
     with clock.stage("model"):
         classifier = heads.build_classifier(prepared.backbone, fitted.head)
-        own = measure_familiarity(prepared, fitted, classifier, config.seed)
         metadata = describe(config, prepared, fitted, fine_tuned, validation, test)
         if own is not None:
             layer = metadata["bottleneck"]["layer"]

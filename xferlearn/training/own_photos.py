@@ -1,6 +1,7 @@
 """How familiar a model's own photos are to it, and the model that says it of any photo."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,6 +38,10 @@ class OwnFamiliarity:
     values: np.ndarray
     tested: tuple[int, int]
 
+    def unknown(self, rows: Sequence[int]) -> np.ndarray:
+        """Returns which photos at these positions would be unknown, bool, [rows]."""
+        return self.values[rows] < REJECT
+
     def text(self) -> str:
         """Returns how often one's own photos would be rejected."""
         if not self.familiarity.can_reject(REJECT):
@@ -54,6 +59,7 @@ class OwnFamiliarity:
         """Returns what metadata.json says of it."""
         unknown, number = self.tested
         return {
+            "output": FAMILIARITY,
             "reject": REJECT,
             "photos": self.familiarity.photos,
             "compared_with": len(self.familiarity.core),
@@ -61,21 +67,19 @@ class OwnFamiliarity:
         }
 
 
-def measure_familiarity(
-    prepared: Prepared, fitted: Fitted, classifier: "keras.Model", seed: int
-) -> OwnFamiliarity | None:
+def measure_familiarity(prepared: Prepared, fitted: Fitted, seed: int) -> OwnFamiliarity | None:
     """Measures how familiar photos are; None where no photo was judged by a head that is new to it.
 
     Args:
         prepared: the photos.
         fitted: their heads.
-        classifier: backbone and head; its size limits how much is kept of the photos.
         seed: of what is drawn.
     """
     manifest = fitted.manifest
     judged = manifest.judged(VALIDATION)
     if not judged:
         return None
+    weights = prepared.backbone.count_params() + fitted.head.count_params()
     tested = set(manifest.indices(TEST))
     rows = [row for row in range(len(manifest.photos)) if row not in tested]
     place = {row: position for position, row in enumerate(rows)}
@@ -87,7 +91,7 @@ def measure_familiarity(
         folds=[manifest.folds[row] for row in rows] if manifest.folds else (),
         groups=[manifest.groups[row] for row in rows] if manifest.groups else (),
         widths=prepared.widths,
-        most_weights=int(_MOST_SHARE * classifier.count_params()),
+        most_weights=int(_MOST_SHARE * weights),
         seed=seed,
     )
     values = np.full(len(manifest.photos), np.nan, np.float32)
