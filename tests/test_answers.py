@@ -202,7 +202,7 @@ def test_rows_of_answers_and_what_is_counted() -> None:
 def test_answers_in_python() -> None:
     classifier = Classifier(predictor(known(wrong=40)))
     pixels = np.zeros((3, 4, 4, 3), np.uint8)
-    pixels[:, 0, 0] = [(250, 200, 0), (140, 200, 0), (250, 1, 0)]
+    pixels[:, 0, 0] = [(250, 200, 0), (130, 200, 0), (250, 1, 0)]
     answers = classifier.answers(pixels, max_error=0.05)
     assert [one.status for one in answers] == ["answered", "ask", "unknown"]
     assert [one.status for one in classifier.answers(pixels, reject=0)] == ["answered"] * 3

@@ -84,7 +84,9 @@ def test_csv(model_dir, photos, label):
     code, out, _ = label(f"--model={model_dir}", "--format=csv", "--top_k=2", photos)
     rows = list(csv.DictReader(io.StringIO(out)))
     assert code == 1
-    assert list(rows[0]) == ["image", "label_1", "score_1", "label_2", "score_2", "error"]
+    assert list(rows[0]) == [
+        "image", "label_1", "score_1", "label_2", "score_2", "status", "familiarity", "error"
+    ]  # fmt: skip
     assert [row["label_1"] for row in rows] == ["red", "", "blue"]
     assert [bool(row["error"]) for row in rows] == [False, True, False]
 
@@ -145,12 +147,14 @@ def test_synsets_are_readable_in_text_alone(
 def test_scores_that_are_no_numbers_are_null(model_dir, photos, label, tmp_path):
     model = changed_copy(model_dir, tmp_path / "m", lambda told: None)
     network = read_model_folder(model).load_model()
-    network.layers[-1].set_weights([value * np.nan for value in network.layers[-1].get_weights()])
+    last = network.get_layer("predictions")
+    last.set_weights([value * np.nan for value in last.get_weights()])
     network.save(model / "model.keras")
     code, out, _ = label(f"--model={model}", "--format=json", photos / "a_red.jpg")
     assert code == 0
     assert "NaN" not in out
     assert [one["score"] for one in json.loads(out)["labels"]] == [None] * 3
+    assert json.loads(out)["status"] == "failed"
 
 
 @pytest.mark.parametrize(
@@ -410,7 +414,7 @@ def test_a_classifier_prints_its_classes_backbone_and_size(colour_model):
 def test_the_keras_model_of_a_model_folder_answers_as_the_classifier(colour_model):
     classifier = xferlearn.load_classifier(colour_model, precision="float32")
     pixels = np.full((1, 32, 32, 3), (210, 40, 30), np.uint8)
-    answer = np.asarray(classifier.model(pixels.astype(np.float32)))
+    answer = np.asarray(classifier.model(pixels.astype(np.float32))["predictions"])
     np.testing.assert_allclose(answer, classifier.predict([pixels[0]]), atol=1e-5)
     assert classifier.model is classifier.model
 
@@ -419,7 +423,7 @@ def test_the_keras_model_of_a_keras_file_is_loaded_when_it_is_asked_for(colour_m
     file = shutil.copyfile(colour_model / "model.keras", tmp_path / "mine.keras")
     classifier = xferlearn.load_classifier(file, labels=str(colour_model / "labels.txt"))
     assert repr(classifier).startswith(f"classifier  {file}\nclasses     3: blue, green, red")
-    assert classifier.model.output_shape == (None, 3)
+    assert classifier.model.output["predictions"].shape == (None, 3)
 
 
 def test_models_of_other_formats_have_no_keras_model(shared_data):

@@ -21,7 +21,10 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 Run = Callable[..., tuple[int, str, str]]
-COLUMNS = ["image", "label_1", "score_1", "label_2", "score_2", "error"]
+COLUMNS = [
+    "image", "label_1", "score_1", "label_2", "score_2", "status", "familiarity", "error"
+]  # fmt: skip
+NUMBERS = {"score_1", "score_2", "familiarity"}
 
 
 @pytest.fixture
@@ -60,13 +63,18 @@ def rows_of(path: Path) -> list[dict]:
         found = []
         for row in map(json.loads, text.rstrip("\n").split("\n")):
             pairs = [(one["label"], one["score"]) for one in row["labels"]] or [(None, None)] * 2
-            cells = [row["image"], *pairs[0], *pairs[1], row.get("error")]
+            said = (row["status"], row.get("familiarity"), row.get("error"))
+            cells = [row["image"], *pairs[0], *pairs[1], *said]
             found.append(dict(zip(COLUMNS, cells, strict=True)))
         return found
     separator = "\t" if path.suffix == ".tsv" else ","
     rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
     return [
-        {k: (float(v) if v and "score" in k else v or None) for k, v in row.items()} for row in rows
+        {
+            key: float(value) if value and key in NUMBERS else value or None
+            for key, value in row.items()
+        }
+        for row in rows
     ]
 
 
@@ -84,6 +92,8 @@ def test_labels_are_written_to_a_file_by_its_ending(
     assert [Path(row["image"]).name for row in found] == ["a red.jpg", "b\rbad.jpg", "c_blue.jpg"]
     assert [row["label_1"] for row in found] == ["red", None, "blue"]
     assert [row["score_2"] is None for row in found] == [False, True, False]
+    assert [row["status"] for row in found] == ["answered", "failed", "answered"]
+    assert [row["familiarity"] is None for row in found] == [False, True, False]
     assert [bool(row["error"]) for row in found] == [False, True, False]
     assert sum(row["score_1"] for row in (found[0], found[2])) > 1
     assert not [one for one in tmp_path.iterdir() if one.name.endswith(".tmp")]

@@ -56,7 +56,7 @@ def test_metadata_hold_the_digests_of_the_files(model: Path) -> None:
     told = json.loads((model / "metadata.json").read_text())
     assert told["files"] == {
         name: hashlib.sha256((model / name).read_bytes()).hexdigest()
-        for name in ("model.keras", "labels.txt", "photos.csv")
+        for name in ("model.keras", "labels.txt", "photos.csv", "predictions.parquet")
     }
 
 
@@ -183,11 +183,23 @@ def test_photos_csv_says_in_which_fold_a_photo_was_and_whether_it_was_learned(
     assert [photo.learned for photo in read] == [True, True, learned_test, True]
 
 
-def test_folders_of_earlier_versions_still_open(model: Path) -> None:
-    edit_metadata(model, lambda told: None)
+def test_folders_of_earlier_versions_still_open(model: Path, photo: Path, tmp_path: Path) -> None:
+    import keras
+
+    whole = keras.saving.load_model(model / "model.keras", compile=False)
+    keras.Model(whole.input, whole.output["predictions"]).save(model / "model.keras")
+    (model / "predictions.parquet").unlink()
+    edit_metadata(model, lambda told: [told.pop(key) for key in ("familiarity", "decision")])
     folder = read_model_folder(model)
     assert folder.load_model().output_shape == (None, 3)
     assert len(folder.photos()) == 90
+    classifier = xferlearn.load_classifier(
+        model, engine="tensorflow", precision="float32", bottleneck_dir=tmp_path / "cache"
+    )
+    (answer,) = classifier.answers(photo)
+    assert (answer.status, answer.label, answer.familiarity) == ("answered", "red", None)
+    with pytest.raises(UserError, match=r"has no predictions\.parquet, .*Train again"):
+        classifier.answers(photo, max_error=0.1)
 
 
 def test_a_model_that_is_replaced_while_it_is_read_is_read_anew(
@@ -197,7 +209,8 @@ def test_a_model_that_is_replaced_while_it_is_read_is_read_anew(
 
     other = Path(shutil.copytree(model, tmp_path / "other"))
     network = keras.saving.load_model(other / "model.keras", compile=False)
-    network.layers[-1].set_weights([w[..., ::-1] for w in network.layers[-1].get_weights()])
+    last = network.get_layer("predictions")
+    last.set_weights([weight[..., ::-1] for weight in last.get_weights()])
     network.save(other / "model.keras")
 
     def mirrored(told: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 import xferlearn
 from xferlearn.bottlenecks.compute import Extraction
+from xferlearn.decisions import Judged, choose
 from xferlearn.evaluation import EvaluationResult
 from xferlearn.metrics import Evaluation, Misclassified
 from xferlearn.model_folder import ModelFolder
@@ -59,6 +60,7 @@ def train_result(classes: int, *, bad: int = 0, wrong: int = 0, name: str = "red
         "cross_validation": None,
         "split": {"totals": dict.fromkeys(splits, classes)},
     }
+    judged = [Judged(np.eye(classes, dtype=np.float32), np.arange(classes))] * 2
     return TrainResult(
         model_folder=ModelFolder("out/model", labels, metadata),
         run_dir=None,
@@ -67,6 +69,8 @@ def train_result(classes: int, *, bad: int = 0, wrong: int = 0, name: str = "red
         training=Training(100),
         fine_tuned=None,
         exported=None,
+        chosen=choose(labels, *judged),
+        familiarity=None,
         validation=evaluation(classes),
         test=evaluation(classes),
         misclassified=mistakes(wrong, name),

@@ -8,7 +8,7 @@ Train and measure:
 
 Use a model:
     load_classifier   a model of any format, ready to label photos
-    Classifier        what `load_classifier` returns: `label`, `predict`
+    Classifier        what `load_classifier` returns: `label`, `predict`, `explain`
     inspect_model     what a model file takes and returns, without running it
 
 Experiment:

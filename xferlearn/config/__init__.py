@@ -17,12 +17,11 @@ from xferlearn.config.images import (
     PhotoConfig,
     default_bottleneck_dir,
 )
+from xferlearn.config.looking import BackbonesConfig, InspectConfig
 from xferlearn.config.models import (
-    BackbonesConfig,
     EvaluateCommandConfig,
     EvaluateConfig,
     ExportConfig,
-    InspectConfig,
     LabelConfig,
     ModelConfig,
 )

@@ -30,11 +30,28 @@ class Judged(NamedTuple):
         probabilities: float32, [photos, classes], range [0, 1].
         y: true class index of each photo, int, [photos].
         groups: what each photo belongs to; None where each stands alone.
+        unknown: which photos get no answer because they are unlike the others, bool, [photos]; None
+            for none.
     """
 
     probabilities: np.ndarray
     y: np.ndarray
     groups: Sequence[int] | None = None
+    unknown: np.ndarray | None = None
+
+    def known(self) -> "Judged":
+        """Returns only the photos that get an answer."""
+        if self.unknown is None:
+            return self
+        rows = np.flatnonzero(~self.unknown)
+        groups = None if self.groups is None else [self.groups[row] for row in rows.tolist()]
+        return Judged(self.probabilities[rows], self.y[rows], groups)
+
+    def alone(self, decision: Decision, max_error: float) -> Answering | None:
+        """Returns from which confidence on photos that get an answer get it without a person."""
+        probabilities, y, groups, _ = self.known()
+        decided = decision.decide(probabilities)
+        return Answering.choose(probabilities, decided, y, max_error, groups)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,19 +101,18 @@ def choose(labels: Sequence[str], validation: Judged, test: Judged, **asked: Any
     Raises:
         UserError: when what is asked can't be reached; says what can.
     """
-    probabilities, y, groups = validation
+    probabilities, y, groups, _ = validation
     decision = choose_decision(labels, probabilities, y, groups=groups, **asked)
     points: tuple[OperatingPoint, ...] = ()
     if len(labels) <= _MOST_CLASSES:
         thresholds = recall_thresholds(labels, probabilities, y, groups)
         points = operating_points(labels, thresholds, probabilities, y, groups)
-    decided = decision.decide(probabilities)
     return Chosen(
         decision,
-        measure_decision(decision, *validation),
-        measure_decision(decision, *test),
+        measure_decision(decision, *validation[:3]),
+        measure_decision(decision, *test[:3]),
         points,
-        {error: Answering.choose(probabilities, decided, y, error, groups) for error in ERRORS},
+        {error: validation.alone(decision, error) for error in ERRORS},
     )
 
 

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Collection
 from typing import Any
 
-from xferlearn.config import DecideConfig
+from xferlearn.config import REJECT, DecideConfig
 from xferlearn.config.signatures import from_settings
 from xferlearn.decisions import Chosen, Decision, Judged, choose
 from xferlearn.model_folder import EXPORTS_DIR, ModelFolder, change_metadata
@@ -106,4 +106,5 @@ def decide_with(config: DecideConfig) -> DecideResult:
 
 
 def _judged(predicted: Predicted) -> Judged:
-    return Judged(predicted.probabilities, predicted.y, predicted.groups or None)
+    unknown = predicted.familiarity < REJECT
+    return Judged(predicted.probabilities, predicted.y, predicted.groups or None, unknown)

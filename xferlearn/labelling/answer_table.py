@@ -57,13 +57,10 @@ class AnswerTable:
     def record(self, photo: Labelled) -> dict[str, Any]:
         """Returns a photo's row for JSON, which has no NaN."""
         answer = self.answer(photo)
-        top = [
-            {"label": name, "score": score if math.isfinite(score) else None}
-            for name, score in answer.scores
-        ]
+        top = [{"label": name, "score": _finite(score)} for name, score in answer.scores]
         row: dict[str, Any] = {"image": photo.name, "status": answer.status, "labels": top}
         if answer.familiarity is not None:
-            row["familiarity"] = round(answer.familiarity, 6)
+            row["familiarity"] = _finite(round(answer.familiarity, 6))
         if answer.label_set is not None:
             row["label_set"] = list(answer.label_set)
         if photo.problem is not None:
@@ -99,3 +96,7 @@ class AnswerTable:
         if ask:
             lines.append(f"{ask:,} of {count(photos, 'photo')} left to a person (ask).")
         return lines
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -20,7 +20,8 @@ class Answer:
 
     Attributes:
         status: "answered"; "unknown" where the photo is unlike those that the model was made from;
-            "ask" where the model is not sure enough; "failed" for a photo that can't be used.
+            "ask" where the model is not sure enough; "failed" for a photo that can't be used, or
+            whose scores are no numbers.
         label: the label that was decided; None for a photo that can't be used. It is the answer
             only where the status says so.
         probability: of that label, 0 to 1.
@@ -125,7 +126,9 @@ class Answerer:
         order = [index, *(one for one in np.argsort(-scores, kind="stable") if one != index)]
         probability = float(scores[index])
         status: Status = "answered"
-        if photo.familiarity is not None and photo.familiarity < self.reject:
+        if not np.isfinite(scores).all():
+            status = "failed"
+        elif photo.familiarity is not None and photo.familiarity < self.reject:
             status = "unknown"
         elif self.answering is not None and not self.answering.answers(scores[index]):
             status = "ask"

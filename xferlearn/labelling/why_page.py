@@ -3,7 +3,7 @@
 import base64
 import contextlib
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -12,6 +12,7 @@ from PIL import Image
 
 from xferlearn.config import LabelConfig
 from xferlearn.errors import UserError
+from xferlearn.labelling.answering import Answerer
 from xferlearn.labelling.explaining import Explainer, Pixels
 from xferlearn.labelling.explanation import Explanation, Neighbour, familiarity_text, strongest_text
 from xferlearn.labelling.streaming import Labelled
@@ -29,7 +30,7 @@ PAGE = "index.html"
 MOST_PHOTOS = 500
 _NEIGHBOUR_SIZE = 112  # px
 # By which a page that may be replaced is known.
-_MARK = '<meta name="generator" content="xferlearn label --why">'
+_MARK = '<meta name="generator" content="xferlearn: why these labels">'
 _STYLE = """
 :root{color-scheme:light dark;--text:#202124;--faint:#5f6368;--page:#f5f5f5;--card:#fff;
 --line:#dadce0;--bar:#1a73e8;--rest:#e8eaed;--note:#fff3e8;--edge:#c65102}
@@ -48,12 +49,12 @@ a:focus-visible{outline:2px solid var(--bar);outline-offset:2px;border-radius:2p
 .faint{color:var(--faint);font-size:13px}
 article{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:16px;
 margin-top:16px;scroll-margin-top:8px}
-.parts{display:grid;grid-template-columns:minmax(0,auto) minmax(220px,1fr) minmax(0,auto);
-gap:16px 32px;margin-top:12px;align-items:start}
+.parts{display:grid;grid-template-columns:minmax(0,452px) minmax(240px,1fr) minmax(0,340px);
+gap:16px 24px;margin-top:12px;align-items:start}
 .pair,.near{display:flex;gap:12px}
 figure{margin:0;min-width:0;font-size:13px}
 figure img,.gone{display:block;width:100%;height:auto;border-radius:4px;background:var(--rest)}
-.pair figure{flex:0 1 240px}
+.pair figure{flex:0 1 220px}
 .near figure{flex:0 1 112px}
 .gone{aspect-ratio:1;width:112px;max-width:100%;padding:8px;color:var(--faint);font-size:12px}
 figcaption{margin-top:4px}
@@ -62,7 +63,7 @@ figcaption span{display:block;overflow-wrap:anywhere}
 .scores th{font-weight:400;text-align:left;overflow-wrap:anywhere;padding:2px 12px 2px 0}
 .scores tr:first-child :is(th,td){font-weight:600}
 .scores td{padding:2px 0;text-align:right;width:56px}
-.scores td.bar{width:40%;padding-right:8px}
+.scores td.bar{width:34%;padding-right:4px}
 svg{display:block;width:100%;height:10px;border-radius:3px;background:var(--rest)}
 rect{fill:var(--bar)}
 .notes{margin:12px 0 0;padding:8px 14px;list-style:none;background:var(--note);font-size:13px;
@@ -82,18 +83,26 @@ class WhyPage:
         onlooker: sees the photos' pixels, for `label_photos`.
     """
 
-    def __init__(self, folder: Path, predictor: Predictor, config: LabelConfig, total: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        predictor: Predictor,
+        answerer: Answerer,
+        config: LabelConfig,
+        total: int,
+    ) -> None:
         """Sees what the model admits.
 
         Args:
             folder: as `checked_folder` returns it.
             predictor: the model.
+            answerer: how its scores become answers.
             config: `top_k` and `bottleneck_dir`.
             total: how many photos are labelled.
         """
         self.path = folder / PAGE
         self.onlooker = Pixels(MOST_PHOTOS)
-        self._explainer = Explainer(predictor, config)
+        self._explainer = Explainer(predictor, answerer, config)
         self._predictor = predictor
         self._top_k = config.top_k
         self._total = total
@@ -214,7 +223,8 @@ def _article(number: int, photo: Labelled, why: Explanation | None, told: list[s
     return h(
         "article",
         title,
-        h("p", "Label: ", h("b", label), f", {why.probabilities[0][1]:.1%}"),
+        h("p", "Answer: ", h("b", why.answer_text())),
+        _label_set(why.answer.label_set),
         h(
             "div",
             h("div", pair, class_="pair"),
@@ -231,6 +241,12 @@ def _article(number: int, photo: Labelled, why: Explanation | None, told: list[s
         _notes([note for note in why.notes if note not in told]),
         id=place,
     )
+
+
+def _label_set(labels: Sequence[str] | None) -> Markup | None:
+    if labels is None:
+        return None
+    return h("p", "Set of labels: ", ", ".join(map(readable_label, labels)))
 
 
 def _scores(why: Explanation) -> Markup:

@@ -253,8 +253,8 @@ def _familiarity(graph: Graph, model_folder: ModelFolder | None) -> str | None:
 
     An output of that name in a file of another maker may mean anything.
     """
-    if graph.metadata is not None:
-        return graph.metadata.familiarity.output if graph.metadata.familiarity else None
+    if graph.metadata is not None and graph.metadata.familiarity is not None:
+        return graph.metadata.familiarity.output
     return (
         FAMILIARITY if model_folder is not None and FAMILIARITY in model_folder.metadata else None
     )

@@ -120,7 +120,11 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
         validation, test = (
             fitted.evaluate(split, probabilities[split]) for split in (VALIDATION, TEST)
         )
+        own = measure_familiarity(prepared, fitted, config.seed)
+        familiarity = own.values if own is not None else None
         judged = [fitted.judged(split, probabilities[split]) for split in (VALIDATION, TEST)]
+        if own is not None:
+            judged[0] = judged[0]._replace(unknown=own.unknown(fitted.rows(VALIDATION)))
         try:
             chosen = choose(source.labels, *judged, **wanted)
         except UserError as error:  # the model is good without it
@@ -129,7 +133,6 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
     manifest, extraction, training = fitted.manifest, prepared.extraction, fitted.training
     with clock.stage("model"):
         classifier = heads.build_classifier(prepared.backbone, fitted.head)
-        own = measure_familiarity(prepared, fitted, classifier, config.seed)
         metadata = describe(config, prepared, fitted, fine_tuned, validation, test)
         if own is not None:
             layer = metadata["bottleneck"]["layer"]
@@ -142,9 +145,7 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
             classifier,
             manifest,
             metadata,
-            predicted=predicted_photos(
-                manifest, probabilities, own.values if own is not None else None
-            ),
+            predicted=predicted_photos(manifest, probabilities, familiarity),
             looks=prepared.looks.recorded(manifest.photos),
             learned_test=fitted.refitted,
             overwrite=config.overwrite,
@@ -166,6 +167,7 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
                 photos_per_second=extraction.photos_per_second,
                 seconds=dict(clock.seconds),
                 metadata=model_folder.metadata,
+                familiarity=familiarity,
             )
             warnings += summaries.write_run(run_dir, record, config.summaries)
             warnings += write_transfer_summary(run_dir, record, photos=config.summaries == "full")
