@@ -60,7 +60,7 @@ def train_result(classes: int, *, bad: int = 0, wrong: int = 0, name: str = "red
         "cross_validation": None,
         "split": {"totals": dict.fromkeys(splits, classes)},
     }
-    nobody = Judged(np.zeros((0, classes), np.float32), np.zeros(0, np.int32))
+    judged = [Judged(np.eye(classes, dtype=np.float32), np.arange(classes))] * 2
     return TrainResult(
         model_folder=ModelFolder("out/model", labels, metadata),
         run_dir=None,
@@ -69,7 +69,7 @@ def train_result(classes: int, *, bad: int = 0, wrong: int = 0, name: str = "red
         training=Training(100),
         fine_tuned=None,
         exported=None,
-        chosen=choose(labels, nobody, nobody),
+        chosen=choose(labels, *judged),
         familiarity=None,
         validation=evaluation(classes),
         test=evaluation(classes),
