@@ -36,10 +36,10 @@ class Neighbour:
     similarity: float
     digest: bytes = dataclasses.field(repr=False)
     path: str | None = None
-    pixels: np.ndarray | None = dataclasses.field(default=None, repr=False)
+    pixels: np.ndarray | None = dataclasses.field(default=None, repr=False, compare=False)
 
 
-@dataclasses.dataclass(frozen=True, repr=False)
+@dataclasses.dataclass(frozen=True, repr=False, eq=False)
 class Explanation(Result):
     """What speaks for the label that a model gives to a photo.
 
