@@ -70,7 +70,7 @@ def remove_familiarity(folder: Path) -> None:
     edit_metadata(folder, lambda told: told.pop("familiarity"))
 
 
-def add_familiarity(folder: Path, reject: float = 0.05) -> None:
+def add_familiarity(folder: Path, reject: float) -> None:
     """Gives a model folder's model the second output, and says so in the metadata."""
     import keras
 
