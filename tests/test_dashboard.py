@@ -191,6 +191,7 @@ def test_photos_have_their_probabilities_and_what_their_head_has_learned_from(lo
         assert photo["top"][0] == [photo["predicted"], photo["score"]]
         assert scores == sorted(scores, reverse=True)
         assert sum(scores) == pytest.approx(1, abs=1e-3)
+        assert 0 <= photo["familiarity"] <= 1
         assert len(photo["nearest"]) == 3
         similarities = [near["similarity"] for near in photo["nearest"]]
         assert similarities == sorted(similarities, reverse=True)

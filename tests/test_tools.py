@@ -86,3 +86,20 @@ def test_what_training_says_of_itself_is_compared_with_the_other_half(
     )
     assert [name for _, name in verdicts] == ["within", "mean difference", "mean ECE"]
     assert done.returncode == int(any(held == "NO" for held, _ in verdicts))
+
+
+def test_promises_are_counted_on_test_photos_and_on_the_other_half(
+    photo_dir: Path, tmp_path: Path
+) -> None:
+    words = (
+        *("bench_promises.py", f"--image_dir={photo_dir}", f"--bottleneck_dir={tmp_path}"),
+        *("--backbone=mobilenet_0.25_128", "--weights=none"),
+    )
+    done = run(*words, "--splits=1", "--min_recall=red=0.8", "--cost=red:green=5")
+    assert done.returncode in (0, 1), done.stderr
+    row = r"^split 0  min_recall 0\.8 of red: [01]\.\d{3}, 95% [01]\.\d{3} to [01]\.\d{3} !?$"
+    assert len(re.findall(row, done.stdout, re.MULTILINE)) == 1, done.stdout
+    # Half of 90 photos proves little.
+    done = run(*words, "--halves=1")
+    assert done.returncode == 2, done.stdout
+    assert re.search(r"^`coverage=0\.95` needs at least 59 photos", done.stderr, re.MULTILINE)

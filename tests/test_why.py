@@ -1,5 +1,6 @@
 """Why a photo has its label: heat maps, nearest photos, `explain`, and the page of `--why`."""
 
+import re
 import shutil
 
 import keras
@@ -371,7 +372,7 @@ def test_the_page_shows_every_photo(label, photos, tmp_path):
     assert HOSTILE not in page
     assert "&lt;img src=x onerror=alert(1)&gt;.jpg" in page
     assert "It can&#x27;t be used: not a JPEG" in page
-    assert "Label: <b>red</b>" in page
+    assert re.search("Answer: <b>red, [0-9.]+%</b>", page)
 
 
 def test_its_own_page_is_replaced_and_nothing_else(label, photos, tmp_path):

@@ -39,7 +39,7 @@ def run(config: LabelConfig) -> int:
         tell(line)
     unreadable: list[str] = []
     notes = ReadingNotes()
-    page = WhyPage(why, predictor, config, source.count) if why is not None else None
+    page = WhyPage(why, predictor, answerer, config, source.count) if why else None
     onlooker = page.onlooker if page is not None else None
     photos = _labelled(config, source, predictor, unreadable, notes, onlooker)
     table = AnswerTable(answerer, min(config.top_k, len(predictor.labels)))

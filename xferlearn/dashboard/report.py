@@ -1,6 +1,7 @@
 """A run as tab "Transfer" shows it: one JSON document."""
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -78,6 +79,7 @@ def build_report(
                 "predicted": one.choice.predicted,
                 "score": round(one.choice.score, 4),
                 "name": one.choice.photo.name,
+                "familiarity": _familiarity(record, one.choice.row),
                 "top": [[label, round(score, 4)] for label, score in one.choice.top],
                 "nearest": [
                     {
@@ -92,6 +94,11 @@ def build_report(
             for one in shown
         ],
     }
+
+
+def _familiarity(record: RunRecord, row: int) -> float | None:
+    value = math.nan if record.familiarity is None else float(record.familiarity[row])
+    return None if math.isnan(value) else round(value, 4)
 
 
 def _networks(metadata: Mapping[str, Any]) -> dict[str, Any]:

@@ -239,7 +239,8 @@ class Classifier:
 
     @functools.cached_property
     def _explainer(self) -> Explainer:
-        return Explainer(self.predictor, self._config)
+        answerer = Answerer.of(self.predictor, AnswerConfig())
+        return Explainer(self.predictor, answerer, self._config)
 
 
 @from_settings(ModelConfig)

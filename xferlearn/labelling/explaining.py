@@ -12,6 +12,7 @@ import numpy as np
 from xferlearn.config import ImageConfig
 from xferlearn.decisions import HeatMap, HeatMaps, pooled_features
 from xferlearn.errors import XferlearnError
+from xferlearn.labelling.answering import Answerer
 from xferlearn.labelling.explanation import Explanation, Neighbour
 from xferlearn.labelling.streaming import Labelled
 from xferlearn.model_folder import PREDICTIONS
@@ -73,20 +74,22 @@ class Explainer:
         notes: what can't be found out with this model and why, one sentence each.
 
     Example:
-        >>> explainer = Explainer(open_predictor(config), config)
+        >>> explainer = Explainer(predictor, Answerer.of(predictor, config), config)
         >>> explainer.explain([labelled], pixels[None], top_k=5)[0].nearest[0].label
         'roses'
     """
 
-    def __init__(self, predictor: Predictor, config: ImageConfig) -> None:
+    def __init__(self, predictor: Predictor, answerer: Answerer, config: ImageConfig) -> None:
         """Prepares heat maps and the search, as far as the model admits them.
 
         Args:
             predictor: the model.
+            answerer: how its scores become answers.
             config: `bottleneck_dir`.
         """
         self.notes: list[str] = []
         self._predictor = predictor
+        self._answerer = answerer
         self._maps = self._heat_maps()
         self._nearest = self._nearest_photos(config)
 
@@ -104,12 +107,10 @@ class Explainer:
         near, notes = self._near(photos, bottlenecks)
         files = self._files([one.photo for found in near for one in found])
         learned = self._nearest.learned if self._nearest is not None else frozenset()
-        labels = self._predictor.labels
         return [
             Explanation(
                 name=photo.name,
-                probabilities=tuple(photo.top(labels, top_k)),
-                familiarity=photo.familiarity,
+                answer=self._answerer.answer(photo, top_k),
                 heat_map=heat.values if heat is not None else None,
                 heat_scale=heat.scale if heat is not None else 0.0,
                 nearest=tuple(
@@ -176,8 +177,8 @@ class Explainer:
         nothing = [None] * len(photos)
         if self._maps is not None:
             maps = self._maps.look(self._predictor.values(pixels))
-            shown = [int(np.argmax(photo.scores)) for photo in photos if photo.scores is not None]
-            heats = self._maps.of_classes(maps, shown)
+            scores = [photo.scores for photo in photos if photo.scores is not None]
+            heats = self._maps.of_classes(maps, self._answerer.decision.decide(np.stack(scores)))
             return [one if np.isfinite(one.scale) else None for one in heats], pooled_features(maps)
         if self._nearest is None:
             return nothing, []

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from xferlearn.labelling.answering import Answer
 from xferlearn.summaries.drawing import webp
 from xferlearn.summaries.overlay import LEGEND, draw_overlay
 from xferlearn.synsets.names import readable_label
@@ -44,11 +45,9 @@ class Explanation(Result):
 
     Attributes:
         name: the photo, as given.
-        probabilities: the best labels with their probabilities, best first.
-        familiarity: the share of the model's own photos that were less typical, 0 to 1; None for
-            models that don't say.
-        heat_map: where in the photo there is what speaks for the first label (positive) or against
-            it (negative), float32, [rows, columns], range [-1, 1], on the grid of the network's
+        answer: what is answered for it, with `top_k` labels.
+        heat_map: where in the photo there is what speaks for the label (positive) or against it
+            (negative), float32, [rows, columns], range [-1, 1], on the grid of the network's
             last feature map; None where there is none, and `notes` say why.
         heat_scale: the log-odds that 1 stands for in `heat_map`; see `decisions.HeatMaps`.
         nearest: the nearest photos that the model has learned from, best first.
@@ -58,8 +57,7 @@ class Explanation(Result):
     """
 
     name: str
-    probabilities: tuple[tuple[str, float], ...]
-    familiarity: float | None
+    answer: Answer
     heat_map: np.ndarray | None
     heat_scale: float
     nearest: tuple[Neighbour, ...]
@@ -69,16 +67,36 @@ class Explanation(Result):
 
     @property
     def label(self) -> str:
-        """The first label, which `heat_map` is of."""
-        return self.probabilities[0][0]
+        """The label that was decided, which `heat_map` is of; `answer.status` says if it counts."""
+        return self.answer.label or ""
+
+    @property
+    def probabilities(self) -> tuple[tuple[str, float], ...]:
+        """Labels with their probabilities: the decided one, then the others, best first."""
+        return self.answer.scores
+
+    @property
+    def familiarity(self) -> float | None:
+        """The share of your own photos that are less typical, 0 to 1; None where it is not known.
+
+        Your own photos are those that the model was made from.
+        """
+        return self.answer.familiarity
 
     def overlay(self) -> Image.Image | None:
         """Returns the photo in gray with the heat map over it; None where there is none."""
         return None if self.heat_map is None else draw_overlay(self.pixels, self.heat_map)
 
+    def answer_text(self) -> str:
+        """Returns the answer in words."""
+        label = f"{readable_label(self.label)}, {self.answer.probability or 0:.1%}"
+        if self.answer.status == "unknown":
+            return f"unknown, unlike your own photos; it would be {label}"
+        return f"ask a person; it would be {label}" if self.answer.status == "ask" else label
+
     def blocks(self) -> list[Block]:
         """Returns the summary in parts."""
-        facts = {"photo": self.name}
+        facts = {"photo": self.name, "answer": self.answer_text()}
         if self.familiarity is not None:
             facts["familiarity"] = f"{self.familiarity:.3f}, {familiarity_text(self.familiarity)}"
         if self.heat_map is not None:
@@ -118,6 +136,7 @@ class Explanation(Result):
             h("h4", self.name),
             h("div", shown, class_="xf-photos"),
             faint(LEGEND) if overlay is not None else None,
+            h("p", "Answer: ", h("b", self.answer_text())),
             table(("label", "probability"), rows),
             faint(familiarity_text(self.familiarity)) if self.familiarity is not None else None,
             [h("h4", "Nearest photos of the training"), h("div", near, class_="xf-photos")]

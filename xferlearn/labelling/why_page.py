@@ -3,7 +3,7 @@
 import base64
 import contextlib
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -12,6 +12,7 @@ from PIL import Image
 
 from xferlearn.config import LabelConfig
 from xferlearn.errors import UserError
+from xferlearn.labelling.answering import Answerer
 from xferlearn.labelling.explaining import Explainer, Pixels
 from xferlearn.labelling.explanation import Explanation, Neighbour, familiarity_text, strongest_text
 from xferlearn.labelling.streaming import Labelled
@@ -29,7 +30,7 @@ PAGE = "index.html"
 MOST_PHOTOS = 500
 _NEIGHBOUR_SIZE = 112  # px
 # By which a page that may be replaced is known.
-_MARK = '<meta name="generator" content="xferlearn label, why">'
+_MARK = '<meta name="generator" content="xferlearn: why these labels">'
 _STYLE = """
 :root{color-scheme:light dark;--text:#202124;--faint:#5f6368;--page:#f5f5f5;--card:#fff;
 --line:#dadce0;--bar:#1a73e8;--rest:#e8eaed;--note:#fff3e8;--edge:#c65102}
@@ -82,18 +83,26 @@ class WhyPage:
         onlooker: sees the photos' pixels, for `label_photos`.
     """
 
-    def __init__(self, folder: Path, predictor: Predictor, config: LabelConfig, total: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        predictor: Predictor,
+        answerer: Answerer,
+        config: LabelConfig,
+        total: int,
+    ) -> None:
         """Sees what the model admits.
 
         Args:
             folder: as `checked_folder` returns it.
             predictor: the model.
+            answerer: how its scores become answers.
             config: `top_k` and `bottleneck_dir`.
             total: how many photos are labelled.
         """
         self.path = folder / PAGE
         self.onlooker = Pixels(MOST_PHOTOS)
-        self._explainer = Explainer(predictor, config)
+        self._explainer = Explainer(predictor, answerer, config)
         self._predictor = predictor
         self._top_k = config.top_k
         self._total = total
@@ -214,7 +223,8 @@ def _article(number: int, photo: Labelled, why: Explanation | None, told: list[s
     return h(
         "article",
         title,
-        h("p", "Label: ", h("b", label), f", {why.probabilities[0][1]:.1%}"),
+        h("p", "Answer: ", h("b", why.answer_text())),
+        _label_set(why.answer.label_set),
         h(
             "div",
             h("div", pair, class_="pair"),
@@ -231,6 +241,12 @@ def _article(number: int, photo: Labelled, why: Explanation | None, told: list[s
         _notes([note for note in why.notes if note not in told]),
         id=place,
     )
+
+
+def _label_set(labels: Sequence[str] | None) -> Markup | None:
+    if labels is None:
+        return None
+    return h("p", "Set of labels: ", ", ".join(map(readable_label, labels)))
 
 
 def _scores(why: Explanation) -> Markup:

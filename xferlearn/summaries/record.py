@@ -35,6 +35,8 @@ class RunRecord:
         photos_per_second: from file to bottleneck.
         seconds: wall time of each stage so far.
         metadata: content of the model folder's metadata.json.
+        familiarity: of `manifest.photos`, the share of the others that are less typical, float32,
+            [photos], range [0, 1]; NaN, or None for all, where it is not known.
     """
 
     config: TrainConfig
@@ -48,6 +50,7 @@ class RunRecord:
     photos_per_second: float
     seconds: Mapping[str, float]
     metadata: Mapping[str, Any]
+    familiarity: np.ndarray | None = None
 
     @property
     def image_size(self) -> int:

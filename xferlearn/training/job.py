@@ -121,6 +121,7 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
             fitted.evaluate(split, probabilities[split]) for split in (VALIDATION, TEST)
         )
         own = measure_familiarity(prepared, fitted, config.seed)
+        familiarity = own.values if own is not None else None
         judged = [fitted.judged(split, probabilities[split]) for split in (VALIDATION, TEST)]
         if own is not None:
             judged[0] = judged[0]._replace(unknown=own.unknown(fitted.rows(VALIDATION)))
@@ -144,9 +145,7 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
             classifier,
             manifest,
             metadata,
-            predicted=predicted_photos(
-                manifest, probabilities, own.values if own is not None else None
-            ),
+            predicted=predicted_photos(manifest, probabilities, familiarity),
             looks=prepared.looks.recorded(manifest.photos),
             learned_test=fitted.refitted,
             overwrite=config.overwrite,
@@ -168,6 +167,7 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
                 photos_per_second=extraction.photos_per_second,
                 seconds=dict(clock.seconds),
                 metadata=model_folder.metadata,
+                familiarity=familiarity,
             )
             warnings += summaries.write_run(run_dir, record, config.summaries)
             warnings += write_transfer_summary(run_dir, record, photos=config.summaries == "full")

@@ -8,7 +8,7 @@ import numpy as np
 
 from xferlearn.config.presets import REJECT
 from xferlearn.decisions import Familiarity, fit_familiarity
-from xferlearn.metrics import wilson_interval
+from xferlearn.metrics import wilson_interval, worth_of
 from xferlearn.model_folder import FAMILIARITY, PREDICTIONS
 from xferlearn.photos.manifest import TEST, VALIDATION
 from xferlearn.system.runtime import float32_layers
@@ -31,33 +31,31 @@ class OwnFamiliarity:
         familiarity: what the model computes; it knows no photo of the test.
         values: of the manifest's photos, each compared with photos of other folds alone, float32,
             [photos], range [0, 1]; NaN for those that no head has judged.
-        tested: of the test photos, how many, and how many of them are below `REJECT`.
+        tested: how many of the test photos would be unknown, how many there are, and how many that
+            stand alone these are worth.
     """
 
     familiarity: Familiarity
     values: np.ndarray
-    tested: tuple[int, int]
+    tested: tuple[int, int, float]
 
     def unknown(self, rows: Sequence[int]) -> np.ndarray:
         """Returns which photos at these positions would be unknown, bool, [rows]."""
         return self.values[rows] < REJECT
 
     def text(self) -> str:
-        """Returns how often one's own photos would be rejected."""
+        """Returns how many of one's own photos would be unknown."""
         if not self.familiarity.can_reject(REJECT):
-            return f"nothing is ever unknown: that takes {round(1 / REJECT)} photos or more"
-        unknown, number = self.tested
+            return f"nothing ever: that takes {round(1 / REJECT)} photos or more"
+        unknown, number, worth = self.tested
         if not number:
-            return f"about {REJECT:.0%} of your own photos would be unknown"
-        low, high = wilson_interval(unknown, number)
-        return (
-            f"{unknown} of {number} test photos would be unknown ({unknown / number:.1%}, 95%:"
-            f" {low:.1%} to {high:.1%})"
-        )
+            return f"about {REJECT:.0%} of your own photos (no test)"
+        low, high = wilson_interval(unknown / number * worth, worth)
+        return f"{unknown} of {number} test photos (95%: {low:.1%} to {high:.1%})"
 
     def as_dict(self) -> dict[str, Any]:
         """Returns what metadata.json says of it."""
-        unknown, number = self.tested
+        unknown, number, _ = self.tested
         return {
             "output": FAMILIARITY,
             "reject": REJECT,
@@ -99,7 +97,9 @@ def measure_familiarity(prepared: Prepared, fitted: Fitted, seed: int) -> OwnFam
     test = manifest.judged(TEST)
     of_test = familiarity.apply(fitted.bottlenecks[test], fitted.probabilities(TEST))
     values[test] = of_test
-    return OwnFamiliarity(familiarity, values, (int((of_test < REJECT).sum()), len(test)))
+    groups = [manifest.groups[row] for row in test] if manifest.groups else range(len(test))
+    worth = worth_of(groups) if test else 0.0
+    return OwnFamiliarity(familiarity, values, (int((of_test < REJECT).sum()), len(test), worth))
 
 
 def with_familiarity(

@@ -12,6 +12,7 @@ export function openEvidence(report, index) {
     photo.name,
     "evidence",
     h("p", { class: "note" }, right ? `${truth}, predicted right.` : `${truth}, predicted as ${predicted}.`),
+    photo.familiarity === null ? null : h("p", { class: "note" }, familiarity(photo.familiarity)),
     h(
       "div",
       { class: "evidence-parts" },
@@ -23,6 +24,11 @@ export function openEvidence(report, index) {
     h("pre", { class: "command" }, command(report, photo)),
     h("p", { class: "tools" }, copyButton(command(report, photo))),
   );
+}
+
+function familiarity(share) {
+  const than = share < 0.5 ? `less typical than ${percent(1 - share)}` : `more typical than ${percent(share)}`;
+  return `Familiarity ${share.toFixed(3)}: ${than} of your own photos.`;
 }
 
 function command(report, photo) {
