@@ -3,15 +3,13 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from xferlearn.decisions import fit_familiarity
 from xferlearn.exports.photos import export_photos
 from xferlearn.model_folder import read_model_folder
-
-if TYPE_CHECKING:
-    import keras
 
 
 def edit_metadata(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
@@ -27,7 +25,10 @@ def edit_metadata(folder: Path, change: Callable[[dict[str, Any]], object]) -> N
 
 
 def write_small_network(folder: Path) -> None:
-    """Gives a copy of `colour_model` a network whose values are of usual size, as int8 needs."""
+    """Gives a copy of `colour_model` a network whose values are of usual size, as int8 needs.
+
+    It has one output, as models of earlier versions have.
+    """
     import keras
 
     from xferlearn.training.head import build_classifier, build_head, measure_scale
@@ -47,10 +48,11 @@ def write_small_network(folder: Path) -> None:
     head.get_layer("predictions").set_weights([kernel[:-1], kernel[-1]])
     build_classifier(features, head).save(folder / "model.keras")
 
-    def narrower(told: dict[str, Any]) -> None:
+    def change(told: dict[str, Any]) -> None:
         told["feature_space"]["width"] = told["bottleneck"]["width"] = 16
+        del told["familiarity"]
 
-    edit_metadata(folder, narrower)
+    edit_metadata(folder, change)
 
 
 def training_photos(folder: Path) -> np.ndarray:
@@ -63,40 +65,22 @@ def add_familiarity(folder: Path, reject: float = 0.05) -> None:
     """Gives a model folder's model the second output, and says so in the metadata."""
     import keras
 
-    model = read_model_folder(folder).load_model()
-    pooled = keras.Model(model.input, model.get_layer("pooling").output)
-    with_familiarity(model, np.asarray(pooled(training_photos(folder)))).save(
-        folder / "model.keras"
+    from xferlearn.training.own_photos import with_familiarity
+
+    model_folder = read_model_folder(folder)
+    model = model_folder.load_model()
+    layers = [model.get_layer("pooling").output, model.output]
+    bottlenecks, probabilities = keras.Model(model.input, layers)(training_photos(folder))
+    numbers = np.arange(len(bottlenecks))
+    # Training photos come blue, green, red, and so on.
+    familiarity = fit_familiarity(
+        np.asarray(bottlenecks),
+        numbers % 3,
+        numbers,
+        np.asarray(probabilities),
+        folds=(numbers // 3 % 4).tolist(),
+        most_weights=500,
     )
-    edit_metadata(
-        folder, lambda told: told.update(familiarity={"output": "familiarity", "reject": reject})
-    )
-
-
-def with_familiarity(model: "keras.Model", bottlenecks: np.ndarray) -> "keras.Model":
-    """Returns a classifier with a second output, as `train` adds it, but simpler.
-
-    Args:
-        model: has a layer `pooling`.
-        bottlenecks: of the photos that are familiar, float32, [photos, width].
-    """
-    import keras
-
-    layers = keras.layers
-    directions = bottlenecks / np.linalg.norm(bottlenecks, axis=1, keepdims=True)
-    x = layers.UnitNormalization(name="familiarity_direction")(model.get_layer("pooling").output)
-    near = layers.Dense(len(directions[::2]), use_bias=False, name="familiarity_near")
-    x = layers.Reshape((len(directions[::2]), 1), name="familiarity_rows")(near(x))
-    x = layers.GlobalMaxPooling1D(name="familiarity_nearest")(x)
-    x = layers.Concatenate(name="familiarity_both")([x, model.output])
-    last = layers.Dense(1, activation="hard_sigmoid", name="familiarity")
-    both = keras.Model(model.input, {"predictions": model.output, "familiarity": last(x)})
-    # Half of the photos are near, and those of the other half that are least so get 0.1.
-    near.set_weights([directions[::2].T])
-    least = (directions[1::2] @ directions[::2].T).max(axis=1).min()
-    slope = 0.9 / (1 - least)
-    classes = model.output_shape[-1]
-    kernel = np.zeros((1 + classes, 1))
-    kernel[0] = 6 * slope
-    last.set_weights([kernel, np.array([6 * (0.1 - slope * least) - 3])])
-    return both
+    with_familiarity(model, "pooling", familiarity).save(folder / "model.keras")
+    said = {"output": "familiarity", "reject": reject}
+    edit_metadata(folder, lambda told: told.update(familiarity=said))

@@ -92,6 +92,16 @@ def test_intervals_of_costs_have_the_truth_as_often_as_they_say() -> None:
     assert np.mean(within) >= 0.9
 
 
+def test_a_few_photos_that_are_all_right_prove_little() -> None:
+    decision = Decision(("a", "b"), costs={"a": {"b": 3}})
+    scores = np.float32([[0.9, 0.1]] * 5 + [[0.4, 0.6]] + [[0.1, 0.9]] * 6)
+    cost = measure_decision(decision, scores, np.array([0] * 6 + [1] * 6)).cost
+    assert cost is not None
+    assert (cost.cost, cost.lowered) == (0.0, 1.0)
+    assert cost.interval is not None
+    assert cost.interval[0] < 0
+
+
 def test_nothing_wrong_before_can_not_be_lowered() -> None:
     decision = Decision(("a", "b"), costs={"a": {"b": 5}})
     cost = measure_decision(decision, np.float32([[1, 0], [0, 1]]), np.array([0, 1])).cost

@@ -14,7 +14,8 @@ import xferlearn
 from xferlearn.cli import main
 from xferlearn.decisions import HeatMaps
 from xferlearn.errors import UserError
-from xferlearn.labelling import why_page
+from xferlearn.labelling import Answer, Explanation, why_page
+from xferlearn.labelling.explanation import familiarity_text
 
 pytestmark = pytest.mark.filterwarnings(
     # Keras 3.15 saves variables through NumPy's older __array__ protocol.
@@ -247,6 +248,56 @@ def test_the_nearest_photos_are_those_of_the_training(classifier, photo_dir, pho
     assert found.nearest[0].name in text
     assert "The model has learned" not in text
     assert found._repr_html_().count("<img ") == 5
+
+
+def test_the_label_that_is_decided_is_explained(colour_model, photo_bytes, tmp_path):
+    model = tmp_path / "model"
+    shutil.copytree(colour_model, model)
+    costly = {"rule": "cost", "costs": {"green": {"red": 1e30}}, "other_costs": 1.0}
+    edit_metadata(model, lambda told: told.update(decision=costly))
+    found = load(model, colour_model.parent / "bottlenecks").explain(photo_bytes("red", 500))
+    assert found.label != "red"
+    assert max(found.probabilities, key=lambda pair: pair[1])[0] == "red"
+    assert any("thresholds or costs decide" in note for note in found.notes)
+    assert f"for {found.label} strongest" in repr(found)
+
+
+def test_the_familiarity_is_that_of_the_answer(classifier, photo_bytes):
+    photo = photo_bytes("green", 504)
+    found = classifier.explain(photo)
+    assert found.familiarity == pytest.approx(classifier.answers(photo)[0].familiarity, abs=1e-3)
+    assert f"familiarity  {found.familiarity:.3f}" in repr(found)
+    assert "of your own photos" in found._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("familiarity", "words"),
+    [
+        (0.0, "less typical than nearly all of your own photos"),
+        (0.008, "less typical than 99.2% of your own photos"),
+        (0.75, "more typical than 75.0% of your own photos"),
+        (1.0, "more typical than nearly all of your own photos"),
+    ],
+)
+def test_a_familiarity_in_words(familiarity, words):
+    assert familiarity_text(familiarity) == words
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        ("answered", "red, 90.0%"),
+        ("unknown", "unknown, unlike your own photos; it would be red, 90.0%"),
+        ("ask", "ask a person; it would be red, 90.0%"),
+    ],
+)
+def test_an_answer_in_words(status, words):
+    answer = Answer(status, "red", 0.9, 0.5, (("red", 0.9), ("blue", 0.1)))
+    pixels = np.zeros((8, 8, 3), np.uint8)
+    found = Explanation("a.jpg", answer, None, 0.0, (), pixels)
+    assert found.answer_text() == words
+    assert words in repr(found)
+    assert words in found._repr_html_()
 
 
 def test_a_photo_is_not_its_own_neighbour(classifier, photo_dir):

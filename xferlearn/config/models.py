@@ -321,8 +321,8 @@ class ExportConfig(Config):
         float | None,
         Setting(
             "Smallest share of the photos that the written file must give the same first label as"
-            " the model. Below it the command fails, and the file's name says so. Default: 0.99,"
-            " and 0.97 for tflite_int8.",
+            " the model; likewise of those that both take for unknown or neither does. Below it the"
+            " command fails, and the file's name says so. Default: 0.99, and 0.97 for tflite_int8.",
             minimum=0,
             maximum=1,
         ),

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 import numpy as np
 
 MOST_CORE = 1000
+# With twice as many, nothing that was measured gets better.
+_MOST_DIRECTIONS = 64
 # Photos that are measured with; more change nothing that can be seen.
 MOST_PHOTOS = 10_000
 # The neighbour whose similarity says how near photos are to each other: not the first, which may be
@@ -30,6 +32,8 @@ _LEAST_COSINE, _LEAST_PROBABILITY = 0.01, 0.05
 # many that lie evenly.
 _DENSER, _EVEN = 24, 16
 _LEAST_GAP = 0.01
+# Of what a direction holds to what the first does; less is rounding.
+_LEAST_SQUARE = 1e-10
 _NONE = -2.0
 
 
@@ -39,8 +43,10 @@ class Familiarity:
 
     Attributes:
         scale: what bottlenecks are multiplied with first, float32, [width]; None for nothing.
-        core: photos to be similar to, of length 1, float32, [core, width]; where `classes` is
-            above 1 those of the first class, then as many of the next, and so on.
+        basis: directions in which photos differ, each of length 1 and at right angles to the
+            others, float32, [width, directions].
+        core: photos to be similar to, in these directions, float32, [core, directions]; where
+            `classes` is above 1 those of the first class, then as many of the next, and so on.
         usual: similarity of photos near each of them, float32, [core].
         classes: how many classes the core set is divided by; 1 where it is not.
         expected: similarity that nearly all own photos have to their nearest of `core`.
@@ -56,6 +62,7 @@ class Familiarity:
     """
 
     scale: np.ndarray | None
+    basis: np.ndarray = dataclasses.field(repr=False)
     core: np.ndarray = dataclasses.field(repr=False)
     usual: np.ndarray = dataclasses.field(repr=False)
     classes: int
@@ -103,7 +110,7 @@ class Familiarity:
         return np.concatenate([np.zeros(0, np.float32), *parts])
 
     def _applied(self, bottlenecks: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-        similarity = directions(bottlenecks, self.scale) @ self.core.T
+        similarity = _unit(bottlenecks, self.scale) @ self.basis @ self.core.T
         return self._levels(_parts(similarity, self.usual, probabilities, self.classes))
 
     def _levels(self, parts: np.ndarray) -> np.ndarray:
@@ -169,7 +176,7 @@ def fit_familiarity(
             array[drawn] for array in (bottlenecks, y, fold_of, group_of, row_of)
         )
     scale = _scale(bottlenecks, widths)
-    x = directions(bottlenecks, scale)
+    x = _unit(bottlenecks, scale)
     learned = (fold_of >= 0) | (row_of < 0)
     # As new photos will be: compared with as many that are not their own.
     others = {
@@ -177,29 +184,59 @@ def fit_familiarity(
         for fold in np.unique(fold_of[row_of >= 0]).tolist()
     }
     everything = np.flatnonzero(learned)
-    most = min(MOST_CORE, max(1, (most_weights - 3 * (_DENSER + _EVEN)) // (x.shape[1] + 1)))
+    least = min([len(everything), *map(len, others.values())])
+    directions, most = _sizes(x.shape[1], least, most_weights)
     counts = _counts([y[rows] for rows in others.values()] or [y[everything]], classes, most)
 
-    def compared(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def compared(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        basis = _basis(x[rows], directions, generator)
         core = rows[_drawn(y[rows], counts, generator)]
-        similarity = x @ x[core].T
-        return core, similarity, _usual(similarity[rows], group_of[rows], group_of[core])
+        reduced = x @ basis
+        similarity = reduced @ reduced[core].T
+        # Among more photos than others have, neighbours would be nearer.
+        near = generator.permutation(rows)[:least]
+        usual = _usual(similarity[near], group_of[near], group_of[core])
+        return basis, reduced[core], usual, similarity
 
     measured, parts = [np.zeros(0, np.int64)], [np.zeros((0, 3))]
     for fold, rows in others.items():
-        _, similarity, usual = compared(rows)
+        _, _, usual, similarity = compared(rows)
         own = np.flatnonzero((row_of >= 0) & (fold_of == fold))
         found = _parts(similarity[own], usual, probabilities[row_of[own]], len(counts))
         parts.append(found)
         measured.append(row_of[own])
-    core, _, usual = compared(everything)
-    fitted = _calibrated(scale, x[core], usual, len(counts), np.concatenate(parts))
+    basis, core, usual, _ = compared(everything)
+    fitted = _calibrated(scale, basis, core, usual, len(counts), np.concatenate(parts))
     familiar = np.full(len(calibration), np.nan, np.float32)
     familiar[np.concatenate(measured)] = fitted._levels(np.concatenate(parts))
     return dataclasses.replace(fitted, own=familiar)
 
 
-def directions(bottlenecks: np.ndarray, scale: np.ndarray | None) -> np.ndarray:
+def _sizes(width: int, photos: int, most_weights: int) -> tuple[int, int]:
+    """Returns how many directions and how many photos of a core set fit into a model."""
+    directions = max(1, min(_MOST_DIRECTIONS, width, photos, most_weights // (2 * width)))
+    left = most_weights - 3 * (_DENSER + _EVEN) - width * directions
+    return directions, max(1, min(MOST_CORE, left // directions))
+
+
+def _basis(x: np.ndarray, number: int, generator: np.random.Generator) -> np.ndarray:
+    """Returns about the directions in which photos are long, float32, [width, number or fewer].
+
+    They are those of some photos after one step of the power method (N. Halko, P. Martinsson, J.
+    Tropp, SIAM Review 53, 2011). The mean is left in them, so that what no photo has makes another
+    one less similar.
+    """
+    some = x[generator.permutation(len(x))[:number]]
+    found = (x.T @ (x @ some.T)).astype(np.float64)
+    # Made perpendicular by their products, which takes a tenth of the time of other ways.
+    values, vectors = np.linalg.eigh(found.T @ found)
+    kept = values > _LEAST_SQUARE * values.max(initial=0)
+    if not kept.any():
+        return np.zeros((x.shape[1], 1), np.float32)
+    return (found @ (vectors[:, kept] / np.sqrt(values[kept]))).astype(np.float32)
+
+
+def _unit(bottlenecks: np.ndarray, scale: np.ndarray | None) -> np.ndarray:
     """Returns bottlenecks of length 1, float32, [photos, width]; zeros stay zeros."""
     x = np.asarray(bottlenecks, np.float32)
     if scale is not None:
@@ -275,7 +312,12 @@ def _parts(
 
 
 def _calibrated(
-    scale: np.ndarray | None, core: np.ndarray, usual: np.ndarray, classes: int, parts: np.ndarray
+    scale: np.ndarray | None,
+    basis: np.ndarray,
+    core: np.ndarray,
+    usual: np.ndarray,
+    classes: int,
+    parts: np.ndarray,
 ) -> Familiarity:
     """Returns a familiarity from its calibration photos: local, largest probability, nearest."""
     if not len(core):  # which needs no photo to be like
@@ -287,6 +329,7 @@ def _calibrated(
     local, sure = np.divide((_LOCAL, _SURE), deviations[:2])
     found = Familiarity(
         scale,
+        basis,
         core,
         usual,
         classes,

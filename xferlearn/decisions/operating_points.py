@@ -150,7 +150,7 @@ def measure_decision(
     if decision.costs and known.any():
         matrix = decision.cost_matrix
         costs, before = (matrix[y[known], one[known]] for one in (decided, largest))
-        cost = _cost_change(costs, before, worth_of(members[known]))
+        cost = _cost_change(costs, before, worth_of(members[known]), float(matrix.max()))
     right = [float((one == y).mean()) if len(y) else None for one in (decided, largest)]
     return DecisionMeasured(points, right[0], right[1], cost)
 
@@ -243,14 +243,17 @@ def _point(
     )
 
 
-def _cost_change(costs: np.ndarray, before: np.ndarray, worth: float) -> CostChange:
+def _cost_change(costs: np.ndarray, before: np.ndarray, worth: float, most: float) -> CostChange:
     cost, largest = float(costs.mean()), float(before.mean())
     if not largest:
         return CostChange(cost, largest, None, None, len(costs))
     ratio = cost / largest
-    # Of a ratio of two means of the same photos, by the delta method.
-    deviation = float((costs - ratio * before).std())
-    half = _Z95 * deviation / (largest * math.sqrt(worth))
+    # Of a ratio of two means of the same photos, by the delta method. Two photos that could not be
+    # further apart are added, as A. Agresti and B. Coull do (The American Statistician 52, 1998):
+    # a few photos that are all right prove little.
+    squares = float(np.square(costs - ratio * before).mean())
+    variance = (worth * squares + 2 * most**2) / (worth + 2)
+    half = _Z95 * math.sqrt(variance / worth) / largest
     return CostChange(
         cost, largest, 1 - ratio, (1 - ratio - half, min(1.0, 1 - ratio + half)), len(costs)
     )

@@ -43,6 +43,10 @@ class FamiliarityProof:
     pictures_rejected: float
     pictures_rejected_before: float
 
+    def agrees(self, minimum: float) -> bool:
+        """Returns whether enough photos and pictures are rejected as model.keras does."""
+        return self.agreement >= minimum
+
     def text(self) -> str:
         """Returns what both reject, as the end of a sentence."""
         return (

@@ -12,6 +12,7 @@ from xferlearn.config import ExportConfig, ModelConfig
 from xferlearn.errors import XferlearnError
 from xferlearn.exports.formats import FORMATS, Calibration, EngineBuilders
 from xferlearn.exports.onnx_files import ONNX_FILE
+from xferlearn.exports.outputs import with_outputs
 from xferlearn.exports.photos import ProofPhotos
 from xferlearn.exports.proof import Proof, Reference, prove
 from xferlearn.exports.report import ExportRow
@@ -73,28 +74,43 @@ class FormatJob:
     def _file(self, hidden: Path) -> ExportRow:
         one = FORMATS[self.name]
         written = hidden / one.target
-        one.write(self.model, self.model_folder, written, self.calibration)
         file = written / one.opened
-        proof = self._prove(file)
+        proof, left_out = self._written(written)
         if one.check is not None:
             one.check(file, self.photos, self.reference)
         size = _size(written)
         self._check_place()
         place = _place(written, self.exports / one.target, proof.passed)
-        row = ExportRow(self.name, place / one.opened, size, proof)
+        row = ExportRow(self.name, place / one.opened, size, proof, left_out=left_out)
         return row if proof.passed else dataclasses.replace(row, problem=_disagreement(row))
 
-    def _prove(self, file: Path) -> Proof:
+    def _written(self, written: Path) -> tuple[Proof, str]:
+        """Writes a file and proves it; also returns why it has no familiarity, if it could."""
+        one, alone = FORMATS[self.name], dataclasses.replace(self.reference, familiarity=None)
+
+        def made(model: "keras.Model", reference: Reference) -> Proof:
+            one.write(model, self.model_folder, written, self.calibration)
+            return self._prove(written / one.opened, reference)
+
+        if not one.familiarity or self.reference.familiarity is None:
+            return made(self.model, alone), ""
+        if not one.calibrated:
+            return made(self.model, self.reference), ""
+        try:
+            proof = made(self.model, self.reference)
+            if proof.familiarity is None or proof.familiarity.agrees(self.minimum):
+                return proof, ""
+            reason = f"int8 would change it: {proof.familiarity.text()}"
+        except XferlearnError as error:
+            reason = str(error)
+        # Of some models its numbers need finer steps; a file without it is of more use than none.
+        return made(with_outputs(self.model, 1), alone), f"left out, as {reason}"
+
+    def _prove(self, file: Path, reference: Reference) -> Proof:
         def load() -> Predictor:
             return open_predictor(ModelConfig(model=str(file)))
 
-        return prove(load, self.photos, self._reference, self.minimum)
-
-    @property
-    def _reference(self) -> Reference:
-        """What a file of this format can be compared with."""
-        carried = FORMATS[self.name].familiarity
-        return self.reference if carried else dataclasses.replace(self.reference, familiarity=None)
+        return prove(load, self.photos, reference, self.minimum)
 
     def _engines(self, hidden: Path, builders: EngineBuilders) -> list[ExportRow]:
         one = FORMATS[self.name]
@@ -102,7 +118,7 @@ class FormatJob:
         folder.mkdir()
         file = folder / ONNX_FILE
         one.write(self.model, self.model_folder, file, self.calibration)
-        proof = self._prove(file)
+        proof = self._prove(file, self.reference)
         if not proof.passed:
             reasons = "; ".join(proof.disagreements)
             raise XferlearnError(f"the ONNX file that engines are built from: {reasons}")

@@ -82,7 +82,6 @@ def _tflite(kind: Kind, target: str, min_agreement: float = 0.99) -> Format:
         packages=("ai_edge_litert",),
         min_agreement=min_agreement,
         calibrated=kind == "int8",
-        familiarity=kind != "int8",
     )
 
 

@@ -52,7 +52,7 @@ def describe(
 
 
 def _familiarity(held: dict[str, Any], output: str | None) -> dict[str, Any]:
-    left_out = {} if output else {"left_out": "this format can't carry it"}
+    left_out = {} if output else {"left_out": "this file does not give it"}
     return {"reject": REJECT, **held, "output": output, **left_out}
 
 

@@ -31,6 +31,8 @@ class ExportRow:
         bytes: its size; for a folder, of all files in it.
         proof: the comparison with model.keras; None where none was possible.
         problem: why the format failed, one line; None where it passed.
+        left_out: why the file does not say how familiar a photo is although the format could; ""
+            where it does, and where there is nothing to leave out.
     """
 
     format: str
@@ -38,6 +40,7 @@ class ExportRow:
     bytes: int | None = None
     proof: Proof | None = None
     problem: str | None = None
+    left_out: str = ""
 
     @property
     def passed(self) -> bool:
@@ -161,6 +164,7 @@ def write_report(
             "file": None if row.path is None else row.path.relative_to(exports).as_posix(),
             "bytes": row.bytes,
             "problem": row.problem,
+            "left_out": row.left_out,
             "about": about,
             "proof": None if row.proof is None else row.proof.as_dict(),
         }
@@ -193,6 +197,8 @@ def write_events(
     for row in rows:
         if row.problem is not None:
             page.append(f"{escape(row.format)}: {escape(row.problem)}")
+        if row.left_out:
+            page.append(f"{escape(row.format)}: familiarity {escape(row.left_out)}")
         lines = changed_lines(row)
         page += [f"- {escape(line)}" for line in lines[:_MOST_CHANGED]]
         if len(lines) > _MOST_CHANGED:

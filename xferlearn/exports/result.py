@@ -43,11 +43,15 @@ class ExportResult(Result):
     def _failures(self) -> list[str]:
         return [f"{row.format}: {row.problem}" for row in self.rows if row.problem is not None]
 
+    def _left_out(self) -> list[str]:
+        return [f"{row.format}: familiarity {row.left_out}." for row in self.rows if row.left_out]
+
     def blocks(self) -> list[Block]:
         """Returns the summary: the table, the photos whose first label changed, and the files."""
         return [
             table_block(self.table, "format"),
             Block(wrapped(self.comparison)),
+            *(Block(wrapped(line)) for line in self._left_out()),
             *(
                 Block(
                     (f"{row.format}: photos with another first label",),
@@ -76,6 +80,7 @@ class ExportResult(Result):
             notices([*self.warnings, *self._failures()]),
             table(head, rows),
             h("p", self.comparison),
+            [h("p", line) for line in self._left_out()],
             [h("h4", "Photos with another first label")] if shown else None,
             table(("format", "photo"), shown, text=(0, 1)) if shown else None,
             h("p", f"{left} more; all are in {REPORT_FILE}") if left else None,

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from xferlearn.errors import XferlearnError
+from xferlearn.exports.foreign import foreign_pictures
 from xferlearn.exports.frozen_graph import frozen_graph_def
-from xferlearn.exports.outputs import output_names, with_outputs
+from xferlearn.exports.outputs import in_order, output_names, with_outputs
 from xferlearn.exports.tflite_bias import correct_biases
 from xferlearn.exports.tflite_metadata import INPUT, with_metadata
-from xferlearn.model_folder import ModelFolder
+from xferlearn.model_folder import FAMILIARITY, PREDICTIONS, ModelFolder
 from xferlearn.system.runtime import captured_stderr
 
 if TYPE_CHECKING:
@@ -31,9 +32,10 @@ def write_tflite(
 ) -> None:
     """Writes a TFLite file from `image`, [1, height, width, 3], to `probabilities`, [1, classes].
 
-    Float files take float32, range [0, 255]; where the model says how familiar a photo is,
-    `familiarity`, [1, 1], is their second output. int8 files take the same pixels as uint8 and give
-    probabilities times 256 as uint8; all operations between are in int8.
+    Where the model says how familiar a photo is, `familiarity`, [1, 1], is a second output. Float
+    files take float32, range [0, 255]. int8 files take the same pixels as uint8 and give
+    probabilities times 256 as uint8, and the familiarity with a scale of its own; all operations
+    between are in int8.
 
     Args:
         model: the model folder's model.
@@ -51,9 +53,13 @@ def write_tflite(
     from tensorflow.lite.python import schema_py_generated as schema
 
     if kind == "int8":
-        model = _without_normalization(with_outputs(model, 1))
+        model = _without_normalization(model)
     names = output_names(model)
     graph = frozen_graph_def(model, INPUT, *names)
+    for node in graph.node:
+        if node.op == "Square":  # which LiteRT has in float32 alone
+            node.op = "Mul"
+            node.input.append(node.input[0])
     image = tf.TensorSpec([1, *model.input_shape[1:]], tf.float32, name=INPUT)
 
     @tf.function(input_signature=[image], autograph=False)
@@ -61,6 +67,12 @@ def write_tflite(
         tensors = [f"{name}:0" for name in names]
         outputs = tf.graph_util.import_graph_def(graph, {INPUT: image}, tensors, name="")
         return dict(zip(names, outputs, strict=True))
+
+    def ranged(calibration: Callable[[], Iterator[np.ndarray]]) -> Iterator[np.ndarray]:
+        yield from calibration()
+        if FAMILIARITY in names:
+            # Only of what is foreign does it know how far away that may be.
+            yield from _unproved_pictures(model.input_shape[1])[:, None]
 
     def converted(kind: str) -> bytes:
         converter = tf.lite.TFLiteConverter.from_concrete_functions(
@@ -71,7 +83,7 @@ def write_tflite(
         if kind == "float16":
             converter.target_spec.supported_types = [tf.float16]
         if kind == "int8" and calibration is not None:
-            converter.representative_dataset = lambda: _of_full_range(calibration())
+            converter.representative_dataset = lambda: _of_full_range(ranged(calibration))
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
             converter.inference_input_type = converter.inference_output_type = tf.uint8
         return bytes(converter.convert())
@@ -85,6 +97,11 @@ def write_tflite(
     places = {one.name.decode(): one.tensorIndex for one in file.signatureDefs[0].outputs}
     file.subgraphs[0].outputs = [places[name] for name in names]
     path.write_bytes(with_metadata(file, model_folder))
+
+
+def _unproved_pictures(image_size: int) -> np.ndarray:
+    """Returns a foreign picture of each kind, unlike those of the proof: mirrored negatives."""
+    return 255 - foreign_pictures(image_size)[:4, ::-1]
 
 
 def _of_full_range(photos: Iterator[np.ndarray]) -> Iterator[list[np.ndarray]]:
@@ -120,23 +137,25 @@ def _without_normalization(model: "keras.Model") -> "keras.Model":
     """
     import keras
 
-    names = [layer.name for layer in model.layers]
+    outputs = in_order(model.output)
+    chain = with_outputs(model, 1).layers
+    names = [layer.name for layer in chain]
     if "normalization" not in names:
         return model
     at = names.index("normalization")
-    scaling = model.layers[at]
+    scaling = chain[at]
     if not isinstance(scaling, keras.layers.Rescaling) or len(scaling.input.shape) != 2:
         return model
     x = scaling.output
-    for layer in model.layers[at + 1 :]:
+    for layer in chain[at + 1 :]:
         if (
             not isinstance(layer, (keras.layers.Dense, keras.layers.Dropout))
             or layer.input is not x
         ):
             return model
         x = layer.output
-    dense = [one for one in model.layers[at + 1 :] if isinstance(one, keras.layers.Dense)]
-    if not dense or x is not model.output:
+    dense = [one for one in chain[at + 1 :] if isinstance(one, keras.layers.Dense)]
+    if not dense or x is not outputs[0]:
         return model
     copies = [keras.layers.Dense.from_config(layer.get_config()) for layer in dense]
     x = scaling.input
@@ -148,4 +167,9 @@ def _without_normalization(model: "keras.Model") -> "keras.Model":
     width = len(kernel)
     scale, offset = (np.broadcast_to(part, width) for part in (scaling.scale, scaling.offset))
     copies[0].set_weights([kernel * scale[:, None], bias + offset @ kernel])
-    return keras.Model(model.input, x)
+    if len(outputs) == 1:
+        return keras.Model(model.input, x)
+    # The familiarity takes bottlenecks as they were, and the predictions.
+    branch = keras.Model([scaling.input, outputs[0]], outputs[1])
+    both = {PREDICTIONS: x, FAMILIARITY: branch([scaling.input, x])}
+    return keras.Model(model.input, both)

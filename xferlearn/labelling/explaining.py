@@ -12,7 +12,7 @@ import numpy as np
 from xferlearn.config import ImageConfig
 from xferlearn.decisions import HeatMap, HeatMaps, pooled_features
 from xferlearn.errors import XferlearnError
-from xferlearn.labelling.answering import Answerer
+from xferlearn.labelling.answering import Answer, Answerer
 from xferlearn.labelling.explanation import Explanation, Neighbour
 from xferlearn.labelling.streaming import Labelled
 from xferlearn.model_folder import PREDICTIONS
@@ -27,7 +27,17 @@ if TYPE_CHECKING:
 NEIGHBOURS = 3
 
 _LEARNED = "The model has learned from this very photo."
+_DECIDED = (
+    "The label is not that of the largest probability: the model's thresholds or costs decide."
+)
 _NO_NUMBERS = "There is no heat map: the model's scores are no numbers."
+
+
+def _is_decided(answer: Answer, photo: Labelled) -> bool:
+    """Returns whether a photo's label is not that of the largest probability."""
+    if photo.scores is None or answer.probability is None:
+        return False
+    return answer.probability < float(photo.scores.max())
 
 
 class Pixels:
@@ -107,10 +117,11 @@ class Explainer:
         near, notes = self._near(photos, bottlenecks)
         files = self._files([one.photo for found in near for one in found])
         learned = self._nearest.learned if self._nearest is not None else frozenset()
+        answers = [self._answerer.answer(photo, top_k) for photo in photos]
         return [
             Explanation(
                 name=photo.name,
-                answer=self._answerer.answer(photo, top_k),
+                answer=answer,
                 heat_map=heat.values if heat is not None else None,
                 heat_scale=heat.scale if heat is not None else 0.0,
                 nearest=tuple(
@@ -126,12 +137,15 @@ class Explainer:
                 pixels=shown,
                 notes=(
                     *([_LEARNED] if photo.digest in learned else []),
+                    *([_DECIDED] if _is_decided(answer, photo) else []),
                     *([_NO_NUMBERS] if self._maps is not None and heat is None else []),
                     *self.notes,
                     *notes,
                 ),
             )
-            for photo, shown, heat, found in zip(photos, pixels, heats, near, strict=True)
+            for photo, answer, shown, heat, found in zip(
+                photos, answers, pixels, heats, near, strict=True
+            )
         ]
 
     def _heat_maps(self) -> HeatMaps | None:

@@ -36,10 +36,10 @@ class Neighbour:
     similarity: float
     digest: bytes = dataclasses.field(repr=False)
     path: str | None = None
-    pixels: np.ndarray | None = dataclasses.field(default=None, repr=False)
+    pixels: np.ndarray | None = dataclasses.field(default=None, repr=False, compare=False)
 
 
-@dataclasses.dataclass(frozen=True, repr=False)
+@dataclasses.dataclass(frozen=True, repr=False, eq=False)
 class Explanation(Result):
     """What speaks for the label that a model gives to a photo.
 
@@ -155,9 +155,9 @@ def _figure(image: Image.Image | None, text: str, name: str) -> Markup:
 
 def familiarity_text(familiarity: float) -> str:
     """Returns a familiarity in words."""
-    if familiarity < 0.5:
-        return f"less typical than {1 - familiarity:.1%} of your own photos"
-    return f"more typical than {familiarity:.1%} of your own photos"
+    word, share = ("less", 1 - familiarity) if familiarity < 0.5 else ("more", familiarity)
+    than = "nearly all" if share > 0.9995 else f"{share:.1%}"  # 100.0% would claim too much
+    return f"{word} typical than {than} of your own photos"
 
 
 def strongest_text(heat_map: np.ndarray) -> str:

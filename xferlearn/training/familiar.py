@@ -44,7 +44,8 @@ def familiarity_of(
         x = bottleneck
         if familiarity.scale is not None:
             x = layers.Rescaling(familiarity.scale.tolist(), name="familiarity_scale")(x)
-        x = layers.UnitNormalization(name="familiarity_direction")(x)
+        x = layers.UnitNormalization(name="familiarity_unit")(x)
+        x = _dense("familiarity_directions", familiarity.basis)(x)
         similarity = _dense("familiarity_similarity", familiarity.core.T)(x)
         usual = layers.Rescaling(1.0, (-familiarity.usual).tolist(), name="familiarity_usual")
         local = _largest("familiarity_local", usual(similarity), classes)

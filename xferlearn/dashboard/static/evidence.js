@@ -27,8 +27,10 @@ export function openEvidence(report, index) {
 }
 
 function familiarity(share) {
-  const than = share < 0.5 ? `less typical than ${percent(1 - share)}` : `more typical than ${percent(share)}`;
-  return `Familiarity ${share.toFixed(3)}: ${than} of your own photos.`;
+  const [word, part] = share < 0.5 ? ["less", 1 - share] : ["more", share];
+  // 100.0% would claim too much.
+  const than = part > 0.9995 ? "nearly all" : percent(part);
+  return `Familiarity ${share.toFixed(3)}: ${word} typical than ${than} of your own photos.`;
 }
 
 function command(report, photo) {
