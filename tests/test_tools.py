@@ -103,3 +103,20 @@ def test_promises_are_counted_on_test_photos_and_on_the_other_half(
     done = run(*words, "--halves=1")
     assert done.returncode == 2, done.stdout
     assert re.search(r"^`coverage=0\.95` needs at least 59 photos", done.stderr, re.MULTILINE)
+
+
+def test_measures_of_the_unknown_are_compared(photo_dir: Path, tmp_path: Path) -> None:
+    done = run(
+        *("bench_unknown.py", f"--image_dir={photo_dir}", f"--foreign_dir={photo_dir}"),
+        *("--backbone=mobilenet_0.25_128", "--weights=none", f"--bottleneck_dir={tmp_path}"),
+        *("--pictures=3", "--draws=1", "--halves=1"),
+    )
+    assert done.returncode == 0, done.stderr
+    rows = re.findall(r"^familiarity +(\d\.\d{3} .*)$", done.stdout, re.MULTILINE)
+    assert len(rows) == 3
+    for title in (
+        "One class left out, N=90",
+        "Foreign pictures: AUROC",
+        "Own photos below 1%: 0 of",
+    ):
+        assert title in done.stdout
