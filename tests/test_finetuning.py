@@ -119,7 +119,7 @@ def test_the_better_model_is_saved_and_both_are_shown(settings, capsys) -> None:
     assert tuning["kept"] == (losses["fine_tuned"] < losses["frozen"])
     assert f"cross-entropy {losses['frozen']:.3f}" in shown
     assert f"cross-entropy {losses['fine_tuned']:.3f}" in shown
-    assert "fine-tuning  mobilenet_0.25: 4 layers, conv_dw_12 to conv_pw_13" in shown
+    assert "mobilenet_0.25: 4 layers, conv_dw_12 to conv_pw_13" in shown
     told = shown[shown.index("fine-tuning  ") : shown.index("  kept ")].splitlines()
     assert max(map(len, told)) <= 80, shown
     assert "views of the photos take less than 1 MB below" in said
@@ -142,7 +142,7 @@ def test_a_tuned_model_labels_as_its_file_does(settings, photo_dir) -> None:
         image = prepare(photo.read_bytes(), size, 10**8)
         parts = (tf.constant(part) for part in (image.data, image.kind, image.orientation))
         seen.append(decode_pixels(*parts, size).numpy())
-    expected = model.predict(np.array(seen, np.float32), verbose=0)
+    expected = model.predict(np.array(seen, np.float32), verbose=0)["predictions"]
     np.testing.assert_allclose(classifier.predict(photos), expected, atol=1e-3)
     digest = classifier.metadata["feature_space"]["weights_sha256"]
     assert digest != weights_digest(frozen_backbone()), "a feature space of its own"
@@ -193,7 +193,7 @@ def test_of_two_backbones_the_first_is_tuned(two_tuned) -> None:
     settings, result = two_tuned
     metadata = result.model_folder.metadata
     assert metadata["fine_tuning"]["network"] == "mobilenet_0.25_32"
-    assert "fine-tuning  mobilenet_0.25_32: 4 layers, conv_dw_12 to conv_pw_13" in repr(result)
+    assert "mobilenet_0.25_32: 4 layers, conv_dw_12 to conv_pw_13" in repr(result)
     kept = [part["weights_sha256"] for part in metadata["backbone"]["parts"]]
     names = settings["backbone"].split("+")
     before = [weights_digest(xferlearn.load_backbone(name, weights="none")) for name in names]

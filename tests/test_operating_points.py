@@ -7,6 +7,7 @@ from draws import drawn
 from xferlearn.decisions import (
     Decision,
     Judged,
+    PointCounts,
     choose,
     choose_decision,
     measure_decision,
@@ -49,6 +50,17 @@ def test_points_count_photos_and_know_how_sure_they_are() -> None:
     assert low.precision_interval == wilson_interval(2, 3)
     together = operating_points(("a", "b"), {"a": {0.9: 0.4}}, scores, y, [0, 0, 1, 1])[1]
     assert together.recall_interval == wilson_interval(1, 1)
+
+
+def test_photos_that_come_one_by_one_are_counted_the_same() -> None:
+    probabilities, y = drawn(300)
+    thresholds = recall_thresholds(LABELS, probabilities, y)
+    new, truth = drawn(200, seed=1)
+    truth[:9] = 4  # of another class
+    counts = PointCounts(LABELS, thresholds)
+    for scores, label in zip(new, truth.tolist(), strict=True):
+        counts.add(scores, label)
+    assert counts.points() == operating_points(LABELS, thresholds, new, truth)
 
 
 def test_a_class_without_photos_has_no_recall() -> None:

@@ -272,7 +272,9 @@ def test_label_and_evaluate_give_what_the_model_gives(
     classifier = xferlearn.load_classifier(folder, bottleneck_dir=tmp_path, **ENGINE)
     pixels = np.random.default_rng(1).integers(0, 256, (3, 48, 48, 3), np.uint8)
     np.testing.assert_allclose(
-        classifier.predict(pixels), classifier.model(pixels.astype(np.float32)), atol=1e-4
+        classifier.predict(pixels),
+        classifier.model(pixels.astype(np.float32))["predictions"],
+        atol=1e-4,
     )
     # Whether training has cached a photo does not change its scores.
     photos = sorted(photo_dir.glob("red/*"))[:4]

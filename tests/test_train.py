@@ -166,7 +166,7 @@ def test_model_takes_raw_pixels_without_this_package(model_dir):
         "import keras, numpy as np\n"
         "model = keras.saving.load_model(sys.argv[1])\n"
         "red = np.zeros((1, 32, 32, 3), 'float32'); red[..., 0] = 210; red[..., 1:] = 35\n"
-        "scores = model.predict(red, verbose=0)[0]\n"
+        "scores = model.predict(red, verbose=0)['predictions'][0]\n"
         "names = [layer.name for layer in model.layers]\n"
         "print(scores.argmax(), round(float(scores.sum()), 3), *names)\n"
     )

@@ -163,7 +163,7 @@ def splits(configs: Sequence[TrainConfig], prepared: Prepared) -> bool:
             decision = choose_decision(
                 manifest.labels, own.probabilities, own.y, groups=own.groups, **asked
             )
-            measured = measure_decision(decision, *test)
+            measured = measure_decision(decision, *test[:3])
             if measured.cost is not None and measured.cost.lowered is not None:
                 before += measured.cost.largest * measured.cost.photos
                 after += measured.cost.cost * measured.cost.photos

@@ -164,7 +164,7 @@ def fit_familiarity(
         ...     folds=folds, most_weights=270_000)
         >>> unknown = familiarity.apply(others, head.predict(others)) < 0.01
     """
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(seed % 2**64)
     classes = probabilities.shape[1]
     fold_of = np.array(folds if len(folds) else [-1] * len(y), np.int64)
     group_of = np.array(groups if len(groups) else range(len(y)), np.int64)

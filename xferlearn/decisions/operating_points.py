@@ -138,8 +138,27 @@ def measure_decision(
         groups: what each photo belongs to; None where each stands alone. Photos in groups count as
             `xferlearn.metrics.worth_of` says.
     """
-    members = _members(y, groups)
     decided, largest = decision.decide(probabilities), probabilities.argmax(axis=1)
+    return measure_labels(decision, decided, largest, y, groups)
+
+
+def measure_labels(
+    decision: Decision,
+    decided: np.ndarray,
+    largest: np.ndarray,
+    y: np.ndarray,
+    groups: Sequence[int] | None = None,
+) -> DecisionMeasured:
+    """Measures a decision whose labels are known; as `measure_decision`, without probabilities.
+
+    Args:
+        decision: what is measured.
+        decided: its label of each photo, int, [photos].
+        largest: that of the largest probability, int, [photos].
+        y: true class index of each photo, int, [photos]; -1 for another class.
+        groups: what each photo belongs to; None where each stands alone.
+    """
+    members = _members(y, groups)
     points = tuple(
         _point(label, None, None, decided == number, y == number, members)
         for number, label in enumerate(decision.labels)
@@ -210,6 +229,65 @@ def operating_points(
             labelled = probabilities[:, number] >= np.float32(threshold)
             points.append(_point(label, recall, threshold, labelled, of_class, members))
     return tuple(points)
+
+
+class PointCounts:
+    """Operating points of photos that come one by one, each of which stands alone.
+
+    Example:
+        >>> counts = PointCounts(labels, thresholds)
+        >>> counts.add(scores, y)
+        >>> counts.points()
+    """
+
+    def __init__(
+        self, labels: Sequence[str], thresholds: Mapping[str, Mapping[float, float]]
+    ) -> None:
+        rows: list[tuple[int, float | None, float | None]] = []
+        for number, label in enumerate(labels):
+            rows += [
+                (number, None, None),
+                *((number, *one) for one in thresholds.get(label, {}).items()),
+            ]
+        self._labels, self._rows = labels, rows
+        self._classes = np.array([number for number, _, _ in rows])
+        self._limits = np.array([np.inf if t is None else t for _, _, t in rows], np.float32)
+        self._photos, self._labelled, self._correct = np.zeros((3, len(rows)), np.int64)
+
+    def add(self, scores: np.ndarray, y: int) -> None:
+        """Counts a photo.
+
+        Args:
+            scores: its probabilities, float32, [classes].
+            y: its true class index; any other number for another class.
+        """
+        best = np.isinf(self._limits) & (self._classes == scores.argmax())
+        labelled, of_class = best | (scores[self._classes] >= self._limits), self._classes == y
+        self._photos += of_class
+        self._labelled += labelled
+        self._correct += labelled & of_class
+
+    def points(self) -> tuple[OperatingPoint, ...]:
+        """Returns what `operating_points` does."""
+        return tuple(
+            OperatingPoint(
+                self._labels[number],
+                asked,
+                threshold,
+                photos,
+                labelled,
+                correct,
+                wilson_interval(correct, photos),
+                wilson_interval(correct, labelled),
+            )
+            for (number, asked, threshold), photos, labelled, correct in zip(
+                self._rows,
+                self._photos.tolist(),
+                self._labelled.tolist(),
+                self._correct.tolist(),
+                strict=True,
+            )
+        )
 
 
 def _members(y: np.ndarray, groups: Sequence[int] | None) -> np.ndarray:

@@ -21,8 +21,8 @@ from xferlearn.decisions import (
     Decision,
     DecisionMeasured,
     OperatingPoint,
-    measure_decision,
-    operating_points,
+    PointCounts,
+    measure_labels,
     told_thresholds,
 )
 from xferlearn.errors import UserError
@@ -205,9 +205,11 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
         )
     decision, thresholds = Decision.of(predictor.metadata), told_thresholds(predictor.metadata)
     # Where nothing else needs them they are not kept, because they may be gigabytes.
-    kept = bool(config.logs_dir or output or decision or thresholds)
+    kept = bool(config.logs_dir or output)
+    counts = PointCounts(model_folder.labels, thresholds) if thresholds else None
     truth: list[int] = []
     predicted: list[int] = []
+    largest: list[int] = []
     scores: list[np.ndarray] = []
     familiarity: list[float] = []
     names: list[str] = []
@@ -231,6 +233,9 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
             best = int(decision.decide(photo.scores[np.newaxis])[0])
             truth.append(photo.label)
             predicted.append(best)
+            largest.append(int(photo.scores.argmax()))
+            if counts is not None:
+                counts.add(photo.scores, photo.label)
             if kept:
                 scores.append(photo.scores)
                 familiarity.append(math.nan if photo.familiarity is None else photo.familiarity)
@@ -260,13 +265,10 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
     probabilities = np.zeros((len(scores), classes), np.float32)
     if scores:
         probabilities[:] = scores
-    known = np.where(y < classes, y, -1)
     decided: DecisionMeasured | None = None
-    points: tuple[OperatingPoint, ...] = ()
     if decision and truth:
-        decided = measure_decision(decision, probabilities, known)
-    if thresholds:
-        points = operating_points(model_folder.labels, thresholds, probabilities, known)
+        known = np.where(y < classes, y, -1)
+        decided = measure_labels(decision, np.array(predicted), np.array(largest), known)
     if output is not None:
         splits = {photo.digest: photo.split for photo in recorded}
         rows = Predicted(
@@ -301,7 +303,7 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
         warnings=warnings,
         decision=decision,
         decided=decided,
-        points=points,
+        points=() if counts is None else counts.points(),
         output=None if config.output is None else Path(config.output),
     )
 

@@ -34,6 +34,9 @@ def write_graph(events: EventWriter, model: "keras.Model") -> None:
     config = json.loads(model.to_json()) if type(model).__name__ in _DRAWABLE else None
     if config is None:
         return
+    outputs = config["config"].get("output_layers")
+    if isinstance(outputs, dict):  # TensorBoard knows lists alone
+        config["config"]["output_layers"] = list(outputs.values())
     events.graph(build_graph_def(read_keras_config(config)))
     if conceptual_graph_is_right(config):
         events.summary(_conceptual(json.dumps(config)))
@@ -60,9 +63,8 @@ def conceptual_graph_is_right(config: dict) -> bool:
     ends = {node.name for node in nodes if node.name not in consumed}
     starts = {node.name for node in nodes if not node.input}
     outputs = config["config"].get("output_layers") or [()]
-    # One output is written as ["name", 0, 0], several as a list of those, or a dict by name.
-    single = isinstance(outputs, list) and outputs and isinstance(outputs[0], str)
-    count = 1 if single else len(outputs)
+    # One output is written as ["name", 0, 0], several as a list of those.
+    count = 1 if outputs and isinstance(outputs[0], str) else len(outputs)
     return consumed <= names and starts <= inputs and len(ends) <= count
 
 
