@@ -50,7 +50,6 @@ class Answerer:
         reject: familiarity below which a photo is unknown, 0 to 1.
         answering: how sure the model must be; None to answer always.
         sets: the sets of labels; None for none.
-        least: the smallest familiarity that the model can give, 0 to 1.
     """
 
     labels: tuple[str, ...]
@@ -58,17 +57,10 @@ class Answerer:
     reject: float = REJECT
     answering: Answering | None = None
     sets: LabelSets | None = None
-    least: float = 0.0
 
     @property
     def promises(self) -> tuple[str, ...]:
-        """What the answers keep, and what they can't, one line each."""
-        if 0 < self.reject <= self.least:
-            return (
-                "No photo can be unknown: the smallest familiarity that this model can give is"
-                f" {self.least:.4f}. More photos in training make it smaller.",
-                *dataclasses.replace(self, least=0.0).promises,
-            )
+        """What the answers keep, one line each; none where nothing was asked of them."""
         if self.answering is not None:
             one = self.answering
             return (
@@ -94,8 +86,7 @@ class Answerer:
             UserError: the model can't keep what is asked, or does not say what it needs.
         """
         decision = Decision.of({"labels": predictor.labels, **predictor.metadata})
-        least = _least(predictor)
-        answerer = cls(predictor.labels, decision, _reject(predictor, config, least), least=least)
+        answerer = cls(predictor.labels, decision, _reject(predictor, config))
         if config.max_error is None and config.coverage is None:
             return answerer
         name = "max_error" if config.coverage is None else "coverage"
@@ -167,7 +158,7 @@ def _least(predictor: Predictor) -> float:
     return max(1 / (int(stated["photos"]) + 1), float(stated.get("step") or 0.0))
 
 
-def _reject(predictor: Predictor, config: AnswerConfig, least: float) -> float:
+def _reject(predictor: Predictor, config: AnswerConfig) -> float:
     """Returns the familiarity below which photos are unknown: as asked, else as the model says."""
     if "reject" not in config.given:
         stated = predictor.metadata.get("familiarity") or {}
@@ -177,6 +168,7 @@ def _reject(predictor: Predictor, config: AnswerConfig, least: float) -> float:
             f"`reject` needs a model that says how familiar photos are. {predictor.name} does not:"
             " train it again with this version of xferlearn, or leave `reject` out."
         )
+    least = _least(predictor)
     if 0 < config.reject <= least:
         raise UserError(
             f"`reject={config.reject:g}` would never reject a photo: the smallest familiarity that"
