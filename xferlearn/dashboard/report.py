@@ -61,6 +61,7 @@ def build_report(
         **_networks(metadata),
         "counts": counts,
         "delivered": delivered_text(metadata),
+        "promises": [[name.strip(), text] for name, text in record.promises.items()],
         "left_out": {"bad": len(manifest.bad), "duplicates": manifest.duplicates},
         "notes": list(manifest.notes),
         "warnings": list(manifest.warnings),
