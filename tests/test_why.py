@@ -16,6 +16,7 @@ from xferlearn.decisions import HeatMaps
 from xferlearn.errors import UserError
 from xferlearn.labelling import Answer, Explanation, why_page
 from xferlearn.labelling.explanation import familiarity_text, strongest_text
+from xferlearn.model_folder import read_model_folder
 
 pytestmark = pytest.mark.filterwarnings(
     # Keras 3.15 saves variables through NumPy's older __array__ protocol.
@@ -408,7 +409,7 @@ def test_what_is_gone_is_said_and_fails_nothing(
 
 
 def recorded_photos(model):
-    return load(model, model.parent / "none").predictor.model_folder.photos()
+    return read_model_folder(model).photos()
 
 
 @pytest.fixture
