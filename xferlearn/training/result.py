@@ -90,13 +90,14 @@ class TrainResult(Result):
         """Returns the summary: photos by class, those left out, and the facts of the run."""
         manifest = self.manifest
         rest = "metadata.json of the model has all"
-        decided = decision_facts(self.chosen, validation_name(self.validation))
         return [
             self._split_block(),
             self._points_block(),
             bad_block(manifest.bad, rest),
             Block(manifest.notes),
-            facts_block(self._facts(), prose=("time", *_fine_tuning(self.fine_tuned), *decided)),
+            facts_block(
+                self._facts(), prose=("time", *_fine_tuning(self.fine_tuned), *self._decided())
+            ),
         ]
 
     def _split_block(self) -> Block:
@@ -140,13 +141,22 @@ class TrainResult(Result):
             **_fine_tuning(self.fine_tuned),
             **measured_facts(validation, self.test, self.model_folder.metadata),
             **({"unknown": self.familiarity.text()} if self.familiarity else {}),
-            **decision_facts(self.chosen, validation_name(validation)),
+            **self._decided(),
             "model": str(self.model_folder.path),
         }
         if self.exported is not None:
             rows["exports"] = ", ".join(f"{r.format} {r.result}" for r in self.exported.rows)
         if self.run_dir is not None:
             rows["logs"] = f"{self.run_dir} ({folder_bytes(self.run_dir) / 1e6:.1f} MB)"
+        return rows
+
+    def _decided(self) -> dict[str, str]:
+        rows = decision_facts(self.chosen, validation_name(self.validation))
+        if self.chosen.decision:
+            rows["all else"] = (
+                "by the largest probability: the table, accuracies, confusion matrices and"
+                " misclassified photos; `evaluate` goes by the decision"
+            )
         return rows
 
     def html(self) -> list[Any]:
