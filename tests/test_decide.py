@@ -113,6 +113,11 @@ def test_a_model_without_predictions_says_so(model: Path) -> None:
     (model / "predictions.parquet").unlink()
     with pytest.raises(UserError, match=r"has no predictions\.parquet.*Train again"):
         xferlearn.decide(model=model, min_recall="red=0.9")
+    edit_metadata(model, lambda metadata: metadata.update(decision={"rule": "cost", "costs": {}}))
+    points = metadata_of(model)["operating_points"]
+    assert "largest probability" in repr(xferlearn.decide(model=model, clear=True))
+    assert metadata_of(model)["decision"] is None
+    assert metadata_of(model)["operating_points"] == points
     # It can be handed on without.
     assert read_model_folder(model).load_model() is not None
 
@@ -120,12 +125,18 @@ def test_a_model_without_predictions_says_so(model: Path) -> None:
 def test_predictions_of_another_model_are_noticed(model: Path) -> None:
     path = model / "predictions.parquet"
     path.write_bytes(path.read_bytes()[:-1] + b"x")
-    for use in (
-        lambda: xferlearn.decide(model=model, clear=True),
-        read_model_folder(model).load_model,
-    ):
-        with pytest.raises(UserError, match=r"predictions\.parquet is damaged, or is not the one"):
-            use()
+    with pytest.raises(UserError, match=r"predictions\.parquet is damaged, or is not the one"):
+        xferlearn.decide(model=model, clear=True)
+
+
+@pytest.mark.parametrize("asked", [{"clear": True}, {"cost": "red:green=5"}])
+def test_a_decision_of_another_kind_is_replaced(model: Path, asked: dict[str, Any]) -> None:
+    edit_metadata(model, lambda metadata: metadata.update(decision={"rule": "vote"}))
+    (model / "exports").mkdir()
+    (model / "exports" / "model.tflite").write_bytes(b"")
+    result = xferlearn.decide(model=model, **asked)
+    assert "exports were made before" in result.warnings[0]
+    assert metadata_of(model)["decision"] == result.chosen.as_dict()["decision"]
 
 
 def test_an_edited_model_without_digests_still_names_what_is_damaged(model: Path) -> None:
@@ -226,6 +237,27 @@ def test_evaluate_obeys_the_decision(
     assert f"probabilities  {output}" in out
 
 
+def test_an_output_that_can_not_be_written_loses_no_evaluation(
+    model: Path,
+    photo_dir: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(*args: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("xferlearn.evaluation.evaluating.write_atomically", full)
+    words = [f"--model={model}", f"--image_dir={photo_dir}", "--engine=tensorflow"]
+    output = tmp_path / "predictions.csv"
+    assert main(["evaluate", *words, "--verbose=0", f"--output={output}"]) == 1
+    out, err = capsys.readouterr()
+    assert "accuracy" in out
+    assert "probabilities  " not in out
+    assert f"Can't write --output {output}: " in err
+    assert "No space left on device" in err
+
+
 @pytest.mark.parametrize("name", ["labels.txt", "labels"])
 def test_evaluate_writes_to_known_endings(model: Path, photo_dir: Path, name: str) -> None:
     with pytest.raises(UserError, match=r"Expected `output` to end in \.csv"):
@@ -251,4 +283,5 @@ def test_train_with_what_can_not_be_reached_keeps_the_model(
     code, out, err = run_tiny("train", *words, "--overwrite", "--cost=red:blue=5")
     assert code == 0, err
     assert "smallest expected cost: red as blue 5" in " ".join(out.split())
+    assert "all else by the largest probability: the table" in " ".join(out.split())
     assert metadata_of(model)["decision"]["costs"] == {"red": {"blue": 5.0}}

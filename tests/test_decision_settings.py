@@ -66,6 +66,10 @@ def test_a_class_may_have_a_colon_in_its_name() -> None:
         ({"min_recall": "a=1"}, "at most 0.9999"),
         ({"min_precision": "a=95"}, "at most 0.9999"),
         ({"cost": "defective=5"}, "Expected `cost` to be TRUE:LABEL=NUMBER"),
+        ({"cost": {(0, 1): 5}}, "to be TRUE:LABEL=NUMBER"),
+        ({"cost": {("a", "b", "c"): 5}}, "to be TRUE:LABEL=NUMBER"),
+        ({"cost": {("a", ""): 5}}, "to be TRUE:LABEL=NUMBER"),
+        ({"cost": {("a", "b"): 5, "a:b": 6}}, "each once"),
         ({"cost": "a:b=-1"}, "at least 0"),
         ({"cost": "a:b=inf"}, "a finite number"),
         ({"cost": "a:b=1", "min_recall": "a=0.5"}, "either `cost` or `min_recall`.* both"),
@@ -98,6 +102,14 @@ def test_classes_are_checked_once_they_are_known(settings: dict[str, Any], match
     config = DecisionConfig(**settings)
     with pytest.raises(UserError, match=match):
         config.asked(LABELS)
+
+
+def test_costs_that_mean_two_mistakes_are_refused() -> None:
+    for cost in ("a:b:c=5", {("a:b", "c"): 5}):
+        with pytest.raises(UserError, match="'a' labelled 'b:c' or 'a:b' labelled 'c'"):
+            DecisionConfig(cost=cost).asked(("a", "a:b", "b:c", "c"))
+    with pytest.raises(UserError, match=r"one `cost` of 'a' labelled 'c'\. Received: two"):
+        DecisionConfig(cost="a:c=5,a: c=6").asked(("a", "c"))
 
 
 def test_many_classes_are_not_all_listed() -> None:

@@ -55,7 +55,7 @@ def test_bounds_are_where_so_few_errors_are_unlikely(errors: int, total: int) ->
     assert math.fsum(map(math.exp, logs)) == pytest.approx(0.05, abs=1e-6)
 
 
-@pytest.mark.parametrize("share", [0.01, 0.05, 0.1, 1 / 3])
+@pytest.mark.parametrize("share", [1 - 0.9999, 0.01, 0.05, 0.1, 1 / 3])
 def test_as_many_photos_as_are_enough_may_miss_none(share: float) -> None:
     number = enough_for(share)
     assert missable(number, number, share) == 0
@@ -129,6 +129,14 @@ def test_photos_of_equal_confidence_are_answered_together() -> None:
     assert Answering.choose(probabilities, np.zeros(400, int), y, 0.05) is None
 
 
+def test_photos_without_an_answer_count_in_the_share() -> None:
+    probabilities = np.tile(np.float32([[0.9, 0.1]]), (300, 1))
+    right = np.zeros(300, int)
+    found = Answering.choose(probabilities, right, right, 0.02, unanswered=100)
+    assert found is not None
+    assert found.share == 0.75
+
+
 @pytest.mark.parametrize("coverage", [0.8, 0.95])
 def test_sets_have_the_true_label_as_often_as_promised(coverage: float) -> None:
     everything, truth = drawn(5000, seed=99)
@@ -145,6 +153,15 @@ def test_sets_have_the_true_label_as_often_as_promised(coverage: float) -> None:
     assert (np.array(covered) >= coverage).mean() >= 0.9
     assert np.mean(per_class, axis=0).min() >= coverage - 0.005
     assert np.mean(covered) < coverage + 0.04
+
+
+def test_sets_are_the_same_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    probabilities, y = drawn(600)
+    whole = LabelSets.fit(probabilities, y, 0.9, digests(600))
+    sets = whole.sets(probabilities, digests(600))
+    monkeypatch.setattr("xferlearn.decisions.blocks._BLOCK_NUMBERS", 28)
+    assert LabelSets.fit(probabilities, y, 0.9, digests(600)) == whole
+    assert (whole.sets(probabilities, digests(600)) == sets).all()
 
 
 def test_a_clear_photo_has_fewer_labels_and_always_the_same() -> None:

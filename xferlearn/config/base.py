@@ -273,7 +273,9 @@ def _read_pairs(name: str, value: Any, rules: Setting) -> dict[str, float]:
         pairs = []
     found = {}
     for key, number in pairs:
-        named = ":".join(key) if isinstance(key, tuple) and ":" in rules.pairs else key
+        named = key
+        if ":" in rules.pairs and isinstance(key, tuple) and len(key) == 2:
+            named = ":".join(key) if all(isinstance(part, str) and part for part in key) else None
         if not isinstance(named, str) or not named or (":" in rules.pairs and ":" not in named):
             pairs = []
             break

@@ -22,7 +22,7 @@ class DecisionConfig(Config):
         ByClass,
         Setting(
             "Smallest share of a class's photos that must get its label, e.g. defective=0.95: the"
-            " largest threshold on its probability that promises it.",
+            " largest threshold on its probability that promises it, on average over models.",
             above=0,
             maximum=0.9999,
             pairs="CLASS",
@@ -33,7 +33,7 @@ class DecisionConfig(Config):
         ByClass,
         Setting(
             "Smallest share of the photos with a class's label that must be of that class, e.g."
-            " roses=0.9: the smallest threshold that promises it.",
+            " roses=0.9: the smallest threshold that is proved to keep it, with 95% confidence.",
             above=0,
             maximum=0.9999,
             pairs="CLASS",
@@ -87,7 +87,12 @@ class DecisionConfig(Config):
         costs: dict[str, dict[str, float]] = {}
         for mistake, cost in _numbers(self.cost).items():
             truth, label = _mistake(mistake, labels)
-            costs.setdefault(truth, {})[label] = cost
+            row = costs.setdefault(truth, {})
+            if label in row:
+                raise UserError(
+                    f"Expected one `cost` of {truth!r} labelled {label!r}. Received: two."
+                )
+            row[label] = cost
         return {
             "min_recall": _numbers(self.min_recall),
             "min_precision": _numbers(self.min_precision),
@@ -135,6 +140,9 @@ def _mistake(text: str, labels: Sequence[str]) -> tuple[str, str]:
     if not known:
         truth, label = splits[0]
         raise _no_class("cost", label if truth in labels else truth, labels)
+    if len(known) > 1:
+        readings = " or ".join(f"{truth!r} labelled {label!r}" for truth, label in known)
+        raise UserError(f"`cost` {text!r} may mean {readings}. Rename a class, so that it is one.")
     truth, label = known[0]
     if truth == label:
         raise UserError(f"`cost` of {truth!r} labelled {label!r}: what is right costs nothing.")

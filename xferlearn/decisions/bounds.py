@@ -27,7 +27,7 @@ def missable(photos: int, worth: float, share: float) -> int | None:
 
 def enough_for(share: float) -> int:
     """Returns how many photos that stand alone `missable` needs."""
-    return math.ceil(1 / share - 1 - 1e-9)
+    return math.ceil((1 - 1e-9) / share - 1)
 
 
 def worth_along(groups: np.ndarray) -> np.ndarray:

@@ -39,19 +39,21 @@ class Judged(NamedTuple):
     groups: Sequence[int] | None = None
     unknown: np.ndarray | None = None
 
-    def known(self) -> "Judged":
-        """Returns only the photos that get an answer."""
-        if self.unknown is None:
-            return self
-        rows = np.flatnonzero(~self.unknown)
-        groups = None if self.groups is None else [self.groups[row] for row in rows.tolist()]
-        return Judged(self.probabilities[rows], self.y[rows], groups)
+    def alone(self, decision: Decision) -> dict[float, Answering | None]:
+        """Returns, by `ERRORS`, from which confidence on photos need no person.
 
-    def alone(self, decision: Decision, max_error: float) -> Answering | None:
-        """Returns from which confidence on photos that get an answer get it without a person."""
-        probabilities, y, groups, _ = self.known()
-        decided = decision.decide(probabilities)
-        return Answering.choose(probabilities, decided, y, max_error, groups)
+        Photos that get no answer prove nothing, and count as left to a person.
+        """
+        probabilities, y, groups, unknown = self
+        if unknown is not None and unknown.any():
+            rows = np.flatnonzero(~unknown)
+            probabilities, y = probabilities[rows], y[rows]
+            groups = None if groups is None else [groups[row] for row in rows.tolist()]
+        decided, left = decision.decide(probabilities), len(self.y) - len(y)
+        return {
+            error: Answering.choose(probabilities, decided, y, error, groups, left)
+            for error in ERRORS
+        }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +62,7 @@ class Chosen:
 
     Attributes:
         decision: how labels are decided.
-        validation: the decision on the photos that it was chosen on.
+        validation: the decision on the photos that it was chosen on, where there are any.
         test: the decision on the test photos, which choose nothing.
         points: of each class, on the photos that they were chosen on; empty for many classes.
         alone: how many photos the model answers alone, by the share of wrong answers; None where
@@ -68,10 +70,10 @@ class Chosen:
     """
 
     decision: Decision
-    validation: DecisionMeasured
-    test: DecisionMeasured
-    points: tuple[OperatingPoint, ...]
-    alone: Mapping[float, Answering | None]
+    validation: DecisionMeasured = dataclasses.field(default_factory=DecisionMeasured)
+    test: DecisionMeasured = dataclasses.field(default_factory=DecisionMeasured)
+    points: tuple[OperatingPoint, ...] = ()
+    alone: Mapping[float, Answering | None] = dataclasses.field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Returns what metadata.json says of it, by key."""
@@ -112,7 +114,7 @@ def choose(labels: Sequence[str], validation: Judged, test: Judged, **asked: Any
         measure_decision(decision, *validation[:3]),
         measure_decision(decision, *test[:3]),
         points,
-        {error: validation.alone(decision, error) for error in ERRORS},
+        validation.alone(decision),
     )
 
 

@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from xferlearn.decisions.bounds import enough_for, missable, worth_along
+from xferlearn.decisions.blocks import row_blocks
+from xferlearn.decisions.bounds import enough_for, missable
+from xferlearn.decisions.proving import is_proved, prove
 from xferlearn.errors import UserError
 from xferlearn.metrics import worth_of
 
@@ -81,19 +83,28 @@ class Decision:
             Indices of `labels`, int32, [photos].
         """
         # In one precision, whatever the scores have: a photo at a threshold reaches it.
-        scores = np.asarray(scores, np.float32).astype(np.float64)
-        if self.costs:
-            return (scores @ self.cost_matrix).argmin(axis=1).astype(np.int32)
-        if not self.thresholds:
+        scores = np.asarray(scores, np.float32)
+        if not self:
             return scores.argmax(axis=1).astype(np.int32)
-        thresholds = np.array([self.thresholds.get(label, math.inf) for label in self.labels])
-        ratios = scores / thresholds
-        free = np.isinf(thresholds)
+        found = np.empty(len(scores), np.int32)
+        for rows in row_blocks(scores.shape):
+            found[rows] = self._decide(scores[rows].astype(np.float64))
+        return found
+
+    def _decide(self, scores: np.ndarray) -> np.ndarray:
+        if self.costs:
+            return np.asarray((scores @ self.cost_matrix).argmin(axis=1))
+        ratios = scores / self._limits
         best = ratios.argmax(axis=1)
-        if free.any():
+        if np.isinf(self._limits).any():
             reached = ratios.max(axis=1) >= 1
-            best = np.where(reached, best, np.where(free, scores, -1).argmax(axis=1))
-        return best.astype(np.int32)
+            free = np.where(np.isinf(self._limits), scores, -1)
+            best = np.where(reached, best, free.argmax(axis=1))
+        return best
+
+    @functools.cached_property
+    def _limits(self) -> np.ndarray:
+        return np.array([self.thresholds.get(label, math.inf) for label in self.labels])
 
     def as_dict(self) -> dict[str, Any]:
         """Returns it for JSON, as `metadata["decision"]` holds it."""
@@ -190,8 +201,8 @@ def choose_decision(
 
     With `min_recall` a new photo of the class is found with at least this probability, on average
     over draws of the photos (the conformal quantile, see `bounds.missable`); the threshold is the
-    largest such. With `min_precision` it is the smallest from which the photos with the label,
-    and one more that is wrong, are right often enough.
+    largest such. With `min_precision` new photos with the label are right at least this often, with
+    a confidence of 0.95 (see `proving.prove`); the threshold is the smallest such.
 
     Args:
         labels: class names in output order.
@@ -214,8 +225,10 @@ def choose_decision(
     """
     if costs:
         return Decision(tuple(labels), costs=costs)
-    scores = np.asarray(probabilities, np.float32).astype(np.float64)
+    if not min_recall and not min_precision:
+        return Decision(tuple(labels))
     members = np.arange(len(y)) if groups is None else np.asarray(groups)
+    scores = np.asarray(probabilities, np.float32)
     chosen = _Choice(tuple(labels), scores, np.asarray(y), members)
     asked = [(label, value, chosen.for_recall, min) for label, value in (min_recall or {}).items()]
     asked += [
@@ -226,7 +239,7 @@ def choose_decision(
         before = dict(thresholds)
         for label, value, choose, safer in asked:
             others = {name: one for name, one in thresholds.items() if name != label}
-            found = max(_rounded_down(choose(label, value, others)), _LOWEST)
+            found = max(_as_told(choose(label, value, others)), _LOWEST)
             thresholds[label] = found if turn < _FREE_TURNS else safer(before[label], found)
         if thresholds == before:
             break
@@ -255,22 +268,32 @@ class _Choice:
 
     def for_precision(self, label: str, wanted: float, others: Mapping[str, float]) -> float:
         """Returns the smallest threshold with which enough photos with a label are right."""
-        needed = self._needed(label, others)
-        order = np.argsort(-needed, kind="stable")
-        right = np.cumsum(self.y[order] == self.labels.index(label)) / np.arange(1, len(order) + 1)
-        worth = worth_along(self.groups[order])
-        proved = right * worth / (worth + 1)
-        # Photos with equal scores have the label together.
-        tied = np.diff(needed[order], append=-1.0) == 0
-        proved = np.where(tied, 0.0, proved)
-        enough = np.flatnonzero(proved >= wanted)
-        if not len(enough):
-            raise UserError(
-                f"`min_precision` {wanted:g} of {label!r} can't be reached: the"
-                f" {len(self.y):,} photos that it is chosen on prove at most"
-                f" {_below(proved.max(initial=0.0))}. Ask for less, or add photos."
-            )
-        return float(needed[order][enough[-1]])
+        # Rounded as the threshold will be, so that it parts no photos that it can't tell apart.
+        needed = _rounded_down(self._needed(label, others))
+        number = self.labels.index(label)
+        # Known without the labels: photos of which so many are right can't be more than that.
+        last = math.ceil(float(self.scores[:, number].sum(dtype=np.float64)) / wanted)
+        found = prove(needed, self.y != number, 1 - wanted, self.groups, last)
+        if found is not None:
+            return found.threshold
+        best = self._provable(label, needed)
+        raise UserError(
+            f"`min_precision` {wanted:g} of {label!r} can't be proved with 95% confidence:"
+            f" the {len(self.y):,} photos that it is chosen on prove"
+            f" {f'{best:g} at most' if best else 'nothing'}. Ask for less, or add photos."
+        )
+
+    def _provable(self, label: str, needed: np.ndarray) -> float:
+        """Returns the largest precision that is proved, in steps of 0.001; 0 for none."""
+        wrong = self.y != self.labels.index(label)
+        low, high = 0, 1000
+        while high - low > 1:
+            middle = (low + high) // 2
+            if prove(needed, wrong, 1 - middle / 1000, self.groups) is None:
+                high = middle
+            else:
+                low = middle
+        return low / 1000
 
     def check(self, decision: Decision) -> None:
         """Checks that thresholds which depend on each other give what is asked."""
@@ -280,15 +303,18 @@ class _Choice:
             number = self.labels.index(label)
             found = decided[self.y == number] == number
             if (~found).sum() > self._missable(label, wanted):
-                least = 1 - self._missable(label, wanted) / len(found)
-                missed.append(f"finds {found.mean():.1%} of {label!r} ({least:.1%} needed)")
+                least = len(found) - self._missable(label, wanted)
+                missed.append(
+                    f"finds {found.sum():,} of {len(found):,} photos of {label!r} ({least:,}"
+                    " needed)"
+                )
         for label, wanted in decision.min_precision.items():
             with_label = decided == self.labels.index(label)
-            right = self.y[with_label] == self.labels.index(label)
-            worth = worth_of(self.groups[with_label]) if len(right) else 0.0
-            precision = float(right.mean()) if len(right) else 0.0
-            if precision * worth / (worth + 1) < wanted:
-                missed.append(f"is right in {precision:.1%} of the photos labelled {label!r}")
+            wrong = self.y[with_label] != self.labels.index(label)
+            if not is_proved(wrong, 1 - wanted, self.groups[with_label]):
+                missed.append(
+                    f"is right in {(~wrong).sum():,} of {len(wrong):,} photos labelled {label!r}"
+                )
         if missed:
             raise UserError(
                 "What is asked can't be reached at once: the decision that comes nearest"
@@ -303,29 +329,31 @@ class _Choice:
             alone = "" if worth == len(rows) else f", which are worth {worth:.1f} that stand alone"
             raise UserError(
                 f"`min_recall` {wanted:g} of {label!r} needs at least"
-                f" {enough_for(1 - wanted)} photos of that class outside the test. Received:"
-                f" {len(rows)}{alone}. Add photos, or ask for less."
+                f" {enough_for(1 - wanted):,} photos of that class outside the test. Received:"
+                f" {len(rows):,}{alone}. Add photos, or ask for less."
             )
         return missed
 
     def _needed(self, label: str, others: Mapping[str, float]) -> np.ndarray:
         """Returns the largest threshold at which each photo would get a label, given the others."""
-        needed = self.scores[:, self.labels.index(label)].copy()
-        if others:
-            columns = [self.labels.index(name) for name in others]
-            ratios = (self.scores[:, columns] / np.array([*others.values()])).max(axis=1)
-            needed /= np.maximum(ratios, 1)
-        return needed
+        needed = self.scores[:, self.labels.index(label)].astype(np.float64)
+        exceeded = np.ones(len(needed))
+        for name, threshold in others.items():
+            scores = self.scores[:, self.labels.index(name)].astype(np.float64)
+            exceeded = np.maximum(exceeded, scores / threshold)
+        return needed / exceeded
 
 
-def _rounded_down(value: float) -> float:
-    """Returns a number with some digits, no larger than it was, so that its photo reaches it."""
-    if value <= 0:
-        return 0.0
-    scale = 10.0 ** (_DIGITS - 1 - math.floor(math.log10(value)))
-    return float(f"{math.floor(value * scale) / scale:.{_DIGITS}g}")
+def _rounded_down(values: np.ndarray) -> np.ndarray:
+    """Returns numbers with some digits, no larger than they were, so that their photos reach them.
+
+    Those below `_LOWEST`, which no threshold tells apart, become 0.
+    """
+    known = values >= _LOWEST
+    scale = 10.0 ** (_DIGITS - 1 - np.floor(np.log10(np.where(known, values, 1.0))))
+    return np.where(known, np.floor(values * scale) / scale, 0.0)
 
 
-def _below(share: float) -> str:
-    """Returns a share that can be asked for where this one is the most."""
-    return f"{math.floor(share * 1000) / 1000:g}"
+def _as_told(value: float) -> float:
+    """Returns a threshold with some digits, rounded down."""
+    return float(f"{float(_rounded_down(np.array(value))):.{_DIGITS}g}")

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from xferlearn.decisions.answering import CONFIDENCE
+from xferlearn.decisions.blocks import row_blocks
 from xferlearn.decisions.bounds import enough_for, is_bounded, missable
+from xferlearn.decisions.proving import CONFIDENCE
 from xferlearn.errors import UserError
 from xferlearn.metrics import worth_of
 
@@ -68,7 +69,10 @@ class LabelSets:
             UserError: there are too few photos to promise it.
         """
         members = np.arange(len(y)) if groups is None else np.asarray(groups)
-        of_truth = _scores(probabilities, digests)[np.arange(len(y)), y]
+        of_truth = np.empty(len(y))
+        for rows in row_blocks(probabilities.shape):
+            scores = _scores(probabilities[rows], digests[rows])
+            of_truth[rows] = scores[np.arange(len(scores)), y[rows]]
         worth = worth_of(members) if len(y) else 0.0
         missed = _provable(len(y), worth, 1 - coverage)
         if missed is None:
@@ -82,12 +86,12 @@ class LabelSets:
         pooled = _after(of_truth, missed)
         thresholds = [pooled] * probabilities.shape[1]
         for number in range(len(thresholds)):
-            rows = np.flatnonzero(y == number)
-            if len(rows) < max(_FEWEST_OF_CLASS, enough_for(1 - coverage)):
+            of_class = np.flatnonzero(y == number)
+            if len(of_class) < max(_FEWEST_OF_CLASS, enough_for(1 - coverage)):
                 continue
-            missed = missable(len(rows), worth_of(members[rows]), 1 - coverage)
+            missed = missable(len(of_class), worth_of(members[of_class]), 1 - coverage)
             if missed is not None:
-                thresholds[number] = max(pooled, _after(of_truth[rows], missed))
+                thresholds[number] = max(pooled, _after(of_truth[of_class], missed))
         return cls(coverage, tuple(thresholds))
 
     def sets(self, probabilities: np.ndarray, digests: Sequence[bytes]) -> np.ndarray:
@@ -99,7 +103,11 @@ class LabelSets:
             probabilities: float, [photos, classes], range [0, 1].
             digests: SHA-256 of each photo: the same photo always gets the same set.
         """
-        return _scores(probabilities, digests) <= np.maximum(self.thresholds, _FIRST)
+        limits = np.maximum(self.thresholds, _FIRST)
+        found = np.empty(np.shape(probabilities), bool)
+        for rows in row_blocks(found.shape):
+            found[rows] = _scores(probabilities[rows], digests[rows]) <= limits
+        return found
 
 
 def _scores(probabilities: np.ndarray, digests: Sequence[bytes]) -> np.ndarray:

@@ -107,9 +107,9 @@ class DecisionMeasured:
         cost: where the decision is by costs.
     """
 
-    classes: tuple[OperatingPoint, ...]
-    accuracy: float | None
-    largest: float | None
+    classes: tuple[OperatingPoint, ...] = ()
+    accuracy: float | None = None
+    largest: float | None = None
     cost: CostChange | None = None
 
     def as_dict(self) -> dict[str, Any]:

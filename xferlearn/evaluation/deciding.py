@@ -1,7 +1,7 @@
 """Sets how a trained model's labels are decided, by the predictions that `train` kept."""
 
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from xferlearn.config import REJECT, DecideConfig
@@ -85,24 +85,38 @@ def decide(config: DecideConfig) -> DecideResult:
 
 def decide_with(config: DecideConfig) -> DecideResult:
     """Decides as `config` says; see `decide`."""
-    found: list[tuple[Decision, Chosen]] = []
+    found: list[tuple[Any, Chosen]] = []
 
     def change(folder: ModelFolder) -> dict[str, Any]:
-        predicted = folder.predictions()
-        judged = [_judged(predicted.judged(test=test)) for test in (False, True)]
-        chosen = choose(folder.labels, *judged, **config.asked(folder.labels))
-        found.append((Decision.of(folder.metadata), chosen))
-        return chosen.as_dict()
+        if config.clear and not folder.has_predictions:
+            # There is nothing to measure by, and the thresholds of `train` stay true.
+            chosen = Chosen(Decision(folder.labels))
+            changed: dict[str, Any] = {"decision": None, "answers_alone": []}
+        else:
+            predicted = folder.predictions()
+            judged = [_judged(predicted.judged(test=test)) for test in (False, True)]
+            chosen = choose(folder.labels, *judged, **config.asked(folder.labels))
+            changed = chosen.as_dict()
+        found.append((_rule(folder.metadata), chosen))
+        return changed
 
     folder = change_metadata(config.model or "", change)
     former, chosen = found[-1]
     warnings = []
     exports = folder.path / EXPORTS_DIR
-    if former != chosen.decision and exports.is_dir() and any(exports.iterdir()):
+    if former != _rule(folder.metadata) and exports.is_dir() and any(exports.iterdir()):
         warnings.append(
             f"The files in {exports} were made before and decide as they did. Export them again."
         )
     return DecideResult(folder, chosen, tuple(warnings))
+
+
+def _rule(metadata: Mapping[str, Any]) -> Any:
+    """Returns how a model decides, also where this version does not know the rule."""
+    said = metadata.get("decision")
+    if not isinstance(said, dict):
+        return said
+    return {name: value for name, value in said.items() if name != "measured"}
 
 
 def _judged(predicted: Predicted) -> Judged:

@@ -58,9 +58,9 @@ from xferlearn.system.files import write_atomically
 from xferlearn.system.folders import check_output, check_writable
 from xferlearn.system.html import notices, tile, tiles
 from xferlearn.system.progress import duration, progress_bar
-from xferlearn.system.results import Block, Result, facts_block
+from xferlearn.system.results import Block, Failure, Result, facts_block
 from xferlearn.system.runtime import choose_device, start_tensorflow
-from xferlearn.system.text import count, plural_of
+from xferlearn.system.text import count, one_line, plural_of
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -86,7 +86,8 @@ class EvaluationResult(Result):
         decision: how the model's labels are decided.
         decided: what the decision gives on these photos; None where there is none.
         points: by class, recall and precision at the thresholds that `train` told.
-        output: the file that the probabilities were written to; None where none was asked for.
+        output: the file that the probabilities were written to; None where none was asked for, or
+            could be written.
     """
 
     evaluation: Evaluation
@@ -269,6 +270,7 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
     if decision and truth:
         known = np.where(y < classes, y, -1)
         decided = measure_labels(decision, np.array(predicted), np.array(largest), known)
+    written: Path | None = None
     if output is not None:
         splits = {photo.digest: photo.split for photo in recorded}
         rows = Predicted(
@@ -281,7 +283,11 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
             np.array(familiarity, np.float32),
         )
         form = output_format(output) or ""
-        write_atomically(output, lambda file: write_predicted(file, rows, form))
+        try:
+            write_atomically(output, lambda file: write_predicted(file, rows, form))
+            written = Path(config.output or "")
+        except OSError as error:  # what was measured must not be lost
+            warnings += (Failure(f"Can't write `output` {output}: {one_line(error)}."),)
     run_dir: Path | None = None
     if config.logs_dir:
         # Of classes that the model does not have, the score is 0.
@@ -304,7 +310,7 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
         decision=decision,
         decided=decided,
         points=() if counts is None else counts.points(),
-        output=None if config.output is None else Path(config.output),
+        output=written,
     )
 
 

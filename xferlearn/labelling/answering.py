@@ -100,15 +100,18 @@ class Answerer:
                 f"`{name}` is about photos fitted as in training. Leave out"
                 f" `resize={predictor.resize!r}`."
             )
-        known = predictor.model_folder.predictions().judged(test=False)
+        judged = predictor.model_folder.predictions().judged(test=False)
         # Those that are rejected as unknown get no answer, now as later.
-        known = known.only(np.flatnonzero(~(known.familiarity < answerer.reject)).tolist())
+        known = judged.only(np.flatnonzero(~(judged.familiarity < answerer.reject)).tolist())
         probabilities, y, groups = known.probabilities, known.y, known.groups or None
         if config.coverage is not None:
             sets = LabelSets.fit(probabilities, y, config.coverage, known.digests, groups)
             return dataclasses.replace(answerer, sets=sets)
         decided = decision.decide(probabilities)
-        answering = Answering.choose(probabilities, decided, y, config.max_error or 0.0, groups)
+        rejected = len(judged.names) - len(y)
+        answering = Answering.choose(
+            probabilities, decided, y, config.max_error or 0.0, groups, rejected
+        )
         if answering is None:
             raise UserError(
                 f"`max_error={config.max_error:g}` can't be kept: however sure the model is, its"

@@ -126,6 +126,11 @@ class ModelFolder:
                 f" ({one_line(error)})."
             ) from None
 
+    @property
+    def has_predictions(self) -> bool:
+        """Whether there is a predictions.parquet: who hands a model on may leave it out."""
+        return os.path.lexists(self.path / PREDICTIONS_FILE)
+
     def predictions(self) -> Predicted:
         """Returns what was predicted of those photos by heads that have not learned from them.
 
@@ -183,10 +188,13 @@ class ModelFolder:
         )
 
     def check_model(self) -> tuple[int, ...] | None:
-        """Checks digests without loading the model; returns which file model.keras was."""
+        """Checks digests without loading the model; returns which file model.keras was.
+
+        That of predictions.parquet is checked when it is read: few need it, and it may be large.
+        """
         path = self.path / MODEL_FILE
         before = _identity(path)
-        for name in (MODEL_FILE, PHOTOS_FILE, PREDICTIONS_FILE):
+        for name in (MODEL_FILE, PHOTOS_FILE):
             file = self.path / name
             # Who hands a model on may leave out what is said of the photos.
             if FILES in self.metadata and (name == MODEL_FILE or file.is_file()):

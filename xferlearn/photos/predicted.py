@@ -5,7 +5,6 @@ may answer alone.
 """
 
 import dataclasses
-import io
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
@@ -133,7 +132,8 @@ def read_predicted(data: bytes, labels: tuple[str, ...]) -> Predicted:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(io.BytesIO(data))
+        # `read_table` starts threads, which abort a process that ends at once, as by an error.
+        table = pq.ParquetFile(pa.BufferReader(data)).read(use_threads=False)
         columns = {name: table.column(name) for name in _COLUMNS}
         names = [f"{_PROBABILITY}{utf8(label)}" for label in labels]
         if table.column_names != [*_COLUMNS, *names]:
@@ -174,7 +174,8 @@ def _write_parquet(file: BinaryIO, predicted: Predicted) -> None:
     for label, scores in zip(predicted.labels, predicted.probabilities.T, strict=True):
         # What is not known is null, not NaN.
         columns[f"{_PROBABILITY}{utf8(label)}"] = pa.array(scores, pa.float32(), from_pandas=True)
-    pq.write_table(pa.table(columns), file)
+    # Of numbers that hardly repeat, a dictionary costs time and room.
+    pq.write_table(pa.table(columns), file, use_dictionary=[*texts, "group"])
 
 
 def _floats(column: Any) -> np.ndarray:

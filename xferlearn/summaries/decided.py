@@ -35,11 +35,20 @@ def measured_text(measured: DecisionMeasured) -> str:
             low, high = cost.interval
             changed = (
                 f"{abs(cost.lowered):.0%} {'lower' if cost.lowered >= 0 else 'higher'} than with"
-                f" the largest probability (95% interval {low:.0%} to {high:.0%} lower)"
+                f" the largest probability (95% interval {_lowered(low, high)})"
             )
         parts.insert(0, f"cost per photo {cost.cost:.3f}, {changed}")
     parts.append(f"accuracy {measured.accuracy:.1%} in place of {measured.largest:.1%}")
     return "; ".join(parts)
+
+
+def _lowered(low: float, high: float) -> str:
+    """Returns the ends of an interval in words, e.g. "from 35% higher to 90% lower"."""
+    if low >= 0:
+        return f"{low:.0%} to {high:.0%} lower"
+    if high <= 0:
+        return f"{-high:.0%} to {-low:.0%} higher"
+    return f"from {-low:.0%} higher to {high:.0%} lower"
 
 
 def points_block(points: Sequence[OperatingPoint], title: str, shown: Collection[str]) -> Block:

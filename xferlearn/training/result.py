@@ -90,13 +90,14 @@ class TrainResult(Result):
         """Returns the summary: photos by class, those left out, and the facts of the run."""
         manifest = self.manifest
         rest = "metadata.json of the model has all"
-        decided = decision_facts(self.chosen, validation_name(self.validation))
         return [
             self._split_block(),
             self._points_block(),
             bad_block(manifest.bad, rest),
             Block(manifest.notes),
-            facts_block(self._facts(), prose=("time", *_fine_tuning(self.fine_tuned), *decided)),
+            facts_block(
+                self._facts(), prose=("time", *_fine_tuning(self.fine_tuned), *self._promised())
+            ),
         ]
 
     def _split_block(self) -> Block:
@@ -139,7 +140,7 @@ class TrainResult(Result):
             "training": ", ".join(filter(None, (steps, validation.folding))),
             **_fine_tuning(self.fine_tuned),
             **measured_facts(validation, self.test, self.model_folder.metadata),
-            **promised_facts(self.chosen, self.familiarity, validation),
+            **self._promised(),
             "model": str(self.model_folder.path),
         }
         if self.exported is not None:
@@ -147,6 +148,9 @@ class TrainResult(Result):
         if self.run_dir is not None:
             rows["logs"] = f"{self.run_dir} ({folder_bytes(self.run_dir) / 1e6:.1f} MB)"
         return rows
+
+    def _promised(self) -> dict[str, str]:
+        return promised_facts(self.chosen, self.familiarity, self.validation)
 
     def html(self) -> list[Any]:
         """Returns tiles, warnings, the confusion matrix and misclassified photos."""
@@ -195,8 +199,14 @@ def promised_facts(
     chosen: Chosen, familiarity: OwnFamiliarity | None, validation: Evaluation
 ) -> dict[str, str]:
     """Returns which photos are unknown, how the others' labels are decided, and what that gives."""
-    unknown = {"unknown": familiarity.text()} if familiarity is not None else {}
-    return {**unknown, **decision_facts(chosen, validation_name(validation))}
+    rows = {"unknown": familiarity.text()} if familiarity is not None else {}
+    rows |= decision_facts(chosen, validation_name(validation))
+    if chosen.decision:
+        rows["all else"] = (
+            "by the largest probability: the table, accuracies, confusion matrices and"
+            " misclassified photos; `evaluate` goes by the decision"
+        )
+    return rows
 
 
 def _right(evaluation: Evaluation) -> list[str]:

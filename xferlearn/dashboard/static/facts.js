@@ -105,9 +105,6 @@ export function answersSection({ promises }) {
       { class: "data answers", "aria-label": "How labels are decided" },
       h("tbody", {}, promises.map(([name, text]) => h("tr", {}, h("th", { scope: "row" }, name), h("td", {}, text)))),
     ),
-    promises.some(([name]) => name === "decision")
-      ? h("p", { class: "note" }, "The tables above go by the largest probability.")
-      : null,
   );
 }
 
