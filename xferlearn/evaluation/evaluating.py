@@ -14,7 +14,7 @@ import numpy as np
 from xferlearn import summaries
 from xferlearn.bottlenecks.prints import KeptPrints
 from xferlearn.bottlenecks.store import PrintStore
-from xferlearn.config import EvaluateConfig, default_bottleneck_dir
+from xferlearn.config import REJECT, EvaluateConfig, default_bottleneck_dir
 from xferlearn.config.models import output_format
 from xferlearn.config.signatures import from_settings
 from xferlearn.decisions import (
@@ -86,6 +86,8 @@ class EvaluationResult(Result):
         decision: how the model's labels are decided.
         decided: what the decision gives on these photos; None where there is none.
         points: by class, recall and precision at the thresholds that `train` told.
+        unknown: to how many photos `label` gives no label, because they are unlike those that the
+            model was made from; here they count like all others. None for models that don't say.
         output: the file that the probabilities were written to; None where none was asked for, or
             could be written.
     """
@@ -102,6 +104,7 @@ class EvaluationResult(Result):
     decision: Decision = dataclasses.field(default_factory=lambda: Decision(()))
     decided: DecisionMeasured | None = None
     points: tuple[OperatingPoint, ...] = ()
+    unknown: int | None = None
     output: Path | None = None
 
     def blocks(self) -> list[Block]:
@@ -112,10 +115,15 @@ class EvaluationResult(Result):
         facts = {"accuracy": self.evaluation.summary()}
         if self.decided is not None:
             facts |= {"decision": self.decision.text(), "": measured_text(self.decided)}
+        if self.unknown:
+            facts["unknown"] = (
+                f"{self.unknown:,} of {count(total, 'photo')}: `label` gives them no label; here"
+                " they count"
+            )
         labels = self.decision.labels
         shown = self.decision.named if self.decision else labels if len(labels) == 2 else ()
         return [
-            facts_block(facts, prose=("decision", "")),
+            facts_block(facts, prose=("decision", "", "unknown")),
             class_block(self.evaluation),
             points_block(
                 self.points, "Operating points of `train` on these photos, 95% intervals.", shown
@@ -151,6 +159,7 @@ class EvaluationResult(Result):
             "bad_photos": [{"file": bad.name, "reason": bad.reason} for bad in self.bad],
             "seen_in_training": self.seen,
             "copies_of_training": self.copies,
+            "unknown": self.unknown,
             "decision": (
                 None
                 if self.decided is None
@@ -207,6 +216,8 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
     decision, thresholds = Decision.of(predictor.metadata), told_thresholds(predictor.metadata)
     # Where nothing else needs them they are not kept, because they may be gigabytes.
     kept = bool(config.logs_dir or output)
+    reject = (predictor.metadata.get("familiarity") or {}).get("reject", REJECT)
+    unknown = 0 if predictor.says_familiarity else None
     counts = PointCounts(model_folder.labels, thresholds) if thresholds else None
     truth: list[int] = []
     predicted: list[int] = []
@@ -235,6 +246,8 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
             truth.append(photo.label)
             predicted.append(best)
             largest.append(int(photo.scores.argmax()))
+            if unknown is not None and photo.familiarity is not None:
+                unknown += photo.familiarity < reject
             if counts is not None:
                 counts.add(photo.scores, photo.label)
             if kept:
@@ -310,6 +323,7 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
         decision=decision,
         decided=decided,
         points=() if counts is None else counts.points(),
+        unknown=unknown,
         output=written,
     )
 
