@@ -206,13 +206,10 @@ def test_one_that_is_always_overtaken_gives_up(
 def test_evaluate_obeys_the_decision(
     model: Path, photo_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    # From so low a probability on, nearly everything is called red.
-    edit_metadata(
-        model,
-        lambda metadata: metadata.update(
-            decision={"rule": "thresholds", "thresholds": {"red": 1e-30}, "asked": {}}
-        ),
-    )
+    # From so low a probability on, nearly everything is called red, and much is unknown.
+    decision = {"rule": "thresholds", "thresholds": {"red": 1e-30}, "asked": {}}
+    familiarity = {**metadata_of(model)["familiarity"], "reject": 0.3}
+    edit_metadata(model, lambda told: told.update(decision=decision, familiarity=familiarity))
     output = tmp_path / "predictions.parquet"
     words = [f"--model={model}", f"--image_dir={photo_dir}", "--engine=tensorflow"]
     words += ["--precision=float32", "--verbose=0", f"--output={output}"]
@@ -227,12 +224,16 @@ def test_evaluate_obeys_the_decision(
     assert {point["label"] for point in told["operating_points"]} == {"red", "green", "blue"}
     table = pq.read_table(output)
     assert table.num_rows == 90
+    below = (table["familiarity"].to_numpy() < 0.3).sum()
+    assert 0 < below < 90
+    assert told["unknown"] == below
     assert set(table["split"].to_pylist()) == {"train", "test"}
     scores = np.stack([table[f"probability_{c}"].to_numpy() for c in ("blue", "green", "red")], 1)
     assert scores.sum(axis=1) == pytest.approx(np.ones(90), abs=1e-3)
     assert main(["evaluate", *words]) == 0
     out = capsys.readouterr().out
     assert "decision  red from 1e-30 on" in out
+    assert f"unknown   {below} of 90 photos: `label` gives them no label" in out
     assert "Operating points of `train` on these photos" in out
     assert f"probabilities  {output}" in out
 
