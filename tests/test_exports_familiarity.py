@@ -197,7 +197,8 @@ def test_what_is_stated_in_the_file(exported):
     assert held["decision"] == DECISION
     assert held["familiarity"] == {"output": "familiarity", "reject": REJECT, "photos": PHOTOS}
     data = (exported[0] / "frozen_graph/frozen_graph.pb").read_bytes()
-    assert b'"output": null, "left_out": "this file does not give it"' in data
+    assert b'"output": null' in data
+    assert b'"left_out": "this file does not give it"' in data
 
 
 def test_signatures(exported, pixels, expected, familiar):
@@ -498,14 +499,19 @@ def test_a_familiarity_that_disagrees_fails_the_proof(broken):
 def test_where_nothing_can_be_rejected_the_values_count(broken, tmp_path, wrong):
     """A constant file, an inverted one, and one that adds a half."""
 
-    def change(told):
-        told["familiarity"].update(reject=0.0)
-
-    edit_metadata(tmp_path / "model", change)
+    edit_metadata(tmp_path / "model", lambda told: told["familiarity"].update(reject=0.0))
     (row,) = broken("tflite", "float32", *wrong).rows
     assert row.result == "FAILED"
-    assert row.proof.familiarity.agreement >= 0.0
+    assert row.proof.familiarity.agreement == 1
     assert "the familiarity differs by " in row.problem
+
+
+def test_the_table_says_that_nothing_can_be_rejected(familiar, tmp_path):
+    shutil.copytree(familiar, tmp_path / "model", ignore=shutil.ignore_patterns("exports"))
+    edit_metadata(tmp_path / "model", lambda told: told["familiarity"].update(reject=0.0))
+    result = xferlearn.export(model=tmp_path / "model", format="tflite")
+    assert result.passed
+    assert " nothing to reject " in str(result)
 
 
 def test_an_inverted_familiarity_is_left_out_of_int8(broken):
