@@ -47,7 +47,10 @@ def predictor(
         scores = np.stack([sure, 1 - sure], axis=1)
         return Answers(scores, pixels[:, 0, 0, 1].astype(np.float32) / 255 if familiar else None)
 
-    folder = None if predicted is None else SimpleNamespace(predictions=lambda: predicted)
+    folder = None
+    if predicted is not None:
+        told = {"input": {"resize": "crop"}}
+        folder = SimpleNamespace(predictions=lambda: predicted, metadata=told)
     return Predictor(
         LABELS,
         4,
@@ -55,7 +58,8 @@ def predictor(
         "crop",
         answer,
         name="out/cells",
-        metadata={} if decision is None else {"labels": LABELS, "decision": decision.as_dict()},
+        metadata={"familiarity": {"reject": 0.01, "photos": 399}}
+        | ({} if decision is None else {"labels": LABELS, "decision": decision.as_dict()}),
         model_folder=folder,
         says_familiarity=familiar,
     )
@@ -210,3 +214,38 @@ def test_answers_in_python() -> None:
     assert classifier.answers([]) == []
     with pytest.raises(UserError, match="max_error"):
         classifier.answers(pixels, max_error=2)
+
+
+def test_a_set_holds_what_was_decided() -> None:
+    decision = Decision(LABELS, costs={"defective": {"functional": 50.0}})
+    answerer = Answerer.of(
+        predictor(known(wrong=60), decision=decision), AnswerConfig(coverage=0.9)
+    )
+    answer = answerer.answer(photo(0.04))
+    assert answer.label == "defective"
+    assert answer.label_set == ("defective", "functional")
+
+
+def test_a_promise_is_about_photos_that_are_fitted_as_in_training() -> None:
+    squashed = dataclasses.replace(predictor(known()), resize="squash")
+    with pytest.raises(UserError, match=r"`max_error` .* fitted as in training.*resize='squash'"):
+        Answerer.of(squashed, AnswerConfig(max_error=0.1))
+
+
+@pytest.mark.parametrize(
+    "told", [{"reject": 0.01, "photos": 80}, {"reject": 0.01, "photos": 5000, "step": 0.0125}]
+)
+def test_what_no_photo_can_fall_below_is_said(told: dict[str, float]) -> None:
+    model = dataclasses.replace(predictor(), metadata={"familiarity": told})
+    with pytest.raises(UserError, match=r"`reject=0\.01` would never reject a photo: .* 0\.012"):
+        Answerer.of(model, AnswerConfig(reject=0.01))
+    assert Answerer.of(model, AnswerConfig(reject=0.02)).reject == 0.02
+
+
+def test_a_model_says_below_which_familiarity_a_photo_is_unknown() -> None:
+    model = dataclasses.replace(
+        predictor(), metadata={"familiarity": {"reject": 0.2, "photos": 399}}
+    )
+    assert Answerer.of(model, AnswerConfig()).answer(photo(0.9, 0.1)).status == "unknown"
+    asked = Answerer.of(model, AnswerConfig(reject=0.05))
+    assert asked.answer(photo(0.9, 0.1)).status == "answered"

@@ -612,6 +612,10 @@ def test_a_person_sees_the_input_layer_and_the_numbers(tab, logs):
     for row, counts in zip(shares, test.confusion, strict=True):
         assert [float(x or 0) for x in row] == pytest.approx(100 * counts / counts.sum(), abs=0.51)
     tab.now("$('input[value=count]').click()")
+    answers = tab.now("$$('.answers tr').map(r => [...r.cells].map(c => c.textContent))")
+    facts = str(result)
+    assert [name for name, _ in answers] == ["unknown", "answers alone"]
+    assert all(f"{name} " in facts and text[:20] in facts for name, text in answers)
 
 
 def test_cells_open_their_photos_by_mouse_and_keyboard(tab, logs):

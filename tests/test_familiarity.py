@@ -191,7 +191,7 @@ def test_tflite_computes_the_same(familiarity: Familiarity, graph: tf.compat.v1.
     interpreter = Interpreter(model_content=converter.convert())
     interpreter.allocate_tensors()
     places = {one["shape"][1]: one["index"] for one in interpreter.get_input_details()}
-    x, found = all_kinds()[:-1], []
+    x, found = all_kinds()[150:], []
     for point in x:
         interpreter.set_tensor(places[WIDTH], point[None])
         interpreter.set_tensor(places[CLASSES], probabilities_of(point[None]))
@@ -336,6 +336,37 @@ def test_the_same_seed_draws_the_same_photos() -> None:
     one, other = fitted(), fitted()
     np.testing.assert_array_equal(one.core, other.core)
     np.testing.assert_array_equal(one.levels, other.levels)
+
+
+class InBlocks(np.ndarray):
+    """Bottlenecks that are never copied as a whole."""
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        assert len(rows) <= MOST
+        return np.asarray(self)[rows]
+
+
+MOST = 150
+
+
+def test_of_many_photos_each_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xferlearn.decisions.familiarity.MOST_PHOTOS", MOST)
+    x, y = clusters(1500, spread=SPREAD)
+    bottlenecks = np.concatenate([others(30), x]).view(InBlocks)
+    rows, probabilities = np.arange(30, 1530), probabilities_of(x)
+    folds = (np.arange(1500) // CLASSES % FOLDS).tolist()
+    for some in (folds, ()):  # the photos of folds, and those that were held out
+        calibration = np.arange(1500) if some else np.arange(0, 1500, 2)
+        familiarity = fit_familiarity(
+            bottlenecks, y, calibration, probabilities[calibration],
+            rows=rows, folds=some, most_weights=2000,
+        )  # fmt: skip
+        assert familiarity.photos == len(familiarity.own) == len(calibration)
+        for level in (0.05, 0.2, 0.5):
+            assert (familiarity.own < level).mean() == pytest.approx(level, abs=0.02)
+        found = familiarity.apply(bottlenecks, probabilities, rows)
+        np.testing.assert_allclose(found, familiarity.apply(x, probabilities), atol=1e-5)
+        assert (found < 0.05).mean() < 0.15
 
 
 def test_the_core_set_is_bounded() -> None:

@@ -15,7 +15,8 @@ from xferlearn.cli import main
 from xferlearn.decisions import HeatMaps
 from xferlearn.errors import UserError
 from xferlearn.labelling import Answer, Explanation, why_page
-from xferlearn.labelling.explanation import familiarity_text
+from xferlearn.labelling.explanation import familiarity_text, strongest_text
+from xferlearn.model_folder import read_model_folder
 
 pytestmark = pytest.mark.filterwarnings(
     # Keras 3.15 saves variables through NumPy's older __array__ protocol.
@@ -50,6 +51,11 @@ def two_networks():
     return keras.Model(image, dense()(layers.Dense(4, "tanh")(layers.Concatenate()(pooled))))
 
 
+def operation():
+    image = keras.Input((SIDE, SIDE, 3))
+    return keras.Model(image, keras.ops.softmax(dense(3, None)(network("avg")(image))))
+
+
 MODELS = {
     "softmax": lambda: topped(network(), layers.GlobalAveragePooling2D(), dense()),
     "two classes": lambda: topped(network(), layers.GlobalAveragePooling2D(), dense(2)),
@@ -72,6 +78,14 @@ MODELS = {
         layers.Softmax(),
     ),
     "two networks": two_networks,
+    "nothing after the softmax": lambda: topped(
+        network("avg"), dense(), layers.Rescaling(1.0), layers.Activation("linear")
+    ),
+    "reshaped": lambda: topped(
+        network("avg"), dense(), layers.Identity(), layers.Reshape((1, 3)), layers.Flatten()
+    ),
+    "model and reshaped": lambda: topped(topped(network("avg"), dense()), layers.Reshape((3,))),
+    "operation": operation,
 }  # fmt: skip
 
 
@@ -166,6 +180,9 @@ def test_a_label_that_nothing_speaks_for_is_said_so(tmp_path):
     maps = HeatMaps(model, model.outputs[0])
     (one,) = maps.of_classes(maps.look(green[None] / np.float32(255)), [1])
     assert one.values.max() < 0
+    assert strongest_text(one.values) == (
+        "at no clear place: hardly anything in the photo speaks for it"
+    )
 
 
 def flat():
@@ -174,6 +191,25 @@ def flat():
 
 def odd():
     return topped(network("avg"), dense(3, "softplus"))
+
+
+def average():
+    image = keras.Input((SIDE, SIDE, 3))
+    pooled = network("avg")(image)
+    return keras.Model(image, layers.Average()([dense()(pooled), dense()(pooled)]))
+
+
+def rescaled():
+    return topped(network("avg"), dense(), layers.Rescaling(2.0))
+
+
+def convolved():
+    return topped(
+        network(),
+        layers.GlobalAveragePooling2D(keepdims=True),
+        layers.Conv2D(3, 1, activation="softmax"),
+        layers.Flatten(),
+    )
 
 
 def largest():
@@ -193,6 +229,9 @@ def channels_first():
         (flat, "does not end in global average pooling"),
         (largest, "does not end in global average pooling"),
         (odd, "ends in softplus"),
+        (average, "ends in Average"),
+        (rescaled, "ends in Rescaling"),
+        (convolved, "ends in Conv2D"),
         (channels_first, "channels first"),
     ],
 )
@@ -370,7 +409,7 @@ def test_what_is_gone_is_said_and_fails_nothing(
 
 
 def recorded_photos(model):
-    return load(model, model.parent / "none").predictor.model_folder.photos()
+    return read_model_folder(model).photos()
 
 
 @pytest.fixture

@@ -147,12 +147,12 @@ def _mahalanobis(*, relative: bool) -> Method:
         centres = np.stack([x[task.y == label].mean(axis=0) for label in np.unique(task.y)])
         within = _precision(x - centres[np.searchsorted(np.unique(task.y), task.y)])
         mean = x.mean(axis=0)
-        whole = _precision(x - mean)
+        whole = _precision(x - mean) if relative else None
 
         def scores(seen: Seen) -> np.ndarray:
             query = _unit(seen.x)
             found = np.stack([_squares(query - one, within) for one in centres]).min(axis=0)
-            return _squares(query - mean, whole) - found if relative else -found
+            return -found if whole is None else _squares(query - mean, whole) - found
 
         return scores
 

@@ -64,7 +64,7 @@ def run(config: LabelConfig) -> int:
     if page is not None:
         tell(f"why: {config.why}/{page.path.name}")
     if output is not None:
-        say(f"{count(source.count - len(unreadable), 'photo')} labelled: {config.output}")
+        say(f"{count(table.answered, 'photo')} labelled: {config.output}")
     return 1 if unreadable else 0
 
 

@@ -1,12 +1,11 @@
 """The training photos that are nearest to those that the tab shows."""
 
-import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
 
 from xferlearn.dashboard.thumbnails import Choice
-from xferlearn.decisions import Nearest
+from xferlearn.decisions import Near, Nearest
 from xferlearn.photos.manifest import TRAIN, VALIDATION, Photo
 from xferlearn.summaries.record import RunRecord
 
@@ -14,21 +13,7 @@ NEAREST = 3
 _AT_ONCE = 4096
 
 
-@dataclasses.dataclass(frozen=True)
-class Near:
-    """A photo, and how near it is to another one.
-
-    Attributes:
-        photo: which one.
-        similarity: cosine of the angle between the bottlenecks, -1 to 1; of several backbones the
-            mean.
-    """
-
-    photo: Photo
-    similarity: float
-
-
-def nearest_photos(record: RunRecord, choices: Sequence[Choice]) -> list[list[Near]]:
+def nearest_photos(record: RunRecord, choices: Sequence[Choice]) -> list[list[Near[Photo]]]:
     """Returns the `NEAREST` photos of each photo, best first, that its prediction is based on.
 
     These are the photos that the head which predicted it has learned from: not those of the test,
@@ -57,7 +42,4 @@ def nearest_photos(record: RunRecord, choices: Sequence[Choice]) -> list[list[Ne
         block = np.arange(start, min(start + _AT_ONCE, len(training)))
         unknown = ~training[block] | (own[:, None] == folds[block])
         nearest.add(block, np.split(record.bottlenecks[block], ends, axis=1), unknown)
-    return [
-        [Near(manifest.photos[row], value) for row, value in zip(*found, strict=True) if row >= 0]
-        for found in zip(nearest.rows.tolist(), nearest.similarities.tolist(), strict=True)
-    ]
+    return nearest.found(manifest.photos)

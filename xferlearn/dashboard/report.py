@@ -11,10 +11,10 @@ from xferlearn.backbones import PREPROCESSING
 from xferlearn.config import TrainConfig
 from xferlearn.config.base import settings_of
 from xferlearn.dashboard import REPORT_FORMAT
-from xferlearn.dashboard.evidence import Near
 from xferlearn.dashboard.thumbnails import Choice
+from xferlearn.decisions import Near
 from xferlearn.metrics import Evaluation, wilson_interval
-from xferlearn.photos.manifest import SPLITS
+from xferlearn.photos.manifest import SPLITS, Photo
 from xferlearn.summaries.measured import delivered_text
 from xferlearn.summaries.record import RunRecord
 from xferlearn.synsets.names import readable_label
@@ -32,7 +32,7 @@ class Shown:
     """
 
     choice: Choice
-    nearest: Sequence[Near] = ()
+    nearest: Sequence[Near[Photo]] = ()
 
 
 def build_report(
@@ -61,6 +61,7 @@ def build_report(
         **_networks(metadata),
         "counts": counts,
         "delivered": delivered_text(metadata),
+        "promises": [[name.strip(), text] for name, text in record.promises.items()],
         "left_out": {"bad": len(manifest.bad), "duplicates": manifest.duplicates},
         "notes": list(manifest.notes),
         "warnings": list(manifest.warnings),

@@ -13,7 +13,7 @@ from xferlearn.decisions.deciding import Decision, choose_decision
 from xferlearn.decisions.familiarity import Familiarity, fit_familiarity
 from xferlearn.decisions.heat_maps import HeatMap, HeatMaps, pooled_features
 from xferlearn.decisions.label_sets import LabelSets
-from xferlearn.decisions.nearest import Nearest
+from xferlearn.decisions.nearest import Near, Nearest
 from xferlearn.decisions.operating_points import (
     CostChange,
     DecisionMeasured,
@@ -36,6 +36,7 @@ __all__ = [
     "HeatMaps",
     "Judged",
     "LabelSets",
+    "Near",
     "Nearest",
     "OperatingPoint",
     "PointCounts",

@@ -10,13 +10,14 @@ own, about one in a hundred has a familiarity below 0.01.
 
 import dataclasses
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 MOST_CORE = 1000
 # Twice as many raised the mean AUROC of flowers left out by 0.004.
 _MOST_DIRECTIONS = 64
-# Photos that are measured with: ranks among as many are exact to 1 in 10,000.
+# Photos that core sets and directions are drawn from, and that are measured at a time.
 MOST_PHOTOS = 10_000
 # The neighbour whose similarity says how near photos are to each other: not the first, which may be
 # a near duplicate.
@@ -35,6 +36,8 @@ _LEAST_GAP = 0.01
 # Of what a direction holds to what the first does; less is rounding.
 _LEAST_SQUARE = 1e-10
 _NONE = -2.0
+# Is added to the first value of a bottleneck: TFLite would divide one of zeros by its length, 0.
+NOT_ZERO = 1e-5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +61,7 @@ class Familiarity:
         levels: the familiarity at each knot, rising to 1, float32, [knots].
         photos: number of calibration photos.
         own: the familiarity of the calibration photos, as they were given, each compared with
-            photos of other folds, float32, [calibration]; NaN for those that were not drawn.
+            photos of other folds, float32, [calibration].
     """
 
     scale: np.ndarray | None
@@ -91,27 +94,25 @@ class Familiarity:
         """
         return self.least < level
 
-    def apply(self, bottlenecks: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    def apply(
+        self,
+        bottlenecks: np.ndarray,
+        probabilities: np.ndarray,
+        rows: Sequence[int] | np.ndarray | None = None,
+    ) -> np.ndarray:
         """Returns how familiar photos are.
 
         Args:
             bottlenecks: float, [photos, width].
             probabilities: of the delivered head, float, [photos, classes], range [0, 1].
+            rows: positions of the photos in `bottlenecks`, int, [photos]; None for all.
 
         Returns:
             Float32, [photos], range [0, 1]: the share of own photos that are no more typical.
         """
-        parts = [
-            self._applied(
-                bottlenecks[start : start + MOST_PHOTOS], probabilities[start : start + MOST_PHOTOS]
-            )
-            for start in range(0, len(bottlenecks), MOST_PHOTOS)
-        ]
-        return np.concatenate([np.zeros(0, np.float32), *parts])
-
-    def _applied(self, bottlenecks: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-        similarity = _unit(bottlenecks, self.scale) @ self.basis @ self.core.T
-        return self._levels(_parts(similarity, self.usual, probabilities, self.classes))
+        known = _Known(self.scale, self.basis, self.core, self.usual, self.classes)
+        rows = np.arange(len(bottlenecks)) if rows is None else np.asarray(rows, np.int64)
+        return self._levels(known.parts(bottlenecks, rows, probabilities))
 
     def _levels(self, parts: np.ndarray) -> np.ndarray:
         return np.interp(self._sums(parts), self.knots, self.levels).astype(np.float32)
@@ -122,12 +123,43 @@ class Familiarity:
         return np.stack([local, sure, lacking], axis=1) @ self.weights + self.offset
 
 
+class _Known(NamedTuple):
+    """What a photo is compared with: as the attributes of `Familiarity`."""
+
+    scale: np.ndarray | None
+    basis: np.ndarray
+    core: np.ndarray
+    usual: np.ndarray
+    classes: int
+
+    def parts(
+        self, bottlenecks: np.ndarray, rows: np.ndarray, probabilities: np.ndarray
+    ) -> np.ndarray:
+        """Returns similarity beyond the usual, largest probability and similarity, [photos, 3].
+
+        The first is that to the photos of each class, weighed by how likely the class is. It is
+        measured in blocks, so that many photos take little memory.
+        """
+        found = [np.zeros((0, 3))]
+        for start in range(0, len(rows), MOST_PHOTOS):
+            block = slice(start, start + MOST_PHOTOS)
+            similarity = _unit(bottlenecks[rows[block]], self.scale) @ self.basis @ self.core.T
+            likely = probabilities[block]
+            beyond = (similarity - self.usual).reshape(len(similarity), self.classes, -1)
+            local = beyond.max(axis=2, initial=_NONE)
+            local = local[:, 0] if self.classes == 1 else (local * likely).sum(axis=1)
+            nearest = similarity.max(axis=1, initial=_NONE)
+            found.append(np.stack([local, likely.max(axis=1), nearest], axis=1))
+        return np.concatenate(found)
+
+
 def fit_familiarity(
     bottlenecks: np.ndarray,
     y: np.ndarray,
     calibration: np.ndarray,
     probabilities: np.ndarray,
     *,
+    rows: Sequence[int] | np.ndarray | None = None,
     folds: Sequence[int] = (),
     groups: Sequence[int] = (),
     widths: Sequence[int] = (),
@@ -137,15 +169,17 @@ def fit_familiarity(
     """Chooses photos to compare with, and measures how near one's own photos are to them.
 
     A photo in a fold is compared with photos of other folds alone, as new photos will be with all.
-    Photos of more than 10,000 are drawn at random.
+    Of more than 10,000 photos to compare with, as many are drawn at random; all calibration photos
+    are measured.
 
     Args:
-        bottlenecks: of all photos that may be learned from, and of those held out to measure on,
-            float32, [photos, width]; without those of the test.
-        y: class index of each, int, [photos].
+        bottlenecks: float32, [bottlenecks, width].
+        y: class index, int, [photos], of each photo that may be learned from or is held out to
+            measure on, not of those of the test.
         calibration: positions of the photos that are measured on, int, [calibration].
         probabilities: of these, by heads that have not seen them, float, [calibration, classes],
             range [0, 1].
+        rows: positions of the photos in `bottlenecks`, int, [photos]; None for all.
         folds: for each photo the fold in which it is left out, -1 for none; empty where there are
             no folds. Calibration photos in no fold are never compared with.
         groups: what each photo belongs to; empty where each stands alone. All photos of a group are
@@ -168,48 +202,42 @@ def fit_familiarity(
     classes = probabilities.shape[1]
     fold_of = np.array(folds if len(folds) else [-1] * len(y), np.int64)
     group_of = np.array(groups if len(groups) else range(len(y)), np.int64)
-    row_of = np.full(len(y), -1)
-    row_of[calibration] = np.arange(len(calibration))
-    if len(y) > MOST_PHOTOS:
-        drawn = np.sort(generator.choice(len(y), MOST_PHOTOS, replace=False))
-        bottlenecks, y, fold_of, group_of, row_of = (
-            array[drawn] for array in (bottlenecks, y, fold_of, group_of, row_of)
-        )
-    scale = _scale(bottlenecks, widths)
-    x = _unit(bottlenecks, scale)
-    learned = (fold_of >= 0) | (row_of < 0)
+    place_of = np.arange(len(y)) if rows is None else np.array(rows, np.int64)
+    own_places, own_folds = place_of[calibration], fold_of[calibration]
+    held_out = np.zeros(len(y), bool)
+    held_out[calibration] = own_folds < 0
+    drawn = np.flatnonzero(~held_out)
+    if len(drawn) > MOST_PHOTOS:
+        drawn = np.sort(generator.choice(drawn, MOST_PHOTOS, replace=False))
+    y, fold_of, group_of = y[drawn], fold_of[drawn], group_of[drawn]
+    x = np.asarray(bottlenecks[place_of[drawn]], np.float32)
+    scale = _scale(x, widths)
+    x = _unit(x, scale)
     # As new photos will be: compared with as many that are not their own.
     others = {
-        fold: np.flatnonzero(learned & ((fold_of != fold) | (fold < 0)))
-        for fold in np.unique(fold_of[row_of >= 0]).tolist()
+        fold: np.flatnonzero((fold_of != fold) | (fold < 0))
+        for fold in np.unique(own_folds).tolist()
     }
-    everything = np.flatnonzero(learned)
+    everything = np.arange(len(y))
     least = min([len(everything), *map(len, others.values())])
     directions, most = _sizes(x.shape[1], least, most_weights)
-    counts = _counts([y[rows] for rows in others.values()] or [y[everything]], classes, most)
+    counts = _counts([y[some] for some in others.values()] or [y], classes, most)
 
-    def compared(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        basis = _basis(x[rows], directions, generator)
-        core = rows[_drawn(y[rows], counts, generator)]
+    def known(some: np.ndarray) -> _Known:
+        basis = _basis(x[some], directions, generator)
         reduced = x @ basis
-        similarity = reduced @ reduced[core].T
+        core = some[_drawn(y[some], counts, generator)]
         # Among more photos than others have, neighbours would be nearer.
-        near = generator.permutation(rows)[:least]
-        usual = _usual(similarity[near], group_of[near], group_of[core])
-        return basis, reduced[core], usual, similarity
+        near = generator.permutation(some)[:least]
+        usual = _usual(reduced[near] @ reduced[core].T, group_of[near], group_of[core])
+        return _Known(scale, basis, reduced[core], usual, len(counts))
 
-    measured, parts = [np.zeros(0, np.int64)], [np.zeros((0, 3))]
-    for fold, rows in others.items():
-        _, _, usual, similarity = compared(rows)
-        own = np.flatnonzero((row_of >= 0) & (fold_of == fold))
-        found = _parts(similarity[own], usual, probabilities[row_of[own]], len(counts))
-        parts.append(found)
-        measured.append(row_of[own])
-    basis, core, usual, _ = compared(everything)
-    fitted = _calibrated(scale, basis, core, usual, len(counts), np.concatenate(parts))
-    familiar = np.full(len(calibration), np.nan, np.float32)
-    familiar[np.concatenate(measured)] = fitted._levels(np.concatenate(parts))
-    return dataclasses.replace(fitted, own=familiar)
+    parts = np.zeros((len(calibration), 3))
+    for fold, some in others.items():
+        own = np.flatnonzero(own_folds == fold)
+        parts[own] = known(some).parts(bottlenecks, own_places[own], probabilities[own])
+    fitted = _calibrated(known(everything), parts)
+    return dataclasses.replace(fitted, own=fitted._levels(parts))
 
 
 def _sizes(width: int, photos: int, most_weights: int) -> tuple[int, int]:
@@ -237,10 +265,9 @@ def _basis(x: np.ndarray, number: int, generator: np.random.Generator) -> np.nda
 
 
 def _unit(bottlenecks: np.ndarray, scale: np.ndarray | None) -> np.ndarray:
-    """Returns bottlenecks of length 1, float32, [photos, width]; zeros stay zeros."""
-    x = np.asarray(bottlenecks, np.float32)
-    if scale is not None:
-        x = x * scale
+    """Returns bottlenecks of length 1, float32, [photos, width]."""
+    x = np.multiply(bottlenecks, 1 if scale is None else scale, dtype=np.float32)
+    x[:, 0] += NOT_ZERO
     lengths = np.sqrt(np.square(x).sum(axis=1, keepdims=True))
     return x / np.maximum(lengths, np.float32(1e-12))
 
@@ -297,42 +324,18 @@ def _usual(similarity: np.ndarray, groups: np.ndarray, of_core: np.ndarray) -> n
     return np.where(found > _NONE, found, 1).min(axis=0, initial=1).astype(np.float32)
 
 
-def _parts(
-    similarity: np.ndarray, usual: np.ndarray, probabilities: np.ndarray, classes: int
-) -> np.ndarray:
-    """Returns similarity beyond the usual, largest probability and similarity, [photos, 3].
-
-    The first is that to the photos of each class, weighed by how likely the class is.
-    """
-    beyond = (similarity - usual).reshape(len(similarity), classes, -1)
-    local = beyond.max(axis=2, initial=_NONE)
-    local = local[:, 0] if classes == 1 else (local * probabilities).sum(axis=1)
-    nearest = similarity.max(axis=1, initial=_NONE)
-    return np.stack([local, probabilities.max(axis=1), nearest], axis=1)
-
-
-def _calibrated(
-    scale: np.ndarray | None,
-    basis: np.ndarray,
-    core: np.ndarray,
-    usual: np.ndarray,
-    classes: int,
-    parts: np.ndarray,
-) -> Familiarity:
+def _calibrated(known: _Known, parts: np.ndarray) -> Familiarity:
     """Returns a familiarity from its calibration photos: local, largest probability, nearest."""
-    if not len(core):  # which needs no photo to be like
-        core, usual = np.zeros((1, core.shape[1]), np.float32), np.zeros(1, np.float32)
+    if not len(known.core):  # which needs no photo to be like
+        none = np.zeros((1, known.core.shape[1]), np.float32)
+        known = known._replace(core=none, usual=np.zeros(1, np.float32))
     means, deviations = np.zeros(3), np.zeros(3)
     if len(parts):
         means, deviations = parts.mean(axis=0), parts.std(axis=0)
     deviations = np.maximum(deviations, (_LEAST_COSINE, _LEAST_PROBABILITY, _LEAST_COSINE))
     local, sure = np.divide((_LOCAL, _SURE), deviations[:2])
     found = Familiarity(
-        scale,
-        basis,
-        core,
-        usual,
-        classes,
+        *known,
         float(means[2] - _LACKING_FROM * deviations[2]),
         float(deviations[2]),
         np.array([local, sure, -_LACKING], np.float32),

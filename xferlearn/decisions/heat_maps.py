@@ -47,7 +47,7 @@ class HeatMaps:
     Not in it is how far around a place the network looked to compute the feature map there.
 
     Example:
-        >>> maps = HeatMaps(model, model.outputs[0])
+        >>> maps = HeatMaps(model, model.output["predictions"])
         >>> seen = maps.look(pixels)
         >>> maps.of_classes(seen, probabilities.argmax(axis=1))[0].values.shape
         (7, 7)
@@ -149,16 +149,41 @@ def _split(scores: "keras.KerasTensor") -> tuple[list["keras.KerasTensor"], Head
     if isinstance(layer, keras.Model):
         maps, head, ending = _split(layer.outputs[place])
         return _called(layer, maps, inputs), head, ending
-    ending = getattr(getattr(layer, "activation", None), "__name__", "linear")
-    ending = "softmax" if isinstance(layer, keras.layers.Softmax) else ending
+    if _changes_nothing(layer):
+        return _split(inputs[0])
+    ending = _ending(layer)
     if ending not in ("softmax", "sigmoid", "linear"):
         raise ValueError(f"the model ends in {ending}, not in a softmax or sigmoid")
     if isinstance(layer, keras.layers.Dense):
         maps, head = _pooled(inputs[0])
         kernel, bias = layer.kernel, layer.bias if layer.use_bias else 0.0
         return maps, lambda pooled: keras.ops.matmul(head(pooled), kernel) + bias, ending
-    alone = isinstance(layer, (keras.layers.Softmax, keras.layers.Activation))
-    return *_pooled(inputs[0] if alone else scores), ending
+    return *_pooled(inputs[0]), ending
+
+
+def _ending(layer: Any) -> str:
+    """Returns the name of the function that a layer ends in, or of the layer where none is known.
+
+    What other layers give may be logits or probabilities, such as a mean of several.
+    """
+    import keras
+
+    if isinstance(layer, (keras.layers.Dense, keras.layers.Activation)):
+        return getattr(layer.activation, "__name__", type(layer.activation).__name__)
+    name = type(layer).__name__
+    return name.lower() if name in ("Softmax", "Sigmoid") else name  # operations too
+
+
+def _changes_nothing(layer: Any) -> bool:
+    """Returns whether a layer gives the values that it takes, in their order."""
+    import keras
+
+    layers = keras.layers
+    if isinstance(layer, layers.Activation):
+        return _ending(layer) == "linear"
+    if isinstance(layer, layers.Rescaling):
+        return bool(np.all(np.equal(layer.scale, 1)) and np.all(np.equal(layer.offset, 0)))
+    return isinstance(layer, (layers.Dropout, layers.Flatten, layers.Identity, layers.Reshape))
 
 
 def _pooled(tensor: "keras.KerasTensor") -> tuple[list["keras.KerasTensor"], Head]:

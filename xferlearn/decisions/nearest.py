@@ -1,8 +1,26 @@
 """Which of many bottlenecks are nearest to some, found in blocks."""
 
+import dataclasses
 from collections.abc import Sequence
+from typing import Generic, TypeVar
 
 import numpy as np
+
+PhotoT = TypeVar("PhotoT")
+
+
+@dataclasses.dataclass(frozen=True)
+class Near(Generic[PhotoT]):
+    """A photo, and how near it is to another.
+
+    Attributes:
+        photo: which one.
+        similarity: cosine of the angle between the bottlenecks, -1 to 1; of several backbones the
+            mean.
+    """
+
+    photo: PhotoT
+    similarity: float
 
 
 class Nearest:
@@ -53,6 +71,17 @@ class Nearest:
         self.similarities = np.take_along_axis(found, best, axis=1).astype(np.float32)
         kept = np.take_along_axis(numbers, best, axis=1)
         self.rows = np.where(np.isneginf(self.similarities), -1, kept)
+
+    def found(self, photos: Sequence[PhotoT]) -> list[list[Near[PhotoT]]]:
+        """Returns the nearest of each photo, best first.
+
+        Args:
+            photos: those that the numbers of the rows are of.
+        """
+        return [
+            [Near(photos[row], value) for row, value in zip(*one, strict=True) if row >= 0]
+            for one in zip(self.rows.tolist(), self.similarities.tolist(), strict=True)
+        ]
 
 
 def _directions(bottlenecks: np.ndarray) -> np.ndarray:

@@ -83,6 +83,11 @@ class AnswerTable:
             lines.append(f"one of: {', '.join(names)}" if len(names) > 1 else f"only {names[0]}")
         return lines
 
+    @property
+    def answered(self) -> int:
+        """How many photos got a label so far."""
+        return self._counts["answered"]
+
     def not_answered(self, photos: int) -> list[str]:
         """Returns how many photos got no answer, a line per reason."""
         unknown, ask = self._counts["unknown"], self._counts["ask"]

@@ -9,7 +9,7 @@ from xferlearn.config import REJECT, AnswerConfig
 from xferlearn.decisions import Answering, Decision, LabelSets
 from xferlearn.errors import UserError
 from xferlearn.labelling.streaming import Labelled
-from xferlearn.predictors import Predictor
+from xferlearn.predictors import Predictor, model_folder_resize
 
 Status = Literal["answered", "unknown", "ask", "failed"]
 
@@ -85,13 +85,8 @@ class Answerer:
         Raises:
             UserError: the model can't keep what is asked, or does not say what it needs.
         """
-        if "reject" in config.given and config.reject > 0 and not predictor.says_familiarity:
-            raise UserError(
-                f"`reject` needs a model that says how familiar photos are. {predictor.name} does"
-                " not: train it again with this version of xferlearn, or leave `reject` out."
-            )
         decision = Decision.of({"labels": predictor.labels, **predictor.metadata})
-        answerer = cls(predictor.labels, decision, config.reject)
+        answerer = cls(predictor.labels, decision, _reject(predictor, config))
         if config.max_error is None and config.coverage is None:
             return answerer
         name = "max_error" if config.coverage is None else "coverage"
@@ -100,9 +95,14 @@ class Answerer:
                 f"`{name}` needs predictions.parquet of a model folder, which says how often the"
                 f" model is right. {predictor.name} has none."
             )
+        if predictor.resize != model_folder_resize(predictor.model_folder):
+            raise UserError(
+                f"`{name}` is about photos fitted as in training. Leave out"
+                f" `resize={predictor.resize!r}`."
+            )
         known = predictor.model_folder.predictions().judged(test=False)
         # Those that are rejected as unknown get no answer, now as later.
-        known = known.only(np.flatnonzero(~(known.familiarity < config.reject)).tolist())
+        known = known.only(np.flatnonzero(~(known.familiarity < answerer.reject)).tolist())
         probabilities, y, groups = known.probabilities, known.y, known.groups or None
         if config.coverage is not None:
             sets = LabelSets.fit(probabilities, y, config.coverage, known.digests, groups)
@@ -123,7 +123,9 @@ class Answerer:
         if scores is None:
             return Answer("failed")
         index = int(self.decision.decide(scores[None])[0])
-        order = [index, *(one for one in np.argsort(-scores, kind="stable") if one != index)]
+        order = np.argsort(-scores, kind="stable")
+        # What is decided comes first, whatever is likelier.
+        order = np.concatenate([[index], order[order != index]])
         probability = float(scores[index])
         status: Status = "answered"
         if not np.isfinite(scores).all():
@@ -135,12 +137,41 @@ class Answerer:
         label_set = None
         if self.sets is not None:
             within = self.sets.sets(scores[None], [photo.digest])[0]
-            label_set = tuple(self.labels[one] for one in order if within[one])
+            within[index] = True  # an answer is one of its set
+            label_set = tuple(self.labels[one] for one in order[within[order]].tolist())
         return Answer(
             status,
             self.labels[index],
             probability,
             photo.familiarity,
-            tuple((self.labels[one], float(scores[one])) for one in order[:top_k]),
+            tuple((self.labels[one], float(scores[one])) for one in order[:top_k].tolist()),
             label_set,
         )
+
+
+def _least(predictor: Predictor) -> float:
+    """Returns the smallest familiarity that a model can give."""
+    stated = predictor.metadata.get("familiarity") or {}
+    if not predictor.says_familiarity or not stated.get("photos"):
+        return 0.0
+    # It is a p-value of so many photos; files of 8 bits have steps.
+    return max(1 / (int(stated["photos"]) + 1), float(stated.get("step") or 0.0))
+
+
+def _reject(predictor: Predictor, config: AnswerConfig) -> float:
+    """Returns the familiarity below which photos are unknown: as asked, else as the model says."""
+    if "reject" not in config.given:
+        stated = predictor.metadata.get("familiarity") or {}
+        return float(stated.get("reject", config.reject))
+    if config.reject > 0 and not predictor.says_familiarity:
+        raise UserError(
+            f"`reject` needs a model that says how familiar photos are. {predictor.name} does not:"
+            " train it again with this version of xferlearn, or leave `reject` out."
+        )
+    least = _least(predictor)
+    if 0 < config.reject <= least:
+        raise UserError(
+            f"`reject={config.reject:g}` would never reject a photo: the smallest familiarity that"
+            f" {predictor.name} can give is {least:.4f}. Ask for more than that."
+        )
+    return config.reject

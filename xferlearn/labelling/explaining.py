@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from xferlearn.config import ImageConfig
-from xferlearn.decisions import HeatMap, HeatMaps, pooled_features
+from xferlearn.decisions import HeatMap, HeatMaps, Near, pooled_features
 from xferlearn.errors import XferlearnError
 from xferlearn.labelling.answering import Answer, Answerer
 from xferlearn.labelling.explanation import Explanation, Neighbour
 from xferlearn.labelling.streaming import Labelled
 from xferlearn.model_folder import PREDICTIONS
 from xferlearn.photos.recorded import RecordedPhoto
-from xferlearn.predictors import Near, NearestPhotos, Predictor, found_photos
+from xferlearn.predictors import NearestPhotos, Predictor, found_photos
 from xferlearn.system.runtime import float32_layers
 from xferlearn.system.text import count, one_line, plural_of
 
@@ -212,7 +212,7 @@ class Explainer:
 
     def _near(
         self, photos: Sequence[Labelled], bottlenecks: list[np.ndarray]
-    ) -> tuple[list[list[Near]], list[str]]:
+    ) -> tuple[list[list[Near[RecordedPhoto]]], list[str]]:
         """Returns the nearest photos of each photo, and what went wrong."""
         if self._nearest is not None:
             digests = [photo.digest for photo in photos]

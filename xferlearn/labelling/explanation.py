@@ -163,7 +163,7 @@ def familiarity_text(familiarity: float) -> str:
 def strongest_text(heat_map: np.ndarray) -> str:
     """Returns where a heat map is strongest, in words, as the end of "strongest"."""
     if heat_map.max() < _HARDLY:
-        return "nowhere, as nothing in the photo speaks for it"
+        return "at no clear place: hardly anything in the photo speaks for it"
     weights = np.where(heat_map >= heat_map.max() / 2, heat_map, 0)
     row, column = (
         3 * np.average(np.arange(size) + 0.5, weights=weights.sum(axis=1 - axis)) / size

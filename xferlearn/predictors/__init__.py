@@ -19,13 +19,12 @@ from xferlearn.predictors.model_folder import (
     model_folder_predictor,
     model_folder_resize,
 )
-from xferlearn.predictors.nearest import Near, NearestPhotos
+from xferlearn.predictors.nearest import NearestPhotos
 from xferlearn.predictors.opening import open_predictor
 from xferlearn.predictors.own_photos import found_photos
 
 __all__ = [
     "Answers",
-    "Near",
     "NearestPhotos",
     "Predictor",
     "check_keras_file",

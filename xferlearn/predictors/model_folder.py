@@ -165,7 +165,7 @@ class CachedScores:
             spaces = [FeatureSpace(**said) for said in _parts(metadata["feature_space"])]
             layers = [said["layer"] for said in _parts(metadata["bottleneck"])]
             joined = metadata["bottleneck"]["layer"]
-            networks, self._head = split_classifier(model, layers, joined)
+            networks, head = split_classifier(model, layers, joined)
             for space, network in zip(spaces, networks, strict=True):
                 if space.width != network.output_shape[-1]:
                     raise ValueError(
@@ -176,6 +176,7 @@ class CachedScores:
             raise UserError(
                 f"{model_folder.path / METADATA_FILE} is damaged ({one_line(error)})."
             ) from None
+        self._head = _compiled(head)
         self._parts = [
             _CachedPart(config, network, _seen_space(space, model_folder.image_size))
             for space, network in zip(spaces, networks, strict=True)
@@ -208,6 +209,18 @@ class CachedScores:
         settled = [part.settled(lambda store: pixels) for part in self._parts]
         rows = [features.engine().run(pixels) for features in settled]
         return Answers.of_model(self._head(np.concatenate(rows, axis=1)))
+
+
+def _compiled(head: "keras.Model") -> Callable[[np.ndarray], Any]:
+    """Returns a head as one call of TensorFlow: layer by layer, Keras takes longer for a photo."""
+    import tensorflow as tf
+
+    rows = tf.TensorSpec([None, head.input_shape[1]], tf.float32)
+    return tf.function(
+        lambda bottlenecks: head(bottlenecks, training=False),
+        input_signature=[rows],
+        autograph=False,
+    )
 
 
 def _parts(said: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
@@ -257,7 +270,7 @@ def _no_photos(store: BottleneckStore) -> np.ndarray:
 class _Scorer:
     """A scorer that caches what it computes; a full disk ends the caching, not the labelling."""
 
-    def __init__(self, parts: Sequence[Features], head: "keras.Model") -> None:
+    def __init__(self, parts: Sequence[Features], head: Callable[[np.ndarray], Any]) -> None:
         self._parts = [_KeptRows(features) for features in parts]
         self._head = head
 

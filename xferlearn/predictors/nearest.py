@@ -1,6 +1,5 @@
 """The photos that a model has learned from and that are nearest to others, from the cache."""
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,27 +8,13 @@ import numpy as np
 from xferlearn.bottlenecks.space import FeatureSpace
 from xferlearn.bottlenecks.store import BottleneckStore
 from xferlearn.config import ImageConfig, default_bottleneck_dir
-from xferlearn.decisions import Nearest
+from xferlearn.decisions import Near, Nearest
 from xferlearn.errors import UserError
 from xferlearn.model_folder import METADATA_FILE, ModelFolder
 from xferlearn.photos.pixels.depth import key_at
 from xferlearn.photos.recorded import RecordedPhoto
 from xferlearn.predictors.model_folder import model_folder_bit_depth
 from xferlearn.system.text import one_line
-
-
-@dataclasses.dataclass(frozen=True)
-class Near:
-    """A photo that a model has learned from, and how near it is to another.
-
-    Attributes:
-        photo: the photo.
-        similarity: cosine of the angle between the bottlenecks, -1 to 1; of several backbones the
-            mean.
-    """
-
-    photo: RecordedPhoto
-    similarity: float
 
 
 class NearestPhotos:
@@ -73,7 +58,7 @@ class NearestPhotos:
 
     def find(
         self, bottlenecks: Sequence[np.ndarray], digests: Sequence[bytes], most: int
-    ) -> list[list[Near]]:
+    ) -> list[list[Near[RecordedPhoto]]]:
         """Returns the nearest photos of each photo, best first, without the photo itself.
 
         Args:
@@ -88,8 +73,4 @@ class NearestPhotos:
             numbers = np.array([self._numbers[key] for key in keys])
             same = own == np.array([self._photos[one].digest for one in numbers], object)
             nearest.add(numbers, [vectors, *(store.read(keys) for store in others)], same)
-        found = zip(nearest.rows.tolist(), nearest.similarities.tolist(), strict=True)
-        return [
-            [Near(self._photos[row], value) for row, value in zip(*one, strict=True) if row >= 0]
-            for one in found
-        ]
+        return nearest.found(self._photos)

@@ -61,7 +61,7 @@ def _measured(record: RunRecord) -> dict[str, str]:
         rows[validation_name(validation)] += f"; {validation.folding}, each by a head without it"
     if test.total:
         rows["test"] += "; nothing was chosen on these photos, which the measured head never saw"
-    return rows
+    return rows | {name.strip(): text for name, text in record.promises.items() if name[0] != " "}
 
 
 def _answers(record: RunRecord) -> list[tuple[str, str]]:

@@ -37,6 +37,7 @@ class RunRecord:
         metadata: content of the model folder's metadata.json.
         familiarity: of `manifest.photos`, the share of the others that are less typical, float32,
             [photos], range [0, 1]; NaN, or None for all, where it is not known.
+        promises: how labels are decided and what that gives, by name, in words.
     """
 
     config: TrainConfig
@@ -51,6 +52,7 @@ class RunRecord:
     seconds: Mapping[str, float]
     metadata: Mapping[str, Any]
     familiarity: np.ndarray | None = None
+    promises: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def image_size(self) -> int:

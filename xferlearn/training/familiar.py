@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from xferlearn.decisions import Familiarity
+from xferlearn.decisions.familiarity import NOT_ZERO
 from xferlearn.system.runtime import float32_layers
 
 if TYPE_CHECKING:
@@ -41,9 +42,9 @@ def familiarity_of(
     unit = _SIX / (knots[-1] - knots[0])
     for_local, for_sure, for_lacking = unit * familiarity.weights[:, None, None]
     with float32_layers():
-        x = bottleneck
-        if familiarity.scale is not None:
-            x = layers.Rescaling(familiarity.scale.tolist(), name="familiarity_scale")(x)
+        scale = 1.0 if familiarity.scale is None else familiarity.scale.tolist()
+        first = NOT_ZERO * np.eye(1, bottleneck.shape[1], dtype=np.float32)[0]
+        x = layers.Rescaling(scale, first.tolist(), name="familiarity_scale")(bottleneck)
         x = layers.UnitNormalization(name="familiarity_unit")(x)
         x = _dense("familiarity_directions", familiarity.basis)(x)
         similarity = _dense("familiarity_similarity", familiarity.core.T)(x)

@@ -31,7 +31,7 @@ from xferlearn.training.fit import check_backbone, check_result_folders, load_ne
 from xferlearn.training.fitting import diverged_error, fit_head
 from xferlearn.training.metadata import describe, run_name
 from xferlearn.training.own_photos import measure_familiarity, with_familiarity
-from xferlearn.training.result import TrainResult
+from xferlearn.training.result import TrainResult, promised_facts
 
 
 @from_settings(TrainConfig)
@@ -168,6 +168,7 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
                 seconds=dict(clock.seconds),
                 metadata=model_folder.metadata,
                 familiarity=familiarity,
+                promises=promised_facts(chosen, own, validation),
             )
             warnings += summaries.write_run(run_dir, record, config.summaries)
             warnings += write_transfer_summary(run_dir, record, photos=config.summaries == "full")

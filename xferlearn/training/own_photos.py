@@ -82,10 +82,11 @@ def measure_familiarity(prepared: Prepared, fitted: Fitted, seed: int) -> OwnFam
     rows = [row for row in range(len(manifest.photos)) if row not in tested]
     place = {row: position for position, row in enumerate(rows)}
     familiarity = fit_familiarity(
-        fitted.bottlenecks[rows],
+        fitted.bottlenecks,
         np.array([manifest.photos[row].label for row in rows], np.int64),
         np.array([place[row] for row in judged], np.int64),
         fitted.probabilities(VALIDATION),
+        rows=rows,
         folds=[manifest.folds[row] for row in rows] if manifest.folds else (),
         groups=[manifest.groups[row] for row in rows] if manifest.groups else (),
         widths=prepared.widths,
@@ -95,7 +96,7 @@ def measure_familiarity(prepared: Prepared, fitted: Fitted, seed: int) -> OwnFam
     values = np.full(len(manifest.photos), np.nan, np.float32)
     values[judged] = familiarity.own
     test = manifest.judged(TEST)
-    of_test = familiarity.apply(fitted.bottlenecks[test], fitted.probabilities(TEST))
+    of_test = familiarity.apply(fitted.bottlenecks, fitted.probabilities(TEST), test)
     values[test] = of_test
     groups = [manifest.groups[row] for row in test] if manifest.groups else range(len(test))
     worth = worth_of(groups) if test else 0.0

@@ -139,8 +139,7 @@ class TrainResult(Result):
             "training": ", ".join(filter(None, (steps, validation.folding))),
             **_fine_tuning(self.fine_tuned),
             **measured_facts(validation, self.test, self.model_folder.metadata),
-            **({"unknown": self.familiarity.text()} if self.familiarity else {}),
-            **decision_facts(self.chosen, validation_name(validation)),
+            **promised_facts(self.chosen, self.familiarity, validation),
             "model": str(self.model_folder.path),
         }
         if self.exported is not None:
@@ -190,6 +189,14 @@ class TrainResult(Result):
             h("h4", "The run"),
             facts({name: value for name, value in self._facts().items() if name not in measured}),
         ]
+
+
+def promised_facts(
+    chosen: Chosen, familiarity: OwnFamiliarity | None, validation: Evaluation
+) -> dict[str, str]:
+    """Returns which photos are unknown, how the others' labels are decided, and what that gives."""
+    unknown = {"unknown": familiarity.text()} if familiarity is not None else {}
+    return {**unknown, **decision_facts(chosen, validation_name(validation))}
 
 
 def _right(evaluation: Evaluation) -> list[str]:

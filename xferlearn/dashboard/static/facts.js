@@ -94,6 +94,23 @@ export function inputSection(report) {
   );
 }
 
+// Runs of earlier versions have none.
+export function answersSection({ promises }) {
+  if (!promises?.length) return null;
+  return section(
+    "Answers",
+    null,
+    h(
+      "table",
+      { class: "data answers", "aria-label": "How labels are decided" },
+      h("tbody", {}, promises.map(([name, text]) => h("tr", {}, h("th", { scope: "row" }, name), h("td", {}, text)))),
+    ),
+    promises.some(([name]) => name === "decision")
+      ? h("p", { class: "note" }, "The tables above go by the largest probability.")
+      : null,
+  );
+}
+
 // Of several backbones that are combined, each; else the only one.
 function parts(described) {
   return described.parts ?? [described];

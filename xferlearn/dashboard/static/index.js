@@ -2,7 +2,7 @@
 
 import { compareSection } from "./compare.js";
 import { breakable, h, segmented } from "./dom.js";
-import { headline, inputSection, notices } from "./facts.js";
+import { answersSection, headline, inputSection, notices } from "./facts.js";
 import { followTheme, onReload } from "./host.js";
 import { matrixSection } from "./matrix.js";
 import { interval, intervalClass, mainSplit, percent } from "./numbers.js";
@@ -203,6 +203,7 @@ function runPage() {
     inputSection(report),
     matrix,
     classes,
+    answersSection(report),
     h("div", { class: "columns" }, settingsSection(report, view), h("div", {}, timeSection(report), originSection(report))),
   ].filter(Boolean);
 }
