@@ -91,5 +91,5 @@ def add_familiarity(folder: Path, reject: float) -> None:
         most_weights=500,
     )
     with_familiarity(model, "pooling", familiarity).save(folder / "model.keras")
-    said = {"output": "familiarity", "reject": reject}
+    said = {"output": "familiarity", "reject": reject, "photos": familiarity.photos}
     edit_metadata(folder, lambda told: told.update(familiarity=said))

@@ -17,7 +17,7 @@ from tflite_reading import metadata
 
 import xferlearn
 from xferlearn.cli import main
-from xferlearn.config import ModelConfig
+from xferlearn.config import AnswerConfig, ModelConfig
 from xferlearn.decisions import Decision
 from xferlearn.errors import UserError
 from xferlearn.exports import tensorrt_files
@@ -28,8 +28,11 @@ from xferlearn.exports.outputs import with_outputs
 from xferlearn.exports.saved_model import decided
 from xferlearn.exports.tflite_files import write_tflite
 from xferlearn.inspection import inspect_model
+from xferlearn.inspection.metadata import StatedFamiliarity
 from xferlearn.inspection.readers import flat
 from xferlearn.inspection.readers.wire import Budget
+from xferlearn.labelling.answering import Answerer
+from xferlearn.labelling.streaming import Labelled
 from xferlearn.model_folder import read_model_folder
 from xferlearn.predictors import Answers, open_predictor
 
@@ -57,6 +60,8 @@ FILES = {
     "frozen_graph": "frozen_graph/frozen_graph.pb",
 }
 ONE_OUTPUT = {"frozen_graph"}
+# That the familiarity is measured on.
+PHOTOS = 73
 # Largest difference of a probability, and of a familiarity.
 TOLERANCES = {"tflite_float16": (0.01, 0.1), "tflite_int8": (0.05, 0.2)}
 
@@ -77,7 +82,9 @@ def exported(familiar):
     """The same with exports; what the command printed. Shared: do not change it."""
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
-        code = main(["export", f"--model={familiar}", f"--format={','.join(FILES)}"])
+        # One of the few photos is at a step of int8.
+        settings = [f"--model={familiar}", f"--format={','.join(FILES)}", "--min_agreement=0.9"]
+        code = main(["export", *settings])
     assert code == 0, out.getvalue()
     return familiar / "exports", out.getvalue()
 
@@ -115,7 +122,7 @@ def test_every_file_was_proved(exported):
         assert (proof["passed"], proof["decided"]) == (True, 1.0)
         if name in ONE_OUTPUT:
             assert proof["familiarity"] is None
-            assert " none " in lines[name]
+            assert " - " in lines[name]
             continue
         found = proof["familiarity"]
         assert (found["reject"], found["pictures"]) == (REJECT, 48)
@@ -140,7 +147,12 @@ def test_file_alone_gives_both(alone, pixels, expected):
     name, file = alone
     predictor = open_predictor(ModelConfig(model=str(file)))
     assert predictor.warnings == ()
-    assert predictor.metadata == {"labels": list(LABELS), "decision": DECISION}
+    said = {"output": "familiarity", "reject": REJECT, "photos": PHOTOS}
+    if name == "tflite_int8":
+        said["step"] = pytest.approx(1 / 255, rel=0.3)
+    familiarity = {} if name in ONE_OUTPUT else {"familiarity": said}
+    decision = {"labels": list(LABELS), "decision": DECISION}
+    assert predictor.metadata == {**decision, **familiarity}
     answers = predictor.answer(pixels)
     of_scores, of_familiarity = TOLERANCES.get(name, (1e-4, 1e-3))
     # What is unlike anything leaves the range of int8.
@@ -154,6 +166,7 @@ def test_file_alone_gives_both(alone, pixels, expected):
     asked = "final_result" if name == "frozen_graph" else "probabilities"
     predictor = open_predictor(ModelConfig(model=str(file), output_layer=asked))
     assert predictor.answer(pixels).familiarity is None, "the output that was asked for alone"
+    assert predictor.metadata == decision
 
 
 def test_file_alone_says_what_it_gives(alone, capsys):
@@ -171,6 +184,7 @@ def test_file_alone_says_what_it_gives(alone, capsys):
         return
     assert (report.familiarity.output, report.familiarity.reject) == ("familiarity", REJECT)
     assert "less typical; below 0.03 a photo is unknown" in text
+    assert report.familiarity.photos == PHOTOS
     assert "output familiarity" in text
     assert "output_layer" not in text, "with which the familiarity would not be read"
 
@@ -181,9 +195,10 @@ def test_what_is_stated_in_the_file(exported):
     said = {one.key: one.value for one in onnx.load(exported[0] / "model.onnx").metadata_props}
     held = json.loads(said["xferlearn"])
     assert held["decision"] == DECISION
-    assert held["familiarity"] == {"output": "familiarity", "reject": REJECT}
+    assert held["familiarity"] == {"output": "familiarity", "reject": REJECT, "photos": PHOTOS}
     data = (exported[0] / "frozen_graph/frozen_graph.pb").read_bytes()
-    assert b'"output": null, "left_out": "this file does not give it"' in data
+    assert b'"output": null' in data
+    assert b'"left_out": "this file does not give it"' in data
 
 
 def test_signatures(exported, pixels, expected, familiar):
@@ -286,7 +301,7 @@ def test_engines_give_both(exported, familiar, tmp_path, monkeypatch, by):
 
 
 def test_model_keras_in_and_out_of_its_folder(familiar, tmp_path, pixels, expected, capsys):
-    """Its folder says which output is which; alone, the output of that name may mean anything."""
+    """Its folder says which output is which; alone, the layers show it."""
     settings = {"labels": str(familiar / "labels.txt"), "input_range": "0,255"}
     predictor = open_predictor(ModelConfig(model=str(familiar / "model.keras")))
     np.testing.assert_allclose(
@@ -300,12 +315,98 @@ def test_model_keras_in_and_out_of_its_folder(familiar, tmp_path, pixels, expect
         path = tmp_path / name
         report = inspect_model(path)
         assert [one.name for one in report.outputs] == ["predictions", "familiarity"]
-        assert (report.classes, report.familiarity) == (3, None)
+        assert (report.classes, report.familiarity.output) == (3, "familiarity")
         predictor = open_predictor(ModelConfig(model=str(path), **settings))
         answers = predictor.answer(pixels)
-        assert answers.familiarity is None
+        np.testing.assert_allclose(answers.familiarity, expected.familiarity, atol=1e-4)
         np.testing.assert_allclose(answers.scores, expected.scores, atol=1e-5)
-        assert any("'predictions', 'familiarity' is read" in one for one in predictor.warnings)
+        assert not any("familiarity" in one for one in predictor.warnings)
+
+
+def test_an_output_of_another_maker_that_is_called_familiarity(tmp_path):
+    import keras
+
+    pixels = keras.Input((8, 8, 3))
+    pooled = keras.layers.GlobalAveragePooling2D()(pixels)
+    outputs = {
+        "predictions": keras.layers.Dense(3, activation="softmax", name="predictions")(pooled),
+        "familiarity": keras.layers.Dense(1, name="familiarity")(pooled),
+    }
+    keras.Model(pixels, outputs).save(tmp_path / "model.keras")
+    (tmp_path / "labels.txt").write_text("\n".join(LABELS))
+    assert inspect_model(tmp_path / "model.keras").familiarity is None
+    predictor = open_predictor(
+        ModelConfig(model=str(tmp_path / "model.keras"), input_range="0,255")
+    )
+    assert not predictor.says_familiarity
+    assert any("'familiarity' is not used, as nothing" in one for one in predictor.warnings)
+
+
+@pytest.mark.parametrize("file", ["", "model.keras", "exports/model.onnx"])
+@pytest.mark.parametrize("names", [("blau", "gruen", "rot"), ("red", "blue", "green")])
+def test_renamed_labels_are_decided_by_their_place(exported, tmp_path, file, names):
+    """Also where the new names are the old ones in another order."""
+    labels = tmp_path / "labels.txt"
+    labels.write_text("\n".join(names))
+    path = str(exported[0].parent / file)
+    predictor = open_predictor(ModelConfig(model=path, labels=str(labels)))
+    assert predictor.labels == names
+    answerer = Answerer.of(predictor, AnswerConfig())
+    assert answerer.decision.thresholds == {"red": 0.2}
+    scores = np.array([0.7, 0.05, 0.25], np.float32)
+    answer = answerer.answer(Labelled("a.jpg", -1, bytes(32), scores, 0.5))
+    assert answer.label == names[2], "the output of the threshold"
+
+
+def test_a_file_of_another_model_in_the_folder_has_no_part_in_its_decision(familiar, tmp_path):
+    import keras
+
+    shutil.copytree(familiar, tmp_path / "model", ignore=shutil.ignore_patterns("exports"))
+    pixels = keras.Input((8, 8, 3))
+    pooled = keras.layers.GlobalAveragePooling2D()(pixels)
+    other = tmp_path / "model/other.keras"
+    keras.Model(pixels, keras.layers.Dense(2, activation="softmax")(pooled)).save(other)
+    (tmp_path / "labels.txt").write_text("cat\ndog")
+    labels = str(tmp_path / "labels.txt")
+    predictor = open_predictor(ModelConfig(model=str(other), labels=labels, input_range="0,255"))
+    assert predictor.metadata == {}
+
+
+@pytest.mark.parametrize("file", ["", "model.keras"])
+def test_the_folder_says_what_reject_can_do(familiar, file):
+    predictor = open_predictor(ModelConfig(model=str(familiar / file)))
+    said = {"output": "familiarity", "reject": REJECT, "photos": PHOTOS}
+    assert predictor.metadata["familiarity"] == said
+
+
+def test_the_output_of_a_folder_that_is_asked_for(familiar, pixels, expected):
+    with pytest.raises(UserError, match=r"`output_layer='familiarity'`: .*'predictions'"):
+        open_predictor(ModelConfig(model=str(familiar), output_layer="familiarity"))
+    predictor = open_predictor(ModelConfig(model=str(familiar), output_layer="predictions"))
+    assert not predictor.says_familiarity
+    answers = predictor.answer(pixels)
+    assert answers.familiarity is None
+    np.testing.assert_allclose(answers.scores, expected.scores, atol=1e-4)
+
+
+@pytest.mark.parametrize(("photos", "rejects"), [(20, False), (32, False), (33, True)])
+def test_inspect_says_where_nothing_can_be_unknown(familiar, tmp_path, capsys, photos, rejects):
+    shutil.copytree(familiar, tmp_path / "model", ignore=shutil.ignore_patterns("exports"))
+    edit_metadata(tmp_path / "model", lambda told: told["familiarity"].update(photos=photos))
+    assert main(["inspect", f"--model={tmp_path / 'model'}"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert ("below 0.03 a photo is unknown" in text) == rejects
+    assert ("never below 0.03, so that no photo is unknown" in text) != rejects
+
+
+def test_the_least_familiarity_in_steps():
+    def least(photos, step):
+        return StatedFamiliarity("familiarity", 0.01, photos, step).least
+
+    assert least(199, None) == pytest.approx(0.005)
+    assert least(99, 1 / 255) == pytest.approx(3 / 255)
+    assert least(1000, 1 / 255) == 0
+    assert least(None, None) == 0
 
 
 def test_the_folder_itself(familiar, pixels, expected, tmp_path):
@@ -361,19 +462,19 @@ def test_a_second_output_that_gives_no_number_per_photo(tmp_path):
 
 @pytest.fixture
 def broken(familiar, tmp_path, monkeypatch):
-    """Exports with a writer of TFLite files in whose branch one number is wrong."""
+    """Exports with a writer of TFLite files in whose branch the last layer is wrong."""
     import keras
 
     shutil.copytree(familiar, tmp_path / "model", ignore=shutil.ignore_patterns("exports"))
 
-    def export(name, kind):
+    def export(name, kind, factor=1.0, offset=3.0):
         def write(model, model_folder, path, calibration):
             if isinstance(model.output, dict):
                 other = keras.models.clone_model(model)
                 other.set_weights(model.get_weights())
                 kernel, _ = other.get_layer("familiarity").get_weights()
-                # Everything is familiar.
-                other.get_layer("familiarity").set_weights([kernel, np.array([3.0])])
+                weights = [factor * kernel, np.array([offset])]
+                other.get_layer("familiarity").set_weights(weights)
                 model = other
             write_tflite(model, path, kind, model_folder, calibration if kind == "int8" else None)
 
@@ -390,7 +491,32 @@ def test_a_familiarity_that_disagrees_fails_the_proof(broken):
     assert " is below 99.00%: model.keras rejects " in row.problem
     assert "of 48 foreign pictures, the file 0.0% and 0.0%; the file is kept as" in row.problem
     assert "first label" not in row.problem
+    assert row.proof.familiarity.pictures_rejected == 0
     assert row.path.name == "model.failed-proof.tflite"
+
+
+@pytest.mark.parametrize("wrong", [(0.0, 0.5), (-1.0, 1.0), (1.0, 0.5)])
+def test_where_nothing_can_be_rejected_the_values_count(broken, tmp_path, wrong):
+    """A constant file, an inverted one, and one that adds a half."""
+
+    edit_metadata(tmp_path / "model", lambda told: told["familiarity"].update(reject=0.0))
+    (row,) = broken("tflite", "float32", *wrong).rows
+    assert row.result == "FAILED"
+    assert row.proof.familiarity.agreement == 1
+    assert "the familiarity differs by " in row.problem
+
+
+def test_the_table_says_that_nothing_can_be_rejected(familiar, tmp_path):
+    shutil.copytree(familiar, tmp_path / "model", ignore=shutil.ignore_patterns("exports"))
+    edit_metadata(tmp_path / "model", lambda told: told["familiarity"].update(reject=0.0))
+    result = xferlearn.export(model=tmp_path / "model", format="tflite")
+    assert result.passed
+    assert " nothing to reject " in str(result)
+
+
+def test_an_inverted_familiarity_is_left_out_of_int8(broken):
+    (row,) = broken("tflite_int8", "int8", -1.0, 1.0).rows
+    assert row.left_out
 
 
 def test_int8_is_written_without_where_its_steps_are_too_coarse(broken):
@@ -398,7 +524,8 @@ def test_int8_is_written_without_where_its_steps_are_too_coarse(broken):
     (row,) = result.rows
     assert row.passed
     assert row.proof.familiarity is None
-    assert "int8 would change it: model.keras rejects " in row.left_out
+    assert "int8 would change it: agreement " in row.left_out
+    assert " left out " in str(result)
     assert "tflite_int8: familiarity left out, as int8" in " ".join(result.summary().split())
     held = json.loads(result.report.read_text())["formats"]["tflite_int8"]
     assert held["left_out"] == row.left_out
@@ -421,14 +548,27 @@ def test_a_file_that_says_nothing_fails_the_proof(familiar, tmp_path, monkeypatc
 def test_what_both_reject():
     before = Familiarity(np.array([0.5, 0.001, 0.02, 0.9]), np.array([0.0, 0.005]))
     after = Familiarity(np.array([0.4, 0.002, 0.001, np.nan]), np.array([0.0, 0.2]))
-    proof = compare_familiarity(before, after, 0.01)
-    assert proof.agreement == pytest.approx(3 / 6)
+    proof = compare_familiarity(before, after, 0.01, 0.1)
+    assert proof.agreement == pytest.approx(2 / 4)
+    assert np.isnan(proof.mean_difference)
+    assert proof.disagreement(0.4).startswith("the familiarity differs by nan"), (
+        "agrees with nothing"
+    )
     assert (proof.photos_rejected, proof.photos_rejected_before) == (0.5, 0.25)
     assert (proof.pictures_rejected, proof.pictures_rejected_before) == (0.5, 1.0)
     assert proof.text() == (
         "model.keras rejects 25.0% of the photos and 100.0% of 2 foreign pictures, the file 50.0%"
         " and 50.0%"
     )
+
+
+def test_photos_do_not_hide_that_no_picture_is_rejected():
+    before = Familiarity(np.full(1000, 0.5), np.zeros(4))
+    proof = compare_familiarity(
+        before, Familiarity(np.full(1000, 0.5), np.full(4, 0.02)), 0.01, 0.1
+    )
+    assert (proof.agreement, proof.rejects) == (0, True)
+    assert proof.disagreement(0.97).startswith("agreement 0.00% is below 97.00%: ")
 
 
 def test_foreign_pictures_are_always_the_same():

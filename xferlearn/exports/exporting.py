@@ -136,7 +136,8 @@ def _comparison(photos: ProofPhotos, processor: str, reference: Reference) -> st
         )
         said.append(
             f"Below a familiarity of {reference.reject:g} it rejects {photos_rejected} and"
-            f" {pictures_rejected}; the column says for which share of them the file does the same."
+            f" {pictures_rejected}; the column says for which share the file does the same, the"
+            " smaller of both."
         )
     return " ".join(said)
 

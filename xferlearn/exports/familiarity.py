@@ -24,9 +24,11 @@ class FamiliarityProof:
 
     Attributes:
         reject: below this familiarity a photo is unknown, 0 to 1.
-        agreement: share of the photos and foreign pictures that both reject, or neither does, 0 to
-            1.
+        agreement: share of the photos that both reject, or neither does, 0 to 1, or of the foreign
+            pictures, whichever is smaller.
         largest_difference: of any familiarity, 0 to 1.
+        mean_difference: of the photos, or of the foreign pictures, whichever is larger.
+        most_difference: the largest mean difference that passes.
         pictures: how many foreign pictures were compared.
         photos_rejected: share of the photos that the file rejects.
         photos_rejected_before: share that model.keras rejects.
@@ -37,15 +39,34 @@ class FamiliarityProof:
     reject: float
     agreement: float
     largest_difference: float
+    mean_difference: float
+    most_difference: float
     pictures: int
     photos_rejected: float
     photos_rejected_before: float
     pictures_rejected: float
     pictures_rejected_before: float
 
-    def agrees(self, minimum: float) -> bool:
-        """Returns whether enough photos and pictures are rejected as model.keras does."""
-        return self.agreement >= minimum
+    @property
+    def rejects(self) -> bool:
+        """Whether model.keras rejects any of them; of few photos it never can."""
+        return self.photos_rejected_before > 0 or self.pictures_rejected_before > 0
+
+    def disagreement(self, minimum: float) -> str:
+        """Returns why the file's familiarity is not that of model.keras, a clause; "" if it is.
+
+        Args:
+            minimum: agreement that is asked for, 0 to 1.
+        """
+        if self.agreement < minimum:
+            return f"agreement {self.agreement:.2%} is below {minimum:.2%}: {self.text()}"
+        # Not `>`, which numbers that are not finite would pass.
+        if not self.mean_difference <= self.most_difference:
+            return (
+                f"the familiarity differs by {self.mean_difference:.2g} on average, and by"
+                f" {self.most_difference:g} at most if it is the same"
+            )
+        return ""
 
     def text(self) -> str:
         """Returns what both reject, as the end of a sentence."""
@@ -56,20 +77,27 @@ class FamiliarityProof:
         )
 
 
-def compare_familiarity(before: Familiarity, after: Familiarity, reject: float) -> FamiliarityProof:
+def compare_familiarity(
+    before: Familiarity, after: Familiarity, reject: float, most_difference: float
+) -> FamiliarityProof:
     """Returns how a file's familiarity compares with that of model.keras.
 
     Args:
         before: of model.keras.
         after: of the file. What is not finite agrees with nothing.
         reject: below this familiarity a photo is unknown, 0 to 1.
+        most_difference: the largest mean difference that passes.
     """
-    first, second = (np.concatenate([one.photos, one.pictures]) for one in (before, after))
-    same = ((first < reject) == (second < reject)) & np.isfinite(second)
+    # Each on its own: many photos would hide that no picture is rejected.
+    pairs = ((before.photos, after.photos), (before.pictures, after.pictures))
+    same = [((one < reject) == (other < reject)) & np.isfinite(other) for one, other in pairs]
+    differences = [np.abs(one - other) for one, other in pairs]
     return FamiliarityProof(
         reject=reject,
-        agreement=float(same.mean()),
-        largest_difference=float(np.abs(first - second).max()),
+        agreement=float(min(one.mean() for one in same)),
+        largest_difference=float(np.max([one.max() for one in differences])),
+        mean_difference=float(np.max([one.mean() for one in differences])),
+        most_difference=most_difference,
         pictures=len(before.pictures),
         photos_rejected=float((after.photos < reject).mean()),
         photos_rejected_before=float((before.photos < reject).mean()),

@@ -71,6 +71,10 @@ class FormatJob:
         asked = self.config.min_agreement
         return FORMATS[self.name].min_agreement if asked is None else asked
 
+    @property
+    def _most_difference(self) -> float:
+        return FORMATS[self.name].familiarity or 0.0
+
     def _file(self, hidden: Path) -> ExportRow:
         one = FORMATS[self.name]
         written = hidden / one.target
@@ -92,15 +96,18 @@ class FormatJob:
             one.write(model, self.model_folder, written, self.calibration)
             return self._prove(written / one.opened, reference)
 
-        if not one.familiarity or self.reference.familiarity is None:
+        if one.familiarity is None or self.reference.familiarity is None:
             return made(self.model, alone), ""
         if not one.calibrated:
             return made(self.model, self.reference), ""
         try:
             proof = made(self.model, self.reference)
-            if proof.familiarity is None or proof.familiarity.agrees(self.minimum):
+            if proof.familiarity is None:
                 return proof, ""
-            reason = f"int8 would change it: {proof.familiarity.text()}"
+            changed = proof.familiarity.disagreement(self.minimum)
+            if not changed:
+                return proof, ""
+            reason = f"int8 would change it: {changed}"
         except XferlearnError as error:
             reason = str(error)
         # Of some models its numbers need finer steps; a file without it is of more use than none.
@@ -110,7 +117,9 @@ class FormatJob:
         def load() -> Predictor:
             return open_predictor(ModelConfig(model=str(file)))
 
-        return prove(load, self.photos, reference, self.minimum)
+        return prove(
+            load, self.photos, reference, self.minimum, most_difference=self._most_difference
+        )
 
     def _engines(self, hidden: Path, builders: EngineBuilders) -> list[ExportRow]:
         one = FORMATS[self.name]
@@ -144,7 +153,14 @@ class FormatJob:
         name = f"{self.name}_{path.stem.rpartition('_')[2]}"
         try:
             engine = build()
-            proof = prove(engine.load, self.photos, self.reference, self.minimum, engine.measure)
+            proof = prove(
+                engine.load,
+                self.photos,
+                self.reference,
+                self.minimum,
+                engine.measure,
+                most_difference=self._most_difference,
+            )
             size = path.stat().st_size
         except Exception as error:
             path.unlink(missing_ok=True)

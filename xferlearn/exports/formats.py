@@ -45,7 +45,8 @@ class Format:
             feeds pixels, does not see; None for no such way.
         engines: returns what builds engines from the ONNX file that `write` writes; None for
             formats whose own file is the result.
-        familiarity: whether it carries how familiar a photo is, where the model says it.
+        familiarity: the largest mean difference of a familiarity, 0 to 1, with which a file
+            passes; None where the format can't carry how familiar a photo is.
     """
 
     target: str
@@ -57,7 +58,7 @@ class Format:
     calibrated: bool = False
     check: Callable[[Path, ProofPhotos, Reference], None] | None = None
     engines: EngineBuilders | None = None
-    familiarity: bool = True
+    familiarity: float | None = 1e-3
 
 
 def _plain(write: Callable[["keras.Model", ModelFolder, Path], None]) -> Writer:
@@ -74,7 +75,9 @@ def _write_tflite(
     write_tflite(model, path, kind, model_folder, calibration if kind == "int8" else None)
 
 
-def _tflite(kind: Kind, target: str, min_agreement: float = 0.99) -> Format:
+def _tflite(
+    kind: Kind, target: str, min_agreement: float = 0.99, *, familiarity: float | None = 1e-3
+) -> Format:
     return Format(
         target,
         functools.partial(_write_tflite, kind),
@@ -82,18 +85,21 @@ def _tflite(kind: Kind, target: str, min_agreement: float = 0.99) -> Format:
         packages=("ai_edge_litert",),
         min_agreement=min_agreement,
         calibrated=kind == "int8",
+        familiarity=familiarity,
     )
 
 
 _ONNX = ("onnx", "onnxruntime", "tf2onnx")
+# The largest mean difference of a familiarity in half precision.
+_HALF = 0.03
 # By the names in `config.models.EXPORT_FORMATS`.
 FORMATS: dict[str, Format] = {
     "saved_model": Format(
         "saved_model", _plain(write_saved_model), opened=VERSION, check=check_image_bytes
     ),
     "tflite": _tflite("float32", "model.tflite"),
-    "tflite_float16": _tflite("float16", "model_float16.tflite"),
-    "tflite_int8": _tflite("int8", "model_int8.tflite", 0.97),
+    "tflite_float16": _tflite("float16", "model_float16.tflite", familiarity=_HALF),
+    "tflite_int8": _tflite("int8", "model_int8.tflite", 0.97, familiarity=0.1),
     "onnx": Format(ONNX_FILE, _plain(write_onnx), extra="onnx", packages=_ONNX),
     "openvino": Format(
         "openvino",
@@ -103,10 +109,15 @@ FORMATS: dict[str, Format] = {
         packages=("openvino",),
     ),
     "frozen_graph": Format(
-        "frozen_graph", _plain(write_frozen_graph), opened=GRAPH_FILE, familiarity=False
+        "frozen_graph", _plain(write_frozen_graph), opened=GRAPH_FILE, familiarity=None
     ),
     "tensorrt": Format(
-        "tensorrt", _plain(write_onnx), extra="onnx", packages=_ONNX, engines=engine_builders
+        "tensorrt",
+        _plain(write_onnx),
+        extra="onnx",
+        packages=_ONNX,
+        engines=engine_builders,
+        familiarity=_HALF,
     ),
 }
 

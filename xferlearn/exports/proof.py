@@ -108,13 +108,14 @@ class Proof:
         if self.decided is not None:
             changed = round((1 - self.decided) * self.photos)
             found[f"of {photos} {changed:,} changed the decided label"] = self.decided
-        if self.familiarity is not None:
-            found[self.familiarity.text()] = self.familiarity.agreement
-        return tuple(
+        problems = [
             f"agreement {share:.2%} is below {self.minimum:.2%}: {said}"
             for said, share in found.items()
             if share < self.minimum
-        )
+        ]
+        if self.familiarity is not None:
+            problems.append(self.familiarity.disagreement(self.minimum))
+        return tuple(filter(None, problems))
 
     def as_dict(self) -> dict[str, Any]:
         """Returns everything for JSON."""
@@ -185,6 +186,8 @@ def prove(
     reference: Reference,
     minimum: float,
     speed: Callable[[], tuple[float | None, float | None]] | None = None,
+    *,
+    most_difference: float = 0.0,
 ) -> Proof:
     """Loads an exported file in its own runtime and compares it with model.keras.
 
@@ -195,6 +198,8 @@ def prove(
         minimum: agreement that is asked for, 0 to 1.
         speed: measures latency (ms) and throughput (photos per second) where timing calls of the
             predictor would measure something else; None to time the calls.
+        most_difference: the largest mean difference of a familiarity that passes; of no effect
+            where the reference has none.
 
     Raises:
         XferlearnError: the file can't be run, or what it states about itself is wrong.
@@ -243,7 +248,7 @@ def prove(
         ),
         speed=Speed(loaded, latency, throughput),
         decided=_decided(reference, scores) if reference.decision else None,
-        familiarity=_compared(predictor, answers, photos, reference),
+        familiarity=_compared(predictor, answers, photos, reference, most_difference),
     )
 
 
@@ -254,7 +259,11 @@ def _decided(reference: Reference, scores: np.ndarray) -> float:
 
 
 def _compared(
-    predictor: Predictor, answers: Answers, photos: ProofPhotos, reference: Reference
+    predictor: Predictor,
+    answers: Answers,
+    photos: ProofPhotos,
+    reference: Reference,
+    most_difference: float,
 ) -> FamiliarityProof | None:
     if reference.familiarity is None:
         return None
@@ -263,7 +272,7 @@ def _compared(
         raise XferlearnError(
             "the written file does not say how familiar a photo is, but the model does"
         )
-    return compare_familiarity(reference.familiarity, found, reference.reject)
+    return compare_familiarity(reference.familiarity, found, reference.reject, most_difference)
 
 
 def _change(before: np.ndarray, after: np.ndarray) -> tuple[float, tuple[float, float]]:

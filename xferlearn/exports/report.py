@@ -13,10 +13,10 @@ from xferlearn.system.results import Failure
 from xferlearn.system.text import one_line
 
 REPORT_FILE = "report.json"
-_CHANGE, _MEAN, _FAMILIARITY = "accuracy change", "mean diff", "familiarity"
+_CHANGE = "accuracy change"
 _HEAD = (
-    "format", "size", "load", "1 photo", "photos/s", "agreement", "largest diff", _MEAN,
-    _FAMILIARITY, _CHANGE, "result",
+    "format", "size", "load", "1 photo", "photos/s", "agreement", "largest diff",
+    "familiarity", _CHANGE, "result",
 )  # fmt: skip
 _MOST_CHANGED = 200
 
@@ -60,13 +60,9 @@ def table_rows(
 ) -> list[list[str]]:
     """Returns the table's rows, the head first and then model.keras.
 
-    There is no column for the accuracy where the model has learned from the photos. Where it says
-    how familiar a photo is, that takes the column of the mean difference.
+    There is no column for the accuracy where the model has learned from the photos.
     """
-    familiar = reference.familiarity is not None
-    left_out = {_MEAN if familiar else _FAMILIARITY}
-    left_out |= {_CHANGE} if reference.accuracy is None else set()
-    head = [name for name in _HEAD if name not in left_out]
+    head = [name for name in _HEAD if name != _CHANGE or reference.accuracy is not None]
     held = [head]
     accuracy = [] if reference.accuracy is None else [f"of {reference.accuracy:.1%}"]
     size = _megabytes(reference_bytes)
@@ -85,7 +81,7 @@ def table_rows(
                 *_speed(proof.speed),
                 f"{proof.agreement:.2%}",
                 f"{proof.largest_difference:.1e}",
-                _familiarity(proof) if familiar else f"{proof.mean_difference:.1e}",
+                _familiarity(proof, row.left_out),
                 *_change(proof),
                 row.result,
             ]
@@ -93,8 +89,13 @@ def table_rows(
     return held
 
 
-def _familiarity(proof: Proof) -> str:
-    return "none" if proof.familiarity is None else f"{proof.familiarity.agreement:.2%}"
+def _familiarity(proof: Proof, left_out: str) -> str:
+    found = proof.familiarity
+    if found is None:
+        return "left out" if left_out else "-"
+    if not found.rejects and found.agreement == 1:
+        return "nothing to reject"
+    return f"{found.agreement:.2%}"
 
 
 def _change(proof: Proof) -> list[str]:

@@ -12,6 +12,7 @@ from xferlearn.backbones.table import BACKBONES
 from xferlearn.errors import UserError
 from xferlearn.inspection.analysis import Classifier, find_bottleneck, find_classifier
 from xferlearn.inspection.archives import Unpacked, unpacked
+from xferlearn.inspection.familiarity import own_familiarity
 from xferlearn.inspection.formats import FORMATS, ModelFile, read_model_file
 from xferlearn.inspection.layers import Graph, Node, constant_names, consumers, reachable
 from xferlearn.inspection.proposing import labels_beside
@@ -124,8 +125,8 @@ def build_report(path: str, held: ModelFile) -> GraphReport:
         (classifier, _output(graph, classifier, name, place, constants))
         for place, (classifier, name) in enumerate(found)
     ]
-    stated = graph.metadata.familiarity if graph.metadata else None
-    other = stated.output if stated else None
+    familiarity = graph.metadata.familiarity if graph.metadata else own_familiarity(graph)
+    other = familiarity.output if familiarity else None
     ends.sort(key=lambda end: (end[1].name == other, *_scores_first(end)))
     outputs = tuple(one for _, one in ends)
     classifier = next((found.layer for found, _ in ends if found is not None), None)
@@ -160,6 +161,7 @@ def build_report(path: str, held: ModelFile) -> GraphReport:
         warnings=tuple(warnings),
         task=graph.task,
         missing=missing,
+        familiarity=familiarity,
     )
     if graph.metadata:
         return with_metadata(report, graph.metadata)
@@ -329,4 +331,5 @@ def _output(
         output_kind(graph, name, constants),
         node.calibration,
         node.keys,
+        node.quantization,
     )

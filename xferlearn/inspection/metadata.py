@@ -24,10 +24,25 @@ _LARGEST = 1e12
 
 @dataclass(frozen=True)
 class StatedFamiliarity:
-    """Which output says how familiar a photo is, and below what it is unknown."""
+    """Which output says how familiar a photo is, and below what it is unknown.
+
+    Attributes:
+        output: its name.
+        reject: below this familiarity a photo is unknown, 0 to 1; None where it is not stated.
+        photos: how many photos it was measured on; None where it is not stated.
+        step: between two values of an output of whole numbers; None for floats.
+    """
 
     output: str
-    reject: float | None
+    reject: float | None = None
+    photos: int | None = None
+    step: float | None = None
+
+    @property
+    def least(self) -> float:
+        """The smallest familiarity that a photo can have: 1 / (photos + 1), to the nearest step."""
+        least = 0.0 if self.photos is None else 1 / (self.photos + 1)
+        return round(least / self.step) * self.step if self.step else least
 
 
 @dataclass(frozen=True)
@@ -98,7 +113,9 @@ def parse_metadata(data: bytes) -> ModelMetadata:
 def _familiarity(said: dict[str, Any]) -> StatedFamiliarity | None:
     output, reject = _text(said.get("output")), said.get("reject")
     share = float(reject) if isinstance(reject, (int, float)) and 0 <= reject <= 1 else None
-    return StatedFamiliarity(output, share) if output else None
+    photos = _whole(said.get("photos"))
+    photos = photos if photos is not None and photos >= 0 else None
+    return StatedFamiliarity(output, share, photos) if output else None
 
 
 def _part(held: dict[str, Any], key: str) -> dict[str, Any]:

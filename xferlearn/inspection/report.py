@@ -84,6 +84,7 @@ class OutputReport:
             (of a network without a head), "embedding", "detections", "map", "index" or "text".
         calibration: how the file has its scores calibrated; None where it does not.
         keys: classes in order, where the runtime gives a map from class to score; () elsewhere.
+        quantization: (scale, zero point) of an integer output.
     """
 
     name: str
@@ -94,6 +95,7 @@ class OutputReport:
     kind: OutputKind = "row"
     calibration: Calibration | None = None
     keys: tuple[str, ...] = ()
+    quantization: tuple[float, int] | None = None
 
 
 @dataclasses.dataclass(frozen=True)

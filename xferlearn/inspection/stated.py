@@ -41,11 +41,16 @@ def with_metadata(report: GraphReport, metadata: ModelMetadata) -> GraphReport:
         bottleneck = BottleneckReport(layer, layer, width)
     count = len(metadata.labels) or None
     familiarity = metadata.familiarity
-    if familiarity and familiarity.output not in {one.name for one in report.outputs}:
-        warnings.append(
-            f"The metadata state an output {familiarity.output!r}, which the model does not have."
-        )
-        familiarity = None
+    if familiarity:
+        given = {one.name: one for one in report.outputs}.get(familiarity.output)
+        if given is None:
+            warnings.append(
+                f"The metadata state an output {familiarity.output!r}, which the model does not"
+                " have."
+            )
+            familiarity = None
+        elif given.quantization is not None:
+            familiarity = replace(familiarity, step=given.quantization[0])
     return replace(
         report,
         inputs=tuple(inputs),

@@ -119,7 +119,11 @@ def _familiarity(report: GraphReport) -> str:
     said = report.familiarity
     if said is None:
         return ""
-    below = "" if said.reject is None else f"; below {said.reject:g} a photo is unknown"
+    below = ""
+    if said.reject is not None:
+        below = f"; below {said.reject:g} a photo is unknown"
+        if said.least >= said.reject:
+            below = f"; it is never below {said.reject:g}, so that no photo is unknown"
     return (
         f"output {printable(said.output)!r}: the share of the model's own photos that were less"
         f" typical{below}"

@@ -112,8 +112,10 @@ class Predictor:
         name: what was opened: the path, or the name of the backbone.
         backbone: name of the network in front of the head; "" where it is not recognised.
         load_model: returns the Keras model; None for models of other formats.
-        metadata: content of a model folder's metadata.json; of an exported file with a decision,
-            its `labels` and `decision`; {} for other models.
+        metadata: content of a model folder's metadata.json. Of other files of this package what
+            they state, or the folder around them: `decision` with its `labels`, which the user may
+            have renamed, and `familiarity` (`output`, `reject`, `photos`, and `step` for int8)
+            where the predictor says it. {} for other models.
         model_folder: the model folder; None for other models.
         values: uint8 pixels, as for `answer`, to what the model of `load_model` takes.
         says_familiarity: whether it says how familiar photos are.

@@ -19,6 +19,7 @@ from xferlearn.inspection import (
     output_kind,
     refusal,
 )
+from xferlearn.model_folder import FAMILIARITY
 from xferlearn.system.text import printable
 
 End = TypeVar("End", InputReport, OutputReport)
@@ -103,10 +104,17 @@ def find_ends(
     if len(numbers) > 1:
         warnings = (
             f"the first of the outputs {_names(one.name for one in numbers)} is read; choose"
-            " another with `output_layer`.",
+            f" another with `output_layer`.{_not_used(numbers[1:])}",
         )
     second = [one for one in report.outputs if one.name == familiarity]
     return Ends(fed, (numbers[0], *second[:1]), warnings)
+
+
+def _not_used(others: Sequence[OutputReport]) -> str:
+    """Returns a sentence on an output that only seems to say how familiar a photo is."""
+    if FAMILIARITY not in {one.name for one in others}:
+        return ""
+    return f" {FAMILIARITY!r} is not used, as nothing states what it means."
 
 
 def _refused(report: GraphReport, one: OutputReport) -> str:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 def model_folder_predictor(
-    model_folder: ModelFolder, config: ImageConfig | None = None
+    model_folder: ModelFolder, config: ImageConfig | None = None, *, familiarity: bool = True
 ) -> Predictor:
     """Returns the predictor of a model folder.
 
@@ -46,12 +46,14 @@ def model_folder_predictor(
     Args:
         model_folder: the folder.
         config: engine, precision and folder of the bottlenecks; None for the defaults.
+        familiarity: whether it is to say how familiar photos are, where the model can.
 
     Raises:
         UserError: when its model is missing or damaged, or what `config` asks for is not available.
     """
     check_keras_file(model_folder.path / MODEL_FILE)
-    model = model_folder.load_model()
+    whole = model_folder.load_model()
+    model = whole if familiarity else _scores_alone(whole)
     config = config or ImageConfig()
     size = model_folder.image_size
     predictor = Predictor(
@@ -62,7 +64,7 @@ def model_folder_predictor(
         lambda pixels: Answers(pixels),
         name=str(model_folder.path),
         backbone=str(model_folder.metadata.get("backbone", {}).get("name", "")),
-        load_model=lambda: model,
+        load_model=lambda: whole,
         metadata=model_folder.metadata,
         model_folder=model_folder,
         bit_depth=model_folder_bit_depth(model_folder),
@@ -78,6 +80,16 @@ def model_folder_predictor(
     return dataclasses.replace(
         predictor, answer=cached.answer, cached=cached, later_warnings=lambda: cached.later_warnings
     )
+
+
+def _scores_alone(model: "keras.Model") -> "keras.Model":
+    """Returns a model without its other outputs."""
+    import keras
+
+    if not isinstance(model.output, dict):
+        return model
+    with float32_layers():
+        return keras.Model(model.input, model.output[PREDICTIONS])
 
 
 def _whole(model: "keras.Model") -> Callable[[np.ndarray], Answers]:

@@ -145,11 +145,16 @@ def _opened_folder(folder: ModelFolder, config: ModelConfig) -> Predictor:
         return model_folder_predictor(folder, config)
     held, report = open_unpacked(folder.path)
     graph = held.graph
-    ends = find_ends(graph, report, config, _familiarity(graph, folder))
+    ends = find_ends(graph, report, config, _familiarity(report, folder))
+    if config.output_layer is not None and ends.scores != report.outputs[0]:
+        raise UserError(
+            f"`output_layer={config.output_layer!r}`: the scores of {folder.path} are its output"
+            f" {report.outputs[0].name!r}."
+        )
     _, warnings = settle_feed(report, ends.input, config, folder)
     resize, resize_warnings = _settle_resize(graph, report, config, folder)
     _start_tensorflow(config)
-    predictor = model_folder_predictor(folder, config)
+    predictor = model_folder_predictor(folder, config, familiarity=len(ends.outputs) > 1)
     labels = find_labels(folder.path, config.labels, report, len(predictor.labels), folder)
     return dataclasses.replace(
         predictor,
@@ -164,7 +169,7 @@ def _opened_folder(folder: ModelFolder, config: ModelConfig) -> Predictor:
 def _opened(path: Path, graph: Graph, report: GraphReport, config: ModelConfig) -> Predictor:
     """Returns the predictor of any other model."""
     folder = find_model_folder_around(path, renamed=config.labels is not None)
-    ends = find_ends(graph, report, config, _familiarity(graph, folder))
+    ends = find_ends(graph, report, config, _familiarity(report, folder))
     feed, warnings = settle_feed(report, ends.input, config, folder)
     resize, resize_warnings = _settle_resize(graph, report, config, folder)
     _start_tensorflow(config)
@@ -193,7 +198,8 @@ def _opened(path: Path, graph: Graph, report: GraphReport, config: ModelConfig) 
         backbone=report.backbone.name if report.backbone else "",
         # The runtime keeps constants alone, so the model itself is loaded when it is asked for.
         load_model=(lambda: load_keras(path)) if RUNTIMES[report.format] is open_keras else None,
-        metadata=_stated_decision(graph),
+        metadata=_stated_decision(graph, report, folder, scores.classes)
+        | (_stated_familiarity(graph, report, folder) if len(trial) > 1 else {}),
         says_familiarity=len(trial) > 1,
         values=feed.values,
         bit_depth=_stated_bit_depth(graph, folder),
@@ -236,12 +242,37 @@ def _stated_resize(graph: Graph, model_folder: ModelFolder | None) -> str | None
     return model_folder_resize(model_folder) if model_folder is not None else None
 
 
-def _stated_decision(graph: Graph) -> dict[str, Any]:
-    """Returns what a file of this package says of how labels are decided, as metadata.json does."""
-    stated = graph.metadata
-    if stated is None or not stated.decision:
+def _stated_decision(
+    graph: Graph, report: GraphReport, model_folder: ModelFolder | None, classes: int
+) -> dict[str, Any]:
+    """Returns how labels are decided, as the file states it, or its folder, as metadata.json does.
+
+    With the labels of whoever states it, in output order: the user may call them something else.
+    """
+    labels: tuple[str, ...] = ()
+    decision: Any = None
+    if graph.metadata is not None:
+        labels, decision = graph.metadata.labels, graph.metadata.decision
+    elif model_folder is not None and not report.labels:
+        labels, decision = model_folder.labels, model_folder.metadata.get("decision")
+    # A file of another model may lie in the folder, with labels that the user gives.
+    if not decision or len(labels) != classes:
         return {}
-    return {"labels": list(stated.labels), "decision": stated.decision}
+    return {"labels": list(labels), "decision": decision}
+
+
+def _stated_familiarity(
+    graph: Graph, report: GraphReport, model_folder: ModelFolder | None
+) -> dict[str, dict[str, Any]]:
+    """Returns what is stated of the familiarity, as metadata.json does, and the step of int8."""
+    if (
+        graph.metadata is None
+        and model_folder is not None
+        and model_folder.metadata.get(FAMILIARITY)
+    ):
+        return {FAMILIARITY: model_folder.metadata[FAMILIARITY]}
+    said = dataclasses.asdict(report.familiarity) if report.familiarity else {}
+    return {FAMILIARITY: {name: one for name, one in said.items() if one is not None}}
 
 
 def _stated_bit_depth(graph: Graph, model_folder: ModelFolder | None) -> int | None:
@@ -250,16 +281,15 @@ def _stated_bit_depth(graph: Graph, model_folder: ModelFolder | None) -> int | N
     return model_folder_bit_depth(model_folder) if model_folder is not None else None
 
 
-def _familiarity(graph: Graph, model_folder: ModelFolder | None) -> str | None:
+def _familiarity(report: GraphReport, model_folder: ModelFolder | None) -> str | None:
     """Returns the output that says how familiar a photo is, as the file states it, or its folder.
 
     An output of that name in a file of another maker may mean anything.
     """
-    if graph.metadata is not None and graph.metadata.familiarity is not None:
-        return graph.metadata.familiarity.output
-    return (
-        FAMILIARITY if model_folder is not None and FAMILIARITY in model_folder.metadata else None
-    )
+    if report.familiarity is not None:
+        return report.familiarity.output
+    held = model_folder is not None and model_folder.metadata.get(FAMILIARITY)
+    return FAMILIARITY if held else None
 
 
 def _is_from_the_lab(graph: Graph, report: GraphReport) -> bool:
