@@ -83,7 +83,7 @@ def test_graphs_show_the_layers_by_name_and_the_shapes(page, board):
     nodes = page.wait_for(
         "(n => n.length && n)(all('g.node').map(e => [e.dataset.name, e.getAttribute('class')]))"
     )
-    # One box for the backbone, and next to it the layers that are asked for.
+    # A box for the backbone and one for the familiarity, and the layers that are asked for.
     assert dict(nodes) == {
         "image": "node op",
         "preprocessing": "node op",
@@ -92,6 +92,7 @@ def test_graphs_show_the_layers_by_name_and_the_shapes(page, board):
         "normalization": "node op",
         "hidden": "node op",
         "predictions": "node op",
+        "familiarity": "node meta",
     }
     edges = page.wait_for(
         "(n => n.length && n)(all('textPath, g.edge text').map(e => e.textContent))"

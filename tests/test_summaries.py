@@ -205,7 +205,7 @@ def test_the_graph_has_layers_by_name_with_shapes(full):
     assert image.op == "Placeholder"
     assert [dim.size for dim in image.attr["shape"].shape.dim] == [-1, 32, 32, 3]
     boxes = {name.split("/")[0] for name in nodes if "/" in name}
-    assert boxes == {"mobilenet_0.25"}
+    assert boxes == {"mobilenet_0.25", "familiarity"}
     shapes = {
         name: [dim.size for dim in node.attr["_output_shapes"].list.shape[0].dim]
         for name, node in nodes.items()

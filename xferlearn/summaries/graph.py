@@ -37,11 +37,21 @@ def write_graph(events: EventWriter, model: "keras.Model") -> None:
     outputs = config["config"].get("output_layers")
     if isinstance(outputs, dict):  # TensorBoard knows lists alone
         config["config"]["output_layers"] = list(outputs.values())
-    events.graph(build_graph_def(read_keras_config(config)))
+    definition = build_graph_def(read_keras_config(config))
+    for node in definition.node:
+        node.name = _boxed(node.name)
+        node.input[:] = map(_boxed, node.input)
+    events.graph(definition)
     if conceptual_graph_is_right(config):
         events.summary(_conceptual(json.dumps(config)))
 
 
+def _boxed(name: str) -> str:
+    """Returns the name of a layer by which TensorBoard puts those of the familiarity in one box."""
+    return name.replace("_", "/", 1) if name.startswith(_BOXED) else name
+
+
+_BOXED = "familiarity_"
 _DRAWABLE = ("Functional", "Sequential")
 
 
