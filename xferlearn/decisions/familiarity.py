@@ -32,6 +32,9 @@ _LEAST_COSINE, _LEAST_PROBABILITY = 0.01, 0.05
 # The share of own photos is exact at as many points, which lie denser where it is small, and at as
 # many that lie evenly.
 _DENSER, _EVEN = 24, 16
+# How far below the least typical photo, in the units of the sum, a photo has the least familiarity:
+# more than the steps of an int8 file.
+_CLEARLY = 0.5
 _LEAST_GAP = 0.01
 # Of what a direction holds to what the first does; less is rounding.
 _LEAST_SQUARE = 1e-10
@@ -361,8 +364,9 @@ def _knots(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             knots.append(knot)
     levels = (1 + np.searchsorted(sums, knots, side="right")) / (number + 1)
     levels[-1] = 1.0
-    # Below the first photo it falls as it does above.
-    first = knots[0] - (knots[1] - knots[0] if len(knots) > 1 else _LEAST_GAP)
+    # What is clearly less typical than every photo has the least p-value, since of few photos only
+    # that is small enough to reject.
+    first = knots[0] - _CLEARLY
     return (
         np.array([first, *knots], np.float32),
         np.array([1 / (number + 1), *levels], np.float32),
