@@ -20,8 +20,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from unittest import mock
 
+import benching
 import numpy as np
-from absl import app, flags
+from absl import flags
 
 from xferlearn.backbones import load_backbone
 from xferlearn.bottlenecks import compute as extraction
@@ -30,7 +31,6 @@ from xferlearn.bottlenecks.engines.planning import has_bfloat16, openvino_instal
 from xferlearn.bottlenecks.space import feature_space
 from xferlearn.bottlenecks.store import BottleneckStore
 from xferlearn.config import DEFAULT_BACKBONE
-from xferlearn.errors import XferlearnError
 from xferlearn.photos import reading
 from xferlearn.photos.folders.files import FileSource, read_image_dir
 from xferlearn.photos.limits import PhotoLimits
@@ -206,7 +206,7 @@ def extract_many(source: FileSource, count: int) -> None:
     print(f"{found.computed} photos, {plan.name} {plan.precision}: {found.photos_per_second:.0f}/s")
 
 
-def main(argv: list[str]) -> int:
+def main(argv: list[str]) -> bool:
     """Runs the benchmark that the flags ask for."""
     del argv
     source = read_image_dir(_IMAGE_DIR.value)
@@ -223,16 +223,8 @@ def main(argv: list[str]) -> int:
     # Linux counts in KiB, macOS in bytes.
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(f"peak memory {peak / (2**30 if sys.platform == 'darwin' else 2**20):.2f} GiB")
-    return 0
-
-
-def _entry(argv: list[str]) -> int:
-    try:
-        return main(argv)
-    except XferlearnError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
+    return True
 
 
 if __name__ == "__main__":
-    app.run(_entry)
+    benching.run(main)

@@ -13,14 +13,14 @@ cached, once.
 
 import dataclasses
 import math
-import sys
 
+import benching
 import numpy as np
-from absl import app, flags
+from absl import flags
 
 from xferlearn.config import DEFAULT_BACKBONE, TrainConfig
 from xferlearn.decisions import Reliability, reliability
-from xferlearn.errors import UserError, XferlearnError
+from xferlearn.errors import UserError
 from xferlearn.metrics import Evaluation, evaluate_predictions
 from xferlearn.photos.manifest import VALIDATION, Manifest
 from xferlearn.photos.opening import open_source
@@ -174,13 +174,5 @@ def _verdict(halves: list[Half]) -> bool:
     return all(checks.values())
 
 
-def _entry(argv: list[str]) -> int:
-    try:
-        return 0 if main(argv) else 1
-    except XferlearnError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-
-
 if __name__ == "__main__":
-    app.run(_entry)
+    benching.run(main)

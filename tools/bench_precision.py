@@ -9,18 +9,17 @@ tell; they share the photos, which makes the interval a little too narrow.
 """
 
 import math
-import sys
 import tempfile
 from pathlib import Path
 from unittest import mock
 
+import benching
 import numpy as np
-from absl import app, flags
+from absl import flags
 from PIL import Image
 
 import xferlearn
 from xferlearn.config import DEFAULT_BACKBONE
-from xferlearn.errors import XferlearnError
 from xferlearn.photos.folders.files import read_image_dir
 from xferlearn.photos.pixels import headers as preparing
 
@@ -63,7 +62,7 @@ def accuracies(folder: Path, name: str, precision: str) -> list[float]:
     ]
 
 
-def main(argv: list[str]) -> None:
+def main(argv: list[str]) -> bool:
     """Runs the benchmark."""
     del argv
     with tempfile.TemporaryDirectory() as name:
@@ -82,16 +81,8 @@ def main(argv: list[str]) -> None:
         print(f" (95% interval {change.mean() - margin:+.2f} to {change.mean() + margin:+.2f})")
     else:
         print()
-
-
-def _entry(argv: list[str]) -> int:
-    try:
-        main(argv)
-    except XferlearnError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    return 0
+    return True
 
 
 if __name__ == "__main__":
-    app.run(_entry)
+    benching.run(main)

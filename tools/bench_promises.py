@@ -15,8 +15,9 @@ import dataclasses
 import sys
 from collections.abc import Sequence
 
+import benching
 import numpy as np
-from absl import app, flags
+from absl import flags
 
 from xferlearn.config import DEFAULT_BACKBONE, TrainConfig
 from xferlearn.decisions import (
@@ -27,7 +28,6 @@ from xferlearn.decisions import (
     confidence_of,
     measure_decision,
 )
-from xferlearn.errors import XferlearnError
 from xferlearn.metrics import wilson_interval, worth_of
 from xferlearn.photos.manifest import TEST, VALIDATION, Manifest
 from xferlearn.photos.opening import open_source
@@ -216,13 +216,5 @@ def main(argv: list[str]) -> bool:
     return splits(wishes, prepared)
 
 
-def _entry(argv: list[str]) -> int:
-    try:
-        return 0 if main(argv) else 1
-    except XferlearnError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-
-
 if __name__ == "__main__":
-    app.run(_entry)
+    benching.run(main)

@@ -13,18 +13,18 @@ photos whose bottlenecks are not cached, once.
 
 import dataclasses
 import importlib.util
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import benching
 import numpy as np
-from absl import app, flags
+from absl import flags
 from PIL import Image, ImageDraw, ImageFont
 
 from xferlearn.config import DEFAULT_BACKBONE, TrainConfig
 from xferlearn.decisions import fit_familiarity
-from xferlearn.errors import UserError, XferlearnError
+from xferlearn.errors import UserError
 from xferlearn.metrics import wilson_interval
 from xferlearn.photos.manifest import Manifest
 from xferlearn.photos.opening import open_source
@@ -481,13 +481,5 @@ def main(argv: list[str]) -> bool:
     return halves(config, prepared, manifest) <= 2 * LEVEL
 
 
-def _entry(argv: list[str]) -> int:
-    try:
-        return 0 if main(argv) else 1
-    except XferlearnError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-
-
 if __name__ == "__main__":
-    app.run(_entry)
+    benching.run(main)

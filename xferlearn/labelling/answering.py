@@ -64,12 +64,13 @@ class Answerer:
         if self.answering is not None:
             one = self.answering
             return (
-                f"At most {one.max_error:.2g} of the labels are wrong (95% confidence), for photos"
-                f" like those that the model was made from; it labels {one.share:.0%} of them.",
+                f"At most {100 * one.max_error:.3g}% of the labels are wrong (95% confidence), for"
+                f" photos like those that the model was made from; it labels {one.share:.0%} of"
+                " them.",
             )
         if self.sets is not None:
             return (
-                f"At least {self.sets.coverage:.3g} of the sets have the right label (95%"
+                f"At least {100 * self.sets.coverage:.3g}% of the sets have the right label (95%"
                 " confidence), for photos like those that the model was made from.",
             )
         return ()
