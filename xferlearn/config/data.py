@@ -11,7 +11,7 @@ _FOUND = "Default: found by its name and its values, and said."
 # split, is part of a run's key already.
 WHERE_LABELS_ARE = (
     "layout", "labels", "path_column", "label_column", "image_column", "split_column",
-    "group_column", "group_by",
+    "group_column", "group_by", "corrections", "unlabelled",
 )  # fmt: skip
 
 
@@ -73,6 +73,15 @@ class DataConfig(PhotoConfig):
             section="Data",
         ),
     ] = "auto"
+    corrections: Annotated[
+        StrPath | None,
+        Setting(
+            "File of corrections (CSV), as `xferlearn review` and `audit` write it: photos, by"
+            " their content, that have another label or are to be left out. The photos themselves"
+            " are not touched.",
+            section="Data",
+        ),
+    ] = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -97,3 +106,57 @@ class SplitDataConfig(DataConfig):
             section="Data",
         ),
     ] = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SourceConfig(SplitDataConfig):
+    """Which photos heads learn from, and what is common to every command that fits some."""
+
+    dataset: Annotated[
+        str | None,
+        Setting(
+            "Name of an image classification dataset of TensorFlow Datasets, or `elpv`, instead of"
+            " `image_dir`.",
+            section="Data",
+        ),
+    ] = None
+    data_dir: Annotated[
+        StrPath | None,
+        Setting(
+            "Folder where TensorFlow Datasets keeps its data. Default: its own,"
+            " ~/tensorflow_datasets.",
+            section="Data",
+        ),
+    ] = None
+    unlabelled: Annotated[
+        StrPath | None,
+        Setting(
+            "Folder of photos without classes. Those that `corrections` gives a label to are used"
+            " like all others.",
+            section="Data",
+        ),
+    ] = None
+    twins: Annotated[
+        str,
+        Setting(
+            "Near twins, such as a photo that was saved again, scaled, slightly cropped or"
+            " mirrored: `group` keeps them in one split, because a model must not be tested on"
+            " what it has learned; `ignore` does not look for them.",
+            choices=("group", "ignore"),
+            section="Data",
+        ),
+    ] = "group"
+    logs_dir: Annotated[
+        StrPath,
+        Setting(
+            "Folder for TensorBoard; each run writes to a folder of its own in it.",
+            aliases=("summaries_dir",),
+            section="Output",
+        ),
+    ] = "logs"
+    weights: Annotated[
+        StrPath,
+        Setting(
+            "Weights of the backbone: `imagenet`, `none` (random), or a file.", section="Network"
+        ),
+    ] = "imagenet"

@@ -4,40 +4,39 @@ import dataclasses
 from typing import Annotated, Any
 
 from xferlearn.config.base import Setting, Several, StrPath, settings_of, takes_list
+from xferlearn.config.data import SourceConfig
 from xferlearn.config.images import DEFAULT_BACKBONE
-from xferlearn.config.training import BackboneConfig, HeadConfig, RunConfig, TrainConfig, ViewConfig
+from xferlearn.config.training import (
+    BackboneConfig,
+    HeadConfig,
+    RunConfig,
+    TrainConfig,
+    ViewConfig,
+)
 
 # A result is a mean over these, and its interval says how much they matter.
 SEEDS = ("split_seed", "seed")
 _MEAN = " Over several values the accuracy is averaged."
 
 
-def _like_train(name: str, note: str = "") -> Setting:
+def like_train(name: str, note: str = "") -> Setting:
+    """Returns what is known of a setting of `train`, with a sentence more in its help."""
     rules = settings_of(TrainConfig)[name][1]
     return dataclasses.replace(rules, help=f"{rules.help}{note}")
 
 
 def _listed(name: str) -> Setting:
-    return _like_train(name, " Several values are compared.")
+    return like_train(name, " Several values are compared.")
 
 
 def _compared_backbones() -> Setting:
     note = " Several that are compared have commas between them."
-    return dataclasses.replace(_like_train("backbone", note), joined="")
+    return dataclasses.replace(like_train("backbone", note), joined="")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ExperimentConfig(RunConfig):
-    """What every experiment takes."""
-
-    output_dir: Annotated[
-        StrPath | None,
-        Setting(
-            "Folder for the table (CSV), the plot (PNG), and the results from which a command that"
-            " was killed goes on. Default: experiments in `logs_dir`.",
-            section="Output",
-        ),
-    ] = None
+class FitConfig(SourceConfig):
+    """What every command takes that fits heads on the way to something else than a model."""
 
     def train_config(self, **changed: Any) -> TrainConfig:
         """Returns the settings of one run.
@@ -58,6 +57,20 @@ class ExperimentConfig(RunConfig):
         settings = settings_of(cls)
         names = (field.name for field in dataclasses.fields(cls))
         return tuple(name for name in names if name in settings and takes_list(settings[name][0]))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ExperimentConfig(FitConfig, RunConfig):
+    """What every experiment takes."""
+
+    output_dir: Annotated[
+        StrPath | None,
+        Setting(
+            "Folder for the table (CSV), the plot (PNG), and the results from which a command that"
+            " was killed goes on. Default: experiments in `logs_dir`.",
+            section="Output",
+        ),
+    ] = None
 
     def values(self, name: str) -> tuple[Any, ...]:
         """Returns the values of a list, each once; (None,) where none was given nor is default."""
@@ -90,9 +103,9 @@ class SweepConfig(ViewConfig, ExperimentConfig):
         TrainConfig.weight_decay
     )
     augment: Annotated[Several[str], _listed("augment")] = TrainConfig.augment
-    split_seed: Annotated[Several[int], _like_train("split_seed", _MEAN)] = TrainConfig.split_seed
-    seed: Annotated[Several[int], _like_train("seed", _MEAN)] = TrainConfig.seed
-    validation_percentage: Annotated[float, _like_train("validation_percentage")] = (
+    split_seed: Annotated[Several[int], like_train("split_seed", _MEAN)] = TrainConfig.split_seed
+    seed: Annotated[Several[int], like_train("seed", _MEAN)] = TrainConfig.seed
+    validation_percentage: Annotated[float, like_train("validation_percentage")] = (
         TrainConfig.validation_percentage
     )
     validation_size: float | None = None
@@ -121,12 +134,12 @@ class CompareConfig(ViewConfig, HeadConfig, ExperimentConfig):
         ),
     ] = False
     # One is enough: it judges all photos outside the test, and others judge no more of them.
-    split_seed: Annotated[Several[int], _like_train("split_seed", _MEAN)] = TrainConfig.split_seed
-    validation_percentage: Annotated[float, _like_train("validation_percentage")] = (
+    split_seed: Annotated[Several[int], like_train("split_seed", _MEAN)] = TrainConfig.split_seed
+    validation_percentage: Annotated[float, like_train("validation_percentage")] = (
         TrainConfig.validation_percentage
     )
     validation_size: float | None = None
-    how_many_training_steps: Annotated[int | None, _like_train("how_many_training_steps")] = (
+    how_many_training_steps: Annotated[int | None, like_train("how_many_training_steps")] = (
         TrainConfig.how_many_training_steps
     )
     steps: int | None = None
@@ -144,8 +157,8 @@ class CurveConfig(ViewConfig, HeadConfig, ExperimentConfig, BackboneConfig):
             section="Data",
         ),
     ] = 3
-    split_seed: Annotated[int, _like_train("split_seed")] = TrainConfig.split_seed
-    how_many_training_steps: Annotated[int | None, _like_train("how_many_training_steps")] = (
+    split_seed: Annotated[int, like_train("split_seed")] = TrainConfig.split_seed
+    how_many_training_steps: Annotated[int | None, like_train("how_many_training_steps")] = (
         TrainConfig.how_many_training_steps
     )
     steps: int | None = None

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Annotated
 
 from xferlearn.config.base import Config, Setting, Several, StrPath
-from xferlearn.config.data import SplitDataConfig
+from xferlearn.config.data import SourceConfig
 from xferlearn.config.decisions import DecisionConfig
 from xferlearn.config.images import DEFAULT_BACKBONE, ImageConfig
 from xferlearn.config.models import EXPORT_FORMATS
@@ -24,25 +24,9 @@ _FULL = AUGMENTATIONS["full"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class RunConfig(SplitDataConfig):
+class RunConfig(SourceConfig):
     """What every training takes, whether alone or as part of an experiment."""
 
-    dataset: Annotated[
-        str | None,
-        Setting(
-            "Name of an image classification dataset of TensorFlow Datasets, or `elpv`, instead of"
-            " `image_dir`.",
-            section="Data",
-        ),
-    ] = None
-    data_dir: Annotated[
-        StrPath | None,
-        Setting(
-            "Folder where TensorFlow Datasets keeps its data. Default: its own,"
-            " ~/tensorflow_datasets.",
-            section="Data",
-        ),
-    ] = None
     testing_percentage: Annotated[
         float | None,
         Setting(
@@ -55,30 +39,6 @@ class RunConfig(SplitDataConfig):
         ),
     ] = None
     test_size: float | None = None
-    twins: Annotated[
-        str,
-        Setting(
-            "Near twins, such as a photo that was saved again, scaled, slightly cropped or"
-            " mirrored: `group` keeps them in one split, because a model must not be tested on"
-            " what it has learned; `ignore` does not look for them.",
-            choices=("group", "ignore"),
-            section="Data",
-        ),
-    ] = "group"
-    logs_dir: Annotated[
-        StrPath,
-        Setting(
-            "Folder for TensorBoard; each run writes to a folder of its own in it.",
-            aliases=("summaries_dir",),
-            section="Output",
-        ),
-    ] = "logs"
-    weights: Annotated[
-        StrPath,
-        Setting(
-            "Weights of the backbone: `imagenet`, `none` (random), or a file.", section="Network"
-        ),
-    ] = "imagenet"
     class_weight: Annotated[
         str,
         Setting(

@@ -1,11 +1,9 @@
 """Measures a trained model on photos whose classes are known."""
 
-import collections
 import contextlib
 import dataclasses
 import math
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +24,16 @@ from xferlearn.decisions import (
     told_thresholds,
 )
 from xferlearn.errors import UserError
+from xferlearn.evaluation.seen import count_seen, seen_warnings
 from xferlearn.labelling import label_photos
 from xferlearn.metrics import Evaluation, Misclassified, evaluate_predictions
 from xferlearn.model_folder import read_as_one, read_model_folder
+from xferlearn.photos.corrected import corrections_of_measured
 from xferlearn.photos.limits import PhotoLimits
-from xferlearn.photos.manifest import SPLITS, TEST, BadPhoto
+from xferlearn.photos.manifest import BadPhoto
 from xferlearn.photos.notes import ReadingNotes
 from xferlearn.photos.opening import check_outside_photos, open_labelled
 from xferlearn.photos.predicted import Predicted, write_predicted
-from xferlearn.photos.recorded import RecordedPhoto
-from xferlearn.photos.twins.finding import find_copies, find_recorded
-from xferlearn.photos.twins.prints import Prints
 from xferlearn.predictors import Predictor, model_folder_predictor
 from xferlearn.summaries.decided import measured_text, points_block
 from xferlearn.summaries.notebook import (
@@ -60,7 +57,7 @@ from xferlearn.system.html import notices, tile, tiles
 from xferlearn.system.progress import duration, progress_bar
 from xferlearn.system.results import Block, Failure, Result, facts_block
 from xferlearn.system.runtime import choose_device, start_tensorflow
-from xferlearn.system.text import count, one_line, plural_of
+from xferlearn.system.text import count, one_line
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -201,7 +198,8 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
         check_writable("logs_dir", config.logs_dir)
     output = None if config.output is None else check_output(config.output)
     source = open_labelled(config, model_folder.labels, config.other_classes)
-    labels = source.labels
+    applied, labels = corrections_of_measured(config, source.labels)
+    numbers = {name: number for number, name in enumerate(labels)}
     start_tensorflow()
     choose_device(config.device)
     predictor, recorded = read_as_one(
@@ -242,34 +240,41 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
                     raise notes.refusal(photo.name, photo.problem or "")
                 bad.append(BadPhoto(photo.name, photo.label, photo.problem or ""))
                 continue
+            true: int | None = photo.label
+            if applied is not None:
+                label = applied.label(photo.digest, labels[photo.label])
+                true = None if label is None else numbers.get(label)
+            if true is None:  # excluded, or of a class that is skipped
+                continue
             best = int(decision.decide(photo.scores[np.newaxis])[0])
-            truth.append(photo.label)
+            truth.append(true)
             predicted.append(best)
             largest.append(int(photo.scores.argmax()))
             if unknown is not None and photo.familiarity is not None:
                 unknown += photo.familiarity < reject
             if counts is not None:
-                counts.add(photo.scores, photo.label)
+                counts.add(photo.scores, true)
             if kept:
                 scores.append(photo.scores)
                 familiarity.append(math.nan if photo.familiarity is None else photo.familiarity)
                 names.append(photo.name)
             digests.append(photo.digest)
-            if best != photo.label:
+            if best != true:
                 wrong.append(
                     Misclassified(
                         photo.name,
-                        labels[photo.label],
+                        labels[true],
                         labels[best],
                         float(photo.scores[best]),
                         photo.digest,
                     )
                 )
     evaluation = evaluate_predictions(labels, truth, predicted)
-    seen, copies = _seen(digests, recorded, prints.store if prints is not None else None)
+    seen, copies = count_seen(digests, recorded, prints.store if prints is not None else None)
     warnings = (
         *source.warnings,
-        *_seen_warnings(evaluation.total, seen, copies),
+        *(applied.lines() if applied is not None else ()),
+        *seen_warnings(evaluation.total, seen, copies),
         *notes.lines(),
         *notes.labelling_depth(predictor.bit_depth),
         *predictor.warnings,
@@ -337,45 +342,6 @@ def _prints(config: EvaluateConfig, predictor: Predictor) -> KeptPrints | None:
         return KeptPrints(PrintStore(root, predictor.height))
     except UserError:  # the predictor has said that nothing can be cached there
         return None
-
-
-def _seen(
-    digests: Sequence[bytes], recorded: Sequence[RecordedPhoto], prints: PrintStore | None
-) -> tuple[dict[str, int], dict[str, int]]:
-    """Returns by split how many photos a model has learned from, or how many are copies of such."""
-    used = {photo.digest: photo for photo in recorded if photo.learned}
-    seen = collections.Counter(used[digest].split for digest in digests if digest in used)
-    copies: collections.Counter[str] = collections.Counter()
-    if prints is not None:
-        new = [digest for digest in digests if digest not in used and digest in prints]
-        looked = Prints(prints.read(new))
-        # Prints say more, where they were not made on another machine.
-        near = [photo for photo in used.values() if photo.digest in prints]
-        far = [photo for photo in used.values() if photo.look and photo.digest not in prints]
-        looks = np.frombuffer(b"".join(photo.look for photo in far), np.uint8)
-        by_look = find_recorded(looked, looks.reshape(len(far), -1)) if far else [-1] * len(new)
-        by_print = find_copies(looked, Prints(prints.read([photo.digest for photo in near])))
-        for one, other in zip(by_print, by_look, strict=True):
-            if one >= 0 or other >= 0:
-                copies[near[one].split if one >= 0 else far[other].split] += 1
-    return {split: seen[split] for split in SPLITS}, {split: copies[split] for split in SPLITS}
-
-
-_AFTERWARDS = ", which it has learned from after its test"
-
-
-def _seen_warnings(total: int, seen: dict[str, int], copies: dict[str, int]) -> list[str]:
-    kinds = (
-        (seen, "was", "were"),
-        (copies, "is a re-saved copy of a photo", "are re-saved copies of photos"),
-    )
-    return [
-        f"{number:,} of {count(total, 'photo')} {plural_of(number, one, several)} in the model's"
-        f" {split} split{_AFTERWARDS if split == TEST else ''}: the accuracy is too high."
-        for counts, one, several in kinds
-        for split, number in counts.items()
-        if number
-    ]
 
 
 def _card(

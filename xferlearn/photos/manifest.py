@@ -70,6 +70,7 @@ class Manifest:
         warnings: what a person should know of the photos, one line each.
         groups: for each of `photos`, the number of what it stays together with in the split; empty
             where each stands alone.
+        corrected: what corrections did to the photos, one line each.
         folds: for each of `photos`, the fold in which it is left out and then predicted, -1 for
             those that are not; empty where there are none.
     """
@@ -84,6 +85,7 @@ class Manifest:
     warnings: tuple[str, ...] = ()
     groups: tuple[int, ...] = ()
     folds: tuple[int, ...] = ()
+    corrected: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{len(self.indices(split))} {split}" for split in SPLITS)
@@ -94,8 +96,8 @@ class Manifest:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What copies there were, and what became of them, one line each."""
-        notes = []
+        """What corrections did, what copies there were, and what became of them, one line each."""
+        notes = [*self.corrected]
         if self.duplicates:
             kinds = {"bytes": self.duplicates - self.equal_pixels, "pixels": self.equal_pixels}
             why = ", ".join(f"{some:,} with equal {kind}" for kind, some in kinds.items() if some)

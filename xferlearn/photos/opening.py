@@ -1,14 +1,18 @@
 """Settings -> the source of photos that they ask for."""
 
+import os
 from pathlib import Path
 
 from xferlearn.config import DataConfig, SplitDataConfig, TrainConfig
 from xferlearn.errors import UserError
+from xferlearn.photos.corrected import CorrectedSource
+from xferlearn.photos.corrections import Corrections, read_corrections
 from xferlearn.photos.datasets import open_dataset
-from xferlearn.photos.folders.files import read_image_dir
-from xferlearn.photos.grouping import FOLDER, with_groups
+from xferlearn.photos.folders.files import FileSource, read_image_dir
+from xferlearn.photos.grouping import FOLDER, GroupedSource, with_groups
 from xferlearn.photos.sources import PhotoSource
 from xferlearn.photos.tables.table_files import holds_tables
+from xferlearn.photos.unlabelled import with_unlabelled
 from xferlearn.system.folders import check_no_url, check_outside
 from xferlearn.system.runtime import start_tensorflow
 
@@ -26,6 +30,18 @@ def open_source(config: TrainConfig) -> PhotoSource:
         UserError: when there are no such photos, or results would be written among them.
         XferlearnError: when a dataset can't be downloaded or prepared.
     """
+    # A file that can't be read is told before photos are listed.
+    corrections = Corrections()
+    if config.corrections is not None:
+        check_no_url("`corrections`", config.corrections)
+        corrections = read_corrections(config.corrections)
+    source = _with_unlabelled(config, _open_classes(config))
+    if config.corrections is None and config.unlabelled is None:
+        return source
+    return CorrectedSource(source, corrections, source.labels)
+
+
+def _open_classes(config: TrainConfig) -> PhotoSource:
     if config.dataset is not None:
         start_tensorflow()
         return open_dataset(config.dataset, config.data_dir, verbose=config.verbose)
@@ -34,6 +50,22 @@ def open_source(config: TrainConfig) -> PhotoSource:
     if config.bottleneck_dir is not None:
         check_outside_photos(config, "bottleneck_dir", config.bottleneck_dir)
     return open_labelled(config)
+
+
+def _with_unlabelled(config: TrainConfig, source: PhotoSource) -> PhotoSource:
+    """Returns the photos with those of a folder without classes, where a config names one."""
+    if config.unlabelled is None:
+        return source
+    check_no_url("`unlabelled`", config.unlabelled)
+    root = config.image_dir
+    if config.labels is None and root is not None and not holds_tables(root):
+        check_outside(root, "unlabelled", config.unlabelled)
+    elif isinstance(source, FileSource):
+        root = source.root or os.path.dirname(str(config.labels)) or "."
+    else:  # a dataset, or a table that holds the photos themselves
+        root = None
+    by_name = isinstance(source, GroupedSource) and config.group_by != FOLDER
+    return with_unlabelled(source, config.unlabelled, root, config.group_by if by_name else None)
 
 
 def open_labelled(

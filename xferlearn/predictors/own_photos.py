@@ -85,6 +85,19 @@ def _places(
     most_bytes: int | None,
 ) -> Iterator[Iterator[Entry]]:
     """Yields where to look, the most likely place first; others are listed if asked for."""
+    yield from _labelled_places(training, photos, image_dir, most_bytes)
+    unlabelled = training.get("unlabelled")
+    if unlabelled is not None and os.path.isdir(unlabelled):
+        paths = photos_below(os.path.abspath(unlabelled))
+        yield FileSource((), tuple((path, -1) for path in paths)).entries()
+
+
+def _labelled_places(
+    training: Mapping[str, Any],
+    photos: Sequence[RecordedPhoto],
+    image_dir: str | Path | None,
+    most_bytes: int | None,
+) -> Iterator[Iterator[Entry]]:
     root = _root(training, image_dir)
     names = {photo.name for photo in photos}
     if root is None:

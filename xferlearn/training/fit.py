@@ -16,6 +16,7 @@ from xferlearn.bottlenecks.space import FeatureSpace, feature_space
 from xferlearn.bottlenecks.store import BottleneckStore, PrintStore
 from xferlearn.config import TrainConfig, default_bottleneck_dir
 from xferlearn.errors import UserError, XferlearnError
+from xferlearn.photos.corrected import Applied, CorrectedSource
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import TEST, VALIDATION, BadPhoto, Manifest, Photo
 from xferlearn.photos.selecting import pick_photos, views_of
@@ -55,7 +56,7 @@ class Prepared:
     """Photos whose bottlenecks are cached, and the frozen networks that made them.
 
     Attributes:
-        source: where the photos can be read again.
+        source: where the photos can be read again; with the labels that corrections give them.
         parts: the networks; of several, bottlenecks are joined in their order.
         extraction: the photos, and those that were left out; counts and seconds are those of all
             parts together.
@@ -101,6 +102,11 @@ class Prepared:
         """What the user should know of engines and stores, one line each."""
         return tuple(dict.fromkeys(w for part in self.parts for w in part.features.warnings))
 
+    @property
+    def corrected(self) -> Applied | None:
+        """What corrections did to the photos; None where none were asked for."""
+        return self.source.applied if isinstance(self.source, CorrectedSource) else None
+
     def split(self, config: TrainConfig, test_seed: int | None = None) -> Manifest:
         """Returns the photos, split as `config` says.
 
@@ -125,8 +131,12 @@ class Prepared:
             )
         except UserError as error:
             raise UserError(" ".join([str(error), *self.extraction.remedies])) from None
-        # They are no broken photos, of which a class may have too many.
-        return dataclasses.replace(manifest, bad=(*self.source.left_out, *manifest.bad))
+        return dataclasses.replace(
+            manifest,
+            # They are no broken photos, of which a class may have too many.
+            bad=(*self.source.left_out, *manifest.bad),
+            corrected=self.corrected.lines() if self.corrected else (),
+        )
 
     def read(self, photos: tuple[Photo, ...]) -> np.ndarray:
         """Returns the bottlenecks of photos in the plain view, float32, [photos, sum of widths].
@@ -227,7 +237,22 @@ def prepare(
         largest if network is first else _prepare_part(source, network, configs, looks)[0]
         for network in networks
     ]
-    return _joined(source, parts, looks)
+    found = _joined(source, parts, looks)
+    if isinstance(source, CorrectedSource) and source.applied is None:
+        # What a photo is called by corrections is known once it is read.
+        extraction = found.extraction
+        source = source.settled(extraction.photos, extraction.bad)
+        found = _joined(source, [_corrected(part, source) for part in parts], looks)
+    return found
+
+
+def _corrected(part: Part, source: CorrectedSource) -> Part:
+    extraction = dataclasses.replace(
+        part.extraction,
+        photos=tuple(source.relabelled(part.extraction.photos)),
+        bad=tuple(source.relabelled(part.extraction.bad)),
+    )
+    return dataclasses.replace(part, extraction=extraction)
 
 
 def join(prepared: Sequence[Prepared]) -> Prepared:

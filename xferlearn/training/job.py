@@ -68,7 +68,8 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
     check_backbone(config)
     with clock.stage("list photos"):
         source = open_source(config)
-        wanted = config.asked(source.labels)
+        if config.corrections is None:
+            config.asked(source.labels)
     with clock.stage("import"):
         start_tensorflow()
         choose_device(config.device)
@@ -79,6 +80,7 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
     with clock.stage("bottlenecks"):
         prepared = prepare(config, source, networks)
         manifest = prepared.split(config)
+        wanted = config.asked(manifest.labels)
     if config.unfreeze and (manifest.few or not manifest.judged(VALIDATION)):
         asked = "unfreeze" if "unfreeze" in config.given else "quality='best'"
         raise UserError(
@@ -126,10 +128,10 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
         if own is not None:
             judged[0] = judged[0]._replace(unknown=own.unknown(fitted.rows(VALIDATION)))
         try:
-            chosen = choose(source.labels, *judged, **wanted)
+            chosen = choose(manifest.labels, *judged, **wanted)
         except UserError as error:  # the model is good without it
             warnings.append(Failure(f"No decision was set. {error}"))
-            chosen = choose(source.labels, *judged)
+            chosen = choose(manifest.labels, *judged)
     manifest, extraction, training = fitted.manifest, prepared.extraction, fitted.training
     with clock.stage("model"):
         classifier = heads.build_classifier(prepared.backbone, fitted.head)
@@ -157,7 +159,7 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
         with clock.stage("summaries"):
             record = summaries.RunRecord(
                 config=config,
-                source=source,
+                source=prepared.source,
                 manifest=manifest,
                 bottlenecks=fitted.bottlenecks,
                 predict=fitted.predict,
@@ -193,7 +195,7 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
         familiarity=own,
         misclassified=_misclassified(manifest, TEST, probabilities[TEST]),
         misclassified_in_validation=_misclassified(manifest, VALIDATION, probabilities[VALIDATION]),
-        pictures=Pictures(source, PhotoLimits.of(config)),
+        pictures=Pictures(prepared.source, PhotoLimits.of(config)),
         warnings=(*warnings, *manifest.warnings),
         seconds=dict(clock.seconds),
     )

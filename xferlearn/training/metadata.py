@@ -106,6 +106,7 @@ def describe(
             "equal_pixels_left_out": manifest.equal_pixels,
             "near_twins": manifest.near_twins,
         },
+        "corrections": prepared.corrected.as_dict() if prepared.corrected else None,
         "bad_photos": [
             {
                 "file": bad.name,

@@ -1,0 +1,94 @@
+"""Labelled photos together with photos of a folder that have no class yet."""
+
+import dataclasses
+import os
+import re
+from collections.abc import Iterator, Set
+from pathlib import Path
+
+from xferlearn.errors import UserError
+from xferlearn.photos.folders.files import FileSource, photos_below
+from xferlearn.photos.manifest import BadPhoto
+from xferlearn.photos.sources import Entry, PhotoSource
+
+
+@dataclasses.dataclass(frozen=True)
+class WithUnlabelled:
+    """The photos of a source, and behind them those of a folder, with label -1.
+
+    Attributes:
+        source: photos with classes.
+        others: the files without.
+        group_by: the first group, or whole match, in a file's name tells its group; None for none.
+    """
+
+    source: PhotoSource
+    others: FileSource
+    group_by: re.Pattern[str] | None = None
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Class names."""
+        return self.source.labels
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a person should know of what was found."""
+        return (*self.source.warnings, *self.others.warnings)
+
+    @property
+    def count(self) -> int:
+        """Number of photos."""
+        return self.source.count + self.others.count
+
+    @property
+    def left_out(self) -> tuple[BadPhoto, ...]:
+        """Photos that were named and can't be found."""
+        return self.source.left_out
+
+    @property
+    def holds_bytes(self) -> bool:
+        """Whether the entries of the photos with classes have their bytes with them."""
+        return self.source.holds_bytes
+
+    def entries(self) -> Iterator[Entry]:
+        """Yields the photos with classes, then the others."""
+        yield from self.source.entries()
+        for entry in self.others.entries():
+            found = self.group_by.search(entry.name) if self.group_by else None
+            group = found and (found.group(1) if found.re.groups else found.group())
+            yield dataclasses.replace(entry, group=group or None)
+
+    def only(self, names: Set[str], most_bytes: int | None = None) -> "WithUnlabelled":
+        """Returns a source of the photos with these names."""
+        return dataclasses.replace(
+            self,
+            source=self.source.only(names, most_bytes),
+            others=self.others.only(names, most_bytes),
+        )
+
+
+def with_unlabelled(
+    source: PhotoSource, folder: str | Path, root: str | Path | None, group_by: str | None = None
+) -> WithUnlabelled:
+    """Returns a source to which the photos of a folder are added, at any depth, without classes.
+
+    Args:
+        source: photos with classes.
+        folder: the folder.
+        root: the folder that the names of `source` are relative to: names here are too, and begin
+            with ".." where they lie elsewhere. None names them by their whole paths.
+        group_by: a regular expression that tells groups by names; None for none.
+
+    Raises:
+        UserError: when there is no such folder, or it has no photos.
+    """
+    if not os.path.isdir(folder):
+        came = "a file" if os.path.exists(folder) else "nothing"
+        raise UserError(f"Expected `unlabelled` to be a folder. Found {came} at {folder}.")
+    paths = photos_below(os.path.abspath(folder))
+    if not paths:
+        raise UserError(f"Found no photos in `unlabelled` {folder}.")
+    base = "" if root is None else os.path.abspath(root)
+    others = FileSource((), tuple((path, -1) for path in paths), base)
+    return WithUnlabelled(source, others, re.compile(group_by) if group_by else None)
