@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from xferlearn.backbones.synsets import names as synsets
+from xferlearn.backbones.synsets.names import imagenet_labels, imagenet_synsets, synset_name
 from xferlearn.errors import XferlearnError
-from xferlearn.synsets import names as synsets
-from xferlearn.synsets.names import imagenet_labels, imagenet_synsets, synset_name
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 TOOL = REPOSITORY / "tools" / "build_synset_names.py"
@@ -65,7 +65,7 @@ def test_labels_are_those_of_keras(shared_data: Path) -> None:
 
 def test_labels_need_no_heavy_import() -> None:
     code = (
-        "import sys; from xferlearn.synsets import imagenet_labels; imagenet_labels();"
+        "import sys; from xferlearn.backbones.synsets import imagenet_labels; imagenet_labels();"
         "print([m for m in ('tensorflow', 'tensorflow_datasets', 'keras') if m in sys.modules])"
     )
 
@@ -140,7 +140,7 @@ def test_tool_refuses_other_files(tmp_path: Path) -> None:
 
 
 def test_licence_stands_beside_the_names() -> None:
-    folder = REPOSITORY / "xferlearn" / "synsets"
+    folder = REPOSITORY / "xferlearn" / "backbones" / "synsets"
 
     assert "WordNet 3.0 Copyright 2006" in (folder / "WORDNET_LICENSE.txt").read_text()
     assert (folder / "synset_names.txt.gz").stat().st_size < 600_000

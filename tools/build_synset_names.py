@@ -14,7 +14,13 @@ from pathlib import Path
 
 # Offset, lexicographer file, part of speech, number of words, then the first word.
 _SYNSET = re.compile(r"(\d{8}) \d\d n [0-9a-f]{2} (\S+) ")
-_OUTPUT = Path(__file__).resolve().parent.parent / "xferlearn" / "synsets" / "synset_names.txt.gz"
+_OUTPUT = (
+    Path(__file__).resolve().parent.parent
+    / "xferlearn"
+    / "backbones"
+    / "synsets"
+    / "synset_names.txt.gz"
+)
 
 
 def read_nouns(path: Path) -> Iterator[tuple[int, str]]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO
 
+from xferlearn.backbones.synsets.names import readable_label
 from xferlearn.commands import print_warnings
 from xferlearn.config import LabelConfig
 from xferlearn.labelling import (
@@ -18,7 +19,6 @@ from xferlearn.photos.folders.files import FileSource, read_files
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.notes import ReadingNotes
 from xferlearn.predictors import Predictor, open_predictor
-from xferlearn.synsets.names import readable_label
 from xferlearn.system.files import write_atomically
 from xferlearn.system.folders import check_output
 from xferlearn.system.progress import progress_bar

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from xferlearn.backbones import PREPROCESSING
+from xferlearn.backbones.synsets.names import readable_label
 from xferlearn.config import TrainConfig
 from xferlearn.config.base import settings_of
 from xferlearn.dashboard import REPORT_FORMAT
@@ -17,7 +18,6 @@ from xferlearn.metrics import Evaluation, wilson_interval
 from xferlearn.photos.manifest import SPLITS, Photo
 from xferlearn.summaries.measured import delivered_text
 from xferlearn.summaries.record import RunRecord
-from xferlearn.synsets.names import readable_label
 
 _FROM_METADATA = ("input", "output", "versions", "command")
 

@@ -4,9 +4,9 @@ import collections
 import math
 from typing import Any
 
+from xferlearn.backbones.synsets.names import readable_label
 from xferlearn.labelling.answering import Answer, Answerer
 from xferlearn.labelling.streaming import Labelled
-from xferlearn.synsets.names import readable_label
 from xferlearn.system.text import count, plural_of, readable
 
 # Between the labels of a set, in tables.

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from xferlearn.backbones.synsets.names import readable_label
 from xferlearn.labelling.answering import Answer
 from xferlearn.summaries.drawing import webp
 from xferlearn.summaries.overlay import LEGEND, draw_overlay
-from xferlearn.synsets.names import readable_label
 from xferlearn.system.html import Markup, faint, h, notices, picture, table
 from xferlearn.system.results import Block, Result, facts_block, table_block, wrapped
 

@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image
 
+from xferlearn.backbones.synsets.names import readable_label
 from xferlearn.config import LabelConfig
 from xferlearn.errors import UserError
 from xferlearn.labelling.answering import Answerer
@@ -20,7 +21,6 @@ from xferlearn.photos.pixels.decoding import BATCH_SIZE
 from xferlearn.predictors import Predictor
 from xferlearn.summaries.drawing import webp
 from xferlearn.summaries.overlay import LEGEND
-from xferlearn.synsets.names import readable_label
 from xferlearn.system.files import real_path, remove_stale, write_atomically
 from xferlearn.system.folders import check_no_url, check_writable
 from xferlearn.system.html import Markup, h, picture

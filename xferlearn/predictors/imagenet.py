@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from xferlearn.backbones import load_imagenet_classifier
+from xferlearn.backbones.synsets.names import imagenet_labels
 from xferlearn.bottlenecks.engines import build_engine
 from xferlearn.predictors.base import Answers, Predictor
-from xferlearn.synsets.names import imagenet_labels
 
 
 def imagenet_predictor(

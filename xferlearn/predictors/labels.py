@@ -3,6 +3,7 @@
 import dataclasses
 from pathlib import Path
 
+from xferlearn.backbones.synsets.names import imagenet_labels
 from xferlearn.errors import UserError
 from xferlearn.inspection import (
     GraphReport,
@@ -12,7 +13,6 @@ from xferlearn.inspection import (
     parse_labels,
 )
 from xferlearn.model_folder import METADATA_FILE, ModelFolder
-from xferlearn.synsets.names import imagenet_labels
 from xferlearn.system.text import count, one_line
 
 _MOST_BYTES = 16 * 2**20

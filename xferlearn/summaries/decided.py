@@ -2,8 +2,8 @@
 
 from collections.abc import Collection, Sequence
 
+from xferlearn.backbones.synsets.names import readable_label
 from xferlearn.decisions import Answering, Chosen, DecisionMeasured, OperatingPoint
-from xferlearn.synsets.names import readable_label
 from xferlearn.system.results import Block, table_block
 
 

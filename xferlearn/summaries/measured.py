@@ -7,8 +7,8 @@ nothing was chosen; and what was delivered afterwards, which may have learned fr
 from collections.abc import Mapping
 from typing import Any
 
+from xferlearn.backbones.synsets.names import readable_label
 from xferlearn.metrics import Evaluation
-from xferlearn.synsets.names import readable_label
 from xferlearn.system.text import count
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from xferlearn.backbones.synsets.names import readable_label
 from xferlearn.metrics import Evaluation, Misclassified
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import BadPhoto, Photo
@@ -15,7 +16,6 @@ from xferlearn.summaries.drawing import webp
 from xferlearn.summaries.measured import largest_class_text
 from xferlearn.summaries.pixels import read_pixels
 from xferlearn.summaries.terminal import first_names
-from xferlearn.synsets.names import readable_label
 from xferlearn.system.html import Markup, faint, h, interval_bar, picture, table, tile
 from xferlearn.system.runtime import start_tensorflow
 from xferlearn.system.text import count, plural_of

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
+from xferlearn.backbones.synsets.names import readable_label
 from xferlearn.metrics import Evaluation, Misclassified
 from xferlearn.photos.manifest import BadPhoto
-from xferlearn.synsets.names import readable_label
 from xferlearn.system.results import Block, table_block
 from xferlearn.system.text import count, plural_of
 

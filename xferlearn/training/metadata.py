@@ -7,10 +7,10 @@ import sys
 from typing import Any
 
 from xferlearn.backbones.names import part_name
+from xferlearn.backbones.synsets.names import synset_name
 from xferlearn.config import TrainConfig
 from xferlearn.metrics import Evaluation, cross_entropy
 from xferlearn.photos.manifest import SPLITS, TRAIN, VALIDATION
-from xferlearn.synsets.names import synset_name
 from xferlearn.training.finetuning import FineTuned
 from xferlearn.training.fit import Part, Prepared
 from xferlearn.training.fitting import Fitted

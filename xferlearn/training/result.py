@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from xferlearn.backbones.synsets.names import readable_label
 from xferlearn.bottlenecks.compute import Extraction
 from xferlearn.decisions import Chosen
 from xferlearn.exports import ExportResult
@@ -27,7 +28,6 @@ from xferlearn.summaries.notebook import (
     wrong_section,
 )
 from xferlearn.summaries.terminal import bad_block
-from xferlearn.synsets.names import readable_label
 from xferlearn.system.html import facts, h, notices, tile, tiles
 from xferlearn.system.progress import duration
 from xferlearn.system.results import Block, Result, facts_block, table_block

@@ -89,7 +89,9 @@ def imagenet_labels() -> tuple[tuple[str, str], ...]:
 @functools.cache
 def _names() -> Mapping[int, str]:
     """Reads the table that tools/build_synset_names.py wrote: offset to name."""
-    packed = importlib.resources.files("xferlearn.synsets").joinpath("synset_names.txt.gz")
+    packed = importlib.resources.files("xferlearn.backbones.synsets").joinpath(
+        "synset_names.txt.gz"
+    )
     names = {}
     offset = 0
     for line in gzip.decompress(packed.read_bytes()).decode().splitlines():

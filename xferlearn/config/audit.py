@@ -1,0 +1,124 @@
+"""Settings of the commands that look for what is wrong with photos and labels, and mend it."""
+
+import dataclasses
+from typing import Annotated
+
+from xferlearn.config.base import Setting, StrPath
+from xferlearn.config.experiments import FitConfig, like_train
+from xferlearn.config.images import ImageConfig
+from xferlearn.config.models import output_format
+from xferlearn.config.training import BackboneConfig, TrainConfig
+from xferlearn.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LookConfig(FitConfig, ImageConfig, BackboneConfig):
+    """What audit and review share: photos, their network, and how they are dealt into folds."""
+
+    image_size: Annotated[int | None, like_train("image_size")] = TrainConfig.image_size
+    split_seed: Annotated[
+        int,
+        Setting(
+            "Seed of the folds: a photo's content and this number decide which head predicts it.",
+            minimum=0,
+            section="Data",
+        ),
+    ] = 0
+    seed: Annotated[int, like_train("seed")] = TrainConfig.seed
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AuditConfig(LookConfig):
+    """Settings of `xferlearn audit` and of `xferlearn.audit(...)`."""
+
+    output: Annotated[
+        StrPath | None,
+        Setting(
+            "Also write the findings to this file, whose ending says how: .csv, .tsv, .parquet, or"
+            " .jsonl for JSON Lines.",
+            section="Output",
+        ),
+    ] = None
+    page: Annotated[
+        StrPath | None,
+        Setting(
+            "Also write the findings with their photos as one HTML file, which needs nothing else.",
+            section="Output",
+        ),
+    ] = None
+    proposals: Annotated[
+        StrPath | None,
+        Setting(
+            "Also write what the audit proposes as a file of corrections. Nobody has looked at"
+            " them: the audit says how many of them it expects to be wrong.",
+            section="Output",
+        ),
+    ] = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.train_config()  # says what is missing or too much
+        output_format(self.output)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ReviewConfig(LookConfig):
+    """Settings of `xferlearn review`."""
+
+    model_dir: Annotated[
+        StrPath | None,
+        Setting(
+            "A trained model, whose photos and backbone are used where no others are given.",
+            section="Data",
+        ),
+    ] = None
+    port: Annotated[
+        int | None,
+        Setting(
+            "Port of the page; 0 for any that is free. Default: 6116, or any if that is in use.",
+            minimum=0,
+            maximum=65535,
+            section="Output",
+        ),
+    ] = None
+    open: Annotated[bool, Setting("Open the page in a browser.", section="Output")] = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DiffConfig(ImageConfig):
+    """Settings of `xferlearn diff` and of `xferlearn.diff(...)`."""
+
+    models: Annotated[
+        tuple[str, ...],
+        Setting(
+            "Two model folders: the one before, and the one after.",
+            positional=True,
+            section="Model",
+        ),
+    ] = ()
+    image_dir: Annotated[
+        StrPath | None,
+        Setting(
+            "Folder of photos, with one sub-folder per class, that both models label. Default: the"
+            " photos that both have measured themselves on, as their folders hold it.",
+            section="Data",
+        ),
+    ] = None
+    corrections: Annotated[
+        StrPath | None,
+        Setting("File of corrections (CSV) for these photos.", section="Data"),
+    ] = None
+    output: Annotated[
+        StrPath | None,
+        Setting(
+            "Also write the photos that changed their label to this file, whose ending says how:"
+            " .csv, .tsv, .parquet, or .jsonl for JSON Lines.",
+            section="Output",
+        ),
+    ] = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.models) != 2:
+            raise UserError(f"Expected two model folders. Received: {len(self.models)}.")
+        output_format(self.output)
