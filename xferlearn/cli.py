@@ -100,6 +100,13 @@ COMMANDS: dict[str, Command] = {
         "[flags]",
         "xferlearn backbones",
     ),
+    "audit": Command(
+        "xferlearn.commands.audit",
+        config.AuditConfig,
+        "Find photos and labels that are likely wrong.",
+        "--image_dir=DIR [flags]",
+        "xferlearn audit --image_dir=photos --page=audit.html",
+    ),
     "sweep": Command(
         "xferlearn.commands.sweep",
         config.SweepConfig,

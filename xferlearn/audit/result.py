@@ -38,6 +38,8 @@ COLUMNS: Mapping[str, type] = {
     "others": str, "text": str,
 }  # fmt: skip
 _MOST_PICTURES = 6
+# A label that is more likely wrong than right is better replaced.
+_LIKELY = 0.5
 
 
 @dataclasses.dataclass(frozen=True, repr=False, eq=False)
@@ -104,9 +106,11 @@ class AuditResult(Result):
         """
         when = now()
         rows = {
-            one.digest: Correction(one.digest, one.name, RELABEL, one.proposed, when, "audit")
-            for one in self.findings
-            if one.proposed and one.score >= 0.5
+            digest: Correction(digest, one.name, RELABEL, one.proposed, when, "audit")
+            for one in reversed(self.findings)
+            if one.proposed and one.score >= _LIKELY
+            # Of a label error the others are copies with the same label.
+            for digest in (one.digest, *(one.others if one.kind == LABEL else ()))
         }
         return Corrections(rows)
 
