@@ -69,25 +69,6 @@ def write_parquet(
             writer.write_table(pa.table(list(values), schema=schema))
 
 
-def write_rows(
-    file: BinaryIO, form: str, columns: Mapping[str, type], rows: Iterable[Sequence[object]]
-) -> None:
-    """Writes rows as a file of any form.
-
-    Args:
-        file: open for writing.
-        form: "csv", "tsv", "parquet" or "json" (JSON Lines).
-        columns: str or float by name.
-        rows: one value per column; None for nothing.
-    """
-    if form == "parquet":
-        write_parquet(file, columns, rows)
-    elif form == "json":
-        write_json_lines(file, (dict(zip(columns, row, strict=True)) for row in rows))
-    else:
-        write_csv(file, [*columns], rows, "\t" if form == "tsv" else ",")
-
-
 def utf8(value: T) -> T | str:
     """Returns a text with escapes for what is not UTF-8; everything else as it is."""
     if isinstance(value, str):
