@@ -23,6 +23,7 @@ FUNCTIONS: dict[str, type[Config]] = {
     "train": config.TrainConfig,
     "evaluate": config.EvaluateConfig,
     "decide": config.DecideConfig,
+    "diff": config.DiffConfig,
     "export": config.ExportConfig,
     "sweep": config.SweepConfig,
     "curve": config.CurveConfig,

@@ -3,6 +3,7 @@
 Train and measure:
     train             photos -> a trained model in a model folder
     evaluate          how good a model is on photos with known classes
+    diff              what one model gained and lost against another, photo by photo
     decide            its thresholds or costs, chosen on what `train` predicted
     export            the model in other formats, each proved to agree with it
 
@@ -46,7 +47,7 @@ from xferlearn.version import __version__
 
 if TYPE_CHECKING:
     from xferlearn.backbones import load_backbone
-    from xferlearn.evaluation import decide, evaluate
+    from xferlearn.evaluation import decide, diff, evaluate
     from xferlearn.experiments import compare, curve, sweep
     from xferlearn.exports import export
     from xferlearn.inspection import inspect_model
@@ -61,6 +62,7 @@ _HOMES = {
     "compare": "xferlearn.experiments",
     "curve": "xferlearn.experiments",
     "decide": "xferlearn.evaluation",
+    "diff": "xferlearn.evaluation",
     "evaluate": "xferlearn.evaluation",
     "export": "xferlearn.exports",
     "inspect_model": "xferlearn.inspection",
@@ -80,6 +82,7 @@ __all__ = [
     "compare",
     "curve",
     "decide",
+    "diff",
     "evaluate",
     "export",
     "inspect_model",

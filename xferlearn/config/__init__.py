@@ -6,6 +6,7 @@ help; the command that measured it is `tools/bench_train.py`.
 """
 
 from xferlearn.config.answers import AnswerConfig
+from xferlearn.config.audit import DiffCommandConfig, DiffConfig
 from xferlearn.config.base import Config
 from xferlearn.config.board import BoardConfig
 from xferlearn.config.data import WHERE_LABELS_ARE, DataConfig, SplitDataConfig
@@ -44,6 +45,8 @@ __all__ = [
     "DataConfig",
     "DecideConfig",
     "DecisionConfig",
+    "DiffCommandConfig",
+    "DiffConfig",
     "EvaluateCommandConfig",
     "EvaluateConfig",
     "ExportConfig",
