@@ -45,9 +45,7 @@ def find_copies(
             found.append(_across(same, labels, alike))
         elif len({photo.label for photo in same}) == 1:
             first, *others = same
-            text = (
-                f"{_likeness(same, alike)} as {_names(others)}; harmless: they are kept together"
-            )
+            text = f"{_likeness(same, alike)} as {_names(others)}; harmless: they are kept together"
             score = 1 - 1 / len(same)
             found.append(_finding(TWINS, first, others, labels, score, text))
     return found

@@ -209,9 +209,7 @@ def _decided(prepared: Prepared, material: Material) -> set[bytes]:
     if not isinstance(prepared.source, CorrectedSource):
         return set()
     corrections = prepared.source.corrections
-    labels = {
-        (one.digest, material.labels[one.label]) for one in material.photos if one.label >= 0
-    }
+    labels = {(one.digest, material.labels[one.label]) for one in material.photos if one.label >= 0}
     return {
         row.digest
         for row in corrections.values()
@@ -243,9 +241,7 @@ def _checked_outputs(config: AuditConfig) -> dict[str, Path]:
         paths[name] = check_output(given, name)
         same = next((one for one in paths if one != name and paths[one] == paths[name]), None)
         if same is not None:
-            raise UserError(
-                f"`{same}` and `{name}` are the same file, {given}. Give each its own."
-            )
+            raise UserError(f"`{same}` and `{name}` are the same file, {given}. Give each its own.")
     return paths
 
 
