@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from xferlearn.audit.findings import FEW_GROUPS, OVERLAP, ClassFinding
+from xferlearn.auditing.findings import FEW_GROUPS, OVERLAP, ClassFinding
 from xferlearn.metrics import Evaluation, wilson_interval
 from xferlearn.photos.folding import FOLDS
 from xferlearn.system.text import count, readable
@@ -49,9 +49,7 @@ def find_overlaps(evaluation: Evaluation) -> list[ClassFinding]:
     return sorted(findings, key=lambda one: (-one.score, one.labels))[:_MOST_PAIRS]
 
 
-def find_few_groups(
-    labels: Sequence[str], y: np.ndarray, groups: np.ndarray
-) -> list[ClassFinding]:
+def find_few_groups(labels: Sequence[str], y: np.ndarray, groups: np.ndarray) -> list[ClassFinding]:
     """Returns classes whose photos are so few groups that not every fold has one.
 
     A class whose photos all stand alone is not one of them, however small it is.
