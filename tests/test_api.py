@@ -21,6 +21,7 @@ from xferlearn.errors import UserError
 ROOT = Path(__file__).resolve().parent.parent
 FUNCTIONS: dict[str, type[Config]] = {
     "train": config.TrainConfig,
+    "audit": config.AuditConfig,
     "evaluate": config.EvaluateConfig,
     "decide": config.DecideConfig,
     "diff": config.DiffConfig,

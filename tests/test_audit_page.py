@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from xferlearn.audit import KINDS, AuditResult, ClassFinding, Finding
-from xferlearn.audit import page as audit_page
-from xferlearn.audit.findings import BLACK, CONFLICT, LABEL, OVERLAP
-from xferlearn.audit.page import write_page
+from xferlearn.auditing import KINDS, AuditResult, ClassFinding, Finding
+from xferlearn.auditing import page as audit_page
+from xferlearn.auditing.findings import BLACK, CONFLICT, LABEL, OVERLAP
+from xferlearn.auditing.page import write_page
 from xferlearn.metrics import evaluate_predictions
 from xferlearn.photos.folders.files import read_image_dir
 from xferlearn.photos.limits import PhotoLimits

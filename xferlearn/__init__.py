@@ -7,6 +7,9 @@ Train and measure:
     decide            its thresholds or costs, chosen on what `train` predicted
     export            the model in other formats, each proved to agree with it
 
+Mend the data:
+    audit             photos and labels that are likely wrong, and what fits better
+
 Use a model:
     load_classifier   a model of any format, ready to label photos
     Classifier        what `load_classifier` returns: `label`, `predict`, `explain`
@@ -52,11 +55,12 @@ if TYPE_CHECKING:
     from xferlearn.exports import export
     from xferlearn.inspection import inspect_model
     from xferlearn.labelling import Classifier, load_classifier
-    from xferlearn.training import build_classifier, build_head, train
+    from xferlearn.training import audit, build_classifier, build_head, train
 
 # Imported on first use, so that `xferlearn --help` and `import xferlearn` stay quick.
 _HOMES = {
     "Classifier": "xferlearn.labelling",
+    "audit": "xferlearn.training",
     "build_classifier": "xferlearn.training",
     "build_head": "xferlearn.training",
     "compare": "xferlearn.experiments",
@@ -77,6 +81,7 @@ __all__ = [
     "UserError",
     "XferlearnError",
     "__version__",
+    "audit",
     "build_classifier",
     "build_head",
     "compare",

@@ -31,8 +31,8 @@ def judged_photos(record: RunRecord) -> dict[str, Any]:
     Returns:
         `keys`, those of all photos one after the other; `test`, how many of them are test photos,
         which come last; `truth` and `predicted`, indices of labels; `together`, the positions of
-        the photos of each group that has several. Of more than `MOST_JUDGED` photos only their number,
-        `too_many`. About 15 bytes a photo, so that a report stays small.
+        the photos of each group that has several. Of more than `MOST_JUDGED` photos only
+        `too_many`, their number. About 15 bytes a photo, so that a report stays small.
     """
     manifest = record.manifest
     known = [split for split in (VALIDATION, TEST) if len(record.probabilities.get(split, ()))]

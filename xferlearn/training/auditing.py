@@ -1,4 +1,4 @@
-"""The job of `audit`: photos -> bottlenecks -> heads that have not learned from them -> findings."""
+"""The job of `audit`: photos -> bottlenecks -> heads that are new to them -> findings."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from xferlearn.audit import KINDS, AuditResult, Finding, write_findings, write_page
-from xferlearn.audit.classes import find_few_groups, find_overlaps
-from xferlearn.audit.copies import find_copies
-from xferlearn.audit.findings import ACROSS, LABEL, TWINS
-from xferlearn.audit.label_errors import LabelErrors, find_label_errors
-from xferlearn.audit.measuring import MeasureStore, measure_photos
-from xferlearn.audit.outliers import find_outliers, loneliness
-from xferlearn.audit.quality import find_bad_quality
+from xferlearn.auditing import KINDS, AuditResult, Finding, write_findings, write_page
+from xferlearn.auditing.classes import find_few_groups, find_overlaps
+from xferlearn.auditing.copies import find_copies
+from xferlearn.auditing.findings import ACROSS, LABEL, TWINS
+from xferlearn.auditing.label_errors import LabelErrors, find_label_errors
+from xferlearn.auditing.measuring import MeasureStore, measure_photos
+from xferlearn.auditing.outliers import find_outliers, loneliness
+from xferlearn.auditing.quality import find_bad_quality
 from xferlearn.config import AuditConfig, TrainConfig
 from xferlearn.config.models import output_format
 from xferlearn.config.signatures import from_settings
@@ -29,7 +29,6 @@ from xferlearn.photos.corrections import (
     write_corrections,
 )
 from xferlearn.photos.limits import PhotoLimits
-from xferlearn.photos.manifest import Photo
 from xferlearn.photos.opening import check_outside_photos, open_source
 from xferlearn.summaries.notebook import Pictures
 from xferlearn.system.files import write_atomically
@@ -278,7 +277,8 @@ def _written(
         "page": lambda path: write_page(path, result),
         "proposals": proposals,
     }
-    warnings, done = [*result.warnings], {}
+    warnings = [*result.warnings]
+    done: dict[str, Any] = {}
     for name, path in outputs.items():
         try:
             writers[name](path)

@@ -7,10 +7,11 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from xferlearn.audit.findings import (
+from xferlearn.auditing.findings import (
     CLASS_KINDS,
     KINDS,
     LABEL,
+    PLURALS,
     ClassFinding,
     Finding,
 )
@@ -28,8 +29,9 @@ from xferlearn.summaries.notebook import (
 from xferlearn.summaries.terminal import bad_block
 from xferlearn.system.html import Markup, faint, h, notices, picture, table, tile, tiles
 from xferlearn.system.progress import duration
-from xferlearn.system.results import Block, Result, facts_block, table_block, wrapped
+from xferlearn.system.results import Block, Result, facts_block, wrapped
 from xferlearn.system.row_files import write_rows
+from xferlearn.system.tables import format_table
 from xferlearn.system.text import count
 
 # Rows of a table whose cells are texts, but for the score.
@@ -38,6 +40,8 @@ COLUMNS: Mapping[str, type] = {
     "others": str, "text": str,
 }  # fmt: skip
 _MOST_PICTURES = 6
+# Of the summary, for all kinds but label errors together; and of each at least.
+_MOST_LINES, _FEWEST_LINES = 8, 1
 # A label that is more likely wrong than right is better replaced.
 _LIKELY = 0.5
 
@@ -115,30 +119,28 @@ class AuditResult(Result):
         return Corrections(rows)
 
     def expected_text(self) -> str:
-        """Returns how many of the label errors will turn out to be none, one sentence."""
+        """Returns how many of the label errors are expected to be none, one sentence."""
         listed = len(self.of_kind(LABEL))
         if not listed:
             return ""
         low, about, high = (round(number) for number in self.expected)
         fine = max(listed - about, 0)
         return (
-            f"About {about:,} of these {listed:,} labels are expected to be wrong ({low:,} to"
-            f" {high:,}), so {fine:,} are right: look at each before you change it."
-            if listed > 1
-            else "Look at it before you change it."
+            f"About {about:,} of these {listed:,} are wrong (95%: {low:,} to {high:,}),"
+            f" {fine:,} fine: look at each."
         )
 
     def blocks(self) -> list[Block]:
         """Returns the summary: a table of kinds, then the first findings of each."""
-        where = "`output` writes all to a file" if self.output is None else f"{self.output} has all"
+        where = f"{self.output or '`output`'} has all"
         files = {"output": self.output, "page": self.page, "proposals": self.proposals}
         written = {name: str(path) for name, path in files.items() if path is not None}
         return [
-            facts_block(self._facts(), prose=("photos",)),
+            facts_block(self._facts()),
             Block(self.corrected),
-            self._table(),
-            *(self._kind_block(kind, where) for kind in KINDS),
-            *(self._class_block(kind) for kind in CLASS_KINDS),
+            Block(self.table()),
+            self._label_block(where),
+            Block(self._others()),
             bad_block(self.bad, where),
             facts_block(written) if written else Block(),
         ]
@@ -146,59 +148,53 @@ class AuditResult(Result):
     def _facts(self) -> dict[str, str]:
         return {
             "photos": f"{self.photos:,} of {count(len(self.labels), 'class')}",
-            "accuracy": f"{self.evaluation.summary()}, cross-validated",
+            "cross-validated": self.evaluation.summary(),
             "time": duration(sum(self.seconds.values())),
         }
 
-    def _table(self) -> Block:
-        found = [(kind, len(self.of_kind(kind))) for kind in KINDS]
-        some = [(kind, number) for kind, number in found if number]
-        rows = [(f"{kind}", f"{number:,}") for kind, number in some]
-        none = [kind for kind, number in found if not number]
-        tail = wrapped(f"None found: {', '.join(none)}.") if none else []
-        if not rows:
-            return Block(tail)
-        return dataclasses.replace(
-            table_block([("suspicious photos", "found"), *rows], "kind"), tail=tail
-        )
+    def kinds(self) -> dict[str, int]:
+        """Returns how many findings there are of each kind, those of classes last."""
+        kinds = [*(one.kind for one in self.findings), *(one.kind for one in self.classes)]
+        return {kind: kinds.count(kind) for kind in (*KINDS, *CLASS_KINDS)}
 
-    def _kind_block(self, kind: str, where: str) -> Block:
-        found = self.of_kind(kind)
+    def table(self) -> list[str]:
+        """Returns how many findings there are of each kind, one line each, and of which none."""
+        counted = self.kinds()
+        rows = [(PLURALS[kind], f"{number:,}") for kind, number in counted.items() if number]
+        none = [PLURALS[kind] for kind, number in counted.items() if not number]
+        lines = format_table([("suspicious", "found"), *rows]).split("\n") if rows else []
+        return [*lines, *(wrapped(f"None found: {', '.join(none)}.") if none else [])]
+
+    def _label_block(self, where: str) -> Block:
+        found = self.of_kind(LABEL)
         if not found:
             return Block()
-        head = [f"{kind}:"]
-        if kind == LABEL:
-            head += wrapped(self.expected_text())
-        return Block(head, [f"  {self._line(one)}" for one in found], "photo", where)
+        head = [f"{PLURALS[LABEL]}, the likeliest first:", *wrapped(self.expected_text())]
+        lines = [
+            f"  {one.score:.2f}  {one.name}: {readable_label(one.label)}, rather"
+            f" {readable_label(one.proposed)}"
+            for one in found
+        ]
+        return Block(head, lines, "photo", where)
 
-    def _class_block(self, kind: str) -> Block:
-        found = [one for one in self.classes if one.kind == kind]
-        if not found:
-            return Block()
-        return Block([f"{kind}:"], [f"  {one.text}" for one in found], "class")
-
-    @staticmethod
-    def _line(finding: Finding) -> str:
-        if finding.proposed:
-            label, proposed = readable_label(finding.label), readable_label(finding.proposed)
-            return f"{finding.score:.2f}  {finding.name}: {label}, rather {proposed}"
-        return f"{finding.name}: {finding.text}"
+    def _others(self) -> list[str]:
+        """Returns the first findings of all other kinds; of many kinds fewer each."""
+        found: dict[str, list[str]] = {}
+        for one in self.findings:
+            if one.kind != LABEL:
+                rather = f"; rather {readable_label(one.proposed)}" if one.proposed else ""
+                found.setdefault(one.kind, []).append(f"  {one.name}: {one.text}{rather}")
+        for pair in self.classes:
+            found.setdefault(pair.kind, []).append(f"  {pair.text}")
+        lines = []
+        for kind, items in found.items():
+            most = max(_FEWEST_LINES, _MOST_LINES // len(found))
+            first = ", the first" if len(items) > most else ""
+            lines += [f"{PLURALS[kind]}{first}:", *items[:most]]
+        return lines
 
     def html(self) -> list[Any]:
-        """Returns tiles, warnings, the table of kinds, and the first photos of each with text."""
-        first = [one for kind in KINDS for one in self.of_kind(kind)[:_MOST_PICTURES]]
-        found, problem = self._read(first)
-        rows = [(kind, f"{len(self.of_kind(kind)):,}") for kind in KINDS if self.of_kind(kind)]
-        sections = []
-        for kind in KINDS:
-            some = self.of_kind(kind)
-            if some:
-                figures = [_figure(one, found.get(one.digest)) for one in some[:_MOST_PICTURES]]
-                sections += [
-                    h("h4", f"{kind}: {len(some):,}"),
-                    faint(self.expected_text()) if kind == LABEL else None,
-                    h("div", figures, class_="xf-photos"),
-                ]
+        """Returns tiles, warnings, the table of kinds, and the first photos of each."""
         return [
             tiles(
                 accuracy_tile("Cross-validated accuracy", self.evaluation, main=True),
@@ -206,12 +202,28 @@ class AuditResult(Result):
                 classes_tile(self.labels),
                 tile("Time", duration(sum(self.seconds.values()))),
             ),
-            notices(
-                [*self.warnings, *self.corrected, *left_out_lines(self.bad)]
-                + ([problem] if problem else [])
-            ),
-            table(("Suspicious photos", "found"), rows) if rows else faint("Nothing suspicious."),
-            sections,
+            notices([*self.warnings, *self.corrected, *left_out_lines(self.bad)]),
+            self.sections(),
+        ]
+
+    def sections(self) -> list[Any]:
+        """Returns the table of kinds and the first photos of each, as part of a notebook's page."""
+        first = {kind: self.of_kind(kind)[:_MOST_PICTURES] for kind in KINDS}
+        found, problem = self._read([one for some in first.values() for one in some])
+        counted = {kind: number for kind, number in self.kinds().items() if number}
+        rows = [(PLURALS[kind], f"{number:,}") for kind, number in counted.items()]
+        shown: list[Any] = [faint(problem)] if problem else []
+        for kind, some in first.items():
+            if some:
+                figures = [_figure(one, found.get(one.digest)) for one in some]
+                shown += [
+                    h("h4", f"{PLURALS[kind]}: {counted[kind]:,}"),
+                    faint(self.expected_text()) if kind == LABEL else None,
+                    h("div", figures, class_="xf-photos"),
+                ]
+        return [
+            table(("Suspicious", "found"), rows) if rows else faint("Nothing suspicious."),
+            shown,
             [h("p", one.text) for one in self.classes],
         ]
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from xferlearn.audit.findings import (
+from xferlearn.auditing.findings import (
     ACROSS,
     CLASS_KINDS,
     CONFLICT,
@@ -15,7 +15,7 @@ from xferlearn.audit.findings import (
     TWINS,
     Finding,
 )
-from xferlearn.audit.result import AuditResult
+from xferlearn.auditing.result import AuditResult
 from xferlearn.backbones.synsets.names import readable_label
 from xferlearn.summaries.notebook import left_out_lines
 from xferlearn.system.files import write_atomically

@@ -8,7 +8,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from xferlearn.audit.findings import BLACK, BLURRED, EMPTY, QUALITIES, SHAPE, TINY, WHITE, Finding
+from xferlearn.auditing.findings import (
+    BLACK,
+    BLURRED,
+    EMPTY,
+    QUALITIES,
+    SHAPE,
+    TINY,
+    WHITE,
+    Finding,
+)
 from xferlearn.photos.manifest import Photo
 
 # Changes with what is below, so that measurements made otherwise are not mistaken for these.
@@ -29,7 +38,7 @@ _SHARPEST = 0.01
 # pixels above 40.
 _BLACK, _WHITE, _FLAT = 32.0, 230.0, 10.0
 # A Gaussian of 3 px on flowers is found in 150 of 150, one of 2 px in about half. Of the 1,000 as
-# they are 2 are found, which are unsharp all over; of the solar cells, whose camera is softer, none.
+# they are 2 are found, which are unsharp all over; of the solar cells, whose camera is softer, 0.
 _BLUR = 2.2
 _TIMES_BLUR = 2.5
 # Weaker edges are noise.
@@ -41,12 +50,12 @@ _MOST_OF_CLASS = 0.25
 _FEWEST_OF_CLASS = 2
 
 _REASONS = {
-    BLACK: "nearly all of it is black",
-    WHITE: "nearly all of it is white",
-    EMPTY: "nearly all of it has one colour",
-    BLURRED: "its sharpest part is blurred by about {:.1f} of {} px",
-    TINY: "its file has only {} x {} px",
-    SHAPE: "{} x {} px: the network sees only a square of it",
+    BLACK: "nearly all black",
+    WHITE: "nearly all white",
+    EMPTY: "nearly all of one colour",
+    BLURRED: "by {:.1f} of {} px",
+    TINY: "only {} x {} px",
+    SHAPE: "{} x {} px, of which a square is seen",
 }
 
 
@@ -125,7 +134,7 @@ def find_bad_quality(
     findings = []
     for kind, times in beyond.items():
         rows = np.flatnonzero((times > 1) & ~told)
-        counted = collections.Counter(photos[row].label for row in rows)
+        counted = collections.Counter(photos[row].label for row in rows.tolist())
         told[rows] = True
         for row in rows.tolist():
             photo = photos[row]

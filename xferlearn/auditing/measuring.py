@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xferlearn.audit import quality
+from xferlearn.auditing import quality
 from xferlearn.bottlenecks.store import RowStore
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import Photo

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from xferlearn.audit.findings import OUTLIER, Finding
+from xferlearn.auditing.findings import OUTLIER, Finding
 from xferlearn.photos.manifest import Photo
 
 # A photo is as lonely as it is far from the one that is so many places from it. With the nearest
@@ -67,7 +67,7 @@ def find_outliers(
             photos[row].name,
             labels[photos[row].label],
             1 - _LONELY / (2 * float(lonely[row])),
-            text=f"its neighbours are far: {lonely[row]:.1f} standard deviations",
+            text=f"{lonely[row]:.1f} deviations away",
         )
         for row in order.tolist()
         if lonely[row] > _LONELY

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from xferlearn.audit.findings import FEW_GROUPS, OVERLAP, ClassFinding
+from xferlearn.auditing.findings import FEW_GROUPS, OVERLAP, ClassFinding
 from xferlearn.metrics import Evaluation, wilson_interval
 from xferlearn.photos.folding import FOLDS
 from xferlearn.system.text import count, readable
