@@ -106,6 +106,7 @@ def open_labelled(
             layout=config.layout,
             other_classes=other_classes,
             grouped=group_by == FOLDER,
+            few=config.corrections is not None,
         )
     if config.on_bad_image == "fail" and source.left_out:
         bad = source.left_out[0]
