@@ -12,6 +12,7 @@ from xferlearn.auditing.findings import (
     KINDS,
     LABEL,
     PLURALS,
+    TWINS,
     ClassFinding,
     Finding,
 )
@@ -42,6 +43,8 @@ COLUMNS: Mapping[str, type] = {
 _MOST_PICTURES = 6
 # Of the summary, for all kinds but label errors together; and of each at least.
 _MOST_LINES, _FEWEST_LINES = 8, 1
+# Label errors that are shown whatever else there is.
+_LABEL_LINES = 5
 # A label that is more likely wrong than right is better replaced.
 _LIKELY = 0.5
 
@@ -175,13 +178,13 @@ class AuditResult(Result):
             f" {readable_label(one.proposed)}"
             for one in found
         ]
-        return Block(head, lines, "photo", where)
+        return Block([*head, *lines[:_LABEL_LINES]], lines[_LABEL_LINES:], "photo", where)
 
     def _others(self) -> list[str]:
-        """Returns the first findings of all other kinds; of many kinds fewer each."""
+        """Returns the first findings of all kinds but harmless twins; of many kinds fewer each."""
         found: dict[str, list[str]] = {}
         for one in self.findings:
-            if one.kind != LABEL:
+            if one.kind not in (LABEL, TWINS):
                 rather = f"; rather {readable_label(one.proposed)}" if one.proposed else ""
                 found.setdefault(one.kind, []).append(f"  {one.name}: {one.text}{rather}")
         for pair in self.classes:

@@ -124,11 +124,15 @@ def audit_prepared(
         lonely = loneliness(
             material.bottlenecks[:number], material.folds[:number], seed=config.seed
         )
+        poor = find_bad_quality(photos, labels, measured)
+        # That a black photo is unlike others goes without saying.
+        told = {one.digest for one in poor}
+        strange = find_outliers(photos, labels, lonely)
         found = [
             *_suspected(material, errors),
             *find_copies(prepared.extraction.photos, labels, prepared.looks.alike, fit),
-            *find_outliers(photos, labels, lonely),
-            *find_bad_quality(photos, labels, measured),
+            *(one for one in strange if one.digest not in told),
+            *poor,
         ]
         decided = _decided(prepared, material)
         left = [one for one in found if one.kind in _ALWAYS or one.digest not in decided]
