@@ -414,7 +414,7 @@ def test_two_classes_one_of_a_single_group(faulty, store, tmp_path, capsys) -> N
     assert main(["audit", *places, "--group_by=folder", *words]) == 0
     out = capsys.readouterr().out
     assert "photos           20 of 2 classes" in out
-    assert "cross-validated  100.0% (N=10" in out
+    assert "cross-validated  10 of 10 right" in out
     said = "green: its 10 photos are 1 group: learned, but it can't be measured"
     assert f"classes of too few groups:\n  {said}" in out
     rows = list(csv.DictReader((tmp_path / "o.csv").read_text().splitlines()))
