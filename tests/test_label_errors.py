@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from xferlearn.audit.label_errors import confident_errors, find_label_errors
+from xferlearn.auditing.label_errors import confident_errors, find_label_errors
 
 Fit = Callable[[np.ndarray], np.ndarray]
 

@@ -18,7 +18,7 @@ import benching
 import numpy as np
 from absl import flags
 
-from xferlearn.audit.label_errors import LabelErrors, find_label_errors
+from xferlearn.auditing.label_errors import LabelErrors, find_label_errors
 from xferlearn.config import DEFAULT_BACKBONE, TrainConfig
 from xferlearn.errors import UserError
 from xferlearn.photos.opening import open_source
