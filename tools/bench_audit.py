@@ -31,7 +31,7 @@ from xferlearn.training.material import LinearHeads, Material, material_of
 FOUND, GAIN, CHOSEN = 80.0, 3.0, 1.5
 MUST = 0.1
 # What the choice of photos begins with, draws from and takes.
-START, POOL, TAKEN = 10, 400, 100
+START, POOL, TAKEN = 5, 400, 100
 
 _IMAGE_DIR = flags.DEFINE_string("image_dir", None, "Folder with one sub-folder a class.")
 _DATASET = flags.DEFINE_string("dataset", None, "TensorFlow Datasets name, instead.")
@@ -68,10 +68,10 @@ class Task:
 
     def accuracy(self, y: np.ndarray, rows: np.ndarray, others: np.ndarray) -> float:
         """Returns how many other photos are right by a head of these, 0 to 1; label -1 is none."""
-        heads = self.heads(rows)
+        # In no fold, so that one head is fitted, to all.
+        heads = LinearHeads(self.x[rows], np.full(len(rows), -1), self.widths)
         heads.fit(y, self.classes)
-        last = len(heads.stack.biases[-1]) - 1
-        found = heads.stack.predict(last, self.x[others]).argmax(axis=1)
+        found = heads.stack.predict(0, self.x[others]).argmax(axis=1)
         return float((found == self.y[others]).mean())
 
 
@@ -94,16 +94,17 @@ def moved(y: np.ndarray, source: int, target: int, share: float, seed: int) -> n
 
 def mended(y: np.ndarray, found: LabelErrors) -> dict[str, np.ndarray]:
     """Returns labels after what is suspected was mended in several ways; -1 leaves a photo out."""
-    ways = {"as they are": y}
     surest = found.order[found.score[found.order] > 0.5]
-    for kind, rows in {"suspected": found.order, "surest": surest}.items():
-        relabelled, excluded = y.copy(), y.copy()
-        relabelled[rows] = found.proposed[rows]
-        excluded[rows] = -1
-        ways |= {f"{kind} relabelled": relabelled, f"{kind} left out": excluded}
-    both = ways["suspected left out"].copy()
-    both[surest] = found.proposed[surest]
-    return ways | {"relabelled, left out": both}
+    relabelled, left_out, sure = y.copy(), y.copy(), y.copy()
+    relabelled[found.order] = found.proposed[found.order]
+    left_out[found.order] = -1
+    sure[surest] = found.proposed[surest]
+    return {
+        "as they are": y,
+        "suspected relabelled": relabelled,
+        "suspected left out": left_out,
+        "surest relabelled": sure,
+    }
 
 
 def interval(values: Sequence[float]) -> str:
@@ -137,16 +138,21 @@ def find(task: Task, title: str, draw: Callable[[int], np.ndarray]) -> list[floa
         found = task.search(y, rows)
         worst = np.argsort(-found.score, kind="stable")[:number]
         fitting = found.proposed[found.order] == task.y[found.order]
-        shares.append(100 * float(wrong[worst].mean()) if number else 100.0)
+        if number:
+            shares.append(100 * float(wrong[worst].mean()))
+        share = f"{shares[-1]:.1f}%" if number else "-"
         truly, listed = int(wrong[found.order].sum()), len(found.order)
-        e, w = found.expected, found.wrong
+        right = int((fitting & wrong[found.order]).sum())
+        expected, every = (
+            f"{one.value:.0f} ({one.low} to {one.high})" for one in (found.expected, found.wrong)
+        )
         print(
-            f"{title:22} {seed:4} {number:5} {shares[-1]:5.1f}%  {listed:5}"
-            f" {e.value:5.0f} ({e.low:.0f} to {e.high:.0f})".ljust(66)
-            + f"{truly:5} {int((fitting & wrong[found.order]).sum()):5}"
-            f"  {w.value:5.0f} ({w.low:.0f} to {w.high:.0f})",
+            f"{title:22} {seed:4} {number:5} {share:>6} {listed:6}  {expected:16}"
+            f" {truly:5} {right:8}  {every}",
             flush=True,
         )
+        if not number:  # all seeds are the same
+            break
     return shares
 
 
@@ -235,11 +241,12 @@ def main(argv: list[str]) -> bool:
     if "find" in _TABLES.value:
         print(f"Labels made wrong, N={len(task.y):,}")
         print(
-            f"{'':22} seed wrong  found listed  expected wrong (95%)".ljust(66)
-            + "truly fitting  estimated wrong (95%)"
+            f"{'':22} seed wrong  found listed  {'expected':16} {'truly':>5} {'proposed':>8}  wrong"
         )
         shares = {title: find(task, title, draw) for title, draw in draws.items()}
         for title, values in shares.items():
+            if not values:
+                continue
             print(f"{title:22} found in a list of that length, in %: {interval(values)}")
         good &= float(np.mean(shares.get(must, [100.0]))) >= FOUND
     if "mend" in _TABLES.value:
