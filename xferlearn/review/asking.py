@@ -2,14 +2,13 @@
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from xferlearn.audit import LABEL, Finding
+from xferlearn.audit import Finding
 from xferlearn.photos.corrections import Correction
 from xferlearn.photos.manifest import Photo
-from xferlearn.review.judging import Fit
 from xferlearn.system.text import readable
 
 # Kinds beside those of findings: photos without a class, and those that were answered before.
@@ -18,11 +17,6 @@ UNLABELLED, EARLIER = "unlabelled", "answered before"
 _IN_A_ROW = 10
 # A page is to stay quick, and after a refit the order is another one.
 MOST_ASKED = 2000
-
-# From class index of each photo, -1 for none, and what heads say of it, to what is suspicious.
-Find = Callable[[Sequence[str], Fit], Sequence[Finding]]
-# From what heads say of all photos and the rows of some without a class to the order of these.
-Choose = Callable[[Fit, np.ndarray], np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -107,23 +101,4 @@ def asked_before(row: Correction, name: str, label: str) -> Ask:
     """Returns the question that a correction is the answer to, where it is not known any more."""
     when = f" on {row.when[:10]}" if row.when else ""
     by = f" by {readable(row.command)}" if row.command else ""
-    return Ask(
-        row.digest, name, label, EARLIER, 0.0, row.label, f"Its answer was given{when}{by}."
-    )
-
-
-def least_likely(labels: Sequence[str], fit: Fit, photos: Sequence[Photo]) -> list[Finding]:
-    """Returns the photos whose label is not the likeliest, the least likely first."""
-    rows = np.flatnonzero((fit.y >= 0) & (fit.best >= 0) & (fit.best != fit.y))
-    given = fit.probabilities[rows, fit.y[rows]]
-    return [
-        Finding(
-            LABEL,
-            photos[row].digest,
-            photos[row].name,
-            labels[fit.y[row]],
-            float(1 - fit.probabilities[row, fit.y[row]]),
-            labels[fit.best[row]],
-        )
-        for row in rows[np.argsort(given, kind="stable")].tolist()
-    ]
+    return Ask(row.digest, name, label, EARLIER, 0.0, row.label, f"Its answer was given{when}{by}.")

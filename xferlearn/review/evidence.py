@@ -125,9 +125,7 @@ class Evidence:
             maps = self._with_head(last, fold)
             values = maps.of_classes(found, [place])[0].values
         scale = _HEAT_SIDE / max(picture.width, picture.height)
-        width, height = (
-            max(1, round(side * scale)) for side in (picture.width, picture.height)
-        )
+        width, height = (max(1, round(side * scale)) for side in (picture.width, picture.height))
         side = max(1, round(min(width, height) * CROP_FRACTION))
         layer = Image.new("RGBA", (width, height))
         layer.paste(heat_layer(values, side, side), ((width - side) // 2, (height - side) // 2))

@@ -35,24 +35,25 @@ class Fit:
     seconds: float
 
 
-def fit(heads: LinearHeads, y: np.ndarray, classes: int) -> Fit:
+def fit(heads: LinearHeads, y: np.ndarray, classes: int, learned: np.ndarray | None = None) -> Fit:
     """Returns what heads say that learn from labels.
 
     Args:
         heads: the heads.
         y: class index of each photo, int32, [photos]; -1 for none.
         classes: number of classes; some may have no photos.
+        learned: which photos heads may learn from, bool, [photos]; None for all.
 
     Raises:
         UserError: fewer than two classes have photos.
     """
     started = time.perf_counter()
-    present = np.unique(y[y >= 0])
+    present = np.unique(y[y >= 0 if learned is None else (y >= 0) & learned])
     if len(present) < 2:
         raise UserError("Expected photos of at least two classes to learn from. Give more labels.")
     place = np.full(classes, -1, np.int32)
     place[present] = np.arange(len(present))
-    found = heads.fit(np.where(y >= 0, place[y], -1), len(present))
+    found = heads.fit(np.where(y >= 0, place[y], -1), len(present), learned)
     probabilities = np.zeros((len(y), classes), np.float32)
     probabilities[:, present] = found
     known = np.isfinite(found).all(axis=1)

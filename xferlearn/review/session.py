@@ -13,7 +13,8 @@ from xferlearn.photos.corrections import EXCLUDE, KEEP, RELABEL, Correction, Cor
 from xferlearn.photos.folders.names import check_name, class_label
 from xferlearn.photos.manifest import Photo
 from xferlearn.review.answers import Answers
-from xferlearn.review.asking import Ask, Choose, Find, ask_to_label, asked_before, asks_of
+from xferlearn.review.asking import Ask, asked_before, asks_of
+from xferlearn.review.finding import Finder
 from xferlearn.review.judging import Fit, accuracy_of, class_counts, fit
 from xferlearn.system.text import one_line, readable
 from xferlearn.training.material import LinearHeads, Material
@@ -35,7 +36,7 @@ class Session:
         answers: the file of corrections.
 
     Example:
-        >>> session = Session(material, Answers("corrections.csv"), heads, find, choose)
+        >>> session = Session(material, Answers("corrections.csv"), heads, finder)
         >>> session.answer([session.state()["items"][0]["id"]], "keep")
         >>> session.state()["pending"]
         1
@@ -46,8 +47,7 @@ class Session:
         material: Material,
         answers: Answers,
         heads: LinearHeads,
-        find: Find,
-        choose: Choose,
+        finder: Finder,
         *,
         title: str = "",
         copies: Mapping[bytes, Sequence[Photo]] | None = None,
@@ -58,8 +58,7 @@ class Session:
             material: the photos, without corrections.
             answers: the file of corrections; closed by `close`.
             heads: heads on these photos.
-            find: returns what is suspicious.
-            choose: returns in which order photos without a class are best labelled.
+            finder: finds what to ask.
             title: what the photos are called.
             copies: by digest, other files with the same pixels and class, which are corrected
                 together with the photo.
@@ -69,7 +68,7 @@ class Session:
         """
         self.material = material
         self.answers = answers
-        self._heads, self._find, self._choose, self._title = heads, find, choose, title
+        self._heads, self._finder, self._title = heads, finder, title
         self._copies = copies or {}
         self._labels = [*material.labels]
         self._own = [
@@ -88,7 +87,7 @@ class Session:
         self._worker: threading.Thread | None = None
         self._asks: list[Ask] = []
         self._start = self._last = fit(heads, self._y, len(self._labels))
-        self._ask_anew(*self._to_ask(self._last, self._labels, self._without_class()))
+        self._ask_anew(*finder.find(self._last, self._labels, self._without_class()))
 
     # --- What the page shows
 
@@ -246,16 +245,12 @@ class Session:
         rest = np.flatnonzero(self._y < 0).tolist()
         known = self.answers.corrections
         photos = self.material.photos
-        return [
-            row for row in rest if self._own[row] is None and photos[row].digest not in known
-        ]
+        return [row for row in rest if self._own[row] is None and photos[row].digest not in known]
 
     def _pending(self) -> int:
         before, after = self._fitted_with, self.answers.corrections
         # Copies of a photo are no answers of their own.
-        return sum(
-            before.get(one) != after.get(one) for one in self._touched if one in self._rows
-        )
+        return sum(before.get(one) != after.get(one) for one in self._touched if one in self._rows)
 
     def _item(self, one: Ask, corrections: Corrections) -> dict[str, Any]:
         row = corrections.get(one.digest)
@@ -270,9 +265,7 @@ class Session:
             "answer": None if row is None else {"action": row.action, "label": row.label},
         }
 
-    def _corrections(
-        self, digest: bytes, action: str, label: str, when: str
-    ) -> list[Correction]:
+    def _corrections(self, digest: bytes, action: str, label: str, when: str) -> list[Correction]:
         rows = self._known(digest)
         own = {self._own[row] for row in rows}
         photo = self.material.photos[rows[0]]
@@ -333,42 +326,36 @@ class Session:
         still_open = {digest: one for digest, one in names.items() if digest not in known}
         self._asks = [*answered.values(), *asks_of(found, unlabelled, still_open)]
 
-    def _to_ask(
-        self, last: Fit, labels: Sequence[str], rows: Sequence[int]
-    ) -> tuple[Sequence[Finding], list[Ask]]:
-        """Returns what is suspicious, and what to ask about photos without a class; no lock."""
-        photos = self.material.photos
-        order = self._choose(last, np.array(rows, int)).tolist() if rows else []
-        unlabelled = [ask_to_label(photos[row], last.probabilities[row], labels) for row in order]
-        return self._find(labels, last), unlabelled
-
     def _work(self) -> None:
         """Fits until no answer waits; the thread of `refit`."""
         while True:
             with self._changed:
                 y, labels, corrections = self._y.copy(), (*self._labels,), self.answers.corrections
                 rows, self._wanted = self._without_class(), False
-            error, last, to_ask = "", None, None
+            error = ""
             try:
                 last = fit(self._heads, y, len(labels))
-                to_ask = self._to_ask(last, labels, rows)
+                # The accuracy is there long before the list of what to ask next.
+                with self._changed:
+                    self._learned(last, corrections)
+                to_ask = self._finder.find(last, labels, rows)
             except Exception as problem:  # whatever it is, the page has to say it
                 error = one_line(problem, 500)
             with self._changed:
                 self._error = error
-                if last is not None and to_ask is not None:
-                    self._last, self._fitted_with = last, corrections
-                    self._touched = {
-                        one
-                        for one in self._touched
-                        if corrections.get(one) != self.answers.corrections.get(one)
-                    }
+                if not error:
                     self._ask_anew(*to_ask)
                 more = self._wanted or (not error and self._pending() >= REFIT_AFTER)
                 self._busy = more and not self._closed
                 self._tell()
                 if not self._busy:
                     return
+
+    def _learned(self, last: Fit, corrections: Corrections) -> None:
+        self._last, self._fitted_with = last, corrections
+        now_given = self.answers.corrections
+        self._touched = {one for one in self._touched if corrections.get(one) != now_given.get(one)}
+        self._tell()
 
 
 def shown_name(name: str) -> str:
