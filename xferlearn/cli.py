@@ -100,6 +100,13 @@ COMMANDS: dict[str, Command] = {
         "[flags]",
         "xferlearn backbones",
     ),
+    "review": Command(
+        "xferlearn.commands.review",
+        config.ReviewConfig,
+        "Look at suspicious photos in a browser, correct them, and see the effect.",
+        "--image_dir=DIR|--model_dir=DIR [flags]",
+        "xferlearn review --image_dir=photos",
+    ),
     "sweep": Command(
         "xferlearn.commands.sweep",
         config.SweepConfig,

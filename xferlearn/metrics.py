@@ -32,7 +32,9 @@ def wilson_interval(correct: float, total: float) -> tuple[float, float]:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def paired_interval(both: int, first: int, second: int, neither: int) -> tuple[float, float]:
+def paired_interval(
+    both: float, first: float, second: float, neither: float
+) -> tuple[float, float]:
     """Returns the 95% interval of a change in accuracy, measured twice on the same photos.
 
     Newcombe's square-and-add interval from Wilson's (R. G. Newcombe, Statistics in Medicine 17,
@@ -42,7 +44,8 @@ def paired_interval(both: int, first: int, second: int, neither: int) -> tuple[f
         both: number of photos labelled correctly both times.
         first: correctly the first time only.
         second: correctly the second time only.
-        neither: neither time.
+        neither: neither time. Of photos in groups each number is that of photos that stand alone
+            and tell as much, see `worth_of`.
 
     Returns:
         Lower and upper end of the second accuracy minus the first, -1 to 1.

@@ -6,6 +6,7 @@ help; the command that measured it is `tools/bench_train.py`.
 """
 
 from xferlearn.config.answers import AnswerConfig
+from xferlearn.config.audit import ReviewConfig
 from xferlearn.config.base import Config
 from xferlearn.config.board import BoardConfig
 from xferlearn.config.data import WHERE_LABELS_ARE, DataConfig, SplitDataConfig
@@ -52,6 +53,7 @@ __all__ = [
     "LabelConfig",
     "ModelConfig",
     "PhotoConfig",
+    "ReviewConfig",
     "SplitDataConfig",
     "SweepConfig",
     "TrainConfig",

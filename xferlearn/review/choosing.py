@@ -1,0 +1,86 @@
+"""Which photos to label next: those the heads are unsure of, and unlike each other."""
+
+import numpy as np
+
+BATCH = 10
+# Of the most uncertain photos, a batch takes every tenth or so: those farthest from each other.
+_POOL = 10
+
+
+def next_photos(
+    probabilities: np.ndarray,
+    bottlenecks: np.ndarray,
+    candidates: np.ndarray,
+    labelled: np.ndarray,
+    count: int,
+    batch: int = BATCH,
+) -> np.ndarray:
+    """Returns the photos to label next, in order.
+
+    Each batch is taken from the photos with the smallest margins between the two likeliest classes
+    (T. Scheffer, C. Decomain, S. Wrobel, 2001), farthest first from what is labelled or taken (k-
+    center, O. Sener, S. Savarese, ICLR 2018), by the cosine of their bottlenecks. What it returns
+    depends on its arguments alone. Heads that learn from a batch make the next one better.
+
+    Args:
+        probabilities: float, [photos, classes], range [0, 1]; NaN for photos without.
+        bottlenecks: float, [photos, width].
+        candidates: rows that may be taken, int, [candidates].
+        labelled: rows that have a label, int, [labelled].
+        count: how many to return, at most.
+        batch: how many are taken before the next ones may be less uncertain.
+
+    Returns:
+        Rows, int, [min(count, candidates)].
+
+    Example:
+        >>> candidates, labelled = np.flatnonzero(y < 0), np.flatnonzero(y >= 0)
+        >>> next_photos(probabilities, bottlenecks, candidates, labelled, 10)
+        array([412, 387, 935, 501, 668, 990, 433, 721, 846, 579])
+    """
+    candidates = np.unique(candidates)
+    count = min(count, len(candidates))
+    margins = _margins(probabilities, candidates)
+    # Those that can come into a pool, the most uncertain first.
+    most = min(len(candidates), count + _POOL * batch)
+    near = np.argpartition(margins, most - 1)[:most] if most else np.arange(0)
+    near = near[np.lexsort((candidates[near], margins[near]))]
+    rows = candidates[near]
+    x = _normalised(bottlenecks[rows])
+    similar = _most_similar(x, bottlenecks, labelled)
+    left = np.ones(len(rows), bool)
+    taken: list[int] = []
+    while len(taken) < count:
+        pool = np.flatnonzero(left)[: _POOL * batch]
+        for _ in range(min(batch, count - len(taken))):
+            here = pool[left[pool]]
+            pick = int(here[similar[here].argmin()])
+            left[pick] = False
+            taken.append(pick)
+            similar = np.maximum(similar, x @ x[pick])
+    return rows[taken]
+
+
+def _margins(probabilities: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Returns the largest probability minus the second, 0 where nothing is known."""
+    found = np.zeros(len(rows), np.float32)
+    if probabilities.shape[1] < 2:
+        return found
+    for start in range(0, len(rows), 65_536):
+        part = np.partition(probabilities[rows[start : start + 65_536]], -2, axis=1)
+        found[start : start + 65_536] = part[:, -1] - part[:, -2]
+    return np.nan_to_num(found, nan=0.0)
+
+
+def _normalised(x: np.ndarray) -> np.ndarray:
+    x = np.asarray(x, np.float32)
+    return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
+
+
+def _most_similar(x: np.ndarray, bottlenecks: np.ndarray, labelled: np.ndarray) -> np.ndarray:
+    """Returns the largest cosine of each photo with any labelled one, -1 for none."""
+    found = np.full(len(x), -1, np.float32)
+    for start in range(0, len(labelled), 4096):
+        others = _normalised(bottlenecks[labelled[start : start + 4096]])
+        found = np.maximum(found, (x @ others.T).max(axis=1))
+    return found
