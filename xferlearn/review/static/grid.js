@@ -2,7 +2,7 @@
 
 import { h, visible } from "./dom.js";
 import { thumbnail } from "./pictures.js";
-import { answerText, count, labelText } from "./words.js";
+import { answerText, labelText } from "./words.js";
 import { windowed } from "./windowed.js";
 
 const SMALLEST = 150;
@@ -15,7 +15,7 @@ export function makeGrid(model, choices) {
   const list = h("div", { class: "cells", role: "listbox", "aria-multiselectable": "true", "aria-label": "Photos" });
   const scroller = h("div", { class: "scroller" }, list);
   const all = h("button", { type: "button", class: "quiet", onclick: () => select(model.shown()) }, "Select all shown");
-  const none = h("button", { type: "button", class: "quiet", onclick: () => select([]) }, "Select none");
+  const none = h("button", { type: "button", class: "quiet", onclick: () => select([]) }, "None");
   const said = h("span", { class: "faint", role: "status" });
   const empty = h("p", { class: "empty" }, "No photo is left here. Change the filter to see others.");
   const panel = h("div", { class: "panel" });
@@ -36,7 +36,8 @@ export function makeGrid(model, choices) {
     if (choices.element.parentElement !== panel) panel.append(choices.element);
     const shown = model.shown();
     if (!shown.some((item) => item.id === focused)) focused = shown[0]?.id ?? null;
-    said.textContent = `${model.selected.size.toLocaleString("en")} of ${count(shown.length, "photo")} selected`;
+    said.textContent = `${model.selected.size.toLocaleString("en")} of ${shown.length.toLocaleString("en")} selected`;
+    element.classList.toggle("selecting", model.selected.size > 0);
     none.disabled = !model.selected.size;
     all.disabled = !shown.length;
     empty.hidden = shown.length > 0;

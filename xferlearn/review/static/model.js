@@ -42,10 +42,15 @@ export class Model {
   // An older state may arrive after a newer one: the page asks in two ways.
   receive(state) {
     if (this.state && state.revision < this.state.revision) return;
+    const seen = this.current;
+    const trail = this.#trail.map((id) => [id, this.item(id)]);
+    const items = state.items.map((item) => [item.id, item]);
     this.state = state;
-    this.#byId = new Map(state.items.map((item) => [item.id, item]));
-    this.#trail = this.#trail.filter((id) => this.#byId.has(id));
-    this.#at = Math.min(this.#at, this.#trail.length - 1);
+    // What was looked at can be gone back to also when new heads find nothing suspicious in it.
+    this.#byId = new Map([...trail, ...items]);
+    // What Enter would take must not change between the look and the key.
+    const { proposed, kind, text } = seen ?? {};
+    if (seen) Object.assign(this.current, { proposed, kind, text });
     this.selected = new Set([...this.selected].filter((id) => this.#byId.has(id)));
     this.#shown = null;
     if (!this.current) this.#go(this.#firstOpen());

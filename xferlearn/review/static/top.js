@@ -39,13 +39,13 @@ export function makeTop(model, answers, { openKeys, toggleGrid, toggleFilters })
   return { element, update };
 }
 
-function showAccuracy(place, { accuracy }) {
+function showAccuracy(place, { accuracy, answered, pending }) {
   if (!accuracy) {
     place.replaceChildren(h("span", { class: "faint" }, "No accuracy yet"), h("span", { class: "faint" }, "too few labelled photos"));
     return;
   }
   const { now, difference, low, high } = accuracy;
-  const isChanged = difference !== 0 || low !== 0 || high !== 0;
+  const isChanged = difference !== 0 || answered > pending;
   place.replaceChildren(
     h("span", { class: "now" }, percent(now)),
     h(

@@ -16,11 +16,11 @@ export function windowed(scroller, list, { layout, make, fill }) {
   }
 
   function draw() {
-    if (!scroller.clientHeight) return;
     const { columns, width, height } = shape;
     const top = scroller.scrollTop - list.offsetTop;
     const first = Math.max(0, Math.floor(top / height) - AROUND) * columns;
-    const end = Math.min(items.length, (Math.ceil((top + scroller.clientHeight) / height) + AROUND) * columns);
+    // Where the list is out of sight nothing is loaded.
+    const end = !scroller.clientHeight ? 0 : Math.min(items.length, (Math.ceil((top + scroller.clientHeight) / height) + AROUND) * columns);
     const wanted = new Set(items.slice(first, end).map((item) => item.id));
     // What has the focus stays, or the focus would be lost by scrolling.
     for (const [id, element] of elements) {
