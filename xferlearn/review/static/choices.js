@@ -46,10 +46,10 @@ export function makeChoices(model, answers, addClass) {
     if (wanted.length !== classes.children.length || wanted.some((element, at) => classes.children[at] !== element)) classes.replaceChildren(...wanted);
     for (const label of labels) fillClass(buttons.get(label), label, one, shares, model);
     const proposed = new Set(targets.map((item) => item.proposed).filter((label) => label !== ""));
-    name(take, proposed.size === 1 ? `Take ${visible([...proposed][0])}` : "Take the proposals");
+    name(take, proposed.size === 1 ? `Take ${visible([...proposed][0])}` : "Take proposals");
     take.hidden = isOne && !proposed.size;
     take.disabled = !proposed.size;
-    name(keep, one ? `Keep ${visible(one.label)}` : "Keep the labels");
+    name(keep, one ? `Keep ${visible(one.label)}` : "Keep labels");
     keep.querySelector("kbd").textContent = model.isGrid ? "k" : "Space";
     keep.hidden = one?.label === "";
     keep.disabled = !targets.some((item) => item.label !== "");

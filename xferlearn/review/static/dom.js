@@ -44,15 +44,17 @@ export function keycap(key) {
   return key ? h("kbd", { "aria-hidden": "true" }, key) : null;
 }
 
+const NAME = "Copy name";
+
 export function copyButton(text) {
-  const copy = h("button", { type: "button", class: "quiet copy", "aria-label": "Copy the name", onclick }, "Copy");
+  const copy = h("button", { type: "button", class: "quiet", onclick }, NAME);
   async function onclick() {
-    const done = await navigator.clipboard.writeText(text).then(
+    const done = await navigator.clipboard.writeText(text()).then(
       () => "Copied",
-      () => "Select it and copy",
+      () => "Copy failed",
     );
     copy.textContent = done;
-    setTimeout(() => (copy.textContent = "Copy"), 1600);
+    setTimeout(() => (copy.textContent = NAME), 1600);
   }
   return copy;
 }

@@ -37,7 +37,8 @@ export function makeGrid(model, choices) {
     const shown = model.shown();
     if (!shown.some((item) => item.id === focused)) focused = shown[0]?.id ?? null;
     said.textContent = `${model.selected.size.toLocaleString("en")} of ${shown.length.toLocaleString("en")} selected`;
-    element.classList.toggle("selecting", model.selected.size > 0);
+    // Nothing may move below a finger that still selects.
+    if (!drag) element.classList.toggle("selecting", model.selected.size > 0);
     none.disabled = !model.selected.size;
     all.disabled = !shown.length;
     empty.hidden = shown.length > 0;
@@ -122,8 +123,10 @@ export function makeGrid(model, choices) {
   });
 
   function end() {
-    clearTimeout(drag?.timer);
+    if (!drag) return;
+    clearTimeout(drag.timer);
     drag = null;
+    model.changed();
   }
 
   document.addEventListener("pointercancel", end);

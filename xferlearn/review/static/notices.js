@@ -26,9 +26,13 @@ function ended(lost, state) {
   return h(
     "div",
     { class: "notice", role: "alert" },
-    h("p", {}, h("b", {}, "The review has ended, or its server does not answer."), safe),
-    unsaved(lost.unsaved),
-    h("p", {}, "Start xferlearn review again and open the address that it prints. If this server comes back, the page goes on by itself."),
+    h(
+      "div",
+      {},
+      h("p", {}, h("b", {}, "The review has ended, or its server does not answer."), safe),
+      unsaved(lost.unsaved),
+      h("p", {}, "Start xferlearn review again and open the address that it prints. If this server comes back, the page goes on by itself."),
+    ),
   );
 }
 
@@ -36,8 +40,7 @@ function refused({ text, unsaved: names, retry }, dismiss) {
   return h(
     "div",
     { class: "notice", role: "alert" },
-    h("p", {}, h("b", {}, breakable(text))),
-    unsaved(names),
+    h("div", {}, h("p", {}, h("b", {}, breakable(text))), unsaved(names)),
     h("p", { class: "tools" }, retry ? h("button", { type: "button", class: "quiet", onclick: retry }, "Try again") : null, h("button", { type: "button", class: "quiet", onclick: dismiss }, "Close")),
   );
 }

@@ -22,7 +22,7 @@ export function makeOne(model, choices, say) {
       "div",
       { class: "caption" },
       h("div", { class: "file" }, name, size),
-      h("div", { class: "tools" }, heat, button("Back", "←", () => model.back(), { class: "quiet" }), button("Next", "→", () => model.forward(), { class: "quiet" })),
+      h("div", { class: "tools" }, copyButton(() => model.current.name), heat, button("Back", "←", () => model.back(), { class: "quiet" }), button("Next", "→", () => model.forward(), { class: "quiet" })),
     ),
   );
   const panel = h("div", { class: "panel" }, why);
@@ -53,7 +53,7 @@ export function makeOne(model, choices, say) {
     if (isNew) {
       detail = null;
       frame.replaceChildren(largePhoto(item));
-      name.replaceChildren(h("bdi", {}, breakable(item.name)), " ", copyButton(item.name));
+      name.replaceChildren(h("bdi", {}, breakable(item.name)));
       size.textContent = "";
       evidence.replaceChildren();
       choices.show(null);

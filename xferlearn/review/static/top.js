@@ -15,7 +15,7 @@ export function makeTop(model, answers, { openKeys, toggleGrid, toggleFilters })
   const waiting = h("span", { class: "waiting" });
   refit.prepend(h("span", { class: "spinner", "aria-hidden": "true" }));
   const element = [
-    h("div", { class: "what" }, title, h("p", {}, done, saving), meter),
+    h("div", { class: "what" }, title, h("p", {}, h("span", {}, done, h("span", { class: "unit" }, " photos answered")), saving), meter),
     accuracy,
     h("div", { class: "tools" }, waiting, refit, grid, filter, button("Keys", "?", openKeys, { class: "quiet" })),
   ];
@@ -25,7 +25,7 @@ export function makeTop(model, answers, { openKeys, toggleGrid, toggleFilters })
     document.title = `${state.answered} of ${state.items.length} · Review of ${state.title}`;
     title.textContent = state.title;
     const answered = state.items.filter((item) => !model.isOpen(item)).length;
-    done.textContent = `${answered.toLocaleString("en")} of ${count(state.items.length, "photo")}`;
+    done.textContent = `${answered.toLocaleString("en")} of ${state.items.length.toLocaleString("en")}`;
     saving.textContent = model.busy || (model.sending.size ? `saving ${model.sending.size} …` : "");
     setVariables(meter, { "--share": state.items.length ? answered / state.items.length : 1 });
     showAccuracy(accuracy, state);
@@ -74,9 +74,9 @@ function openMeasure({ state }) {
     h(
       "p",
       {},
-      "Every photo is predicted by a head that has not learned from it. “At the start” are the heads before your first answer, “now” those that have learned from your answers. Both are judged by the labels as they are now, on the photos that had a label all the time: an answer that only corrects the measure does not count as progress.",
+      "Every photo is predicted by a head that has not learned from it. “At the start” are the heads before your first answer, “now” those that have learned from your answers. Both are judged by the labels as they are now, on the photos that have a label in both: an answer that only corrects the measure does not count as progress.",
     ),
-    h("p", {}, "The 95% interval says how far chance alone may have moved the difference; where it holds 0, the difference may be none."),
+    h("p", {}, "The 95% interval shows how far chance could have moved the difference. If it includes 0, there may be no difference."),
     h(
       "table",
       {},
