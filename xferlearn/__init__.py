@@ -6,6 +6,9 @@ Train and measure:
     decide            its thresholds or costs, chosen on what `train` predicted
     export            the model in other formats, each proved to agree with it
 
+Look and mend:
+    open_review       a page that asks about suspicious photos, and learns from the answers
+
 Use a model:
     load_classifier   a model of any format, ready to label photos
     Classifier        what `load_classifier` returns: `label`, `predict`, `explain`
@@ -51,6 +54,7 @@ if TYPE_CHECKING:
     from xferlearn.exports import export
     from xferlearn.inspection import inspect_model
     from xferlearn.labelling import Classifier, load_classifier
+    from xferlearn.review import open_review
     from xferlearn.training import build_classifier, build_head, train
 
 # Imported on first use, so that `xferlearn --help` and `import xferlearn` stay quick.
@@ -66,6 +70,7 @@ _HOMES = {
     "inspect_model": "xferlearn.inspection",
     "load_backbone": "xferlearn.backbones",
     "load_classifier": "xferlearn.labelling",
+    "open_review": "xferlearn.review",
     "sweep": "xferlearn.experiments",
     "train": "xferlearn.training",
 }
@@ -85,6 +90,7 @@ __all__ = [
     "inspect_model",
     "load_backbone",
     "load_classifier",
+    "open_review",
     "sweep",
     "train",
 ]

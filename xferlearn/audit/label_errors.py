@@ -108,6 +108,8 @@ def _suspects(y: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     counts = np.bincount(labels, minlength=p.shape[1])
     sums = np.bincount(labels, own, minlength=p.shape[1])
     thresholds = np.where(counts > 0, sums / np.maximum(counts, 1), np.inf)
+    # A class that heads can't tell at all, such as one of a single photo, suspects no other.
+    thresholds = np.maximum(thresholds, 1 / p.shape[1])
     confident = np.where(p >= thresholds, p, -1)
     best = confident.argmax(axis=1)
     off = int(((confident.max(axis=1) >= 0) & (best != labels)).sum())

@@ -62,7 +62,8 @@ class Finder:
         material = self._material
 
         def probabilities(learned: np.ndarray) -> np.ndarray:
-            if learned.all():
+            few = len(np.unique(last.y[learned & (last.y >= 0)])) < 2
+            if learned.all() or few:
                 return last.probabilities
             return fit(self._heads, last.y, len(labels), learned).probabilities
 
