@@ -3,10 +3,12 @@
 Train and measure:
     train             photos -> a trained model in a model folder
     evaluate          how good a model is on photos with known classes
+    diff              what one model gained and lost against another, photo by photo
     decide            its thresholds or costs, chosen on what `train` predicted
     export            the model in other formats, each proved to agree with it
 
-Look and mend:
+Mend the data:
+    audit             photos and labels that are likely wrong, and what fits better
     open_review       a page that asks about suspicious photos, and learns from the answers
 
 Use a model:
@@ -49,22 +51,24 @@ from xferlearn.version import __version__
 
 if TYPE_CHECKING:
     from xferlearn.backbones import load_backbone
-    from xferlearn.evaluation import decide, evaluate
+    from xferlearn.evaluation import decide, diff, evaluate
     from xferlearn.experiments import compare, curve, sweep
     from xferlearn.exports import export
     from xferlearn.inspection import inspect_model
     from xferlearn.labelling import Classifier, load_classifier
     from xferlearn.review import open_review
-    from xferlearn.training import build_classifier, build_head, train
+    from xferlearn.training import audit, build_classifier, build_head, train
 
 # Imported on first use, so that `xferlearn --help` and `import xferlearn` stay quick.
 _HOMES = {
     "Classifier": "xferlearn.labelling",
+    "audit": "xferlearn.training",
     "build_classifier": "xferlearn.training",
     "build_head": "xferlearn.training",
     "compare": "xferlearn.experiments",
     "curve": "xferlearn.experiments",
     "decide": "xferlearn.evaluation",
+    "diff": "xferlearn.evaluation",
     "evaluate": "xferlearn.evaluation",
     "export": "xferlearn.exports",
     "inspect_model": "xferlearn.inspection",
@@ -80,11 +84,13 @@ __all__ = [
     "UserError",
     "XferlearnError",
     "__version__",
+    "audit",
     "build_classifier",
     "build_head",
     "compare",
     "curve",
     "decide",
+    "diff",
     "evaluate",
     "export",
     "inspect_model",

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from xferlearn.audit import Finding
+from xferlearn.auditing import Finding
 from xferlearn.errors import UserError, XferlearnError, did_you_mean
 from xferlearn.photos.corrected import Applied
 from xferlearn.photos.corrections import EXCLUDE, KEEP, RELABEL, Correction, Corrections, now
