@@ -86,7 +86,7 @@ class ReviewConfig(LookConfig):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DiffConfig(ImageConfig):
-    """Settings of `xferlearn diff` and of `xferlearn.diff(...)`."""
+    """Settings of `xferlearn.diff(...)`."""
 
     models: Annotated[
         tuple[str, ...],
@@ -122,3 +122,12 @@ class DiffConfig(ImageConfig):
         if len(self.models) != 2:
             raise UserError(f"Expected two model folders. Received: {len(self.models)}.")
         output_format(self.output)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DiffCommandConfig(DiffConfig):
+    """Settings of `xferlearn diff`, which also prints."""
+
+    format: Annotated[
+        str, Setting("Output format.", choices=("text", "json"), section="Output")
+    ] = "text"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from xferlearn.audit import Finding
+from xferlearn.auditing import Finding
 from xferlearn.photos.corrections import Correction
 from xferlearn.photos.manifest import Photo
 from xferlearn.system.text import readable
@@ -27,7 +27,7 @@ class Ask:
         digest: SHA-256 of the photo's bytes, 32 bytes.
         name: the photo's name.
         label: the class that it lies under; "" for none.
-        kind: why it is asked, one of `audit.KINDS`, or "unlabelled" or "answered before".
+        kind: why it is asked, one of `auditing.KINDS`, or "unlabelled" or "answered before".
         score: how much an answer is likely to matter, 0 to 1.
         proposed: the label that fits best; "" where none is proposed.
         text: why, one sentence.

@@ -5,6 +5,8 @@ import numpy as np
 BATCH = 10
 # Of the most uncertain photos, a batch takes every tenth or so: those farthest from each other.
 _POOL = 10
+# Where nothing is known yet, all are equally uncertain.
+_MOST_EQUAL = 2000
 
 
 def next_photos(
@@ -41,17 +43,16 @@ def next_photos(
     candidates = np.unique(candidates)
     count = min(count, len(candidates))
     margins = _margins(probabilities, candidates)
-    # Those that can come into a pool, the most uncertain first.
-    most = min(len(candidates), count + _POOL * batch)
-    near = np.argpartition(margins, most - 1)[:most] if most else np.arange(0)
-    near = near[np.lexsort((candidates[near], margins[near]))]
-    rows = candidates[near]
+    near = _most_uncertain(margins, count + _POOL * batch)
+    rows, margins = candidates[near], margins[near]
     x = _normalised(bottlenecks[rows])
     similar = _most_similar(x, bottlenecks, labelled)
     left = np.ones(len(rows), bool)
     taken: list[int] = []
     while len(taken) < count:
-        pool = np.flatnonzero(left)[: _POOL * batch]
+        remaining = np.flatnonzero(left)
+        last = margins[remaining[: _POOL * batch][-1]]
+        pool = remaining[margins[remaining] <= last]
         for _ in range(min(batch, count - len(taken))):
             here = pool[left[pool]]
             pick = int(here[similar[here].argmin()])
@@ -59,6 +60,18 @@ def next_photos(
             taken.append(pick)
             similar = np.maximum(similar, x @ x[pick])
     return rows[taken]
+
+
+def _most_uncertain(margins: np.ndarray, number: int) -> np.ndarray:
+    """Returns at least so many photos, the most uncertain first; of equals all, or many."""
+    if number >= len(margins):
+        return np.argsort(margins, kind="stable")
+    last = np.partition(margins, number - 1)[number - 1]
+    below, equal = np.flatnonzero(margins < last), np.flatnonzero(margins == last)
+    most = max(_MOST_EQUAL, number - len(below))
+    if len(equal) > most:
+        equal = equal[np.linspace(0, len(equal) - 1, most).astype(int)]
+    return np.concatenate([below[np.argsort(margins[below], kind="stable")], equal])
 
 
 def _margins(probabilities: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -69,7 +82,7 @@ def _margins(probabilities: np.ndarray, rows: np.ndarray) -> np.ndarray:
     for start in range(0, len(rows), 65_536):
         part = np.partition(probabilities[rows[start : start + 65_536]], -2, axis=1)
         found[start : start + 65_536] = part[:, -1] - part[:, -2]
-    return np.nan_to_num(found, nan=0.0)
+    return np.nan_to_num(found)
 
 
 def _normalised(x: np.ndarray) -> np.ndarray:

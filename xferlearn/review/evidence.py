@@ -3,6 +3,7 @@
 import collections
 import functools
 import io
+import itertools
 import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -106,7 +107,7 @@ class Evidence:
         }
 
     def heat(self, digest: bytes) -> bytes:
-        """Returns where the head looks for the label that is proposed, a PNG file to put on a photo.
+        """Returns where the head looks for the proposed label, a PNG file to put over the photo.
 
         The network sees a square in the middle; outside of it the layer is transparent.
 
@@ -173,7 +174,7 @@ class Evidence:
     def _nearest(self, row: int) -> list[dict[str, Any]]:
         material = self._session.material
         starts = np.cumsum([0, *self._prepared.widths])
-        spans = [slice(*pair) for pair in zip(starts, starts[1:], strict=False)]
+        spans = [slice(*pair) for pair in itertools.pairwise(starts)]
         own = material.bottlenecks[row : row + 1]
         nearest = Nearest([own[:, span] for span in spans], NEIGHBOURS)
         same = np.array([one.digest == material.photos[row].digest for one in material.photos])
@@ -213,8 +214,8 @@ class Evidence:
             judged,
             scores[rows[judged]],
             rows=rows,
-            folds=material.folds[rows],
-            groups=material.groups[rows],
+            folds=material.folds[rows].tolist(),
+            groups=material.groups[rows].tolist(),
             widths=self._prepared.widths,
             most_weights=_MOST_WEIGHTS,
         )

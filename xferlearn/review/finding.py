@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from xferlearn.audit import KINDS, Finding
-from xferlearn.audit.findings import LABEL
-from xferlearn.audit.label_errors import find_label_errors
+from xferlearn.auditing import KINDS, Finding
+from xferlearn.auditing.findings import LABEL
+from xferlearn.auditing.label_errors import find_label_errors
 from xferlearn.review.asking import MOST_ASKED, Ask, ask_to_label
 from xferlearn.review.choosing import next_photos
 from xferlearn.review.judging import Fit, fit
@@ -62,7 +62,8 @@ class Finder:
         material = self._material
 
         def probabilities(learned: np.ndarray) -> np.ndarray:
-            if learned.all():
+            few = len(np.unique(last.y[learned & (last.y >= 0)])) < 2
+            if learned.all() or few:
                 return last.probabilities
             return fit(self._heads, last.y, len(labels), learned).probabilities
 

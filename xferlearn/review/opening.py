@@ -50,7 +50,9 @@ class Review:
         ...     input("Enter ends the review")
     """
 
-    def __init__(self, session: Session, serving: Serving, facts: Sequence[str], command: str):
+    def __init__(
+        self, session: Session, serving: Serving, facts: Sequence[str], command: str
+    ) -> None:
         self.url = serving.url
         self.session, self.facts, self.command = session, tuple(facts), command
         self._serving = serving
@@ -60,8 +62,8 @@ class Review:
 
     def close(self) -> None:
         """Ends the review; all answers are in the file of corrections."""
-        self.session.close()
         self._serving.close()
+        self.session.close()
 
     def __enter__(self) -> "Review":
         return self

@@ -2,6 +2,7 @@
 
 import json
 import mimetypes
+import os
 import re
 import secrets
 import socket
@@ -223,7 +224,7 @@ class _Handler(WSGIRequestHandler):
         """Returns the same."""
         return self.server_version
 
-    def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002
+    def log(self, type: str, message: str, *args: Any) -> None:
         """Prints no line per request."""
 
 
@@ -239,7 +240,7 @@ class Serving:
 
         Args:
             app: the page.
-            port: 0 for any that is free; None for the usual one, or the next that is free.
+            port: 0 for any that is free; None for the usual one, or any where that is in use.
 
         Raises:
             UserError: the port is in use, or can't be had.
@@ -260,28 +261,29 @@ class Serving:
 
 
 def _server(app: ReviewApp, port: int | None) -> BaseWSGIServer:
-    ports = range(DEFAULT_PORT, DEFAULT_PORT + 100) if port is None else (port,)
-    for one in ports:
+    problem: OSError | None = None
+    for one in (DEFAULT_PORT, 0) if port is None else (port,):
         # Werkzeug ends the process when it can't bind, so this is done here.
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        try:
-            if hasattr(socket, "SO_REUSEPORT") or socket.has_ipv6:
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
+            # Elsewhere it lets two programs have one port.
+            if os.name == "posix":
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind((HOST, one))
-            listener.listen(128)
-        except OSError as error:
-            listener.close()
-            reason = error
-            continue
-        server = make_server(
-            HOST, listener.getsockname()[1], app, threaded=True, request_handler=_Handler,
-            fd=listener.fileno(),
-        )  # fmt: skip
-        listener.close()  # the server has its own copy
-        server.daemon_threads = True  # type: ignore[attr-defined]
-        return server
-    if port is None:
-        return _server(app, 0)
+            try:
+                listener.bind((HOST, one))
+                listener.listen(128)
+            except OSError as error:
+                problem = error
+                continue
+            server = make_server(
+                HOST,
+                listener.getsockname()[1],
+                app,
+                threaded=True,
+                request_handler=_Handler,
+                fd=listener.fileno(),  # of which it makes a copy
+            )
+            server.daemon_threads = True  # type: ignore[attr-defined]
+            return server
     raise UserError(
-        f"Can't use port {port}: {one_line(reason)}. Choose another with `port`, 0 for any."
+        f"Can't use port {port}: {one_line(problem)}. Choose another with `port`, 0 for any."
     )

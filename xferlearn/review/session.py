@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from xferlearn.audit import Finding
-from xferlearn.errors import UserError, did_you_mean
+from xferlearn.auditing import Finding
+from xferlearn.errors import UserError, XferlearnError, did_you_mean
 from xferlearn.photos.corrected import Applied
 from xferlearn.photos.corrections import EXCLUDE, KEEP, RELABEL, Correction, Corrections, now
 from xferlearn.photos.folders.names import check_name, class_label
@@ -167,6 +167,7 @@ class Session:
             OSError: the answer can't be written; it was not kept.
         """
         with self._changed:
+            self._check_open()
             when = now()
             rows = [
                 row for digest in digests for row in self._corrections(digest, action, label, when)
@@ -185,6 +186,7 @@ class Session:
             OSError: it can't be written; the answer stands.
         """
         with self._changed:
+            self._check_open()
             digests = self.answers.take_back()
             if not digests:
                 raise UserError("Nothing to undo: every answer of this sitting is taken back.")
@@ -230,6 +232,10 @@ class Session:
         self.answers.close()
 
     # --- Within; the lock is held
+
+    def _check_open(self) -> None:
+        if self._closed:  # another review may have the file already
+            raise XferlearnError("This review has ended. Start it again to go on.")
 
     def _tell(self) -> None:
         self._revision += 1
