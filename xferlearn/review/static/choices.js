@@ -13,10 +13,19 @@ export function makeChoices(model, answers, addClass) {
   const keep = button("", "Space", () => answers.keep());
   const exclude = button("Exclude", "x", () => answers.exclude());
   const undo = button("Undo", "u", () => answers.undo());
-  const search = h("input", { type: "search", placeholder: "Find a class", "aria-label": "Find a class", oninput: update });
+  const search = h("input", { type: "search", placeholder: "Find a class", "aria-label": "Find a class", oninput: update, onkeydown: takeFirst });
   const classes = h("div", { class: "classes", role: "group", "aria-label": "Classes" });
   const buttons = new Map();
   let probabilities = null;
+
+  function takeFirst(event) {
+    const [first] = classes.children;
+    if (event.key !== "Enter" || !first || !search.value) return;
+    event.preventDefault();
+    search.blur();
+    search.value = "";
+    first.click();
+  }
 
   function classButton(label, index) {
     const key = CLASS_KEYS[index];
@@ -70,6 +79,7 @@ export function makeChoices(model, answers, addClass) {
   return {
     element,
     update,
+    find: () => search.hidden || search.focus(),
     show(known) {
       probabilities = known;
       update();

@@ -63,6 +63,7 @@ const ROWS = [
   ["g", "grid: many photos at once"],
   ["f", "filter"],
   ["+", "add a class"],
+  ["/", "find a class; Enter takes the first"],
   ["?", "these keys"],
 ];
 const GRID_ROWS = [

@@ -8,10 +8,10 @@ export function makeNotices(model, place) {
 
   function update() {
     const { lost, problem, state } = model;
-    const wanted = JSON.stringify([lost, problem?.text, problem?.unsaved]);
+    const wanted = JSON.stringify([lost, problem?.text, problem?.unsaved, state?.fit.error]);
     if (wanted === shown) return;
     shown = wanted;
-    place.replaceChildren(lost ? ended(lost, state) : "", problem ? refused(problem, dismiss) : "");
+    place.replaceChildren(lost ? ended(lost, state) : "", problem ? refused(problem, dismiss) : "", state?.fit.error ? unfitted(state.fit.error) : "");
   }
 
   function dismiss() {
@@ -43,6 +43,10 @@ function refused({ text, unsaved: names, retry }, dismiss) {
     h("div", {}, h("p", {}, h("b", {}, breakable(text))), unsaved(names)),
     h("p", { class: "tools" }, retry ? h("button", { type: "button", class: "quiet", onclick: retry }, "Try again") : null, h("button", { type: "button", class: "quiet", onclick: dismiss }, "Close")),
   );
+}
+
+function unfitted(error) {
+  return h("div", { class: "notice", role: "alert" }, h("p", {}, h("b", {}, "The heads could not learn from the answers, which are safe: "), breakable(error)));
 }
 
 function unsaved(names) {

@@ -39,7 +39,7 @@ export function makeOne(model, choices, say) {
     const item = model.current;
     if (choices.element.parentElement !== panel) panel.append(choices.element, evidence);
     if (item.id !== shown) show(item);
-    fillWhy(why, item, model);
+    fillWhy(why, item, model, detail);
     heat.setAttribute("aria-pressed", String(model.showsHeat));
     heat.disabled = detail !== null && !detail.heat;
     const map = model.showsHeat && detail?.heat ? heatMap(item.id) : null;
@@ -94,7 +94,8 @@ function spoken(item) {
   return `${visible(item.name)}, ${label}.${proposed} ${item.kind}: ${visible(item.text)}`;
 }
 
-function fillWhy(place, item, model) {
+function fillWhy(place, item, model, detail) {
+  const share = new Map(detail?.probabilities).get(item.proposed);
   const answer = model.answerOf(item);
   const isSending = model.sending.has(item.id);
   place.replaceChildren(
@@ -103,7 +104,14 @@ function fillWhy(place, item, model) {
       "p",
       { class: "labels" },
       h("b", {}, visible(labelText(item.label))),
-      item.proposed && item.proposed !== item.label ? [h("span", { class: "faint", "aria-label": "proposed:" }, " → "), h("b", { class: "proposed" }, visible(item.proposed))] : null,
+      item.proposed && item.proposed !== item.label
+        ? [
+            h("span", { class: "faint", "aria-hidden": "true" }, " → "),
+            h("span", { class: "hidden" }, ", proposed: "),
+            h("b", {}, visible(item.proposed)),
+            share === undefined ? null : h("span", { class: "faint" }, ` ${percent(share, 0)}`),
+          ]
+        : null,
     ),
     h("p", { class: "text" }, visible(item.text)),
     answer ? h("p", { class: isSending ? "answer sending" : "answer" }, isSending ? "… " : "✓ ", h("b", {}, visible(answerText(answer))), isSending ? " is being saved" : ", saved") : "",

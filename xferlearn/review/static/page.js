@@ -121,6 +121,8 @@ function openClass() {
   input.focus();
 }
 
+// An answer on its way would be lost with the page.
+window.addEventListener("beforeunload", (event) => model.sending.size && event.preventDefault());
 listenToKeys(model, {
   relabel: (label) => answers.relabel(label),
   Enter: () => answers.propose(),
@@ -135,6 +137,7 @@ listenToKeys(model, {
   ArrowLeft: () => !model.isGrid && model.back(),
   ArrowRight: () => !model.isGrid && model.forward(),
   "+": openClass,
+  "/": () => choices.find(),
   "?": openKeys,
 });
 model.onChange(update);

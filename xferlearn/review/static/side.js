@@ -26,7 +26,8 @@ export function makeSide(model) {
     const { state } = model;
     const kinds = tally(state.items.map((item) => [item.kind]));
     const labels = tally(state.items.map((item) => [item.label, item.proposed]));
-    offer(kind, [["", "All kinds"], ...state.kinds.map((name) => [name, `${name} (${kinds.get(name) ?? 0})`])], model.filters.kind);
+    const known = model.filters.kind && !state.kinds.includes(model.filters.kind) ? [...state.kinds, model.filters.kind] : state.kinds;
+    offer(kind, [["", "All kinds"], ...known.map((name) => [name, `${name} (${kinds.get(name) ?? 0})`])], model.filters.kind);
     offer(label, [["", "All classes"], ...state.labels.map((name) => [name, `${visible(name)} (${labels.get(name) ?? 0})`])], model.filters.label);
     answered.value = model.filters.answered;
     const shown = model.shown();

@@ -34,7 +34,7 @@ export function makeTop(model, answers, { openKeys, toggleGrid, toggleFilters })
     refit.classList.toggle("busy", state.fit.busy);
     refit.setAttribute("aria-busy", String(state.fit.busy));
     refit.firstElementChild.nextElementSibling.textContent = state.fit.busy ? "Refitting" : "Refit";
-    waiting.textContent = state.fit.error || (state.pending ? `${count(state.pending, "answer")} not learned yet` : "");
+    waiting.textContent = state.pending ? `${count(state.pending, "answer")} not learned yet` : "";
   }
   return { element, update };
 }
