@@ -167,10 +167,11 @@ def find_by_looks(material: Material, config: TrainConfig) -> tuple[list[Finding
     limits = PhotoLimits.of(config)
     measured = measure_photos(prepared.source, photos, store, limits, config.verbose)
     lonely = loneliness(material.bottlenecks[:number], material.folds[:number], seed=config.seed)
-    found = [
-        *find_outliers(photos, labels, lonely),
-        *find_bad_quality(photos, labels, measured),
-    ]
+    strange = find_outliers(photos, labels, lonely)
+    poor = find_bad_quality(photos, labels, measured)
+    # That a black photo is unlike others goes without saying.
+    told = {one.digest for one in poor}
+    found = [*(one for one in strange if one.digest not in told), *poor]
     return found, [*store.warnings]
 
 
