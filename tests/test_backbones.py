@@ -25,9 +25,6 @@ from xferlearn.errors import UserError, XferlearnError
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 # Keras 3.15 saves with np.array(tensor), which NumPy 2 finds old-fashioned.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
-)
 
 # The smallest of each family, at the smallest side that is quick, and Keras' own module.
 SMALLEST = {

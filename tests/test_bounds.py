@@ -44,10 +44,6 @@ from xferlearn.photos.reading import load_photos
 from xferlearn.photos.sources import Entry
 from xferlearn.system import memory as machine
 
-pytestmark = pytest.mark.filterwarnings(
-    # Keras 3.15 saves variables through NumPy's older __array__ protocol.
-    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
-)
 GIB = 2**30
 MANY = 10**9
 

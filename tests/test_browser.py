@@ -16,11 +16,6 @@ import xferlearn
 from xferlearn.cli import main
 from xferlearn.commands.board import find_runs
 
-pytestmark = pytest.mark.filterwarnings(
-    # Keras 3.15 saves variables through NumPy's older __array__ protocol.
-    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
-)
-
 
 @pytest.fixture(scope="module")
 def result(photo_dir, tmp_path_factory):

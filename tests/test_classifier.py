@@ -17,10 +17,6 @@ from xferlearn.training.head import FeatureScale, build_classifier, build_head, 
 from xferlearn.training.plan import plan_head
 
 pytestmark = [
-    # Keras 3.15 saves variables through NumPy's older __array__ protocol.
-    pytest.mark.filterwarnings(
-        "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
-    ),
     pytest.mark.filterwarnings("ignore:.*np.object.*:FutureWarning"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning:tf2onnx"),
 ]

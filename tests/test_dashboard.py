@@ -47,10 +47,6 @@ with warnings.catch_warnings():
 
     from xferlearn.dashboard.plugin import STATIC_DIR, TransferPlugin
 
-pytestmark = pytest.mark.filterwarnings(
-    # Keras 3.15 saves variables through NumPy's older __array__ protocol.
-    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
-)
 
 HOSTILE = '<img src=x onerror="document.title=1">'
 PREFIX = "/data/plugin/xferlearn"

@@ -19,11 +19,6 @@ from xferlearn.evaluation import decide_with
 from xferlearn.model_folder import read_model_folder
 from xferlearn.system import files
 
-pytestmark = pytest.mark.filterwarnings(
-    # Keras 3.15 saves variables through NumPy's older __array__ protocol.
-    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
-)
-
 
 @pytest.fixture
 def model(colour_model: Path, tmp_path: Path) -> Path:

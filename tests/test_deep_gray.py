@@ -39,11 +39,6 @@ from xferlearn.photos.reading import load_photos
 from xferlearn.photos.sources import Entry
 from xferlearn.training.result import TrainResult
 
-pytestmark = pytest.mark.filterwarnings(
-    # Keras 3.15 saves variables through NumPy's older __array__ protocol.
-    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
-)
-
 
 def gray() -> Image.Image:
     return picture().convert("L")

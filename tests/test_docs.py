@@ -168,10 +168,6 @@ def test_every_public_name_is_on_the_api_page() -> None:
     assert {f"xferlearn.{name}" for name in xferlearn.__all__ if name != "__version__"} <= shown
 
 
-@pytest.mark.filterwarnings(
-    # Keras 3.15 saves variables through NumPy's older __array__ protocol.
-    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
-)
 def test_every_key_of_the_metadata_is_on_its_page(colour_model: Path) -> None:
     text = TEXTS[DOCS / "reference" / "model-folder.md"]
     metadata = json.loads((colour_model / "metadata.json").read_text(encoding="utf-8"))

@@ -24,10 +24,6 @@ from xferlearn.model_folder import ModelFolder, read_model_folder
 from xferlearn.predictors import open_predictor
 
 pytestmark = [
-    # Keras 3.15 saves variables through NumPy's older __array__ protocol.
-    pytest.mark.filterwarnings(
-        "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
-    ),
     pytest.mark.filterwarnings("ignore:.*np.object.*:FutureWarning"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning:tf2onnx"),
 ]

@@ -30,11 +30,6 @@ from xferlearn.photos.folders import files
 from xferlearn.photos.recorded import RecordedPhoto
 from xferlearn.predictors import Answers, Predictor, own_photos
 
-pytestmark = pytest.mark.filterwarnings(
-    # Keras 3.15 saves variables through NumPy's older __array__ protocol.
-    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
-)
-
 LABELS = ("blue", "green", "red")
 FROZEN = "exports/frozen_graph"
 

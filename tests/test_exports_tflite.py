@@ -23,10 +23,6 @@ from xferlearn.inspection.readers.wire import Budget
 from xferlearn.model_folder import ModelFolder, read_model_folder
 
 pytestmark = [
-    # Keras 3.15 saves variables through NumPy's older __array__ protocol.
-    pytest.mark.filterwarnings(
-        "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
-    ),
     pytest.mark.filterwarnings("ignore:.*np.object.*:FutureWarning"),
 ]
 

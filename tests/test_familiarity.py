@@ -148,8 +148,6 @@ def test_layers_compute_in_float32_whatever_the_policy(familiarity: Familiarity)
     assert found.dtype == np.float32
 
 
-# Keras' own, of NumPy 2.
-@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 def test_a_saved_model_needs_keras_alone(familiarity: Familiarity, tmp_path: Path) -> None:
     x = all_kinds()
     as_model(familiarity).save(tmp_path / "model.keras")

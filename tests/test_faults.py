@@ -22,11 +22,6 @@ from xferlearn.summaries.events import EventWriter
 from xferlearn.system.files import read_record, write_record
 from xferlearn.training.finetuning.state import State
 
-pytestmark = pytest.mark.filterwarnings(
-    # Keras 3.15 saves variables through NumPy's older __array__ protocol.
-    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
-)
-
 HERE = Path(__file__).parent
 
 

@@ -28,11 +28,6 @@ from xferlearn.training.finetuning.layers import copy_of
 from xferlearn.training.finetuning.photos import Photos, endless
 from xferlearn.training.finetuning.state import State
 
-pytestmark = pytest.mark.filterwarnings(
-    # Keras 3.15 saves variables through NumPy's older __array__ protocol.
-    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
-)
-
 TINY = {
     "backbone": "mobilenet_0.25",
     "weights": "none",

@@ -13,11 +13,6 @@ from xferlearn.errors import UserError
 from xferlearn.photos import Photo, PhotoSource, open_source
 from xferlearn.photos.splitting import assign_splits
 
-pytestmark = pytest.mark.filterwarnings(
-    # Keras 3.15 saves variables through NumPy's older __array__ protocol.
-    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
-)
-
 PLANTS = 8
 
 

@@ -48,10 +48,6 @@ def test_input_range_bottleneck_and_parameters(name: str, computed: str) -> None
     assert report.producer.startswith("Keras 3.")
 
 
-# Keras 3.15 saves with np.array(tensor), which NumPy 2 finds old-fashioned.
-@pytest.mark.filterwarnings(
-    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
-)
 def test_it_is_what_the_saved_network_says_of_itself(tmp_path: Path) -> None:
     path = tmp_path / "backbone.keras"
     load_backbone("mobilenet_0.25", weights="none", image_size=64).save(path)

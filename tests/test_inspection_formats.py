@@ -19,11 +19,6 @@ from xferlearn.errors import UserError
 from xferlearn.inspection import format_report, inspect_model, write_graph
 from xferlearn.inspection.readers import hdf5, wire
 
-pytestmark = pytest.mark.filterwarnings(
-    # Keras 3.15 saves variables through NumPy's older __array__ protocol.
-    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
-)
-
 FORMATS = (
     "model.keras",
     "model.h5",

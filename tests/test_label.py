@@ -19,11 +19,6 @@ from xferlearn.cli import main
 from xferlearn.errors import UserError
 from xferlearn.model_folder import read_model_folder
 
-pytestmark = pytest.mark.filterwarnings(
-    # Keras 3.15 saves variables through NumPy's older __array__ protocol.
-    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
-)
-
 
 @pytest.fixture
 def model_dir(colour_model):

@@ -15,11 +15,6 @@ from xferlearn.cli import main
 from xferlearn.errors import UserError
 from xferlearn.photos import read_files
 
-pytestmark = pytest.mark.filterwarnings(
-    # Keras 3.15 saves variables through NumPy's older __array__ protocol.
-    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
-)
-
 Run = Callable[..., tuple[int, str, str]]
 COLUMNS = [
     "image", "label_1", "score_1", "label_2", "score_2", "status", "familiarity", "error"

@@ -18,11 +18,6 @@ from xferlearn.photos.manifest import Manifest, Photo
 from xferlearn.photos.recorded import parse_photos, write_photos
 from xferlearn.system import files
 
-pytestmark = pytest.mark.filterwarnings(
-    # Keras 3.15 saves variables through NumPy's older __array__ protocol.
-    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
-)
-
 EXACT = ("--engine=tensorflow", "--precision=float32", "--format=json", "--verbose=0")
 
 

@@ -19,10 +19,7 @@ from xferlearn.training.fit import load_networks, prepare
 if TYPE_CHECKING:
     import keras
 
-pytestmark = pytest.mark.filterwarnings(
-    # Keras saves its variables so.
-    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
-)
+
 Run = Callable[..., tuple[int, str, str]]
 
 

@@ -24,10 +24,6 @@ from xferlearn.system.results import Block, fit
 from xferlearn.training import TrainResult
 from xferlearn.training.callbacks import Training
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
-)
-
 HOSTILE = '<script>alert("1")</script>&\x1b[31m\n\udce9"\''
 
 

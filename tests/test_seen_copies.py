@@ -12,10 +12,6 @@ from xferlearn.model_folder import read_model_folder
 from xferlearn.photos.recorded import parse_photos
 
 Run = Callable[..., tuple[int, str, str]]
-pytestmark = pytest.mark.filterwarnings(
-    # Keras saves its variables so.
-    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
-)
 
 
 @pytest.fixture(name="trained")

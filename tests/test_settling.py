@@ -29,11 +29,6 @@ from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.sources import Entry
 from xferlearn.training.fit import prepare
 
-pytestmark = pytest.mark.filterwarnings(
-    # Keras 3.15 saves variables through NumPy's older __array__ protocol.
-    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
-)
-
 MakePhotoDir = Callable[..., Path]
 PhotoBytes = Callable[..., bytes]
 LIMITS = PhotoLimits()

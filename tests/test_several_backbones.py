@@ -34,11 +34,6 @@ from xferlearn.training.head import (
     predict_head,
 )
 
-pytestmark = pytest.mark.filterwarnings(
-    # Keras 3.15 saves variables through NumPy's older __array__ protocol.
-    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
-)
-
 # One of them smaller than the other, so that the model resizes for it.
 SMALL, LARGE = "mobilenet_0.25_32", "mobilenet_0.50_48"
 BOTH = f"{SMALL}+{LARGE}"

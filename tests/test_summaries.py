@@ -22,11 +22,6 @@ from xferlearn.summaries.events import EventWriter, RunWriters
 from xferlearn.summaries.graph import conceptual_graph_is_right
 from xferlearn.summaries.pr_curves import pr_curve
 
-pytestmark = pytest.mark.filterwarnings(
-    # Keras 3.15 saves variables through NumPy's older __array__ protocol.
-    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
-)
-
 STAGES = (
     *("list_photos", "import", "backbone", "bottlenecks"),
     *("training", "test", "model", "summaries"),

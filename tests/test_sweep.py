@@ -26,11 +26,6 @@ from xferlearn.photos.folders.files import read_image_dir
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.training.fit import load_networks, prepare
 
-pytestmark = pytest.mark.filterwarnings(
-    # Keras 3.15 saves variables through NumPy's older __array__ protocol.
-    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
-)
-
 TINY = ("--backbone=mobilenet_0.25", "--weights=none", "--image_size=32", "--engine=tensorflow")
 
 

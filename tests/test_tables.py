@@ -21,11 +21,6 @@ from xferlearn.photos import PhotoSource, open_source, pick_photos
 from xferlearn.photos.manifest import Photo
 from xferlearn.photos.opening import open_labelled
 
-pytestmark = pytest.mark.filterwarnings(
-    # Keras 3.15 saves variables through NumPy's older __array__ protocol.
-    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
-)
-
 CLASSES = ("cat", "dog")
 NAMES = [(f"{label}_{number:02d}.jpg", label) for label in CLASSES for number in range(12)]
 NUMBERS = {"cat": 0, "dog": 1}

@@ -31,11 +31,6 @@ from xferlearn.model_folder import write_model_folder
 from xferlearn.photos.manifest import Manifest
 from xferlearn.training.job import train_with
 
-pytestmark = pytest.mark.filterwarnings(
-    # Keras 3.15 saves variables through NumPy's older __array__ protocol.
-    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
-)
-
 # A random network sees colours well enough, and is small and needs no file.
 TINY = ("--backbone=mobilenet_0.25", "--weights=none", "--image_size=32")
 # One engine, so that none has to be compared with another; and no progress, which a busy machine

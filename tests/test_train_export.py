@@ -7,11 +7,6 @@ import pytest
 import xferlearn
 from xferlearn.cli import main
 
-pytestmark = pytest.mark.filterwarnings(
-    # Keras 3.15 saves variables through NumPy's older __array__ protocol.
-    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
-)
-
 
 @pytest.fixture
 def words(photo_dir, tmp_path):

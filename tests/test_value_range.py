@@ -21,8 +21,6 @@ from xferlearn.inspection.proposing import suggested_commands
 from xferlearn.predictors import open_predictor
 
 pytestmark = pytest.mark.filterwarnings(
-    # Keras 3.15 saves variables through NumPy's older __array__ protocol.
-    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning",
     # NumPy's own words when HDF5 or a converter of TensorFlow's looks for its old names.
     "ignore:.*np.object.*:FutureWarning",
 )

@@ -28,11 +28,6 @@ from xferlearn.photos.reading import load_photos
 from xferlearn.photos.selecting import pick_photos
 from xferlearn.photos.views import CROP_FRACTION, PLAIN, Augmentation, View
 
-pytestmark = pytest.mark.filterwarnings(
-    # Keras 3.15 saves variables through NumPy's older __array__ protocol.
-    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
-)
-
 SIZE = 64
 LIMITS = PhotoLimits()
 FULL = Augmentation(flip_left_right=True, random_crop=15, random_scale=30, random_brightness=20)

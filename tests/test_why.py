@@ -18,11 +18,6 @@ from xferlearn.labelling import Answer, Explanation, why_page
 from xferlearn.labelling.explanation import familiarity_text, strongest_text
 from xferlearn.model_folder import read_model_folder
 
-pytestmark = pytest.mark.filterwarnings(
-    # Keras 3.15 saves variables through NumPy's older __array__ protocol.
-    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
-)
-
 layers = keras.layers
 SIDE = 12
 

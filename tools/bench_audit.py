@@ -31,7 +31,7 @@ from xferlearn.training.material import LinearHeads, Material, material_of
 FOUND, GAIN, CHOSEN = 80.0, 3.0, 1.5
 MUST = 0.1
 # What the choice of photos begins with, draws from and takes.
-START, POOL, TAKEN = 10, 400, 100
+START, POOL, TAKEN = 5, 400, 100
 
 _IMAGE_DIR = flags.DEFINE_string("image_dir", None, "Folder with one sub-folder a class.")
 _DATASET = flags.DEFINE_string("dataset", None, "TensorFlow Datasets name, instead.")
@@ -68,10 +68,10 @@ class Task:
 
     def accuracy(self, y: np.ndarray, rows: np.ndarray, others: np.ndarray) -> float:
         """Returns how many other photos are right by a head of these, 0 to 1; label -1 is none."""
-        heads = self.heads(rows)
+        # In no fold, so that one head is fitted, to all.
+        heads = LinearHeads(self.x[rows], np.full(len(rows), -1), self.widths)
         heads.fit(y, self.classes)
-        last = len(heads.stack.biases[-1]) - 1
-        found = heads.stack.predict(last, self.x[others]).argmax(axis=1)
+        found = heads.stack.predict(0, self.x[others]).argmax(axis=1)
         return float((found == self.y[others]).mean())
 
 
@@ -94,16 +94,17 @@ def moved(y: np.ndarray, source: int, target: int, share: float, seed: int) -> n
 
 def mended(y: np.ndarray, found: LabelErrors) -> dict[str, np.ndarray]:
     """Returns labels after what is suspected was mended in several ways; -1 leaves a photo out."""
-    ways = {"as they are": y}
     surest = found.order[found.score[found.order] > 0.5]
-    for kind, rows in {"suspected": found.order, "surest": surest}.items():
-        relabelled, excluded = y.copy(), y.copy()
-        relabelled[rows] = found.proposed[rows]
-        excluded[rows] = -1
-        ways |= {f"{kind} relabelled": relabelled, f"{kind} left out": excluded}
-    both = ways["suspected left out"].copy()
-    both[surest] = found.proposed[surest]
-    return ways | {"relabelled, left out": both}
+    relabelled, left_out, sure = y.copy(), y.copy(), y.copy()
+    relabelled[found.order] = found.proposed[found.order]
+    left_out[found.order] = -1
+    sure[surest] = found.proposed[surest]
+    return {
+        "as they are": y,
+        "suspected relabelled": relabelled,
+        "suspected left out": left_out,
+        "surest relabelled": sure,
+    }
 
 
 def interval(values: Sequence[float]) -> str:
@@ -165,6 +166,7 @@ def mend(task: Task, title: str, draw: Callable[[int], np.ndarray]) -> list[floa
             for way, labels in ways.items():
                 share = task.accuracy(labels, rows, others) * len(others) / len(y)
                 right[way] = right.get(way, 0.0) + 100 * share
+        print(title, seed, {way: round(points, 1) for way, points in right.items()}, flush=True)
         for way, points in right.items():
             parts.setdefault(way, []).append(points)
     for way, points in parts.items():

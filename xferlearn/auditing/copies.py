@@ -10,7 +10,7 @@ from xferlearn.photos.manifest import TRAIN, Photo
 from xferlearn.photos.twins.finding import Alike
 from xferlearn.system.text import count
 
-_MOST_NAMED = 2
+_MOST_NAMED = 1
 # The share of the probability that the label of twins must have before it is proposed.
 _CLEAR = 0.9
 
@@ -45,7 +45,7 @@ def find_copies(
             found.append(_across(same, labels, alike))
         elif len({photo.label for photo in same}) == 1:
             first, *others = same
-            text = f"{_likeness(same, alike)} as {_names(others)}; harmless: they are kept together"
+            text = f"{_likeness(same, alike)} as {_names(others)}"
             score = 1 - 1 / len(same)
             found.append(_finding(TWINS, first, others, labels, score, text))
     return found

@@ -17,6 +17,7 @@ OVERLAP, FEW_GROUPS = CLASS_KINDS = "classes that overlap", "too few groups"
 PLURALS = {kind: kind for kind in (*KINDS, *CLASS_KINDS)} | {
     LABEL: "likely label errors",
     OUTLIER: "unlike all other photos",
+    TWINS: "twins, kept in one fold",
     FEW_GROUPS: "classes of too few groups",
 }
 

@@ -10,7 +10,7 @@ wrong for no reason that the head sees are what no sharpness explains.
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -120,6 +120,21 @@ def find_label_errors(
         return _estimate(models, places, None if groups is None else groups[some])
 
     return LabelErrors(score, proposed, order, estimate(order), estimate(rows), probabilities)
+
+
+def unlike_text(labels: Sequence[str], likely: np.ndarray, label: int, better: int) -> str:
+    """Returns why a label is suspected.
+
+    Args:
+        labels: class names.
+        likely: probability of each class, float, [classes], range [0, 1].
+        label: index of the suspected label.
+        better: index of the class that fits best.
+    """
+    return (
+        f"looks like {labels[better]} ({likely[better]:.0%}), not like {labels[label]}"
+        f" ({likely[label]:.0%})"
+    )
 
 
 def confident_errors(y: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
@@ -265,6 +280,8 @@ def _parts(photos: int, classes: int) -> list[slice]:
 
 def _estimate(models: _Models, places: np.ndarray, groups: np.ndarray | None) -> Estimate:
     """Returns how many of some photos are wrong."""
+    if not len(places):
+        return Estimate(0.0, 0, 0)
     wrong = models.wrong[:, places].astype(float)
     sums = wrong.sum(axis=1)
     value = float(models.weights @ sums)

@@ -12,6 +12,7 @@ from xferlearn.auditing.findings import (
     KINDS,
     LABEL,
     PLURALS,
+    TWINS,
     ClassFinding,
     Finding,
 )
@@ -42,6 +43,8 @@ COLUMNS: Mapping[str, type] = {
 _MOST_PICTURES = 6
 # Of the summary, for all kinds but label errors together; and of each at least.
 _MOST_LINES, _FEWEST_LINES = 8, 1
+# Label errors that are shown whatever else there is.
+_LABEL_LINES = 5
 # A label that is more likely wrong than right is better replaced.
 _LIKELY = 0.5
 
@@ -126,8 +129,8 @@ class AuditResult(Result):
         low, about, high = (round(number) for number in self.expected)
         fine = max(listed - about, 0)
         return (
-            f"About {about:,} of these {listed:,} are wrong (95%: {low:,} to {high:,}), and {fine:,}"
-            " fine: look at each."
+            f"About {about:,} of these {listed:,} are wrong (95%: {low:,} to {high:,}),"
+            f" {fine:,} fine: look at each."
         )
 
     def blocks(self) -> list[Block]:
@@ -138,7 +141,7 @@ class AuditResult(Result):
         return [
             facts_block(self._facts()),
             Block(self.corrected),
-            Block(self._table()),
+            Block(self.table()),
             self._label_block(where),
             Block(self._others()),
             bad_block(self.bad, where),
@@ -154,12 +157,11 @@ class AuditResult(Result):
 
     def kinds(self) -> dict[str, int]:
         """Returns how many findings there are of each kind, those of classes last."""
-        counted = dict.fromkeys((*KINDS, *CLASS_KINDS), 0)
-        for one in (*self.findings, *self.classes):
-            counted[one.kind] += 1
-        return counted
+        kinds = [*(one.kind for one in self.findings), *(one.kind for one in self.classes)]
+        return {kind: kinds.count(kind) for kind in (*KINDS, *CLASS_KINDS)}
 
-    def _table(self) -> list[str]:
+    def table(self) -> list[str]:
+        """Returns how many findings there are of each kind, one line each, and of which none."""
         counted = self.kinds()
         rows = [(PLURALS[kind], f"{number:,}") for kind, number in counted.items() if number]
         none = [PLURALS[kind] for kind, number in counted.items() if not number]
@@ -176,13 +178,13 @@ class AuditResult(Result):
             f" {readable_label(one.proposed)}"
             for one in found
         ]
-        return Block(head, lines, "photo", where)
+        return Block([*head, *lines[:_LABEL_LINES]], lines[_LABEL_LINES:], "photo", where)
 
     def _others(self) -> list[str]:
-        """Returns the first findings of all other kinds; of many kinds fewer each."""
+        """Returns the first findings of all kinds but harmless twins; of many kinds fewer each."""
         found: dict[str, list[str]] = {}
         for one in self.findings:
-            if one.kind != LABEL:
+            if one.kind not in (LABEL, TWINS):
                 rather = f"; rather {readable_label(one.proposed)}" if one.proposed else ""
                 found.setdefault(one.kind, []).append(f"  {one.name}: {one.text}{rather}")
         for pair in self.classes:
@@ -195,20 +197,7 @@ class AuditResult(Result):
         return lines
 
     def html(self) -> list[Any]:
-        """Returns tiles, warnings, the table of kinds, and the first photos of each with text."""
-        first = [one for kind in KINDS for one in self.of_kind(kind)[:_MOST_PICTURES]]
-        found, problem = self._read(first)
-        rows = [(PLURALS[kind], f"{some:,}") for kind, some in self.kinds().items() if some]
-        sections = []
-        for kind in KINDS:
-            some = self.of_kind(kind)
-            if some:
-                figures = [_figure(one, found.get(one.digest)) for one in some[:_MOST_PICTURES]]
-                sections += [
-                    h("h4", f"{PLURALS[kind]}: {len(some):,}"),
-                    faint(self.expected_text()) if kind == LABEL else None,
-                    h("div", figures, class_="xf-photos"),
-                ]
+        """Returns tiles, warnings, the table of kinds, and the first photos of each."""
         return [
             tiles(
                 accuracy_tile("Cross-validated accuracy", self.evaluation, main=True),
@@ -216,12 +205,28 @@ class AuditResult(Result):
                 classes_tile(self.labels),
                 tile("Time", duration(sum(self.seconds.values()))),
             ),
-            notices(
-                [*self.warnings, *self.corrected, *left_out_lines(self.bad)]
-                + ([problem] if problem else [])
-            ),
+            notices([*self.warnings, *self.corrected, *left_out_lines(self.bad)]),
+            self.sections(),
+        ]
+
+    def sections(self) -> list[Any]:
+        """Returns the table of kinds and the first photos of each, as part of a notebook's page."""
+        first = {kind: self.of_kind(kind)[:_MOST_PICTURES] for kind in KINDS}
+        found, problem = self._read([one for some in first.values() for one in some])
+        counted = {kind: number for kind, number in self.kinds().items() if number}
+        rows = [(PLURALS[kind], f"{number:,}") for kind, number in counted.items()]
+        shown: list[Any] = [faint(problem)] if problem else []
+        for kind, some in first.items():
+            if some:
+                figures = [_figure(one, found.get(one.digest)) for one in some]
+                shown += [
+                    h("h4", f"{PLURALS[kind]}: {counted[kind]:,}"),
+                    faint(self.expected_text()) if kind == LABEL else None,
+                    h("div", figures, class_="xf-photos"),
+                ]
+        return [
             table(("Suspicious", "found"), rows) if rows else faint("Nothing suspicious."),
-            sections,
+            shown,
             [h("p", one.text) for one in self.classes],
         ]
 

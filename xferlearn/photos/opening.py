@@ -33,7 +33,6 @@ def open_source(config: TrainConfig) -> PhotoSource:
     # A file that can't be read is told before photos are listed.
     corrections = Corrections()
     if config.corrections is not None:
-        check_no_url("`corrections`", config.corrections)
         corrections = read_corrections(config.corrections)
     source = _with_unlabelled(config, _open_classes(config))
     if config.corrections is None and config.unlabelled is None:
@@ -106,6 +105,7 @@ def open_labelled(
             layout=config.layout,
             other_classes=other_classes,
             grouped=group_by == FOLDER,
+            few=config.corrections is not None,
         )
     if config.on_bad_image == "fail" and source.left_out:
         bad = source.left_out[0]

@@ -30,7 +30,7 @@ class Ask:
         kind: why it is asked, one of `auditing.KINDS`, or "unlabelled" or "answered before".
         score: how much an answer is likely to matter, 0 to 1.
         proposed: the label that fits best; "" where none is proposed.
-        text: why, one sentence.
+        text: why, in a few words.
     """
 
     digest: bytes
@@ -93,7 +93,7 @@ def ask_to_label(photo: Photo, probabilities: np.ndarray, labels: Sequence[str])
         UNLABELLED,
         float(1 - probabilities[first] + probabilities[second]),
         labels[first],
-        f"It has no class yet. Most likely {one}, then {other}.",
+        f"no class yet; most likely {one}, then {other}",
     )
 
 
@@ -101,4 +101,4 @@ def asked_before(row: Correction, name: str, label: str) -> Ask:
     """Returns the question that a correction is the answer to, where it is not known any more."""
     when = f" on {row.when[:10]}" if row.when else ""
     by = f" by {readable(row.command)}" if row.command else ""
-    return Ask(row.digest, name, label, EARLIER, 0.0, row.label, f"Its answer was given{when}{by}.")
+    return Ask(row.digest, name, label, EARLIER, 0.0, row.label, f"answered{when}{by}")

@@ -3,8 +3,9 @@
 import numpy as np
 
 BATCH = 10
-# Of the most uncertain photos, a batch takes every tenth or so: those farthest from each other.
-_POOL = 10
+# A batch is half of the most uncertain photos: those farthest from each other. More uncertain ones
+# teach more, but not where each photo has near copies.
+_POOL = 2
 # Where nothing is known yet, all are equally uncertain.
 _MOST_EQUAL = 2000
 

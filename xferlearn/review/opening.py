@@ -27,6 +27,7 @@ from xferlearn.review.server import ReviewApp, Serving
 from xferlearn.review.session import Session
 from xferlearn.system.runtime import choose_device, start_tensorflow
 from xferlearn.system.text import count
+from xferlearn.training.auditing import find_by_looks
 from xferlearn.training.fit import Prepared, check_backbone, load_networks, prepare
 from xferlearn.training.material import LinearHeads, Material, material_of
 
@@ -108,11 +109,12 @@ def open_review_with(config: ReviewConfig) -> Review:
         prepared = prepare(train, source, load_networks(train))
         material = material_of(prepared, train)
         heads = LinearHeads(material.bottlenecks, material.folds, prepared.widths, config.seed)
+        by_looks, told = find_by_looks(material, train)
         session = Session(
             material,
             answers,
             heads,
-            Finder(material, heads),
+            Finder(material, heads, by_looks, prepared.looks.alike),
             title=_title(config),
             copies=_copies(prepared, material),
         )
@@ -125,7 +127,7 @@ def open_review_with(config: ReviewConfig) -> Review:
         evidence = Evidence(session, prepared, files, pictures, twins, limits)
         serving = Serving(ReviewApp(session, pictures, evidence), config.port)
         opened.pop_all()
-    return Review(session, serving, _facts(prepared, material, session), _command(config, train))
+    return Review(session, serving, _facts(material, session, told), _command(config, train))
 
 
 def _with_model(config: ReviewConfig) -> ReviewConfig:
@@ -194,7 +196,7 @@ def _twins(prepared: Prepared, material: Material) -> dict[bytes, list[tuple[Pho
     }
 
 
-def _facts(prepared: Prepared, material: Material, session: Session) -> list[str]:
+def _facts(material: Material, session: Session, told: Sequence[str]) -> list[str]:
     state = session.state()
     labelled = sum(photo.label >= 0 for photo in material.photos)
     photos = f"{count(labelled, 'photo')} of {count(len(material.labels), 'class')}"
@@ -202,10 +204,10 @@ def _facts(prepared: Prepared, material: Material, session: Session) -> list[str
         photos += f", {len(material.photos) - labelled:,} without a class"
     kinds = collections.Counter(item["kind"] for item in state["items"] if item["answer"] is None)
     to_ask = ", ".join(f"{number:,} {kind}" for kind, number in kinds.items())
-    lines = [photos, *prepared.warnings, *material.manifest.warnings]
+    lines = [photos, *material.prepared.warnings, *told, *material.manifest.warnings]
     accuracy = state["accuracy"]
     if accuracy is not None:
-        lines.append(f"linear head on {prepared.name}: {accuracy['text']}")
+        lines.append(f"linear head on {material.prepared.name}: {accuracy['text']}")
     lines.append(f"{count(sum(kinds.values()), 'photo')} to look at{': ' if kinds else ''}{to_ask}")
     if state["answered"]:
         lines.append(f"{count(state['answered'], 'answer')} in {state['corrections']}")

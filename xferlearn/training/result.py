@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from xferlearn.auditing import AuditResult
 from xferlearn.backbones.synsets.names import readable_label
 from xferlearn.bottlenecks.compute import Extraction
 from xferlearn.decisions import Chosen
@@ -54,6 +55,8 @@ class TrainResult(Result):
         fine_tuned: what fine-tuning gave, kept or not; None where none was asked for.
         exported: what `config.export` asked for; None where nothing was, or nothing could be
             written.
+        audit: what is suspicious in the photos and their labels; None where nobody asked, or the
+            audit failed.
         chosen: how labels are decided, what that gives, and how many photos the model answers
             alone.
         validation: evaluation of the photos in folds, each predicted by a head that has not learned
@@ -76,6 +79,7 @@ class TrainResult(Result):
     training: Training
     fine_tuned: FineTuned | None
     exported: ExportResult | None
+    audit: AuditResult | None
     chosen: Chosen
     validation: Evaluation
     test: Evaluation
@@ -93,6 +97,7 @@ class TrainResult(Result):
         return [
             self._split_block(),
             self._points_block(),
+            Block(self.audit.table() if self.audit else ()),
             bad_block(manifest.bad, rest),
             Block(manifest.notes),
             facts_block(
@@ -190,6 +195,7 @@ class TrainResult(Result):
                 main, f"Confusion matrix of the {main_name(validation, test)} photos"
             ),
             wrong_section(wrong, main.total, self.pictures),
+            [h("h4", "Audit"), self.audit.sections()] if self.audit else None,
             h("h4", "The run"),
             facts({name: value for name, value in self._facts().items() if name not in measured}),
         ]

@@ -88,6 +88,7 @@ def read_image_dir(
     layout: str = "auto",
     other_classes: str = "error",
     grouped: bool = False,
+    few: bool = False,
 ) -> FileSource:
     """Lists a folder with one sub-folder of photos per class, or a split or groups of such folders.
 
@@ -105,6 +106,7 @@ def read_image_dir(
             "skip", or "count" as classes of their own behind them.
         grouped: whether the sub-folders of classes are groups, so that `layout="auto"` does not ask
             what they are where all classes hold the same.
+        few: whether classes may have fewer photos, because corrections are still to come.
 
     Returns:
         The photos, classes in the order of their names, paths sorted. Where `labels` are given and
@@ -136,7 +138,8 @@ def read_image_dir(
         counts[part.name] += len(below)
     if labels is None:
         hint = " ".join(("", *_leftover_warnings(tree), *passed.warnings(root)))
-        _check_classes(top, root, parts, counts, hint + classes_hint(top, root))
+        hint += classes_hint(top, root)
+        _check_classes(top, root, parts, counts, hint, few)
         known = tuple(dict.fromkeys(class_label(part.name) for part in parts))
         places = {label: number for number, label in enumerate(known)}
         index: dict[str, int | None] = {name: places[class_label(name)] for name in counts}
@@ -183,7 +186,12 @@ def _check_names(parts: Iterable[ClassFolder], root: str) -> None:
 
 
 def _check_classes(
-    top: Folder, root: str, parts: Sequence[ClassFolder], counts: Mapping[str, int], hint: str
+    top: Folder,
+    root: str,
+    parts: Sequence[ClassFolder],
+    counts: Mapping[str, int],
+    hint: str,
+    few: bool,
 ) -> None:
     """Raises UserError where there are too few classes, or one can't be learned."""
     if not parts and top.photos:
@@ -194,7 +202,8 @@ def _check_classes(
     by_label: collections.Counter[str] = collections.Counter()
     for name, number in counts.items():
         by_label[class_label(name)] += number
-    check_counts(by_label, hint=hint)
+    if not few:
+        check_counts(by_label, hint=hint)
     learned = {class_label(part.name) for part in parts if part.split in (TRAIN, None)}
     for part in parts:
         if class_label(part.name) not in learned:

@@ -34,6 +34,8 @@ def open_table(
     finder: PhotoFinder,
     labels: tuple[str, ...] | None = None,
     other_classes: str = "error",
+    *,
+    few: bool = False,
 ) -> PhotoSource:
     """Returns the photos of a table with their labels, and the splits and groups that it tells.
 
@@ -46,6 +48,7 @@ def open_table(
             table has.
         other_classes: what to do with photos of classes that are not among these; see
             `read_image_dir`.
+        few: whether classes may have fewer photos, because corrections are still to come.
 
     Returns:
         The photos by class and name, or by row where the table holds them. Where `labels` are
@@ -64,7 +67,7 @@ def open_table(
     lost = collections.Counter(one.label for one in unused)
     if labels is None:
         known = tuple(sorted({row.label for row in rows}))
-        _check_classes(table, rows, lost)
+        _check_classes(table, rows, lost, few)
         index: dict[str, int | None] = {label: i for i, label in enumerate(known)}
         if any(row.split for row in rows):
             warnings.append(split_note(table.name, [row.split for row in rows]))
@@ -168,7 +171,9 @@ def _to_measure(
     return rows, unused, []
 
 
-def _check_classes(table: Table, rows: Sequence[JoinedRow], lost: Mapping[str, int]) -> None:
+def _check_classes(
+    table: Table, rows: Sequence[JoinedRow], lost: Mapping[str, int], few_will_do: bool
+) -> None:
     counts = collections.Counter(row.label for row in rows)
     if len(counts) < 2:
         gone = [f"{label} ({number:,})" for label, number in lost.items() if label not in counts]
@@ -179,7 +184,7 @@ def _check_classes(table: Table, rows: Sequence[JoinedRow], lost: Mapping[str, i
             " `label_column`."
         )
     few = [f"{label} ({found})" for label, found in sorted(counts.items()) if found < FEWEST_PHOTOS]
-    if few:
+    if few and not few_will_do:
         raise UserError(
             f"Expected at least {FEWEST_PHOTOS} photos per class, {WHAT_FOR}."
             f" {table.name} has fewer in {len(few):,} of {len(counts):,} classes:"

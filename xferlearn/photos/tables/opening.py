@@ -62,7 +62,8 @@ def open_labels(
         column, group_by = _group_column(table, config.group_column, group_by)
         if group_by is None:
             roles["group"] = column
-    return open_table(table, roles, finder, labels, other_classes), group_by
+    few = config.corrections is not None
+    return open_table(table, roles, finder, labels, other_classes, few=few), group_by
 
 
 def photos_in_table(path: str, column: str | None) -> PhotoSource | None:
