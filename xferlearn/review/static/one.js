@@ -39,7 +39,7 @@ export function makeOne(model, choices, say) {
     const item = model.current;
     if (choices.element.parentElement !== panel) panel.append(choices.element, evidence);
     if (item.id !== shown) show(item);
-    fillWhy(why, item, model, detail);
+    fillWhy(why, item, model);
     heat.setAttribute("aria-pressed", String(model.showsHeat));
     heat.disabled = detail !== null && !detail.heat;
     const map = model.showsHeat && detail?.heat ? heatMap(item.id) : null;
@@ -94,12 +94,10 @@ function spoken(item) {
   return `${visible(item.name)}, ${label}.${proposed} ${item.kind}: ${visible(item.text)}`;
 }
 
-function fillWhy(place, item, model, detail) {
-  const share = new Map(detail?.probabilities).get(item.proposed);
+function fillWhy(place, item, model) {
   const answer = model.answerOf(item);
   const isSending = model.sending.has(item.id);
   place.replaceChildren(
-    h("p", { class: "kind" }, item.kind),
     h(
       "p",
       { class: "labels" },
@@ -109,11 +107,10 @@ function fillWhy(place, item, model, detail) {
             h("span", { class: "faint", "aria-hidden": "true" }, " → "),
             h("span", { class: "hidden" }, ", proposed: "),
             h("b", {}, visible(item.proposed)),
-            share === undefined ? null : h("span", { class: "faint" }, ` ${percent(share, 0)}`),
           ]
         : null,
     ),
-    h("p", { class: "text" }, visible(item.text)),
+    h("p", { class: "text" }, h("b", {}, item.kind), item.text ? `: ${visible(item.text)}` : null),
     answer ? h("p", { class: isSending ? "answer sending" : "answer" }, isSending ? "… " : "✓ ", h("b", {}, visible(answerText(answer))), isSending ? " is being saved" : ", saved") : "",
   );
 }

@@ -35,7 +35,10 @@ export function makeSide(model) {
     rows.show(shown);
     if (model.current?.id !== current) {
       current = model.current?.id;
-      rows.reveal(shown.indexOf(model.current));
+      // With some of those that come next.
+      const at = shown.indexOf(model.current);
+      if (at >= 0) rows.reveal(Math.min(at + 3, shown.length - 1));
+      rows.reveal(at);
     }
   }
   const element = [h("div", { class: "filters", role: "group", "aria-label": "Filter" }, labelled(answered), labelled(kind), labelled(label), found), scroller];
