@@ -31,6 +31,7 @@ def run(config: ReviewConfig) -> int:
         except KeyboardInterrupt:
             say()
     answers = review.session.answers
-    number = count(len(answers.corrections), "correction")
-    say(f"{number} in {answers.path}; {review.command}")
+    number = len(answers.corrections)
+    next_command = f"; {review.command}" if number else ""
+    say(f"{count(number, 'correction')} in {answers.path}{next_command}")
     return 0

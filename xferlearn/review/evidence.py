@@ -1,7 +1,7 @@
 """What speaks for a photo's label: probabilities, heat map, nearest photos and twins."""
 
 import collections
-import functools
+import concurrent.futures
 import io
 import itertools
 import threading
@@ -35,6 +35,7 @@ _MOST_MAPS = 64
 _HEAT_SIDE = 512
 # Numbers that photos are compared with may have: nothing is exported here.
 _MOST_WEIGHTS = 2**21
+_WAIT_SECONDS = 2.0
 _ALL_LEARNED = (
     "Every head has learned from it, because its class is in one piece: nothing can be said of it."
 )
@@ -52,7 +53,7 @@ class Evidence:
         twins: Mapping[bytes, Sequence[tuple[Photo, str]]],
         limits: PhotoLimits,
     ) -> None:
-        """Prepares it; nothing is computed before it is asked for.
+        """Prepares it; how familiar photos are is measured meanwhile, the rest when it is asked.
 
         Args:
             session: the photos and their heads.
@@ -68,6 +69,9 @@ class Evidence:
         self._maps: collections.OrderedDict[bytes, list[np.ndarray]] = collections.OrderedDict()
         self._head: tuple[int, keras.Model, HeatMaps] | None = None
         self._problem = ""
+        meanwhile = concurrent.futures.ThreadPoolExecutor(1)
+        self._familiar = meanwhile.submit(self._familiarity)
+        meanwhile.shutdown(wait=False)
 
     def detail(self, digest: bytes) -> dict[str, Any]:
         """Returns what the page shows of a photo beside its picture, for JSON.
@@ -177,11 +181,12 @@ class Evidence:
         spans = [slice(*pair) for pair in itertools.pairwise(starts)]
         own = material.bottlenecks[row : row + 1]
         nearest = Nearest([own[:, span] for span in spans], NEIGHBOURS)
-        same = np.array([one.digest == material.photos[row].digest for one in material.photos])
+        out = np.array([one.digest == material.photos[row].digest for one in material.photos])
+        out |= ~self._session.labelled()  # they tell nothing of classes
         for start in range(0, len(material.photos), _BLOCK):
             part = material.bottlenecks[start : start + _BLOCK]
             rows = np.arange(start, start + len(part))
-            nearest.add(rows, [part[:, span] for span in spans], same[None, rows])
+            nearest.add(rows, [part[:, span] for span in spans], out[None, rows])
         (found,) = nearest.found(range(len(material.photos)))
         return [
             {
@@ -194,10 +199,12 @@ class Evidence:
         ]
 
     def _familiarity_of(self, row: int) -> float | None:
-        value = float(self._familiarity[row])
+        try:
+            value = float(self._familiar.result(_WAIT_SECONDS)[row])
+        except TimeoutError:  # of many photos; it is shown with a later one
+            return None
         return round(value, 4) if np.isfinite(value) else None
 
-    @functools.cached_property
     def _familiarity(self) -> np.ndarray:
         """How familiar each photo is to the others, by the heads at the start."""
         start, material = self._session.start, self._session.material

@@ -203,7 +203,7 @@ def _facts(material: Material, session: Session, told: Sequence[str]) -> list[st
     if len(material.photos) > labelled:
         photos += f", {len(material.photos) - labelled:,} without a class"
     kinds = collections.Counter(item["kind"] for item in state["items"] if item["answer"] is None)
-    to_ask = ", ".join(f"{number:,} {kind}" for kind, number in kinds.items())
+    to_ask = ", ".join(f"{kind} ({number:,})" for kind, number in kinds.items())
     lines = [photos, *material.prepared.warnings, *told, *material.manifest.warnings]
     accuracy = state["accuracy"]
     if accuracy is not None:

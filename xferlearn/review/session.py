@@ -144,6 +144,11 @@ class Session:
         """The heads at the start."""
         return self._start
 
+    def labelled(self) -> np.ndarray:
+        """Returns which photos have a label by now, bool, [photos]."""
+        with self._changed:
+            return self._y >= 0
+
     def label_of(self, row: int) -> str:
         """Returns the label that a photo has by now; "" for none."""
         with self._changed:
