@@ -29,13 +29,18 @@ export function makeGrid(model, choices) {
     fill: fillCell,
   });
   let focused = null; // the photo that keys act on
+  let focusedAt = 0;
   let anchor = null; // where a range starts
   let drag = null;
 
   function update() {
     if (choices.element.parentElement !== panel) panel.append(choices.element);
     const shown = model.shown();
-    if (!shown.some((item) => item.id === focused)) focused = shown[0]?.id ?? null;
+    const at = shown.findIndex((item) => item.id === focused);
+    // Where an answered photo has left the grid, the keys go on with the one that is there now.
+    if (at < 0) focused = shown[Math.min(focusedAt, shown.length - 1)]?.id ?? null;
+    else focusedAt = at;
+    const hadFocus = list.contains(document.activeElement);
     said.textContent = `${model.selected.size.toLocaleString("en")} of ${shown.length.toLocaleString("en")} selected`;
     // Nothing may move below a finger that still selects.
     if (!drag) element.classList.toggle("selecting", model.selected.size > 0);
@@ -43,6 +48,7 @@ export function makeGrid(model, choices) {
     all.disabled = !shown.length;
     empty.hidden = shown.length > 0;
     cells.show(shown);
+    if (hadFocus && focused && !list.contains(document.activeElement)) reach(focused);
   }
 
   function select(items) {

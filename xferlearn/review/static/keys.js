@@ -24,7 +24,7 @@ export function listenToKeys(model, commands) {
   // After a click the keys are for the photo again, not for the button that was clicked.
   document.addEventListener("click", (event) => {
     const button = event.target instanceof Element ? event.target.closest("button") : null;
-    if (event.detail > 0 && button && !isDialogOpen()) button.blur();
+    if (event.detail > 0 && button && !isDialogOpen()) document.querySelector("main").focus({ preventScroll: true });
   });
 }
 

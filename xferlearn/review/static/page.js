@@ -36,7 +36,10 @@ function update() {
   document.body.classList.toggle("grid", model.isGrid);
   top.update();
   const view = model.isGrid ? grid.element : model.current ? one.element : nothingLeft();
-  if (place("main").firstElementChild !== view) place("main").replaceChildren(view);
+  if (place("main").firstElementChild !== view) {
+    place("main").replaceChildren(view);
+    if (document.activeElement === document.body) place("main").focus({ preventScroll: true });
+  }
   choices.update();
   if (model.isGrid) grid.update();
   else if (model.current) one.update();
@@ -134,8 +137,8 @@ listenToKeys(model, {
   h: () => one.toggleHeat(),
   g: toggleGrid,
   f: focusFilters,
-  ArrowLeft: () => !model.isGrid && model.back(),
-  ArrowRight: () => !model.isGrid && model.forward(),
+  ArrowLeft: () => (model.isGrid ? grid.focus() : model.back()),
+  ArrowRight: () => (model.isGrid ? grid.focus() : model.forward()),
   "+": openClass,
   "/": () => choices.find(),
   "?": openKeys,

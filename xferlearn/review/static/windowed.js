@@ -7,6 +7,7 @@ const AROUND = 2; // rows above and below that are made ahead
 // `make(item)` makes an element and `fill(element, item, index, total)` shows the item in it; items have an `id`.
 export function windowed(scroller, list, { layout, make, fill }) {
   let items = [];
+  let ids = new Set();
   let shape = null;
   const elements = new Map();
 
@@ -24,7 +25,7 @@ export function windowed(scroller, list, { layout, make, fill }) {
     const wanted = new Set(items.slice(first, end).map((item) => item.id));
     // What has the focus stays, or the focus would be lost by scrolling.
     for (const [id, element] of elements) {
-      if (wanted.has(id) || element.contains(document.activeElement)) continue;
+      if (wanted.has(id) || (ids.has(id) && element.contains(document.activeElement))) continue;
       element.remove();
       elements.delete(id);
     }
@@ -51,6 +52,7 @@ export function windowed(scroller, list, { layout, make, fill }) {
   return {
     show(shown) {
       items = shown;
+      ids = new Set(items.map((item) => item.id));
       measure();
       draw();
     },
