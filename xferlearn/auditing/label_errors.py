@@ -286,7 +286,9 @@ def _estimate(models: _Models, places: np.ndarray, groups: np.ndarray | None) ->
     sums = wrong.sum(axis=1)
     value = float(models.weights @ sums)
     # By chance in each model, between models, and what none of them knows.
-    together = 1.0 if groups is None else len(places) / worth_of(groups)
+    together = 1.0
+    if groups is not None and len(places):
+        together = len(places) / worth_of(groups)
     chance = float(models.weights @ (wrong * (1 - wrong)).sum(axis=1))
     between = float(models.weights @ np.square(sums - value))
     photos, share = _MODEL_ERROR

@@ -55,8 +55,6 @@ class TrainResult(Result):
         fine_tuned: what fine-tuning gave, kept or not; None where none was asked for.
         exported: what `config.export` asked for; None where nothing was, or nothing could be
             written.
-        audit: what is suspicious in the photos and their labels; None where nobody asked, or the
-            audit failed.
         chosen: how labels are decided, what that gives, and how many photos the model answers
             alone.
         validation: evaluation of the photos in folds, each predicted by a head that has not learned
@@ -70,6 +68,8 @@ class TrainResult(Result):
         warnings: what was found in the photos and in the bottleneck store, and summaries that
             could not be written, one line each.
         seconds: wall time of each stage.
+        audit: what is suspicious in the photos and their labels; None where nobody asked, or the
+            audit failed.
     """
 
     model_folder: ModelFolder
@@ -79,7 +79,6 @@ class TrainResult(Result):
     training: Training
     fine_tuned: FineTuned | None
     exported: ExportResult | None
-    audit: AuditResult | None
     chosen: Chosen
     validation: Evaluation
     test: Evaluation
@@ -89,6 +88,7 @@ class TrainResult(Result):
     pictures: Pictures
     warnings: tuple[str, ...]
     seconds: dict[str, float]
+    audit: AuditResult | None = None
 
     def blocks(self) -> list[Block]:
         """Returns the summary: photos by class, those left out, and the facts of the run."""

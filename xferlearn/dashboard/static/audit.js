@@ -4,6 +4,9 @@ import { h, section } from "./dom.js";
 import { score } from "./numbers.js";
 import { picture } from "./thumbnails.js";
 
+// Rounded to 100% it would promise too much.
+const SUREST = 0.999;
+
 // Runs without an audit, and those of earlier versions, have none.
 export function auditSection(report) {
   const { audit } = report;
@@ -45,7 +48,7 @@ function photos(report, kind, number) {
   const doubted = shown.some(({ proposed }) => proposed);
   if (!shown.length) return [];
   return [
-    h("h3", {}, shown.length < number ? `${kind}: the first ${shown.length} of ${number.toLocaleString("en")}` : kind),
+    h("h3", {}, `${kind[0].toUpperCase()}${kind.slice(1)}`, shown.length < number ? `: the first ${shown.length} of ${number.toLocaleString("en")}` : ""),
     doubted && expected ? h("p", { class: "note" }, expected) : null,
     h("div", { class: "grid" }, shown.map((one) => figure(report, one))),
   ].filter(Boolean);
@@ -61,7 +64,7 @@ function figure(report, { name, label, proposed, score: likely, text, picture: i
       "figcaption",
       {},
       h("span", {}, h("b", {}, said)),
-      h("span", {}, proposed ? `${score(likely)} likely wrong` : text),
+      h("span", {}, proposed ? `${score(Math.min(likely, SUREST))} likely wrong` : text),
       h("span", { class: "file faint", title: name }, name.split("/").pop()),
     ),
   );
