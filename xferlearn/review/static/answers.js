@@ -42,7 +42,7 @@ export class Answers {
   }
 
   refit() {
-    if (!this.#model.state.fit.busy) this.#push({ path: "refit", body: {}, busy: "Refitting …" });
+    if (!this.#model.state.fit.busy) this.#push({ path: "refit", body: {}, busy: "Retraining …" });
   }
 
   addClass(label, then) {

@@ -10,7 +10,7 @@ export function makeTop(model, answers, { openKeys, toggleGrid, toggleFilters })
   const meter = h("div", { class: "meter", "aria-hidden": "true" });
   const accuracy = h("button", { type: "button", class: "accuracy", title: "How is it measured?", onclick: () => openMeasure(model) });
   const grid = button("Grid", "g", toggleGrid, { class: "quiet", "aria-pressed": "false" });
-  const refit = button("Refit", "r", () => answers.refit(), { class: "quiet refit" });
+  const refit = button("Retrain", "r", () => answers.refit(), { class: "quiet refit" });
   const filter = button("Filter", "f", toggleFilters, { class: "quiet filter-switch", "aria-expanded": "false", "aria-controls": "side" });
   const waiting = h("span", { class: "waiting" });
   refit.prepend(h("span", { class: "spinner", "aria-hidden": "true" }));
@@ -33,7 +33,7 @@ export function makeTop(model, answers, { openKeys, toggleGrid, toggleFilters })
     filter.setAttribute("aria-expanded", String(document.body.classList.contains("filtering")));
     refit.classList.toggle("busy", state.fit.busy);
     refit.setAttribute("aria-busy", String(state.fit.busy));
-    refit.firstElementChild.nextElementSibling.textContent = state.fit.busy ? "Refitting" : "Refit";
+    refit.firstElementChild.nextElementSibling.textContent = state.fit.busy ? "Retraining" : "Retrain";
     waiting.textContent = state.pending ? `${count(state.pending, "answer")} not learned yet` : "";
   }
   return { element, update };
