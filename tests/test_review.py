@@ -526,21 +526,18 @@ def test_a_kill_loses_no_answer_that_was_acknowledged(tmp_path: Path) -> None:
         assert [row.action for row in again.corrections.values()] == ["exclude"]
 
 
-def test_a_review_of_real_photos(
-    photo_dir: Path, photo_bytes: Callable[..., bytes], tmp_path: Path
+def test_a_review_of_the_photos_of_a_model(
+    photo_dir: Path, colour_model: Path, photo_bytes: Callable[..., bytes], tmp_path: Path
 ) -> None:
     others = tmp_path / "others"
     others.mkdir()
     for number in range(3):
         (others / f"{number}.jpg").write_bytes(photo_bytes("red", 100 + number))
     with xferlearn.open_review(
-        image_dir=photo_dir,
+        model_dir=colour_model,
         unlabelled=others,
         corrections=tmp_path / "corrections.csv",
         bottleneck_dir=tmp_path / "bottlenecks",
-        backbone="mobilenet_0.25",
-        weights="none",
-        image_size=32,
         engine="tensorflow",
         precision="float32",
         port=0,

@@ -138,16 +138,21 @@ def find(task: Task, title: str, draw: Callable[[int], np.ndarray]) -> list[floa
         found = task.search(y, rows)
         worst = np.argsort(-found.score, kind="stable")[:number]
         fitting = found.proposed[found.order] == task.y[found.order]
-        shares.append(100 * float(wrong[worst].mean()) if number else 100.0)
+        if number:
+            shares.append(100 * float(wrong[worst].mean()))
+        share = f"{shares[-1]:.1f}%" if number else "-"
         truly, listed = int(wrong[found.order].sum()), len(found.order)
-        e, w = found.expected, found.wrong
+        right = int((fitting & wrong[found.order]).sum())
+        expected, every = (
+            f"{one.value:.0f} ({one.low} to {one.high})" for one in (found.expected, found.wrong)
+        )
         print(
-            f"{title:22} {seed:4} {number:5} {shares[-1]:5.1f}%  {listed:5}"
-            f" {e.value:5.0f} ({e.low:.0f} to {e.high:.0f})".ljust(66)
-            + f"{truly:5} {int((fitting & wrong[found.order]).sum()):5}"
-            f"  {w.value:5.0f} ({w.low:.0f} to {w.high:.0f})",
+            f"{title:22} {seed:4} {number:5} {share:>6} {listed:6}  {expected:16}"
+            f" {truly:5} {right:8}  {every}",
             flush=True,
         )
+        if not number:  # all seeds are the same
+            break
     return shares
 
 
@@ -166,7 +171,6 @@ def mend(task: Task, title: str, draw: Callable[[int], np.ndarray]) -> list[floa
             for way, labels in ways.items():
                 share = task.accuracy(labels, rows, others) * len(others) / len(y)
                 right[way] = right.get(way, 0.0) + 100 * share
-        print(title, seed, {way: round(points, 1) for way, points in right.items()}, flush=True)
         for way, points in right.items():
             parts.setdefault(way, []).append(points)
     for way, points in parts.items():
@@ -237,11 +241,12 @@ def main(argv: list[str]) -> bool:
     if "find" in _TABLES.value:
         print(f"Labels made wrong, N={len(task.y):,}")
         print(
-            f"{'':22} seed wrong  found listed  expected wrong (95%)".ljust(66)
-            + "truly fitting  estimated wrong (95%)"
+            f"{'':22} seed wrong  found listed  {'expected':16} {'truly':>5} {'proposed':>8}  wrong"
         )
         shares = {title: find(task, title, draw) for title, draw in draws.items()}
         for title, values in shares.items():
+            if not values:
+                continue
             print(f"{title:22} found in a list of that length, in %: {interval(values)}")
         good &= float(np.mean(shares.get(must, [100.0]))) >= FOUND
     if "mend" in _TABLES.value:

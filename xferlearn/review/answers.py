@@ -15,8 +15,6 @@ from xferlearn.system.folders import check_no_url, check_writable
 from xferlearn.system.locks import FileLock
 from xferlearn.system.text import one_line
 
-DEFAULT_FILE = "corrections.csv"
-
 
 class ChangedMeanwhile(XferlearnError):
     """Another program has changed the file of corrections since the review has read it."""

@@ -92,7 +92,7 @@ class Evidence:
         if not known:
             notes.append(_ALL_LEARNED)
         order = np.argsort(-scores, kind="stable").tolist() if known else []
-        has_heat = bool(width and proposed) and self._can_heat(last)
+        has_heat = width > 0 and _place(last, labels, proposed) is not None and self._can_heat(last)
         if self._problem:
             notes.append(f"There is no heat map: {self._problem}.")
         return {
@@ -121,9 +121,9 @@ class Evidence:
         """
         row, last, labels, proposed = self._session.judged(digest)
         picture = self._pictures.find(digest, _HEAT_SIDE)
-        if not proposed or not self._can_heat(last):
+        place = _place(last, labels, proposed)
+        if place is None or not self._can_heat(last):
             raise PhotoGone("It has no heat map.")
-        place = int(np.flatnonzero(last.present == labels.index(proposed))[0])
         with self._lock:
             found = self._feature_maps(digest, row)
             fold = int(self._session.material.folds[row])
@@ -231,3 +231,9 @@ class Evidence:
         if len(others):
             values[others] = familiarity.apply(material.bottlenecks, scores[others], others)
         return values
+
+
+def _place(last: Fit, labels: Sequence[str], label: str) -> int | None:
+    """Returns which output of the heads is that of a label; None where they don't know it."""
+    known = [labels[number] for number in last.present]
+    return known.index(label) if label in known else None

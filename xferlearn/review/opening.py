@@ -19,7 +19,7 @@ from xferlearn.photos.corrected import CorrectedSource
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import Photo
 from xferlearn.photos.opening import open_source
-from xferlearn.review.answers import DEFAULT_FILE, Answers
+from xferlearn.review.answers import Answers
 from xferlearn.review.evidence import Evidence
 from xferlearn.review.finding import Finder
 from xferlearn.review.pictures import Pictures
@@ -102,7 +102,7 @@ def open_review_with(config: ReviewConfig) -> Review:
     train = config.train_config(corrections=None)
     check_backbone(train)
     with contextlib.ExitStack() as opened:
-        answers = opened.enter_context(Answers(config.corrections or DEFAULT_FILE))
+        answers = opened.enter_context(Answers(config.corrections))
         source = open_source(train)
         start_tensorflow()
         choose_device(config.device)
@@ -218,6 +218,5 @@ def _command(config: ReviewConfig, train: TrainConfig) -> str:
     left_out = ("model_dir", "summaries", "verbose", "corrections")
     flags = {name: value for name, value in train.changed().items() if name not in left_out}
     words = [f"--{name}={flag_value(value)}" for name, value in flags.items() if value is not None]
-    corrections = config.corrections or DEFAULT_FILE
     model = ["--model_dir=out/corrected"]
-    return shlex.join(["xferlearn", "train", *words, f"--corrections={corrections}", *model])
+    return shlex.join(["xferlearn", "train", *words, f"--corrections={config.corrections}", *model])
