@@ -10,6 +10,7 @@ import pytest
 from chromium import Chromium, find_chromium
 
 from xferlearn.review import open_review
+from xferlearn.review.server import STATIC_DIR
 
 HOSTILE = (
     "<img src=x onerror=window.hacked=1>.jpg",
@@ -79,6 +80,15 @@ def command(settings):
             yield process, address.group()
         finally:
             process.kill()
+
+
+def test_the_page_makes_no_markup_and_needs_nothing_from_elsewhere():
+    files = sorted(STATIC_DIR.iterdir())
+    assert {"index.html", "page.js", "style.css"} <= {path.name for path in files}
+    for path in files:
+        text = path.read_text(encoding="utf-8")
+        for forbidden in ("://", "innerHTML", "outerHTML", "insertAdjacent", "eval(", "@import"):
+            assert forbidden not in text, path.name
 
 
 def test_hostile_names_do_nothing(page, command):

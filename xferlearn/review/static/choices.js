@@ -89,6 +89,7 @@ export function makeChoices(model, answers, addClass) {
 
 function name(element, text) {
   element.firstElementChild.textContent = text;
+  element.title = text;
 }
 
 function fillClass(element, label, one, shares, model) {
