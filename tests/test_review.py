@@ -95,7 +95,7 @@ def open_session(tmp_path: Path) -> Iterator[Open]:
 
     def make(**more: Any) -> Session:
         material = more.pop("material", None) or simulated()
-        heads = Centroids(material.bottlenecks, material.folds)
+        heads = more.pop("heads", None) or Centroids(material.bottlenecks, material.folds)
         answers = Answers(tmp_path / "corrections.csv")
         opened.append(Session(material, answers, heads, Finder(material, heads), **more))
         return opened[-1]
@@ -178,8 +178,9 @@ def test_heads_learn_from_answers_and_both_are_judged_by_the_labels_as_they_are(
 def test_ten_answers_are_learned_from_unasked_and_those_given_meanwhile_afterwards(
     open_session: Open,
 ) -> None:
-    session = open_session()
-    heads = session._heads
+    material = simulated()
+    heads = Centroids(material.bottlenecks, material.folds)
+    session = open_session(material=material, heads=heads)
     heads.gate.clear()
     for row in range(10):
         session.answer([bytes([row]) * 32], "keep")

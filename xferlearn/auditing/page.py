@@ -172,7 +172,7 @@ def _section(
             h("p", _MEANING[kind], class_="faint"),
             h("p", h("b", result.expected_text())) if kind == LABEL else None,
             h("div", figures, class_="photos"),
-            h("p", more, h("code", "--output=FILE"), " lists all.", class_="faint")
+            h("p", more, h("code", "xferlearn audit --output=FILE"), " lists all.", class_="faint")
             if rest
             else None,
             id=_place(kind),

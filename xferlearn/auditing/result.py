@@ -135,7 +135,7 @@ class AuditResult(Result):
 
     def blocks(self) -> list[Block]:
         """Returns the summary: a table of kinds, then the first findings of each."""
-        where = f"{self.output or '`output`'} has all"
+        where = f"{self.output} has all" if self.output else "`output` writes all to a file"
         files = {"output": self.output, "page": self.page, "proposals": self.proposals}
         written = {name: str(path) for name, path in files.items() if path is not None}
         return [

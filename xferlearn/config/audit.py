@@ -68,8 +68,8 @@ class ReviewConfig(LookConfig):
     corrections: Annotated[
         StrPath,
         Setting(
-            "File of corrections (CSV) that the answers go to; the first one makes it. Those that it"
-            " holds count already. The photos themselves are not touched.",
+            "File of corrections (CSV) that the answers go to; the first one makes it. Those that"
+            " it holds count already. The photos themselves are not touched.",
             section="Data",
         ),
     ] = "corrections.csv"

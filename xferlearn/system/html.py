@@ -71,12 +71,12 @@ background:rgba(128,128,128,.2)}
 
 # Of a page in a file of its own, with the names that `document_head` and `note_list` use.
 DOCUMENT_STYLE = """
-:root{color-scheme:light dark;--text:#202124;--faint:#5f6368;--page:#f5f5f5;--card:#fff;
+:root{color-scheme:light dark;--text:#202124;--faint:#5f6368;--ground:#f5f5f5;--card:#fff;
 --line:#dadce0;--bar:#1a73e8;--rest:#e8eaed;--note:#fff3e8;--edge:#c65102}
-@media(prefers-color-scheme:dark){:root{--text:#f1f1f1;--faint:#b4b4b4;--page:#1f1f1f;--card:#2b2b2b;
+@media(prefers-color-scheme:dark){:root{--text:#f1f1f1;--faint:#b4b4b4;--ground:#1f1f1f;--card:#2b2b2b;
 --line:#4a4a4a;--bar:#6ea8fe;--rest:#424242;--note:#4a3b2e;--edge:#ffa15a}}
 *{box-sizing:border-box}
-body{margin:0 auto;max-width:1240px;padding:24px 16px 48px;background:var(--page);color:var(--text);
+body{margin:0 auto;max-width:1240px;padding:24px 16px 48px;background:var(--ground);color:var(--text);
 font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif}
 h1{font-size:22px;font-weight:600;margin:0 0 4px}
 h2{font-size:16px;font-weight:600;margin:0;overflow-wrap:anywhere}
