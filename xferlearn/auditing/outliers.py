@@ -9,8 +9,8 @@ from xferlearn.photos.manifest import Photo
 
 # A photo is as lonely as it is far from the one that is so many places from it. By the nearest
 # alone, two strange photos that are like each other would not be strange: of 5 solar cells among
-# 1,000 flowers the last is 7th this way (10 draws), of 10 it is 12th to 29th; by the mean of the
-# nearest 5 the last of 5 is behind 400.
+# 1,000 flowers the last is 6th to 10th this way (`tools/bench_quality.py`, 10 draws), of 10 it is
+# 12th to 21st; by the mean of the nearest 5, the last of 6 was behind 600.
 _NEIGHBOUR = 20
 _MOST_COMPARED = 5000
 _BLOCK = 2048

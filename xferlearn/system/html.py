@@ -76,8 +76,8 @@ DOCUMENT_STYLE = """
 @media(prefers-color-scheme:dark){:root{--text:#f1f1f1;--faint:#b4b4b4;--ground:#1f1f1f;--card:#2b2b2b;
 --line:#4a4a4a;--bar:#6ea8fe;--rest:#424242;--note:#4a3b2e;--edge:#ffa15a}}
 *{box-sizing:border-box}
-body{margin:0 auto;max-width:1240px;padding:24px 16px 48px;background:var(--ground);color:var(--text);
-font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif}
+body{margin:0 auto;max-width:1240px;padding:24px 16px 48px;background:var(--ground);
+color:var(--text);font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif}
 h1{font-size:22px;font-weight:600;margin:0 0 4px}
 h2{font-size:16px;font-weight:600;margin:0;overflow-wrap:anywhere}
 h2 a{color:inherit;text-decoration:none}
