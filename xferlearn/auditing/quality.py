@@ -34,8 +34,8 @@ _NEARLY_ALL, _MOST = 99.5, 98.0
 _SHARPEST = 0.01
 
 # `tools/bench_quality.py`: of 1,000 flowers none is found, of 2,624 solar cells 4 that are black,
-# and 2 dark gray ones that show nothing. Flowers at 10% of their brightness are black, 200 of 200; at
-# 20%, as at night, 5 of 200 are.
+# and 2 dark gray ones that show nothing. Flowers at 10% of their brightness are black, 200 of 200;
+# at 20%, as at night, 5 of 200 are.
 _BLACK, _WHITE, _FLAT = 32.0, 230.0, 10.0
 # With a Gaussian of 3 px 200 of 200 flowers are found, of 2.5 px 197, of 2 px 97. Of the 1,000 as
 # they are 2 are, which are unsharp all over; of the solar cells, whose camera is softer, none.
