@@ -227,7 +227,7 @@ class AuditResult(Result):
         return [
             table(("Suspicious", "found"), rows) if rows else faint("Nothing suspicious."),
             shown,
-            [h("p", one.text) for one in self.classes],
+            [h("p", h("b", f"{PLURALS[one.kind]}: "), one.text) for one in self.classes],
         ]
 
     def _read(self, findings: Sequence[Finding]) -> tuple[dict[bytes, bytes], str]:

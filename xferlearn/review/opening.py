@@ -217,8 +217,8 @@ def _facts(material: Material, session: Session, told: Sequence[str]) -> list[st
 
 
 def _command(config: ReviewConfig, train: TrainConfig) -> str:
-    left_out = ("model_dir", "summaries", "verbose", "corrections")
+    left_out = ("summaries", "verbose")
     flags = {name: value for name, value in train.changed().items() if name not in left_out}
+    flags |= {"corrections": config.corrections, "model_dir": "out/corrected"}
     words = [f"--{name}={flag_value(value)}" for name, value in flags.items() if value is not None]
-    model = ["--model_dir=out/corrected"]
-    return shlex.join(["xferlearn", "train", *words, f"--corrections={config.corrections}", *model])
+    return shlex.join(["xferlearn", "train", *words])
