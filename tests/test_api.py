@@ -30,6 +30,7 @@ FUNCTIONS: dict[str, type[Config]] = {
     "curve": config.CurveConfig,
     "compare": config.CompareConfig,
     "load_classifier": config.ModelConfig,
+    "open_review": config.ReviewConfig,
 }
 
 

@@ -466,9 +466,9 @@ def test_what_an_audit_found_has_pictures(record, photo_dir, tmp_path):
     client = _client(tmp_path)
     assert client.get(f"{PREFIX}/report?run=without").json["audit"] is None
     audit = client.get(f"{PREFIX}/report?run=with").json["audit"]
-    assert audit["kinds"] == [[LABEL, 8], [BLACK, 1]]
+    assert audit["kinds"] == [["likely label errors", 8], [BLACK, 1]]
     assert audit["classes"] == ["blue and red: 2 taken for red"]
-    assert [one["kind"] for one in audit["findings"]] == [LABEL] * 6 + [BLACK]
+    assert [one["kind"] for one in audit["findings"]] == ["likely label errors"] * 6 + [BLACK]
     for one in audit["findings"]:
         answer = client.get(f"{PREFIX}/photo?run=with&index={one['picture']}")
         with Image.open(photo_dir / one["name"]) as original:

@@ -78,7 +78,7 @@ def models(tmp_path: Path) -> tuple[str, str]:
     after = cats(range(28), 0.9) + cats(range(28, 30), 0.4) + cats(range(30, 38), 0.7)
     after += cats(range(38, 40), 0.1) + cats(range(40, 47), 0.8, "test")
     after += [*cats(range(47, 50), 0.3, "test"), ("dog/new", "train", "dog", 0.1)]
-    folders = write_model(tmp_path / "a", before), write_model(tmp_path / "b", after)
+    folders = write_model(tmp_path / "a", before), write_model(tmp_path / "b", after[::-1])
     return str(folders[0]), str(folders[1])
 
 

@@ -117,7 +117,12 @@ def interval(values: Sequence[float]) -> str:
 
 
 def _student(freedom: int) -> float:
-    """Returns the 97.5% quantile of Student's distribution (Cornish and Fisher's expansion)."""
+    """Returns the 97.5% quantile of Student's distribution.
+
+    Cornish and Fisher's expansion is within 1% from three degrees of freedom on.
+    """
+    if freedom < 3:
+        return (12.706, 4.303)[freedom - 1]
     z = 1.959963984540054
     return (
         z
@@ -228,7 +233,7 @@ def main(argv: list[str]) -> bool:
     source = open_source(config)
     start_tensorflow()
     task = Task(material_of(prepare(config, source, load_networks(config)), config))
-    source_class, target = task.classes - 1, -3 % task.classes
+    source_class, target = task.classes - 1, max(0, task.classes - 3)
     draws: dict[str, Callable[[int], np.ndarray]] = {
         f"{share:.0%} at random": functools.partial(flipped, task.y, task.classes, share)
         for share in map(float, _SHARES.value)

@@ -9,6 +9,7 @@ Train and measure:
 
 Mend the data:
     audit             photos and labels that are likely wrong, and what fits better
+    open_review       a page that asks about suspicious photos, and learns from the answers
 
 Use a model:
     load_classifier   a model of any format, ready to label photos
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from xferlearn.exports import export
     from xferlearn.inspection import inspect_model
     from xferlearn.labelling import Classifier, load_classifier
+    from xferlearn.review import open_review
     from xferlearn.training import audit, build_classifier, build_head, train
 
 # Imported on first use, so that `xferlearn --help` and `import xferlearn` stay quick.
@@ -72,6 +74,7 @@ _HOMES = {
     "inspect_model": "xferlearn.inspection",
     "load_backbone": "xferlearn.backbones",
     "load_classifier": "xferlearn.labelling",
+    "open_review": "xferlearn.review",
     "sweep": "xferlearn.experiments",
     "train": "xferlearn.training",
 }
@@ -93,6 +96,7 @@ __all__ = [
     "inspect_model",
     "load_backbone",
     "load_classifier",
+    "open_review",
     "sweep",
     "train",
 ]

@@ -114,6 +114,13 @@ COMMANDS: dict[str, Command] = {
         "--image_dir=DIR [flags]",
         "xferlearn audit --image_dir=photos --page=audit.html",
     ),
+    "review": Command(
+        "xferlearn.commands.review",
+        config.ReviewConfig,
+        "Look at suspicious photos in a browser, correct them, and see the effect.",
+        "--image_dir=DIR|--model_dir=DIR [flags]",
+        "xferlearn review --image_dir=photos",
+    ),
     "sweep": Command(
         "xferlearn.commands.sweep",
         config.SweepConfig,

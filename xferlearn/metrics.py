@@ -45,7 +45,8 @@ def paired_interval(
             alone they are worth.
         first: correctly the first time only.
         second: correctly the second time only.
-        neither: neither time.
+        neither: neither time. Of photos in groups each number is that of photos that stand alone
+            and tell as much, see `worth_of`.
 
     Returns:
         Lower and upper end of the second accuracy minus the first, -1 to 1.

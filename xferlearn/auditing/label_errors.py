@@ -10,7 +10,7 @@ wrong for no reason that the head sees are what no sharpness explains.
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -122,6 +122,21 @@ def find_label_errors(
     return LabelErrors(score, proposed, order, estimate(order), estimate(rows), probabilities)
 
 
+def unlike_text(labels: Sequence[str], likely: np.ndarray, label: int, better: int) -> str:
+    """Returns why a label is suspected.
+
+    Args:
+        labels: class names.
+        likely: probability of each class, float, [classes], range [0, 1].
+        label: index of the suspected label.
+        better: index of the class that fits best.
+    """
+    return (
+        f"looks like {labels[better]} ({likely[better]:.0%}), not like {labels[label]}"
+        f" ({likely[label]:.0%})"
+    )
+
+
 def confident_errors(y: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     """Returns as many photos as the confident joint has off its diagonal, the worst first.
 
@@ -145,6 +160,8 @@ def confident_errors(y: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     sums = np.bincount(labels, own, minlength=p.shape[1])
     # Rounding alone must not make a photo less sure than the mean.
     thresholds = np.where(counts > 0, sums / np.maximum(counts, 1) - 1e-6, np.inf)
+    # A class that heads can't tell at all, such as one of a single photo, suspects no other.
+    thresholds = np.maximum(thresholds, 1 / p.shape[1])
     confident = np.where(p >= thresholds, p, -1)
     best = confident.argmax(axis=1)
     off = int(((confident.max(axis=1, initial=-1) >= 0) & (best != labels)).sum())
@@ -263,6 +280,8 @@ def _parts(photos: int, classes: int) -> list[slice]:
 
 def _estimate(models: _Models, places: np.ndarray, groups: np.ndarray | None) -> Estimate:
     """Returns how many of some photos are wrong."""
+    if not len(places):
+        return Estimate(0.0, 0, 0)
     wrong = models.wrong[:, places].astype(float)
     sums = wrong.sum(axis=1)
     value = float(models.weights @ sums)

@@ -11,6 +11,7 @@ from xferlearn.auditing.findings import (
     KINDS,
     LABEL,
     OUTLIER,
+    PLURALS,
     QUALITIES,
     TWINS,
     Finding,
@@ -116,7 +117,7 @@ def _head(result: AuditResult, problem: str) -> Iterator[str]:
     yield document_head(title, _STYLE, _MARK)
     total = sum(bool(result.of_kind(kind)) for kind in KINDS)
     links = [
-        h("a", kind, h("b", f"{len(result.of_kind(kind)):,}"), href=f"#{_place(kind)}")
+        h("a", PLURALS[kind], h("b", f"{len(result.of_kind(kind)):,}"), href=f"#{_place(kind)}")
         for kind in KINDS
         if result.of_kind(kind)
     ]
@@ -168,7 +169,7 @@ def _section(
     return str(
         h(
             "section",
-            h("h2", f"{kind[0].upper()}{kind[1:]}: {number:,}"),
+            h("h2", f"{_title(kind)}: {number:,}"),
             h("p", _MEANING[kind], class_="faint"),
             h("p", h("b", result.expected_text())) if kind == LABEL else None,
             h("div", figures, class_="photos"),
@@ -188,7 +189,8 @@ def _figure(finding: Finding, result: AuditResult, pictures: Mapping[bytes, byte
         if digest in result.places:
             other = result.places[digest]
             shown.append(_picture(pictures.get(digest), f"{other.name}, found with it"))
-            names.append(other.name)
+            if other.name not in finding.text:
+                names.append(other.name)
     change: list[Any] = [h("b", label)]
     if proposed:
         change += [" → ", h("b", proposed)]
@@ -228,7 +230,7 @@ def _classes(result: AuditResult) -> Iterator[str]:
     for kind in CLASS_KINDS:
         found = [one for one in result.classes if one.kind == kind]
         if found:
-            title = h("h2", f"{kind[0].upper()}{kind[1:]}: {len(found):,}")
+            title = h("h2", f"{_title(kind)}: {len(found):,}")
             yield str(h("section", title, h("ul", [h("li", one.text) for one in found],
                                             class_="list")))  # fmt: skip
 
@@ -238,6 +240,10 @@ def _left_out(result: AuditResult) -> Iterator[str]:
         title = h("h2", f"Not readable: {len(result.bad):,}")
         lines = [h("li", line) for line in left_out_lines(result.bad)]
         yield str(h("section", title, h("ul", lines, class_="list")))
+
+
+def _title(kind: str) -> str:
+    return f"{PLURALS[kind][0].upper()}{PLURALS[kind][1:]}"
 
 
 def _place(kind: str) -> str:

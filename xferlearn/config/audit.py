@@ -63,7 +63,16 @@ class AuditConfig(LookConfig):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ReviewConfig(LookConfig):
-    """Settings of `xferlearn review`."""
+    """Settings of `xferlearn review` and of `xferlearn.open_review(...)`."""
+
+    corrections: Annotated[
+        StrPath,
+        Setting(
+            "File of corrections (CSV) that the answers go to; the first one makes it. Those that"
+            " it holds count already. The photos themselves are not touched.",
+            section="Data",
+        ),
+    ] = "corrections.csv"
 
     model_dir: Annotated[
         StrPath | None,

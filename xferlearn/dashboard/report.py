@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from xferlearn.auditing import CLASS_KINDS, KINDS, AuditResult, Finding
+from xferlearn.auditing.findings import PLURALS
 from xferlearn.backbones import PREPROCESSING
 from xferlearn.backbones.synsets.names import readable_label
 from xferlearn.config import TrainConfig
@@ -114,11 +115,11 @@ def audited_photos(audit: AuditResult) -> list[Finding]:
 def _audit(audit: AuditResult, pictures: Mapping[bytes, int]) -> dict[str, Any]:
     shown = audited_photos(audit)
     return {
-        "kinds": [[kind, len(found)] for kind in KINDS if (found := audit.of_kind(kind))],
+        "kinds": [[PLURALS[kind], len(found)] for kind in KINDS if (found := audit.of_kind(kind))],
         "expected": audit.expected_text(),
         "findings": [
             {
-                "kind": one.kind,
+                "kind": PLURALS[one.kind],
                 "name": one.name,
                 "label": readable_label(one.label),
                 "proposed": readable_label(one.proposed),

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from xferlearn.metrics import Change, Evaluation, evaluate_predictions, paired_change
+from xferlearn.photos.manifest import TEST
 
 GAINED, LOST, WRONG = CHANGES = ("gained", "lost", "wrong both times")
 
@@ -77,8 +78,9 @@ class Paired:
 
     @property
     def measured(self) -> list[str]:
-        """How the photos were measured, each way once."""
-        return list(dict.fromkeys(self.after.measured[after] for _, after in self.rows))
+        """How the photos were measured, each way once; the test comes last."""
+        ways = dict.fromkeys(self.after.measured[after] for _, after in self.rows)
+        return sorted(ways, key=lambda way: way == TEST)
 
     @property
     def relabelled(self) -> int:

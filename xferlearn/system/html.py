@@ -77,8 +77,8 @@ DOCUMENT_STYLE = """
 --line:#4a4a4a;--bar:#6ea8fe;--rest:#424242;--note:#4a3b2e;--edge:#ffa15a}}
 *{box-sizing:border-box}
 body{margin:0 auto;max-width:1240px;padding:24px 16px 48px;background:var(--ground);
-color:var(--text);
-font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif}
+color:var(--text);font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,
+sans-serif}
 h1{font-size:22px;font-weight:600;margin:0 0 4px}
 h2{font-size:16px;font-weight:600;margin:0;overflow-wrap:anywhere}
 h2 a{color:inherit;text-decoration:none}

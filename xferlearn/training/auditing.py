@@ -11,7 +11,7 @@ from xferlearn.auditing import KINDS, AuditResult, Finding, write_findings, writ
 from xferlearn.auditing.classes import find_few_groups, find_overlaps
 from xferlearn.auditing.copies import find_copies
 from xferlearn.auditing.findings import ACROSS, LABEL, TWINS
-from xferlearn.auditing.label_errors import LabelErrors, find_label_errors
+from xferlearn.auditing.label_errors import LabelErrors, find_label_errors, unlike_text
 from xferlearn.auditing.measuring import MeasureStore, measure_photos
 from xferlearn.auditing.outliers import find_outliers, loneliness
 from xferlearn.auditing.quality import find_bad_quality
@@ -108,7 +108,6 @@ def audit_prepared(
         XferlearnError: when measurements of the photos can't be kept.
     """
     clock = clock or StageClock()
-    limits = PhotoLimits.of(config)
     with clock.stage("heads"):
         material = material_of(prepared, config)
         errors, first = _label_errors(material, config.seed)
@@ -117,22 +116,13 @@ def audit_prepared(
     number = len(photos)
     evaluation = _evaluation(material, first)
     with clock.stage("quality"):
-        store = MeasureStore(prepared.looks.prints.folder.parent.parent)
-        measured = measure_photos(prepared.source, photos, store, limits, config.verbose)
+        by_looks, told = find_by_looks(material, config)
     with clock.stage("findings"):
         fit = dict(zip((one.digest for one in photos), errors.probabilities, strict=False))
-        lonely = loneliness(
-            material.bottlenecks[:number], material.folds[:number], seed=config.seed
-        )
-        poor = find_bad_quality(photos, labels, measured)
-        # That a black photo is unlike others goes without saying.
-        told = {one.digest for one in poor}
-        strange = find_outliers(photos, labels, lonely)
         found = [
             *_suspected(material, errors),
             *find_copies(prepared.extraction.photos, labels, prepared.looks.alike, fit),
-            *(one for one in strange if one.digest not in told),
-            *poor,
+            *by_looks,
         ]
         decided = _decided(prepared, material)
         left = [one for one in found if one.kind in _ALWAYS or one.digest not in decided]
@@ -151,11 +141,38 @@ def audit_prepared(
         probabilities=errors.probabilities[:number],
         places=places,
         bad=manifest.bad,
-        pictures=Pictures(prepared.source, limits),
+        pictures=Pictures(prepared.source, PhotoLimits.of(config)),
         corrected=manifest.notes,
-        warnings=(*prepared.warnings, *store.warnings, *manifest.warnings),
+        warnings=(*prepared.warnings, *told, *manifest.warnings),
         seconds=dict(clock.seconds),
     )
+
+
+def find_by_looks(material: Material, config: TrainConfig) -> tuple[list[Finding], list[str]]:
+    """Returns photos that are suspicious whatever their labels are: strange ones and bad ones.
+
+    Args:
+        material: the photos.
+        config: seed, limits.
+
+    Returns:
+        The findings, and what a person should know of the measurements, one line each.
+
+    Raises:
+        XferlearnError: when measurements of the photos can't be kept.
+    """
+    prepared, manifest = material.prepared, material.manifest
+    photos, labels, number = manifest.photos, manifest.labels, len(manifest.photos)
+    store = MeasureStore(prepared.looks.prints.folder.parent.parent)
+    limits = PhotoLimits.of(config)
+    measured = measure_photos(prepared.source, photos, store, limits, config.verbose)
+    lonely = loneliness(material.bottlenecks[:number], material.folds[:number], seed=config.seed)
+    strange = find_outliers(photos, labels, lonely)
+    poor = find_bad_quality(photos, labels, measured)
+    # That a black photo is unlike others goes without saying.
+    told = {one.digest for one in poor}
+    found = [*(one for one in strange if one.digest not in told), *poor]
+    return found, [*store.warnings]
 
 
 def _label_errors(material: Material, seed: int) -> tuple[LabelErrors, np.ndarray]:
@@ -195,10 +212,7 @@ def _suspected(material: Material, errors: LabelErrors) -> list[Finding]:
         photo, likely = material.photos[row], errors.probabilities[row]
         label, better = labels[photo.label], int(errors.proposed[row])
         same = copies.get((photo.label, alike.get(photo.digest, photo.digest)), {})
-        text = (
-            f"looks like {labels[better]} ({likely[better]:.0%}), not like {label}"
-            f" ({likely[photo.label]:.0%})"
-        )
+        text = unlike_text(labels, likely, photo.label, better)
         others = tuple(digest for digest in same if digest != photo.digest)
         score = float(errors.score[row])
         findings.append(
