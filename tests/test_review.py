@@ -33,7 +33,7 @@ from xferlearn.review.answers import Answers, ChangedMeanwhile
 from xferlearn.review.evidence import Evidence
 from xferlearn.review.finding import Finder
 from xferlearn.review.pictures import Pictures
-from xferlearn.review.server import ReviewApp
+from xferlearn.review.server import ReviewApp, listen
 from xferlearn.review.session import Session
 from xferlearn.training.material import Material
 
@@ -495,12 +495,12 @@ sys.path.insert(0, {tests!r})
 from test_review import Centroids, simulated
 from xferlearn.review.answers import Answers
 from xferlearn.review.finding import Finder
-from xferlearn.review.server import ReviewApp, Serving
+from xferlearn.review.server import ReviewApp, Serving, listen
 from xferlearn.review.session import Session
 material = simulated()
 heads = Centroids(material.bottlenecks, material.folds)
 session = Session(material, Answers({path!r}), heads, Finder(material, heads))
-print(Serving(ReviewApp(session, None, None), 0).url, flush=True)
+print(Serving(ReviewApp(session, None, None), listen(0)).url, flush=True)
 sys.stdin.read()
 """
 
@@ -571,15 +571,18 @@ def test_what_cannot_be_reviewed_is_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for words, why in (
-        ([], "--image_dir"),
-        (["--image_dir=nowhere"], "nowhere"),
-        (["--model_dir=nowhere"], "Expected a model folder"),
-        (["--image_dir=nowhere", "--corrections=gone/corrections.csv"], "--corrections. Make it"),
-        (["--image_dir=nowhere", "--port=99999"], "--port"),
-    ):
-        assert main(["review", *words]) == 2
-        error = capsys.readouterr().err
-        assert why in error
-        assert error.count("\n") == 1
+    with listen(0) as listener:
+        taken = listener.getsockname()[1]
+        for words, why in (
+            ([], "--image_dir"),
+            (["--image_dir=nowhere"], "nowhere"),
+            (["--model_dir=nowhere"], "Expected a model folder"),
+            (["--image_dir=nowhere", "--corrections=gone/c.csv"], "--corrections. Make it"),
+            (["--image_dir=nowhere", "--port=99999"], "--port"),
+            (["--image_dir=nowhere", f"--port={taken}"], "Choose another with --port"),
+        ):
+            assert main(["review", *words]) == 2
+            error = capsys.readouterr().err
+            assert why in error
+            assert error.count("\n") == 1
     assert not list(tmp_path.iterdir())

@@ -23,7 +23,7 @@ from xferlearn.review.answers import Answers
 from xferlearn.review.evidence import Evidence
 from xferlearn.review.finding import Finder
 from xferlearn.review.pictures import Pictures
-from xferlearn.review.server import ReviewApp, Serving
+from xferlearn.review.server import ReviewApp, Serving, listen
 from xferlearn.review.session import Session
 from xferlearn.system.runtime import choose_device, start_tensorflow
 from xferlearn.system.text import count
@@ -103,6 +103,7 @@ def open_review_with(config: ReviewConfig) -> Review:
     check_backbone(train)
     with contextlib.ExitStack() as opened:
         answers = opened.enter_context(Answers(config.corrections))
+        listener = opened.enter_context(listen(config.port))
         source = open_source(train)
         start_tensorflow()
         choose_device(config.device)
@@ -125,7 +126,8 @@ def open_review_with(config: ReviewConfig) -> Review:
         pictures = Pictures(files, _all_photos(prepared, material).values(), limits)
         twins = _twins(prepared, material)
         evidence = Evidence(session, prepared, files, pictures, twins, limits)
-        serving = Serving(ReviewApp(session, pictures, evidence), config.port)
+        serving = Serving(ReviewApp(session, pictures, evidence), listener)
+        listener.close()
         opened.pop_all()
     return Review(session, serving, _facts(material, session, told), _command(config, train))
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from werkzeug import Request, Response
 from werkzeug.exceptions import HTTPException
-from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+from werkzeug.serving import WSGIRequestHandler, make_server
 
 from xferlearn.errors import UserError, XferlearnError
 from xferlearn.review.answers import ChangedMeanwhile
@@ -228,6 +228,33 @@ class _Handler(WSGIRequestHandler):
         """Prints no line per request."""
 
 
+def listen(port: int | None) -> socket.socket:
+    """Returns a socket that listens on this machine alone.
+
+    Args:
+        port: 0 for any that is free; None for the usual one, or any where that is in use.
+
+    Raises:
+        UserError: the port is in use, or can't be had.
+    """
+    problem: OSError | None = None
+    for one in (DEFAULT_PORT, 0) if port is None else (port,):
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            # Elsewhere it lets two programs have one port.
+            if os.name == "posix":
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((HOST, one))
+            listener.listen(128)
+            return listener
+        except OSError as error:
+            listener.close()
+            problem = error
+    raise UserError(
+        f"Can't use port {port}: {one_line(problem)}. Choose another with `port`, 0 for any."
+    )
+
+
 class Serving:
     """The page being served by threads of this process.
 
@@ -235,18 +262,24 @@ class Serving:
         url: its address, with the token.
     """
 
-    def __init__(self, app: ReviewApp, port: int | None) -> None:
+    def __init__(self, app: ReviewApp, listener: socket.socket) -> None:
         """Begins to serve.
 
         Args:
             app: the page.
-            port: 0 for any that is free; None for the usual one, or any where that is in use.
-
-        Raises:
-            UserError: the port is in use, or can't be had.
+            listener: as `listen` returns it; stays the caller's.
         """
-        self._server = _server(app, port)
-        app.port = self._server.port
+        app.port = listener.getsockname()[1]
+        # Werkzeug ends the process when it can't bind, and makes a copy of what is bound.
+        self._server = make_server(
+            HOST,
+            app.port,
+            app,
+            threaded=True,
+            request_handler=_Handler,
+            fd=listener.fileno(),
+        )
+        self._server.daemon_threads = True  # type: ignore[attr-defined]
         self.url = f"http://{HOST}:{app.port}/{app.token}/"
         self._thread = threading.Thread(
             target=self._server.serve_forever, name="review page", daemon=True
@@ -258,32 +291,3 @@ class Serving:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
-
-
-def _server(app: ReviewApp, port: int | None) -> BaseWSGIServer:
-    problem: OSError | None = None
-    for one in (DEFAULT_PORT, 0) if port is None else (port,):
-        # Werkzeug ends the process when it can't bind, so this is done here.
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
-            # Elsewhere it lets two programs have one port.
-            if os.name == "posix":
-                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                listener.bind((HOST, one))
-                listener.listen(128)
-            except OSError as error:
-                problem = error
-                continue
-            server = make_server(
-                HOST,
-                listener.getsockname()[1],
-                app,
-                threaded=True,
-                request_handler=_Handler,
-                fd=listener.fileno(),  # of which it makes a copy
-            )
-            server.daemon_threads = True  # type: ignore[attr-defined]
-            return server
-    raise UserError(
-        f"Can't use port {port}: {one_line(problem)}. Choose another with `port`, 0 for any."
-    )
