@@ -23,13 +23,13 @@ NUMBERS = {"score_1", "score_2", "familiarity"}
 
 
 @pytest.fixture
-def label(colour_model: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+def label(small_model: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
     """Runs `xferlearn label` with a model of colours; returns exit code, stdout and stderr."""
 
     def run(*words: object) -> tuple[int, str, str]:
         exact = ("--engine=tensorflow", "--precision=float32", "--top_k=2")
         cache = f"--bottleneck_dir={tmp_path / 'cache'}"
-        code = main(["label", f"--model={colour_model}", *exact, cache, *map(str, words)])
+        code = main(["label", f"--model={small_model}", *exact, cache, *map(str, words)])
         return code, *capsys.readouterr()
 
     return run
