@@ -159,6 +159,12 @@ class Chromium:
         for kind in ("mousePressed", "mouseReleased"):
             self._call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
+    def press(self, key: str) -> None:
+        """Presses and releases a key: a character, or a name such as Enter."""
+        text = {"Enter": "\r"}.get(key, key if len(key) == 1 else "")
+        for kind in ("keyDown", "keyUp"):
+            self._call("Input.dispatchKeyEvent", type=kind, key=key, text=text)
+
     def screenshot(self, path: str | Path) -> None:
         """Writes what the window shows to a PNG file."""
         data = self._call("Page.captureScreenshot", format="png")["data"]

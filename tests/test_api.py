@@ -21,13 +21,16 @@ from xferlearn.errors import UserError
 ROOT = Path(__file__).resolve().parent.parent
 FUNCTIONS: dict[str, type[Config]] = {
     "train": config.TrainConfig,
+    "audit": config.AuditConfig,
     "evaluate": config.EvaluateConfig,
     "decide": config.DecideConfig,
+    "diff": config.DiffConfig,
     "export": config.ExportConfig,
     "sweep": config.SweepConfig,
     "curve": config.CurveConfig,
     "compare": config.CompareConfig,
     "load_classifier": config.ModelConfig,
+    "open_review": config.ReviewConfig,
 }
 
 

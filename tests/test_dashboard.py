@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import dataclasses
 import hashlib
 import importlib.metadata
 import io
@@ -10,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.parse
@@ -26,8 +28,11 @@ from tensorboard.backend.event_processing.plugin_event_multiplexer import EventM
 from werkzeug.test import Client
 
 import xferlearn.dashboard
+from xferlearn.auditing import AuditResult, ClassFinding, Finding
+from xferlearn.auditing.findings import BLACK, LABEL, OVERLAP
 from xferlearn.config import TrainConfig
 from xferlearn.dashboard import REPORT_TAG
+from xferlearn.dashboard.changes import judged_photos
 from xferlearn.dashboard.summary import _blob_sequence, write_report, write_transfer_summary
 from xferlearn.dashboard.thumbnails import choose_photos, read_thumbnails
 from xferlearn.metrics import evaluate_predictions
@@ -35,6 +40,7 @@ from xferlearn.photos.folders.files import read_image_dir
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import SPLITS, TEST, TRAIN, VALIDATION, Manifest, Photo
 from xferlearn.summaries.events import EventWriter
+from xferlearn.summaries.notebook import Pictures
 from xferlearn.summaries.record import RunRecord
 from xferlearn.training import job as training
 
@@ -432,6 +438,129 @@ def test_without_photos_the_report_says_so(record, tmp_path):
     assert client.get(f"{PREFIX}/photo?run=without&index=0").status_code == 404
 
 
+def _audit(record, findings):
+    return AuditResult(
+        labels=record.manifest.labels,
+        counts={},
+        findings=tuple(findings),
+        classes=(ClassFinding(OVERLAP, ("blue", "red"), 0.5, "blue and red: 2 taken for red"),),
+        expected=(1.0, 2.0, 3.0),
+        evaluation=record.evaluations[TEST],
+        digests=(),
+        probabilities=np.zeros((0, 3), np.float32),
+        places={photo.digest: photo for photo in record.manifest.photos},
+        bad=(),
+        pictures=Pictures(record.source, PhotoLimits()),
+    )
+
+
+def test_what_an_audit_found_has_pictures(record, photo_dir, tmp_path):
+    photos = record.manifest.photos
+    findings = [
+        Finding(LABEL, one.digest, one.name, "blue", 0.9, proposed="red") for one in photos[:8]
+    ]
+    dark = Finding(BLACK, photos[8].digest, photos[8].name, "red", 0.5, text="dark")
+    audited = dataclasses.replace(record, audit=_audit(record, [*findings, dark]))
+    assert write_transfer_summary(tmp_path / "with", audited) == ()
+    assert write_transfer_summary(tmp_path / "without", record) == ()
+    client = _client(tmp_path)
+    assert client.get(f"{PREFIX}/report?run=without").json["audit"] is None
+    audit = client.get(f"{PREFIX}/report?run=with").json["audit"]
+    assert audit["kinds"] == [["likely label errors", 8], [BLACK, 1]]
+    assert audit["classes"] == ["blue and red: 2 taken for red"]
+    assert [one["kind"] for one in audit["findings"]] == ["likely label errors"] * 6 + [BLACK]
+    for one in audit["findings"]:
+        answer = client.get(f"{PREFIX}/photo?run=with&index={one['picture']}")
+        with Image.open(photo_dir / one["name"]) as original:
+            colour = np.asarray(original).mean(axis=(0, 1))
+        shown = np.asarray(Image.open(io.BytesIO(answer.data))).mean(axis=(0, 1))
+        np.testing.assert_allclose(shown, colour, atol=4)
+
+
+@pytest.fixture
+def changed(logs, client, tmp_path):
+    """`changed(edit)`: what the server says changed from a run to one with an edited report."""
+    first = client.get(f"{PREFIX}/report", query_string={"run": logs[0].run_dir.name}).json
+
+    def change(edit):
+        second = json.loads(json.dumps(first))
+        edit(second)
+        place = Path(tempfile.mkdtemp(dir=tmp_path))
+        for name, report in (("a", first), ("b", second)):
+            write_report(place / name, report, [])
+        return _client(place).get(f"{PREFIX}/change?before=a&after=b")
+
+    return change
+
+
+def test_what_changed_between_two_runs_is_paired_by_photo(logs, changed):
+    result = logs[0]
+    others = result.validation.total
+
+    def edit(report):
+        judged = report["judged"]
+        assert len(judged["truth"]) == others + judged["test"] == others + result.test.total
+        judged["predicted"] = judged["truth"][:]
+        # A test photo is wrong.
+        right = judged["truth"].index(0, others)
+        judged["predicted"][right] = (judged["truth"][right] + 1) % 3
+
+    told = changed(edit).json
+    folded, test, total = told["parts"]
+    assert [part["name"] for part in told["parts"]] == ["cross-validated", "test", "all"]
+    assert folded["before"]["accuracy"] == pytest.approx(result.validation.accuracy)
+    assert test["before"]["accuracy"] == pytest.approx(result.test.accuracy)
+    assert test["before"]["interval_95"] == pytest.approx(list(result.test.interval))
+    wrong = others - result.validation.correct
+    assert (folded["n"], folded["gained"], folded["lost"]) == (others, wrong, 0)
+    assert folded["interval_95"][0] <= folded["change"] == pytest.approx(wrong / others)
+    assert told["changed"]["gained"]["n"] == total["gained"]
+    gained = told["changed"]["gained"]["photos"]
+    assert {photo["name"] for photo in gained if photo["name"]} <= {
+        photo.name for photo in (*result.misclassified, *result.misclassified_in_validation)
+    }
+    assert all(photo["after"] == photo["truth"] != photo["before"] for photo in gained)
+    assert all(photo["run"] in ("a", "b") and photo["index"] >= 0 for photo in gained)
+    assert told["notes"] == []
+    assert [row[0] for row in told["classes"]] == ["blue", "green", "red"]
+
+
+def test_runs_that_can_not_be_compared_say_why(changed):
+    def others(report):
+        judged = report["judged"]
+        judged["keys"] = "".join(f"{row:08d}" for row in range(len(judged["truth"])))
+
+    for edit, said in (
+        (lambda report: report.pop("judged"), "written by an earlier version"),
+        (lambda report: report.update(judged={"too_many": 30_000}), "has 30,000 photos, too many"),
+        (others, "measured on different photos"),
+    ):
+        assert said in changed(edit).json["problem"]
+    for edit in (
+        lambda report: report.update(judged=[]),
+        lambda report: report["judged"].update(keys="!"),
+        lambda report: report["judged"]["truth"].append(0),
+        lambda report: report["judged"]["predicted"].__setitem__(0, 99),
+        lambda report: report["judged"]["together"].append([1, 10**6]),
+        lambda report: report.update(photos=None),
+    ):
+        answer = changed(edit)
+        assert answer.status_code == 404
+        assert "damaged" in answer.json["error"]
+
+
+def test_what_is_kept_for_comparing_is_small(record, monkeypatch):
+    digests = [hashlib.sha256(bytes([n % 256, n // 256])).digest() for n in range(1000)]
+    photos = tuple(Photo(one, n % 3, f"{n}.jpg") for n, one in enumerate(digests))
+    groups = tuple(n // 2 for n in range(1000))
+    manifest = Manifest(record.manifest.labels, photos, (TEST,) * 1000, groups=groups)
+    probabilities = {TEST: np.eye(3, dtype=np.float32)[[n % 3 for n in range(1000)]]}
+    many = dataclasses.replace(record, manifest=manifest, probabilities=probabilities)
+    assert len(json.dumps(judged_photos(many))) < 20_000
+    monkeypatch.setattr(xferlearn.dashboard.changes, "MOST_JUDGED", 999)
+    assert judged_photos(many) == {"too_many": 1000}
+
+
 def test_what_can_not_be_written_is_told_not_raised(record, tmp_path):
     (tmp_path / "file").write_text("")
     (problem,) = write_transfer_summary(tmp_path / "file" / "run", record)
@@ -693,6 +822,21 @@ def test_tables_sort_and_runs_compare(tab, logs):
     assert len(rows) == 2
     assert any(result.run_dir.name in row for row in rows)
     assert all(f"{result.test.accuracy:.1%}" in row for row in rows)
+    # One of the two has another name for a class.
+    before, after = tab.see("$('.change .headline') && $$('select').map(s => s.value)")
+    assert {before, after} == {"large", result.run_dir.name}
+    notes = tab.now("$('.change .notices').innerText")
+    assert HOSTILE in notes
+    assert "another label since" in notes
+    shown = tab.see(
+        "(i => i.length && i.every(e => e.complete) && i.map(e => e.naturalWidth))"
+        "($$('.change figure img'))"
+    )
+    assert len(shown) >= 1
+    choice = "$$('select')[0]"
+    tab.now(f"({choice}.value = $$('select')[1].value, "
+            f"{choice}.dispatchEvent(new Event('change')))")  # fmt: skip
+    assert tab.see("$('.change').innerText === 'Choose two runs.'")
 
 
 def test_labels_are_text_whatever_they_hold(tab):

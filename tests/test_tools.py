@@ -120,3 +120,16 @@ def test_measures_of_the_unknown_are_compared(photo_dir: Path, tmp_path: Path) -
         "Own photos below 1%: 0 of",
     ):
         assert title in done.stdout
+
+
+def test_flipped_labels_are_looked_for(photo_dir: Path, tmp_path: Path) -> None:
+    done = run(
+        *("bench_audit.py", f"--image_dir={photo_dir}", f"--bottleneck_dir={tmp_path}"),
+        *("--backbone=mobilenet_0.25_128", "--weights=none", "--tables=find,choose"),
+        *("--seeds=1", "--shares=0.1", "--moved="),
+    )
+    # Seed, flipped, share found, listed, expected.
+    row = r"^10% at random +0 +9 +\d+\.\d% +\d+ +\d+ \(\d+ to \d+\)"
+    assert len(re.findall(row, done.stdout, re.MULTILINE)) == 1, done.stdout
+    assert done.returncode == 2, done.stderr
+    assert "Expected at least 515 photos to choose from. Found: 90." in done.stderr

@@ -3,8 +3,13 @@
 Train and measure:
     train             photos -> a trained model in a model folder
     evaluate          how good a model is on photos with known classes
+    diff              what one model gained and lost against another, photo by photo
     decide            its thresholds or costs, chosen on what `train` predicted
     export            the model in other formats, each proved to agree with it
+
+Mend the data:
+    audit             photos and labels that are likely wrong, and what fits better
+    open_review       a page that asks about suspicious photos, and learns from the answers
 
 Use a model:
     load_classifier   a model of any format, ready to label photos
@@ -46,26 +51,30 @@ from xferlearn.version import __version__
 
 if TYPE_CHECKING:
     from xferlearn.backbones import load_backbone
-    from xferlearn.evaluation import decide, evaluate
+    from xferlearn.evaluation import decide, diff, evaluate
     from xferlearn.experiments import compare, curve, sweep
     from xferlearn.exports import export
     from xferlearn.inspection import inspect_model
     from xferlearn.labelling import Classifier, load_classifier
-    from xferlearn.training import build_classifier, build_head, train
+    from xferlearn.review import open_review
+    from xferlearn.training import audit, build_classifier, build_head, train
 
 # Imported on first use, so that `xferlearn --help` and `import xferlearn` stay quick.
 _HOMES = {
     "Classifier": "xferlearn.labelling",
+    "audit": "xferlearn.training",
     "build_classifier": "xferlearn.training",
     "build_head": "xferlearn.training",
     "compare": "xferlearn.experiments",
     "curve": "xferlearn.experiments",
     "decide": "xferlearn.evaluation",
+    "diff": "xferlearn.evaluation",
     "evaluate": "xferlearn.evaluation",
     "export": "xferlearn.exports",
     "inspect_model": "xferlearn.inspection",
     "load_backbone": "xferlearn.backbones",
     "load_classifier": "xferlearn.labelling",
+    "open_review": "xferlearn.review",
     "sweep": "xferlearn.experiments",
     "train": "xferlearn.training",
 }
@@ -75,16 +84,19 @@ __all__ = [
     "UserError",
     "XferlearnError",
     "__version__",
+    "audit",
     "build_classifier",
     "build_head",
     "compare",
     "curve",
     "decide",
+    "diff",
     "evaluate",
     "export",
     "inspect_model",
     "load_backbone",
     "load_classifier",
+    "open_review",
     "sweep",
     "train",
 ]

@@ -72,6 +72,13 @@ COMMANDS: dict[str, Command] = {
         "--model=DIR --image_dir=DIR [flags]",
         "xferlearn evaluate --model=out/photos --image_dir=more_photos",
     ),
+    "diff": Command(
+        "xferlearn.commands.diff",
+        config.DiffCommandConfig,
+        "Compare two models photo by photo, before and after.",
+        "MODEL_DIR MODEL_DIR [--image_dir=DIR] [flags]",
+        "xferlearn diff out/photos out/photos2",
+    ),
     "decide": Command(
         "xferlearn.commands.decide",
         config.DecideConfig,
@@ -99,6 +106,20 @@ COMMANDS: dict[str, Command] = {
         "List the pretrained networks: size, weights on this machine, licence.",
         "[flags]",
         "xferlearn backbones",
+    ),
+    "audit": Command(
+        "xferlearn.commands.audit",
+        config.AuditConfig,
+        "Find photos and labels that are likely wrong.",
+        "--image_dir=DIR [flags]",
+        "xferlearn audit --image_dir=photos --page=audit.html",
+    ),
+    "review": Command(
+        "xferlearn.commands.review",
+        config.ReviewConfig,
+        "Look at suspicious photos in a browser, correct them, and see the effect.",
+        "--image_dir=DIR|--model_dir=DIR [flags]",
+        "xferlearn review --image_dir=photos",
     ),
     "sweep": Command(
         "xferlearn.commands.sweep",

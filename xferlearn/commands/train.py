@@ -41,11 +41,10 @@ def misclassified_list(result: TrainResult) -> str:
 
 def next_commands(config: TrainConfig, result: TrainResult) -> str:
     """Returns the commands to run next, ready for the shell."""
-    lines = [
-        "",
-        "next:",
-        f"  xferlearn label --model={shlex.quote(str(config.model_dir))} PHOTO...",
-    ]
+    model = shlex.quote(str(config.model_dir))
+    lines = ["", "next:", f"  xferlearn label --model={model} PHOTO..."]
+    if result.audit is not None and result.audit.findings:
+        lines.append(f"  xferlearn review --model_dir={model}")
     if result.run_dir is not None:
         lines.append(f"  tensorboard --logdir {shlex.quote(str(result.run_dir.parent))}")
     return "\n".join(lines)

@@ -6,6 +6,7 @@ help; the command that measured it is `tools/bench_train.py`.
 """
 
 from xferlearn.config.answers import AnswerConfig
+from xferlearn.config.audit import AuditConfig, DiffCommandConfig, DiffConfig, ReviewConfig
 from xferlearn.config.base import Config
 from xferlearn.config.board import BoardConfig
 from xferlearn.config.data import WHERE_LABELS_ARE, DataConfig, SplitDataConfig
@@ -36,6 +37,7 @@ __all__ = [
     "SEEDS",
     "WHERE_LABELS_ARE",
     "AnswerConfig",
+    "AuditConfig",
     "BackbonesConfig",
     "BoardConfig",
     "CompareConfig",
@@ -44,6 +46,8 @@ __all__ = [
     "DataConfig",
     "DecideConfig",
     "DecisionConfig",
+    "DiffCommandConfig",
+    "DiffConfig",
     "EvaluateCommandConfig",
     "EvaluateConfig",
     "ExportConfig",
@@ -52,6 +56,7 @@ __all__ = [
     "LabelConfig",
     "ModelConfig",
     "PhotoConfig",
+    "ReviewConfig",
     "SplitDataConfig",
     "SweepConfig",
     "TrainConfig",

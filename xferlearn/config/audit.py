@@ -63,7 +63,16 @@ class AuditConfig(LookConfig):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ReviewConfig(LookConfig):
-    """Settings of `xferlearn review`."""
+    """Settings of `xferlearn review` and of `xferlearn.open_review(...)`."""
+
+    corrections: Annotated[
+        StrPath,
+        Setting(
+            "File of corrections (CSV) that the answers go to; the first one makes it. Those that"
+            " it holds count already. The photos themselves are not touched.",
+            section="Data",
+        ),
+    ] = "corrections.csv"
 
     model_dir: Annotated[
         StrPath | None,
@@ -86,7 +95,7 @@ class ReviewConfig(LookConfig):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DiffConfig(ImageConfig):
-    """Settings of `xferlearn diff` and of `xferlearn.diff(...)`."""
+    """Settings of `xferlearn.diff(...)`."""
 
     models: Annotated[
         tuple[str, ...],
@@ -122,3 +131,12 @@ class DiffConfig(ImageConfig):
         if len(self.models) != 2:
             raise UserError(f"Expected two model folders. Received: {len(self.models)}.")
         output_format(self.output)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DiffCommandConfig(DiffConfig):
+    """Settings of `xferlearn diff`, which also prints."""
+
+    format: Annotated[
+        str, Setting("Output format.", choices=("text", "json"), section="Output")
+    ] = "text"

@@ -271,6 +271,14 @@ class TrainConfig(DecisionConfig, ViewConfig, HeadConfig, BackboneConfig):
             section="Output",
         ),
     ] = None
+    audit: Annotated[
+        bool,
+        Setting(
+            "Also look for photos and labels that are likely wrong, as `xferlearn audit` does; they"
+            " are shown in TensorBoard too.",
+            section="Output",
+        ),
+    ] = False
     print_misclassified_test_images: Annotated[
         bool,
         Setting(

@@ -12,7 +12,7 @@ REPORT_TAG = "transfer/report"
 """One blob: the report as JSON, see `report.build_report`."""
 
 PHOTOS_TAG = "transfer/photos"
-"""One blob per thumbnail, JPEG, in the order of the report's `photos`; then of photos nearby."""
+"""One blob per thumbnail, JPEG: the report's `photos`, then those that it names by `picture`."""
 
 REPORT_FORMAT = 1
 """Version of the report; it grows when an older page can't show a newer report."""

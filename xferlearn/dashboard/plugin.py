@@ -14,12 +14,15 @@ from tensorboard.plugins import base_plugin
 from werkzeug import Request, Response
 
 from xferlearn.dashboard import PHOTOS_TAG, PLUGIN_NAME, REPORT_FORMAT, REPORT_TAG
+from xferlearn.dashboard.changes import changes
 
 STATIC_DIR = Path(__file__).parent / "static"
 
 # Each is a route of its own, so no request can name any other file.
 _STATIC_FILES = {
     "index.js": "text/javascript",
+    "audit.js": "text/javascript",
+    "change.js": "text/javascript",
     "compare.js": "text/javascript",
     "dom.js": "text/javascript",
     "evidence.js": "text/javascript",
@@ -48,10 +51,11 @@ class TransferPlugin(base_plugin.TBPlugin):
     def get_plugin_apps(self) -> dict[str, Callable]:
         """Returns the routes below `data/plugin/xferlearn`.
 
-        `/runs` is the list of runs in short; `/report?run=` one run's report, JSON; and
-        `/photo?run=&index=` a thumbnail, JPEG: first those of the report's `photos`, in their
-        order, then those that their `nearest` name by `picture`. For what
-        does not exist the answer is 404 and `{"error": reason}`.
+        `/runs` is the list of runs in short; `/report?run=` one run's report, JSON;
+        `/change?before=&after=` what changed from one run to another, as `changes.changes` returns
+        it; and `/photo?run=&index=` a thumbnail, JPEG: first those of the report's `photos`, in
+        their order, then those that it names by `picture`. For what does not exist the answer is
+        404 and `{"error": reason}`.
         """
         apps = {
             f"/{name}": _application(functools.partial(_serve_file, name=name))
@@ -59,6 +63,7 @@ class TransferPlugin(base_plugin.TBPlugin):
         }
         apps["/runs"] = _application(self._serve_runs)
         apps["/report"] = _application(self._serve_report)
+        apps["/change"] = _application(self._serve_change)
         apps["/photo"] = _application(self._serve_photo)
         return apps
 
@@ -83,11 +88,22 @@ class TransferPlugin(base_plugin.TBPlugin):
         return _json(request, {"runs": runs})
 
     def _serve_report(self, request: Request) -> Response:
-        run = _argument(request, "run")
+        return _json(request, self._report_of(request, _argument(request, "run")))
+
+    def _serve_change(self, request: Request) -> Response:
+        reports = [
+            self._report_of(request, _argument(request, when)) for when in ("before", "after")
+        ]
+        try:
+            return _json(request, changes(*reports))
+        except (KeyError, TypeError, AttributeError, IndexError, ValueError):
+            raise errors.NotFoundError(_DAMAGED) from None
+
+    def _report_of(self, request: Request, run: str) -> dict[str, Any]:
         references = self._blobs(request, REPORT_TAG, run).get(run, ())
         if not references:
             raise errors.NotFoundError(f"There is no run {run!r} with data for this tab.")
-        return _json(request, {**self._report(request, references), "run": run})
+        return {**self._report(request, references), "run": run}
 
     def _serve_photo(self, request: Request) -> Response:
         run, index = _argument(request, "run"), _argument(request, "index")

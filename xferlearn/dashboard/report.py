@@ -7,17 +7,23 @@ from typing import Any
 
 import numpy as np
 
+from xferlearn.auditing import CLASS_KINDS, KINDS, AuditResult, Finding
+from xferlearn.auditing.findings import PLURALS
 from xferlearn.backbones import PREPROCESSING
 from xferlearn.backbones.synsets.names import readable_label
 from xferlearn.config import TrainConfig
 from xferlearn.config.base import settings_of
 from xferlearn.dashboard import REPORT_FORMAT
+from xferlearn.dashboard.changes import judged_photos, photo_key
 from xferlearn.dashboard.thumbnails import Choice
 from xferlearn.decisions import Near
 from xferlearn.metrics import Evaluation, wilson_interval
 from xferlearn.photos.manifest import SPLITS, Photo
 from xferlearn.summaries.measured import delivered_text
 from xferlearn.summaries.record import RunRecord
+
+MOST_OF_A_KIND = 6
+"""Suspicious photos of a kind that are shown: each costs a reading."""
 
 _FROM_METADATA = ("input", "output", "versions", "command")
 
@@ -50,6 +56,7 @@ def build_report(
         pictures: numbers of all thumbnails by the photo's digest; None for none.
     """
     pictures = pictures or {}
+    audit = record.audit if isinstance(record.audit, AuditResult) else None
     manifest, metadata = record.manifest, record.metadata
     counts = {split: [0] * len(manifest.labels) for split in SPLITS}
     for photo, split in zip(manifest.photos, manifest.splits, strict=True):
@@ -73,8 +80,11 @@ def build_report(
         "settings": _settings(record.config),
         "training": record.kept_training,
         "fine_tuning": metadata.get("fine_tuning"),
+        "judged": judged_photos(record),
+        "audit": None if audit is None else _audit(audit, pictures),
         "photos": [
             {
+                "key": photo_key(one.choice.photo),
                 "split": one.choice.split,
                 "truth": one.choice.truth,
                 "predicted": one.choice.predicted,
@@ -94,6 +104,32 @@ def build_report(
             }
             for one in shown
         ],
+    }
+
+
+def audited_photos(audit: AuditResult) -> list[Finding]:
+    """Returns the findings that the page shows a picture of, a few of each kind."""
+    return [one for kind in KINDS for one in audit.of_kind(kind)[:MOST_OF_A_KIND]]
+
+
+def _audit(audit: AuditResult, pictures: Mapping[bytes, int]) -> dict[str, Any]:
+    shown = audited_photos(audit)
+    return {
+        "kinds": [[PLURALS[kind], len(found)] for kind in KINDS if (found := audit.of_kind(kind))],
+        "expected": audit.expected_text(),
+        "findings": [
+            {
+                "kind": PLURALS[one.kind],
+                "name": one.name,
+                "label": readable_label(one.label),
+                "proposed": readable_label(one.proposed),
+                "score": round(one.score, 4),
+                "text": one.text,
+                "picture": pictures.get(one.digest),
+            }
+            for one in shown
+        ],
+        "classes": [one.text for kind in CLASS_KINDS for one in audit.classes if one.kind == kind],
     }
 
 

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from xferlearn.auditing import AuditResult
 from xferlearn.dashboard import PHOTOS_TAG, PLUGIN_NAME, REPORT_TAG
 from xferlearn.dashboard.evidence import nearest_photos
-from xferlearn.dashboard.report import Shown, build_report
+from xferlearn.dashboard.report import Shown, audited_photos, build_report
 from xferlearn.dashboard.thumbnails import choose_photos, read_thumbnails
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.summaries.events import EventWriter
@@ -46,7 +47,10 @@ def write_transfer_summary(
 
 
 def _with_photos(record: RunRecord) -> tuple[dict[str, Any], list[bytes]]:
-    """Returns the report with its photos, and the thumbnails: theirs, then some nearby."""
+    """Returns the report with its photos, and the thumbnails: theirs, then some others.
+
+    Those are of photos nearby, and of those that an audit has found.
+    """
     choices = choose_photos(record.manifest, record.probabilities)
     shown = [Shown(*pair) for pair in zip(choices, nearest_photos(record, choices), strict=True)]
     wanted = {one.choice.photo.digest: one.choice.photo for one in shown}
@@ -56,12 +60,20 @@ def _with_photos(record: RunRecord) -> tuple[dict[str, Any], list[bytes]]:
         for one in photo.nearest
         if one.photo.digest not in wanted
     }
-    wanted |= itertools.islice(near.items(), MOST_NEARBY)
+    others = dict(itertools.islice(near.items(), MOST_NEARBY))
+    if isinstance(record.audit, AuditResult):
+        places = record.audit.places
+        others |= {
+            one.digest: places[one.digest]
+            for one in audited_photos(record.audit)
+            if one.digest not in wanted
+        }
+    wanted |= others
     found = read_thumbnails(record.source, wanted.values(), PhotoLimits.of(record.config))
     shown = [one for one in shown if one.choice.photo.digest in found]
     # Photos of two labels are there twice.
     order = [one.choice.photo.digest for one in shown]
-    order += [digest for digest in near if digest in found]
+    order += [digest for digest in others if digest in found]
     numbers = {digest: number for number, digest in reversed([*enumerate(order)])}
     return build_report(record, shown, numbers), [found[digest] for digest in order]
 
@@ -75,7 +87,7 @@ def write_report(run_dir: str | Path, report: Mapping[str, Any], jpegs: Sequence
     Args:
         run_dir: folder of the run.
         report: as `report.build_report` returns it.
-        jpegs: one per entry of the report's `photos`, then those of photos nearby.
+        jpegs: one per entry of the report's `photos`, then those that it names by `picture`.
 
     Raises:
         OSError, tf.errors.OpError: when the file can't be written.

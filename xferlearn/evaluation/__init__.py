@@ -1,13 +1,19 @@
-"""What a trained model is worth: measured on photos with known classes, and its decision."""
+"""What a trained model is worth: measured, decided about, and compared with another."""
 
 from xferlearn.evaluation.deciding import DecideResult, decide, decide_with
+from xferlearn.evaluation.diff_result import ChangedPhoto, DiffResult
+from xferlearn.evaluation.diffing import diff, diff_with
 from xferlearn.evaluation.evaluating import EvaluationResult, evaluate, evaluate_with
 
 __all__ = [
+    "ChangedPhoto",
     "DecideResult",
+    "DiffResult",
     "EvaluationResult",
     "decide",
     "decide_with",
+    "diff",
+    "diff_with",
     "evaluate",
     "evaluate_with",
 ]

@@ -189,6 +189,21 @@ def evaluate(config: EvaluateConfig) -> EvaluationResult:
 
 def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
     """Evaluates as `config` says; see `evaluate`."""
+    return measure_photos(config)[0]
+
+
+def measure_photos(
+    config: EvaluateConfig, *, keep: bool = False
+) -> tuple[EvaluationResult, Predicted | None]:
+    """Evaluates as `config` says; returns what was predicted of each photo too.
+
+    Args:
+        config: the settings.
+        keep: whether that is kept, though neither a file nor a log is made of it.
+
+    Returns:
+        The result, and the photos; None where nothing keeps them.
+    """
     started = time.perf_counter()
     model_folder = read_model_folder(config.model or "")
     for name, folder in (("logs_dir", config.logs_dir), ("bottleneck_dir", config.bottleneck_dir)):
@@ -213,7 +228,7 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
         )
     decision, thresholds = Decision.of(predictor.metadata), told_thresholds(predictor.metadata)
     # Where nothing else needs them they are not kept, because they may be gigabytes.
-    kept = bool(config.logs_dir or output)
+    kept = keep or bool(config.logs_dir or output)
     reject = (predictor.metadata.get("familiarity") or {}).get("reject", REJECT)
     unknown = 0 if predictor.says_familiarity else None
     counts = PointCounts(model_folder.labels, thresholds) if thresholds else None
@@ -288,8 +303,8 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
     if decision and truth:
         known = np.where(y < classes, y, -1)
         decided = measure_labels(decision, np.array(predicted), np.array(largest), known)
-    written: Path | None = None
-    if output is not None:
+    rows: Predicted | None = None
+    if kept:
         splits = {photo.digest: photo.split for photo in recorded}
         rows = Predicted(
             model_folder.labels,
@@ -300,9 +315,11 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
             probabilities,
             np.array(familiarity, np.float32),
         )
-        form = output_format(output) or ""
+    written: Path | None = None
+    if output is not None and rows is not None:
+        photos, form = rows, output_format(output) or ""
         try:
-            write_atomically(output, lambda file: write_predicted(file, rows, form))
+            write_atomically(output, lambda file: write_predicted(file, photos, form))
             written = Path(config.output or "")
         except OSError as error:  # what was measured must not be lost
             warnings += (Failure(f"Can't write `output` {output}: {one_line(error)}."),)
@@ -315,7 +332,7 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
         name = f"evaluate_{model_folder.path.name}"
         with summaries.run_folder(config.logs_dir, name) as run_dir:
             warnings += summaries.write_evaluation(run_dir, evaluation, y, table, card)
-    return EvaluationResult(
+    result = EvaluationResult(
         evaluation=evaluation,
         misclassified=tuple(wrong),
         bad=tuple(bad),
@@ -331,6 +348,7 @@ def evaluate_with(config: EvaluateConfig) -> EvaluationResult:
         unknown=unknown,
         output=written,
     )
+    return result, rows
 
 
 def _prints(config: EvaluateConfig, predictor: Predictor) -> KeptPrints | None:

@@ -14,7 +14,7 @@ from xferlearn.errors import XferlearnError
 from xferlearn.exports.familiarity import Familiarity, FamiliarityProof, compare_familiarity
 from xferlearn.exports.foreign import foreign_pictures
 from xferlearn.exports.photos import ProofPhotos
-from xferlearn.metrics import paired_interval
+from xferlearn.metrics import paired_change
 from xferlearn.model_folder import FAMILIARITY, ModelFolder
 from xferlearn.photos.pixels.decoding import BATCH_SIZE
 from xferlearn.predictors import Answers, Predictor, model_folder_resize
@@ -227,7 +227,8 @@ def prove(
     accuracy = change = interval = None
     if not photos.learned:
         accuracy = float(right_after.mean())
-        change, interval = _change(right_before, right_after)
+        found = paired_change(right_before, right_after)
+        change, interval = found.mean, found.interval
     return Proof(
         photos=len(photos.names),
         minimum=minimum,
@@ -273,15 +274,6 @@ def _compared(
             "the written file does not say how familiar a photo is, but the model does"
         )
     return compare_familiarity(reference.familiarity, found, reference.reject, most_difference)
-
-
-def _change(before: np.ndarray, after: np.ndarray) -> tuple[float, tuple[float, float]]:
-    """Returns the change in accuracy and its 95% interval; which photos are right, bool."""
-    gained, lost, both = (
-        int(np.sum(which)) for which in (after & ~before, before & ~after, before & after)
-    )
-    neither = len(before) - both - lost - gained
-    return (gained - lost) / len(before), paired_interval(both, lost, gained, neither)
 
 
 def _check_description(predictor: Predictor, photos: ProofPhotos, reference: Reference) -> None:

@@ -1,8 +1,6 @@
 """The page of `label --why`: one HTML file that shows what speaks for the label of each photo."""
 
-import base64
 import contextlib
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -23,42 +21,25 @@ from xferlearn.summaries.drawing import webp
 from xferlearn.summaries.overlay import LEGEND
 from xferlearn.system.files import real_path, remove_stale, write_atomically
 from xferlearn.system.folders import check_no_url, check_writable
-from xferlearn.system.html import Markup, h, picture
+from xferlearn.system.html import DOCUMENT_STYLE, Markup, document_head, h, note_list, picture
 from xferlearn.system.text import count
 
 PAGE = "index.html"
 MOST_PHOTOS = 500
 _NEIGHBOUR_SIZE = 112  # px
 # By which a page that may be replaced is known.
-_MARK = '<meta name="generator" content="xferlearn: why these labels">'
-_STYLE = """
-:root{color-scheme:light dark;--text:#202124;--faint:#5f6368;--page:#f5f5f5;--card:#fff;
---line:#dadce0;--bar:#1a73e8;--rest:#e8eaed;--note:#fff3e8;--edge:#c65102}
-@media(prefers-color-scheme:dark){:root{--text:#f1f1f1;--faint:#b4b4b4;--page:#1f1f1f;--card:#2b2b2b;
---line:#4a4a4a;--bar:#6ea8fe;--rest:#424242;--note:#4a3b2e;--edge:#ffa15a}}
-*{box-sizing:border-box}
-body{margin:0 auto;max-width:1240px;padding:24px 16px 48px;background:var(--page);color:var(--text);
-font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif}
-h1{font-size:22px;font-weight:600;margin:0 0 4px}
-h2{font-size:16px;font-weight:600;margin:0;overflow-wrap:anywhere}
-h2 a{color:inherit;text-decoration:none}
-h2 a:hover{text-decoration:underline}
-h3{font-size:13px;font-weight:500;color:var(--faint);margin:0 0 8px}
-p{margin:4px 0;overflow-wrap:anywhere}
-a:focus-visible{outline:2px solid var(--bar);outline-offset:2px;border-radius:2px}
-.faint{color:var(--faint);font-size:13px}
+_MARK = "xferlearn: why these labels"
+_STYLE = (
+    DOCUMENT_STYLE
+    + """
 article{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:16px;
 margin-top:16px;scroll-margin-top:8px}
 .parts{display:grid;grid-template-columns:minmax(0,452px) minmax(240px,1fr) minmax(0,340px);
 gap:16px 24px;margin-top:12px;align-items:start}
 .pair,.near{display:flex;gap:12px}
-figure{margin:0;min-width:0;font-size:13px}
-figure img,.gone{display:block;width:100%;height:auto;border-radius:4px;background:var(--rest)}
 .pair figure{flex:0 1 220px}
 .near figure{flex:0 1 112px}
 .gone{aspect-ratio:1;width:112px;max-width:100%;padding:8px;color:var(--faint);font-size:12px}
-figcaption{margin-top:4px}
-figcaption span{display:block;overflow-wrap:anywhere}
 .scores{width:100%;border-collapse:collapse;font-variant-numeric:tabular-nums}
 .scores th{font-weight:400;text-align:left;overflow-wrap:anywhere;padding:2px 12px 2px 0}
 .scores tr:first-child :is(th,td){font-weight:600}
@@ -66,13 +47,12 @@ figcaption span{display:block;overflow-wrap:anywhere}
 .scores td.bar{width:34%;padding-right:4px}
 svg{display:block;width:100%;height:10px;border-radius:3px;background:var(--rest)}
 rect{fill:var(--bar)}
-.notes{margin:12px 0 0;padding:8px 14px;list-style:none;background:var(--note);font-size:13px;
-border-left:4px solid var(--edge);border-radius:4px;overflow-wrap:anywhere}
 @media(max-width:1060px){.parts{grid-template-columns:minmax(0,1fr) minmax(0,1fr)}
 .parts>:first-child{grid-column:1/-1}}
-@media(max-width:600px){.parts{grid-template-columns:minmax(0,1fr)}body{padding:16px 10px 32px}}
+@media(max-width:600px){.parts{grid-template-columns:minmax(0,1fr)}}
 @media print{article{break-inside:avoid}}
 """.replace("\n", "")
+)
 
 
 class WhyPage:
@@ -187,20 +167,14 @@ def _is_page(path: Path) -> bool:
 
 
 def _head(name: str, total: int, notes: list[str]) -> str:
-    digest = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
-    # Nothing is loaded and nothing runs, whatever a photo's name tries.
-    policy = f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'"
     about = f"{count(total, 'photo')}, labelled by {name}."
     if total > MOST_PHOTOS:
         about += f" The first {MOST_PHOTOS} are shown."
     return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">{_MARK}'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>Why these labels</title><style>{_STYLE}</style></head><body><header>"
+        f"{document_head('Why these labels', _STYLE, _MARK)}<header>"
         f"{h('h1', 'Why these labels')}"
         f"{h('p', about, class_='faint')}"
-        f"{h('p', LEGEND, class_='faint')}{_notes(notes) or ''}</header><main>\n"
+        f"{h('p', LEGEND, class_='faint')}{note_list(notes) or ''}</header><main>\n"
     )
 
 
@@ -209,7 +183,7 @@ def _article(number: int, photo: Labelled, why: Explanation | None, told: list[s
     place = f"photo-{number}"
     title = h("h2", h("a", photo.name, href=f"#{place}"))
     if why is None:
-        return h("article", title, _notes([f"It can't be used: {photo.problem}."]), id=place)
+        return h("article", title, note_list([f"It can't be used: {photo.problem}."]), id=place)
     label = readable_label(why.label)
     pair = [_figure(Image.fromarray(why.pixels), photo.name, "What the model sees")]
     overlay = why.overlay()
@@ -238,7 +212,7 @@ def _article(number: int, photo: Labelled, why: Explanation | None, told: list[s
             else None,
             class_="parts",
         ),
-        _notes([note for note in why.notes if note not in told]),
+        note_list([note for note in why.notes if note not in told]),
         id=place,
     )
 
@@ -284,8 +258,3 @@ def _figure(image: Image.Image, alt: str, caption: Any) -> Markup:
     width, height = map(str, image.size)
     shown = picture(webp(image), "webp", alt, width=width, height=height, loading="lazy")
     return h("figure", shown, h("figcaption", caption))
-
-
-def _notes(lines: Iterable[str]) -> Markup | None:
-    items = [h("li", line) for line in lines]
-    return h("ul", items, class_="notes") if items else None

@@ -16,6 +16,7 @@ from pathlib import Path
 from xferlearn.errors import UserError
 from xferlearn.photos.folders.names import check_name, class_label
 from xferlearn.system.files import write_atomically
+from xferlearn.system.folders import check_no_url
 from xferlearn.system.text import count, one_line, readable
 
 RELABEL, EXCLUDE, KEEP = ACTIONS = ("relabel", "exclude", "keep")
@@ -112,6 +113,7 @@ def read_corrections(path: str | Path, *, missing_ok: bool = False) -> Correctio
         >>> len(read_corrections("corrections.csv"))
         12
     """
+    check_no_url("`corrections`", path)
     try:
         with open(path, "rb") as file:
             data = file.read(_MOST_BYTES + 1)

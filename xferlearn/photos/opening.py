@@ -33,7 +33,6 @@ def open_source(config: TrainConfig) -> PhotoSource:
     # A file that can't be read is told before photos are listed.
     corrections = Corrections()
     if config.corrections is not None:
-        check_no_url("`corrections`", config.corrections)
         corrections = read_corrections(config.corrections)
     source = _with_unlabelled(config, _open_classes(config))
     if config.corrections is None and config.unlabelled is None:

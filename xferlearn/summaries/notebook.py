@@ -40,21 +40,25 @@ class Pictures:
     source: PhotoSource = dataclasses.field(repr=False)
     limits: PhotoLimits = dataclasses.field(repr=False)
 
-    def read(self, photos: Sequence[Misclassified]) -> dict[bytes, bytes]:
+    def read(self, photos: Sequence[Photo], size: int = PICTURE_SIZE) -> dict[bytes, bytes]:
         """Returns the photos that are still there, as the network sees them.
 
         Args:
-            photos: which ones.
+            photos: which ones; their labels are those of the source.
+            size: side in px.
 
         Returns:
-            A WebP file of `PICTURE_SIZE` px by the photo's digest. Photos that are gone or have
-            changed are left out.
+            A WebP file of `size` px by the photo's digest. Photos that are gone or have changed are
+            left out.
         """
         start_tensorflow()
-        labels = self.source.labels
-        wanted = [Photo(one.digest, labels.index(one.truth), one.name) for one in photos]
-        found = read_pixels(self.source, wanted, PICTURE_SIZE, self.limits)
+        found = read_pixels(self.source, photos, size, self.limits)
         return {digest: webp(Image.fromarray(pixels)) for digest, pixels in found.items()}
+
+    def read_named(self, photos: Sequence[Misclassified]) -> dict[bytes, bytes]:
+        """Returns misclassified photos, as `read` does."""
+        labels = self.source.labels
+        return self.read([Photo(one.digest, labels.index(one.truth), one.name) for one in photos])
 
 
 def accuracy_tile(title: str, evaluation: Evaluation, *, main: bool = False) -> Markup:
@@ -212,7 +216,7 @@ def _read(
     if pictures is None:
         return {}, "The photos are not at hand."
     try:
-        return pictures.read(photos), ""
+        return pictures.read_named(photos), ""
     except Exception as error:  # a dataset that was removed; the numbers are shown all the same
         return {}, f"The photos can't be read: {error}"
 

@@ -48,6 +48,24 @@ def draw_overlay(pixels: np.ndarray, values: np.ndarray) -> Image.Image:
     return Image.fromarray(image)
 
 
+def heat_layer(values: np.ndarray, width: int, height: int) -> Image.Image:
+    """Returns a heat map as a layer to put over a photo in colour: opaque where it is strong.
+
+    Args:
+        values: float32, [rows, columns], range [-1, 1]; positive is orange, negative blue.
+        width: px.
+        height: px.
+
+    Returns:
+        RGBA.
+    """
+    grid = Image.fromarray(np.asarray(values, np.float32))
+    heat = np.asarray(grid.resize((width, height), Image.Resampling.BILINEAR))[..., None]
+    alpha = (255 * _MOST_COLOUR * np.abs(heat)).clip(0, 255)
+    colour = np.where(heat >= 0, _FOR, _AGAINST)
+    return Image.fromarray(np.concatenate([colour, alpha], axis=2).astype(np.uint8))
+
+
 def _border(inside: np.ndarray, reach: int) -> np.ndarray:
     """Returns where a region ends, bool, `reach` px to both sides."""
     padded = np.pad(inside, reach, mode="edge")

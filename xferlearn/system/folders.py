@@ -35,19 +35,23 @@ def check_no_url(what: str, path: str | Path) -> None:
         )
 
 
-def check_output(output: str | Path) -> Path:
+def check_output(output: str | Path, name: str = "output") -> Path:
     """Returns the file that results go to; sees, before any work, that it can be written.
+
+    Args:
+        output: the file.
+        name: setting that names it.
 
     Raises:
         UserError: when it can't, or is a folder.
     """
-    check_no_url("`output`", output)
+    check_no_url(f"`{name}`", output)
     path = real_path(output)
     if path.is_dir():
-        raise UserError(f"Expected `output` to be a file. Found a folder at {output}.")
+        raise UserError(f"Expected `{name}` to be a file. Found a folder at {output}.")
     if not path.parent.is_dir():
-        raise UserError(f"There is no folder {os.path.dirname(output)} for `output`. Make it.")
-    check_writable("output", path.parent)
+        raise UserError(f"There is no folder {os.path.dirname(output)} for `{name}`. Make it.")
+    check_writable(name, path.parent)
     return path
 
 

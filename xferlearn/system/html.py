@@ -1,6 +1,7 @@
 """HTML for notebooks: readable on light and dark pages, and safe with text of any origin."""
 
 import base64
+import hashlib
 import html
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -66,6 +67,33 @@ background:rgba(128,128,128,.2)}
 .xferlearn figure b{font-weight:600}
 .xferlearn figure span{display:block}
 .xferlearn .xf-plot{max-width:none;border-radius:6px;margin:6px 0}
+""".replace("\n", "")
+
+# Of a page in a file of its own, with the names that `document_head` and `note_list` use.
+DOCUMENT_STYLE = """
+:root{color-scheme:light dark;--text:#202124;--faint:#5f6368;--ground:#f5f5f5;--card:#fff;
+--line:#dadce0;--bar:#1a73e8;--rest:#e8eaed;--note:#fff3e8;--edge:#c65102}
+@media(prefers-color-scheme:dark){:root{--text:#f1f1f1;--faint:#b4b4b4;--ground:#1f1f1f;--card:#2b2b2b;
+--line:#4a4a4a;--bar:#6ea8fe;--rest:#424242;--note:#4a3b2e;--edge:#ffa15a}}
+*{box-sizing:border-box}
+body{margin:0 auto;max-width:1240px;padding:24px 16px 48px;background:var(--ground);
+color:var(--text);
+font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif}
+h1{font-size:22px;font-weight:600;margin:0 0 4px}
+h2{font-size:16px;font-weight:600;margin:0;overflow-wrap:anywhere}
+h2 a{color:inherit;text-decoration:none}
+h2 a:hover{text-decoration:underline}
+h3{font-size:13px;font-weight:500;color:var(--faint);margin:0 0 8px}
+p{margin:4px 0;overflow-wrap:anywhere}
+a:focus-visible{outline:2px solid var(--bar);outline-offset:2px;border-radius:2px}
+.faint{color:var(--faint);font-size:13px}
+figure{margin:0;min-width:0;font-size:13px}
+figure img,.gone{display:block;width:100%;height:auto;border-radius:4px;background:var(--rest)}
+figcaption{margin-top:4px}
+figcaption span{display:block;overflow-wrap:anywhere}
+.notes{margin:12px 0 0;padding:8px 14px;list-style:none;background:var(--note);font-size:13px;
+border-left:4px solid var(--edge);border-radius:4px;overflow-wrap:anywhere}
+@media(max-width:600px){body{padding:16px 10px 32px}}
 """.replace("\n", "")
 
 
@@ -189,3 +217,30 @@ def picture(content: bytes, kind: str, alt: str, **attributes: Any) -> Markup:
     source = f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
     rest = h("img", alt=alt, **attributes)
     return Markup(rest.replace("<img", f'<img src="{source}"', 1))
+
+
+def document_head(title: str, style: str, generator: str) -> str:
+    """Returns the start of a page in a file of its own, up to its body.
+
+    The page loads nothing and runs nothing, whatever the name of a photo tries.
+
+    Args:
+        title: its title.
+        style: all its CSS.
+        generator: what made it, by which such a page is known.
+    """
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    policy = f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'"
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
+        f'<meta name="generator" content="{_escaped(generator)}">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f"<title>{_escaped(title)}</title><style>{style}</style></head><body>"
+    )
+
+
+def note_list(lines: Iterable[str]) -> Markup | None:
+    """Returns what should be known, one line each, as such a page shows it; None without any."""
+    items = [h("li", line) for line in lines]
+    return h("ul", items, class_="notes") if items else None

@@ -74,3 +74,22 @@ def utf8(value: T) -> T | str:
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode("utf-8")
     return value
+
+
+def write_rows(
+    file: BinaryIO, form: str, columns: Mapping[str, type], rows: Iterable[Sequence[object]]
+) -> None:
+    """Writes rows in the form that a file's ending asks for.
+
+    Args:
+        file: open for writing.
+        form: "csv", "tsv", "parquet" or "json" (JSON Lines).
+        columns: str or float by name.
+        rows: one value per column; None for nothing.
+    """
+    if form == "parquet":
+        write_parquet(file, columns, rows)
+    elif form == "json":
+        write_json_lines(file, (dict(zip(columns, row, strict=True)) for row in rows))
+    else:
+        write_csv(file, [*columns], rows, "\t" if form == "tsv" else ",")

@@ -1,7 +1,8 @@
 """Training: the head on cached bottlenecks, fine-tuning, and the job that writes a model folder."""
 
+from xferlearn.training.auditing import audit
 from xferlearn.training.head import build_classifier, build_head
 from xferlearn.training.job import train
 from xferlearn.training.result import TrainResult
 
-__all__ = ["TrainResult", "build_classifier", "build_head", "train"]
+__all__ = ["TrainResult", "audit", "build_classifier", "build_head", "train"]

@@ -25,7 +25,9 @@ from xferlearn.system.folders import check_outside_model
 from xferlearn.system.progress import StageClock
 from xferlearn.system.results import Failure
 from xferlearn.system.runtime import choose_device, start_tensorflow
+from xferlearn.system.text import one_line
 from xferlearn.training import head as heads
+from xferlearn.training.auditing import audit_prepared
 from xferlearn.training.finetuning import fine_tune, select_layers
 from xferlearn.training.fit import check_backbone, check_result_folders, load_networks, prepare
 from xferlearn.training.fitting import diverged_error, fit_head
@@ -88,6 +90,7 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
             " count once), because some are held out to show whether fine-tuning is better. Add"
             " photos, or leave it out."
         )
+    photos = prepared  # of the network as it was: a fine-tuned one has learned from photos
     run_dir = None
     if config.summaries != "none":
         run_dir = runs.enter_context(
@@ -154,6 +157,14 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
         )
         if config.unfreeze:
             state.unlink(missing_ok=True)
+    audited = None
+    if config.audit:
+        with clock.stage("audit"):
+            # After the model, as the summaries are; photos of any origin may fail in many ways.
+            try:
+                audited = audit_prepared(config, photos)
+            except Exception as error:
+                warnings.append(Failure(f"Nothing was audited: {one_line(error)}"))
     if run_dir is not None:
         # After the model: whatever happens here can't cost it.
         with clock.stage("summaries"):
@@ -171,6 +182,7 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
                 metadata=model_folder.metadata,
                 familiarity=familiarity,
                 promises=promised_facts(chosen, own, validation),
+                audit=audited,
             )
             warnings += summaries.write_run(run_dir, record, config.summaries)
             warnings += write_transfer_summary(run_dir, record, photos=config.summaries == "full")
@@ -189,6 +201,7 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
         training=training,
         fine_tuned=fine_tuned,
         exported=exported,
+        audit=audited,
         chosen=chosen,
         validation=validation,
         test=test,

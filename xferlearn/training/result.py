@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from xferlearn.auditing import AuditResult
 from xferlearn.backbones.synsets.names import readable_label
 from xferlearn.bottlenecks.compute import Extraction
 from xferlearn.decisions import Chosen
@@ -67,6 +68,8 @@ class TrainResult(Result):
         warnings: what was found in the photos and in the bottleneck store, and summaries that
             could not be written, one line each.
         seconds: wall time of each stage.
+        audit: what is suspicious in the photos and their labels; None where nobody asked, or the
+            audit failed.
     """
 
     model_folder: ModelFolder
@@ -85,6 +88,7 @@ class TrainResult(Result):
     pictures: Pictures
     warnings: tuple[str, ...]
     seconds: dict[str, float]
+    audit: AuditResult | None = None
 
     def blocks(self) -> list[Block]:
         """Returns the summary: photos by class, those left out, and the facts of the run."""
@@ -93,6 +97,7 @@ class TrainResult(Result):
         return [
             self._split_block(),
             self._points_block(),
+            Block(self.audit.table() if self.audit else ()),
             bad_block(manifest.bad, rest),
             Block(manifest.notes),
             facts_block(
@@ -190,6 +195,7 @@ class TrainResult(Result):
                 main, f"Confusion matrix of the {main_name(validation, test)} photos"
             ),
             wrong_section(wrong, main.total, self.pictures),
+            [h("h4", "Audit"), self.audit.sections()] if self.audit else None,
             h("h4", "The run"),
             facts({name: value for name, value in self._facts().items() if name not in measured}),
         ]

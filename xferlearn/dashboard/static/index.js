@@ -1,5 +1,7 @@
 // Tab "Transfer": a list of runs, and beside it one run, or several side by side.
 
+import { auditSection } from "./audit.js";
+import { changeSection } from "./change.js";
 import { compareSection } from "./compare.js";
 import { breakable, h, segmented } from "./dom.js";
 import { answersSection, headline, inputSection, notices } from "./facts.js";
@@ -26,6 +28,9 @@ const state = {
     onlyChanged: false,
     classSort: { column: 0, descending: false },
     compareSort: { column: 1, descending: true },
+    changeSort: { column: 4, descending: true },
+    before: null,
+    after: null,
   },
 };
 
@@ -179,13 +184,13 @@ function drawMain() {
   });
   let content;
   try {
-    content = state.page === "compare" ? [compareSection(compared, state.view, choose)] : runPage();
+    content = state.page === "compare" ? [compareSection(compared, state.view, choose), changeSection(compared, state.view, fetchJson)] : runPage();
   } catch (error) {
     console.error(error);
     content = [message(`This run can't be shown: ${error.message}`)];
   }
   const title = state.page === "compare" ? "Compare runs" : (state.report?.run ?? "Transfer");
-  main.replaceChildren(h("header", { class: "page" }, h("h1", {}, breakable(title)), pages), ...content);
+  main.replaceChildren(h("header", { class: "page" }, h("h1", {}, breakable(title)), pages), ...content.filter(Boolean));
 }
 
 function runPage() {
@@ -203,6 +208,7 @@ function runPage() {
     inputSection(report),
     matrix,
     classes,
+    auditSection(report),
     answersSection(report),
     h("div", { class: "columns" }, settingsSection(report, view), h("div", {}, timeSection(report), originSection(report))),
   ].filter(Boolean);

@@ -13,6 +13,13 @@ BLACK, WHITE, EMPTY, BLURRED, TINY, SHAPE = QUALITIES = (
 # Of photos; what is likely to matter most comes first.
 KINDS = (LABEL, CONFLICT, ACROSS, OUTLIER, *QUALITIES, TWINS)
 OVERLAP, FEW_GROUPS = CLASS_KINDS = "classes that overlap", "too few groups"
+# As headings say them.
+PLURALS = {kind: kind for kind in (*KINDS, *CLASS_KINDS)} | {
+    LABEL: "likely label errors",
+    OUTLIER: "unlike all other photos",
+    TWINS: "twins, kept in one fold",
+    FEW_GROUPS: "classes of too few groups",
+}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -1,5 +1,0 @@
-"""What is suspicious in photos and their labels, and the page that shows it."""
-
-from xferlearn.audit.findings import CLASS_KINDS, KINDS, ClassFinding, Finding
-
-__all__ = ["CLASS_KINDS", "KINDS", "ClassFinding", "Finding"]

@@ -1,0 +1,73 @@
+"""Classes that overlap, and classes whose photos are too few groups."""
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+
+from xferlearn.auditing.findings import FEW_GROUPS, OVERLAP, ClassFinding
+from xferlearn.metrics import Evaluation, wilson_interval
+from xferlearn.photos.folding import FOLDS
+from xferlearn.system.text import count, readable
+
+# Of the photos of two classes, surely confused with each other; and that many times as many as
+# those of the other pairs are on average.
+_LEAST_SHARE = 0.03
+_TIMES_OTHERS = 3.0
+# A direction that no photo goes is one class inside the other, or wrong labels.
+_FEWEST_EACH_WAY = 2
+_MOST_PAIRS = 20
+
+
+def find_overlaps(evaluation: Evaluation) -> list[ClassFinding]:
+    """Returns pairs of classes that are confused far more than others are, the worst first.
+
+    Args:
+        evaluation: predictions of photos by heads that have not learned from them.
+    """
+    confusion, labels = evaluation.confusion, evaluation.labels
+    totals = confusion.sum(axis=1)
+    shares = {}
+    for a, b in itertools.combinations(range(len(labels)), 2):
+        if photos := int(totals[a] + totals[b]):
+            shares[a, b] = (int(confusion[a, b] + confusion[b, a]), photos)
+    whole = sum(wrong / photos for wrong, photos in shares.values())
+    findings = []
+    for (a, b), (wrong, photos) in shares.items():
+        there, back = int(confusion[a, b]), int(confusion[b, a])
+        others = (whole - wrong / photos) / max(len(shares) - 1, 1)
+        least = wilson_interval(wrong, photos)[0]
+        if min(there, back) < _FEWEST_EACH_WAY or least < max(_LEAST_SHARE, _TIMES_OTHERS * others):
+            continue
+        one, other = readable(labels[a]), readable(labels[b])
+        text = (
+            f"{one} and {other}: {there:,} of {int(totals[a]):,} and {back:,} of {int(totals[b]):,}"
+            " taken for the other"
+        )
+        score = min(2 * wrong / photos, 1.0)
+        findings.append(ClassFinding(OVERLAP, (labels[a], labels[b]), score, text))
+    return sorted(findings, key=lambda one: (-one.score, one.labels))[:_MOST_PAIRS]
+
+
+def find_few_groups(labels: Sequence[str], y: np.ndarray, groups: np.ndarray) -> list[ClassFinding]:
+    """Returns classes whose photos are so few groups that not every fold has one.
+
+    A class whose photos all stand alone is not one of them, however small it is.
+
+    Args:
+        labels: class names.
+        y: class index of each photo, int, [photos].
+        groups: the number of what each photo belongs to, int, [photos].
+    """
+    findings = []
+    for label, name in enumerate(labels):
+        photos, units = int((y == label).sum()), len(np.unique(groups[y == label]))
+        if not 0 < units < min(FOLDS, photos):
+            continue
+        if units == 1:
+            said = "1 group: learned, but it can't be measured"
+        else:
+            said = f"only {units} groups: its accuracy is that of {units}"
+        text = f"{readable(name)}: its {count(photos, 'photo')} are {said}"
+        findings.append(ClassFinding(FEW_GROUPS, (name,), 1 - (units - 1) / FOLDS, text))
+    return sorted(findings, key=lambda one: (-one.score, one.labels))

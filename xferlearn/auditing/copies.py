@@ -1,0 +1,122 @@
+"""Photos that are the same as others: harmless copies, several labels, several given splits."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from xferlearn.auditing.findings import ACROSS, CONFLICT, TWINS, Finding
+from xferlearn.photos.conflicts import grouped
+from xferlearn.photos.manifest import TRAIN, Photo
+from xferlearn.photos.twins.finding import Alike
+from xferlearn.system.text import count
+
+_MOST_NAMED = 1
+# The share of the probability that the label of twins must have before it is proposed.
+_CLEAR = 0.9
+
+
+def find_copies(
+    photos: Sequence[Photo],
+    labels: Sequence[str],
+    alike: Alike,
+    probabilities: Mapping[bytes, np.ndarray],
+) -> list[Finding]:
+    """Returns what is found of photos with equal bytes or pixels, and of near twins.
+
+    Of each group of one class and one split one photo is told. Of those with several classes, each
+    photo that does not have the label that fits the group best; where equal bytes have several,
+    the photo is told once.
+
+    Args:
+        photos: all that can be read, copies too.
+        labels: class names.
+        alike: which of them look alike.
+        probabilities: by digest, of photos that heads without them have predicted, float,
+            [classes], range [0, 1].
+    """
+    ordered = sorted(photos, key=lambda photo: (photo.digest, photo.name))
+    found = []
+    for same in grouped(ordered, alike.twins):
+        if len(same) < 2:
+            continue
+        if len({photo.label for photo in same}) > 1:
+            found += _conflict(same, labels, alike, probabilities)
+        if len({photo.fixed_split or TRAIN for photo in same}) > 1:
+            found.append(_across(same, labels, alike))
+        elif len({photo.label for photo in same}) == 1:
+            first, *others = same
+            text = f"{_likeness(same, alike)} as {_names(others)}"
+            score = 1 - 1 / len(same)
+            found.append(_finding(TWINS, first, others, labels, score, text))
+    return found
+
+
+def _conflict(
+    same: Sequence[Photo],
+    labels: Sequence[str],
+    alike: Alike,
+    probabilities: Mapping[bytes, np.ndarray],
+) -> list[Finding]:
+    fit = [probabilities[one.digest] for one in same if one.digest in probabilities]
+    known = [one for one in fit if np.isfinite(one).all()]
+    likely = np.mean(known, axis=0) if known else np.ones(len(labels))
+    held = sorted({photo.label for photo in same}, key=lambda label: (-likely[label], label))
+    best = held[0]
+    share = float(likely[best] / max(sum(likely[label] for label in held), 1e-12))
+    findings, told = [], set()
+    for photo in same:
+        if photo.label == best or photo.digest in told:
+            continue
+        told.add(photo.digest)
+        others = [one for one in same if one is not photo and one.label != photo.label]
+        text = f"{_likeness([photo, *others], alike)} as {_names(others)}"
+        proposed = labels[best] if known and share >= _CLEAR else ""
+        findings.append(_finding(CONFLICT, photo, others, labels, share, text, proposed))
+    return findings
+
+
+def _across(same: Sequence[Photo], labels: Sequence[str], alike: Alike) -> Finding:
+    # The one that is measured comes first.
+    ordered = sorted(same, key=lambda photo: (photo.fixed_split or TRAIN) == TRAIN)
+    first, others = (
+        ordered[0],
+        [
+            one
+            for one in ordered[1:]
+            if (one.fixed_split or TRAIN) != (ordered[0].fixed_split or TRAIN)
+        ],
+    )
+    splits = sorted({one.fixed_split or TRAIN for one in others})
+    text = (
+        f"in {first.fixed_split or TRAIN}, and {_likeness([first, *others], alike)} as"
+        f" {_names(others)} in {' and '.join(splits)}"
+    )
+    return _finding(ACROSS, first, others, labels, 1 - 1 / (1 + len(same)), text)
+
+
+def _likeness(same: Sequence[Photo], alike: Alike) -> str:
+    if len({photo.digest for photo in same}) == 1:
+        return "same bytes"
+    if len({alike.pixels.get(photo.digest, photo.digest) for photo in same}) == 1:
+        return "same pixels"
+    return "same picture"
+
+
+def _names(photos: Sequence[Photo]) -> str:
+    named = ", ".join(photo.name for photo in photos[:_MOST_NAMED])
+    left = len(photos) - _MOST_NAMED
+    return f"{named} and {count(left, 'other')}" if left > 0 else named
+
+
+def _finding(
+    kind: str,
+    photo: Photo,
+    others: Iterable[Photo],
+    labels: Sequence[str],
+    score: float,
+    text: str,
+    proposed: str = "",
+) -> Finding:
+    digests = tuple(dict.fromkeys(one.digest for one in others))
+    label = labels[photo.label]
+    return Finding(kind, photo.digest, photo.name, label, score, proposed, digests, text)

@@ -1,0 +1,86 @@
+"""Photos -> measurements of their quality; kept beside the bottlenecks, so each is read once."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from xferlearn.auditing import quality
+from xferlearn.bottlenecks.store import RowStore
+from xferlearn.photos.limits import PhotoLimits
+from xferlearn.photos.manifest import Photo
+from xferlearn.photos.pixels.decoding import decoded_batches
+from xferlearn.photos.pixels.operations import RESIZE_POLICY
+from xferlearn.photos.reading import Loaded, load_photos, readable
+from xferlearn.photos.selecting import pick_photos
+from xferlearn.photos.sources import PhotoSource
+from xferlearn.system.progress import progress_bar
+
+
+class MeasureStore(RowStore):
+    """Measurements of photos on disk; a row is float32, [quality.MEASURES]."""
+
+    def __init__(self, root: str | Path) -> None:
+        """Opens the store, and makes its folder if there is none.
+
+        Args:
+            root: folder of all stores, `bottleneck_dir`.
+
+        Raises:
+            UserError: when the folder can't be made or written to.
+        """
+        facts = {"measures": quality.VERSION, "side": quality.SIDE, "resize": RESIZE_POLICY}
+        about = json.dumps(facts, indent=2, sort_keys=True) + "\n"
+        name = hashlib.sha256(about.encode()).hexdigest()[:16]
+        super().__init__(Path(root) / "measures" / name, about, quality.MEASURES, np.float32)
+
+
+def measure_photos(
+    source: PhotoSource,
+    photos: Sequence[Photo],
+    store: MeasureStore,
+    limits: PhotoLimits,
+    verbose: int = 0,
+) -> np.ndarray:
+    """Returns the measurements of photos; those that are not in the store are read for it.
+
+    Args:
+        source: where they can be read.
+        photos: readable photos.
+        store: the measurements.
+        limits: caps on bytes and pixels.
+        verbose: 0 shows no progress.
+
+    Returns:
+        Float32, [photos, quality.MEASURES]; NaN for photos that are gone or have changed.
+
+    Raises:
+        XferlearnError: when measurements can't be written.
+    """
+    missing = {photo.digest: photo for photo in photos if photo.digest not in store}
+    sizes: dict[bytes, tuple[int, int]] = {}
+
+    def with_sizes(loaded: Iterator[Loaded]) -> Iterator[Loaded]:
+        # A photo is decoded without its image's bytes, and then no more known to have been larger.
+        for item in loaded:
+            if item.image is not None:
+                sizes[item.digest] = item.image.width, item.image.height
+            yield item
+
+    if missing:
+        side = quality.SIDE
+        loaded = readable(load_photos(pick_photos(source, missing.values()), side, limits))
+        with (
+            progress_bar("quality", len(missing), verbose=verbose) as bar,
+            store.writer() as writer,
+        ):
+            for batch in decoded_batches(with_sizes(loaded), side, limits):
+                for item, pixels in zip(batch.photos, batch.pixels, strict=True):
+                    writer.add(item.digest, quality.measure(pixels, *sizes.pop(item.digest)))
+                    bar.update()
+    found = np.full((len(photos), quality.MEASURES), np.nan, np.float32)
+    rows = [row for row, photo in enumerate(photos) if photo.digest in store]
+    found[rows] = store.read([photos[row].digest for row in rows])
+    return found

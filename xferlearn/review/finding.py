@@ -1,0 +1,110 @@
+"""What a review is to ask, found by the heads that learned last."""
+
+import collections
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from xferlearn.auditing import KINDS, Finding
+from xferlearn.auditing.copies import find_copies
+from xferlearn.auditing.findings import CONFLICT, LABEL
+from xferlearn.auditing.label_errors import find_label_errors, unlike_text
+from xferlearn.photos.twins.finding import Alike
+from xferlearn.review.asking import MOST_ASKED, Ask, ask_to_label
+from xferlearn.review.choosing import next_photos
+from xferlearn.review.judging import Fit, fit
+from xferlearn.training.material import LinearHeads, Material
+
+
+class Finder:
+    """Finds suspicious photos, and photos whose label would teach most.
+
+    Label errors, twins of several classes and the order of photos without a class follow the heads
+    and the labels. What is suspicious by itself, such as a black photo, is found once, before.
+    """
+
+    def __init__(
+        self,
+        material: Material,
+        heads: LinearHeads,
+        others: Sequence[Finding] = (),
+        alike: Alike | None = None,
+    ) -> None:
+        """Prepares it.
+
+        Args:
+            material: the photos.
+            heads: heads on them.
+            others: what is suspicious whatever the labels are.
+            alike: which photos look alike; None where nobody looked.
+        """
+        self._material, self._heads, self._others = material, heads, others
+        self._alike = alike or Alike()
+        number = collections.Counter(photo.digest for photo in material.photos)
+        self._same = [
+            row
+            for row, photo in enumerate(material.photos)
+            if photo.digest in self._alike.twins or number[photo.digest] > 1
+        ]
+
+    def find(
+        self, last: Fit, labels: Sequence[str], rows: Sequence[int]
+    ) -> tuple[list[Finding], list[Ask]]:
+        """Returns what is suspicious, the most important first, and what is best labelled next.
+
+        Args:
+            last: the heads that learned last.
+            labels: class names.
+            rows: photos without a class.
+        """
+        found = sorted(
+            [*self._label_errors(last, labels), *self._conflicts(last, labels), *self._others],
+            key=lambda one: (KINDS.index(one.kind), -one.score),
+        )
+        material = self._material
+        order: list[int] = []
+        if rows:
+            learned = np.flatnonzero(last.y >= 0)
+            order = next_photos(
+                last.probabilities, material.bottlenecks, np.array(rows), learned, MOST_ASKED
+            ).tolist()
+        asks = [ask_to_label(material.photos[r], last.probabilities[r], labels) for r in order]
+        return found, asks
+
+    def _conflicts(self, last: Fit, labels: Sequence[str]) -> list[Finding]:
+        """Returns the twins of several classes; about other twins there is nothing to decide."""
+        photos = [
+            dataclasses.replace(self._material.photos[row], label=int(last.y[row]))
+            for row in self._same
+            if last.y[row] >= 0
+        ]
+        likely = {self._material.photos[row].digest: last.probabilities[row] for row in self._same}
+        found = find_copies(photos, labels, self._alike, likely)
+        return [one for one in found if one.kind == CONFLICT]
+
+    def _label_errors(self, last: Fit, labels: Sequence[str]) -> list[Finding]:
+        material = self._material
+
+        def probabilities(learned: np.ndarray) -> np.ndarray:
+            few = len(np.unique(last.y[learned & (last.y >= 0)])) < 2
+            if learned.all() or few:
+                return last.probabilities
+            return fit(self._heads, last.y, len(labels), learned).probabilities
+
+        found = find_label_errors(last.y, probabilities, material.groups)
+        findings = []
+        for row in found.order.tolist():
+            photo, label, better = material.photos[row], last.y[row], found.proposed[row]
+            findings.append(
+                Finding(
+                    LABEL,
+                    photo.digest,
+                    photo.name,
+                    labels[label],
+                    float(found.score[row]),
+                    labels[better],
+                    text=unlike_text(labels, found.probabilities[row], label, better),
+                )
+            )
+        return findings

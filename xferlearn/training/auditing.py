@@ -1,0 +1,306 @@
+"""The job of `audit`: photos -> bottlenecks -> heads that are new to them -> findings."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xferlearn.auditing import KINDS, AuditResult, Finding, write_findings, write_page
+from xferlearn.auditing.classes import find_few_groups, find_overlaps
+from xferlearn.auditing.copies import find_copies
+from xferlearn.auditing.findings import ACROSS, LABEL, TWINS
+from xferlearn.auditing.label_errors import LabelErrors, find_label_errors, unlike_text
+from xferlearn.auditing.measuring import MeasureStore, measure_photos
+from xferlearn.auditing.outliers import find_outliers, loneliness
+from xferlearn.auditing.quality import find_bad_quality
+from xferlearn.config import AuditConfig, TrainConfig
+from xferlearn.config.models import output_format
+from xferlearn.config.signatures import from_settings
+from xferlearn.errors import UserError, XferlearnError
+from xferlearn.metrics import Evaluation, evaluate_predictions, worth_of
+from xferlearn.photos.corrected import CorrectedSource
+from xferlearn.photos.corrections import (
+    KEEP,
+    RELABEL,
+    Corrections,
+    read_corrections,
+    write_corrections,
+)
+from xferlearn.photos.limits import PhotoLimits
+from xferlearn.photos.opening import check_outside_photos, open_source
+from xferlearn.summaries.notebook import Pictures
+from xferlearn.system.files import write_atomically
+from xferlearn.system.folders import check_output
+from xferlearn.system.progress import StageClock
+from xferlearn.system.results import Failure
+from xferlearn.system.runtime import choose_device, start_tensorflow
+from xferlearn.system.text import one_line
+from xferlearn.training.fit import (
+    Prepared,
+    check_backbone,
+    check_result_folders,
+    load_networks,
+    prepare,
+)
+from xferlearn.training.material import LinearHeads, Material, material_of
+
+_FILES = ("output", "page", "proposals")
+# Of these two a person decides nothing about the photo.
+_ALWAYS = (ACROSS, TWINS)
+
+
+@from_settings(AuditConfig)
+def audit(config: AuditConfig) -> AuditResult:
+    """Finds what is suspicious in photos and their labels; `xferlearn audit` in Python.
+
+    One of `image_dir`, `labels` and `dataset` is required. Photos are never touched.
+
+    Returns:
+        Suspicious photos by kind, what is likely to matter most first, and classes that overlap.
+
+    Raises:
+        UserError: a setting or the photos can't be used.
+        XferlearnError: something outside failed: a download, a full disk.
+
+    Example:
+        >>> result = audit(image_dir="flower_photos")
+        >>> result.findings[0].name, result.findings[0].proposed
+        ('roses/12572786553_9ddb1c5fea.jpg', 'tulips')
+    """
+    return audit_with(config)
+
+
+def audit_with(config: AuditConfig) -> AuditResult:
+    """Audits as `config` says; see `audit`."""
+    clock = StageClock()
+    settings = config.train_config(summaries="none")
+    outputs = _checked_outputs(config)
+    known = _read_proposals(config)
+    check_backbone(settings)
+    check_result_folders(settings)
+    with clock.stage("list photos"):
+        source = open_source(settings)
+    with clock.stage("import"):
+        start_tensorflow()
+        choose_device(settings.device)
+    with clock.stage("backbone"):
+        networks = load_networks(settings)
+    with clock.stage("bottlenecks"):
+        prepared = prepare(settings, source, networks)
+    result = audit_prepared(settings, prepared, clock)
+    return _written(config, result, outputs, known)
+
+
+def audit_prepared(
+    config: TrainConfig, prepared: Prepared, clock: StageClock | None = None
+) -> AuditResult:
+    """Returns what is suspicious in photos whose bottlenecks are there.
+
+    Args:
+        config: seeds, limits.
+        prepared: the photos.
+        clock: measures the stages; None for a new one.
+
+    Raises:
+        UserError: when the photos can't be split, or all are one group.
+        XferlearnError: when measurements of the photos can't be kept.
+    """
+    clock = clock or StageClock()
+    with clock.stage("heads"):
+        material = material_of(prepared, config)
+        errors, first = _label_errors(material, config.seed)
+    manifest = material.manifest
+    photos, labels = manifest.photos, manifest.labels
+    number = len(photos)
+    evaluation = _evaluation(material, first)
+    with clock.stage("quality"):
+        by_looks, told = find_by_looks(material, config)
+    with clock.stage("findings"):
+        fit = dict(zip((one.digest for one in photos), errors.probabilities, strict=False))
+        found = [
+            *_suspected(material, errors),
+            *find_copies(prepared.extraction.photos, labels, prepared.looks.alike, fit),
+            *by_looks,
+        ]
+        decided = _decided(prepared, material)
+        left = [one for one in found if one.kind in _ALWAYS or one.digest not in decided]
+        places = {one.digest: one for one in (*prepared.extraction.photos, *photos)}
+    return AuditResult(
+        labels=labels,
+        counts={label: sum(counts.values()) for label, counts in manifest.counts().items()},
+        findings=tuple(sorted(left, key=lambda one: (KINDS.index(one.kind), -one.score))),
+        classes=(
+            *find_overlaps(evaluation),
+            *find_few_groups(labels, material.y[:number], material.groups[:number]),
+        ),
+        expected=_expected(errors, found, left),
+        evaluation=evaluation,
+        digests=tuple(one.digest for one in photos),
+        probabilities=errors.probabilities[:number],
+        places=places,
+        bad=manifest.bad,
+        pictures=Pictures(prepared.source, PhotoLimits.of(config)),
+        corrected=manifest.notes,
+        warnings=(*prepared.warnings, *told, *manifest.warnings),
+        seconds=dict(clock.seconds),
+    )
+
+
+def find_by_looks(material: Material, config: TrainConfig) -> tuple[list[Finding], list[str]]:
+    """Returns photos that are suspicious whatever their labels are: strange ones and bad ones.
+
+    Args:
+        material: the photos.
+        config: seed, limits.
+
+    Returns:
+        The findings, and what a person should know of the measurements, one line each.
+
+    Raises:
+        XferlearnError: when measurements of the photos can't be kept.
+    """
+    prepared, manifest = material.prepared, material.manifest
+    photos, labels, number = manifest.photos, manifest.labels, len(manifest.photos)
+    store = MeasureStore(prepared.looks.prints.folder.parent.parent)
+    limits = PhotoLimits.of(config)
+    measured = measure_photos(prepared.source, photos, store, limits, config.verbose)
+    lonely = loneliness(material.bottlenecks[:number], material.folds[:number], seed=config.seed)
+    strange = find_outliers(photos, labels, lonely)
+    poor = find_bad_quality(photos, labels, measured)
+    # That a black photo is unlike others goes without saying.
+    told = {one.digest for one in poor}
+    found = [*(one for one in strange if one.digest not in told), *poor]
+    return found, [*store.warnings]
+
+
+def _label_errors(material: Material, seed: int) -> tuple[LabelErrors, np.ndarray]:
+    """Returns what is suspected of labels, and what heads said before anything was suspected."""
+    heads = LinearHeads(material.bottlenecks, material.folds, material.prepared.widths, seed)
+    y, classes = material.y, len(material.labels)
+    said: list[np.ndarray] = []
+
+    def fit(learned: np.ndarray) -> np.ndarray:
+        said.append(heads.fit(y, classes, learned))
+        return said[-1]
+
+    return find_label_errors(y, fit, material.groups), said[0]
+
+
+def _evaluation(material: Material, probabilities: np.ndarray) -> Evaluation:
+    rows = np.flatnonzero((material.y >= 0) & np.isfinite(probabilities).all(axis=1))
+    groups = material.groups[rows]
+    found = evaluate_predictions(
+        material.labels,
+        material.y[rows],
+        probabilities[rows].argmax(axis=1),
+        groups.tolist() if worth_of(groups) < len(rows) else None,
+    )
+    return dataclasses.replace(found, folds=material.manifest.fold_count)
+
+
+def _suspected(material: Material, errors: LabelErrors) -> list[Finding]:
+    """Returns the label errors; the copies that were left out go with the photo that was used."""
+    labels, alike = material.labels, material.prepared.looks.alike.pixels
+    copies: dict[tuple[int, bytes], dict[bytes, None]] = {}
+    for photo in material.prepared.extraction.photos:
+        key = photo.label, alike.get(photo.digest, photo.digest)
+        copies.setdefault(key, {})[photo.digest] = None
+    findings = []
+    for row in errors.order.tolist():
+        photo, likely = material.photos[row], errors.probabilities[row]
+        label, better = labels[photo.label], int(errors.proposed[row])
+        same = copies.get((photo.label, alike.get(photo.digest, photo.digest)), {})
+        text = unlike_text(labels, likely, photo.label, better)
+        others = tuple(digest for digest in same if digest != photo.digest)
+        score = float(errors.score[row])
+        findings.append(
+            Finding(LABEL, photo.digest, photo.name, label, score, labels[better], others, text)
+        )
+    return findings
+
+
+def _decided(prepared: Prepared, material: Material) -> set[bytes]:
+    """Returns the photos about whose label a person has decided, and which still have it."""
+    if not isinstance(prepared.source, CorrectedSource):
+        return set()
+    corrections = prepared.source.corrections
+    labels = {(one.digest, material.labels[one.label]) for one in material.photos if one.label >= 0}
+    return {
+        row.digest
+        for row in corrections.values()
+        if (row.action == KEEP or (row.action == RELABEL and row.command != "audit"))
+        and (row.digest, row.label) in labels
+    }
+
+
+def _expected(
+    errors: LabelErrors, found: list[Finding], left: list[Finding]
+) -> tuple[float, float, float]:
+    """Returns how many of the label errors that are left are wrong: at least, about, at most."""
+    every, some = (
+        sum(one.score for one in findings if one.kind == LABEL) for findings in (found, left)
+    )
+    share = some / every if every else 0.0
+    expected = errors.expected
+    return share * expected.low, share * expected.value, share * expected.high
+
+
+def _checked_outputs(config: AuditConfig) -> dict[str, Path]:
+    """Sees, before any work, that all files can be written, each to a place of its own."""
+    paths: dict[str, Path] = {}
+    for name in _FILES:
+        given = getattr(config, name)
+        if given is None:
+            continue
+        check_outside_photos(config, name, given)
+        paths[name] = check_output(given, name)
+        same = next((one for one in paths if one != name and paths[one] == paths[name]), None)
+        if same is not None:
+            raise UserError(f"`{same}` and `{name}` are the same file, {given}. Give each its own.")
+    return paths
+
+
+def _read_proposals(config: AuditConfig) -> Corrections:
+    """Returns what the file that proposals go to holds already.
+
+    Raises:
+        UserError: when there is a file, and it is no file of corrections.
+    """
+    if config.proposals is None:
+        return Corrections()
+    try:
+        return read_corrections(config.proposals, missing_ok=True)
+    except UserError as error:
+        raise UserError(
+            f"`proposals` adds to the file that is there, and it can't be read. {error}"
+        ) from None
+
+
+def _written(
+    config: AuditConfig, result: AuditResult, outputs: Mapping[str, Path], known: Corrections
+) -> AuditResult:
+    def findings(path: Path) -> None:
+        form = output_format(config.output) or ""
+        write_atomically(path, lambda file: write_findings(file, result, form))
+
+    def proposals(path: Path) -> None:
+        # What is in the file has been decided, or proposed before.
+        new = [row for digest, row in result.corrections().items() if digest not in known]
+        write_corrections(path, known.with_rows(new))
+
+    writers: dict[str, Any] = {
+        "output": findings,
+        "page": lambda path: write_page(path, result),
+        "proposals": proposals,
+    }
+    warnings = [*result.warnings]
+    done: dict[str, Any] = {}
+    for name, path in outputs.items():
+        try:
+            writers[name](path)
+            done[name] = Path(getattr(config, name))
+        except (OSError, XferlearnError) as error:  # what was found must not be lost
+            warnings.append(Failure(f"Can't write `{name}` {path}: {one_line(error)}."))
+    return dataclasses.replace(result, warnings=tuple(warnings), **done)
