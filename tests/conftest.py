@@ -33,13 +33,17 @@ LONGEST = (
     "test_exports_familiarity.py",
     "test_cross_fitting.py",
     "test_dashboard.py",
+    "test_curve.py",
     "test_settling.py",
     "test_browser.py",
+    "test_backbones_listing.py",
     "test_predictors.py",
     "test_views.py",
     "test_foreign_models.py",
     "test_compare.py",
     "test_matrix.py",
+    "test_deep_gray.py",
+    "test_several_backbones.py",
     "test_notebook.py",
 )
 
