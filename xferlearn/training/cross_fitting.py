@@ -171,8 +171,11 @@ def fit_heads(
     looks = looks if callbacks else 1
     per_look = steps // looks
     schedule = keras.optimizers.schedules.CosineDecay(plan.learning_rate, steps)
+    optimizer = _optimizer(plan, schedule)
+    # Built before `fit`, which would otherwise trace each step a second time.
+    optimizer.build(model.trainable_variables)
     model.compile(
-        _optimizer(plan, schedule),
+        optimizer,
         # A sum over heads of their means over photos, so heads don't change each other.
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="sum"),
         weighted_metrics=[
