@@ -18,6 +18,8 @@ _PRIOR = 10.0
 # Logarithms of the sharpness, and roots of the rate of wrong labels; those are kept that are at
 # least so likely as a share of the likeliest.
 _SHARPNESS, _ROOTS, _LEAST_WEIGHT = np.linspace(-1.2, 0.8, 15), np.linspace(1e-3, 0.85, 25), 0.02
+# Heads are calibrated, on the photos that remained; so the logarithm is near 0, with this deviation.
+_DEVIATION = 0.3
 # Confusions that have a share of their own: how often they are looked for, and with which shares.
 _ROUNDS, _SHARES = 10, (0.01, 0.03, 0.1, 0.3)
 _AT_FIRST, _STEPS, _CLOSE, _TINY = 0.05, 100, 1e-4, 1e-30
@@ -175,8 +177,8 @@ class _Sample:
     def fit(self, pairs: tuple[tuple[int, int], ...]) -> _Fit:
         """Returns what sharpnesses and rates explain labels.
 
-        First where they are likely at all, then closely there. They are as likely beforehand in
-        equal steps of the logarithm and, as H. Jeffreys has it, of the root.
+        First where they are likely at all, then closely there. Rates are as likely beforehand in
+        equal steps of the root, as H. Jeffreys has it.
         """
         found = self._grid(pairs, _SHARPNESS, _ROOTS)
         likely = found.logs > found.logs.max() + math.log(_LEAST_WEIGHT)
@@ -204,7 +206,7 @@ class _Sample:
             )
             for of, rate in enumerate(rates):
                 logs[at, of] = np.log(none + rate * (every - none)).sum()
-        logs += _PRIOR * np.log1p(-rates)
+        logs += _PRIOR * np.log1p(-rates) - 0.5 * np.square(powers / _DEVIATION)[:, None]
         return _Fit(pairs, sharpness, rates, shares, logs)
 
     def _shares(
