@@ -7,10 +7,10 @@
 Labels are made wrong at random, or those of one class are given to another, and looked for. Then
 what is proposed is applied without a look: each fifth of the photos is kept apart, the others are
 searched and mended, and a head that learns from them is measured on that fifth by its true labels.
-A few photos have labels, and of 400 others 100 are labelled: by the order that a review proposes, or
-drawn at random. Then photos of many classes are simulated, whose true probabilities are known; and
-last, one class is common and one rare. The network runs for photos whose bottlenecks are not cached,
-once.
+A few photos have labels, and of 400 others 100 are labelled: by the order that a review proposes,
+or drawn at random. Then photos of many classes are simulated, whose true probabilities are known;
+and last, one class is common and one rare. The network runs for photos whose bottlenecks are not
+cached, once.
 """
 
 import copy

@@ -18,7 +18,7 @@ _PRIOR = 10.0
 # Logarithms of the sharpness, and roots of the rate of wrong labels; those are kept that are at
 # least so likely as a share of the likeliest.
 _SHARPNESS, _ROOTS, _LEAST_WEIGHT = np.linspace(-1.2, 0.8, 15), np.linspace(1e-3, 0.85, 25), 0.02
-# Heads are calibrated, on the photos that remained; so the logarithm is near 0, with this deviation.
+# Heads are calibrated, on the photos that remained: the logarithm is 0, with this deviation.
 _DEVIATION = 0.3
 # Confusions that have a share of their own: how often they are looked for, and with which shares.
 _ROUNDS, _SHARES = 10, (0.01, 0.03, 0.1, 0.3)
