@@ -200,6 +200,21 @@ def test_balanced_weights_help_the_rare_class() -> None:
     assert recalls["balanced"] > 0.6
 
 
+def test_linear_heads_do_not_lean_to_a_rare_class_where_features_are_many() -> None:
+    generator = np.random.default_rng(0)
+    y = np.array([0] * 200 + [1] * 30, np.int32)
+    x = generator.normal(0, 1, (230, 1000)).astype(np.float32)
+    x[y == 1, :200] += 1.0
+    folds = np.arange(230) % 5
+    plan = dataclasses.replace(LINEAR, steps=300, learning_rate=0.001, weight_decay=0.03)
+    learned = folds[:, None] != np.arange(5)
+    stack, _ = fit_heads(x, y, learned, 2, plan, measure_scale(x))
+    found = stack.out_of_fold(x, folds)[:, 1]
+    assert found.mean() == pytest.approx(30 / 230, abs=0.05)
+    assert (found[:200] > 0.5).mean() < 0.02
+    assert (found[200:] > 0.5).mean() > 0.8
+
+
 def weights_of(
     y: np.ndarray, learned: np.ndarray, class_weight: str, known: np.ndarray | None = None
 ) -> np.ndarray:

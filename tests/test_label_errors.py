@@ -68,6 +68,18 @@ def test_as_many_of_the_suspected_are_wrong_as_is_said(classes: int, share: floa
         assert found.expected.value == pytest.approx(found.score[found.order].sum(), rel=1e-3)
 
 
+@pytest.mark.parametrize(("classes", "share"), [(20, 0.0), (100, 0.0), (100, 0.05)])
+def test_confusions_of_many_classes_are_not_taken_for_errors(classes: int, share: float) -> None:
+    p, truth = overlapping(20 * classes, classes, 0)
+    y = flipped(truth, classes, share)
+    found = find_label_errors(y, always(p))
+    wrong = int((y != truth).sum())
+    assert (p.argmax(axis=1) != y).mean() > 0.3
+    assert found.wrong.low <= wrong <= found.wrong.high
+    assert found.wrong.value == pytest.approx(wrong, rel=0.2, abs=0.01 * len(y))
+    assert found.expected.low <= (y != truth)[found.order].sum() <= found.expected.high
+
+
 def test_heads_that_are_too_sure_of_themselves_find_no_more() -> None:
     p, truth = overlapping(2000, 5, 0)
     sure = p**1.6

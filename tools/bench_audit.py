@@ -2,17 +2,22 @@
 
     python tools/bench_audit.py --image_dir=flower_photos
     python tools/bench_audit.py --dataset=elpv --tables=find
+    python tools/bench_audit.py --image_dir=flower_photos --tables=simulate,rare
 
 Labels are made wrong at random, or those of one class are given to another, and looked for. Then
 what is proposed is applied without a look: each fifth of the photos is kept apart, the others are
 searched and mended, and a head that learns from them is measured on that fifth by its true labels.
-Last, a few photos have labels, and of 400 others 100 are labelled: by the order that a review
-proposes, or drawn at random. The network runs for photos whose bottlenecks are not cached, once.
+A few photos have labels, and of 400 others 100 are labelled: by the order that a review proposes,
+or drawn at random. Then photos of many classes are simulated, whose true probabilities are known;
+and last, one class is common and one rare. The network runs for photos whose bottlenecks are not
+cached, once.
 """
 
+import copy
 import functools
 import math
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import benching
 import numpy as np
@@ -30,6 +35,10 @@ from xferlearn.training.material import LinearHeads, Material, material_of
 # Percent of those flipped found in a list of their number; points gained; gained by choosing.
 FOUND, GAIN, CHOSEN = 80.0, 3.0, 1.5
 MUST = 0.1
+# Of simulated photos: classes, photos of each, how far classes are apart, and labels made wrong.
+SIMULATED = ((20, 30, 0.2, 0.0), (100, 20, 0.2, 0.0), (100, 20, 0.4, 0.05), (1000, 5, 0.4, 0.0))
+FEATURES = 64
+COMMON, RARE = 200, 30
 # What the choice of photos begins with, draws from and takes.
 START, POOL, TAKEN = 5, 400, 100
 
@@ -41,8 +50,37 @@ _BOTTLENECK_DIR = flags.DEFINE_string("bottleneck_dir", None, "Where bottlenecks
 _SEEDS = flags.DEFINE_integer("seeds", 5, "How often labels are made wrong.", lower_bound=1)
 _SHARES = flags.DEFINE_list("shares", ["0", "0.05", "0.1", "0.2"], "Of labels made wrong.")
 _MOVED = flags.DEFINE_list("moved", ["0.1", "0.3"], "Of the last class, given to another.")
-_TABLES = flags.DEFINE_list("tables", ["find", "mend", "choose"], "What is measured.")
+_TABLES = flags.DEFINE_list(
+    "tables", ["find", "mend", "choose", "simulate", "rare"], "What is measured."
+)
 _CHOICES = flags.DEFINE_integer("choices", 10, "How often photos are chosen.", lower_bound=1)
+
+
+class Searched(Protocol):
+    """Photos whose labels are looked for."""
+
+    y: np.ndarray
+    classes: int
+
+    def search(self, y: np.ndarray, rows: np.ndarray) -> LabelErrors:
+        """Looks for wrong labels among some photos, whose labels are given."""
+
+
+class Simulated:
+    """Photos of normally distributed classes, and heads that know the true probabilities."""
+
+    def __init__(self, classes: int, photos: int, distance: float, seed: int) -> None:
+        generator = np.random.default_rng(seed)
+        means = distance * generator.normal(size=(classes, FEATURES))
+        self.classes, self.y = classes, np.repeat(np.arange(classes), photos)
+        x = means[self.y] + generator.normal(size=(len(self.y), FEATURES))
+        logs = x @ means.T - np.square(means).sum(axis=1) / 2
+        powers = np.exp(logs - logs.max(axis=1, keepdims=True))
+        self._probabilities = powers / powers.sum(axis=1, keepdims=True)
+
+    def search(self, y: np.ndarray, rows: np.ndarray) -> LabelErrors:
+        """Looks for wrong labels among some photos, whose labels are given."""
+        return find_label_errors(y, lambda learned: self._probabilities[rows])
 
 
 class Task:
@@ -53,6 +91,15 @@ class Task:
         self.y, self.classes = material.y, len(material.labels)
         self.labels = material.labels
         self.widths = material.prepared.widths
+
+    def some(self, rows: np.ndarray) -> "Task":
+        """Returns some photos, whose classes are numbered anew."""
+        found = copy.copy(self)
+        found.x, found.folds, found.groups = self.x[rows], self.folds[rows], self.groups[rows]
+        present, found.y = np.unique(self.y[rows], return_inverse=True)
+        found.classes = len(present)
+        found.labels = tuple(self.labels[label] for label in present.tolist())
+        return found
 
     def heads(self, rows: np.ndarray) -> LinearHeads:
         """Returns heads of some photos, whose folds are numbered anew."""
@@ -132,11 +179,13 @@ def _student(freedom: int) -> float:
     )
 
 
-def find(task: Task, title: str, draw: Callable[[int], np.ndarray]) -> list[float]:
+def find(
+    task: Searched, title: str, draw: Callable[[int], np.ndarray], seeds: Sequence[int] = ()
+) -> list[float]:
     """Prints what is found of labels that are made wrong; returns the shares of each seed."""
     rows = np.arange(len(task.y))
     shares = []
-    for seed in range(_SEEDS.value):
+    for seed in seeds or range(_SEEDS.value):
         y = draw(seed)
         wrong = y != task.y
         number = int(wrong.sum())
@@ -159,6 +208,35 @@ def find(task: Task, title: str, draw: Callable[[int], np.ndarray]) -> list[floa
         if not number:  # all seeds are the same
             break
     return shares
+
+
+def simulate() -> None:
+    """Prints what is said of labels of many classes by heads that could not be better."""
+    for classes, photos, distance, share in SIMULATED:
+        for seed in range(_SEEDS.value):
+            task = Simulated(classes, photos, distance, seed)
+            y = flipped(task.y, classes, share, seed)
+            find(task, f"{classes} x {photos}, {share:.0%}", lambda _, y=y: y, [seed])
+
+
+def rare(task: Task) -> None:
+    """Prints what is said where one class is common and one rare."""
+    for common, few in ((task.classes - 3, task.classes - 1), (0, 1)):
+        parts = [
+            np.flatnonzero(task.y == label)[:most]
+            for label, most in ((common % task.classes, COMMON), (few, RARE))
+        ]
+        some = task.some(np.concatenate(parts))
+        every = np.arange(len(some.y))
+        right = some.heads(every).fit(some.y, some.classes).argmax(axis=1) == some.y
+        title = f"{some.labels[0][:9]} {some.labels[1][:9]}"
+        print(
+            f"{title:22} {len(parts[0])} and {len(parts[1])}: {right.mean():.1%} right, mean of the"
+            f" classes {np.mean([right[some.y == label].mean() for label in (0, 1)]):.1%}"
+        )
+        for share in (0.0, MUST):
+            draw = functools.partial(flipped, some.y, some.classes, share)
+            find(some, f"{share:.0%} at random", draw)
 
 
 def mend(task: Task, title: str, draw: Callable[[int], np.ndarray]) -> list[float]:
@@ -243,11 +321,12 @@ def main(argv: list[str]) -> bool:
         draws[title] = functools.partial(moved, task.y, source_class, target, share)
     must = f"{MUST:.0%} at random"
     good = True
+    header = (
+        f"{'':22} seed wrong  found listed  {'expected':16} {'truly':>5} {'proposed':>8}  wrong"
+    )
     if "find" in _TABLES.value:
         print(f"Labels made wrong, N={len(task.y):,}")
-        print(
-            f"{'':22} seed wrong  found listed  {'expected':16} {'truly':>5} {'proposed':>8}  wrong"
-        )
+        print(header)
         shares = {title: find(task, title, draw) for title, draw in draws.items()}
         for title, values in shares.items():
             if not values:
@@ -261,6 +340,12 @@ def main(argv: list[str]) -> bool:
     if "choose" in _TABLES.value:
         print(f"\n{TAKEN} labels of {POOL} photos, after {START} per class; accuracy in %")
         good &= float(np.mean(choose(task))) >= CHOSEN
+    if "simulate" in _TABLES.value:
+        print(f"\nSimulated, classes x photos of each, labels made wrong\n{header}")
+        simulate()
+    if "rare" in _TABLES.value:
+        print(f"\nA common and a rare class\n{header}")
+        rare(task)
     return good
 
 

@@ -157,6 +157,7 @@ def fit_heads(
 
     All heads see the same batches, and each learns from those photos in them that are its own. The
     learning rate falls to zero along a cosine (Loshchilov and Hutter 2017); there is no early stop.
+    Without a hidden layer, photos are centred between the classes rather than at their mean.
 
     Args:
         x: bottlenecks, float32, [rows, width].
@@ -164,7 +165,7 @@ def fit_heads(
         learned: which rows each head learns from, bool, [rows, heads].
         classes: number of classes.
         plan: the heads, and how they are trained.
-        scale: of the bottlenecks.
+        scale: of the bottlenecks, such as `measure_scale` returns.
         known: rows whose class shares every head may know, bool, [rows]; None for all. They are all
             that a head learns from, but for heads that are not measured.
         validation: returns probabilities and class indices of photos by heads that never saw them;
@@ -181,6 +182,8 @@ def fit_heads(
     number = learned.shape[1]
     if known is None:
         known = np.ones(len(y), bool)
+    if not plan.hidden_units:
+        scale = dataclasses.replace(scale, mean=_between_classes(x, np.where(known, y, -1)))
     shares = class_shares(y, learned, classes, plan.class_weight, known)
     model = _stacked(x.shape[1], plan, scale, shares)
     looks = _looks(plan.steps)
@@ -232,6 +235,17 @@ def fit_heads(
     # The loss is that before the last step.
     finite = all(np.isfinite(found.predict(head, x[:_FEW])).all() for head in range(number))
     return found, Training(watcher.looks * per_look, diverged=watcher.diverged or not finite)
+
+
+def _between_classes(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Returns the mean of the classes' means, float32, [width]; rows of label -1 are passed over.
+
+    The mean of all photos lies among those of a common class, which a head that starts from zero
+    would then be unsure of. Only its bias could tell, and with more features than photos it hardly
+    learns: each photo is told by features of its own.
+    """
+    means = [x[y == label].mean(axis=0, dtype=np.float64) for label in np.unique(y[y >= 0])]
+    return np.mean(means, axis=0).astype(np.float32)
 
 
 def _looks(steps: int) -> int:
