@@ -9,7 +9,7 @@ import pytest
 from clusters import CLASSES, clusters
 
 from xferlearn.training.batches import class_shares, class_weights
-from xferlearn.training.cross_fitting import HeadStack, checking, fit_heads
+from xferlearn.training.cross_fitting import HeadStack, fit_heads
 from xferlearn.training.head import measure_scale, predict_head
 from xferlearn.training.plan import HeadPlan, planned_steps
 
@@ -57,11 +57,10 @@ def test_a_fit_is_ended_between_its_parts_and_is_the_same_where_it_is_not() -> N
         if len(calls) == 13:
             raise InterruptedError
 
-    with checking(check):
-        watched, _ = fit(x, y, everything(60), plan)
-        assert len(calls) == 10
-        with pytest.raises(InterruptedError):
-            fit(x, y, everything(60), plan)
+    watched, _ = fit(x, y, everything(60), plan, check=check)
+    assert len(calls) == 10
+    with pytest.raises(InterruptedError):
+        fit(x, y, everything(60), plan, check=check)
     alone, _ = fit(x, y, everything(60), plan)
     assert len(calls) == 13
     np.testing.assert_array_equal(watched.kernels[0], alone.kernels[0])

@@ -58,7 +58,9 @@ class Centroids:
         self.gate = threading.Event()
         self.gate.set()
 
-    def fit(self, y: np.ndarray, classes: int, learned: np.ndarray | None = None) -> np.ndarray:
+    def fit(
+        self, y: np.ndarray, classes: int, learned: np.ndarray | None = None, check: object = None
+    ) -> np.ndarray:
         assert self.gate.wait(10)
         used = y >= 0 if learned is None else (y >= 0) & learned
         found = np.zeros((len(y), classes), np.float32)

@@ -14,7 +14,6 @@ from xferlearn.photos.twins.finding import Alike
 from xferlearn.review.asking import MOST_ASKED, Ask, ask_to_label
 from xferlearn.review.choosing import next_photos
 from xferlearn.review.judging import Fit, fit
-from xferlearn.training.cross_fitting import checking
 from xferlearn.training.material import LinearHeads, Material
 
 
@@ -64,8 +63,7 @@ class Finder:
             rows: photos without a class.
             check: called now and then; what it raises ends the search.
         """
-        with checking(check):
-            suspects = self._suspects(last, labels)
+        suspects = self._suspects(last, labels, check)
         check()
         found = sorted(
             [*suspects, *self._others],
@@ -82,7 +80,9 @@ class Finder:
         asks = [ask_to_label(material.photos[r], last.probabilities[r], labels) for r in order]
         return found, asks
 
-    def _suspects(self, last: Fit, labels: Sequence[str]) -> list[Finding]:
+    def _suspects(
+        self, last: Fit, labels: Sequence[str], check: Callable[[], None]
+    ) -> list[Finding]:
         """Returns label errors and twins of several classes; other twins need no decision."""
         material = self._material
 
@@ -90,7 +90,7 @@ class Finder:
             few = len(np.unique(last.y[learned & (last.y >= 0)])) < 2
             if learned.all() or few:
                 return last.probabilities
-            return fit(self._heads, last.y, len(labels), learned).probabilities
+            return fit(self._heads, last.y, len(labels), learned, check).probabilities
 
         errors = find_label_errors(last.y, probabilities, material.groups)
         photos = [

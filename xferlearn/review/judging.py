@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,13 @@ class Fit:
     seconds: float
 
 
-def fit(heads: LinearHeads, y: np.ndarray, classes: int, learned: np.ndarray | None = None) -> Fit:
+def fit(
+    heads: LinearHeads,
+    y: np.ndarray,
+    classes: int,
+    learned: np.ndarray | None = None,
+    check: Callable[[], None] | None = None,
+) -> Fit:
     """Returns what heads say that learn from labels.
 
     Args:
@@ -43,6 +49,7 @@ def fit(heads: LinearHeads, y: np.ndarray, classes: int, learned: np.ndarray | N
         y: class index of each photo, int32, [photos]; -1 for none.
         classes: number of classes; some may have no photos.
         learned: which photos heads may learn from, bool, [photos]; None for all.
+        check: called now and then; what it raises ends the fit. None for nothing.
 
     Raises:
         UserError: fewer than two classes have photos.
@@ -53,7 +60,7 @@ def fit(heads: LinearHeads, y: np.ndarray, classes: int, learned: np.ndarray | N
         raise UserError("Expected photos of at least two classes to learn from. Give more labels.")
     place = np.full(classes, -1, np.int32)
     place[present] = np.arange(len(present))
-    found = heads.fit(np.where(y >= 0, place[y], -1), len(present), learned)
+    found = heads.fit(np.where(y >= 0, place[y], -1), len(present), learned, check)
     probabilities = np.zeros((len(y), classes), np.float32)
     probabilities[:, present] = found
     known = np.isfinite(found).all(axis=1)

@@ -16,7 +16,6 @@ from xferlearn.review.finding import Finder
 from xferlearn.review.judging import Fit, accuracy_of, class_counts, fit, unfitted
 from xferlearn.review.labels import Labels, shown_name
 from xferlearn.system.text import one_line, readable
-from xferlearn.training.cross_fitting import checking
 from xferlearn.training.material import LinearHeads, Material
 
 # Answers after which the heads learn from them unasked.
@@ -315,8 +314,7 @@ class Session:
                 self._wanted = False
             error, to_ask = "", None
             try:
-                with checking(self._check_wanted):
-                    last = fit(self._heads, y, len(names))
+                last = fit(self._heads, y, len(names), check=self._check_wanted)
                 # The accuracy is there long before the list of what to ask next.
                 with self._changed:
                     self._learned(last, corrections)

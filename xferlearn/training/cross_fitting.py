@@ -4,11 +4,9 @@ So every photo gets a prediction by a head that never saw it, at little more tha
 head: a batch goes through all heads at once.
 """
 
-import contextlib
-import contextvars
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,22 +27,6 @@ LOOKS = 10
 _ROWS = 4096
 # Rows by which a head that diverged is known.
 _FEW = 16
-_CHECK = contextvars.ContextVar[Callable[[], None] | None]("check", default=None)
-
-
-@contextlib.contextmanager
-def checking(check: Callable[[], None]) -> Iterator[None]:
-    """Has `check` called some ten times in each fit of this thread; what it raises ends the fit.
-
-    Example:
-        >>> with checking(stop_if_closed):
-        ...     fit_heads(x, y, learned, 5, plan, scale)
-    """
-    token = _CHECK.set(check)
-    try:
-        yield
-    finally:
-        _CHECK.reset(token)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,6 +134,7 @@ def fit_heads(
     validation: Callable[[HeadStack], tuple[np.ndarray, np.ndarray]] | None = None,
     callbacks: Callable[[Rows, Callable[[], HeadStack]], Sequence["keras.callbacks.Callback"]]
     | None = None,
+    check: Callable[[], None] | None = None,
 ) -> tuple[HeadStack, Training]:
     """Trains heads together; each ends as if it had been trained alone, but for its batches.
 
@@ -173,6 +156,7 @@ def fit_heads(
         callbacks: returns Keras callbacks for `fit`, given a batch and what returns the heads in
             their present state; each of their epochs is one point of the charts. None for no
             charts.
+        check: called some ten times; what it raises ends the fit. None for nothing.
 
     Returns:
         The heads, and how the training went.
@@ -189,7 +173,6 @@ def fit_heads(
     looks = _looks(plan.steps)
     # The same with and without charts, which must not change the heads.
     steps = plan.steps // looks * looks
-    check = _CHECK.get()
     looks = looks if callbacks or check else 1
     per_look = steps // looks
     schedule = keras.optimizers.schedules.CosineDecay(plan.learning_rate, steps)
@@ -222,11 +205,7 @@ def fit_heads(
             callbacks=[
                 watcher,
                 *(callbacks(rows, stack) if callbacks else ()),
-                *(
-                    [keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: check())]
-                    if check
-                    else ()
-                ),
+                *([_checker(check)] if check else ()),
             ],
             shuffle=False,
             verbose=0,
@@ -347,6 +326,12 @@ def _optimizer(plan: HeadPlan, learning_rate: Any) -> "keras.optimizers.Optimize
             keras.optimizers.SGD.update_step(self, gradient, variable, learning_rate)
 
     return (DecayingSGD if plan.optimizer == "sgd" else DecayingAdam)(learning_rate)
+
+
+def _checker(check: Callable[[], None]) -> "keras.callbacks.Callback":
+    import keras
+
+    return keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: check())
 
 
 def _watcher(

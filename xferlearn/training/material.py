@@ -6,7 +6,7 @@ not have one. A refit takes half a second for a thousand photos.
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -153,13 +153,20 @@ class LinearHeads:
         self._scale = heads.measure_scale(bottlenecks, widths)
         self._seed = seed
 
-    def fit(self, y: np.ndarray, classes: int, learned: np.ndarray | None = None) -> np.ndarray:
+    def fit(
+        self,
+        y: np.ndarray,
+        classes: int,
+        learned: np.ndarray | None = None,
+        check: Callable[[], None] | None = None,
+    ) -> np.ndarray:
         """Fits the heads to labels, and returns what those say that have not learned from a photo.
 
         Args:
             y: class index of each photo, int, [photos]; -1 for none, which no head learns from.
             classes: number of classes.
             learned: which photos heads may learn from, bool, [photos]; None for all.
+            check: called some ten times; what it raises ends the fit. None for nothing.
 
         Returns:
             Probabilities, float32, [photos, classes], range [0, 1], calibrated on the photos with
@@ -175,7 +182,13 @@ class LinearHeads:
         steps = int(np.clip(PASSES * len(rows) // batch, _FEWEST_STEPS, _MOST_STEPS))
         plan = HeadPlan(0, 0.0, LINEAR_WEIGHT_DECAY, steps, batch_size=batch, seed=self._seed)
         stack, _ = fit_heads(
-            self._x[rows], y[rows].astype(np.int32), of_heads, classes, plan, self._scale
+            self._x[rows],
+            y[rows].astype(np.int32),
+            of_heads,
+            classes,
+            plan,
+            self._scale,
+            check=check,
         )
         self.stack = stack
         found = np.full((len(y), classes), np.nan, np.float32)
