@@ -119,7 +119,8 @@ def _flag(word: str, values: flags.FlagValues) -> str:
 def _without_unknown(words: list[str]) -> tuple[list[str], list[str]]:
     """Returns the names of the flags that absl left over, and the words that are none."""
     ends = words.index("--") if "--" in words else len(words)
-    unknown, rest = [], words[ends + 1 :]
+    unknown: list[str] = []
+    rest = list(words[ends + 1 :])
     for word in reversed(words[:ends]):
         name = word.lstrip("-").partition("=")[0]
         if word.startswith("-") and name:
