@@ -52,8 +52,8 @@ def commands() -> str:
     """Returns the help of every command."""
     lines = ["```text", _output(), "```", ""]
     for name in cli.COMMANDS:
-        lines += [f"## {name}", "", "```console", f"$ xferlearn {name} --help"]
-        lines += [_output(name, "--help"), "```", ""]
+        lines += [f"## {name}", "", "```console", f"$ xferlearn {name} --help_all"]
+        lines += [_output(name, "--help_all"), "```", ""]
     return "\n".join(lines)
 
 

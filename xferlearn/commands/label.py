@@ -59,6 +59,9 @@ def run(config: LabelConfig) -> int:
     print_warnings((*found, *predictor.later_warnings()))
     for line in table.not_answered(source.count - len(unreadable)):
         tell(line)
+    for_a_person = output is not None or config.format in (None, "text")
+    if for_a_person and config.verbose and source.count > 1 and table.counted():
+        tell(table.counted())
     if unreadable:
         tell(f"{len(unreadable):,} of {count(source.count, 'photo')} could not be read.")
     if page is not None:

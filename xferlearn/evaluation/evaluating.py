@@ -108,6 +108,9 @@ class EvaluationResult(Result):
         """Returns the summary: accuracy, classes, confusion matrix, wrong and unreadable photos."""
         wrong, total = self.misclassified, self.evaluation.total
         rest = "`xferlearn evaluate --format=json` and the result in Python have all"
+        written = (
+            "`output='photos.csv'` writes all" if self.output is None else f"{self.output} has all"
+        )
         head = misclassified_head(len(wrong), total, "photo")
         facts = {"accuracy": self.evaluation.summary()}
         if self.decided is not None:
@@ -121,12 +124,12 @@ class EvaluationResult(Result):
         shown = self.decision.named if self.decision else labels if len(labels) == 2 else ()
         return [
             facts_block(facts, prose=("decision", "", "unknown")),
-            class_block(self.evaluation),
+            class_block(self.evaluation, rest),
             points_block(
                 self.points, "Operating points of `train` on these photos, 95% intervals.", shown
             ),
             confusion_block(self.evaluation),
-            misclassified_block(wrong, head, rest) if wrong else Block(),
+            misclassified_block(wrong, head, written) if wrong else Block(),
             bad_block(self.bad, rest),
             Block((f"logs  {self.run_dir}",) if self.run_dir else ()),
             Block((f"probabilities  {self.output}",) if self.output else ()),
