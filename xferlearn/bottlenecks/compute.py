@@ -27,7 +27,7 @@ from xferlearn.photos.pixels.depth_records import DepthRecords
 from xferlearn.photos.reading import Loaded, load_photos
 from xferlearn.photos.selecting import pick_photos
 from xferlearn.photos.sources import Entry, PhotoSource
-from xferlearn.system.progress import progress_bar
+from xferlearn.system.progress import progress_bar, working
 
 
 @dataclasses.dataclass(frozen=True)
@@ -209,7 +209,14 @@ def extract(
             elif is_first:
                 yield item
 
-    with progress_bar("bottlenecks", count, verbose=verbose) as bar:
+    def ready() -> Engine:
+        with working("preparing the engine", verbose):
+            made = engine()
+        bar.restart()
+        return made
+
+    what = ("views", "view") if views else ("bottlenecks", "photo")
+    with progress_bar(what[0], count, what[1], verbose=verbose) as bar:
         todo = missing()
         first = next(todo, None)
         if first is not None:
@@ -219,7 +226,7 @@ def extract(
                 batches = decoded_batches(
                     itertools.chain([first], todo), image_size, limits, views=views
                 )
-                for batch, vectors in overlapped(engine, batches):
+                for batch, vectors in overlapped(ready, batches):
                     if printing is not None:
                         add_prints(printing, batch)
                     for item, vector in zip(batch.photos, vectors, strict=True):

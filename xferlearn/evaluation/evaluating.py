@@ -54,7 +54,7 @@ from xferlearn.summaries.terminal import (
 from xferlearn.system.files import write_atomically
 from xferlearn.system.folders import check_output, check_writable
 from xferlearn.system.html import notices, tile, tiles
-from xferlearn.system.progress import duration, progress_bar
+from xferlearn.system.progress import duration, progress_bar, working
 from xferlearn.system.results import Block, Failure, Result, facts_block
 from xferlearn.system.runtime import choose_device, start_tensorflow
 from xferlearn.system.text import count, one_line
@@ -218,7 +218,8 @@ def measure_photos(
     source = open_labelled(config, model_folder.labels, config.other_classes)
     applied, labels = corrections_of_measured(config, source.labels)
     numbers = {name: number for number, name in enumerate(labels)}
-    start_tensorflow()
+    with working("loading TensorFlow", config.verbose):
+        start_tensorflow()
     choose_device(config.device)
     predictor, recorded = read_as_one(
         model_folder.path,

@@ -3,7 +3,9 @@
 import csv
 import io
 import json
+import os
 import re
+import shutil
 import sys
 from collections.abc import Iterable
 from typing import Any
@@ -18,12 +20,31 @@ def say(text: str = "", *, flush: bool = False) -> None:
         text: lines; what a terminal would obey in them is replaced.
         flush: whether they are to be seen at once.
     """
+    if sys.stdout.isatty():
+        show_status("")
     print("\n".join(readable(line, None) for line in text.split("\n")), flush=flush)
 
 
 def tell(line: str) -> None:
     """Prints one line for a person on stderr; a line break in it is replaced as well."""
+    show_status("")
     print(readable(line, None), file=sys.stderr, flush=True)
+
+
+def overwrites() -> bool:
+    """Returns whether stderr is a terminal, whose last line can be written anew."""
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def show_status(text: str) -> None:
+    """Shows on a terminal what is going on, in a line that the next status replaces.
+
+    Args:
+        text: cut to the terminal's width; "" removes the line.
+    """
+    if overwrites():
+        shown = readable(text, max(shutil.get_terminal_size().columns - 1, 4))
+        print(f"\r\x1b[K{shown}", end="", file=sys.stderr, flush=True)
 
 
 def say_json(value: Any, *, indent: int | None = None) -> None:
