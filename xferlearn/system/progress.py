@@ -34,6 +34,9 @@ class Progress(Protocol):
     def now(self, step: str) -> None:
         """Says which step is in progress."""
 
+    def hold(self) -> None:
+        """Shows no rate until `restart`, such as while an engine starts."""
+
     def restart(self) -> None:
         """Leaves the time so far out of the rate, and of what is estimated with it."""
 
@@ -128,6 +131,7 @@ class Count:
         self._clock, self._started = clock, clock()
         self._before = self._unrated = done
         self._rated_from = self._shown_at = self._started
+        self._held = False
         self._lock = threading.Lock()
 
     def update(self, count: int = 1) -> None:
@@ -145,10 +149,14 @@ class Count:
         self._step = step
         self._show_step()
 
+    def hold(self) -> None:
+        """Shows no rate until `restart`, such as while an engine starts."""
+        self._held = True
+
     def restart(self) -> None:
         """Leaves the time so far out of the rate, and of what is estimated with it."""
         with self._lock:
-            self._rated_from, self._unrated = self._clock(), self.done
+            self._held, self._rated_from, self._unrated = False, self._clock(), self.done
 
     def _show(self, sentence: str) -> None:
         """Shows how far the job is."""
@@ -171,7 +179,7 @@ class Count:
         finished = self.done - self._unrated
         amount = f"{self.done:,} of {self.total:,}" if self.total else f"{self.done:,}"
         parts = [f"{self._stage}: {amount} {plural_of(self.total or self.done, self._unit)}"]
-        if finished and seconds > 0:
+        if finished and seconds > 0 and not self._held:
             rate = finished / seconds
             slow = f"{duration(1 / rate)} per {self._unit}"
             parts.append(slow if rate < 1 else f"{rate:,.0f} per second")
@@ -306,7 +314,7 @@ class StageClock:
         """
         self.seconds: dict[str, float] = {}
         self._verbose = verbose
-        self._within = 0.0
+        self._within, self._on = 0.0, ""
 
     @contextlib.contextmanager
     def stage(self, name: str, on: str = "") -> Iterator[None]:
@@ -316,8 +324,8 @@ class StageClock:
             name: of the stage.
             on: what is shown meanwhile, such as "loading TensorFlow".
         """
-        started, before = time.perf_counter(), self._within
-        self._within = 0.0
+        started, before, outer = time.perf_counter(), self._within, self._on
+        self._within, self._on = 0.0, on or outer
         self.seconds.setdefault(name, 0.0)
         try:
             with working(on, self._verbose if on else 0):
@@ -325,4 +333,6 @@ class StageClock:
         finally:
             elapsed = time.perf_counter() - started
             self.seconds[name] += elapsed - self._within
-            self._within = before + elapsed
+            self._within, self._on = before + elapsed, outer
+            if outer and self._verbose:
+                show_status(f"{outer} ...")
