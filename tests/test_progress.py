@@ -75,6 +75,15 @@ def test_the_start_is_left_out_of_the_rate(clock, capsys):
     ]
 
 
+def test_a_first_unit_that_starts_an_engine_is_left_out_of_the_rate(clock, capsys):
+    with LogLines("labels", 100, "photo", starts=True, clock=clock) as job:
+        clock.now += 20
+        job.update()
+        clock.now += 10
+        job.update(10)
+    assert capsys.readouterr().err.startswith("labels: 11 of 100 photos, 1 per second, 1 min 29 s")
+
+
 def test_the_step_in_progress_is_said(clock, capsys):
     with LogLines("export", 3, "format", clock=clock) as job:
         job.update()

@@ -80,7 +80,7 @@ def _labelled(
     onlooker: Onlooker | None,
 ) -> Iterator[Labelled]:
     """Yields the photos with their labels; those that can't be read are told, and collected."""
-    with progress_bar("labels", source.count, verbose=config.verbose) as bar:
+    with progress_bar("labels", source.count, starts=True, verbose=config.verbose) as bar:
         limits = PhotoLimits.of(config)
         for photo in label_photos(source.entries, predictor, limits, onlooker, notes):
             bar.update()

@@ -248,7 +248,7 @@ def measure_photos(
     notes = ReadingNotes()
     prints = _prints(config, predictor)
     with (
-        progress_bar("evaluate", source.count, verbose=config.verbose) as bar,
+        progress_bar("evaluate", source.count, starts=True, verbose=config.verbose) as bar,
         contextlib.closing(prints) if prints is not None else contextlib.nullcontext(),
     ):
         limits = PhotoLimits.of(config)

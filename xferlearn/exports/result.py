@@ -73,7 +73,9 @@ class ExportResult(Result):
     def _table_block(self, columns: Collection[str]) -> Block:
         """Returns some columns of the table, which is too wide for a terminal as a whole."""
         places = [place for place, name in enumerate(self.table[0]) if name in columns]
-        return table_block([[row[place] for place in places] for row in self.table], "format")
+        rows = [[row[place] for place in places] for row in self.table]
+        shown = [row for row in rows if any(row[1:])]
+        return table_block(shown, "format") if len(shown) > 1 else Block()
 
     def _next_blocks(self) -> list[Block]:
         made = {row.format: row for row in self.rows if row.passed}

@@ -21,8 +21,10 @@ LOG_SECONDS = 30.0
 _NOTEBOOK_SECONDS = 0.2
 _TERMINAL_SECONDS = 0.1
 _MANY = 100
+# A rate says nothing before that: photos are counted when their batch ends.
+_RATED_SECONDS = 0.5
 # Signs of a bar on a terminal.
-_LENGTH = 20
+_LENGTH = 10
 
 
 class Progress(Protocol):
@@ -51,7 +53,13 @@ class Progress(Protocol):
 
 
 def progress_bar(
-    stage: str, total: int | None, unit: str = "photo", *, done: int = 0, verbose: int = 1
+    stage: str,
+    total: int | None,
+    unit: str = "photo",
+    *,
+    done: int = 0,
+    starts: bool = False,
+    verbose: int = 1,
 ) -> Progress:
     """Returns the display of a job, on stderr or below the notebook's cell.
 
@@ -60,6 +68,7 @@ def progress_bar(
         total: number of units; None where it is not known.
         unit: what is counted, singular.
         done: number of units that an earlier run has done.
+        starts: whether an engine starts with the first unit, which is then left out of the rate.
         verbose: 0 shows nothing, 1 shows progress.
 
     Example:
@@ -68,10 +77,9 @@ def progress_bar(
         ...         bar.update()
     """
     if not verbose:
-        return Count(stage, total, unit, done)
-    if in_notebook():
-        return NotebookBar(stage, total, unit, done)
-    return (TerminalBar if overwrites() else LogLines)(stage, total, unit, done)
+        return Count(stage, total, unit, done, starts)
+    kind = NotebookBar if in_notebook() else TerminalBar if overwrites() else LogLines
+    return kind(stage, total, unit, done, starts)
 
 
 @contextlib.contextmanager
@@ -124,6 +132,7 @@ class Count:
         total: int | None,
         unit: str,
         done: int = 0,
+        starts: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.total, self.done = total, done
@@ -131,7 +140,7 @@ class Count:
         self._clock, self._started = clock, clock()
         self._before = self._unrated = done
         self._rated_from = self._shown_at = self._started
-        self._held = False
+        self._held = self._starts = starts
         self._lock = threading.Lock()
 
     def update(self, count: int = 1) -> None:
@@ -140,6 +149,9 @@ class Count:
         with self._lock:
             self.done += count
             now = self._clock()
+            if self._starts:
+                self._starts = self._held = False
+                self._rated_from, self._unrated = now, self.done
             if now - self._shown_at >= self._seconds:
                 self._shown_at = now
                 self._show(self.sentence())
@@ -179,7 +191,7 @@ class Count:
         finished = self.done - self._unrated
         amount = f"{self.done:,} of {self.total:,}" if self.total else f"{self.done:,}"
         parts = [f"{self._stage}: {amount} {plural_of(self.total or self.done, self._unit)}"]
-        if finished and seconds > 0 and not self._held:
+        if finished and seconds >= _RATED_SECONDS and not self._held:
             rate = finished / seconds
             slow = f"{duration(1 / rate)} per {self._unit}"
             parts.append(slow if rate < 1 else f"{rate:,.0f} per second")
