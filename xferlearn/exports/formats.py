@@ -88,7 +88,7 @@ def _tflite(
     return Format(
         target,
         functools.partial(_write_tflite, kind),
-        f"{then} It goes into the assets of an app, where MediaPipe's ImageClassifier takes it.",
+        f"Put it into the assets of an app; MediaPipe's ImageClassifier takes it as it is. {then}",
         extra="tflite",
         packages=("ai_edge_litert",),
         min_agreement=min_agreement,
@@ -110,14 +110,14 @@ FORMATS: dict[str, Format] = {
         opened=VERSION,
         check=check_image_bytes,
     ),
-    "tflite": _tflite("float32", "model.tflite", "Of three files the one to compare with."),
+    "tflite": _tflite("float32", "model.tflite", "Other files are smaller: tflite_int8."),
     "tflite_float16": _tflite(
-        "float16", "model_float16.tflite", "For phones with a GPU delegate.", familiarity=_HALF
+        "float16", "model_float16.tflite", "Best with a GPU delegate.", familiarity=_HALF
     ),
     "tflite_int8": _tflite(
         "int8",
         "model_int8.tflite",
-        "For phones and small boards, smallest and fastest.",
+        "Smallest, and fastest on a CPU.",
         0.97,
         familiarity=0.1,
     ),
