@@ -4,7 +4,8 @@ import difflib
 from collections.abc import Iterable
 
 # Share of letters that a name and the guess have in common: below it, guesses are far-fetched.
-_NEAR = 0.75
+# Of four letters one may be wrong.
+_NEAR, _NEAR_SHORT, _SHORT = 0.75, 0.66, 4
 
 
 class XferlearnError(Exception):
@@ -43,5 +44,6 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """Returns the one of `known` that a name is most likely a slip of, or None."""
     by_lower = {candidate.lower(): candidate for candidate in known}
-    near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=_NEAR)
+    cutoff = _NEAR_SHORT if len(name) <= _SHORT else _NEAR
+    near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=cutoff)
     return by_lower[near[0]] if near else None
