@@ -129,7 +129,7 @@ def read_corrections(path: str | Path, *, missing_ok: bool = False) -> Correctio
     if len(data) > _MOST_BYTES:
         raise UserError(f"{path} has more than 1 GiB, which no file of corrections has.")
     try:
-        text = data.decode("utf-8-sig")
+        text = data.decode("utf-8").replace("\ufeff", "")  # one per file that was appended
     except UnicodeDecodeError:
         raise UserError(f"{path} is no file of corrections: it is not text in UTF-8.") from None
     return _read(text, str(path))
@@ -156,7 +156,10 @@ def _read(text: str, path: str) -> Corrections:
             known = rows.get(found.digest)
             if known is None:
                 rows[found.digest], lines[found.digest] = found, reader.line_num
-            elif known.outcome != found.outcome:
+            elif known.outcome == found.outcome:
+                # A label that is given holds wherever the photo lies, one that is kept does not.
+                rows[found.digest] = found if found.action == RELABEL else known
+            else:
                 raise UserError(
                     f"Lines {lines[found.digest]} and {reader.line_num} of {path} contradict each"
                     f" other about {readable(found.name)}: {_said(known)}, and {_said(found)}."
@@ -208,6 +211,7 @@ def write_corrections(path: str | Path, corrections: Corrections) -> None:
     writer.writerow(COLUMNS)
     for digest in sorted(corrections):
         row = corrections[digest]
-        writer.writerow([digest.hex(), row.name, row.action, row.label, row.when, row.command])
-    # Names that are no UTF-8 are for people here, so they may lose what can't be shown.
+        # The name is for people; with escapes for line breaks, a photo has one line.
+        name = readable(row.name, None)
+        writer.writerow([digest.hex(), name, row.action, row.label, row.when, row.command])
     write_atomically(Path(path), text.getvalue().encode("utf-8", "backslashreplace"))

@@ -2,18 +2,19 @@
 
 import collections
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from xferlearn.auditing import KINDS, Finding
 from xferlearn.auditing.copies import find_copies
 from xferlearn.auditing.findings import CONFLICT, LABEL
-from xferlearn.auditing.label_errors import find_label_errors, unlike_text
+from xferlearn.auditing.label_errors import find_label_errors
 from xferlearn.photos.twins.finding import Alike
 from xferlearn.review.asking import MOST_ASKED, Ask, ask_to_label
 from xferlearn.review.choosing import next_photos
 from xferlearn.review.judging import Fit, fit
+from xferlearn.training.cross_fitting import checking
 from xferlearn.training.material import LinearHeads, Material
 
 
@@ -49,7 +50,11 @@ class Finder:
         ]
 
     def find(
-        self, last: Fit, labels: Sequence[str], rows: Sequence[int]
+        self,
+        last: Fit,
+        labels: Sequence[str],
+        rows: Sequence[int],
+        check: Callable[[], None] = lambda: None,
     ) -> tuple[list[Finding], list[Ask]]:
         """Returns what is suspicious, the most important first, and what is best labelled next.
 
@@ -57,13 +62,18 @@ class Finder:
             last: the heads that learned last.
             labels: class names.
             rows: photos without a class.
+            check: called now and then; what it raises ends the search.
         """
+        with checking(check):
+            errors = self._label_errors(last, labels)
+        check()
         found = sorted(
-            [*self._label_errors(last, labels), *self._conflicts(last, labels), *self._others],
+            [*errors, *self._conflicts(last, labels), *self._others],
             key=lambda one: (KINDS.index(one.kind), -one.score),
         )
         material = self._material
         order: list[int] = []
+        check()
         if rows:
             learned = np.flatnonzero(last.y >= 0)
             order = next_photos(
@@ -104,7 +114,8 @@ class Finder:
                     labels[label],
                     float(found.score[row]),
                     labels[better],
-                    text=unlike_text(labels, found.probabilities[row], label, better),
+                    # Without numbers: these heads are not those whose numbers the page shows.
+                    text=f"looks like {labels[better]}, not like {labels[label]}",
                 )
             )
         return findings
