@@ -75,7 +75,10 @@ class ExportResult(Result):
         places = [place for place, name in enumerate(self.table[0]) if name in columns]
         rows = [[row[place] for place in places] for row in self.table]
         shown = [row for row in rows if any(row[1:])]
-        return table_block(shown, "format") if len(shown) > 1 else Block()
+        if len(shown) == 1:
+            return Block()
+        block = table_block(shown, "format")
+        return Block((*block.head, *block.items))  # no format is left out
 
     def _next_blocks(self) -> list[Block]:
         made = {row.format: row for row in self.rows if row.passed}

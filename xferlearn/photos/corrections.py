@@ -5,6 +5,7 @@ is never touched. The file is plain text with a line per photo, in the order of 
 them can be merged, by hand or by Git, and none is lost.
 """
 
+import contextlib
 import csv
 import dataclasses
 import datetime
@@ -15,8 +16,9 @@ from pathlib import Path
 
 from xferlearn.errors import UserError
 from xferlearn.photos.folders.names import check_name, class_label
-from xferlearn.system.files import write_atomically
+from xferlearn.system.files import real_path, write_atomically
 from xferlearn.system.folders import check_no_url
+from xferlearn.system.locks import FileLock
 from xferlearn.system.text import count, one_line, readable
 
 RELABEL, EXCLUDE, KEEP = ACTIONS = ("relabel", "exclude", "keep")
@@ -24,6 +26,7 @@ COLUMNS = ("digest", "name", "action", "label", "when", "command")
 _DIGEST = re.compile(r"[0-9a-fA-F]{64}")
 # A file of another kind is told by its first line, not read to its end.
 _MOST_BYTES = 2**30
+_MOST_HEADER = 1000
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -198,6 +201,64 @@ def _correction(cells: dict[str, str], place: str) -> Correction:
 
 def _said(row: Correction) -> str:
     return row.action if row.action == EXCLUDE else f"{row.action} {readable(row.label)!r}"
+
+
+def corrections_lock(path: str | Path) -> FileLock:
+    """Returns the lock that whoever changes a file of corrections holds meanwhile.
+
+    Args:
+        path: the file.
+    """
+    real = real_path(path)
+    return FileLock(real.with_name(f".{real.name}.lock"))
+
+
+@contextlib.contextmanager
+def changing_corrections(path: str | Path) -> Iterator[Corrections]:
+    """Keeps reviews from a file of corrections while it is changed, and yields what it holds.
+
+    Args:
+        path: the file, which need not be there.
+
+    Raises:
+        UserError: it is there and is no file of corrections.
+        OSError: a review has it open, or it can't be locked.
+
+    Example:
+        >>> with changing_corrections("corrections.csv") as known:
+        ...     write_corrections("corrections.csv", known.with_rows(rows))
+    """
+    lock = corrections_lock(path)
+    try:
+        lock.acquire()
+    except BlockingIOError:
+        raise OSError("a review has it open; end that with Ctrl-C first") from None
+    try:
+        yield read_corrections(path, missing_ok=True)
+    finally:
+        lock.release()
+
+
+def check_no_corrections(name: str, path: str | Path) -> None:
+    """Checks that a file that is to be written replaces no file of corrections.
+
+    Args:
+        name: setting that names the file.
+        path: the file, which need not be there.
+
+    Raises:
+        UserError: when it is one.
+    """
+    try:
+        with open(path, "rb") as file:
+            first = file.readline(_MOST_HEADER).decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError):
+        return
+    if {cell.strip() for cell in first.split(",")} == {*COLUMNS}:
+        raise UserError(
+            f"{readable(str(path))} is a file of corrections, which `{name}` would replace. Choose"
+            f" another `{name}`."
+        )
 
 
 def write_corrections(path: str | Path, corrections: Corrections) -> None:

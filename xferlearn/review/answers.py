@@ -7,12 +7,12 @@ from xferlearn.errors import UserError, XferlearnError
 from xferlearn.photos.corrections import (
     Correction,
     Corrections,
+    corrections_lock,
     read_corrections,
     write_corrections,
 )
 from xferlearn.system.files import real_path
 from xferlearn.system.folders import check_no_url, check_writable
-from xferlearn.system.locks import FileLock
 from xferlearn.system.text import one_line
 
 
@@ -47,7 +47,7 @@ class Answers:
         if not self._real.parent.is_dir():
             raise UserError(f"There is no folder {self._real.parent} for `corrections`. Make it.")
         check_writable("corrections", self._real.parent)
-        self._lock = FileLock(self._real.with_name(f".{self._real.name}.lock"))
+        self._lock = corrections_lock(path)
         self._take()
         try:
             self.corrections = read_corrections(self._real, missing_ok=True)

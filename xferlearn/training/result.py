@@ -97,6 +97,7 @@ class TrainResult(Result):
             self._split_block(),
             self._points_block(),
             Block(self.audit.table() if self.audit else ()),
+            Block(self.audit.brief() if self.audit else ()),
             bad_block(manifest.bad, _ALL_IN_METADATA),
             Block(manifest.notes),
             facts_block(
