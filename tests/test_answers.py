@@ -201,6 +201,9 @@ def test_rows_of_answers_and_what_is_counted() -> None:
     assert table.not_answered(3) == [
         "1 of 3 photos is unknown: unlike those that the model was made from."
     ]
+    assert table.counted() == "1 defective, 1 unknown"
+    table.record(photo(0.55, 0.25))  # a set of both labels
+    assert table.counted() == "1 defective, 1 unsure, 1 unknown"
 
 
 def test_answers_in_python() -> None:

@@ -261,7 +261,7 @@ def test_errors_name_parameters_in_python_and_flags_on_the_command_line(
 
 
 def test_unknown_names_are_answered_with_the_nearest() -> None:
-    with pytest.raises(UserError, match=r"no setting `learning_rat`\. Did you mean learning_rate"):
+    with pytest.raises(UserError, match=r"no setting `learning_rat`\. Did you mean `learning_rate"):
         xferlearn.train(image_dir="x", model_dir="y", learning_rat=1)  # type: ignore[call-arg]
 
 
@@ -308,7 +308,7 @@ def test_messages_are_written_with_parameters() -> None:
     written = [
         f"{path.relative_to(ROOT)}:{line}: {text}"
         for path in sorted((ROOT / "xferlearn").rglob("*.py"))
-        if path.name != "cli.py"
+        if path.parent.name != "cli" and path.parts[-2:] != ("commands", "table.py")
         for line, text in _strings(ast.parse(path.read_text(encoding="utf-8")))
         if flag.search(commands.sub("", text))
     ]

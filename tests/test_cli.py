@@ -4,6 +4,7 @@ import re
 import shlex
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -58,12 +59,23 @@ def test_help_of_a_command_shows_its_own_flags_and_no_others(
     for command in (f"{name} --help", f"help {name}", f"{name} -h", f"{name} x --help --nonsense"):
         assert main(words(command)) == 0
         outputs.add(capsys.readouterr().out)
-    (out,) = outputs
+    (short,) = outputs
+    assert main([name, "--help_all"]) == main([name, "--helpfull"]) == 0
+    out = capsys.readouterr().out
+    out = out[: len(out) // 2]
     shown = re.findall(r"^  --(?:\[no\])?(\w+)(?:=|$)", out, re.MULTILINE)
     settings = settings_of(COMMANDS[name].settings)
     assert shown == sorted(shown, key=shown.index)
     assert set(shown) == set(settings)
-    assert COMMANDS[name].example in out
+    common = re.findall(r"^  --(?:\[no\])?(\w+)(?:=|$)", short, re.MULTILINE)
+    if len(settings) > 16:
+        assert common == [one for one in shown if settings[one][1].common]
+        assert 4 <= len(common) <= 13
+        assert f"`xferlearn {name} --help_all` also shows {len(shown) - len(common)} other" in short
+    else:
+        assert short == out
+    for example in COMMANDS[name].examples:
+        assert f"\n  {example}\n" in short + "\n"
     assert max(map(len, out.splitlines())) <= 80
     text = " ".join(out.split())
     for setting, (field, rules) in settings.items():
@@ -80,8 +92,13 @@ def test_help_of_a_command_shows_its_own_flags_and_no_others(
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--version"]) == 0
-    assert capsys.readouterr().out == f"xferlearn {__version__}\n"
+    assert main(["--version"]) == main(["version"]) == 0
+    out = capsys.readouterr().out
+    lines = out.splitlines()
+    assert lines[: len(lines) // 2] == lines[len(lines) // 2 :]
+    assert lines[0] == f"xferlearn {__version__}"
+    assert f"tensorflow {metadata.version('tensorflow')}" in lines
+    assert "tensorrt" in lines[-1]
 
 
 @pytest.mark.parametrize(
@@ -89,17 +106,35 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     [
         ("trian", "no command 'trian'. Did you mean train?"),
         ("TRAIN", "no command 'TRAIN'. Did you mean train?"),
+        ("predct --model=m x.jpg", "no command 'predct'. Did you mean label?"),
+        ("test --model=m", "no command 'test'. `xferlearn evaluate` measures a model on photos"),
         ("lable --model=m x.jpg", "no command 'lable'. Did you mean label?"),
         ("xyzzy", "no command 'xyzzy'. The commands are train, label, evaluate"),
         ("--image_dir=x", "no command '--image_dir=x'"),
         ("train --learning_rat=1", "train` has no flag --learning_rat. Did you mean --learning"),
-        ("train --architectur=x", "no flag --architectur. Did you mean --architecture?"),
+        ("train --architectur=x", "no flag --architectur. Did you mean --backbone?"),
         ("train --top_k=1", "`xferlearn train` has no flag --top_k."),
         ("train -x", "`xferlearn train` has no flag --x."),
-        ("train photos --model_dir=m", "train` takes no word 'photos'; settings are written --"),
+        ("train photos more --model_dir=m", "train` takes no word 'more'; settings are written --"),
+        ("train photos --image_dir=a", "train` takes no word 'photos'; settings are written --"),
+        ("train photos --data=a", "train` takes no word 'photos'; settings are written --"),
+        ("train photos lr=1", "Settings are written with dashes: --lr=1"),
+        ("train photos --epochs=10", "no flag --epochs. --how_many_training_steps counts batches"),
+        ("train photos --model=m", "--model. The pretrained network is --backbone, the folder of"),
+        ("train photos --early-stopping", "`xferlearn train` has no flag --early-stopping."),
+        ("label --model=m x.jpg --epochs=10", "`xferlearn label` has no flag --epochs."),
+        ("train --data_dir=photos", "neither. --data_dir is where a --dataset is kept; your own"),
+        ("completion", "Expected --shell. Received: nothing."),
+        ("completion csh", "--shell to be one of bash, zsh, fish. Received: 'csh'."),
         ("train --image_dir", "image_dir"),
-        ("train --learning_rate=fast --image_dir=a --model_dir=b", "--learning_rate=fast"),
-        ("train --seed=1.5 --image_dir=a --model_dir=b", "--seed=1.5"),
+        (
+            "train --learning_rate=fast --image_dir=a --model_dir=b",
+            "--learning_rate to be a number. Received: 'fast'.",
+        ),
+        (
+            "train --seed=1.5 --image_dir=a --model_dir=b",
+            "--seed to be a whole number. Received: '1.5'.",
+        ),
         (
             "train --seed=9223372036854775808 --image_dir=a --model_dir=b",
             "at most 9223372036854775807. Received: 9223372036854775808.",
@@ -108,7 +143,10 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
             "train --image_dir=a --model_dir=/dev/null/m",
             "Can't write to /dev/null: /dev/null is not a folder. Choose another --model_dir",
         ),
-        ("train --overwrite=maybe --image_dir=a --model_dir=b", "--overwrite=maybe"),
+        (
+            "train --overwrite=maybe --image_dir=a --model_dir=b",
+            "--overwrite to be True or False. Received: 'maybe'.",
+        ),
         (
             "train --learning_rate=-1 --image_dir=a --model_dir=b",
             "--learning_rate to be above 0. Received: -1.",
@@ -126,7 +164,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         ("sweep --learning_rate=0.1,fast --image_dir=a", "--learning_rate to be a number. Rec"),
         ("train --model_dir=b", "either --image_dir or --dataset. Received: neither"),
         ("train --model_dir=b --image_dir=a --dataset=elpv", "--dataset. Received: both"),
-        ("train --image_dir=a", "Expected --model_dir"),
+        ("train --image_dir=/", "Expected --model_dir"),
         ("train --image_dir=/no/where --model_dir=/no/thing", "Found nothing at /no/where"),
         ("label", "Received: neither"),
         (
@@ -138,6 +176,8 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         ("label --model=m x.jpg --format=xml", "one of text, json, csv"),
         ("evaluate --image_dir=a", "Expected --model. Received: nothing."),
         ("evaluate --model=m", "Expected --image_dir. Received: nothing."),
+        ("evaluate", "Expected --model and --image_dir. Received: nothing."),
+        ("export", "Expected --model and --format. Received: nothing."),
         ("inspect", "path of a model"),
         ("inspect /no/where", "/no/where"),
         ("inspect a b", "takes no word 'b'"),
@@ -147,6 +187,24 @@ def test_mistakes_are_answered_in_one_line_and_exit_code_2(
     command: str, expected: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert expected in fails(command, capsys)
+
+
+def test_all_mistakes_of_a_command_line_are_answered_at_once(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    command = "train --epoch 3 --seed=a --batch-size=0 --overwrite=perhaps --nonsense x --lr=0"
+    assert main(words(command)) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert [line.removeprefix("xferlearn: ") for line in err.splitlines()] == [
+        "`xferlearn train` has no flag --epoch. --how_many_training_steps counts batches, not"
+        " passes over the photos; the passes of fine-tuning are --fine_tune_epochs.",
+        "`xferlearn train` has no flag --nonsense.",
+        "Expected --overwrite to be True or False. Received: 'perhaps'.",
+        "Expected --learning_rate to be above 0. Received: 0.",
+        "Expected --seed to be a whole number. Received: 'a'.",
+        "Expected --batch_size to be at least 1. Received: 0.",
+    ]
 
 
 def test_a_value_for_a_negated_flag(capsys: pytest.CaptureFixture[str]) -> None:
@@ -175,6 +233,25 @@ def test_flags_become_settings() -> None:
     ("name", "command", "setting", "value"),
     [
         ("train", "--image_dir=a --model_dir=m --architecture=x", "backbone", "x"),
+        ("train", "photos", "image_dir", "photos"),
+        ("train", "photos/daisies/", "model_dir", "out/daisies"),
+        ("train", "--overwrite photos --model-dir=m", "image_dir", "photos"),
+        ("train", "photos --model-dir --labels", "model_dir", "--labels"),
+        ("train", "photos --no-overwrite", "overwrite", False),
+        ("train", "photos --overwrite=false", "overwrite", False),
+        ("train", "photos --print-misclassified-test-images", "overwrite", False),
+        ("train", "photos --batch-size=3 -seed=4", "train_batch_size", 3),
+        ("train", "photos --lr=1e-3", "learning_rate", 0.001),
+        ("train", "--data=photos --imgsz=128", "image_size", 128),
+        ("train", "-- --photos", "image_dir", "--photos"),
+        ("sweep", "photos --lr=1,2", "learning_rate", (1.0, 2.0)),
+        ("audit", "photos --page=a.html", "image_dir", "photos"),
+        ("review", "photos", "image_dir", "photos"),
+        ("curve", "photos --draws=2", "image_dir", "photos"),
+        ("compare", "photos", "image_dir", "photos"),
+        ("evaluate", "photos --model_dir=m", "model", "m"),
+        ("label", "--model=m lr=1.jpg", "photos", ("lr=1.jpg",)),
+        ("completion", "bash", "shell", "bash"),
         ("train", "--image_dir=a --model_dir=m --summaries_dir=x", "logs_dir", "x"),
         ("train", "--image_dir=a --model_dir=m --batch_size=7", "train_batch_size", 7),
         ("train", "--image_dir=a --model_dir=m --steps 7", "how_many_training_steps", 7),
@@ -225,9 +302,9 @@ def test_an_existing_model_is_refused_before_any_work(
     assert "holds notes, which is not part of a model" in line
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("")
-    for metadata in ("", '{"title": "my thesis"}'):
-        if metadata:
-            (tmp_path / "mine" / "metadata.json").write_text(metadata)
+    for text in ("", '{"title": "my thesis"}'):
+        if text:
+            (tmp_path / "mine" / "metadata.json").write_text(text)
         for more in ("", "--overwrite"):
             line = fails(f"train --image_dir=x --model_dir={tmp_path}/mine {more}", capsys)
             assert "is not a model folder" in line
@@ -301,8 +378,8 @@ def run_python(*arguments: str, **settings: object) -> subprocess.CompletedProce
 LIGHT = """
 import sys
 from xferlearn.cli import COMMANDS, main
-for words in (["--help"], ["--version"], ["train", "--oops"], ["trian"], ["train"],
-              *([name, "--help"] for name in COMMANDS)):
+for words in (["--help"], ["version"], ["completion", "bash"], ["train", "--oops"], ["trian"],
+              ["train"], *([name, "--help"] for name in COMMANDS)):
     main(words)
 heavy = ("tensorflow", "keras", "tensorflow_datasets", "pyarrow", "onnx", "tensorboard", "h5py")
 print([name for name in heavy if name in sys.modules], file=sys.stderr)
@@ -347,7 +424,7 @@ def test_an_interrupt_is_one_line(
     def interrupt(*arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("xferlearn.cli.parse_settings", interrupt)
+    monkeypatch.setattr("xferlearn.cli.running.parse_settings", interrupt)
     line = fails("train --image_dir=a --model_dir=b", capsys, code=130)
     assert "interrupted" in line
 

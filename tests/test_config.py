@@ -8,6 +8,7 @@ from types import NoneType
 from typing import Any, get_args
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from xferlearn.cli import COMMANDS
@@ -20,6 +21,7 @@ from xferlearn.config import (
     default_bottleneck_dir,
 )
 from xferlearn.config.base import keras_words, read_value, settings_of, value_type
+from xferlearn.config.foreign_words import HINTS
 from xferlearn.config.keras_words import KERAS_WORDS
 from xferlearn.config.wording import as_flags
 from xferlearn.errors import UserError
@@ -76,8 +78,8 @@ def test_the_labs_flags_keep_their_names() -> None:
         "bottleneck_dir",
         "print_misclassified_test_images",
     }
-    assert settings_of(TrainConfig)["backbone"][1].aliases == ("architecture",)
-    assert settings_of(TrainConfig)["logs_dir"][1].aliases == ("summaries_dir",)
+    assert settings_of(TrainConfig)["backbone"][1].aliases[0] == "architecture"
+    assert settings_of(TrainConfig)["logs_dir"][1].aliases[0] == "summaries_dir"
 
 
 @pytest.mark.parametrize(
@@ -136,7 +138,9 @@ def test_an_unknown_choice_is_answered_with_all_and_the_nearest(
     [
         ({"image_dir": None}, "either `image_dir` or `dataset`. Received: neither"),
         ({"dataset": "elpv"}, "either `image_dir` or `dataset`. Received: both"),
-        ({"model_dir": None}, "Expected `model_dir`, the folder .* Received: nothing"),
+        ({"model_dir": ""}, "Expected a value for `model_dir`. Received: an empty one."),
+        ({"model_dir": None, "image_dir": "/"}, "Expected `model_dir`, the folder .*: nothing"),
+        ({"image_dir": None, "data_dir": "d"}, "`data_dir` is where a `dataset` is kept"),
         (
             {"testing_percentage": 50, "validation_percentage": 50},
             r"leave something to train on\. Received: 50 \+ 50 percent",
@@ -149,10 +153,51 @@ def test_settings_that_contradict_each_other(settings: dict[str, Any], expected:
         make(**settings)
 
 
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"image_dir": "data/flower_photos/"}, "out/flower_photos"),
+        ({"image_dir": Path("flowers.v2")}, "out/flowers.v2"),
+        ({"image_dir": "photos", "labels": "labels.csv"}, "out/photos"),
+        ({"labels": "tables/labels.csv"}, "out/labels"),
+        ({"dataset": "tf_flowers:3.*.*"}, "out/tf_flowers_3._._"),
+    ],
+)
+def test_a_model_is_named_after_its_photos(settings: dict[str, Any], expected: str) -> None:
+    assert TrainConfig(**settings).model_dir == expected
+
+
+def test_a_table_in_memory_has_no_name_for_the_model() -> None:
+    with pytest.raises(UserError, match="Expected `model_dir`"):
+        TrainConfig(labels=pa.table({"path": ["a.jpg"]}))
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.__name__)
+def test_names_of_other_tools_are_no_settings(config: type[Config]) -> None:
+    hints = [name for name in HINTS if name not in settings_of(config)]
+    aliases = {one for _, rules in settings_of(config).values() for one in rules.aliases}
+    assert not aliases.intersection(hints)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("lr", r" Did you mean `learning_rate`\?"),
+        ("epochs", " `how_many_training_steps` counts batches"),
+        ("epoch", " `how_many_training_steps` counts batches"),
+        ("test_sise", r" Did you mean `test_size`\?"),
+        ("fine_tune", "$"),
+    ],
+)
+def test_names_of_other_tools_are_answered(name: str, expected: str) -> None:
+    with pytest.raises(UserError, match=rf"There is no setting `{name}`\.{expected}"):
+        make(**{name: 1})
+
+
 def test_settings_from_python_keywords() -> None:
     config = TrainConfig(dataset="elpv", model_dir="m", dropout=0.25)
     assert (config.dataset, config.dropout, config.image_dir) == ("elpv", 0.25, None)
-    with pytest.raises(UserError, match=r"no setting `learning_rat`\. Did you mean learn"):
+    with pytest.raises(UserError, match=r"no setting `learning_rat`\. Did you mean `learn"):
         make(learning_rat=0.1)
 
 
@@ -324,7 +369,7 @@ def test_keras_words_may_be_lists_where_the_setting_is() -> None:
             "either `train_batch_size` or `batch_size`, which are one setting. Received: both",
         ),
         ({"test_size": 0.1, "testing_percentage": 10.0}, "`testing_percentage` or `test_size`"),
-        ({"test_siz": 0.1}, "no setting `test_siz`. Did you mean test_size?"),
+        ({"test_siz": 0.1}, "no setting `test_siz`. Did you mean `test_size`?"),
     ],
 )
 def test_keras_words_are_checked_by_their_own_names(words: dict[str, Any], expected: str) -> None:

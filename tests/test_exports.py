@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import io
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -83,7 +84,17 @@ def test_table_and_report(exported):
     table = out.split("\n\n")[0].splitlines()
     assert table[0].split()[:3] == ["format", "size", "load"]
     assert [row.split()[0] for row in table[1:]] == ["model.keras", *FILES]
-    assert all(row.endswith(" ok") and "100.00%" in row for row in table[2:])
+    assert all(row.endswith(" ok") for row in table[2:])
+    proved = out.split("\n\n")[1].splitlines()
+    assert proved[0].split()[:2] == ["format", "agreement"]
+    assert [row.split()[0] for row in proved[1:]] == ["model.keras", *FILES]
+    assert all("100.00%" in row for row in proved[2:])
+    assert max(map(len, (*table, *proved))) <= 80
+    # Of what to do next there is something for each of them.
+    following = out.split("\nnext:\n")[1]
+    assert f"  xferlearn label --model={model}/exports/" in following
+    assert all(re.search(rf"^{name} +\w", following, re.MULTILINE) for name in FILES)
+    assert (model / "exports/labels.txt").read_bytes() == (model / "labels.txt").read_bytes()
     held = json.loads((model / "exports/report.json").read_text())
     assert set(held["formats"]) == set(FILES)
     for name, (file, _) in FILES.items():

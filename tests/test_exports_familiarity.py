@@ -107,7 +107,7 @@ def test_the_branch_tells_its_own_photos_from_others(expected):
 def test_every_file_was_proved(exported):
     folder, out = exported
     held = json.loads((folder / "report.json").read_text())["formats"]
-    head, *rows = out.split("\n\n")[0].splitlines()
+    head, *rows = out.split("\n\n")[1].splitlines()
     lines = {row.split()[0]: row for row in rows}
     assert "familiarity" in head
     assert "mean diff" not in head
@@ -117,7 +117,7 @@ def test_every_file_was_proved(exported):
         assert (proof["passed"], proof["decided"]) == (True, 1.0)
         if name in ONE_OUTPUT:
             assert proof["familiarity"] is None
-            assert " - " in lines[name]
+            assert " -" in lines[name]
             continue
         found = proof["familiarity"]
         assert (found["reject"], found["pictures"]) == (REJECT, 48)

@@ -81,7 +81,7 @@ def test_labels_are_written_to_a_file_by_its_ending(
     path.write_bytes(b"what was there before")
     code, out, err = label(photos, f"--model={colour_model}", f"--output={path}")
     assert (code, out) == (1, f"2 photos labelled: {path}\n")
-    assert "1 of 3 photos could not be read." in err
+    assert "1 red, 1 blue\n1 of 3 photos could not be read." in err
     found = rows_of(path.rename(path.with_suffix(ending.lower())))
     assert all(list(row) == COLUMNS for row in found)
     assert [Path(row["image"]).name for row in found] == ["a red.jpg", "b\rbad.jpg", "c_blue.jpg"]

@@ -196,7 +196,7 @@ def test_python_opens_files_too(models, photos, expected):
     assert dict(classifier.label(photos["blue"][0])) == pytest.approx(expected[0], abs=1e-3)
     assert classifier.metadata == {}
     assert "centre crop was assumed" in classifier.predictor.warnings[0]
-    with pytest.raises(UserError, match=r"no setting `input_hight`\. Did you mean input_height"):
+    with pytest.raises(UserError, match=r"no setting `input_hight`\. Did you mean `input_height"):
         xferlearn.load_classifier(models / "frozen.pb", input_hight=96)
 
 

@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from xferlearn.system.progress import LogLines, duration, progress_bar
+from xferlearn.system.progress import LogLines, StageClock, duration, progress_bar, working
+from xferlearn.system.terminal import tell
 
 
 class Clock:
@@ -55,6 +56,57 @@ def test_a_job_that_goes_on_counts_what_was_done_but_not_its_time(clock, capsys)
     assert "94 of 100 steps, 10 s per step, 1 min left" in capsys.readouterr().err
 
 
+def test_the_start_is_left_out_of_the_rate(clock, capsys):
+    with LogLines("bottlenecks", 4_000, "photo", clock=clock) as job:
+        clock.now += 50
+        job.hold()
+        job.update(100)
+        assert job.sentence() == "bottlenecks: 100 of 4,000 photos"
+        job.restart()
+        for _ in range(9):
+            clock.now += 10
+            job.update(100)
+    assert capsys.readouterr().err.splitlines() == [
+        "bottlenecks: 100 of 4,000 photos",
+        "bottlenecks: 400 of 4,000 photos, 10 per second, 6 min left",
+        "bottlenecks: 700 of 4,000 photos, 10 per second, 5 min 30 s left",
+        "bottlenecks: 1,000 of 4,000 photos, 10 per second, 5 min left",
+        "bottlenecks: 1,000 of 4,000 photos, 10 per second",
+    ]
+
+
+def test_a_first_unit_that_starts_an_engine_is_left_out_of_the_rate(clock, capsys):
+    with LogLines("labels", 100, "photo", starts=True, clock=clock) as job:
+        clock.now += 20
+        job.update()
+        clock.now += 10
+        job.update(10)
+    assert capsys.readouterr().err.startswith("labels: 11 of 100 photos, 1 per second, 1 min 29 s")
+
+
+def test_the_step_in_progress_is_said(clock, capsys):
+    with LogLines("export", 3, "format", clock=clock) as job:
+        job.update()
+        clock.now += 40
+        job.now("onnx")
+        job.update()
+    assert capsys.readouterr().err.startswith(
+        "export: 2 of 3 formats, 20 s per format, 20 s left, "
+    )
+
+
+def test_a_stage_within_another_is_counted_once(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr("xferlearn.system.progress.time.perf_counter", clock)
+    stages = StageClock()
+    with stages.stage("training"):
+        clock.now += 1
+        with stages.stage("views"):
+            clock.now += 20
+        clock.now += 2
+    assert stages.seconds == {"training": 3, "views": 20}
+
+
 def test_an_unknown_total_has_no_time_left(clock, capsys):
     with LogLines("labels", None, "photo", clock=clock) as job:
         clock.now += 31
@@ -84,12 +136,31 @@ class Terminal(io.StringIO):
 def test_a_terminal_shows_a_bar_and_removes_it(verbose, shown, monkeypatch):
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
     with progress_bar("bottlenecks", 40, done=10, verbose=verbose) as job:
         for _ in range(30):
             job.update()
     seen = terminal.getvalue()
-    assert ("bottlenecks" in seen and "10/40" in seen) == shown
-    assert seen.split("\r")[-1].strip() == ""
+    assert ("bottlenecks" in seen and "10 of 40" in seen) == shown
+    assert seen.split("\x1b[K")[-1].strip() == ""
+
+
+@pytest.mark.parametrize(
+    ("verbose", "term", "shown"), [(1, "xterm", True), (0, "xterm", False), (1, "dumb", False)]
+)
+def test_a_stage_is_shown_while_it_goes_on(verbose, term, shown, monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", term)
+    with working("loading TensorFlow", verbose):
+        assert terminal.getvalue().endswith("loading TensorFlow ...") == shown
+        tell("a warning")
+    seen = terminal.getvalue()
+    if term == "dumb":
+        assert seen == "a warning\n"
+    else:
+        assert "\r\x1b[Ka warning\n" in seen
+        assert seen.endswith("\x1b[K" if shown else "warning\n")
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,9 @@ from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION, BadPhoto, Manifest, Photo
 from xferlearn.summaries.measured import delivered_text
 from xferlearn.summaries.notebook import Pictures
+from xferlearn.summaries.terminal import class_block, confusion_block, misclassified_block
 from xferlearn.system.html import h, interval_bar
-from xferlearn.system.results import Block, fit
+from xferlearn.system.results import Block, fit, table_block
 from xferlearn.training import TrainResult
 from xferlearn.training.callbacks import Training
 
@@ -185,6 +186,44 @@ def test_summaries_have_at_most_40_lines(classes):
     assert "... " in evaluation_result(classes, 200).summary()
 
 
+def test_many_classes_are_shown_as_the_worst_and_the_best():
+    confusion = np.diag(np.arange(10, 31))
+    confusion[4, 5] += 9
+    confusion[12, 0] += 30
+    labels = tuple(f"class_{index:02}" for index in range(21))
+    lines = class_block(Evaluation(labels, confusion), "it is there").lines(40)
+    shown = [line.split()[0] for line in lines]
+    assert {*shown[1:3]} == {"class_00", "class_12"}
+    assert {*shown[3:5]} == {"class_04", "class_05"}
+    assert len(shown) == 1 + 10 + 1 + 3
+    assert lines[11] == "... 8 classes between the 10 worst and the 3 best; it is there"
+    assert shown[-3:] == ["class_18", "class_19", "class_20"]
+    few = Evaluation(labels[:20], confusion[:20, :20])
+    assert len(class_block(few, "it is there").lines(40)) == 21
+
+
+def test_the_surest_mistakes_come_first_and_the_rest_is_elsewhere():
+    wrong = [
+        dataclasses.replace(photo, score=place / 100) for place, photo in enumerate(mistakes(50))
+    ]
+    lines = fit([misclassified_block(wrong, "wrong:", "photos.csv has all")], most=500).split("\n")
+    assert [line[-5:] for line in lines[1:-1]] == [f"0.{score})" for score in range(49, 29, -1)]
+    assert lines[-1] == "... 30 more photos; photos.csv has all"
+
+
+def test_tables_fit_a_terminal():
+    name = "a_name_that_goes_on_" * 6
+    rows = [["class", "photos", "recall"], [f"{name}1", "10", "0.5"], [f"{name}2", "7", "0.1"]]
+    lines = table_block(rows, "class").lines(40)
+    assert {len(line) for line in lines} == {80}
+    assert lines[1].startswith("a_name_that_goes_on_a_name")
+    assert re.search(r"goes_on_1 +10 +0\.5$", lines[1])
+    labels = tuple(f"{name}{index}" for index in range(3))
+    block = confusion_block(Evaluation(labels, np.ones((3, 3), int)))
+    assert block.head[0].startswith("Classes that were confused")
+    assert max(map(len, block.lines(40))) <= 80
+
+
 def test_a_summary_keeps_the_facts_and_the_classes_with_the_most_mistakes():
     result = train_result(300, bad=50)
     confusion = result.test.confusion.copy()
@@ -193,7 +232,7 @@ def test_a_summary_keeps_the_facts_and_the_classes_with_the_most_mistakes():
     summary = result.summary()
     assert "class_0250" in summary
     assert "class_0007" in summary
-    assert re.search(r"\.\.\. \d+ more classes", summary)
+    assert "... 287 classes between the 10 worst and the 3 best; metadata.json of the" in summary
     assert re.search(r"\.\.\. \d+ more photos", summary)
     assert "\nall  " in summary
     assert re.search(rf"^test +{re.escape(result.test.summary())}$", summary, re.MULTILINE)

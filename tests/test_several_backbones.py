@@ -15,7 +15,7 @@ from xferlearn.backbones import combine_backbones, load_backbone, resolve_backbo
 from xferlearn.bottlenecks import Extraction
 from xferlearn.cli import main
 from xferlearn.config import ImageConfig, SweepConfig, TrainConfig
-from xferlearn.config.training import HIDDEN_UNITS
+from xferlearn.config.presets import HIDDEN_UNITS
 from xferlearn.dashboard import REPORT_TAG
 from xferlearn.errors import UserError, XferlearnError
 from xferlearn.experiments import running

@@ -362,10 +362,10 @@ def test_what_train_would_not_take_is_told_in_one_line(sweep, capsys, flag, told
 
 
 def test_the_help_has_the_lists_and_no_model_dir(capsys):
-    assert main(["sweep", "--help"]) == 0
+    assert main(["sweep", "--help_all"]) == 0
     out = capsys.readouterr().out
-    assert "--learning_rate=FLOAT[,...]" in out
-    assert "--model_dir" not in out
+    assert "--learning_rate=NUMBER[,...]" in out
+    assert "--model_dir=" not in out
 
 
 def test_python_has_it_too(photo_dir, bottlenecks, tmp_path):

@@ -587,7 +587,7 @@ def test_too_large_a_learning_rate_is_named(train, photo_dir):
 
 
 def test_python_settings_are_checked():
-    with pytest.raises(UserError, match=r"no setting `learning_rat`. Did you mean learning_rate"):
+    with pytest.raises(UserError, match=r"no setting `learning_rat`. Did you mean `learning_rate`"):
         xferlearn.train(image_dir="x", model_dir="y", learning_rat=1)
 
 

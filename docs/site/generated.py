@@ -52,8 +52,8 @@ def commands() -> str:
     """Returns the help of every command."""
     lines = ["```text", _output(), "```", ""]
     for name in cli.COMMANDS:
-        lines += [f"## {name}", "", "```console", f"$ xferlearn {name} --help"]
-        lines += [_output(name, "--help"), "```", ""]
+        lines += [f"## {name}", "", "```console", f"$ xferlearn {name} --help_all"]
+        lines += [_output(name, "--help_all"), "```", ""]
     return "\n".join(lines)
 
 
@@ -97,7 +97,7 @@ def _facts(field: dataclasses.Field, rules: Setting) -> str:
     kind = next(kind for kind in _KINDS if kind in kinds)
     several = bool(kinds & {tuple, collections.abc.Sequence})
     choices = ", ".join(f"`{choice}`" for choice in rules.choices or ())
-    facts = [f"One of {choices}" if choices else _KINDS[kind].capitalize()]
+    facts = [f"One of {choices}" if choices else _form(rules) or _KINDS[kind].capitalize()]
     if rules.pairs:
         facts = [f"`{rules.pairs}=NUMBER`, one or several, each number"]
     if several:
@@ -113,6 +113,15 @@ def _facts(field: dataclasses.Field, rules: Setting) -> str:
     if rules.aliases:
         sentences.append(f"Also: {', '.join(f'`--{alias}`' for alias in rules.aliases)}")
     return ". ".join(sentences) + "."
+
+
+def _form(rules: Setting) -> str:
+    """Returns such as "Folder"; of several forms with their words, "`folder`, COLUMN or REGEX"."""
+    *first, last = rules.form.split("|")
+    if not first:
+        return last.capitalize()
+    shown = [form if form.isupper() else f"`{form}`" for form in (*first, last)]
+    return f"{', '.join(shown[:-1])} or {shown[-1]}"
 
 
 def _types(declared: Any) -> Iterator[Any]:

@@ -27,7 +27,7 @@ from xferlearn.photos.pixels.depth_records import DepthRecords
 from xferlearn.photos.reading import Loaded, load_photos
 from xferlearn.photos.selecting import pick_photos
 from xferlearn.photos.sources import Entry, PhotoSource
-from xferlearn.system.progress import progress_bar
+from xferlearn.system.progress import progress_bar, working
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Extraction:
         bad: photos that were left out, in the same order.
         computed: how many bottlenecks were computed.
         cached: how many were there already.
-        seconds: wall time of the whole stage.
+        seconds: wall time, without that in which the engine was loaded.
         bit_depth: bits used of photos with more than 8 per channel; None without such.
         warnings: what a person should know of how photos were read, one line each.
         remedies: those of them that say how more photos can be read.
@@ -167,7 +167,7 @@ def extract(
     lock = threading.Lock()
     pending: dict[bytes, list[tuple[int, Loaded]]] = {}
     through: dict[bytes, str | None] = {}
-    computed = 0
+    computed, starting = 0, 0.0
     notes, records = ReadingNotes(), DepthRecords(store.folder.parent)
 
     def finish(position: int, item: Loaded) -> None:
@@ -209,7 +209,17 @@ def extract(
             elif is_first:
                 yield item
 
-    with progress_bar("bottlenecks", count, verbose=verbose) as bar:
+    def ready() -> Engine:
+        nonlocal starting
+        bar.hold()
+        began = time.perf_counter()
+        with working("preparing the engine", verbose):
+            made = engine()
+        starting = time.perf_counter() - began
+        return made
+
+    what = ("augmentation", "view") if views else ("bottlenecks", "photo")
+    with progress_bar(what[0], count, what[1], verbose=verbose) as bar:
         todo = missing()
         first = next(todo, None)
         if first is not None:
@@ -219,7 +229,8 @@ def extract(
                 batches = decoded_batches(
                     itertools.chain([first], todo), image_size, limits, views=views
                 )
-                for batch, vectors in overlapped(engine, batches):
+                is_first_batch = True
+                for batch, vectors in overlapped(ready, batches):
                     if printing is not None:
                         add_prints(printing, batch)
                     for item, vector in zip(batch.photos, vectors, strict=True):
@@ -228,6 +239,9 @@ def extract(
                         finish_all(item.key, None)
                     for item in batch.failed:
                         finish_all(item.key, item.problem)
+                    if is_first_batch:  # in which the engine, and all before it, starts
+                        bar.restart()
+                        is_first_batch = False
     records.save()
     done.sort(key=lambda pair: pair[0])
     photos = tuple(result for _, result in done if isinstance(result, Photo))
@@ -236,7 +250,7 @@ def extract(
         bad=tuple(result for _, result in done if isinstance(result, BadPhoto)),
         computed=computed,
         cached=len(photos) - computed,
-        seconds=time.perf_counter() - started,
+        seconds=time.perf_counter() - started - starting,
         bit_depth=notes.largest_depth,
         warnings=(*notes.lines(), *notes.training_depth()),
         remedies=notes.remedies(),

@@ -28,7 +28,9 @@ from xferlearn.photos.pixels.decoding import decoded_batches
 from xferlearn.photos.reading import Loaded, load_photos, readable
 from xferlearn.photos.sources import Entry
 from xferlearn.system.memory import return_freed_memory
+from xferlearn.system.progress import working
 from xferlearn.system.runtime import gpu_is_visible
+from xferlearn.system.text import count
 
 if TYPE_CHECKING:
     import keras
@@ -86,11 +88,13 @@ class Candidates:
         backbone: from pixels to bottlenecks.
         plans: the engines, fastest first.
         open_store: returns the store for a precision.
+        verbose: 0 does not show that engines are compared.
     """
 
     backbone: "keras.Model"
     plans: tuple[EnginePlan, ...]
     open_store: Callable[[str], BottleneckStore]
+    verbose: int = 0
 
     @classmethod
     def of(
@@ -123,7 +127,7 @@ class Candidates:
         root = Path(config.bottleneck_dir or default_bottleneck_dir())
         # Opening a store reads all of its shards.
         open_store = functools.cache(lambda kind: BottleneckStore(root, space_of(kind)))
-        return cls(backbone, plans, open_store)
+        return cls(backbone, plans, open_store, config.verbose)
 
     def settle(self, sample: Sample) -> Features:
         """Returns the first engine that is exact enough.
@@ -153,9 +157,11 @@ class Candidates:
                 if not len(pixels):
                     return Features(plan, store, _never_compared, None, *map(tuple, said))
                 damage += lost  # not where nothing is computed, in each run anew
-                engine = build_engine(self.backbone, plan)
-                reference = build_engine(self.backbone, REFERENCE)
-                parity = measure_parity(engine, reference, pixels)
+                checked = f"preparing the engine, checked on {count(len(pixels), 'photo')}"
+                with working(checked, self.verbose):
+                    engine = build_engine(self.backbone, plan)
+                    reference = build_engine(self.backbone, REFERENCE)
+                    parity = measure_parity(engine, reference, pixels)
                 write_parity(store.folder, parity)
                 # Building two engines leaves hundreds of megabytes, and photos take their place.
                 del reference

@@ -2,6 +2,7 @@
 
 from xferlearn.commands import print_remarks
 from xferlearn.config import EvaluateCommandConfig
+from xferlearn.config.wording import as_flags
 from xferlearn.evaluation import evaluate_with
 from xferlearn.system.terminal import say, say_json, tell
 from xferlearn.system.text import count
@@ -14,7 +15,7 @@ def run(config: EvaluateCommandConfig) -> int:
     if config.format == "json":
         say_json(result.as_dict(), indent=2)
     else:
-        say(result.summary())
+        say(as_flags(result.summary()))
     if not result.evaluation.total:
         tell(f"None of {count(len(result.bad), 'photo')} could be read.")
         return 1

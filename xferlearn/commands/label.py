@@ -59,6 +59,9 @@ def run(config: LabelConfig) -> int:
     print_warnings((*found, *predictor.later_warnings()))
     for line in table.not_answered(source.count - len(unreadable)):
         tell(line)
+    for_a_person = output is not None or config.format in (None, "text")
+    if for_a_person and config.verbose and source.count > 1 and table.counted():
+        tell(table.counted())
     if unreadable:
         tell(f"{len(unreadable):,} of {count(source.count, 'photo')} could not be read.")
     if page is not None:
@@ -77,7 +80,7 @@ def _labelled(
     onlooker: Onlooker | None,
 ) -> Iterator[Labelled]:
     """Yields the photos with their labels; those that can't be read are told, and collected."""
-    with progress_bar("labels", source.count, verbose=config.verbose) as bar:
+    with progress_bar("labels", source.count, starts=True, verbose=config.verbose) as bar:
         limits = PhotoLimits.of(config)
         for photo in label_photos(source.entries, predictor, limits, onlooker, notes):
             bar.update()

@@ -27,7 +27,7 @@ def run(config: TrainConfig) -> int:
 
 
 def misclassified_list(result: TrainResult) -> str:
-    """Returns all test photos that a head which never saw them gets wrong, one line each.
+    """Returns the test photos that a head which never saw them gets wrong, one line each.
 
     Where no photos were kept for the test they are those of cross-validation or validation.
     """
@@ -36,7 +36,9 @@ def misclassified_list(result: TrainResult) -> str:
         wrong, total = result.misclassified_in_validation, result.validation.total
         noun = f"{validation_name(result.validation)} photo"
     head = misclassified_head(len(wrong), total, noun)
-    return "\n" + fit([misclassified_block(wrong, head)], most=len(wrong) + 1)
+    return "\n" + fit(
+        [misclassified_block(wrong, head, "predictions.parquet of the model has all")]
+    )
 
 
 def next_commands(config: TrainConfig, result: TrainResult) -> str:

@@ -18,7 +18,12 @@ from xferlearn.config.images import (
     PhotoConfig,
     default_bottleneck_dir,
 )
-from xferlearn.config.looking import BackbonesConfig, InspectConfig
+from xferlearn.config.looking import (
+    BackbonesConfig,
+    CompletionConfig,
+    InspectConfig,
+    VersionConfig,
+)
 from xferlearn.config.models import (
     EvaluateCommandConfig,
     EvaluateConfig,
@@ -41,6 +46,7 @@ __all__ = [
     "BackbonesConfig",
     "BoardConfig",
     "CompareConfig",
+    "CompletionConfig",
     "Config",
     "CurveConfig",
     "DataConfig",
@@ -60,5 +66,6 @@ __all__ = [
     "SplitDataConfig",
     "SweepConfig",
     "TrainConfig",
+    "VersionConfig",
     "default_bottleneck_dir",
 ]

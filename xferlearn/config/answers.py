@@ -20,6 +20,8 @@ class AnswerConfig(Config):
             minimum=0,
             maximum=0.5,
             section="Answers",
+            form="SHARE",
+            common=True,
         ),
     ] = REJECT
     max_error: Annotated[
@@ -31,6 +33,8 @@ class AnswerConfig(Config):
             above=0,
             maximum=0.5,
             section="Answers",
+            form="SHARE",
+            common=True,
         ),
     ] = None
     coverage: Annotated[
@@ -41,6 +45,8 @@ class AnswerConfig(Config):
             minimum=0.5,
             maximum=0.999,
             section="Answers",
+            form="SHARE",
+            common=True,
         ),
     ] = None
 

@@ -5,9 +5,10 @@ from typing import Annotated
 
 from xferlearn.config.base import Setting, StrPath
 from xferlearn.config.experiments import FitConfig, like_train
+from xferlearn.config.heads import BackboneConfig
 from xferlearn.config.images import ImageConfig
 from xferlearn.config.models import output_format
-from xferlearn.config.training import BackboneConfig, TrainConfig
+from xferlearn.config.training import TrainConfig
 from xferlearn.errors import UserError
 
 
@@ -37,6 +38,8 @@ class AuditConfig(LookConfig):
             "Also write the findings to this file, whose ending says how: .csv, .tsv, .parquet, or"
             " .jsonl for JSON Lines.",
             section="Output",
+            form="FILE",
+            common=True,
         ),
     ] = None
     page: Annotated[
@@ -44,6 +47,8 @@ class AuditConfig(LookConfig):
         Setting(
             "Also write the findings with their photos as one HTML file, which needs nothing else.",
             section="Output",
+            form="FILE",
+            common=True,
         ),
     ] = None
     proposals: Annotated[
@@ -52,6 +57,8 @@ class AuditConfig(LookConfig):
             "Also write what the audit proposes as a file of corrections. Nobody has looked at"
             " them: the audit says how many of them it expects to be wrong.",
             section="Output",
+            form="FILE",
+            common=True,
         ),
     ] = None
 
@@ -71,6 +78,8 @@ class ReviewConfig(LookConfig):
             "File of corrections (CSV) that the answers go to; the first one makes it. Those that"
             " it holds count already. The photos themselves are not touched.",
             section="Data",
+            form="FILE",
+            common=True,
         ),
     ] = "corrections.csv"
 
@@ -79,6 +88,8 @@ class ReviewConfig(LookConfig):
         Setting(
             "A trained model, whose photos and backbone are used where no others are given.",
             section="Data",
+            form="FOLDER",
+            common=True,
         ),
     ] = None
     port: Annotated[
@@ -88,9 +99,13 @@ class ReviewConfig(LookConfig):
             minimum=0,
             maximum=65535,
             section="Output",
+            form="PORT",
+            common=True,
         ),
     ] = None
-    open: Annotated[bool, Setting("Open the page in a browser.", section="Output")] = False
+    open: Annotated[bool, Setting("Open the page in a browser.", section="Output", common=True)] = (
+        False
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -111,6 +126,8 @@ class DiffConfig(ImageConfig):
             "Two model folders: the one before, and the one after.",
             positional=True,
             section="Model",
+            form="FOLDER",
+            common=True,
         ),
     ] = ()
     image_dir: Annotated[
@@ -119,11 +136,15 @@ class DiffConfig(ImageConfig):
             "Folder of photos, with one sub-folder per class, that both models label. Default: the"
             " photos that both have measured themselves on, as their folders hold it.",
             section="Data",
+            form="FOLDER",
+            common=True,
         ),
     ] = None
     corrections: Annotated[
         StrPath | None,
-        Setting("File of corrections (CSV) for these photos.", section="Data"),
+        Setting(
+            "File of corrections (CSV) for these photos.", section="Data", form="FILE", common=True
+        ),
     ] = None
     output: Annotated[
         StrPath | None,
@@ -131,6 +152,8 @@ class DiffConfig(ImageConfig):
             "Also write the photos that changed their label to this file, whose ending says how:"
             " .csv, .tsv, .parquet, or .jsonl for JSON Lines.",
             section="Output",
+            form="FILE",
+            common=True,
         ),
     ] = None
 
@@ -146,5 +169,5 @@ class DiffCommandConfig(DiffConfig):
     """Settings of `xferlearn diff`, which also prints."""
 
     format: Annotated[
-        str, Setting("Output format.", choices=("text", "json"), section="Output")
+        str, Setting("Output format.", choices=("text", "json"), section="Output", common=True)
     ] = "text"

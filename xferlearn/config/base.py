@@ -11,9 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias, TypeVar
 
+from xferlearn.config.foreign_words import HINTS
 from xferlearn.config.keras_words import KERAS_WORDS
 from xferlearn.config.sizes import read_size
-from xferlearn.errors import UserError, did_you_mean
+from xferlearn.errors import UserError, did_you_mean, nearest
 
 T = TypeVar("T")
 # One value, a sequence of them, or text with commas between them.
@@ -51,6 +52,8 @@ class Setting:
         table: True where Python may also give a table as an object.
         joined: where several values are one, the text between them; a comma is read as that.
         pairs: where the value is numbers by name, what the names are; a colon parts two.
+        form: what a value is, such as FOLDER; "" where choices or type say enough.
+        common: True where the short help of a command with many settings shows it.
     """
 
     help: str
@@ -66,6 +69,8 @@ class Setting:
     table: bool = False
     joined: str = ""
     pairs: str = ""
+    form: str = ""
+    common: bool = False
 
 
 class TableInMemory(str):
@@ -139,19 +144,27 @@ class Config:
             return config
 
     def __post_init__(self) -> None:
-        settings = settings_of(self)
         for word in keras_words(type(self)):
             value, meant = getattr(self, word), KERAS_WORDS[word]
             if value is not None:
-                field, rules = settings[meant.setting]
-                scaled = dataclasses.replace(
-                    rules, minimum=meant.bound(rules.minimum), maximum=meant.bound(rules.maximum)
-                )
-                value = meant.value(read_value(word, value, field, scaled))
+                value = meant.value(read_value(word, value, *rules_of(type(self), word)))
                 object.__setattr__(self, meant.setting, value)
                 object.__setattr__(self, word, None)
-        for name, (field, rules) in settings.items():
+        for name, (field, rules) in settings_of(self).items():
             object.__setattr__(self, name, read_value(name, getattr(self, name), field, rules))
+
+    def require(self, *names: str) -> None:
+        """Refuses settings that are not given, all at once.
+
+        Args:
+            *names: settings without which there is nothing to do.
+
+        Raises:
+            UserError: where one of them is None or empty.
+        """
+        missing = [f"`{name}`" for name in names if not getattr(self, name)]
+        if missing:
+            raise UserError(f"Expected {' and '.join(missing)}. Received: nothing.")
 
     def as_dict(self) -> dict[str, Any]:
         """Returns all settings by name."""
@@ -166,11 +179,33 @@ class Config:
         }
 
 
+def rules_of(config: type[Config], name: str) -> tuple[dataclasses.Field, Setting]:
+    """Returns a setting's field and `Setting`, also by Keras' name, whose bounds may be scaled."""
+    meant = KERAS_WORDS.get(name)
+    if meant is None:
+        return settings_of(config)[name]
+    field, rules = settings_of(config)[meant.setting]
+    minimum, maximum = meant.bound(rules.minimum), meant.bound(rules.maximum)
+    return field, dataclasses.replace(rules, minimum=minimum, maximum=maximum)
+
+
+def meant_by(config: type[Config], name: str) -> str:
+    """Returns what may be meant by a name that is no setting: " Did you mean `seed`?", or ""."""
+    settings = settings_of(config)
+    names = {name: name for name in (*settings, *keras_words(config))}
+    hints = {word: hint for word, hint in HINTS.items() if any(f"`{one}" in hint for one in names)}
+    aliases = {alias: one for one, (_, rules) in settings.items() for alias in rules.aliases}
+    near = nearest(name, {**hints, **aliases, **names})
+    if near in hints and near not in names:
+        return f" {hints[near]}"
+    return f" Did you mean `{(aliases | names)[near]}`?" if near else ""
+
+
 def _check_names(cls: type[Config], given: dict[str, Any]) -> None:
     known = [field.name for field in dataclasses.fields(cls)]
     for name in given:
         if name not in known:
-            raise UserError(f"There is no setting `{name}`.{did_you_mean(name, known)}")
+            raise UserError(f"There is no setting `{name}`.{meant_by(cls, name)}")
     for word, meant in KERAS_WORDS.items():
         if given.get(word) is not None and given.get(meant.setting) is not None:
             raise UserError(
@@ -193,9 +228,14 @@ def takes_list(field: dataclasses.Field) -> bool:
     return collections.abc.Sequence in kinds
 
 
-def takes_path(field: dataclasses.Field) -> bool:
-    """Returns whether a setting's value is the path of a file or folder."""
-    return Path in typing.get_args(_declared(field))
+def shown_form(field: dataclasses.Field, rules: Setting) -> str:
+    """Returns what a setting's value is, for help texts: "FOLDER", "NUMBER", "auto|cpu|gpu"."""
+    if rules.choices:
+        return "|".join(rules.choices)
+    if rules.pairs:
+        return f"{rules.pairs}=NUMBER"
+    number = value_type(field) in (int, float)
+    return rules.form or ("SIZE" if rules.size else "NUMBER" if number else "TEXT")
 
 
 def takes_words(field: dataclasses.Field) -> bool:
@@ -294,6 +334,18 @@ _KINDS = {
     float: (numbers.Real, "a number"),
     str: (str, "text"),
 }
+
+
+def parse_value(name: str, text: str, field: dataclasses.Field, rules: Setting) -> Any:
+    """Returns one word of a command line as Python would give it: "3" as 3.
+
+    Raises:
+        UserError: where the text is no number, and the setting one.
+    """
+    kind = value_type(field)
+    if kind not in (int, float) or takes_list(field) or rules.size or rules.pairs:
+        return text
+    return _parse(name, text, kind)
 
 
 def _parse(name: str, text: str, kind: type) -> Any:

@@ -10,15 +10,21 @@ from xferlearn.config.base import Config, Setting, StrPath
 class BoardConfig(Config):
     """Settings of `xferlearn board`."""
 
-    logs_dir: Annotated[StrPath, Setting("Folder with the runs that `xferlearn train` wrote.")] = (
-        "logs"
-    )
-    host: Annotated[str, Setting("Address to listen on; 0.0.0.0 lets other machines connect.")] = (
-        "localhost"
-    )
+    logs_dir: Annotated[
+        StrPath,
+        Setting(
+            "Folder with the runs that `xferlearn train` wrote.", aliases=("logdir",), form="FOLDER"
+        ),
+    ] = "logs"
+    host: Annotated[
+        str, Setting("Address to listen on; 0.0.0.0 lets other machines connect.", form="ADDRESS")
+    ] = "localhost"
     port: Annotated[
         int | None,
         Setting(
-            "Port to listen on. Default: 6006, or the next free one.", minimum=0, maximum=65535
+            "Port to listen on. Default: 6006, or the next free one.",
+            minimum=0,
+            maximum=65535,
+            form="PORT",
         ),
     ] = None

@@ -27,6 +27,10 @@ class DataConfig(PhotoConfig):
             " `labels` any folder of photos. Or a Parquet or Arrow file, or a folder of them, that"
             " holds the photos themselves, as Hugging Face datasets do.",
             section="Data",
+            aliases=("data",),
+            positional=True,
+            form="FOLDER",
+            common=True,
         ),
     ] = None
     labels: Annotated[
@@ -37,21 +41,32 @@ class DataConfig(PhotoConfig):
             " `image_dir`, beside the table, at absolute paths, or in the table itself.",
             section="Data",
             table=True,
+            form="FILE",
+            common=True,
         ),
     ] = None
     path_column: Annotated[
         str | None,
-        Setting(f"Column of `labels` that names each photo's file. {_FOUND}", section="Data"),
+        Setting(
+            f"Column of `labels` that names each photo's file. {_FOUND}",
+            section="Data",
+            form="COLUMN",
+        ),
     ] = None
     label_column: Annotated[
         str | None,
-        Setting(f"Column of `labels` that has each photo's class. {_FOUND}", section="Data"),
+        Setting(
+            f"Column of `labels` that has each photo's class. {_FOUND}",
+            section="Data",
+            form="COLUMN",
+        ),
     ] = None
     image_column: Annotated[
         str | None,
         Setting(
             f"Column of a Parquet or Arrow file that holds the photos' bytes. {_FOUND}",
             section="Data",
+            form="COLUMN",
         ),
     ] = None
     split_column: Annotated[
@@ -60,6 +75,7 @@ class DataConfig(PhotoConfig):
             "Column of `labels` that says which photos are for training, validation and test."
             f" `none` uses none. {_FOUND}",
             section="Data",
+            form="COLUMN",
         ),
     ] = None
     layout: Annotated[
@@ -80,6 +96,7 @@ class DataConfig(PhotoConfig):
             " `proposals` write it: photos, by their content, that have another label or are to be"
             " left out. The photos themselves are not touched.",
             section="Data",
+            form="FILE",
         ),
     ] = None
 
@@ -94,6 +111,7 @@ class SplitDataConfig(DataConfig):
             f"Column of `labels` that names what a photo belongs to; see `group_by`. `none`"
             f" uses none. {_FOUND}",
             section="Data",
+            form="COLUMN",
         ),
     ] = None
     group_by: Annotated[
@@ -104,6 +122,8 @@ class SplitDataConfig(DataConfig):
             " expression, whose first group, or whole match, in the photo's name below `image_dir`"
             " names what it belongs to.",
             section="Data",
+            form="folder|COLUMN|REGEX",
+            common=True,
         ),
     ] = None
 
@@ -118,6 +138,8 @@ class SourceConfig(SplitDataConfig):
             "Name of an image classification dataset of TensorFlow Datasets, or `elpv`, instead of"
             " `image_dir`.",
             section="Data",
+            form="NAME",
+            common=True,
         ),
     ] = None
     data_dir: Annotated[
@@ -126,6 +148,7 @@ class SourceConfig(SplitDataConfig):
             "Folder where TensorFlow Datasets keeps its data. Default: its own,"
             " ~/tensorflow_datasets.",
             section="Data",
+            form="FOLDER",
         ),
     ] = None
     unlabelled: Annotated[
@@ -134,6 +157,7 @@ class SourceConfig(SplitDataConfig):
             "Folder of photos without classes. Those that `corrections` gives a label to are used"
             " like all others.",
             section="Data",
+            form="FOLDER",
         ),
     ] = None
     twins: Annotated[
@@ -150,13 +174,16 @@ class SourceConfig(SplitDataConfig):
         StrPath,
         Setting(
             "Folder for TensorBoard; each run writes to a folder of its own in it.",
-            aliases=("summaries_dir",),
+            aliases=("summaries_dir", "logdir"),
             section="Output",
+            form="FOLDER",
         ),
     ] = "logs"
     weights: Annotated[
         StrPath,
         Setting(
-            "Weights of the backbone: `imagenet`, `none` (random), or a file.", section="Network"
+            "Weights of the backbone: `imagenet`, `none` (random), or a file.",
+            section="Network",
+            form="imagenet|none|FILE",
         ),
     ] = "imagenet"

@@ -106,7 +106,13 @@ class DecideConfig(DecisionConfig):
 
     model: Annotated[
         StrPath | None,
-        Setting("Model folder, as `train` writes it, whose decision is to be set.", section="Data"),
+        Setting(
+            "Model folder, as `train` writes it, whose decision is to be set.",
+            section="Data",
+            aliases=("graph", "model_dir"),
+            form="FOLDER",
+            common=True,
+        ),
     ] = None
     clear: Annotated[
         bool,
@@ -118,8 +124,7 @@ class DecideConfig(DecisionConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.model:
-            raise UserError("Expected `model`. Received: nothing.")
+        self.require("model")
         if self.asks == self.clear:
             came = "both" if self.clear else "nothing"
             raise UserError(

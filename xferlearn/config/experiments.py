@@ -5,28 +5,29 @@ from typing import Annotated, Any
 
 from xferlearn.config.base import Setting, Several, StrPath, settings_of, takes_list
 from xferlearn.config.data import SourceConfig
+from xferlearn.config.heads import BackboneConfig, HeadConfig, RunConfig, ViewConfig
 from xferlearn.config.images import DEFAULT_BACKBONE
-from xferlearn.config.training import (
-    BackboneConfig,
-    HeadConfig,
-    RunConfig,
-    TrainConfig,
-    ViewConfig,
-)
+from xferlearn.config.training import TrainConfig
 
 # A result is a mean over these, and its interval says how much they matter.
 SEEDS = ("split_seed", "seed")
 _MEAN = " Over several values the accuracy is averaged."
 
 
-def like_train(name: str, note: str = "") -> Setting:
-    """Returns what is known of a setting of `train`, with a sentence more in its help."""
+def like_train(name: str, note: str = "", **changed: Any) -> Setting:
+    """Returns what is known of a setting of `train`, with a sentence more in its help.
+
+    Args:
+        name: the setting.
+        note: the sentence.
+        **changed: what else differs here.
+    """
     rules = settings_of(TrainConfig)[name][1]
-    return dataclasses.replace(rules, help=f"{rules.help}{note}")
+    return dataclasses.replace(rules, help=f"{rules.help}{note}", **changed)
 
 
-def _listed(name: str) -> Setting:
-    return like_train(name, " Several values are compared.")
+def _listed(name: str, **changed: Any) -> Setting:
+    return like_train(name, " Several values are compared.", **changed)
 
 
 def _compared_backbones() -> Setting:
@@ -69,6 +70,8 @@ class ExperimentConfig(FitConfig, RunConfig):
             "Folder for the table (CSV), the plot (PNG), and the results from which a command that"
             " was killed goes on. Default: experiments in `logs_dir`.",
             section="Output",
+            form="FOLDER",
+            common=True,
         ),
     ] = None
 
@@ -97,14 +100,16 @@ class SweepConfig(ViewConfig, ExperimentConfig):
         TrainConfig.train_batch_size
     )
     batch_size: Several[int] | None = None
-    hidden_units: Annotated[Several[int] | None, _listed("hidden_units")] = TrainConfig.hidden_units
+    hidden_units: Annotated[Several[int] | None, _listed("hidden_units", common=True)] = (
+        TrainConfig.hidden_units
+    )
     dropout: Annotated[Several[float], _listed("dropout")] = TrainConfig.dropout
     weight_decay: Annotated[Several[float] | None, _listed("weight_decay")] = (
         TrainConfig.weight_decay
     )
     augment: Annotated[Several[str], _listed("augment")] = TrainConfig.augment
     split_seed: Annotated[Several[int], like_train("split_seed", _MEAN)] = TrainConfig.split_seed
-    seed: Annotated[Several[int], like_train("seed", _MEAN)] = TrainConfig.seed
+    seed: Annotated[Several[int], like_train("seed", _MEAN, common=True)] = TrainConfig.seed
     validation_percentage: Annotated[float, like_train("validation_percentage")] = (
         TrainConfig.validation_percentage
     )
@@ -116,6 +121,7 @@ class SweepConfig(ViewConfig, ExperimentConfig):
             " each time, and each of them with all seeds.",
             minimum=1,
             section="Data",
+            common=True,
         ),
     ] = None
 
@@ -131,6 +137,7 @@ class CompareConfig(ViewConfig, HeadConfig, ExperimentConfig):
             "Also compare all pairs of these backbones, and say which pair is better than each of"
             " its two alone. A pair has the bottlenecks of both, so it costs only heads.",
             section="Network",
+            common=True,
         ),
     ] = False
     # One is enough: it judges all photos outside the test, and others judge no more of them.
@@ -155,6 +162,7 @@ class CurveConfig(ViewConfig, HeadConfig, ExperimentConfig, BackboneConfig):
             "How many times photos are drawn for each number of photos per class.",
             minimum=1,
             section="Data",
+            common=True,
         ),
     ] = 3
     split_seed: Annotated[int, like_train("split_seed")] = TrainConfig.split_seed

@@ -42,11 +42,17 @@ class PhotoConfig(Config):
             "Photos with more pixels than this are not decoded: a small file can claim billions.",
             minimum=1,
             section="Photos",
+            form="PIXELS",
         ),
     ] = 200_000_000
     max_image_bytes: Annotated[
         int,
-        Setting("Files larger than this many bytes are not read.", minimum=1, section="Photos"),
+        Setting(
+            "Files larger than this many bytes are not read.",
+            minimum=1,
+            section="Photos",
+            form="BYTES",
+        ),
     ] = 200_000_000
     max_memory: Annotated[
         str | int | None,
@@ -65,6 +71,7 @@ class PhotoConfig(Config):
             "Folder of the cached bottlenecks. Several runs may share it at the same time."
             " Default: xferlearn/bottlenecks in $XDG_CACHE_HOME or ~/.cache.",
             section="Photos",
+            form="FOLDER",
         ),
     ] = None
     engine: Annotated[

@@ -14,7 +14,10 @@ class InspectConfig(Config):
     model: Annotated[
         StrPath | None,
         Setting(
-            "Model file or folder, or a TensorBoard folder.", positional=True, aliases=("graph",)
+            "Model file or folder, or a TensorBoard folder.",
+            positional=True,
+            aliases=("graph", "model_dir"),
+            form="PATH",
         ),
     ] = None
     backbone: Annotated[
@@ -22,13 +25,16 @@ class InspectConfig(Config):
         Setting(
             "Instead of a path: a pretrained network, whose weights are not needed for it."
             " `xferlearn backbones` lists them.",
-            aliases=("architecture",),
+            aliases=("architecture", "arch"),
+            form="NAME",
         ),
     ] = None
     format: Annotated[str, Setting("Output format.", choices=("text", "json"))] = "text"
     logs_dir: Annotated[
         StrPath | None,
-        Setting("Write the model's graph for TensorBoard to a new folder in this one."),
+        Setting(
+            "Write the model's graph for TensorBoard to a new folder in this one.", form="FOLDER"
+        ),
     ] = None
 
     def __post_init__(self) -> None:
@@ -45,3 +51,24 @@ class BackbonesConfig(Config):
     """Settings of `xferlearn backbones`."""
 
     format: Annotated[str, Setting("Output format.", choices=("text", "json"))] = "text"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class VersionConfig(Config):
+    """Settings of `xferlearn version`: none."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CompletionConfig(Config):
+    """Settings of `xferlearn completion`."""
+
+    shell: Annotated[
+        str | None,
+        Setting(
+            "The shell that the script is for.", choices=("bash", "zsh", "fish"), positional=True
+        ),
+    ] = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require("shell")

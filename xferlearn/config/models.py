@@ -23,8 +23,10 @@ class ModelConfig(ImageConfig):
             " frozen .pb, .tflite, .onnx or OpenVINO's .xml. A SavedModel or .pb is a program, and"
             " labelling runs it: take one only from people you trust, or look at it first with"
             " `xferlearn inspect`, which runs nothing.",
-            aliases=("graph",),
+            aliases=("graph", "model_dir"),
             section="Model",
+            form="PATH",
+            common=True,
         ),
     ] = None
     _: dataclasses.KW_ONLY
@@ -33,8 +35,10 @@ class ModelConfig(ImageConfig):
         Setting(
             "A pretrained network instead of `model`: labels photos with ImageNet's 1000 classes,"
             " without training. efficientnet_lite0 needs no download.",
-            aliases=("architecture",),
+            aliases=("architecture", "arch"),
             section="Model",
+            form="NAME",
+            common=True,
         ),
     ] = None
     weights: Annotated[
@@ -43,6 +47,7 @@ class ModelConfig(ImageConfig):
             "Weights of `backbone`: `imagenet`, `none` (random), or a file that includes the top."
             " Default: imagenet.",
             section="Model",
+            form="imagenet|none|FILE",
         ),
     ] = None
     labels: Annotated[
@@ -52,6 +57,8 @@ class ModelConfig(ImageConfig):
             " labels that the model holds, otherwise retrained_labels.txt, output_labels.txt or"
             " labels.txt beside it.",
             section="Model",
+            form="FILE",
+            common=True,
         ),
     ] = None
     input_layer: Annotated[
@@ -59,6 +66,7 @@ class ModelConfig(ImageConfig):
         Setting(
             "Layer or operation that takes the pixels. Default: found in the model.",
             section="Model",
+            form="NAME",
         ),
     ] = None
     output_layer: Annotated[
@@ -66,6 +74,7 @@ class ModelConfig(ImageConfig):
         Setting(
             "Layer or operation that returns the scores. Default: found in the model.",
             section="Model",
+            form="NAME",
         ),
     ] = None
     input_height: Annotated[
@@ -75,6 +84,7 @@ class ModelConfig(ImageConfig):
             minimum=1,
             maximum=4096,
             section="Model",
+            form="PIXELS",
         ),
     ] = None
     input_width: Annotated[
@@ -84,6 +94,7 @@ class ModelConfig(ImageConfig):
             minimum=1,
             maximum=4096,
             section="Model",
+            form="PIXELS",
         ),
     ] = None
     input_range: Annotated[
@@ -199,16 +210,19 @@ class LabelConfig(ModelConfig, AnswerConfig):
             "Photos, folders or glob patterns; `@list.txt` for the photos that a file lists, one"
             " per line, and `-` for such a list on stdin.",
             positional=True,
-            aliases=("image",),
+            aliases=("image", "source"),
+            form="PHOTO",
+            common=True,
         ),
     ] = ()
-    top_k: Annotated[int, Setting("Most labels per photo.", minimum=1)] = 5
+    top_k: Annotated[int, Setting("Most labels per photo.", minimum=1, common=True)] = 5
     format: Annotated[
         str | None,
         Setting(
             "Output format on the terminal. Default: text.",
             choices=("text", "json", "csv"),
             section="Output",
+            common=True,
         ),
     ] = None
     output: Annotated[
@@ -217,6 +231,8 @@ class LabelConfig(ModelConfig, AnswerConfig):
             "Write to this file instead, whose ending says how: .csv, .tsv, .parquet, or .jsonl"
             " for JSON Lines. It is there once it is complete.",
             section="Output",
+            form="FILE",
+            common=True,
         ),
     ] = None
 
@@ -227,6 +243,8 @@ class LabelConfig(ModelConfig, AnswerConfig):
             " each photo: a heat map, the nearest photos of the training, and the probabilities."
             " The folder is made, and must hold nothing else.",
             section="Output",
+            form="FOLDER",
+            common=True,
         ),
     ] = None
 
@@ -252,7 +270,10 @@ class LabelConfig(ModelConfig, AnswerConfig):
 class EvaluateConfig(DataConfig, ImageConfig):
     """Settings of `xferlearn.evaluate(...)`."""
 
-    model: Annotated[StrPath | None, Setting(_MODEL_FOLDER, aliases=("graph",))] = None
+    model: Annotated[
+        StrPath | None,
+        Setting(_MODEL_FOLDER, aliases=("graph", "model_dir"), form="FOLDER", common=True),
+    ] = None
     other_classes: Annotated[
         str,
         Setting(
@@ -262,6 +283,7 @@ class EvaluateConfig(DataConfig, ImageConfig):
             " lowers the precision of the label that it gets.",
             choices=("error", "skip", "count"),
             section="Data",
+            common=True,
         ),
     ] = "error"
     output: Annotated[
@@ -270,6 +292,8 @@ class EvaluateConfig(DataConfig, ImageConfig):
             "Also write the photos' probabilities to this file, whose ending says how: .csv, .tsv,"
             " .parquet, or .jsonl for JSON Lines.",
             section="Output",
+            form="FILE",
+            common=True,
         ),
     ] = None
     logs_dir: Annotated[
@@ -278,15 +302,13 @@ class EvaluateConfig(DataConfig, ImageConfig):
             "Also show the result in TensorBoard (accuracy, confusion matrix and PR curves), as a"
             " new run in this folder.",
             section="Output",
+            form="FOLDER",
         ),
     ] = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.model:
-            raise UserError("Expected `model`. Received: nothing.")
-        if self.image_dir is None and self.labels is None:
-            raise UserError("Expected `image_dir`. Received: nothing.")
+        self.require("model", *(["image_dir"] if self.labels is None else []))
         output_format(self.output)
 
 
@@ -295,7 +317,7 @@ class EvaluateCommandConfig(EvaluateConfig):
     """Settings of `xferlearn evaluate`, which also prints."""
 
     format: Annotated[
-        str, Setting("Output format.", choices=("text", "json"), section="Output")
+        str, Setting("Output format.", choices=("text", "json"), section="Output", common=True)
     ] = "text"
 
 
@@ -312,10 +334,15 @@ class ExportConfig(Config):
 
     model: Annotated[
         StrPath | None,
-        Setting(f"{_MODEL_FOLDER} The files go to its exports folder.", aliases=("graph",)),
+        Setting(
+            f"{_MODEL_FOLDER} The files go to its exports folder.",
+            aliases=("graph", "model_dir"),
+            form="FOLDER",
+            common=True,
+        ),
     ] = None
     format: Annotated[
-        Several[str] | None, Setting("Which formats to write.", choices=EXPORT_FORMATS)
+        Several[str] | None, Setting("Which formats to write.", choices=EXPORT_FORMATS, common=True)
     ] = None
     min_agreement: Annotated[
         float | None,
@@ -325,6 +352,7 @@ class ExportConfig(Config):
             " command fails, and the file's name says so. Default: 0.99, and 0.97 for tflite_int8.",
             minimum=0,
             maximum=1,
+            form="SHARE",
         ),
     ] = None
     image_dir: Annotated[
@@ -333,6 +361,7 @@ class ExportConfig(Config):
             "Folder of the photos that the model was trained on, if they were moved since. Each"
             " is recognised by its content.",
             section="Photos",
+            form="FOLDER",
         ),
     ] = None
     max_photos: Annotated[
@@ -346,15 +375,15 @@ class ExportConfig(Config):
     ] = 500
     logs_dir: Annotated[
         StrPath | None,
-        Setting("Also show the comparison in TensorBoard, as a new run in this folder."),
+        Setting(
+            "Also show the comparison in TensorBoard, as a new run in this folder.", form="FOLDER"
+        ),
     ] = None
     verbose: Verbose = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("model", "format"):
-            if not getattr(self, name):
-                raise UserError(f"Expected `{name}`. Received: nothing.")
+        self.require("model", "format")
 
     @property
     def formats(self) -> tuple[str, ...]:

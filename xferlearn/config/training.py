@@ -1,201 +1,17 @@
-"""Settings of `xferlearn train`, and those that the experiments share with it."""
+"""Settings of `xferlearn train`."""
 
 import dataclasses
-from collections.abc import Sequence
+import os
+import re
+from pathlib import Path
 from typing import Annotated
 
-from xferlearn.config.base import Config, Setting, Several, StrPath
-from xferlearn.config.data import SourceConfig
+from xferlearn.config.base import Setting, Several, StrPath, TableInMemory
 from xferlearn.config.decisions import DecisionConfig
-from xferlearn.config.images import DEFAULT_BACKBONE, ImageConfig
+from xferlearn.config.heads import BackboneConfig, HeadConfig, ViewConfig
 from xferlearn.config.models import EXPORT_FORMATS
-from xferlearn.config.presets import (
-    AUGMENTATIONS,
-    HIDDEN_UNITS,
-    HIDDEN_UNITS_OF_FEW,
-    LINEAR_WEIGHT_DECAY,
-    RECIPES,
-    TESTING_PERCENTAGE,
-    WEIGHT_DECAY,
-)
+from xferlearn.config.presets import RECIPES, TESTING_PERCENTAGE
 from xferlearn.errors import UserError
-
-_FULL = AUGMENTATIONS["full"]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class RunConfig(SourceConfig):
-    """What every training takes, whether alone or as part of an experiment."""
-
-    testing_percentage: Annotated[
-        float | None,
-        Setting(
-            "Percentage of the photos that are kept for the test at the end. Default:"
-            f" {TESTING_PERCENTAGE:g}; none where a class has at most 10 photos and there are"
-            " fewer than 1,000 in all, because cross-validation then needs them more.",
-            minimum=0,
-            maximum=90,
-            section="Data",
-        ),
-    ] = None
-    test_size: float | None = None
-    class_weight: Annotated[
-        str,
-        Setting(
-            "`balanced` weights each class by the inverse of its number of photos.",
-            choices=("none", "balanced"),
-            section="Head",
-        ),
-    ] = "none"
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class HeadConfig(RunConfig, ImageConfig):
-    """What every training takes one value of; `sweep` takes lists of it."""
-
-    image_size: Annotated[
-        int | None,
-        Setting(
-            "Side in pixels of the square that the backbone sees. Default: the backbone's own.",
-            minimum=32,
-            maximum=2048,
-            section="Network",
-        ),
-    ] = None
-    hidden_units: Annotated[
-        int | None,
-        Setting(
-            f"Units of a hidden layer before the last one; 0 for none. Default: {HIDDEN_UNITS}, and"
-            f" {HIDDEN_UNITS_OF_FEW} for at most 40 photos.",
-            minimum=0,
-            maximum=2**16,
-            section="Head",
-        ),
-    ] = None
-    dropout: Annotated[
-        float,
-        Setting(
-            "Share of the values before the last layer that is dropped in training.",
-            minimum=0,
-            maximum=0.95,
-            section="Head",
-        ),
-    ] = 0.5
-    optimizer: Annotated[
-        str,
-        Setting(
-            "How the head's weights follow the gradient: `adam`, or `sgd`, the lab's plain"
-            " gradient descent, which needs a larger learning rate.",
-            choices=("adam", "sgd"),
-            section="Head",
-        ),
-    ] = "adam"
-    learning_rate: Annotated[
-        float,
-        Setting(
-            "Peak step size of the optimizer; it falls to zero along a cosine.",
-            above=0,
-            maximum=1e38,
-            section="Head",
-        ),
-    ] = 0.002
-    train_batch_size: Annotated[
-        int,
-        Setting("Batch size: photos per training step.", minimum=1, maximum=10**6, section="Head"),
-    ] = 100
-    batch_size: int | None = None
-    weight_decay: Annotated[
-        float | None,
-        Setting(
-            "Penalty on the kernels of the head: half of it times their squares is added to the"
-            f" loss. Default: {WEIGHT_DECAY:g}, or {LINEAR_WEIGHT_DECAY:g} without a hidden layer.",
-            minimum=0,
-            maximum=1e6,
-            section="Head",
-        ),
-    ] = None
-    seed: Annotated[
-        int,
-        Setting(
-            "Seed of the training: weights, shuffling, dropout.",
-            minimum=-(2**63),
-            maximum=2**63 - 1,
-            section="Head",
-        ),
-    ] = 0
-    augment: Annotated[
-        str,
-        Setting(
-            "Train on more than one view of each photo: `flip` adds its mirror image, `full` also"
-            f" random windows of it ({_FULL['random_crop']:g} percent margin, enlarged by up to"
-            f" {_FULL['random_scale']:g} percent, up to {_FULL['random_brightness']:g} percent"
-            " brighter or darker). `auto` is `none` for the head and `full` for fine-tuning.",
-            choices=("auto", "none", "flip", "full"),
-            section="Augmentation",
-        ),
-    ] = "auto"
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ViewConfig(Config):
-    """What the views of a photo are, for every training."""
-
-    augment_views: Annotated[
-        int,
-        Setting(
-            "How many views of each training photo go through the frozen network and are cached.",
-            minimum=1,
-            maximum=1000,
-            section="Augmentation",
-        ),
-    ] = 8
-    flip_left_right: Annotated[
-        bool, Setting("Mirror half of the views left to right.", section="Augmentation")
-    ] = False
-    random_crop: Annotated[
-        float,
-        Setting(
-            "Margin in percent that a view leaves out, at random sides of the photo.",
-            minimum=0,
-            maximum=300,
-            section="Augmentation",
-        ),
-    ] = 0.0
-    random_scale: Annotated[
-        float,
-        Setting(
-            "Enlarge a view by up to this many percent.",
-            minimum=0,
-            maximum=300,
-            section="Augmentation",
-        ),
-    ] = 0.0
-    random_brightness: Annotated[
-        float,
-        Setting(
-            "Make a view up to this many percent brighter or darker.",
-            minimum=0,
-            maximum=100,
-            section="Augmentation",
-        ),
-    ] = 0.0
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class BackboneConfig(Config):
-    """The network of a command that takes one."""
-
-    backbone: Annotated[
-        str | Sequence[str],
-        Setting(
-            "The pretrained network: a name of Keras Applications or of the lab, e.g."
-            " mobilenet_0.50_224. The default needs no download. Several with + between them are"
-            " combined: the head sees the bottlenecks of all.",
-            joined="+",
-            aliases=("architecture",),
-            section="Network",
-        ),
-    ] = DEFAULT_BACKBONE
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -211,6 +27,7 @@ class TrainConfig(DecisionConfig, ViewConfig, HeadConfig, BackboneConfig):
             minimum=0,
             maximum=90,
             section="Data",
+            form="PERCENT",
         ),
     ] = 0.0
     validation_size: float | None = None
@@ -243,15 +60,22 @@ class TrainConfig(DecisionConfig, ViewConfig, HeadConfig, BackboneConfig):
             ' accuracy of each. `balanced` and `best` need pip install "xferlearn[lite]".',
             choices=tuple(RECIPES),
             section="Network",
+            common=True,
         ),
     ] = "fast"
     model_dir: Annotated[
         StrPath | None,
-        Setting("Folder that the trained model is written to. Required.", section="Output"),
+        Setting(
+            "Folder that the trained model is written to. Default: out/NAME, after the photos'"
+            " folder, table or dataset.",
+            section="Output",
+            form="FOLDER",
+            common=True,
+        ),
     ] = None
-    overwrite: Annotated[bool, Setting("Replace the model in `model_dir`.", section="Output")] = (
-        False
-    )
+    overwrite: Annotated[
+        bool, Setting("Replace the model in `model_dir`.", section="Output", common=True)
+    ] = False
     summaries: Annotated[
         str,
         Setting(
@@ -269,6 +93,7 @@ class TrainConfig(DecisionConfig, ViewConfig, HeadConfig, BackboneConfig):
             " does.",
             choices=EXPORT_FORMATS,
             section="Output",
+            common=True,
         ),
     ] = None
     audit: Annotated[
@@ -297,6 +122,7 @@ class TrainConfig(DecisionConfig, ViewConfig, HeadConfig, BackboneConfig):
             minimum=1,
             maximum=10**9,
             section="Head",
+            common=True,
         ),
     ] = None
     steps: int | None = None
@@ -310,6 +136,7 @@ class TrainConfig(DecisionConfig, ViewConfig, HeadConfig, BackboneConfig):
             " backbones the first is tuned. The photos of one fold judge it; it is kept where it is"
             " better, and is not trained again on them. Takes minutes; `all` takes much longer.",
             section="Fine-tuning",
+            form="auto|all|NUMBER|LAYER",
         ),
     ] = None
     fine_tune_epochs: Annotated[
@@ -351,9 +178,14 @@ class TrainConfig(DecisionConfig, ViewConfig, HeadConfig, BackboneConfig):
         where = "image_dir" if self.labels is None else "labels"
         if (getattr(self, where) is None) == (self.dataset is None):
             came = "neither" if self.dataset is None else "both"
-            raise UserError(f"Expected either `{where}` or `dataset`. Received: {came}.")
+            note = ""
+            if self.dataset is None and self.data_dir is not None:
+                note = " `data_dir` is where a `dataset` is kept; your own photos are `image_dir`."
+            raise UserError(f"Expected either `{where}` or `dataset`. Received: {came}.{note}")
         if self.dataset is not None and self.group_by is not None:
             raise UserError("`group_by` needs `image_dir` or `labels`; a `dataset` has no groups.")
+        if self.model_dir is None:
+            object.__setattr__(self, "model_dir", self._default_model_dir())
         if not self.model_dir:
             raise UserError(
                 "Expected `model_dir`, the folder to write the model to. Received: nothing."
@@ -366,3 +198,13 @@ class TrainConfig(DecisionConfig, ViewConfig, HeadConfig, BackboneConfig):
                 "Expected `testing_percentage` and `validation_percentage` to leave something to"
                 f" train on. Received: {testing:g} + {self.validation_percentage:g} percent."
             )
+
+    def _default_model_dir(self) -> str | None:
+        """Returns out/NAME, after the photos; None where they have no name."""
+        if self.image_dir is not None:
+            name = os.path.basename(os.path.abspath(self.image_dir))
+        elif self.dataset is not None:
+            name = re.sub(r"[^\w.-]", "_", self.dataset)
+        else:
+            name = "" if isinstance(self.labels, TableInMemory) else Path(str(self.labels)).stem
+        return f"out/{name}" if name.strip(".") else None

@@ -56,7 +56,7 @@ from xferlearn.summaries.terminal import (
 from xferlearn.system.files import write_atomically
 from xferlearn.system.folders import check_output, check_writable
 from xferlearn.system.html import notices, tile, tiles
-from xferlearn.system.progress import duration, progress_bar
+from xferlearn.system.progress import duration, progress_bar, working
 from xferlearn.system.results import Block, Failure, Result, facts_block
 from xferlearn.system.runtime import choose_device, start_tensorflow
 from xferlearn.system.text import count, one_line
@@ -110,6 +110,9 @@ class EvaluationResult(Result):
         """Returns the summary: accuracy, classes, confusion matrix, wrong and unreadable photos."""
         wrong, total = self.misclassified, self.evaluation.total
         rest = "`xferlearn evaluate --format=json` and the result in Python have all"
+        written = (
+            "`output='photos.csv'` writes all" if self.output is None else f"{self.output} has all"
+        )
         head = misclassified_head(len(wrong), total, "photo")
         facts = {"accuracy": self.evaluation.summary()}
         if self.decided is not None:
@@ -123,12 +126,12 @@ class EvaluationResult(Result):
         shown = self.decision.named if self.decision else labels if len(labels) == 2 else ()
         return [
             facts_block(facts, prose=("decision", "", "unknown")),
-            class_block(self.evaluation),
+            class_block(self.evaluation, rest),
             points_block(
                 self.points, "Operating points of `train` on these photos, 95% intervals.", shown
             ),
             confusion_block(self.evaluation),
-            misclassified_block(wrong, head, rest) if wrong else Block(),
+            misclassified_block(wrong, head, written) if wrong else Block(),
             bad_block(self.bad, rest),
             Block((f"logs  {self.run_dir}",) if self.run_dir else ()),
             Block((f"probabilities  {self.output}",) if self.output else ()),
@@ -222,7 +225,8 @@ def measure_photos(
     if config.corrections is not None:
         corrected = MeasuredClasses(config, source.labels, model_folder.labels)
         labels = corrected.labels
-    start_tensorflow()
+    with working("loading TensorFlow", config.verbose):
+        start_tensorflow()
     choose_device(config.device)
     predictor, recorded = read_as_one(
         model_folder.path,
@@ -251,7 +255,7 @@ def measure_photos(
     notes = ReadingNotes()
     prints = _prints(config, predictor)
     with (
-        progress_bar("evaluate", source.count, verbose=config.verbose) as bar,
+        progress_bar("evaluate", source.count, starts=True, verbose=config.verbose) as bar,
         contextlib.closing(prints) if prints is not None else contextlib.nullcontext(),
     ):
         limits = PhotoLimits.of(config)

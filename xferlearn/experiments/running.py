@@ -21,6 +21,7 @@ from xferlearn.photos.manifest import TEST, VALIDATION, Manifest
 from xferlearn.photos.opening import check_outside_photos, open_source
 from xferlearn.photos.sources import PhotoSource
 from xferlearn.system.folders import check_writable
+from xferlearn.system.progress import working
 from xferlearn.system.runtime import gpu_is_visible, on_device, start_tensorflow
 from xferlearn.training.fit import (
     Prepared,
@@ -80,7 +81,8 @@ def open_photos(config: TrainConfig, folder: Path) -> PhotoSource:
     check_result_folders(config)
     source = open_source(config)
     check_outside_photos(config, "output_dir", folder)
-    start_tensorflow()
+    with working("loading TensorFlow", config.verbose):
+        start_tensorflow()
     return source
 
 

@@ -19,6 +19,7 @@ from xferlearn.exports.report import ExportRow, table_rows, write_events, write_
 from xferlearn.exports.result import ExportResult
 from xferlearn.model_folder import (
     EXPORTS_DIR,
+    LABELS_FILE,
     MODEL_FILE,
     UNFINISHED_EXPORT,
     ModelFolder,
@@ -26,9 +27,9 @@ from xferlearn.model_folder import (
 )
 from xferlearn.predictors import Answers, check_keras_file
 from xferlearn.summaries import run_folder
-from xferlearn.system.files import file_digest, remove_stale
+from xferlearn.system.files import file_digest, remove_stale, write_atomically
 from xferlearn.system.folders import check_no_url, check_outside, check_writable
-from xferlearn.system.progress import progress_bar
+from xferlearn.system.progress import progress_bar, working
 from xferlearn.system.runtime import core_count, start_tensorflow
 from xferlearn.system.text import count, one_line, plural_of
 from xferlearn.version import __version__
@@ -73,7 +74,8 @@ def export_with(config: ExportConfig) -> ExportResult:
     model_folder = read_model_folder(config.model or "")
     check_writable("model", model_folder.path / EXPORTS_DIR)
     check_keras_file(model_folder.path / MODEL_FILE)
-    start_tensorflow()
+    with working("loading TensorFlow", config.verbose):
+        start_tensorflow()
     photos, calibration = export_photos(
         model_folder,
         config.max_photos,
@@ -87,11 +89,14 @@ def export_with(config: ExportConfig) -> ExportResult:
     rows: list[ExportRow] = []
     with progress_bar("export", len(config.formats), "format", verbose=config.verbose) as bar:
         for name in config.formats:
+            bar.now(name)
             job = FormatJob(
                 name, config, model_folder, model, photos, calibration, reference, exports
             )
             rows += job.rows()
             bar.update()
+    if any(row.passed for row in rows):
+        _write_labels(exports, model_folder)
     about = _about(model_folder, photos)
     comparison = _comparison(photos, about["processor"], reference)
     cells = table_rows(reference, (model_folder.path / MODEL_FILE).stat().st_size, tuple(rows))
@@ -150,6 +155,15 @@ def _make_folder(exports: Path) -> Path:
     remove_stale(exports)
     remove_stale(exports.parent, UNFINISHED_EXPORT)
     return exports
+
+
+def _write_labels(exports: Path, model_folder: ModelFolder) -> None:
+    """Writes labels.txt beside the files, for tools that don't read it from them."""
+    try:
+        text = (model_folder.path / LABELS_FILE).read_bytes()
+        write_atomically(exports / LABELS_FILE, text)
+    except OSError as error:
+        raise XferlearnError(f"Can't write {exports / LABELS_FILE}: {one_line(error)}.") from None
 
 
 def _about(model_folder: ModelFolder, photos: ProofPhotos) -> dict[str, Any]:

@@ -45,12 +45,14 @@ class Format:
             feeds pixels, does not see; None for no such way.
         engines: returns what builds engines from the ONNX file that `write` writes; None for
             formats whose own file is the result.
+        then: what to do with the file next, one sentence with {path}.
         familiarity: the largest mean difference of a familiarity, 0 to 1, with which a file
             passes; None where the format can't carry how familiar a photo is.
     """
 
     target: str
     write: Writer
+    then: str
     opened: str = ""
     extra: str = ""
     packages: tuple[str, ...] = ()
@@ -76,11 +78,17 @@ def _write_tflite(
 
 
 def _tflite(
-    kind: Kind, target: str, min_agreement: float = 0.99, *, familiarity: float | None = 1e-3
+    kind: Kind,
+    target: str,
+    then: str,
+    min_agreement: float = 0.99,
+    *,
+    familiarity: float | None = 1e-3,
 ) -> Format:
     return Format(
         target,
         functools.partial(_write_tflite, kind),
+        f"Put it into the assets of an app; MediaPipe's ImageClassifier takes it as it is. {then}",
         extra="tflite",
         packages=("ai_edge_litert",),
         min_agreement=min_agreement,
@@ -95,25 +103,50 @@ _HALF = 0.03
 # By the names in `config.models.EXPORT_FORMATS`.
 FORMATS: dict[str, Format] = {
     "saved_model": Format(
-        "saved_model", _plain(write_saved_model), opened=VERSION, check=check_image_bytes
+        "saved_model",
+        _plain(write_saved_model),
+        "Serve it with TensorFlow Serving, which takes JPEG and PNG files as they are; in Python"
+        " tf.saved_model.load({path!r}).",
+        opened=VERSION,
+        check=check_image_bytes,
     ),
-    "tflite": _tflite("float32", "model.tflite"),
-    "tflite_float16": _tflite("float16", "model_float16.tflite", familiarity=_HALF),
-    "tflite_int8": _tflite("int8", "model_int8.tflite", 0.97, familiarity=0.1),
-    "onnx": Format(ONNX_FILE, _plain(write_onnx), extra="onnx", packages=_ONNX),
+    "tflite": _tflite("float32", "model.tflite", "Other files are smaller: tflite_int8."),
+    "tflite_float16": _tflite(
+        "float16", "model_float16.tflite", "Best with a GPU delegate.", familiarity=_HALF
+    ),
+    "tflite_int8": _tflite(
+        "int8",
+        "model_int8.tflite",
+        "Smallest, and fastest on a CPU.",
+        0.97,
+        familiarity=0.1,
+    ),
+    "onnx": Format(
+        ONNX_FILE,
+        _plain(write_onnx),
+        "In Python, onnxruntime.InferenceSession({path!r}).",
+        extra="onnx",
+        packages=_ONNX,
+    ),
     "openvino": Format(
         "openvino",
         _plain(write_openvino),
+        "In Python, openvino.compile_model({path!r}).",
         opened=XML_FILE,
         extra="openvino",
         packages=("openvino",),
     ),
     "frozen_graph": Format(
-        "frozen_graph", _plain(write_frozen_graph), opened=GRAPH_FILE, familiarity=None
+        "frozen_graph",
+        _plain(write_frozen_graph),
+        "The lab's label_image.py takes it, with labels.txt beside it.",
+        opened=GRAPH_FILE,
+        familiarity=None,
     ),
     "tensorrt": Format(
         "tensorrt",
         _plain(write_onnx),
+        "It runs on GPUs of this kind only; build_engines.sh beside it builds it on others.",
         extra="onnx",
         packages=_ONNX,
         engines=engine_builders,

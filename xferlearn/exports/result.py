@@ -1,9 +1,12 @@
 """What an export gave, as `export` returns it, and how it shows itself."""
 
 import dataclasses
+import shlex
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from xferlearn.exports.formats import FORMATS
 from xferlearn.exports.report import REPORT_FILE, ExportRow, changed_lines
 from xferlearn.system.html import facts, h, notices, table
 from xferlearn.system.results import Block, Result, facts_block, table_block, wrapped
@@ -49,7 +52,8 @@ class ExportResult(Result):
     def blocks(self) -> list[Block]:
         """Returns the summary: the table, the photos whose first label changed, and the files."""
         return [
-            table_block(self.table, "format"),
+            self._table_block(_MADE),
+            self._table_block(_PROVED),
             Block(wrapped(self.comparison)),
             *(Block(wrapped(line)) for line in self._left_out()),
             *(
@@ -63,7 +67,30 @@ class ExportResult(Result):
                 if changed_lines(row)
             ),
             facts_block(self._files()),
+            *self._next_blocks(),
         ]
+
+    def _table_block(self, columns: Collection[str]) -> Block:
+        """Returns some columns of the table, which is too wide for a terminal as a whole."""
+        places = [place for place, name in enumerate(self.table[0]) if name in columns]
+        rows = [[row[place] for place in places] for row in self.table]
+        shown = [row for row in rows if any(row[1:])]
+        if len(shown) == 1:
+            return Block()
+        block = table_block(shown, "format")
+        return Block((*block.head, *block.items))  # no format is left out
+
+    def _next_blocks(self) -> list[Block]:
+        made = {row.format: row for row in self.rows if row.passed}
+        if not made:
+            return []
+        path = shlex.quote(str(next(iter(made.values())).path))
+        facts = {
+            name: FORMATS[name.partition("_fp")[0]].then.format(path=str(row.path))
+            for name, row in made.items()
+        }
+        block = facts_block(facts, prose=facts)
+        return [Block(("next:", f"  xferlearn label --model={path} PHOTO...")), block]
 
     def _files(self) -> dict[str, str]:
         files = {row.format: str(row.path) for row in self.rows if row.passed}
@@ -90,3 +117,6 @@ class ExportResult(Result):
 
 
 _MOST_CHANGED = 20
+# The columns of the two tables on a terminal: what was made, and how it answers.
+_MADE = ("format", "size", "load", "1 photo", "photos/s", "result")
+_PROVED = ("format", "agreement", "largest diff", "familiarity", "accuracy change")

@@ -180,7 +180,7 @@ def suggested_commands(report: GraphReport) -> list[str]:
     """
     if report.format == "backbone":
         return [
-            f"xferlearn train --image_dir=DIR --model_dir=DIR --backbone={report.path}",
+            f"xferlearn train FOLDER --backbone={report.path}",
             f"xferlearn label --backbone={report.path} PHOTO",
         ]
     one = report.image_input

@@ -10,6 +10,11 @@ from xferlearn.labelling.streaming import Labelled
 from xferlearn.system.row_files import joined
 from xferlearn.system.text import count, plural_of, readable
 
+# Of more labels the summary counts the others together.
+_MOST_LABELS = 8
+# What stands for a photo with a set of labels; no class is called that.
+_UNSURE = ""
+
 
 class AnswerTable:
     """Answers as rows; it counts what they were.
@@ -23,6 +28,7 @@ class AnswerTable:
         self._answerer = answerer
         self._top_k = top_k
         self._counts: collections.Counter[str] = collections.Counter()
+        self._labels: collections.Counter[str] = collections.Counter()
         scores: dict[str, type] = {}
         for rank in range(1, top_k + 1):
             scores |= {f"label_{rank}": str, f"score_{rank}": float}
@@ -35,6 +41,9 @@ class AnswerTable:
         """Returns the answer for a photo, and counts it."""
         answer = self._answerer.answer(photo, self._top_k)
         self._counts[answer.status] += 1
+        if answer.status == "answered":
+            sure = answer.label if len(answer.label_set or "1") == 1 else None
+            self._labels[sure or _UNSURE] += 1
         return answer
 
     def cells(self, photo: Labelled) -> list[Any]:
@@ -85,6 +94,17 @@ class AnswerTable:
     def answered(self) -> int:
         """How many photos got a label so far."""
         return self._counts["answered"]
+
+    def counted(self) -> str:
+        """Returns how many photos got which label: "43 daisy, 4 roses, 3 unsure"."""
+        labels = self._labels.copy()
+        unsure = labels.pop(_UNSURE, 0) + self._counts["ask"]
+        shown = labels.most_common(_MOST_LABELS)
+        left = labels.total() - sum(number for _, number in shown)
+        parts = [(number, readable(readable_label(label))) for label, number in shown]
+        parts.append((left, f"of {count(len(labels) - len(shown), 'other class')}"))
+        parts += [(unsure, "unsure"), (self._counts["unknown"], "unknown")]
+        return ", ".join(f"{number:,} {what}" for number, what in parts if number)
 
     def not_answered(self, photos: int) -> list[str]:
         """Returns how many photos got no answer, a line per reason."""

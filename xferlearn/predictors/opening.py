@@ -47,6 +47,7 @@ from xferlearn.predictors.saved_model import open_saved_model
 from xferlearn.predictors.scores import Ending, find_ending, read_scores
 from xferlearn.predictors.tflite_files import open_tflite
 from xferlearn.system.files import recover_folder
+from xferlearn.system.progress import working
 from xferlearn.system.runtime import choose_device, start_tensorflow
 from xferlearn.system.text import one_line, printable
 
@@ -207,7 +208,8 @@ def _opened(path: Path, graph: Graph, report: GraphReport, config: ModelConfig) 
 
 
 def _start_tensorflow(config: ModelConfig) -> None:
-    start_tensorflow()
+    with working("loading TensorFlow", config.verbose):
+        start_tensorflow()
     choose_device(config.device)
 
 

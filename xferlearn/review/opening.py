@@ -26,6 +26,7 @@ from xferlearn.review.pictures import Pictures
 from xferlearn.review.server import ReviewApp, Serving, listen
 from xferlearn.review.session import Session
 from xferlearn.system.files import real_path
+from xferlearn.system.progress import working
 from xferlearn.system.runtime import choose_device, start_tensorflow
 from xferlearn.system.text import count
 from xferlearn.training.auditing import find_by_looks
@@ -107,7 +108,8 @@ def open_review_with(config: ReviewConfig) -> Review:
         answers = opened.enter_context(Answers(config.corrections))
         listener = opened.enter_context(listen(config.port))
         source = open_source(train)
-        start_tensorflow()
+        with working("loading TensorFlow", config.verbose):
+            start_tensorflow()
         choose_device(config.device)
         prepared = prepare(train, source, load_networks(train))
         material = material_of(prepared, train)

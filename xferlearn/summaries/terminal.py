@@ -1,16 +1,22 @@
 """What a terminal shows of an evaluation: tables of classes and mistakes, and the wrong photos."""
 
+import dataclasses
 from collections.abc import Sequence
 
 from xferlearn.backbones.synsets.names import readable_label
 from xferlearn.metrics import Evaluation, Misclassified
 from xferlearn.photos.manifest import BadPhoto
-from xferlearn.system.results import Block, table_block
+from xferlearn.system.results import WIDTH, Block, table_block
 from xferlearn.system.text import count, plural_of
 
 # The table of a matrix is wider than a terminal with more classes.
 MOST_COLUMNS = 12
 MOST_NAMES = 6
+# Of more classes than this a table shows the worst and the best.
+MOST_CLASSES = 20
+WORST, BEST = 10, 3
+# So many misclassified photos are shown, those that the model was surest of.
+MOST_WRONG = 20
 
 
 def first_names(labels: Sequence[str], most: int = MOST_NAMES) -> str:
@@ -20,8 +26,31 @@ def first_names(labels: Sequence[str], most: int = MOST_NAMES) -> str:
     return f"{names} and {left:,} more" if left > 0 else names
 
 
-def class_block(evaluation: Evaluation) -> Block:
-    """Returns precision, recall and F1 by class; those with the most mistakes are kept longest."""
+def classes_block(rows: Sequence[Sequence[str]], evaluation: Evaluation, where: str) -> Block:
+    """Returns a table of classes; of many classes those with the most mistakes, and the best.
+
+    Args:
+        rows: text cells: the head, a row per class of the evaluation, and sums.
+        evaluation: whose mistakes say which classes are worst.
+        where: where all classes are, as the end of a sentence.
+    """
+    mistakes, labels = evaluation.mistakes, evaluation.labels
+    block = table_block(rows, "class", rank=lambda index: -mistakes[index], where=where)
+    ends = len(labels)
+    block = dataclasses.replace(block, items=block.items[:ends], tail=block.items[ends:])
+    if ends <= MOST_CLASSES:
+        return block
+    photos = [row.photos for row in evaluation.classes]
+    ranked = sorted(range(ends), key=lambda index: (-mistakes[index], photos[index]))
+    shown = [block.items[index] for index in ranked]
+    left = count(ends - WORST - BEST, "class")
+    middle = f"... {left} between the {WORST} worst and the {BEST} best; {where}"
+    head = (*block.head, *shown[:WORST], middle, *shown[-BEST:])
+    return Block(head, tail=block.tail)
+
+
+def class_block(evaluation: Evaluation, where: str) -> Block:
+    """Returns precision, recall and F1 by class, as `classes_block` has them."""
     rows = [["class", "photos", "precision", "recall", "F1"]]
     for row in evaluation.classes:
         shares = (row.precision, row.recall, row.f1)
@@ -32,14 +61,13 @@ def class_block(evaluation: Evaluation) -> Block:
                 *("-" if share is None else f"{share:.3f}" for share in shares),
             ]
         )
-    mistakes = evaluation.mistakes
-    return table_block(rows, "class", rank=lambda index: -mistakes[index])
+    return classes_block(rows, evaluation, where)
 
 
 def confusion_block(evaluation: Evaluation) -> Block:
     """Returns the confusion matrix; with many classes the pairs that were confused."""
     labels = [readable_label(label) for label in evaluation.labels]
-    if len(labels) <= MOST_COLUMNS:
+    if len(labels) <= MOST_COLUMNS and _matrix_width(labels) <= WIDTH:
         title = "Confusion matrix: true class by row, predicted class by column."
         rows = [["", *labels]]
         rows += [
@@ -55,18 +83,29 @@ def confusion_block(evaluation: Evaluation) -> Block:
     return _titled("Classes that were confused, the most photos first.", table_block(rows, "pair"))
 
 
+def _matrix_width(labels: Sequence[str]) -> int:
+    return max(map(len, labels)) + sum(len(label) + 2 for label in labels)
+
+
 def _titled(title: str, block: Block) -> Block:
     return Block((title, *block.head), block.items, block.noun, block.where)
 
 
 def misclassified_block(photos: Sequence[Misclassified], head: str, where: str = "") -> Block:
-    """Returns a heading, and one line per misclassified photo."""
+    """Returns a heading, and a line per misclassified photo, those the model was surest of first.
+
+    Args:
+        photos: in any order; at most `MOST_WRONG` are shown.
+        head: the heading.
+        where: where all of them are, as the end of a sentence.
+    """
+    surest = sorted(photos, key=lambda photo: -photo.score)
     lines = [
         f"  {photo.name}: {readable_label(photo.truth)} predicted as"
         f" {readable_label(photo.predicted)} ({photo.score:.2f})"
-        for photo in photos
+        for photo in surest
     ]
-    return Block((head,), lines, "photo", where)
+    return Block((head,), lines, "photo", where, most=MOST_WRONG)
 
 
 def misclassified_head(wrong: int, total: int, noun: str) -> str:

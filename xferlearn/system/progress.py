@@ -1,6 +1,6 @@
 """What a person sees while work goes on.
 
-On a terminal it is a bar, in a notebook a bar with a sentence, and in a log, where nothing can be
+On a terminal and in a notebook it is a bar with a sentence, and in a log, where nothing can be
 overwritten, one sentence every 30 s.
 """
 
@@ -12,16 +12,19 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
-from tqdm import tqdm
-
-from xferlearn.system.terminal import tell
+from xferlearn.system.terminal import overwrites, show_status, tell
 from xferlearn.system.text import count, plural_of
 
 LOG_SECONDS = 30.0
 """Time between two lines of a log; shorter jobs write none."""
 
 _NOTEBOOK_SECONDS = 0.2
+_TERMINAL_SECONDS = 0.1
 _MANY = 100
+# A rate says nothing before that: photos are counted when their batch ends.
+_RATED_SECONDS = 0.5
+# Signs of a bar on a terminal.
+_LENGTH = 10
 
 
 class Progress(Protocol):
@@ -29,6 +32,15 @@ class Progress(Protocol):
 
     def update(self, count: int = 1) -> object:
         """Counts units that are done."""
+
+    def now(self, step: str) -> None:
+        """Says which step is in progress."""
+
+    def hold(self) -> None:
+        """Shows no rate until `restart`, such as while an engine starts."""
+
+    def restart(self) -> None:
+        """Leaves the time so far out of the rate, and of what is estimated with it."""
 
     def close(self) -> None:
         """Ends the display."""
@@ -41,7 +53,13 @@ class Progress(Protocol):
 
 
 def progress_bar(
-    stage: str, total: int | None, unit: str = "photo", *, done: int = 0, verbose: int = 1
+    stage: str,
+    total: int | None,
+    unit: str = "photo",
+    *,
+    done: int = 0,
+    starts: bool = False,
+    verbose: int = 1,
 ) -> Progress:
     """Returns the display of a job, on stderr or below the notebook's cell.
 
@@ -50,6 +68,7 @@ def progress_bar(
         total: number of units; None where it is not known.
         unit: what is counted, singular.
         done: number of units that an earlier run has done.
+        starts: whether an engine starts with the first unit, which is then left out of the rate.
         verbose: 0 shows nothing, 1 shows progress.
 
     Example:
@@ -58,20 +77,26 @@ def progress_bar(
         ...         bar.update()
     """
     if not verbose:
-        return Count(stage, total, unit, done)
-    if in_notebook():
-        return NotebookBar(stage, total, unit, done)
-    if not sys.stderr.isatty():
-        return LogLines(stage, total, unit, done)
-    return tqdm(
-        desc=stage,
-        total=total,
-        initial=done,
-        unit=f" {unit}s",
-        dynamic_ncols=True,
-        leave=False,
-        smoothing=0.1,
-    )
+        return Count(stage, total, unit, done, starts)
+    kind = NotebookBar if in_notebook() else TerminalBar if overwrites() else LogLines
+    return kind(stage, total, unit, done, starts)
+
+
+@contextlib.contextmanager
+def working(on: str, verbose: int = 1) -> Iterator[None]:
+    """Shows on a terminal what is going on while nothing can be counted.
+
+    Args:
+        on: such as "loading TensorFlow".
+        verbose: 0 shows nothing, 1 shows progress.
+    """
+    if verbose:
+        show_status(f"{on} ...")
+    try:
+        yield
+    finally:
+        if verbose:
+            show_status("")
 
 
 def shows_bars(verbose: int) -> bool:
@@ -80,7 +105,7 @@ def shows_bars(verbose: int) -> bool:
     Args:
         verbose: 0 shows nothing, 1 shows progress.
     """
-    return bool(verbose) and (in_notebook() or sys.stderr.isatty())
+    return bool(verbose) and (in_notebook() or overwrites())
 
 
 def in_notebook() -> bool:
@@ -107,12 +132,15 @@ class Count:
         total: int | None,
         unit: str,
         done: int = 0,
+        starts: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.total, self.done = total, done
-        self._stage, self._unit = stage, unit
-        self._clock, self._started, self._before = clock, clock(), done
-        self._shown_at = self._started
+        self._stage, self._unit, self._step = stage, unit, ""
+        self._clock, self._started = clock, clock()
+        self._before = self._unrated = done
+        self._rated_from = self._shown_at = self._started
+        self._held = self._starts = starts
         self._lock = threading.Lock()
 
     def update(self, count: int = 1) -> None:
@@ -121,12 +149,32 @@ class Count:
         with self._lock:
             self.done += count
             now = self._clock()
+            if self._starts:
+                self._starts = self._held = False
+                self._rated_from, self._unrated = now, self.done
             if now - self._shown_at >= self._seconds:
                 self._shown_at = now
                 self._show(self.sentence())
 
+    def now(self, step: str) -> None:
+        """Says which step is in progress."""
+        self._step = step
+        self._show_step()
+
+    def hold(self) -> None:
+        """Shows no rate until `restart`, such as while an engine starts."""
+        self._held = True
+
+    def restart(self) -> None:
+        """Leaves the time so far out of the rate, and of what is estimated with it."""
+        with self._lock:
+            self._held, self._rated_from, self._unrated = False, self._clock(), self.done
+
     def _show(self, sentence: str) -> None:
         """Shows how far the job is."""
+
+    def _show_step(self) -> None:
+        """Shows a new step where that can be overwritten."""
 
     def close(self) -> None:
         """Ends the display."""
@@ -139,26 +187,29 @@ class Count:
 
     def sentence(self, *, ended: bool = False) -> str:
         """Returns such as "bottlenecks: 1,200 of 50,000 photos, 380 per second, 2 min left"."""
-        seconds = self._clock() - self._started
-        finished = self.done - self._before
+        seconds = self._clock() - self._rated_from
+        finished = self.done - self._unrated
         amount = f"{self.done:,} of {self.total:,}" if self.total else f"{self.done:,}"
         parts = [f"{self._stage}: {amount} {plural_of(self.total or self.done, self._unit)}"]
-        if finished and seconds > 0:
+        if finished and seconds >= _RATED_SECONDS and not self._held:
             rate = finished / seconds
             slow = f"{duration(1 / rate)} per {self._unit}"
             parts.append(slow if rate < 1 else f"{rate:,.0f} per second")
             if self.total and self.done < self.total and not ended:
                 parts.append(f"{duration((self.total - self.done) / rate)} left")
+        if self._step and not ended:
+            parts.append(self._step)
         return ", ".join(parts)
 
     def last_sentence(self) -> str:
         """Returns such as "bottlenecks: 50,000 photos in 2 min, 380 per second"."""
         if self.total is not None and self.done < self.total:
             return self.sentence(ended=True)
-        seconds = max(self._clock() - self._started, 1e-9)
-        finished = self.done - self._before
+        now = self._clock()
+        seconds, finished = now - self._started, self.done - self._before
         # Of few units the rate says less than the time.
-        rate = f", {finished / seconds:,.0f} per second" if finished >= _MANY else ""
+        rated = (self.done - self._unrated) / max(now - self._rated_from, 1e-9)
+        rate = f", {rated:,.0f} per second" if finished >= _MANY else ""
         return f"{self._stage}: {count(finished, self._unit)} in {duration(seconds)}{rate}"
 
 
@@ -174,6 +225,30 @@ class LogLines(Count):
         """Writes the last line of a job that has written others."""
         if self._shown_at > self._started:
             self._show(self.last_sentence())
+
+
+class TerminalBar(Count):
+    """A job that is shown in the last line of a terminal, and goes when it ends."""
+
+    _seconds = _TERMINAL_SECONDS
+
+    def __init__(self, *job: Any, **rest: Any) -> None:
+        super().__init__(*job, **rest)
+        self._show(self.sentence())
+
+    def _show(self, sentence: str) -> None:
+        bar = ""
+        if self.total:
+            full = _LENGTH * min(self.done, self.total) // self.total
+            bar = f"[{'=' * full}{' ' * (_LENGTH - full)}] "
+        show_status(f"{bar}{sentence}")
+
+    def _show_step(self) -> None:
+        self._show(self.sentence())
+
+    def close(self) -> None:
+        """Removes the line."""
+        show_status("")
 
 
 class NotebookBar(Count):
@@ -193,6 +268,9 @@ class NotebookBar(Count):
 
     def _show(self, sentence: str) -> None:
         self._display.update(_bar(self, sentence), raw=True)
+
+    def _show_step(self) -> None:
+        self._show(self.sentence())
 
     def close(self) -> None:
         """Leaves the last line on the page."""
@@ -227,10 +305,10 @@ def duration(seconds: float) -> str:
 
 
 class StageClock:
-    """Measures the stages of a command.
+    """Measures the stages of a command, and shows on a terminal which of them goes on.
 
     Attributes:
-        seconds: wall time of each stage so far, in order.
+        seconds: wall time of each stage so far, in order; without that of stages within it.
 
     Example:
         >>> clock = StageClock()
@@ -240,15 +318,33 @@ class StageClock:
         {"train": 1.2}
     """
 
-    def __init__(self) -> None:
+    def __init__(self, verbose: int = 0) -> None:
+        """Makes a clock.
+
+        Args:
+            verbose: 0 shows nothing, 1 the stages that have words.
+        """
         self.seconds: dict[str, float] = {}
+        self._verbose = verbose
+        self._within, self._on = 0.0, ""
 
     @contextlib.contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Adds the block's wall time to stage `name`."""
-        started = time.perf_counter()
+    def stage(self, name: str, on: str = "") -> Iterator[None]:
+        """Adds the block's wall time to stage `name`.
+
+        Args:
+            name: of the stage.
+            on: what is shown meanwhile, such as "loading TensorFlow".
+        """
+        started, before, outer = time.perf_counter(), self._within, self._on
+        self._within, self._on = 0.0, on or outer
+        self.seconds.setdefault(name, 0.0)
         try:
-            yield
+            with working(on, self._verbose if on else 0):
+                yield
         finally:
             elapsed = time.perf_counter() - started
-            self.seconds[name] = self.seconds.get(name, 0.0) + elapsed
+            self.seconds[name] += elapsed - self._within
+            self._within, self._on = before + elapsed, outer
+            if outer and self._verbose:
+                show_status(f"{outer} ...")

@@ -29,6 +29,7 @@ class Block:
         where: where the items that are left out can be found, as the end of a sentence.
         tail: lines that are always shown, after the list.
         rank: importance of an item by its index, the lowest first; None for their order.
+        most: items that are shown at most, however much room there is; None for no bound.
     """
 
     head: Sequence[str] = ()
@@ -37,6 +38,7 @@ class Block:
     where: str = ""
     tail: Sequence[str] = ()
     rank: Callable[[int], Any] | None = None
+    most: int | None = None
 
     def lines(self, most: int) -> list[str]:
         """Returns the lines, with at most `most` items."""
@@ -49,9 +51,29 @@ class Block:
 
 
 def table_block(rows: Sequence[Sequence[str]], noun: str, **rest: Any) -> Block:
-    """Returns a table, the head first, as a block whose rows are the items."""
-    head, *items = format_table([[readable(cell) for cell in row] for row in rows]).split("\n")
+    """Returns a table, the head first, as a block whose rows are the items.
+
+    Where it is wider than a terminal, its longest texts are shortened in the middle.
+    """
+    cells = [[readable(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    while sum(widths) + 2 * (len(widths) - 1) > WIDTH and max(widths) > _LEAST:
+        widths[widths.index(max(widths))] -= 1
+    fitting = [[_middle_out(*both) for both in zip(row, widths, strict=True)] for row in cells]
+    head, *items = format_table(fitting).split("\n")
     return Block([head], items, noun, **rest)
+
+
+# Characters that a shortened text keeps at least.
+_LEAST = 12
+
+
+def _middle_out(text: str, room: int) -> str:
+    """Returns a text that is too long without its middle: names often differ at their ends."""
+    if len(text) <= room:
+        return text
+    start = (room - 3) // 2
+    return f"{text[:start]}...{text[len(text) - (room - 3 - start) :]}"
 
 
 def facts_block(facts: Mapping[str, str], prose: Collection[str] = ()) -> Block:
@@ -85,7 +107,7 @@ def fit(blocks: Sequence[Block], most: int = MOST_LINES) -> str:
         most: lines, as long as there are lists to shorten.
     """
     blocks = [block for block in blocks if block.head or block.items or block.tail]
-    shown = [min(len(block.items), most) for block in blocks]
+    shown = [min(len(block.items), most, block.most or most) for block in blocks]
 
     def text() -> list[str]:
         parts = [block.lines(count) for block, count in zip(blocks, shown, strict=True)]

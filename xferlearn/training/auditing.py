@@ -75,17 +75,17 @@ def audit(config: AuditConfig) -> AuditResult:
 
 def audit_with(config: AuditConfig) -> AuditResult:
     """Audits as `config` says; see `audit`."""
-    clock = StageClock()
+    clock = StageClock(config.verbose)
     settings = config.train_config(summaries="none")
     outputs = _checked_outputs(config)
     check_backbone(settings)
     check_result_folders(settings)
-    with clock.stage("list photos"):
+    with clock.stage("list photos", "looking for photos"):
         source = open_source(settings)
-    with clock.stage("import"):
+    with clock.stage("import", "loading TensorFlow"):
         start_tensorflow()
         choose_device(settings.device)
-    with clock.stage("backbone"):
+    with clock.stage("backbone", "loading the network"):
         networks = load_networks(settings)
     with clock.stage("bottlenecks"):
         prepared = prepare(settings, source, networks)
@@ -107,8 +107,8 @@ def audit_prepared(
         UserError: when the photos can't be split, or all are one group.
         XferlearnError: when measurements of the photos can't be kept.
     """
-    clock = clock or StageClock()
-    with clock.stage("heads"):
+    clock = clock or StageClock(config.verbose)
+    with clock.stage("heads", "training heads"):
         material = material_of(prepared, config)
         errors, first = _label_errors(material, config.seed)
     manifest = material.manifest
@@ -117,7 +117,7 @@ def audit_prepared(
     evaluation = _evaluation(material, first)
     with clock.stage("quality"):
         by_looks, told = find_by_looks(material, config)
-    with clock.stage("findings"):
+    with clock.stage("findings", "looking at what they say"):
         every = prepared.extraction.photos
         decided = _decided(prepared, labels)
         suspects = find_suspects(

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -272,7 +271,6 @@ def _prepare_part(
     configs: Sequence[TrainConfig],
     looks: Looks | None,
 ) -> tuple[Part, Looks]:
-    started = time.perf_counter()
     config = configs[0]
     limits = PhotoLimits.of(config)
 
@@ -302,8 +300,7 @@ def _prepare_part(
         near = config.twins == "group"
         looks = look_at_photos(source, extraction.photos, prints, limits, near=near)
         store.warnings += prints.warnings
-    seconds = time.perf_counter() - started
-    return Part(network, features, dataclasses.replace(extraction, seconds=seconds)), looks
+    return Part(network, features, extraction), looks
 
 
 def check_backbone(config: TrainConfig) -> None:

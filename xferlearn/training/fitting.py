@@ -16,6 +16,7 @@ from xferlearn.metrics import Evaluation, evaluate_predictions
 from xferlearn.photos.folding import MOST_LEFT_OUT
 from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION, Manifest, Photo
 from xferlearn.photos.views import Augmentation
+from xferlearn.system.progress import StageClock
 from xferlearn.training import head as heads
 from xferlearn.training.batches import Rows
 from xferlearn.training.callbacks import Training
@@ -142,6 +143,7 @@ def fit_head(
     only: str | None = None,
     drawn: np.ndarray | None = None,
     on_warning: Callable[[str], None] = lambda problem: None,
+    clock: StageClock | None = None,
 ) -> Fitted:
     """Trains heads as `config` says; a training that diverged is returned as such.
 
@@ -158,6 +160,7 @@ def fit_head(
         drawn: which photos each head may learn from, bool, [photos, heads]: a head per fold, or one
             where there are no folds; with `only="validation"`. None for all photos.
         on_warning: called with what could not be written there, and which views are missing.
+        clock: takes the time of the views apart; None for no such clock.
     """
     manifest = manifest or prepared.split(config)
     few = manifest.few
@@ -183,7 +186,8 @@ def fit_head(
     augmented = Augmentation.of(config).most_views != 1
     if augmented:
         photos = [manifest.photos[i] for i in used]
-        train_x, of_photo = prepared.views(photos, config, on_warning)
+        with (clock or StageClock()).stage("views"):
+            train_x, of_photo = prepared.views(photos, config, on_warning)
         seen = used[of_photo]
     started = time.perf_counter()
     plan = plan_head(config, number, few=few, views=augmented)

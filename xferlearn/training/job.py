@@ -64,18 +64,18 @@ def train_with(config: TrainConfig) -> TrainResult:
 
 
 def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
-    clock = StageClock()
+    clock = StageClock(config.verbose)
     exporting = _export_config(config)
     _check_folders(config)
     check_backbone(config)
-    with clock.stage("list photos"):
+    with clock.stage("list photos", "looking for photos"):
         source = open_source(config)
         if config.corrections is None:
             config.asked(source.labels)
-    with clock.stage("import"):
+    with clock.stage("import", "loading TensorFlow"):
         start_tensorflow()
         choose_device(config.device)
-    with clock.stage("backbone"):
+    with clock.stage("backbone", "loading the network"):
         networks = load_networks(config)
         if config.unfreeze:
             select_layers(networks[0], config.unfreeze)
@@ -97,9 +97,14 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
             summaries.run_folder(config.logs_dir, run_name(config, prepared.name))
         )
     warnings = list(prepared.warnings)
-    with clock.stage("training"):
+    with clock.stage("training", "training"):
         fitted = fit_head(
-            config, prepared, run_dir=run_dir, manifest=manifest, on_warning=warnings.append
+            config,
+            prepared,
+            run_dir=run_dir,
+            manifest=manifest,
+            on_warning=warnings.append,
+            clock=clock,
         )
     if fitted.training.diverged:
         if run_dir is not None:
@@ -119,7 +124,7 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
             )
         if fine_tuned.better:
             prepared, fitted = fine_tuned.prepared, fine_tuned.fitted
-    with clock.stage("test"):
+    with clock.stage("test", "testing"):
         # The test split is looked at here, once, after everything has been chosen.
         probabilities = {split: fitted.probabilities(split) for split in (VALIDATION, TEST)}
         validation, test = (
@@ -136,7 +141,7 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
             warnings.append(Failure(f"No decision was set. {error}"))
             chosen = choose(manifest.labels, *judged)
     manifest, extraction, training = fitted.manifest, prepared.extraction, fitted.training
-    with clock.stage("model"):
+    with clock.stage("model", "writing the model"):
         classifier = heads.build_classifier(prepared.backbone, fitted.head)
         metadata = describe(config, prepared, fitted, fine_tuned, validation, test)
         if own is not None:

@@ -28,10 +28,10 @@ from xferlearn.summaries.notebook import (
     left_out_lines,
     wrong_section,
 )
-from xferlearn.summaries.terminal import bad_block
+from xferlearn.summaries.terminal import bad_block, classes_block
 from xferlearn.system.html import facts, h, notices, tile, tiles
 from xferlearn.system.progress import duration
-from xferlearn.system.results import Block, Result, facts_block, table_block
+from xferlearn.system.results import Block, Result, facts_block
 from xferlearn.system.text import count
 from xferlearn.training.callbacks import Training
 from xferlearn.training.finetuning import FineTuned
@@ -93,13 +93,12 @@ class TrainResult(Result):
     def blocks(self) -> list[Block]:
         """Returns the summary: photos by class, those left out, and the facts of the run."""
         manifest = self.manifest
-        rest = "metadata.json of the model has all"
         return [
             self._split_block(),
             self._points_block(),
             Block(self.audit.table() if self.audit else ()),
             Block(self.audit.brief() if self.audit else ()),
-            bad_block(manifest.bad, rest),
+            bad_block(manifest.bad, _ALL_IN_METADATA),
             Block(manifest.notes),
             facts_block(
                 self._facts(), prose=("time", *_fine_tuning(self.fine_tuned), *self._promised())
@@ -124,9 +123,7 @@ class TrainResult(Result):
         totals = totals or [len(self.manifest.photos)]
         shares = [f"{evaluation.correct}/{evaluation.total}" for evaluation in judged.values()]
         rows.append(["all", *map(str, totals), *shares])
-        mistakes = main.mistakes
-        block = table_block(rows, "class", rank=lambda index: -mistakes[index])
-        return dataclasses.replace(block, items=block.items[:-1], tail=block.items[-1:])
+        return classes_block(rows, main, _ALL_IN_METADATA)
 
     def _points_block(self) -> Block:
         decision, labels = self.chosen.decision, self.manifest.labels
@@ -200,6 +197,9 @@ class TrainResult(Result):
             h("h4", "The run"),
             facts({name: value for name, value in self._facts().items() if name not in measured}),
         ]
+
+
+_ALL_IN_METADATA = "metadata.json of the model has all"
 
 
 def promised_facts(
