@@ -49,6 +49,7 @@ class Setting:
         counts: how many values a setting of several may have, whose order and repeats count; None
             for any number of them, each once.
         table: True where Python may also give a table as an object.
+        model: True where Python may also give a Keras model as an object.
         joined: where several values are one, the text between them; a comma is read as that.
         pairs: where the value is numbers by name, what the names are; a colon parts two.
     """
@@ -64,6 +65,7 @@ class Setting:
     size: bool = False
     counts: tuple[int, ...] | None = None
     table: bool = False
+    model: bool = False
     joined: str = ""
     pairs: str = ""
 
@@ -83,6 +85,23 @@ class TableInMemory(str):
         text = f"<{type(table).__name__} with {len(table):,} rows>"
         made = super().__new__(cls, text)
         made.table = table
+        return made
+
+
+class ModelInMemory(str):
+    """A Keras model that was given as an object instead of the path of a file.
+
+    Its text says what it is; records, such as metadata.json, take it like any other value.
+
+    Attributes:
+        model: the object.
+    """
+
+    model: Any
+
+    def __new__(cls, model: Any) -> "ModelInMemory":  # noqa: D102
+        made = super().__new__(cls, f"<{type(model).__name__} {model.name}>")
+        made.model = model
         return made
 
 
@@ -236,8 +255,11 @@ def read_value(name: str, value: Any, field: dataclasses.Field, rules: Setting) 
         )
     if rules.pairs:
         return _read_pairs(name, value, rules)
+    if rules.model and _is_model(value):
+        value = ModelInMemory(value)
+        return (value,) if takes_list(field) else value
     kind = value_type(field)
-    if rules.joined:
+    if rules.joined and not isinstance(value, ModelInMemory):
         parts = value.split(",") if isinstance(value, str) else value
         if not isinstance(parts, Iterable):
             parts = [parts]
@@ -259,6 +281,11 @@ def read_value(name: str, value: Any, field: dataclasses.Field, rules: Setting) 
     if not values:
         raise UserError(f"Expected at least one value for `{name}`. Received: none.")
     return tuple(dict.fromkeys(values))
+
+
+def _is_model(value: Any) -> bool:
+    """Returns whether a value is a Keras model; Keras need not be imported for it."""
+    return all(hasattr(value, name) for name in ("get_layer", "get_config", "weights"))
 
 
 def _read_pairs(name: str, value: Any, rules: Setting) -> dict[str, float]:
@@ -306,6 +333,13 @@ def _parse(name: str, text: str, kind: type) -> Any:
 def _read_one(name: str, value: Any, kind: type, rules: Setting) -> Any:
     if isinstance(value, os.PathLike):
         value = os.fspath(value)
+    if rules.model and _is_model(value):
+        if rules.joined:
+            raise UserError(
+                f"Expected names or paths in `{name}` where several are combined. Received the"
+                f" model {value.name!r}: save it, and give the path of the file."
+            )
+        return ModelInMemory(value)
     admitted, words = _KINDS[kind]
     # True is a number to Python, but nobody means it.
     if not isinstance(value, admitted) or (kind is not bool and isinstance(value, bool)):

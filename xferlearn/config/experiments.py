@@ -9,6 +9,7 @@ from xferlearn.config.images import DEFAULT_BACKBONE
 from xferlearn.config.training import (
     BackboneConfig,
     HeadConfig,
+    OwnNetworkConfig,
     RunConfig,
     TrainConfig,
     ViewConfig,
@@ -56,7 +57,13 @@ class FitConfig(SourceConfig):
         """Names of the settings that take several values here, in the order of declaration."""
         settings = settings_of(cls)
         names = (field.name for field in dataclasses.fields(cls))
-        return tuple(name for name in names if name in settings and takes_list(settings[name][0]))
+        return tuple(
+            name
+            for name in names
+            if name in settings
+            and takes_list(settings[name][0])
+            and settings[name][1].counts is None  # such as the three numbers of one mean
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -79,7 +86,7 @@ class ExperimentConfig(FitConfig, RunConfig):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SweepConfig(ViewConfig, ExperimentConfig):
+class SweepConfig(ViewConfig, ExperimentConfig, OwnNetworkConfig):
     """Settings of `xferlearn sweep` and of `xferlearn.sweep(...)`."""
 
     # Lists in the order that combinations are run in: those that decide which bottlenecks a run
@@ -121,7 +128,7 @@ class SweepConfig(ViewConfig, ExperimentConfig):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class CompareConfig(ViewConfig, HeadConfig, ExperimentConfig):
+class CompareConfig(ViewConfig, HeadConfig, ExperimentConfig, OwnNetworkConfig):
     """Settings of `xferlearn compare` and of `xferlearn.compare(...)`."""
 
     backbone: Annotated[Several[str], _compared_backbones()] = (DEFAULT_BACKBONE, "mobilenet")

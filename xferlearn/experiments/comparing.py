@@ -6,7 +6,6 @@ import io
 import itertools
 from collections.abc import Mapping, Sequence
 
-from xferlearn.backbones import resolve_backbones
 from xferlearn.backbones.names import COMBINES
 from xferlearn.config import CompareConfig, TrainConfig
 from xferlearn.config.signatures import from_settings
@@ -26,7 +25,8 @@ from xferlearn.photos.limits import PhotoLimits
 from xferlearn.system.progress import progress_bar
 from xferlearn.system.runtime import choose_device
 from xferlearn.training import head as heads
-from xferlearn.training.fit import Part, check_backbone
+from xferlearn.training.fit import Part
+from xferlearn.training.networks import check_backbone, rows_of
 from xferlearn.training.plan import plan_head
 
 
@@ -123,7 +123,7 @@ def _names(config: CompareConfig) -> tuple[str, ...]:
     names = config.values("backbone")
     if not config.combine:
         return names
-    single = [name for name in names if len(resolve_backbones(name, config.image_size)) == 1]
+    single = [name for name in names if len(rows_of(config.train_config(backbone=name))) == 1]
     if len(single) < 2:
         raise UserError(
             f"`combine` needs at least two backbones to make pairs of. Received: {len(single)}."

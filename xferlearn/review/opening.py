@@ -12,6 +12,7 @@ from xferlearn.config import ReviewConfig, TrainConfig
 from xferlearn.config.base import TableInMemory, settings_of
 from xferlearn.config.data import WHERE_LABELS_ARE
 from xferlearn.config.signatures import from_settings
+from xferlearn.config.training import OwnNetworkConfig
 from xferlearn.config.wording import flag_value
 from xferlearn.errors import UserError
 from xferlearn.model_folder import read_model_folder
@@ -28,12 +29,13 @@ from xferlearn.review.session import Session
 from xferlearn.system.runtime import choose_device, start_tensorflow
 from xferlearn.system.text import count
 from xferlearn.training.auditing import find_by_looks
-from xferlearn.training.fit import Prepared, check_backbone, load_networks, prepare
+from xferlearn.training.fit import Prepared, prepare
 from xferlearn.training.material import LinearHeads, Material, material_of
+from xferlearn.training.networks import check_backbone, load_networks
 
 _PHOTOS = ("image_dir", "labels", "dataset")
 _DATA = (*_PHOTOS, *WHERE_LABELS_ARE, "data_dir", "twins")
-_NETWORK = ("backbone", "image_size", "weights", "bit_depth")
+_NETWORK = ("backbone", "image_size", "weights", "bit_depth", *settings_of(OwnNetworkConfig))
 
 
 class Review:

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from xferlearn.backbones.table import PREPROCESSING
+from xferlearn.backbones.table import preprocessing_of
 from xferlearn.config.wording import flag_value
 from xferlearn.photos.manifest import SPLITS, TEST, TRAIN
 from xferlearn.summaries.events import EventWriter
@@ -118,7 +118,7 @@ def _trained(tuning: Mapping[str, Any] | None) -> str:
 
 
 def _formula(name: str) -> str:
-    rules = PREPROCESSING.get(name)
+    rules = preprocessing_of(name)
     if rules is None or name == "inside":
         return "by the network's own first layers"
     ends = [
