@@ -186,7 +186,22 @@ def build_network(
         raise UserError(
             f"{name} takes photos of {images[0].shape[1]} px alone. Received: {input_shape[0]} px."
         )
-    return network
+    return _of_keras_alone(network) if _needs_no_hub(network) else network
+
+
+def _needs_no_hub(network: "keras.Model") -> bool:
+    layers = network._flatten_layers(include_self=False)
+    return all(type(layer).__module__.startswith("keras.") for layer in layers)
+
+
+def _of_keras_alone(network: "keras.Model") -> "keras.Model":
+    """Returns a network without KerasHub's class, so that a saved model loads with Keras alone.
+
+    Others keep their class: not all layers of KerasHub can be saved without it.
+    """
+    import keras
+
+    return keras.Model(network.inputs[0], network.outputs[0])
 
 
 def import_hub(name: str) -> Any:

@@ -268,8 +268,11 @@ def _build(
             built = builder(**arguments)
     finally:
         random.setstate(state)
-    # Keras derives a download's name from the model's, so the name is given afterwards.
-    network = keras.Model(built.inputs[0], built.outputs[0], name=spec.name)
+    if spec.origin:
+        network, network.name = built, spec.name
+    else:
+        # Keras derives a download's name from the model's, so the name is given afterwards.
+        network = keras.Model(built.input, built.output, name=spec.name)
     # A functional model hands its own training flag down, whatever the inner call said: what
     # keeps a network still during fit is trainable=False for BatchNorm and rate 0 for dropout.
     network.trainable = False
@@ -300,7 +303,10 @@ def _pooled(
     image: "keras.KerasTensor", spec: BackboneSpec, network: "keras.Model", suffix: str = ""
 ) -> "keras.KerasTensor":
     """Returns the bottleneck of raw pixels; `suffix` ends the names of the layers around."""
-    x = network(_preprocess(image, spec, f"preprocessing{suffix}"), training=False)
+    x = _preprocess(image, spec, f"preprocessing{suffix}")
+    if isinstance(network.input, dict):  # as some of KerasHub have it
+        x = dict.fromkeys(network.input, x)
+    x = network(x, training=False)
     return POOLINGS[spec.pooling](x, spec.prefix_tokens, suffix)
 
 
