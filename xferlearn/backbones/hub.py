@@ -74,6 +74,8 @@ _OTHER = Family("", "average")
 # Arguments of KerasHub's networks that drop values in training.
 _DROPPING = ("dropout_rate", "attention_dropout", "drop_path_rate", "drop_path", "dropout")
 _LEAST_PIXELS = 16
+# Of a model card, what stands before its text.
+_FRONT_MATTER = re.compile(r"---\n(?:(?!---).*\n)*?licen[sc]e: *(\S[^\n]*)\n")
 
 
 def hub_backbone(name: str, image_size: int | None = None) -> tuple[BackboneSpec, int]:
@@ -303,21 +305,26 @@ def _preprocessing(name: str, converter: Any) -> Preprocessing:
     return Preprocessing(each(converter.scale, 1.0), each(converter.offset, 0.0))
 
 
+def preset_licence(held: Mapping[str, Any]) -> Licence:
+    """Returns the licence of a preset's weights as KerasHub's own list states it."""
+    metadata = held.get("metadata", {})
+    source = metadata.get("model_card") or held.get("kaggle_handle", "")
+    return Licence(_stated(metadata) or UNKNOWN, source)
+
+
 def _licence(hub: Any, preset: str) -> Licence:
     """Returns the licence of a preset's weights, as its metadata or its page state it."""
     utils = hub.src.utils.preset_utils
-    held = dict(utils.BUILTIN_PRESETS.get(preset, {}))
-    metadata = dict(held.get("metadata", {}))
-    name = _stated(metadata)
+    listed = preset_licence(utils.BUILTIN_PRESETS.get(preset, {}))
+    name = listed.name if listed.name != UNKNOWN else ""
     with contextlib.suppress(Exception):  # not every preset has the file
         name = name or _stated(utils.load_json(preset, utils.METADATA_FILE))
-    if not name and not held:
+    if not name and not listed.source:
         with contextlib.suppress(Exception):
             text = Path(utils.get_file(preset, utils.README_FILE)).read_text(encoding="utf-8")
-            found = re.match(r"---\n(?:.*\n)*?licen[sc]e: *(\S[^\n]*)\n(?:.*\n)*?---", text)
+            found = _FRONT_MATTER.match(text)
             name = found[1].strip("\"' ") if found else ""
-    source = metadata.get("model_card") or held.get("kaggle_handle", "")
-    return Licence(name or UNKNOWN, source or (preset if "://" in preset else ""))
+    return Licence(name or UNKNOWN, listed.source or (preset if "://" in preset else ""))
 
 
 def _stated(metadata: Mapping[str, Any]) -> str:

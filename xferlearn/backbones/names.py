@@ -161,6 +161,8 @@ def resolve_backbone(
             hint = did_you_mean(key, BACKBONES)
             if Path(name).is_dir():
                 hint = f" For that folder as a preset of KerasHub, say {HUB}{name}."
+            elif Path(name).is_file():
+                hint = f" Of files, Keras models alone can be one: {', '.join(KERAS_FILES)}."
             raise UserError(
                 f"There is no backbone {name!r}.{hint}"
                 f" `xferlearn backbones` lists all {len(BACKBONES)}."

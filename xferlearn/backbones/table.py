@@ -6,6 +6,7 @@ Networks that are not in it, of KerasHub or the user's own, get a row of the sam
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -347,6 +348,19 @@ BACKBONES: Mapping[str, BackboneSpec] = MappingProxyType(
         for spec in (*_lites(), *_mobilenets(), *_others(), *_efficientnets(), *_convnexts())
     }
 )
+
+
+def weights_licence(spec: BackboneSpec, weights: str | Path | None) -> Licence:
+    """Returns the licence of the weights that a backbone was loaded with.
+
+    Args:
+        spec: its row.
+        weights: the setting: "imagenet", "none" or a file.
+    """
+    if weights == "imagenet":
+        return spec.licence
+    random = str(weights).lower() == "none"
+    return Licence("none: the weights are random" if random else UNKNOWN, "")
 
 
 def spec_of(model: "keras.Model") -> BackboneSpec:

@@ -6,7 +6,9 @@ import io
 import itertools
 from collections.abc import Mapping, Sequence
 
+from xferlearn.backbones import spec_of
 from xferlearn.backbones.names import COMBINES
+from xferlearn.backbones.table import weights_licence
 from xferlearn.config import CompareConfig, TrainConfig
 from xferlearn.config.signatures import from_settings
 from xferlearn.errors import UserError
@@ -100,7 +102,7 @@ def _csv(rows: list[ComparedBackbone]) -> str:
         [
             *("backbone", "image_size", "accuracy", "low", "high", "photos", "folding"),
             *("network_photos_per_second", "decode_photos_per_second", "parameters", "megabytes"),
-            *("pareto", "problem", "gain_over", "gain", "gain_low", "gain_high"),
+            *("pareto", "problem", "gain_over", "gain", "gain_low", "gain_high", "licence"),
         ]
     )
     for row in rows:
@@ -112,7 +114,7 @@ def _csv(rows: list[ComparedBackbone]) -> str:
         writer.writerow(
             [
                 *(row.name, row.image_size or "", *measured, found.photos, found.folding),
-                *(*speed, *size, row.pareto, row.problem or "", *gain),
+                *(*speed, *size, row.pareto, row.problem or "", *gain, row.licence),
             ]
         )
     return file.getvalue()
@@ -154,6 +156,12 @@ def _row(
         + head.count_params(),
         diverged=sum(outcome.diverged for outcome in outcomes),
         parts=tuple((space.backbone, space.image_size) for space in prepared.spaces),
+        licence=" + ".join(
+            dict.fromkeys(
+                weights_licence(spec_of(part.network), config.weights).name
+                for part in prepared.parts
+            )
+        ),
     )
 
 
@@ -180,8 +188,8 @@ def _with_gains(
 
 
 def _on_front(row: ComparedBackbone, rows: list[ComparedBackbone]) -> bool:
-    def merits(one: ComparedBackbone) -> tuple[float, float]:
-        return one.validation.mean, one.rates.network if one.rates else 0.0
+    def merits(one: ComparedBackbone) -> tuple[float, ...]:
+        return one.validation.mean, one.rates.network if one.rates else 0.0, -one.megabytes
 
     if row.problem is not None or not row.validation.photos:
         return False

@@ -68,12 +68,12 @@ def frozen_graph_def(
 
 def simplify(graph: Any) -> None:
     """Takes out of a GraphDef what only TensorFlow needs or understands, as OpenCV reads it too."""
-    _without_identity_n(graph)
+    without_identity_n(graph)
     fold_constants(graph)
     _cut_kernels(graph)
 
 
-def _without_identity_n(graph: Any) -> None:
+def without_identity_n(graph: Any) -> None:
     """Takes out IdentityN operations, which only matter for gradients."""
     passed = {node.name: node.input for node in graph.node if node.op == "IdentityN"}
     kept = [node for node in graph.node if node.name not in passed]

@@ -93,6 +93,7 @@ def _answers(record: RunRecord) -> list[tuple[str, str]]:
             )
             for of, part in parts
         ),
+        *((f"licence of the weights{of}", escape(_licence(part))) for of, part in parts),
         (
             "bottleneck layer",
             f"`{said['bottleneck']['layer']}`, {count(said['bottleneck']['width'], 'value')}",
@@ -103,6 +104,11 @@ def _answers(record: RunRecord) -> list[tuple[str, str]]:
             f" {count(len(record.manifest.labels), 'label')}",
         ),
     ]
+
+
+def _licence(part: Mapping[str, Any]) -> str:
+    source = part.get("licence_source")
+    return f"{part['licence']}, {source}" if source else part["licence"]
 
 
 def _trained(tuning: Mapping[str, Any] | None) -> str:

@@ -18,11 +18,12 @@ from xferlearn.inspection import (
     GraphReport,
     InputReport,
     ModelFile,
+    build_report,
+    layer_before_scores,
     open_model,
     read_keras_config,
     refused_layers,
 )
-from xferlearn.inspection.inspection import build_report
 from xferlearn.predictors.feeding import settle_feed
 from xferlearn.predictors.keras_files import check_keras_file, load_keras
 from xferlearn.system.runtime import start_tensorflow
@@ -61,7 +62,7 @@ def own_backbone(
         tuple(0.0 - middle / one for middle, one in zip(mean, std, strict=True)),
         feed.bgr,
     )
-    layer = stated.bottleneck_layer or (report.bottleneck.name if report.bottleneck else "")
+    layer = stated.bottleneck_layer or layer_before_scores(held.graph)
     stem = name.model.name if isinstance(name, ModelInMemory) else Path(name).stem
     config = json.dumps([sorted(held.graph.nodes), str(held.graph.nodes), layer])
     spec = BackboneSpec(
