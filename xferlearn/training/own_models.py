@@ -156,7 +156,7 @@ def _inspected(name: str) -> tuple[ModelFile, GraphReport]:
     import keras
 
     model = name.model
-    if not isinstance(model, (keras.Sequential, keras.Function)) or not model.inputs:
+    if not isinstance(model, (keras.Sequential, keras.Function)) or not model.built:
         raise UserError(
             f"{name} can't serve as a backbone: its layers are not known, as those of a functional"
             " model, or of a Sequential one that is built, are."
