@@ -176,5 +176,5 @@ def test_a_head_is_trained_on_a_model_in_python_and_compared(
     said = " ".join(capsys.readouterr().out.split())
 
     assert code == 0
-    assert "Apache-2.0: efficientnet_lite0_64" in said
-    assert f"unknown: {model_file}" in said
+    assert "Apache-2.0 (efficientnet_lite0_64)" in said
+    assert f"unknown ({model_file})" in said

@@ -360,7 +360,7 @@ def weights_licence(spec: BackboneSpec, weights: str | Path | None) -> Licence:
     if weights == "imagenet":
         return spec.licence
     random = str(weights).lower() == "none"
-    return Licence("none: the weights are random" if random else UNKNOWN, "")
+    return Licence("none, as they are random" if random else UNKNOWN, "")
 
 
 def spec_of(model: "keras.Model") -> BackboneSpec:

@@ -133,7 +133,7 @@ class Comparison(Result):
         for row in self.backbones:
             if row.licence:
                 names[row.licence].append(row.name)
-        said = "; ".join(f"{licence}: {', '.join(those)}" for licence, those in names.items())
+        said = "; ".join(f"{licence} ({', '.join(those)})" for licence, those in names.items())
         return [f"Licences of the weights: {said}."] if said else []
 
     def _problems(self) -> list[str]:
