@@ -179,11 +179,11 @@ def suggested_commands(report: GraphReport) -> list[str]:
     command is left out. Names from the file are quoted for the shell.
     """
     if report.format == "backbone":
-        chosen = f"--backbone={shlex.quote(report.path)}"
-        train = f"xferlearn train --image_dir=DIR --model_dir=DIR {chosen}"
+        name = shlex.quote(report.path)
+        train = f"xferlearn train --image_dir=DIR --model_dir=DIR --backbone={name}"
         # Those that are not in the table have no known classifier.
         known = report.backbone is not None and report.backbone.name in BACKBONES
-        return [train, *([f"xferlearn label {chosen} PHOTO"] if known else [])]
+        return [train, *([f"xferlearn label --backbone={name} PHOTO"] if known else [])]
     one = report.image_input
     if one is None or not can_label(report):
         return []

@@ -154,6 +154,10 @@ def _with_model(config: ReviewConfig) -> ReviewConfig:
         raise UserError(
             f"{config.model_dir} has learned from a table in memory, which is gone: give `labels`."
         )
+    if str(found.get("backbone", "")).startswith("<"):
+        raise UserError(
+            f"{config.model_dir} stands on a Keras model in memory, which is gone: give `backbone`."
+        )
     given: dict[str, Any] = {name: getattr(config, name) for name in config.given}
     return ReviewConfig(**{**found, **given})
 
