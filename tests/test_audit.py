@@ -16,7 +16,7 @@ from PIL import Image, ImageFilter
 import xferlearn
 from xferlearn.auditing import KINDS, AuditResult
 from xferlearn.auditing.classes import find_few_groups, find_overlaps
-from xferlearn.auditing.copies import find_copies
+from xferlearn.auditing.copies import copy_of, find_copies
 from xferlearn.auditing.findings import (
     ACROSS,
     BLACK,
@@ -30,14 +30,21 @@ from xferlearn.auditing.findings import (
     TWINS,
     WHITE,
 )
+from xferlearn.auditing.label_errors import Estimate, LabelErrors
 from xferlearn.auditing.outliers import find_outliers, loneliness
 from xferlearn.auditing.quality import find_bad_quality, measure
+from xferlearn.auditing.suspects import find_suspects
 from xferlearn.cli import main
 from xferlearn.commands.train import next_commands
 from xferlearn.config import TrainConfig
 from xferlearn.errors import UserError
 from xferlearn.metrics import Evaluation
-from xferlearn.photos.corrections import Correction, Corrections, read_corrections
+from xferlearn.photos.corrections import (
+    Correction,
+    Corrections,
+    changing_corrections,
+    read_corrections,
+)
 from xferlearn.photos.corrections import write_corrections as write
 from xferlearn.photos.manifest import Photo
 from xferlearn.photos.twins.finding import Alike
@@ -111,6 +118,8 @@ def test_tiny_files_and_extreme_shapes_are_found_unless_all_are_like_that() -> N
     tiny = measured(with_stripes(7), size=(40, 30))
     long = measured(with_stripes(8), size=(160, 960))
     assert kinds_of(np.concatenate([tiny, long, *usual])) == [(0, TINY), (1, SHAPE)]
+    one = measured(noise(120, 121), size=(1, 1))
+    assert kinds_of(np.concatenate([one, *usual])) == [(0, TINY)]
     small = [measured(with_stripes(number), size=(32, 32)) for number in range(6)]
     assert kinds_of(np.concatenate(small)) == []
 
@@ -163,25 +172,68 @@ def test_copies_of_one_class_are_told_once_per_group() -> None:
 def test_of_twins_of_several_classes_the_label_that_fits_less_is_suspected() -> None:
     photos = [photo(1), photo(2, 1), photo(3, 1)]
     common = {one.digest: photos[0].digest for one in photos}
-    clear = {one.digest: np.array([0.97, 0.02, 0.01]) for one in photos}
-    found = find_copies(photos, LABELS, Alike(common, common), clear)
-    assert [(one.kind, one.name, one.proposed) for one in found] == [
-        (CONFLICT, "b/2.jpg", "a"),
-        (CONFLICT, "b/3.jpg", "a"),
-    ]
+    alike = Alike(common, common)
+
+    def proposed(a: float, b: float) -> list[tuple[str, str, float]]:
+        wrong = {copy_of(photos[0], alike): a, copy_of(photos[1], alike): b}
+        found = find_copies(photos, LABELS, alike, wrong)
+        return [(one.name, one.proposed, one.score) for one in found]
+
+    assert proposed(0.1, 0.9) == [("b/2.jpg", "a", 0.9), ("b/3.jpg", "a", 0.9)]
+    assert proposed(0.9, 0.1) == [("a/1.jpg", "b", 0.9)]
+    # Nothing is proposed where it is not clear, both are wrong, or no head could be asked.
+    assert proposed(0.1, 0.33) == [("b/2.jpg", "", 0.33), ("b/3.jpg", "", 0.33)]
+    assert proposed(0.6, 0.9) == [("b/2.jpg", "", 0.9), ("b/3.jpg", "", 0.9)]
+    found = find_copies(photos, LABELS, alike, {})
+    assert {(one.kind, one.proposed) for one in found} == {(CONFLICT, "")}
     assert found[0].text == "same pixels as a/1.jpg"
     assert found[0].others == (photos[0].digest,)
-    # Where it is not clear, or no head could be asked, nothing is proposed.
-    unclear = {one.digest: np.array([0.5, 0.4, 0.1]) for one in photos}
-    for known in (unclear, {}):
-        found = find_copies(photos, LABELS, Alike(common, common), known)
-        assert {one.proposed for one in found} == {""}
+
+
+def test_what_a_person_has_decided_of_a_twin_is_proposed_for_the_others() -> None:
+    photos = [photo(1), photo(2, 1), photo(3, 2)]
+    alike = Alike(twins={one.digest: photos[0].digest for one in photos})
+    sure = {copy_of(photos[0], alike): 0.01, copy_of(photos[1], alike): 0.99}
+    found = find_copies(photos, LABELS, alike, sure, {copy_of(photos[1], alike)})
+    assert [(one.name, one.proposed, one.score) for one in found] == [
+        ("a/1.jpg", "b", 1.0),
+        ("c/3.jpg", "b", 1.0),
+    ]
+    # Of twins with a decision each there is nothing left to say.
+    every = {copy_of(one, alike) for one in photos}
+    assert find_copies(photos, LABELS, alike, sure, every) == []
 
 
 def test_equal_bytes_in_two_classes_are_one_finding() -> None:
     photos = [photo(1, name="a/x.jpg"), photo(1, 1, name="b/x.jpg")]
-    (found,) = find_copies(photos, LABELS, Alike(), {photo(1).digest: np.array([0.01, 0.99, 0])})
+    wrong = {copy_of(one, Alike()): 0.99 - 0.98 * one.label for one in photos}
+    (found,) = find_copies(photos, LABELS, Alike(), wrong)
     assert (found.kind, found.name, found.proposed) == (CONFLICT, "a/x.jpg", "b")
+
+
+def errors_of(score: list[float], proposed: list[int]) -> LabelErrors:
+    """Label errors as they come out where all photos are judged."""
+    scores, none = np.array(score, np.float32), Estimate(0.0, 0, 0)
+    order = np.argsort(-scores, kind="stable")
+    likely = np.full((len(score), len(LABELS)), 1 / 3, np.float32)
+    return LabelErrors(scores, np.array(proposed), order, none, none, likely, lambda some: none)
+
+
+def test_a_photo_is_suspected_once_and_copies_are_decided_together() -> None:
+    # Three copies with one label, a twin of another class, and a photo of its own.
+    photos = [photo(1), photo(4, 1), photo(5, 1), photo(6, 2)]
+    every = [*photos, photo(2), photo(3)]
+    same = {photo(number).digest: photo(1).digest for number in (1, 2, 3)}
+    errors = errors_of([0.9, 0.05, 0.8, 0.7], [1, 0, 0, 1])
+    alike = Alike(same, same | {photo(5).digest: photo(6).digest, photo(6).digest: photo(6).digest})
+    found = find_suspects(photos, LABELS, errors, every, alike)
+    kinds = [(one.kind, one.name) for one in found.findings]
+    assert kinds[:3] == [(LABEL, "a/1.jpg"), (LABEL, "c/6.jpg"), (LABEL, "b/4.jpg")]
+    assert (CONFLICT, "b/5.jpg") in kinds
+    assert found.findings[0].others == (photo(2).digest, photo(3).digest)
+    assert found.rows.tolist() == [0, 3, 1]
+    decided = find_suspects(photos, LABELS, errors, every, alike, {photo(3).digest})
+    assert [one.name for one in decided.findings if one.kind == LABEL] == ["c/6.jpg", "b/4.jpg"]
 
 
 def test_twins_across_given_splits_name_the_photo_that_is_measured() -> None:
@@ -201,6 +253,14 @@ def test_classes_that_are_confused_more_than_others_overlap() -> None:
     one_way = np.array([[80, 20, 0], [0, 100, 0], [0, 0, 100]])
     assert find_overlaps(Evaluation(LABELS, one_way)) == []
     assert find_overlaps(Evaluation(LABELS, np.zeros((3, 3), int))) == []
+
+
+def test_two_classes_alone_overlap_where_many_are_confused() -> None:
+    def found(right: int) -> int:
+        confusion = np.array([[right, 100 - right], [100 - right, right]])
+        return len(find_overlaps(Evaluation(("a", "b"), confusion)))
+
+    assert (found(93), found(80)) == (0, 1)
 
 
 def test_a_class_of_few_groups_is_found_and_one_of_few_single_photos_is_not() -> None:
@@ -273,8 +333,10 @@ def test_the_summary_fits_a_terminal_and_says_how_many_are_fine(audited) -> None
     text = audited.summary()
     assert len(text.split("\n")) <= 45
     number = len(audited.of_kind(LABEL))
-    assert f"of these {number} are wrong (95%: " in text
+    assert f"of these {number} are wrong (95%: " in text or f"of these {number} is wrong" in text
     assert "fine: look at each." in text
+    few = dataclasses.replace(audited, findings=audited.of_kind(LABEL)[:1], expected=(0, 0.331, 1))
+    assert few.expected_text() == "It is wrong with a probability of 33%: look at it."
     assert "green/wrong.jpg: green, rather red" in text
     assert "None found: twins across given splits" in text
 
@@ -293,7 +355,14 @@ def test_the_result_is_json(audited) -> None:
 
 def test_files_have_all_findings(audited) -> None:
     rows = list(csv.DictReader(audited.output.read_text().splitlines()))
-    assert [row["file"] for row in rows if row["file"]] == [one.name for one in audited.findings]
+    *rows, broken = [row for row in rows if row["file"]]
+    assert [row["file"] for row in rows] == [one.name for one in audited.findings]
+    assert (broken["kind"], broken["file"], broken["label"], broken["score"]) == (
+        "not readable",
+        "blue/broken.jpg",
+        "blue",
+        "",
+    )
     assert "<html" in audited.page.read_text()
     assert read_corrections(audited.proposals).keys() == audited.corrections().keys()
     assert f"output     {audited.output}" in audited.summary()
@@ -313,7 +382,8 @@ def test_other_forms_hold_the_same(audited, tmp_path, ending) -> None:
     else:
         rows = csv.DictReader(path.read_text().splitlines(), delimiter="\t")
         names = [row["file"] for row in rows]
-    assert [name for name in names if name] == [one.name for one in audited.findings]
+    names = [name for name in names if name]
+    assert names == [*(one.name for one in audited.findings), "blue/broken.jpg"]
 
 
 def test_proposals_leave_what_was_decided_and_decisions_are_not_listed_again(
@@ -330,6 +400,16 @@ def test_proposals_leave_what_was_decided_and_decisions_are_not_listed_again(
     keep = Correction(decided.digest, decided.name, "keep", "green", command="review")
     write(path, Corrections({decided.digest: keep}))
     page = tmp_path / "p.html"
+    other = next(digest for digest in audited.corrections() if digest != decided.digest)
+    find = auditing.find_suspects
+
+    def find_slowly(*given: object) -> object:
+        # Meanwhile a person decides about another photo.
+        late = Correction(other, "late.jpg", "exclude", command="review")
+        write(path, Corrections({decided.digest: keep, other: late}))
+        return find(*given)
+
+    monkeypatch.setattr(auditing, "find_suspects", find_slowly)
     again = xferlearn.audit(
         image_dir=faulty,
         bottleneck_dir=store,
@@ -346,7 +426,7 @@ def test_proposals_leave_what_was_decided_and_decisions_are_not_listed_again(
     assert again.expected[1] < audited.expected[1]
     written = read_corrections(path)
     assert written[decided.digest].action == "keep"
-    assert len(written) > 1
+    assert written[other].action == "exclude"
     assert any("1 kept" in line for line in again.corrected)
 
 
@@ -358,6 +438,10 @@ def test_proposals_leave_what_was_decided_and_decisions_are_not_listed_again(
         ({"proposals": "."}, "Expected `proposals` to be a file"),
         ({"output": "same.csv", "proposals": "same.csv"}, "are the same file"),
         ({"output": "o.xlsx"}, "Expected `output` to end in"),
+        ({"output": "decided.csv"}, "is a file of corrections, which `output` would replace"),
+        ({"page": "model.keras"}, r"Expected `page` to end in \.html"),
+        ({"page": "my.html"}, "is there and is no page of an audit"),
+        ({"proposals": "open.csv"}, "Can't write `proposals` .*: a review has it open"),
         ({"proposals": "damaged.csv"}, "`proposals` adds to the file .* can't be read"),
         ({"corrections": "damaged.csv"}, "Expected the columns"),
     ],
@@ -367,9 +451,13 @@ def test_what_can_not_work_is_told_before_any_work(
 ) -> None:
     monkeypatch.setattr(auditing, "prepare", None)
     (tmp_path / "damaged.csv").write_text("no,corrections\n")
+    write(tmp_path / "decided.csv", Corrections())
+    for name in ("my.html", "model.keras"):
+        (tmp_path / name).write_text("mine")
     given = {name: tmp_path / place for name, place in flags.items()}
-    with pytest.raises(UserError, match=message):
+    with changing_corrections(tmp_path / "open.csv"), pytest.raises(UserError, match=message):
         xferlearn.audit(image_dir=faulty, bottleneck_dir=tmp_path / "b", **given, **SETTINGS)
+    assert (tmp_path / "my.html").read_text() == "mine"
 
 
 def test_files_are_not_written_among_the_photos(faulty, tmp_path) -> None:
@@ -399,7 +487,8 @@ def test_train_audits_after_the_model_and_keeps_it_if_that_fails(
     assert (tmp_path / "m" / "model.keras").is_file()
     assert "review" not in next_commands(config, result)
     well = dataclasses.replace(result, audit=audited)
-    assert "likely label errors" in well.summary()
+    assert "likely label errors, the likeliest first:" in well.summary()
+    assert "green/wrong.jpg: green, rather red" in well.summary()
     assert f"\n  xferlearn review --model_dir={tmp_path}/m" in next_commands(config, well)
 
 

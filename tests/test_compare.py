@@ -12,13 +12,22 @@ from xferlearn.experiments.outcomes import Share
 from xferlearn.experiments.rates import Rates
 
 
+@pytest.fixture(scope="module")
+def bottlenecks(tmp_path_factory):
+    return tmp_path_factory.mktemp("bottlenecks")
+
+
 @pytest.fixture
-def compare(run_tiny):
+def compare(run_tiny, bottlenecks):
     """Runs `xferlearn compare` with two tiny networks."""
 
     def run(*flags):
         given = {flag.split("=")[0] for flag in flags}
-        defaults = ("--backbone=mobilenet_0.25,mobilenet_0.50", "--split_seed=0,1")
+        defaults = (
+            "--backbone=mobilenet_0.25,mobilenet_0.50",
+            "--split_seed=0,1",
+            f"--bottleneck_dir={bottlenecks}",
+        )
         return run_tiny("compare", *(d for d in defaults if d.split("=")[0] not in given), *flags)
 
     return run

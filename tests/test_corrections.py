@@ -11,6 +11,7 @@ import pytest
 from conftest import MakePhotoDir
 
 from xferlearn.cli import main
+from xferlearn.config import TrainConfig
 from xferlearn.errors import UserError
 from xferlearn.photos.corrected import CorrectedSource
 from xferlearn.photos.corrections import (
@@ -22,6 +23,7 @@ from xferlearn.photos.corrections import (
 )
 from xferlearn.photos.folders.files import read_image_dir
 from xferlearn.photos.manifest import BadPhoto, Photo
+from xferlearn.photos.opening import open_source
 
 HEAD = ",".join(COLUMNS)
 DIGEST = "ab" * 32
@@ -41,7 +43,7 @@ def _write(path: Path, *rows: Correction) -> Path:
 
 
 def test_a_file_is_read_as_it_was_written_with_any_name(tmp_path: Path) -> None:
-    names = ['a,"b".jpg', "line\nbreak.jpg", "ros\u00e9.jpg", "not utf8 \udcff.jpg"]
+    names = ['a,"b".jpg', "line\nbreak\rs.jpg", "ros\u00e9.jpg", "not utf8 \udcff.jpg"]
     rows = [
         Correction(bytes([number]) * 32, name, "relabel", "tulips", "2026-01-31T12:00:00Z", "me")
         for number, name in enumerate(names)
@@ -49,8 +51,10 @@ def test_a_file_is_read_as_it_was_written_with_any_name(tmp_path: Path) -> None:
     path = _write(tmp_path / "c.csv", *rows)
     found = read_corrections(path)
     assert [row.label for row in found.values()] == ["tulips"] * 4
-    assert [row.name for row in found.values()][:3] == names[:3]
     assert found[rows[0].digest] == rows[0]
+    assert found[rows[2].digest] == rows[2]
+    # A name is for people: a photo has one line whatever it is called.
+    assert len(path.read_text().splitlines()) == 1 + len(rows)
 
 
 def test_lines_are_in_the_order_of_digests_so_that_two_files_can_be_merged(tmp_path: Path) -> None:
@@ -66,9 +70,25 @@ def test_a_file_that_was_appended_to_another_is_read_and_equal_lines_count_once(
     one = f"{HEAD}\n{DIGEST},a.jpg,relabel,roses,,me\n"
     other = f"{HEAD}\n{DIGEST.upper()},b.jpg,keep,roses,later,you\n{'cd' * 32},c.jpg,exclude,,,\n\n"
     path = tmp_path / "c.csv"
-    path.write_bytes(b"\xef\xbb\xbf" + (one + other).replace("\n", "\r\n").encode())
+    path.write_text((one + "\ufeff" + other).replace("\n", "\r\n"), "utf-8-sig", newline="")
     found = read_corrections(path)
     assert [row.action for row in found.values()] == ["relabel", "exclude"]
+
+
+def test_a_label_that_is_given_outweighs_the_same_label_kept(tmp_path: Path) -> None:
+    lines = [f"{DIGEST},a,keep,roses,,", f"{DIGEST},a,relabel,roses,,"]
+    for number, order in enumerate((lines, lines[::-1])):
+        path = tmp_path / f"{number}.csv"
+        path.write_text("\n".join([HEAD, *order]))
+        (found,) = read_corrections(path).values()
+        assert found.action == "relabel"
+
+
+def test_whoever_may_read_the_file_may_read_it_after_it_was_written_again(tmp_path: Path) -> None:
+    path = _write(tmp_path / "c.csv")
+    path.chmod(0o664)
+    _write(path, Correction(b"a" * 32, "a", "exclude"))
+    assert path.stat().st_mode & 0o777 == 0o664
 
 
 @pytest.mark.parametrize(
@@ -223,7 +243,10 @@ def corrected(make_photo_dir: MakePhotoDir, tmp_path_factory: pytest.TempPathFac
 
 
 def test_train_learns_what_corrections_say_and_the_model_finds_its_photos_again(
-    corrected: Path, run_tiny: Callable[..., tuple[int, str, str]], tmp_path: Path
+    corrected: Path,
+    run_tiny: Callable[..., tuple[int, str, str]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     flags = [
         f"--image_dir={corrected}/photos",
@@ -257,12 +280,33 @@ def test_train_learns_what_corrections_say_and_the_model_finds_its_photos_again(
             f"--model={tmp_path}/m",
             f"--image_dir={corrected}/photos",
             f"--corrections={corrected}/c.csv",
-            "--other_classes=skip",
             "--format=json",
             "--verbose=0",
         ]
     )
-    assert code == 0
+    told, err = capsys.readouterr()
+    assert code == 0, err
+    # The folder `blu` is no class of the model, but its photo is one of `blue`.
+    assert json.loads(told)["n"] == 12 + 11 + 1
+    assert "does not have" not in err
+
+
+def test_photos_without_a_class_belong_to_the_groups_of_their_names(
+    corrected: Path, tmp_path: Path
+) -> None:
+    photos = corrected / "photos"
+    paths = [path for label in ("red", "green") for path in sorted((photos / label).iterdir())]
+    rows = [f"{path.relative_to(photos)},{path.parent.name}" for path in paths]
+    (tmp_path / "labels.csv").write_text("\n".join(["file,label", *rows]))
+    config = TrainConfig(
+        labels=tmp_path / "labels.csv",
+        image_dir=photos,
+        unlabelled=corrected / "new",
+        group_by=r"(\d\d)\.jpg",
+        model_dir=tmp_path / "m",
+    )
+    found = {one.name: one.group for one in open_source(config).entries() if one.label < 0}
+    assert found == {f"../new/00{number:02}.jpg": f"{number:02}" for number in range(9)}
 
 
 def test_a_class_that_the_model_does_not_have_is_asked_about(
@@ -278,7 +322,7 @@ def test_a_class_that_the_model_does_not_have_is_asked_about(
     ]  # fmt: skip
     assert main(words) == 2
     err = capsys.readouterr().err
-    assert "the label 'gren', which the model does not have. Did you mean " in err
+    assert "red/0000.jpg is of class 'gren', which the model does not have. Did you mean " in err
     for others, number in (("skip", 88), ("count", 89)):
         assert main([*words, f"--other_classes={others}", "--format=json"]) == 0
         told = json.loads(capsys.readouterr().out)

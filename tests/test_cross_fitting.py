@@ -9,7 +9,7 @@ import pytest
 from clusters import CLASSES, clusters
 
 from xferlearn.training.batches import class_shares, class_weights
-from xferlearn.training.cross_fitting import HeadStack, fit_heads
+from xferlearn.training.cross_fitting import HeadStack, checking, fit_heads
 from xferlearn.training.head import measure_scale, predict_head
 from xferlearn.training.plan import HeadPlan, planned_steps
 
@@ -45,6 +45,26 @@ def test_learns_what_can_be_separated(plan: HeadPlan, scale: float) -> None:
     for head in (0, 1):
         assert accuracy(stack, head, *clusters(300, seed=2, scale=scale)) > 0.97
     assert (training.steps, training.diverged) == (200, False)
+
+
+def test_a_fit_is_ended_between_its_parts_and_is_the_same_where_it_is_not() -> None:
+    x, y = clusters(60)
+    plan = dataclasses.replace(LINEAR, steps=20)
+    calls: list[int] = []
+
+    def check() -> None:
+        calls.append(1)
+        if len(calls) == 13:
+            raise InterruptedError
+
+    with checking(check):
+        watched, _ = fit(x, y, everything(60), plan)
+        assert len(calls) == 10
+        with pytest.raises(InterruptedError):
+            fit(x, y, everything(60), plan)
+    alone, _ = fit(x, y, everything(60), plan)
+    assert len(calls) == 13
+    np.testing.assert_array_equal(watched.kernels[0], alone.kernels[0])
 
 
 @pytest.mark.parametrize("plan", [LINEAR, PLAN], ids=["linear", "hidden"])

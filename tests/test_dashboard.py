@@ -460,8 +460,8 @@ def test_what_an_audit_found_has_pictures(record, photo_dir, tmp_path):
         Finding(LABEL, one.digest, one.name, "blue", 0.9, proposed="red") for one in photos[:8]
     ]
     dark = Finding(BLACK, photos[8].digest, photos[8].name, "red", 0.5, text="dark")
-    audited = dataclasses.replace(record, audit=_audit(record, [*findings, dark]))
-    assert write_transfer_summary(tmp_path / "with", audited) == ()
+    audited = _audit(record, [*findings, dark])
+    assert write_transfer_summary(tmp_path / "with", record, audited) == ()
     assert write_transfer_summary(tmp_path / "without", record) == ()
     client = _client(tmp_path)
     assert client.get(f"{PREFIX}/report?run=without").json["audit"] is None

@@ -115,6 +115,9 @@ def test_what_is_printed_and_written(
     assert "3 photos lost: right before, wrong after:\n  cat/47: cat -> dog (0.80, 0.70)" in out
     assert "8 photos gained: wrong before, right after:" in out
     assert "0 photos changed, wrong both times." in out
+    result = xferlearn.diff(models=models, output=tmp_path / "changed.csv")
+    told = {block.where for block in result.blocks() if block.noun == "photo"}
+    assert told == {f"{tmp_path / 'changed.csv'} has all"}
     with (tmp_path / "changed.csv").open() as file:
         written = list(csv.DictReader(file))
     assert len(written) == 11
@@ -224,10 +227,13 @@ def test_both_models_label_photos_and_what_they_have_seen_is_told(
 def test_what_can_not_be_compared(
     tmp_path: Path, models: tuple[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
+    decided = tmp_path / "corrections.csv"
+    write_corrections(decided, Corrections())
     for words, said in (
         (models[:1], "Expected two model folders. Received: 1."),
         ((models[0], "nowhere"), "Found nothing at nowhere."),
         ((*models, "--output=x.txt"), "Expected --output to end in .csv"),
+        ((*models, f"--output={decided}"), "is a file of corrections, which --output would"),
     ):
         assert main(["diff", *words]) == 2
         assert said in capsys.readouterr().err

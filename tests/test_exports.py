@@ -54,9 +54,9 @@ def exported(colour_model, tmp_path_factory):
 
 
 @pytest.fixture
-def model_dir(exported, tmp_path):
-    """A copy of the model folder, to export into."""
-    shutil.copytree(exported[0], tmp_path / "model", ignore=shutil.ignore_patterns("exports"))
+def model_dir(small_model, tmp_path):
+    """A copy of a model folder, to export into."""
+    shutil.copytree(small_model, tmp_path / "model")
     return tmp_path / "model"
 
 

@@ -11,7 +11,7 @@ import zipfile
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
-from model_folders import add_familiarity, edit_metadata, write_small_network
+from model_folders import add_familiarity, edit_metadata
 from tensorrt_stand_ins import FakeCuda, fake_tensorrt, install_trtexec
 from tflite_reading import metadata
 
@@ -63,11 +63,10 @@ TOLERANCES = {"tflite_float16": (0.01, 0.1), "tflite_int8": (0.05, 0.2)}
 
 
 @pytest.fixture(scope="module")
-def familiar(colour_model, tmp_path_factory):
+def familiar(small_model, tmp_path_factory):
     """A model folder with two outputs and a decision. Shared: copy it to change it."""
     folder = tmp_path_factory.mktemp("familiar") / "model"
-    shutil.copytree(colour_model, folder)
-    write_small_network(folder)
+    shutil.copytree(small_model, folder)
     add_familiarity(folder, REJECT)
     edit_metadata(folder, lambda told: told.update(decision=DECISION))
     return folder

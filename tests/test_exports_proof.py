@@ -11,7 +11,7 @@ import time
 
 import numpy as np
 import pytest
-from model_folders import edit_metadata
+from model_folders import add_familiarity, edit_metadata
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 from tensorboard.util import tensor_util
 
@@ -35,9 +35,9 @@ FROZEN = "exports/frozen_graph"
 
 
 @pytest.fixture
-def model_dir(colour_model, tmp_path):
+def model_dir(small_model, tmp_path):
     """A copy of the model folder, to export into."""
-    shutil.copytree(colour_model, tmp_path / "model")
+    shutil.copytree(small_model, tmp_path / "model")
     return tmp_path / "model"
 
 
@@ -421,7 +421,8 @@ def test_report_keeps_the_other_formats_of_the_same_model(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
 
 
-def test_tensorboard(export, writer, tmp_path):
+def test_tensorboard(export, writer, model_dir, tmp_path):
+    add_familiarity(model_dir, reject=0.03)
     writer(wrong_mean)
     code, out, _ = export(f"--logs_dir={tmp_path / 'logs'}", format="frozen_graph,saved_model")
     assert code == 1

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
-from model_folders import write_small_network
 from PIL import Image
 from tflite_reading import metadata
 
@@ -38,12 +37,10 @@ TOLERANCE = {"tflite": 1e-5, "tflite_float16": 0.01, "tflite_int8": 0.1}
 
 
 @pytest.fixture(scope="module")
-def model_folder(colour_model, tmp_path_factory):
+def model_folder(small_model, tmp_path_factory):
     """A model folder whose network's values are of usual size, as int8 needs them."""
     folder = tmp_path_factory.mktemp("model") / "model"
-    shutil.copytree(colour_model, folder)
-    write_small_network(folder)
-    return read_model_folder(folder)
+    return read_model_folder(shutil.copytree(small_model, folder))
 
 
 @pytest.fixture(scope="module")

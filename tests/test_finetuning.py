@@ -1,6 +1,8 @@
 """Fine-tuning through its public surface: `xferlearn train --unfreeze`, its files, and the kill."""
 
+import contextlib
 import hashlib
+import io
 import itertools
 import json
 import os
@@ -27,6 +29,7 @@ from xferlearn.training.finetuning.cutting import split_before
 from xferlearn.training.finetuning.layers import copy_of
 from xferlearn.training.finetuning.photos import Photos, endless
 from xferlearn.training.finetuning.state import State
+from xferlearn.training.job import train_with
 
 TINY = {
     "backbone": "mobilenet_0.25",
@@ -83,6 +86,33 @@ def words(settings):
     return ["train", *(f"--{name}={value}" for name, value in settings.items())]
 
 
+@pytest.fixture(scope="module")
+def tuned(photo_dir, tmp_path_factory):
+    """Settings, what they give, and what was shown and said. Shared: do not change it."""
+    root = tmp_path_factory.mktemp("tuned")
+    settings = {
+        **TINY,
+        **SHORT,
+        "image_dir": str(photo_dir),
+        "model_dir": str(root / "model"),
+        "logs_dir": str(root / "logs"),
+        "bottleneck_dir": str(root / "bottlenecks"),
+        "summaries": "scalars",
+    }
+    results = []
+
+    def kept(config):
+        results.append(train_with(config))
+        return results[-1]
+
+    shown, said = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("xferlearn.commands.train.train_with", kept)
+        with contextlib.redirect_stdout(shown), contextlib.redirect_stderr(said):
+            assert main(words(settings)) == 0
+    return settings, results[0], shown.getvalue(), said.getvalue()
+
+
 def weights(model):
     """Weights by layer and name, of all layers however deep."""
     return {variable.path: np.asarray(variable) for variable in model.weights}
@@ -92,22 +122,21 @@ def frozen_backbone():
     return xferlearn.load_backbone(TINY["backbone"], weights="none", image_size=32)
 
 
-def test_only_what_was_unfrozen_moves_bit_by_bit(settings) -> None:
-    result = xferlearn.train(**settings)
-    tuned = result.fine_tuned
-    before, after = weights(frozen_backbone()), weights(tuned.prepared.backbone)
+def test_only_what_was_unfrozen_moves_bit_by_bit(tuned) -> None:
+    _, result, *_ = tuned
+    layers = result.fine_tuned.layers
+    before, after = weights(frozen_backbone()), weights(result.fine_tuned.prepared.backbone)
     assert before.keys() == after.keys()
     moved = {path.split("/")[-2] for path in before if (before[path] != after[path]).any()}
-    assert moved == set(tuned.layers)
-    assert set(tuned.layers) == {"conv_dw_12", "conv_pw_12", "conv_dw_13", "conv_pw_13"}
+    assert moved == set(layers)
+    assert set(layers) == {"conv_dw_12", "conv_pw_12", "conv_dw_13", "conv_pw_13"}
     # BatchNormalization stays, its statistics too.
     assert any("moving_mean" in path for path in before)
     assert not any("bn" in name for name in moved)
 
 
-def test_the_better_model_is_saved_and_both_are_shown(settings, capsys) -> None:
-    assert main(words(settings)) == 0
-    shown, said = capsys.readouterr()
+def test_the_better_model_is_saved_and_both_are_shown(tuned) -> None:
+    settings, _, shown, said = tuned
     metadata = json.loads((Path(settings["model_dir"]) / "metadata.json").read_text())
     tuning = metadata["fine_tuning"]
     losses = {name: row["cross_entropy"] for name, row in tuning["validation"].items()}
@@ -122,11 +151,11 @@ def test_the_better_model_is_saved_and_both_are_shown(settings, capsys) -> None:
     assert tuning["kept"], "two passes on plain colours are better than twenty steps of a head"
 
 
-def test_a_tuned_model_labels_as_its_file_does(settings, photo_dir) -> None:
+def test_a_tuned_model_labels_as_its_file_does(tuned, photo_dir) -> None:
     import keras
     import tensorflow as tf
 
-    result = xferlearn.train(**settings)
+    settings, result, *_ = tuned
     assert result.fine_tuned.better
     photos = sorted(photo_dir.glob("red/*.jpg"))[:3]
     classifier = xferlearn.load_classifier(settings["model_dir"], precision="float32")
@@ -143,9 +172,8 @@ def test_a_tuned_model_labels_as_its_file_does(settings, photo_dir) -> None:
     assert digest != weights_digest(frozen_backbone()), "a feature space of its own"
 
 
-def test_all_folds_show_how_good_the_frozen_model_was(settings, capsys) -> None:
-    assert main(words(settings)) == 0
-    shown, said = capsys.readouterr()
+def test_all_folds_show_how_good_the_frozen_model_was(tuned) -> None:
+    settings, _, shown, said = tuned
     metadata = json.loads((Path(settings["model_dir"]) / "metadata.json").read_text())
     tuning = metadata["fine_tuning"]
     outside = metadata["split"]["totals"]["train"] + metadata["split"]["totals"]["validation"]
@@ -256,9 +284,8 @@ def test_a_killed_run_goes_on_from_its_last_pass(settings, killed, capsys) -> No
     assert not list(Path(settings["model_dir"]).parent.glob(".model.fine-tuning*"))
 
 
-def test_it_learns_the_same_in_one_go_and_in_two(settings, killed, tmp_path) -> None:
-    settings |= {"fine_tune_epochs": 2}
-    whole = xferlearn.train(**settings | {"model_dir": str(tmp_path / "whole")})
+def test_it_learns_the_same_in_one_go_and_in_two(tuned, settings, killed) -> None:
+    _, whole, *_ = tuned
     killed(settings, after=1)
     parts = xferlearn.train(**settings)
     assert parts.fine_tuned.resumed == 1
@@ -367,8 +394,8 @@ def test_activations_take_no_more_than_they_may(
     assert set(result.fine_tuned.layers) == {"conv_dw_12", "conv_pw_12", "conv_dw_13", "conv_pw_13"}
 
 
-def test_the_charts_are_a_run_of_their_own(settings) -> None:
-    result = xferlearn.train(**settings | {"summaries": "scalars"})
+def test_the_charts_are_a_run_of_their_own(tuned) -> None:
+    _, result, *_ = tuned
     events = EventAccumulator(str(result.run_dir / "fine_tuning" / "validation"))
     events.Reload()
     steps = [event.step for event in events.Tensors("accuracy")]
@@ -376,8 +403,8 @@ def test_the_charts_are_a_run_of_their_own(settings) -> None:
     assert steps == [batches, 2 * batches]
 
 
-def test_a_kept_tuning_is_what_the_run_shows(settings) -> None:
-    result = xferlearn.train(**settings | {"summaries": "scalars"})
+def test_a_kept_tuning_is_what_the_run_shows(tuned) -> None:
+    _, result, *_ = tuned
     tuning = result.model_folder.metadata["fine_tuning"]
     assert tuning["kept"]
     photos = len(result.manifest.indices("train"))

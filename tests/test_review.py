@@ -1,10 +1,12 @@
 """`xferlearn review`: what is asked and answered, who may ask, and what survives."""
 
+import contextlib
 import csv
 import errno
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +15,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,6 +26,9 @@ from werkzeug.test import Client, TestResponse
 import xferlearn
 from xferlearn import UserError
 from xferlearn.cli import main
+from xferlearn.commands import review as command
+from xferlearn.config import ReviewConfig
+from xferlearn.model_folder import change_metadata, read_model_folder
 from xferlearn.photos.corrections import read_corrections
 from xferlearn.photos.folders.files import read_files
 from xferlearn.photos.limits import PhotoLimits
@@ -30,6 +36,7 @@ from xferlearn.photos.manifest import Manifest, Photo
 from xferlearn.photos.reading import load_photos
 from xferlearn.review import answers as answers_module
 from xferlearn.review.answers import Answers, ChangedMeanwhile
+from xferlearn.review.browser import browser_at
 from xferlearn.review.evidence import Evidence
 from xferlearn.review.finding import Finder
 from xferlearn.review.pictures import Pictures
@@ -65,8 +72,13 @@ class Centroids:
         return found / np.maximum(found.sum(axis=1, keepdims=True), 1e-9)
 
 
-def simulated(labels: tuple[str, ...] = LABELS, unlabelled: int = 4) -> Material:
-    """Forty photos in two clouds: the first of each class lies in the other's; some have none."""
+def simulated(
+    labels: tuple[str, ...] = LABELS, unlabelled: int = 4, *, is_doubled: bool = False
+) -> Material:
+    """Forty photos in two clouds: the first of each class lies in the other's; some have none.
+
+    Where one is doubled, the first of both classes are the same bytes.
+    """
     generator = np.random.default_rng(0)
     y = np.array([row % 2 for row in range(40)])
     truth = y.copy()
@@ -76,7 +88,11 @@ def simulated(labels: tuple[str, ...] = LABELS, unlabelled: int = 4) -> Material
     x = generator.normal(0, 0.2, (len(y), 4)).astype(np.float32)
     x[:, 0] += 3 * truth
     photos = tuple(
-        Photo(bytes([row]) * 32, int(label), HOSTILE if row == 1 else f"{label}/{row}.jpg")
+        Photo(
+            bytes([0 if is_doubled and row == 1 else row]) * 32,
+            int(label),
+            HOSTILE if row == 1 else f"{label}/{row}.jpg",
+        )
         for row, label in enumerate(y)
     )
     manifest = Manifest(labels, photos[:40], ("train",) * 40)
@@ -97,7 +113,8 @@ def open_session(tmp_path: Path) -> Iterator[Open]:
         material = more.pop("material", None) or simulated()
         heads = more.pop("heads", None) or Centroids(material.bottlenecks, material.folds)
         answers = Answers(tmp_path / "corrections.csv")
-        opened.append(Session(material, answers, heads, Finder(material, heads), **more))
+        finder = more.pop("finder", None) or Finder(material, heads)
+        opened.append(Session(material, answers, heads, finder, **more))
         return opened[-1]
 
     yield make
@@ -244,6 +261,108 @@ def test_an_answer_that_a_photo_cannot_have_changes_nothing(
     assert not (tmp_path / "corrections.csv").exists()
 
 
+def test_the_same_bytes_in_two_classes_are_one_photo_that_no_class_is_kept_of(
+    open_session: Open, tmp_path: Path
+) -> None:
+    session = open_session(material=simulated(is_doubled=True))
+    assert item(session, 0)["name"] == "0/0.jpg"
+    with pytest.raises(UserError, match="lies in blue and in red, so there is no one label"):
+        session.answer([ONE], "keep")
+    assert item(session, 0)["answer"] is None
+    session.answer([ONE], "relabel", "red")
+    (row,) = rows_of(tmp_path / "corrections.csv")
+    assert (row["name"], row["action"], row["label"]) == ("0/0.jpg", "relabel", "red")
+    assert [one["photos"] for one in session.state()["classes"]] == [19, 21]
+
+
+def test_an_added_class_is_the_same_in_every_form_of_unicode(
+    open_session: Open, tmp_path: Path
+) -> None:
+    session = open_session()
+    session.add_class("ros\u0065\u0301")
+    session.answer([ONE], "relabel", "ros\u0065\u0301")
+    assert rows_of(tmp_path / "corrections.csv")[0]["label"] == "ros\u00e9"
+    assert session.state()["labels"] == ["blue", "red", "ros\u00e9"]
+
+
+def test_several_answers_of_one_act_are_undone_as_one_and_no_other_windows(
+    open_session: Open,
+) -> None:
+    session = open_session()
+    act = session.answer_all([([ONE], "relabel", "red"), ([TWO], "relabel", "blue")])
+    others = session.answer([BARE], "exclude")
+    with pytest.raises(UserError, match="another window"):
+        session.undo(act)
+    assert session.state()["pending"] == 3
+    session.undo(others)
+    assert session.state()["last"] == act
+    session.undo(act)
+    assert (session.state()["pending"], session.state()["last"]) == (0, 0)
+
+
+def test_a_review_without_heads_is_opened_and_says_what_is_missing(open_session: Open) -> None:
+    session = open_session()
+    session.answer([bytes([row]) * 32 for row in range(0, 40, 2)], "exclude")
+    settle(session)
+    session.close()
+    again = open_session()
+    state = again.state()
+    assert "at least two classes" in state["fit"]["error"]
+    assert state["accuracy"] is None
+    assert item(again, 40)["text"] == "no class yet"
+    again.answer([ONE, bytes([2]) * 32], "keep")
+    again.refit()
+    state = settle(again)
+    # The first heads that there are, are those that later ones are compared with.
+    assert (state["fit"]["error"], state["accuracy"]["refitted"]) == ("", False)
+
+
+def test_what_is_asked_is_found_without_waiting_for_what_nobody_wants(open_session: Open) -> None:
+    material = simulated()
+    heads = Centroids(material.bottlenecks, material.folds)
+    listed, gate = threading.Event(), threading.Event()
+
+    class Slow(Finder):
+        slow = False
+
+        def find(self, last: Any, labels: Any, rows: Any, check: Any = lambda: None) -> Any:
+            if self.slow:
+                listed.set()
+                assert gate.wait(10)
+                check()
+            return super().find(last, labels, rows, check)
+
+    finder = Slow(material, heads)
+    session = open_session(material=material, heads=heads, finder=finder)
+    before = session.state()["items"]
+    finder.slow = True
+    session.answer([ONE], "exclude")
+    session.refit()
+    assert listed.wait(10)
+    assert session.state()["pending"] == 0  # the accuracy is there
+    finder.slow = False
+    session.answer([TWO], "exclude")
+    session.refit()
+    gate.set()
+    state = settle(session)
+    assert (state["pending"], state["fit"]["error"], state["accuracy"]["n"]) == (0, "", 38)
+    assert len(state["items"]) == len(before)
+    # And what a review that has ended would ask is found by nobody.
+    finder.slow = True
+    listed.clear()
+    gate.clear()
+    session.refit()
+    assert listed.wait(10)
+    closing = threading.Thread(target=session.close)
+    closing.start()
+    with session._changed:
+        assert session._changed.wait_for(lambda: session._closed, 10)
+    gate.set()
+    closing.join(10)
+    assert not closing.is_alive()
+    assert [one["id"] for one in session.state()["items"]] == [one["id"] for one in state["items"]]
+
+
 def test_too_few_classes_are_an_error_that_keeps_the_page_usable(open_session: Open) -> None:
     session = open_session()
     session.answer([bytes([row]) * 32 for row in range(0, 40, 2)], "exclude")
@@ -284,6 +403,21 @@ def test_copies_of_a_photo_are_corrected_with_it(open_session: Open, tmp_path: P
     assert rows_of(tmp_path / "corrections.csv") == []
 
 
+def test_of_copies_without_a_class_one_is_asked_and_all_are_labelled(
+    open_session: Open, tmp_path: Path
+) -> None:
+    material = simulated()
+    bare, other = material.photos[40:42]
+    copies = {bare.digest: [other], other.digest: [bare]}
+    session = open_session(material=material, copies=copies)
+    assert session.state()["unlabelled"] == 3
+    assert other.digest.hex() not in {one["id"] for one in session.state()["items"]}
+    session.answer([bare.digest], "relabel", "red")
+    assert [row["label"] for row in rows_of(tmp_path / "corrections.csv")] == ["red", "red"]
+    assert session.state()["pending"] == 1
+    assert session.label_of(other) == "red"
+
+
 def test_a_second_review_of_the_same_file_is_told_of_the_first(tmp_path: Path) -> None:
     path = tmp_path / "corrections.csv"
     with Answers(path), pytest.raises(UserError, match=f"process {os.getpid()}"):
@@ -291,6 +425,27 @@ def test_a_second_review_of_the_same_file_is_told_of_the_first(tmp_path: Path) -
     with Answers(path):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["link", "hard link", "text", "folder"])
+def test_what_lies_where_the_lock_would_is_neither_followed_nor_overwritten(
+    tmp_path: Path, kind: str
+) -> None:
+    precious, lock = tmp_path / "precious.txt", tmp_path / ".corrections.csv.lock"
+    precious.write_text("precious")
+    if kind == "link":
+        lock.symlink_to(precious)
+    elif kind == "hard link":
+        lock.hardlink_to(precious)
+    elif kind == "text":
+        precious = lock
+        lock.write_text("precious")
+    else:
+        lock.mkdir()
+    with pytest.raises(UserError, match="is no lock; remove it"):
+        Answers(tmp_path / "corrections.csv")
+    assert precious.read_text() == "precious"
+    assert os.path.lexists(lock)
 
 
 def test_a_file_that_cannot_be_written_is_told_before_any_work(tmp_path: Path) -> None:
@@ -407,6 +562,10 @@ def test_answers_are_taken_from_the_page_alone(
         ("answer", ["keep"], 400),
         ("answer", {"ids": ONE.hex(), "action": "keep"}, 400),
         ("answer", {"ids": [], "action": "keep"}, 400),
+        ("answer", {"answers": {}}, 400),
+        ("answer", {"answers": [7]}, 400),
+        ("answer", {"answers": [{"ids": [ONE.hex()], "action": "keep"}, {"ids": []}]}, 400),
+        ("undo", {"act": "1"}, 400),
         ("answer", {"ids": [1], "action": "keep"}, 400),
         ("answer", {"ids": [ONE.hex()], "action": ["keep"]}, 400),
         ("answer", {"ids": [ONE.hex()], "action": "relabel", "label": 7}, 400),
@@ -465,8 +624,27 @@ def test_the_page_waits_for_news(page: Page, monkeypatch: pytest.MonkeyPatch) ->
     assert page.get(f"state?since={revision}").status_code == 204
     state = page.post("answer", {"ids": [ONE.hex()], "action": "exclude"}).json
     assert page.get(f"state?since={revision}").json["revision"] == state["revision"] > revision
-    assert page.post("undo", {}).json["answered"] == 0
+    assert page.post("undo", {"act": state["act"]}).json["answered"] == 0
     assert page.post("class", {"label": "green"}).json["labels"][-1] == "green"
+
+
+def test_the_usual_port_of_pages_is_not_in_their_host(page: Page) -> None:
+    assert page.get("state", host="127.0.0.1").status_code == 421
+    page.app.port = 80
+    for host, code in (("127.0.0.1", 200), ("localhost:80", 200), ("example.org", 421)):
+        assert page.get("state", host=host).status_code == code
+
+
+def test_what_cannot_be_read_was_not_to_be_written(
+    page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(page.session, "state", broken)
+    answer = page.get("state")
+    assert answer.status_code == 500
+    assert answer.json["error"] == "This can't be shown: Input/output error."
 
 
 def test_a_full_disk_is_told_and_the_page_goes_on(
@@ -527,15 +705,72 @@ def test_a_kill_loses_no_answer_that_was_acknowledged(tmp_path: Path) -> None:
         assert [row.action for row in again.corrections.values()] == ["exclude"]
 
 
+def test_a_browser_is_opened_without_the_address_among_its_arguments(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", lambda url: opened.append(url) or True)
+    with browser_at("http://127.0.0.1:6116/secret&/") as found:
+        assert found
+        (uri,) = opened
+        assert "secret" not in uri
+        page = Path(urllib.request.url2pathname(uri.removeprefix("file://")))
+        assert 'url=http://127.0.0.1:6116/secret&amp;/"' in page.read_text()
+        if os.name == "posix":
+            assert page.stat().st_mode & 0o777 == 0o600
+    assert not page.exists()
+
+
+def test_the_command_says_flags_and_that_it_waits_and_ends_at_once_when_asked_again(
+    open_session: Open, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    material = simulated()
+    heads = Centroids(material.bottlenecks, material.folds)
+    session = open_session(material=material, heads=heads)
+    heads.gate.clear()
+    session.refit()
+    facts = ("Where that is wrong, give `label_column`.",)
+    review = contextlib.nullcontext(
+        SimpleNamespace(facts=facts, url="http://127.0.0.1:6116/x/", session=session)
+    )
+    handlers: dict[int, Any] = {}
+    codes: list[int] = []
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(command, "open_review_with", lambda _: review)
+        patch.setattr(command.threading.Event, "wait", interrupted)
+        patch.setattr(command.signal, "signal", handlers.__setitem__)
+        assert command.run(ReviewConfig(image_dir="photos")) == 0
+    monkeypatch.setattr(os, "_exit", codes.append)
+    handlers[signal.SIGINT]()
+    heads.gate.set()
+    said = capsys.readouterr()
+    assert "give --label_column." in said.out
+    assert "Ctrl-C again ends at once" in said.err
+    assert codes == [130]
+    with Answers(session.answers.path):  # the file is free
+        pass
+
+
 def test_a_review_of_the_photos_of_a_model(
     photo_dir: Path, colour_model: Path, photo_bytes: Callable[..., bytes], tmp_path: Path
 ) -> None:
     others = tmp_path / "others"
     others.mkdir()
+    # It ran elsewhere, with paths that began there.
+    model = tmp_path / "model"
+    shutil.copytree(colour_model, model)
+    recorded = {**read_model_folder(model).metadata["training"], "image_dir": photo_dir.name}
+    recorded["corrections"] = "gone.csv"
+    changed = {"training": recorded, "working_dir": str(photo_dir.parent)}
+    change_metadata(model, lambda _: changed)
     for number in range(3):
         (others / f"{number}.jpg").write_bytes(photo_bytes("red", 100 + number))
     with xferlearn.open_review(
-        model_dir=colour_model,
+        model_dir=model,
         unlabelled=others,
         corrections=tmp_path / "corrections.csv",
         bottleneck_dir=tmp_path / "bottlenecks",
@@ -563,6 +798,7 @@ def test_a_review_of_the_photos_of_a_model(
         with pytest.raises(UserError, match=f"process {os.getpid()}"):
             xferlearn.open_review(image_dir=photo_dir, corrections=tmp_path / "corrections.csv")
         assert f"--corrections={tmp_path / 'corrections.csv'}" in review.command
+        assert "learned with, gone.csv, which are not there." in review.facts[1]
     (row,) = read_corrections(tmp_path / "corrections.csv").values()
     assert (row.label, row.name.endswith(".jpg")) == ("red", True)
 
@@ -574,7 +810,7 @@ def test_what_cannot_be_reviewed_is_one_line(
     with listen(0) as listener:
         taken = listener.getsockname()[1]
         for words, why in (
-            ([], "--image_dir"),
+            ([], "--image_dir, --labels, --dataset and --model_dir"),
             (["--image_dir=nowhere"], "nowhere"),
             (["--model_dir=nowhere"], "Expected a model folder"),
             (["--image_dir=nowhere", "--corrections=gone/c.csv"], "--corrections. Make it"),

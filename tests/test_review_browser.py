@@ -177,6 +177,55 @@ def test_a_review_is_driven_killed_and_reopened(page, command, settings):
     assert _rows(settings) == {first: ("relabel", CLASS), **given}
 
 
+def test_one_act_is_undone_whole_and_a_class_is_for_the_photo_it_was_asked_for(
+    page, settings, tmp_path
+):
+    corrections = str(tmp_path / "corrections.csv")
+    with contextlib.closing(open_review(**{**settings, "corrections": corrections})) as review:
+        session = review.session
+        page.open(review.url)
+        page.wait_for("document.querySelector('.share')?.textContent")
+        assert page.evaluate("text(document.querySelector('.accuracy'))").count("at the start")
+
+        # The photo that is shown when the server answers is another one.
+        first = page.evaluate(_NAME)
+        page.press("+")
+        page.wait_for("document.querySelector('dialog input') !== null")
+        with session._changed:  # a busy server
+            page.evaluate(
+                "(document.querySelector('dialog input').value = 'lily',"
+                " document.querySelector('dialog form').requestSubmit(), 1)"
+            )
+            page.wait_for("document.querySelector('dialog') === null")
+            page.press("ArrowRight")
+            second = page.wait_for(f"{_NAME} !== {first!r} && {_NAME}")
+        page.wait_for(f"text().includes(' 1 of ') && {_SAVED}")
+        assert _rows({"corrections": corrections}) == {first: ("relabel", "lily")}
+        assert page.evaluate(_NAME) == second
+        page.press("u")
+        page.wait_for(f"text().includes(' 0 of ') && {_SAVED}")
+
+        # Proposals of several classes are one act, which another window's answer lies on.
+        proposed = {one["id"]: one["proposed"] for one in session.state()["items"]}
+        assert len({one for one in proposed.values() if one}) > 1
+        page.press("g")
+        page.click("all('button').find(b => b.textContent === 'Select all shown')")
+        page.press("Enter")
+        number = sum(one != "" for one in proposed.values())
+        page.wait_for(f"text().includes(' {number} of ') && {_SAVED}")
+        theirs = session.material.photos[-1].digest
+        session.answer([theirs], "exclude")
+        page.press("u")
+        page.wait_for(
+            "document.querySelector('[role=alert]')?.innerText.includes('another window')"
+        )
+        assert session.answers.corrections[theirs].action == "exclude"
+        session.undo()
+        page.press("u")
+        page.wait_for(f"text().includes(' 0 of ') && {_SAVED}")
+        assert not session.answers.corrections
+
+
 def _key(page, label):
     labels = page.wait_for(
         "(a => a.length >= 3 && a)(all('.classes .label').map(e => e.textContent))"

@@ -21,7 +21,7 @@ from xferlearn.cli import main
 from xferlearn.config import TrainConfig
 from xferlearn.errors import UserError, XferlearnError
 from xferlearn.experiments.outcomes import Outcome, difference, share
-from xferlearn.experiments.rates import measure_rates
+from xferlearn.experiments.rates import Rates, measure_rates
 from xferlearn.photos.folders.files import read_image_dir
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.training.fit import prepare
@@ -36,9 +36,17 @@ def bottlenecks(tmp_path_factory):
 
 
 @pytest.fixture
-def sweep(run_tiny, bottlenecks):
+def real_sweep(run_tiny, bottlenecks):
     """Runs `xferlearn sweep` with a tiny network."""
     return functools.partial(run_tiny, "sweep", f"--bottleneck_dir={bottlenecks}")
+
+
+@pytest.fixture
+def sweep(real_sweep, monkeypatch):
+    """The same without measuring how fast the network is, for which it is built once more."""
+    rates = Rates(decode=1000.0, network=100.0)
+    monkeypatch.setattr("xferlearn.experiments.sweeping.measure_rates", lambda *_: rates)
+    return real_sweep
 
 
 def run_dirs(logs):
@@ -51,8 +59,8 @@ def events_of(run_dir):
     return events
 
 
-def test_a_grid_is_compared_and_the_best_is_tested_once(sweep, tmp_path):
-    code, out, err = sweep("--learning_rate=0.00001,0.01,0.01", "--seed=0,1,2")
+def test_a_grid_is_compared_and_the_best_is_tested_once(real_sweep, tmp_path):
+    code, out, err = real_sweep("--learning_rate=0.00001,0.01,0.01", "--seed=0,1,2")
     # Nor does TensorFlow complain of the sixth head.
     assert (code, err) == (0, "")
     rows = [line for line in out.splitlines() if line.startswith("learning_rate=")]
@@ -186,11 +194,11 @@ def test_missing_weights_are_said_and_the_others_compared(sweep, fail_to_load):
     assert "photos: backbone=mobilenet_0.25" in out
 
 
-def test_where_no_gpu_is_visible_the_cpu_is_explained(sweep, monkeypatch):
+def test_where_no_gpu_is_visible_the_cpu_is_explained(real_sweep, monkeypatch):
     from xferlearn.experiments import running
 
     monkeypatch.setattr(running, "gpu_is_visible", lambda: False)
-    code, out, _ = sweep("--device=cpu,gpu")
+    code, out, _ = real_sweep("--device=cpu,gpu")
     assert code == 0
     assert "device=gpu: not run: TensorFlow sees no GPU on this machine" in out
     assert "photos: device=cpu" in out

@@ -10,6 +10,12 @@ import pytest
 TOOLS = Path(__file__).resolve().parent.parent / "tools"
 
 
+@pytest.fixture(scope="module")
+def bottlenecks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bottlenecks of `photo_dir`, which are computed once."""
+    return tmp_path_factory.mktemp("bottlenecks")
+
+
 def run(script: str, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, str(TOOLS / script), *words], capture_output=True, text=True
@@ -72,11 +78,11 @@ def test_mutated_models_are_inspected_or_named() -> None:
 
 
 def test_what_training_says_of_itself_is_compared_with_the_other_half(
-    photo_dir: Path, tmp_path: Path
+    photo_dir: Path, bottlenecks: Path
 ) -> None:
     done = run(
         *("bench_honesty.py", f"--image_dir={photo_dir}", "--halves=2"),
-        *("--backbone=mobilenet_0.25_128", "--weights=none", f"--bottleneck_dir={tmp_path}"),
+        *("--backbone=mobilenet_0.25_128", "--weights=none", f"--bottleneck_dir={bottlenecks}"),
     )
     assert done.returncode in (0, 1), done.stderr
     row = r"^ +\d   +\d+/\d+ +\d+\.\d%   +\d+/\d+ +\d+\.\d%   +[+-]\d+\.\d +\d+\.\d [ !] +\d+\.\d%$"
@@ -89,10 +95,10 @@ def test_what_training_says_of_itself_is_compared_with_the_other_half(
 
 
 def test_promises_are_counted_on_test_photos_and_on_the_other_half(
-    photo_dir: Path, tmp_path: Path
+    photo_dir: Path, bottlenecks: Path
 ) -> None:
     words = (
-        *("bench_promises.py", f"--image_dir={photo_dir}", f"--bottleneck_dir={tmp_path}"),
+        *("bench_promises.py", f"--image_dir={photo_dir}", f"--bottleneck_dir={bottlenecks}"),
         *("--backbone=mobilenet_0.25_128", "--weights=none"),
     )
     done = run(*words, "--splits=1", "--min_recall=red=0.8", "--cost=red:green=5")
@@ -105,10 +111,10 @@ def test_promises_are_counted_on_test_photos_and_on_the_other_half(
     assert re.search(r"^`coverage=0\.95` needs at least 59 photos", done.stderr, re.MULTILINE)
 
 
-def test_measures_of_the_unknown_are_compared(photo_dir: Path, tmp_path: Path) -> None:
+def test_measures_of_the_unknown_are_compared(photo_dir: Path, bottlenecks: Path) -> None:
     done = run(
         *("bench_unknown.py", f"--image_dir={photo_dir}", f"--foreign_dir={photo_dir}"),
-        *("--backbone=mobilenet_0.25_128", "--weights=none", f"--bottleneck_dir={tmp_path}"),
+        *("--backbone=mobilenet_0.25_128", "--weights=none", f"--bottleneck_dir={bottlenecks}"),
         *("--pictures=3", "--draws=1", "--halves=1"),
     )
     assert done.returncode == 0, done.stderr
@@ -122,9 +128,9 @@ def test_measures_of_the_unknown_are_compared(photo_dir: Path, tmp_path: Path) -
         assert title in done.stdout
 
 
-def test_flipped_labels_are_looked_for(photo_dir: Path, tmp_path: Path) -> None:
+def test_flipped_labels_are_looked_for(photo_dir: Path, bottlenecks: Path) -> None:
     done = run(
-        *("bench_audit.py", f"--image_dir={photo_dir}", f"--bottleneck_dir={tmp_path}"),
+        *("bench_audit.py", f"--image_dir={photo_dir}", f"--bottleneck_dir={bottlenecks}"),
         *("--backbone=mobilenet_0.25_128", "--weights=none", "--tables=find,choose"),
         *("--seeds=1", "--shares=0.1", "--moved="),
     )

@@ -850,7 +850,7 @@ def test_lab_name_and_shared_weights(shared_data, tmp_path):
     result = subprocess.run(
         [
             *(sys.executable, "-m", "xferlearn", "train", f"--image_dir={photos}"),
-            *("--architecture=mobilenet_0.25_128", f"--model_dir={tmp_path / 'model'}"),
+            *("--architecture=mobilenet_0.25_128", f"--model_dir={tmp_path / 'model'}", *PLAIN),
             *(f"--logs_dir={tmp_path / 'logs'}", f"--bottleneck_dir={tmp_path / 'bottlenecks'}"),
         ],
         capture_output=True,

@@ -15,6 +15,8 @@ def words(photo_dir, tmp_path):
         *("train", f"--image_dir={photo_dir}", f"--model_dir={tmp_path / 'model'}"),
         *("--backbone=mobilenet_0.25", "--weights=none", "--image_size=32", "--dropout=0"),
         *("--how_many_training_steps=100", "--summaries=none"),
+        # One engine, so that none has to be compared with another.
+        *("--engine=tensorflow", "--precision=float32"),
         f"--bottleneck_dir={tmp_path / 'bottlenecks'}",
     ]
 

@@ -56,6 +56,7 @@ def accuracies(folder: Path, name: str, precision: str) -> list[float]:
             precision=precision,
             testing_percentage=10.0,
             split_seed=int(seed),
+            refit="none",
             summaries="none",
         ).test.accuracy
         for seed in _SEEDS.value

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import benching
 import numpy as np
 from absl import flags
-from PIL import Image, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter
 
 from xferlearn.auditing.outliers import find_outliers, loneliness
 from xferlearn.auditing.quality import SIDE, find_bad_quality, measure
@@ -22,8 +22,9 @@ from xferlearn.photos.manifest import Photo
 from xferlearn.photos.opening import open_source
 from xferlearn.summaries.pixels import read_pixels
 from xferlearn.system.runtime import start_tensorflow
-from xferlearn.training.fit import load_networks, prepare
+from xferlearn.training.fit import prepare
 from xferlearn.training.material import Material, material_of
+from xferlearn.training.networks import load_networks
 
 _IMAGE_DIR = flags.DEFINE_string("image_dir", None, "Folder with one sub-folder a class.")
 _FOREIGN = flags.DEFINE_string("foreign_dataset", None, "TensorFlow Datasets name of others.")
@@ -47,10 +48,16 @@ def _spoil() -> dict[str, Callable[[Image.Image], Image.Image]]:
     def small(side: int) -> Callable[[Image.Image], Image.Image]:
         return lambda image: image.resize((side, side)).resize((SIDE, SIDE))
 
+    def dated(image: Image.Image) -> Image.Image:
+        image = blur(6)(image)
+        ImageDraw.Draw(image).text((10, 10), "2021-03-04 12:33", fill=(255, 200, 0))
+        return image
+
     return {
         **{f"blurred by {pixels:g} px": blur(pixels) for pixels in (1.5, 2, 2.5, 3, 4, 6)},
+        "blurred by 6 px, with a date": dated,
         **{f"at {share:.0%} brightness": dark(share) for share in (0.05, 0.1, 0.15, 0.2, 0.3)},
-        **{f"made of {side} px": small(side) for side in (32, 48, 64)},
+        **{f"made of {side} px": small(side) for side in (32, 48, 64, 96)},
     }
 
 

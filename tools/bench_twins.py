@@ -75,6 +75,7 @@ _CHANGES: dict[str, Callable[[Image.Image], bytes]] = {
     ),
     "a white box on 4% of it": lambda image: _jpeg(_marked(image)),
     "10% less high": lambda image: _jpeg(image.resize((image.width, round(image.height * 0.9)))),
+    "turned by 90 degrees": lambda image: _jpeg(image.transpose(Image.Transpose.ROTATE_90)),
 }
 
 

@@ -14,6 +14,8 @@ from xferlearn.system.text import count, readable
 # those of the other pairs are on average.
 _LEAST_SHARE = 0.03
 _TIMES_OTHERS = 3.0
+# Of two classes there is no other pair; fewer mistakes than these are what any two classes make.
+_LEAST_OF_TWO = 0.1
 # A direction that no photo goes is one class inside the other, or wrong labels.
 _FEWEST_EACH_WAY = 2
 _MOST_PAIRS = 20
@@ -21,6 +23,8 @@ _MOST_PAIRS = 20
 
 def find_overlaps(evaluation: Evaluation) -> list[ClassFinding]:
     """Returns pairs of classes that are confused far more than others are, the worst first.
+
+    Two classes alone overlap where surely more than a tenth of their photos are confused.
 
     Args:
         evaluation: predictions of photos by heads that have not learned from them.
@@ -35,9 +39,12 @@ def find_overlaps(evaluation: Evaluation) -> list[ClassFinding]:
     findings = []
     for (a, b), (wrong, photos) in shares.items():
         there, back = int(confusion[a, b]), int(confusion[b, a])
-        others = (whole - wrong / photos) / max(len(shares) - 1, 1)
+        usual = _LEAST_OF_TWO
+        if len(labels) > 2:
+            others = (whole - wrong / photos) / max(len(shares) - 1, 1)
+            usual = max(_LEAST_SHARE, _TIMES_OTHERS * others)
         least = wilson_interval(wrong, photos)[0]
-        if min(there, back) < _FEWEST_EACH_WAY or least < max(_LEAST_SHARE, _TIMES_OTHERS * others):
+        if min(there, back) < _FEWEST_EACH_WAY or least < usual:
             continue
         one, other = readable(labels[a]), readable(labels[b])
         text = (

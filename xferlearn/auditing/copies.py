@@ -1,8 +1,7 @@
 """Photos that are the same as others: harmless copies, several labels, several given splits."""
 
-from collections.abc import Iterable, Mapping, Sequence
-
-import numpy as np
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TypeAlias
 
 from xferlearn.auditing.findings import ACROSS, CONFLICT, TWINS, Finding
 from xferlearn.photos.conflicts import grouped
@@ -11,28 +10,39 @@ from xferlearn.photos.twins.finding import Alike
 from xferlearn.system.text import count
 
 _MOST_NAMED = 1
-# The share of the probability that the label of twins must have before it is proposed.
-_CLEAR = 0.9
+# A label that is more likely wrong than right is better replaced.
+LIKELY = 0.5
+# A label, and the pixels that have it.
+Copy: TypeAlias = tuple[int, bytes]
+
+
+def copy_of(photo: Photo, alike: Alike) -> Copy:
+    """Returns what copies of a photo with its label have in common with it."""
+    return photo.label, alike.pixels.get(photo.digest, photo.digest)
 
 
 def find_copies(
     photos: Sequence[Photo],
     labels: Sequence[str],
     alike: Alike,
-    probabilities: Mapping[bytes, np.ndarray],
+    wrong: Mapping[Copy, float],
+    decided: Collection[Copy] = (),
 ) -> list[Finding]:
     """Returns what is found of photos with equal bytes or pixels, and of near twins.
 
     Of each group of one class and one split one photo is told. Of those with several classes, each
     photo that does not have the label that fits the group best; where equal bytes have several,
-    the photo is told once.
+    the photo is told once. Best fits what a person has decided; where nobody has, the label that is
+    least likely wrong. It is proposed where a person has decided it, or where it is more likely
+    right than wrong and the photo's own label more likely wrong than right.
 
     Args:
         photos: all that can be read, copies too.
         labels: class names.
         alike: which of them look alike.
-        probabilities: by digest, of photos that heads without them have predicted, float,
-            [classes], range [0, 1].
+        wrong: by `copy_of`, how likely the label is wrong, range [0, 1], for photos that heads
+            without them have predicted.
+        decided: the same of photos about whose label a person has decided.
     """
     ordered = sorted(photos, key=lambda photo: (photo.digest, photo.name))
     found = []
@@ -40,7 +50,7 @@ def find_copies(
         if len(same) < 2:
             continue
         if len({photo.label for photo in same}) > 1:
-            found += _conflict(same, labels, alike, probabilities)
+            found += _conflict(same, labels, alike, wrong, decided)
         if len({photo.fixed_split or TRAIN for photo in same}) > 1:
             found.append(_across(same, labels, alike))
         elif len({photo.label for photo in same}) == 1:
@@ -55,23 +65,29 @@ def _conflict(
     same: Sequence[Photo],
     labels: Sequence[str],
     alike: Alike,
-    probabilities: Mapping[bytes, np.ndarray],
+    wrong: Mapping[Copy, float],
+    decided: Collection[Copy],
 ) -> list[Finding]:
-    fit = [probabilities[one.digest] for one in same if one.digest in probabilities]
-    known = [one for one in fit if np.isfinite(one).all()]
-    likely = np.mean(known, axis=0) if known else np.ones(len(labels))
-    held = sorted({photo.label for photo in same}, key=lambda label: (-likely[label], label))
-    best = held[0]
-    share = float(likely[best] / max(sum(likely[label] for label in held), 1e-12))
+    right = {photo.label for photo in same if copy_of(photo, alike) in decided}
+    scores = {}
+    for label in sorted({photo.label for photo in same}):
+        copies = {copy_of(photo, alike) for photo in same if photo.label == label}
+        known = [wrong[one] for one in copies if one in wrong]
+        # Near twins are one picture, so their label is as likely wrong for each of them.
+        score = sum(known) / len(known) if known else LIKELY
+        scores[label] = float(label not in right) if right else score
+    best = min(scores, key=scores.__getitem__)
     findings, told = [], set()
     for photo in same:
-        if photo.label == best or photo.digest in told:
+        if photo.label == best or photo.digest in told or copy_of(photo, alike) in decided:
             continue
         told.add(photo.digest)
         others = [one for one in same if one is not photo and one.label != photo.label]
         text = f"{_likeness([photo, *others], alike)} as {_names(others)}"
-        proposed = labels[best] if known and share >= _CLEAR else ""
-        findings.append(_finding(CONFLICT, photo, others, labels, share, text, proposed))
+        proposed = labels[best] if scores[photo.label] > LIKELY > scores[best] else ""
+        findings.append(
+            _finding(CONFLICT, photo, others, labels, scores[photo.label], text, proposed)
+        )
     return findings
 
 

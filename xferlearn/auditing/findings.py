@@ -10,6 +10,8 @@ OUTLIER = "unlike all others"
 BLACK, WHITE, EMPTY, BLURRED, TINY, SHAPE = QUALITIES = (
     "black", "white", "nearly empty", "blurred", "tiny", "extreme shape",
 )  # fmt: skip
+# Of photos that can't be looked at, in files.
+UNREADABLE = "not readable"
 # Of photos; what is likely to matter most comes first.
 KINDS = (LABEL, CONFLICT, ACROSS, OUTLIER, *QUALITIES, TWINS)
 OVERLAP, FEW_GROUPS = CLASS_KINDS = "classes that overlap", "too few groups"

@@ -61,6 +61,7 @@ class LabelErrors:
         wrong: how many of all labels are wrong, suspected or not.
         probabilities: of each class, by heads that have learned neither from the photo nor from
             those that looked worst, float32, [photos, classes], range [0, 1]; NaN where none.
+        estimate: returns how many of some rows, int, [some], are wrong.
     """
 
     score: np.ndarray
@@ -69,6 +70,7 @@ class LabelErrors:
     expected: Estimate
     wrong: Estimate
     probabilities: np.ndarray
+    estimate: Callable[[np.ndarray], Estimate]
 
 
 def find_label_errors(
@@ -106,7 +108,9 @@ def find_label_errors(
     rows = _judged(y, probabilities)
     if not len(rows) or probabilities.shape[1] < 2:
         none = Estimate(0.0, 0, 0)
-        return LabelErrors(score, proposed, np.arange(0), none, none, probabilities)
+        return LabelErrors(
+            score, proposed, np.arange(0), none, none, probabilities, lambda some: none
+        )
     models = _explain(y[rows], probabilities[rows])
     score[rows] = models.weights @ models.wrong
     proposed[rows] = models.proposed
@@ -119,7 +123,8 @@ def find_label_errors(
         places = np.searchsorted(rows, some)
         return _estimate(models, places, None if groups is None else groups[some])
 
-    return LabelErrors(score, proposed, order, estimate(order), estimate(rows), probabilities)
+    found = estimate(order), estimate(rows)
+    return LabelErrors(score, proposed, order, *found, probabilities, estimate)
 
 
 def unlike_text(labels: Sequence[str], likely: np.ndarray, label: int, better: int) -> str:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import Photo
 from xferlearn.photos.pixels.decoding import decoded_batches
 from xferlearn.photos.pixels.operations import RESIZE_POLICY
-from xferlearn.photos.reading import Loaded, load_photos, readable
+from xferlearn.photos.reading import load_photos, readable
 from xferlearn.photos.selecting import pick_photos
 from xferlearn.photos.sources import PhotoSource
 from xferlearn.system.progress import progress_bar
@@ -60,15 +60,6 @@ def measure_photos(
         XferlearnError: when measurements can't be written.
     """
     missing = {photo.digest: photo for photo in photos if photo.digest not in store}
-    sizes: dict[bytes, tuple[int, int]] = {}
-
-    def with_sizes(loaded: Iterator[Loaded]) -> Iterator[Loaded]:
-        # A photo is decoded without its image's bytes, and then no more known to have been larger.
-        for item in loaded:
-            if item.image is not None:
-                sizes[item.digest] = item.image.width, item.image.height
-            yield item
-
     if missing:
         side = quality.SIDE
         loaded = readable(load_photos(pick_photos(source, missing.values()), side, limits))
@@ -76,9 +67,9 @@ def measure_photos(
             progress_bar("quality", len(missing), verbose=verbose) as bar,
             store.writer() as writer,
         ):
-            for batch in decoded_batches(with_sizes(loaded), side, limits):
+            for batch in decoded_batches(loaded, side, limits):
                 for item, pixels in zip(batch.photos, batch.pixels, strict=True):
-                    writer.add(item.digest, quality.measure(pixels, *sizes.pop(item.digest)))
+                    writer.add(item.digest, quality.measure(pixels, *(item.size or (0, 0))))
                     bar.update()
     found = np.full((len(photos), quality.MEASURES), np.nan, np.float32)
     rows = [row for row, photo in enumerate(photos) if photo.digest in store]

@@ -18,17 +18,29 @@ from xferlearn.auditing.findings import (
 )
 from xferlearn.auditing.result import AuditResult
 from xferlearn.backbones.synsets.names import readable_label
+from xferlearn.errors import UserError
 from xferlearn.summaries.notebook import left_out_lines
 from xferlearn.system.files import write_atomically
-from xferlearn.system.html import DOCUMENT_STYLE, Markup, document_head, h, note_list, picture
-from xferlearn.system.text import count
+from xferlearn.system.folders import check_output
+from xferlearn.system.html import (
+    DOCUMENT_STYLE,
+    Markup,
+    document_head,
+    h,
+    is_document,
+    note_list,
+    picture,
+)
+from xferlearn.system.text import count, readable
 
 PICTURE_SIZE = 176  # px
 # Of label errors most, because each of them is to be looked at.
 MOST_LABEL_ERRORS, MOST_OF_A_KIND = 400, 60
 MOST_BYTES = 10_000_000
 _MOST_OTHERS = 2
+# By which a page that may be replaced is known.
 _MARK = "xferlearn: audit"
+_ENDINGS = (".html", ".htm")
 _STYLE = DOCUMENT_STYLE + """
 section{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:16px;
 margin-top:16px;scroll-margin-top:8px}
@@ -63,6 +75,23 @@ _MEANING = {
     TWINS: "The same picture, saved or scaled again. They stay in one split, so they harm little.",
     **dict.fromkeys(QUALITIES, "By the pixels alone. What is meant to look so is fine."),
 }
+
+
+def checked_page(path: str | Path) -> Path:
+    """Returns the file of a page; sees, before any work, that it may be written.
+
+    Raises:
+        UserError: its name does not end as that of a page, something else than such a page is
+            there, or it can't be written.
+    """
+    place = check_output(path, "page")
+    if Path(path).suffix.lower() not in _ENDINGS:
+        raise UserError(f"Expected `page` to end in .html. Received: {readable(str(path))}.")
+    if place.exists() and not is_document(place, _MARK):
+        raise UserError(
+            f"{readable(str(path))} is there and is no page of an audit. Choose another `page`."
+        )
+    return place
 
 
 def write_page(path: Path, result: AuditResult) -> None:

@@ -122,10 +122,11 @@ def find_bad_quality(
     shape = longer / np.maximum(shorter, 1)
     # By kind, how far beyond the limit each photo is: 1 is at the limit.
     beyond = {
+        # Of few pixels nothing else can be told.
+        TINY: min(_FEW_PIXELS, usual[1] / 2) / np.maximum(shorter, 1),
         BLACK: _BLACK / np.maximum(high, 1),
         WHITE: (255 - _WHITE) / np.maximum(255 - low, 1),
         EMPTY: _FLAT / np.maximum(far, 1),
-        TINY: min(_FEW_PIXELS, usual[1] / 2) / np.maximum(shorter, 1),
         BLURRED: np.where(edges >= _EDGES, blur / most_blur, 0),
         SHAPE: shape / _LONG,
     }

@@ -7,12 +7,14 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from xferlearn.auditing.copies import LIKELY
 from xferlearn.auditing.findings import (
     CLASS_KINDS,
     KINDS,
     LABEL,
     PLURALS,
     TWINS,
+    UNREADABLE,
     ClassFinding,
     Finding,
 )
@@ -31,9 +33,9 @@ from xferlearn.summaries.terminal import bad_block
 from xferlearn.system.html import Markup, faint, h, notices, picture, table, tile, tiles
 from xferlearn.system.progress import duration
 from xferlearn.system.results import Block, Result, facts_block, wrapped
-from xferlearn.system.row_files import write_rows
+from xferlearn.system.row_files import joined, write_rows
 from xferlearn.system.tables import format_table
-from xferlearn.system.text import count
+from xferlearn.system.text import count, plural_of
 
 # Rows of a table whose cells are texts, but for the score.
 COLUMNS: Mapping[str, type] = {
@@ -44,9 +46,7 @@ _MOST_PICTURES = 6
 # Of the summary, for all kinds but label errors together; and of each at least.
 _MOST_LINES, _FEWEST_LINES = 8, 1
 # Label errors that are shown whatever else there is.
-_LABEL_LINES = 5
-# A label that is more likely wrong than right is better replaced.
-_LIKELY = 0.5
+_LABEL_LINES, _BRIEF_LINES = 5, 3
 
 
 @dataclasses.dataclass(frozen=True, repr=False, eq=False)
@@ -101,12 +101,20 @@ class AuditResult(Result):
         """Number of photos that were looked at."""
         return sum(self.counts.values())
 
+    def label_of(self, photo: BadPhoto) -> str:
+        """Returns the label that an unreadable photo lies under; "" for none."""
+        return self.labels[photo.label] if photo.label >= 0 else ""
+
     def of_kind(self, kind: str) -> tuple[Finding, ...]:
         """Returns the findings of one of `KINDS`, the highest score first."""
         return tuple(finding for finding in self.findings if finding.kind == kind)
 
     def corrections(self) -> Corrections:
         """Returns what is proposed: photos whose label is more likely wrong than right get another.
+
+        Of a label error that is the label that fits best, of twins of several classes the one that
+        a person has decided for one of them, or that is itself more likely right than wrong. Copies
+        with the same pixels and label are relabelled together.
 
         Nothing is left out by it: a black photo may be what its class is of, and which label twins
         of several classes should have, no number says.
@@ -115,7 +123,7 @@ class AuditResult(Result):
         rows = {
             digest: Correction(digest, one.name, RELABEL, one.proposed, when, "audit")
             for one in reversed(self.findings)
-            if one.proposed and one.score >= _LIKELY
+            if one.proposed and one.score >= LIKELY
             # Of a label error the others are copies with the same label.
             for digest in (one.digest, *(one.others if one.kind == LABEL else ()))
         }
@@ -127,10 +135,12 @@ class AuditResult(Result):
         if not listed:
             return ""
         low, about, high = (round(number) for number in self.expected)
+        if listed == 1:
+            return f"It is wrong with a probability of {self.expected[1]:.0%}: look at it."
         fine = max(listed - about, 0)
         return (
-            f"About {about:,} of these {listed:,} are wrong (95%: {low:,} to {high:,}),"
-            f" {fine:,} fine: look at each."
+            f"About {about:,} of these {listed:,} {plural_of(about, 'is', 'are')} wrong"
+            f" (95%: {low:,} to {high:,}), {fine:,} fine: look at each."
         )
 
     def blocks(self) -> list[Block]:
@@ -142,7 +152,7 @@ class AuditResult(Result):
             facts_block(self._facts()),
             Block(self.corrected),
             Block(self.table()),
-            self._label_block(where),
+            self._label_block(where, _LABEL_LINES),
             Block(self._others()),
             bad_block(self.bad, where),
             facts_block(written) if written else Block(),
@@ -168,7 +178,12 @@ class AuditResult(Result):
         lines = format_table([("suspicious", "found"), *rows]).split("\n") if rows else []
         return [*lines, *(wrapped(f"None found: {', '.join(none)}.") if none else [])]
 
-    def _label_block(self, where: str) -> Block:
+    def brief(self) -> list[str]:
+        """Returns how many label errors are expected to be none, and the likeliest few."""
+        where = "`xferlearn audit --output=FILE` writes all to a file"
+        return self._label_block(where, _BRIEF_LINES).lines(0)
+
+    def _label_block(self, where: str, most: int) -> Block:
         found = self.of_kind(LABEL)
         if not found:
             return Block()
@@ -178,7 +193,7 @@ class AuditResult(Result):
             f" {readable_label(one.proposed)}"
             for one in found
         ]
-        return Block([*head, *lines[:_LABEL_LINES]], lines[_LABEL_LINES:], "photo", where)
+        return Block([*head, *lines[:most]], lines[most:], "photo", where)
 
     def _others(self) -> list[str]:
         """Returns the first findings of all kinds but harmless twins; of many kinds fewer each."""
@@ -259,7 +274,7 @@ class AuditResult(Result):
 
 
 def write_findings(file: BinaryIO, result: AuditResult, form: str) -> None:
-    """Writes one row per finding, of photos and then of classes.
+    """Writes one row per finding, of photos and then of classes, and per photo left out.
 
     Args:
         file: open for writing.
@@ -269,8 +284,12 @@ def write_findings(file: BinaryIO, result: AuditResult, form: str) -> None:
     rows = [
         *map(_cells, result.findings),
         *(
-            (one.kind, "", "", " ".join(one.labels), "", one.score, "", one.text)
+            (one.kind, "", "", joined(one.labels), "", round(one.score, 4), "", one.text)
             for one in result.classes
+        ),
+        *(
+            (UNREADABLE, "", bad.name, result.label_of(bad), "", None, "", bad.reason)
+            for bad in result.bad
         ),
     ]
     write_rows(file, form, COLUMNS, rows)

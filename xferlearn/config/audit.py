@@ -92,6 +92,14 @@ class ReviewConfig(LookConfig):
     ] = None
     open: Annotated[bool, Setting("Open the page in a browser.", section="Output")] = False
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        places = (self.image_dir, self.labels, self.dataset, self.model_dir)
+        if all(one is None for one in places):
+            raise UserError(
+                "Expected one of `image_dir`, `labels`, `dataset` and `model_dir`. Received: none."
+            )
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DiffConfig(ImageConfig):

@@ -76,9 +76,9 @@ class DataConfig(PhotoConfig):
     corrections: Annotated[
         StrPath | None,
         Setting(
-            "File of corrections (CSV), as `xferlearn review` and `audit` write it: photos, by"
-            " their content, that have another label or are to be left out. The photos themselves"
-            " are not touched.",
+            "File of corrections (CSV), as `xferlearn review` and `xferlearn audit` with"
+            " `proposals` write it: photos, by their content, that have another label or are to be"
+            " left out. The photos themselves are not touched.",
             section="Data",
         ),
     ] = None

@@ -42,7 +42,10 @@ class Shown:
 
 
 def build_report(
-    record: RunRecord, shown: Sequence[Shown] = (), pictures: Mapping[bytes, int] | None = None
+    record: RunRecord,
+    shown: Sequence[Shown] = (),
+    pictures: Mapping[bytes, int] | None = None,
+    audit: AuditResult | None = None,
 ) -> dict[str, Any]:
     """Returns everything that the page shows except the thumbnails' pixels, for JSON.
 
@@ -54,9 +57,9 @@ def build_report(
         record: the run.
         shown: the photos whose thumbnails are written beside the report, in that order.
         pictures: numbers of all thumbnails by the photo's digest; None for none.
+        audit: what an audit has found in the photos; None where none was asked for.
     """
     pictures = pictures or {}
-    audit = record.audit if isinstance(record.audit, AuditResult) else None
     manifest, metadata = record.manifest, record.metadata
     counts = {split: [0] * len(manifest.labels) for split in SPLITS}
     for photo, split in zip(manifest.photos, manifest.splits, strict=True):

@@ -22,13 +22,18 @@ MOST_NEARBY = 60
 
 
 def write_transfer_summary(
-    run_dir: str | Path, record: RunRecord, *, photos: bool = True
+    run_dir: str | Path,
+    record: RunRecord,
+    audit: AuditResult | None = None,
+    *,
+    photos: bool = True,
 ) -> tuple[str, ...]:
     """Writes a finished run for tab "Transfer", into an event file of its own in the run's folder.
 
     Args:
         run_dir: folder of the run.
         record: the run.
+        audit: what an audit has found in the photos; None where none was asked for.
         photos: whether thumbnails are written too, 5 to 10 kB each.
 
     Returns:
@@ -37,7 +42,9 @@ def write_transfer_summary(
     import tensorflow as tf
 
     try:
-        report, jpegs = _with_photos(record) if photos else (build_report(record), [])
+        report, jpegs = (
+            _with_photos(record, audit) if photos else (build_report(record, audit=audit), [])
+        )
         write_report(run_dir, report, jpegs)
     except (OSError, tf.errors.OpError) as error:
         return (
@@ -46,7 +53,9 @@ def write_transfer_summary(
     return ()
 
 
-def _with_photos(record: RunRecord) -> tuple[dict[str, Any], list[bytes]]:
+def _with_photos(
+    record: RunRecord, audit: AuditResult | None
+) -> tuple[dict[str, Any], list[bytes]]:
     """Returns the report with its photos, and the thumbnails: theirs, then some others.
 
     Those are of photos nearby, and of those that an audit has found.
@@ -61,11 +70,10 @@ def _with_photos(record: RunRecord) -> tuple[dict[str, Any], list[bytes]]:
         if one.photo.digest not in wanted
     }
     others = dict(itertools.islice(near.items(), MOST_NEARBY))
-    if isinstance(record.audit, AuditResult):
-        places = record.audit.places
+    if audit is not None:
         others |= {
-            one.digest: places[one.digest]
-            for one in audited_photos(record.audit)
+            one.digest: audit.places[one.digest]
+            for one in audited_photos(audit)
             if one.digest not in wanted
         }
     wanted |= others
@@ -75,7 +83,7 @@ def _with_photos(record: RunRecord) -> tuple[dict[str, Any], list[bytes]]:
     order = [one.choice.photo.digest for one in shown]
     order += [digest for digest in others if digest in found]
     numbers = {digest: number for number, digest in reversed([*enumerate(order)])}
-    return build_report(record, shown, numbers), [found[digest] for digest in order]
+    return build_report(record, shown, numbers, audit), [found[digest] for digest in order]
 
 
 def write_report(run_dir: str | Path, report: Mapping[str, Any], jpegs: Sequence[bytes]) -> None:

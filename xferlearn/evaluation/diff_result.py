@@ -115,12 +115,13 @@ class DiffResult(Result):
         before, after = self.models
         said = {"before": before, "after": after, **self._facts()}
         names = [name for name in said if name not in ("before", "after")]
+        where = f"{self.output} has all" if self.output else "`output` writes all"
         lists = [
             Block(
                 (f"{text}{':' if photos else '.'}",),
                 [one.line() for one in photos],
                 "photo",
-                "`output` writes all",
+                where,
             )
             for photos, text in self._lists()
         ]

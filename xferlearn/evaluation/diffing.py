@@ -16,7 +16,12 @@ from xferlearn.evaluation.evaluating import measure_photos
 from xferlearn.evaluation.seen import seen_warnings
 from xferlearn.model_folder import ModelFolder, read_as_one, read_model_folder
 from xferlearn.photos.corrected import Applied
-from xferlearn.photos.corrections import EXCLUDE, Corrections, read_corrections
+from xferlearn.photos.corrections import (
+    EXCLUDE,
+    Corrections,
+    check_no_corrections,
+    read_corrections,
+)
 from xferlearn.photos.manifest import TEST, VALIDATION
 from xferlearn.photos.pairing import Answered, pair_photos
 from xferlearn.photos.predicted import Predicted
@@ -49,7 +54,10 @@ def diff(config: DiffConfig) -> DiffResult:
 
 def diff_with(config: DiffConfig) -> DiffResult:
     """Compares as `config` says; see `diff`."""
-    output = None if config.output is None else check_output(config.output)
+    output = None
+    if config.output is not None:
+        output = check_output(config.output)
+        check_no_corrections("output", output)
     if config.image_dir is None:
         folders, predicted, warnings = _kept(config)
     else:

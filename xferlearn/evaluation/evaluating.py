@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import math
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,8 @@ from xferlearn.evaluation.seen import count_seen, seen_warnings
 from xferlearn.labelling import label_photos
 from xferlearn.metrics import Evaluation, Misclassified, evaluate_predictions
 from xferlearn.model_folder import read_as_one, read_model_folder
-from xferlearn.photos.corrected import corrections_of_measured
+from xferlearn.photos.corrected import MeasuredClasses
+from xferlearn.photos.folders.names import UNDECIDED
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import BadPhoto
 from xferlearn.photos.notes import ReadingNotes
@@ -212,9 +214,14 @@ def measure_photos(
     if config.logs_dir:
         check_writable("logs_dir", config.logs_dir)
     output = None if config.output is None else check_output(config.output)
-    source = open_labelled(config, model_folder.labels, config.other_classes)
-    applied, labels = corrections_of_measured(config, source.labels)
-    numbers = {name: number for number, name in enumerate(labels)}
+    # With corrections it is known later of what class a photo is.
+    others = config.other_classes if config.corrections is None else UNDECIDED
+    source = open_labelled(config, model_folder.labels, others)
+    labels: Sequence[str] = source.labels
+    corrected: MeasuredClasses | None = None
+    if config.corrections is not None:
+        corrected = MeasuredClasses(config, source.labels, model_folder.labels)
+        labels = corrected.labels
     start_tensorflow()
     choose_device(config.device)
     predictor, recorded = read_as_one(
@@ -255,10 +262,7 @@ def measure_photos(
                     raise notes.refusal(photo.name, photo.problem or "")
                 bad.append(BadPhoto(photo.name, photo.label, photo.problem or ""))
                 continue
-            true: int | None = photo.label
-            if applied is not None:
-                label = applied.label(photo.digest, labels[photo.label])
-                true = None if label is None else numbers.get(label)
+            true = photo.label if corrected is None else corrected.index(photo)
             if true is None:  # excluded, or of a class that is skipped
                 continue
             best = int(decision.decide(photo.scores[np.newaxis])[0])
@@ -288,7 +292,7 @@ def measure_photos(
     seen, copies = count_seen(digests, recorded, prints.store if prints is not None else None)
     warnings = (
         *source.warnings,
-        *(applied.lines() if applied is not None else ()),
+        *(corrected.lines() if corrected is not None else ()),
         *seen_warnings(evaluation.total, seen, copies),
         *notes.lines(),
         *notes.labelling_depth(predictor.bit_depth),

@@ -7,10 +7,8 @@ from typing import Any
 from xferlearn.backbones.synsets.names import readable_label
 from xferlearn.labelling.answering import Answer, Answerer
 from xferlearn.labelling.streaming import Labelled
+from xferlearn.system.row_files import joined
 from xferlearn.system.text import count, plural_of, readable
-
-# Between the labels of a set, in tables.
-_BETWEEN = "|"
 
 
 class AnswerTable:
@@ -46,7 +44,7 @@ class AnswerTable:
         cells = [photo.name, *scores, *[None] * (2 * self._top_k - len(scores)), answer.status]
         cells.append(answer.familiarity)
         if "label_set" in self.columns:
-            cells.append(None if answer.label_set is None else _BETWEEN.join(answer.label_set))
+            cells.append(None if answer.label_set is None else joined(answer.label_set))
         return [*cells, photo.problem]
 
     def texts(self, photo: Labelled) -> list[str]:

@@ -1,6 +1,5 @@
 """The page of `label --why`: one HTML file that shows what speaks for the label of each photo."""
 
-import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -21,7 +20,15 @@ from xferlearn.summaries.drawing import webp
 from xferlearn.summaries.overlay import LEGEND
 from xferlearn.system.files import real_path, remove_stale, write_atomically
 from xferlearn.system.folders import check_no_url, check_writable
-from xferlearn.system.html import DOCUMENT_STYLE, Markup, document_head, h, note_list, picture
+from xferlearn.system.html import (
+    DOCUMENT_STYLE,
+    Markup,
+    document_head,
+    h,
+    is_document,
+    note_list,
+    picture,
+)
 from xferlearn.system.text import count
 
 PAGE = "index.html"
@@ -153,17 +160,11 @@ def checked_folder(folder: str | Path) -> Path:
     others = sorted(one.name for one in path.iterdir()) if path.is_dir() else []
     for name in others:
         unfinished = name.startswith(f".{PAGE}.") and name.endswith(".tmp")
-        if not unfinished and not (name == PAGE and _is_page(path / name)):
+        if not unfinished and not (name == PAGE and is_document(path / name, _MARK)):
             raise UserError(
                 f"{folder} holds {name}, which is not a page of `why`. Choose another folder."
             )
     return path
-
-
-def _is_page(path: Path) -> bool:
-    with contextlib.suppress(OSError), path.open("rb") as file:
-        return _MARK.encode() in file.read(4096)
-    return False
 
 
 def _head(name: str, total: int, notes: list[str]) -> str:

@@ -11,7 +11,7 @@ import hashlib
 import importlib.util
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -41,6 +41,9 @@ EXPORTS_DIR = "exports"
 UNFINISHED_EXPORT = "export"
 # Outputs of model.keras, where it has two.
 PREDICTIONS, FAMILIARITY = "predictions", "familiarity"
+# Settings that are paths, and what `weights` may be instead.
+_PATHS = ("image_dir", "labels", "data_dir", "unlabelled", "corrections", "weights")
+_WEIGHTS = ("imagenet", "none")
 _MOST_METADATA_BYTES = 16 * 2**20
 # A folder that is replaced more often than that while it is read is given up.
 _MOST_READS = 10
@@ -70,6 +73,22 @@ class ModelFolder:
     def image_size(self) -> int:
         """Side of the square that the model sees, px."""
         return int(self.metadata["input"]["height"])
+
+    @property
+    def training(self) -> dict[str, Any]:
+        """The settings that the model was trained with, by name; empty where none are recorded.
+
+        Relative paths begin in the folder that the training ran in, where they are there still.
+        """
+        recorded = self.metadata.get("training")
+        settings = dict(recorded) if isinstance(recorded, Mapping) else {}
+        base = self.metadata.get("working_dir")
+        for name in _PATHS:
+            value = settings.get(name)
+            if isinstance(base, str) and isinstance(value, str) and value not in _WEIGHTS:
+                there = os.path.join(base, value)
+                settings[name] = there if os.path.exists(there) else value
+        return settings
 
     def load_model(self) -> "keras.Model":
         """Loads model.keras.

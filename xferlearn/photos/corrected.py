@@ -1,18 +1,35 @@
 """Photos as corrections have them: relabelled, left out, or, without a class before, given one."""
 
+import collections
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from xferlearn.config import EvaluateConfig
 from xferlearn.errors import UserError, did_you_mean
 from xferlearn.photos.corrections import EXCLUDE, KEEP, Corrections, read_corrections
-from xferlearn.photos.folders.names import class_label, first_names
+from xferlearn.photos.folders.names import class_label, first_names, other_classes_lines
 from xferlearn.photos.manifest import BadPhoto, Photo
 from xferlearn.photos.sources import Entry, PhotoSource
 from xferlearn.system.text import count, plural_of, readable
 
 LabelledT = TypeVar("LabelledT", Entry, Photo, BadPhoto)
+
+
+class Labelled(Protocol):
+    """A photo that was read: its content, its name, and the label's index that it lies under."""
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of its bytes."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+    @property
+    def label(self) -> int:
+        """Index of its class in the source."""
 
 
 @dataclasses.dataclass
@@ -233,29 +250,61 @@ class CorrectedSource:
         )
 
 
-def corrections_of_measured(
-    config: EvaluateConfig, labels: tuple[str, ...]
-) -> tuple[Applied | None, tuple[str, ...]]:
-    """Returns the corrections that a model is measured with, and the classes with theirs.
+class MeasuredClasses:
+    """Which class a photo counts as where a model is measured with corrections.
 
-    Args:
-        config: `corrections`, and what to do with `other_classes` than those of the model.
-        labels: the model's classes, and others that photos of are counted.
-
-    Raises:
-        UserError: when they can't be read, or give a photo a class that the model does not have.
+    Attributes:
+        labels: the model's classes, and behind them those of photos that were met which it does not
+            have, where these are counted.
+        applied: what the corrections did.
     """
-    if config.corrections is None:
-        return None, labels
-    corrections = read_corrections(config.corrections)
-    others = [row for row in corrections.values() if row.label and row.label not in labels]
-    if others and config.other_classes == "error":
-        row = others[0]
-        raise UserError(
-            f"{config.corrections} gives {readable(row.name)} the label {readable(row.label)!r},"
-            f" which the model does not have.{did_you_mean(row.label, labels)} Say what becomes of"
-            " such photos: `other_classes='skip'` leaves them out, `other_classes='count'` counts"
-            " them as wrong answers."
-        )
-    new = dict.fromkeys(row.label for row in others) if config.other_classes == "count" else ()
-    return Applied(corrections), (*labels, *new)
+
+    def __init__(self, config: EvaluateConfig, found: Sequence[str], labels: Sequence[str]) -> None:
+        """Reads the corrections.
+
+        Args:
+            config: `corrections`, and what becomes of `other_classes` than those of the model.
+            found: class names by the label's index that photos lie under.
+            labels: the model's classes.
+
+        Raises:
+            UserError: when they can't be read.
+        """
+        self.labels = [*labels]
+        self.applied = Applied(read_corrections(config.corrections or ""))
+        self._found = found
+        self._rule = config.other_classes
+        self._model = tuple(labels)
+        self._others: collections.Counter[str] = collections.Counter()
+
+    def index(self, photo: Labelled) -> int | None:
+        """Returns the index into `labels` that a photo counts as; None where it does not count.
+
+        Args:
+            photo: a photo that was read, its digest, name, and the label's index it lies under.
+
+        Raises:
+            UserError: when that is a class that the model does not have, unless these are skipped
+                or counted.
+        """
+        label = self.applied.label(photo.digest, self._found[photo.label])
+        if label is None:
+            return None
+        if label not in self._model:
+            if self._rule == "error":
+                raise UserError(
+                    f"{readable(photo.name)} is of class {readable(label)!r}, which the model does"
+                    f" not have.{did_you_mean(label, self._model)} Say what becomes of such photos:"
+                    " `other_classes='skip'` leaves them out, `other_classes='count'` counts them"
+                    " as wrong answers."
+                )
+            self._others[label] += 1
+            if self._rule == "skip":
+                return None
+            if label not in self.labels:
+                self.labels.append(label)
+        return self.labels.index(label)
+
+    def lines(self) -> tuple[str, ...]:
+        """Returns what a person should know, one line each."""
+        return (*self.applied.lines(), *other_classes_lines(self._others, self._rule))

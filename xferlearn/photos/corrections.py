@@ -5,6 +5,7 @@ is never touched. The file is plain text with a line per photo, in the order of 
 them can be merged, by hand or by Git, and none is lost.
 """
 
+import contextlib
 import csv
 import dataclasses
 import datetime
@@ -15,8 +16,9 @@ from pathlib import Path
 
 from xferlearn.errors import UserError
 from xferlearn.photos.folders.names import check_name, class_label
-from xferlearn.system.files import write_atomically
+from xferlearn.system.files import real_path, write_atomically
 from xferlearn.system.folders import check_no_url
+from xferlearn.system.locks import FileLock
 from xferlearn.system.text import count, one_line, readable
 
 RELABEL, EXCLUDE, KEEP = ACTIONS = ("relabel", "exclude", "keep")
@@ -24,6 +26,7 @@ COLUMNS = ("digest", "name", "action", "label", "when", "command")
 _DIGEST = re.compile(r"[0-9a-fA-F]{64}")
 # A file of another kind is told by its first line, not read to its end.
 _MOST_BYTES = 2**30
+_MOST_HEADER = 1000
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -129,7 +132,7 @@ def read_corrections(path: str | Path, *, missing_ok: bool = False) -> Correctio
     if len(data) > _MOST_BYTES:
         raise UserError(f"{path} has more than 1 GiB, which no file of corrections has.")
     try:
-        text = data.decode("utf-8-sig")
+        text = data.decode("utf-8").replace("\ufeff", "")  # one per file that was appended
     except UnicodeDecodeError:
         raise UserError(f"{path} is no file of corrections: it is not text in UTF-8.") from None
     return _read(text, str(path))
@@ -156,7 +159,10 @@ def _read(text: str, path: str) -> Corrections:
             known = rows.get(found.digest)
             if known is None:
                 rows[found.digest], lines[found.digest] = found, reader.line_num
-            elif known.outcome != found.outcome:
+            elif known.outcome == found.outcome:
+                # A label that is given holds wherever the photo lies, one that is kept does not.
+                rows[found.digest] = found if found.action == RELABEL else known
+            else:
                 raise UserError(
                     f"Lines {lines[found.digest]} and {reader.line_num} of {path} contradict each"
                     f" other about {readable(found.name)}: {_said(known)}, and {_said(found)}."
@@ -197,6 +203,64 @@ def _said(row: Correction) -> str:
     return row.action if row.action == EXCLUDE else f"{row.action} {readable(row.label)!r}"
 
 
+def corrections_lock(path: str | Path) -> FileLock:
+    """Returns the lock that whoever changes a file of corrections holds meanwhile.
+
+    Args:
+        path: the file.
+    """
+    real = real_path(path)
+    return FileLock(real.with_name(f".{real.name}.lock"))
+
+
+@contextlib.contextmanager
+def changing_corrections(path: str | Path) -> Iterator[Corrections]:
+    """Keeps reviews from a file of corrections while it is changed, and yields what it holds.
+
+    Args:
+        path: the file, which need not be there.
+
+    Raises:
+        UserError: it is there and is no file of corrections.
+        OSError: a review has it open, or it can't be locked.
+
+    Example:
+        >>> with changing_corrections("corrections.csv") as known:
+        ...     write_corrections("corrections.csv", known.with_rows(rows))
+    """
+    lock = corrections_lock(path)
+    try:
+        lock.acquire()
+    except BlockingIOError:
+        raise OSError("a review has it open; end that with Ctrl-C first") from None
+    try:
+        yield read_corrections(path, missing_ok=True)
+    finally:
+        lock.release()
+
+
+def check_no_corrections(name: str, path: str | Path) -> None:
+    """Checks that a file that is to be written replaces no file of corrections.
+
+    Args:
+        name: setting that names the file.
+        path: the file, which need not be there.
+
+    Raises:
+        UserError: when it is one.
+    """
+    try:
+        with open(path, "rb") as file:
+            first = file.readline(_MOST_HEADER).decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError):
+        return
+    if {cell.strip() for cell in first.split(",")} == {*COLUMNS}:
+        raise UserError(
+            f"{readable(str(path))} is a file of corrections, which `{name}` would replace. Choose"
+            f" another `{name}`."
+        )
+
+
 def write_corrections(path: str | Path, corrections: Corrections) -> None:
     """Writes a file of corrections; it is whole under its name, or as it was before.
 
@@ -208,6 +272,7 @@ def write_corrections(path: str | Path, corrections: Corrections) -> None:
     writer.writerow(COLUMNS)
     for digest in sorted(corrections):
         row = corrections[digest]
-        writer.writerow([digest.hex(), row.name, row.action, row.label, row.when, row.command])
-    # Names that are no UTF-8 are for people here, so they may lose what can't be shown.
+        # The name is for people; with escapes for line breaks, a photo has one line.
+        name = readable(row.name, None)
+        writer.writerow([digest.hex(), name, row.action, row.label, row.when, row.command])
     write_atomically(Path(path), text.getvalue().encode("utf-8", "backslashreplace"))

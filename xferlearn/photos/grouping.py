@@ -106,8 +106,8 @@ def with_groups(source: PhotoSource, group_by: str) -> PhotoSource:
     if len(groups) == len(members) and len({*groups.values()}) == 1:
         only = readable(next(iter(groups.values())))
         raise UserError(
-            f"`group_by={group_by!r}` puts all photos into one group, {only!r}, so none is left for"
-            " a test. Expected at least three groups."
+            f"`group_by={group_by!r}` puts all photos into one group, {only!r}, so none is left to"
+            " measure with. Expected at least two groups per class, for a split at least three."
         )
     warnings = group_warnings(source.labels, members)
     return GroupedSource(source, groups, (*source.warnings, *warnings))

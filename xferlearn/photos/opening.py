@@ -57,13 +57,14 @@ def _with_unlabelled(config: TrainConfig, source: PhotoSource) -> PhotoSource:
         return source
     check_no_url("`unlabelled`", config.unlabelled)
     root = config.image_dir
+    by_name = isinstance(source, GroupedSource) and config.group_by != FOLDER
+    listed = source.source if isinstance(source, GroupedSource) else source
     if config.labels is None and root is not None and not holds_tables(root):
         check_outside(root, "unlabelled", config.unlabelled)
-    elif isinstance(source, FileSource):
-        root = source.root or os.path.dirname(str(config.labels)) or "."
+    elif isinstance(listed, FileSource):
+        root = listed.root or os.path.dirname(str(config.labels)) or "."
     else:  # a dataset, or a table that holds the photos themselves
         root = None
-    by_name = isinstance(source, GroupedSource) and config.group_by != FOLDER
     return with_unlabelled(source, config.unlabelled, root, config.group_by if by_name else None)
 
 

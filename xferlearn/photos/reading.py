@@ -51,6 +51,7 @@ class Loaded:
         depth: how its values are read; None for photos of 8 bits per channel.
         paged: whether it is the first of several pages or pictures of a file.
         remedy: the command that installs the package that it lacks; "" for none.
+        size: width and height as stored, px, also where `image` was freed; None where it had none.
     """
 
     entry: Entry
@@ -62,6 +63,7 @@ class Loaded:
     depth: Depth | None = None
     paged: bool = False
     remedy: str = ""
+    size: tuple[int, int] | None = None
 
     @property
     def photo(self) -> Photo:
@@ -255,7 +257,16 @@ def _loaded(
     if image.decoded_bytes > SMALL_BYTES:
         image = made_ready(image, image_size, resize, parameters, memory)
         parameters = None
-    return Loaded(entry, digest, key, image, view=parameters, depth=image.depth, paged=image.paged)
+    return Loaded(
+        entry,
+        digest,
+        key,
+        image,
+        view=parameters,
+        depth=image.depth,
+        paged=image.paged,
+        size=(image.width, image.height),
+    )
 
 
 def readable(loaded: Iterable[Loaded]) -> Iterator[Loaded]:

@@ -27,7 +27,7 @@ _LIMITS = ("max_image_pixels", "max_image_bytes")
 
 def photo_place(model_folder: ModelFolder, image_dir: str | Path | None) -> str:
     """Returns where a model's photos are looked for, for messages."""
-    training = model_folder.metadata.get("training", {})
+    training = model_folder.training
     return _root(training, image_dir) or f"dataset {training.get('dataset')}"
 
 
@@ -61,7 +61,7 @@ def found_photos(
         The photo, and its pixels, uint8, [height, width, 3], RGB, range [0, 255].
     """
     wanted = {photo.digest for photo in photos}
-    training = model_folder.metadata.get("training", {})
+    training = model_folder.training
     limits = PhotoLimits.of(
         ImageConfig(**{name: training[name] for name in _LIMITS if name in training}),
         model_folder_bit_depth(model_folder),

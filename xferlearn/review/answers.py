@@ -7,12 +7,12 @@ from xferlearn.errors import UserError, XferlearnError
 from xferlearn.photos.corrections import (
     Correction,
     Corrections,
+    corrections_lock,
     read_corrections,
     write_corrections,
 )
 from xferlearn.system.files import real_path
 from xferlearn.system.folders import check_no_url, check_writable
-from xferlearn.system.locks import FileLock
 from xferlearn.system.text import one_line
 
 
@@ -47,7 +47,7 @@ class Answers:
         if not self._real.parent.is_dir():
             raise UserError(f"There is no folder {self._real.parent} for `corrections`. Make it.")
         check_writable("corrections", self._real.parent)
-        self._lock = FileLock(self._real.with_name(f".{self._real.name}.lock"))
+        self._lock = corrections_lock(path)
         self._take()
         try:
             self.corrections = read_corrections(self._real, missing_ok=True)
@@ -55,7 +55,8 @@ class Answers:
         except BaseException:
             self._lock.release()
             raise
-        self._given: list[dict[bytes, Correction | None]] = []
+        self._given: list[tuple[int, dict[bytes, Correction | None]]] = []
+        self._acts = 0
 
     def _take(self) -> None:
         try:
@@ -71,8 +72,16 @@ class Answers:
                 f"Can't lock {self.path}: {one_line(error)}. Choose another `corrections`."
             ) from None
 
-    def give(self, rows: Iterable[Correction]) -> None:
+    @property
+    def last(self) -> int:
+        """The number of the act that `take_back` would take back; 0 for none."""
+        return self._given[-1][0] if self._given else 0
+
+    def give(self, rows: Iterable[Correction]) -> int:
         """Adds corrections; they are on disk when this returns.
+
+        Returns:
+            The number of this act, larger than all before.
 
         Raises:
             ChangedMeanwhile: another program has changed the file.
@@ -81,7 +90,9 @@ class Answers:
         new = {row.digest: row for row in rows}
         before = {digest: self.corrections.get(digest) for digest in new}
         self._write(self.corrections.with_rows(new.values()))
-        self._given.append(before)
+        self._acts += 1
+        self._given.append((self._acts, before))
+        return self._acts
 
     def take_back(self) -> set[bytes]:
         """Takes back what `give` has added last, and returns the photos' digests.
@@ -95,7 +106,7 @@ class Answers:
         """
         if not self._given:
             return set()
-        before = self._given[-1]
+        _, before = self._given[-1]
         rows = [row for row in before.values() if row is not None]
         self._write(self.corrections.without(before).with_rows(rows))
         self._given.pop()

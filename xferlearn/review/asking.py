@@ -79,13 +79,13 @@ def ask_to_label(photo: Photo, probabilities: np.ndarray, labels: Sequence[str])
 
     Args:
         photo: the photo.
-        probabilities: what heads say of it, float32, [classes], range [0, 1].
+        probabilities: what heads say of it, float32, [classes], range [0, 1]; NaN for nothing.
         labels: class names.
     """
+    if not np.isfinite(probabilities).all():
+        return Ask(photo.digest, photo.name, "", UNLABELLED, 1.0, text="no class yet")
     first, second = np.argsort(-probabilities, kind="stable")[:2].tolist()
-    one, other = (
-        f"{readable(labels[place])} ({probabilities[place]:.0%})" for place in (first, second)
-    )
+    one, other = (readable(labels[place]) for place in (first, second))
     return Ask(
         photo.digest,
         photo.name,

@@ -17,8 +17,9 @@ from xferlearn.photos.manifest import Photo
 from xferlearn.photos.sources import PhotoSource
 from xferlearn.photos.views import CROP_FRACTION
 from xferlearn.review.judging import Fit
+from xferlearn.review.labels import shown_name
 from xferlearn.review.pictures import PhotoGone, Pictures
-from xferlearn.review.session import Session, shown_name
+from xferlearn.review.session import Session
 from xferlearn.summaries.overlay import heat_layer
 from xferlearn.summaries.pixels import read_pixels
 from xferlearn.system.text import one_line
@@ -36,6 +37,7 @@ _HEAT_SIDE = 512
 # Numbers that photos are compared with may have: nothing is exported here.
 _MOST_WEIGHTS = 2**21
 _WAIT_SECONDS = 2.0
+_NONE_LEARNED = "There are no heads yet: fewer than two classes have photos."
 _ALL_LEARNED = (
     "Every head has learned from it, because its class is in one piece: nothing can be said of it."
 )
@@ -50,7 +52,7 @@ class Evidence:
         prepared: Prepared,
         source: PhotoSource,
         pictures: Pictures,
-        twins: Mapping[bytes, Sequence[tuple[Photo, str]]],
+        twins: Mapping[bytes, Sequence[Photo]],
         limits: PhotoLimits,
     ) -> None:
         """Prepares it; how familiar photos are is measured meanwhile, the rest when it is asked.
@@ -60,7 +62,7 @@ class Evidence:
             prepared: their backbone.
             source: where the photos are.
             pictures: of the photos.
-            twins: by digest, the photos that look the same, and their classes.
+            twins: by digest, the photos that look the same.
             limits: caps on bytes and pixels.
         """
         self._session, self._prepared, self._source = session, prepared, source
@@ -90,7 +92,7 @@ class Evidence:
         scores = last.probabilities[row]
         known = bool(np.isfinite(scores).all())
         if not known:
-            notes.append(_ALL_LEARNED)
+            notes.append(_ALL_LEARNED if len(last.present) else _NONE_LEARNED)
         order = np.argsort(-scores, kind="stable").tolist() if known else []
         has_heat = width > 0 and _place(last, labels, proposed) is not None and self._can_heat(last)
         if self._problem:
@@ -99,10 +101,7 @@ class Evidence:
             "probabilities": [[labels[place], round(float(scores[place]), 4)] for place in order],
             "familiarity": self._familiarity_of(row),
             "nearest": self._nearest(row),
-            "twins": [
-                {"id": photo.digest.hex(), "name": shown_name(photo.name), "label": label}
-                for photo, label in self._twins.get(digest, ())
-            ],
+            "twins": [self._shown(photo) for photo in self._twins.get(digest, ())],
             "heat": has_heat,
             "width": width,
             "height": height,
@@ -150,6 +149,8 @@ class Evidence:
     def _with_head(self, last: Fit, fold: int) -> HeatMaps:
         """Returns heat maps by a fold's head, which has not learned from the fold's photos."""
         classes = len(last.present)
+        if last.stack is None:
+            raise PhotoGone("It has no heat map.")
         if self._head is None or self._head[0] != classes:
             model = build_classifier(self._prepared.backbone, last.stack.head(fold))
             self._head = classes, model, HeatMaps(model, model.output)
@@ -189,14 +190,13 @@ class Evidence:
             nearest.add(rows, [part[:, span] for span in spans], out[None, rows])
         (found,) = nearest.found(range(len(material.photos)))
         return [
-            {
-                "id": material.photos[one.photo].digest.hex(),
-                "name": shown_name(material.photos[one.photo].name),
-                "label": self._session.label_of(one.photo),
-                "similarity": round(one.similarity, 4),
-            }
+            {**self._shown(material.photos[one.photo]), "similarity": round(one.similarity, 4)}
             for one in found
         ]
+
+    def _shown(self, photo: Photo) -> dict[str, Any]:
+        label = self._session.label_of(photo)
+        return {"id": photo.digest.hex(), "name": shown_name(photo.name), "label": label}
 
     def _familiarity_of(self, row: int) -> float | None:
         try:

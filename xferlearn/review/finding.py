@@ -2,18 +2,19 @@
 
 import collections
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from xferlearn.auditing import KINDS, Finding
-from xferlearn.auditing.copies import find_copies
 from xferlearn.auditing.findings import CONFLICT, LABEL
-from xferlearn.auditing.label_errors import find_label_errors, unlike_text
+from xferlearn.auditing.label_errors import find_label_errors
+from xferlearn.auditing.suspects import find_suspects
 from xferlearn.photos.twins.finding import Alike
 from xferlearn.review.asking import MOST_ASKED, Ask, ask_to_label
 from xferlearn.review.choosing import next_photos
 from xferlearn.review.judging import Fit, fit
+from xferlearn.training.cross_fitting import checking
 from xferlearn.training.material import LinearHeads, Material
 
 
@@ -49,7 +50,11 @@ class Finder:
         ]
 
     def find(
-        self, last: Fit, labels: Sequence[str], rows: Sequence[int]
+        self,
+        last: Fit,
+        labels: Sequence[str],
+        rows: Sequence[int],
+        check: Callable[[], None] = lambda: None,
     ) -> tuple[list[Finding], list[Ask]]:
         """Returns what is suspicious, the most important first, and what is best labelled next.
 
@@ -57,13 +62,18 @@ class Finder:
             last: the heads that learned last.
             labels: class names.
             rows: photos without a class.
+            check: called now and then; what it raises ends the search.
         """
+        with checking(check):
+            suspects = self._suspects(last, labels)
+        check()
         found = sorted(
-            [*self._label_errors(last, labels), *self._conflicts(last, labels), *self._others],
+            [*suspects, *self._others],
             key=lambda one: (KINDS.index(one.kind), -one.score),
         )
         material = self._material
         order: list[int] = []
+        check()
         if rows:
             learned = np.flatnonzero(last.y >= 0)
             order = next_photos(
@@ -72,18 +82,8 @@ class Finder:
         asks = [ask_to_label(material.photos[r], last.probabilities[r], labels) for r in order]
         return found, asks
 
-    def _conflicts(self, last: Fit, labels: Sequence[str]) -> list[Finding]:
-        """Returns the twins of several classes; about other twins there is nothing to decide."""
-        photos = [
-            dataclasses.replace(self._material.photos[row], label=int(last.y[row]))
-            for row in self._same
-            if last.y[row] >= 0
-        ]
-        likely = {self._material.photos[row].digest: last.probabilities[row] for row in self._same}
-        found = find_copies(photos, labels, self._alike, likely)
-        return [one for one in found if one.kind == CONFLICT]
-
-    def _label_errors(self, last: Fit, labels: Sequence[str]) -> list[Finding]:
+    def _suspects(self, last: Fit, labels: Sequence[str]) -> list[Finding]:
+        """Returns label errors and twins of several classes; other twins need no decision."""
         material = self._material
 
         def probabilities(learned: np.ndarray) -> np.ndarray:
@@ -92,19 +92,18 @@ class Finder:
                 return last.probabilities
             return fit(self._heads, last.y, len(labels), learned).probabilities
 
-        found = find_label_errors(last.y, probabilities, material.groups)
-        findings = []
-        for row in found.order.tolist():
-            photo, label, better = material.photos[row], last.y[row], found.proposed[row]
-            findings.append(
-                Finding(
-                    LABEL,
-                    photo.digest,
-                    photo.name,
-                    labels[label],
-                    float(found.score[row]),
-                    labels[better],
-                    text=unlike_text(labels, found.probabilities[row], label, better),
-                )
-            )
-        return findings
+        errors = find_label_errors(last.y, probabilities, material.groups)
+        photos = [
+            dataclasses.replace(photo, label=int(label))
+            for photo, label in zip(material.photos, last.y, strict=True)
+        ]
+        same = [photos[row] for row in self._same if last.y[row] >= 0]
+        found = find_suspects(photos, labels, errors, same, self._alike)
+        # Without numbers: the heads that tell them are not those whose numbers the page shows.
+        return [
+            dataclasses.replace(one, text=f"looks like {one.proposed}, not like {one.label}")
+            if one.kind == LABEL
+            else one
+            for one in found.findings
+            if one.kind in (LABEL, CONFLICT)
+        ]

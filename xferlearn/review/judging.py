@@ -23,7 +23,7 @@ class Fit:
             learned from.
         best: class index of the largest probability, int, [photos]; -1 where there is none.
         present: the classes that have photos, int, which is the order of the heads' outputs.
-        stack: the heads.
+        stack: the heads; None where there are none.
         seconds: that the fit took.
     """
 
@@ -31,7 +31,7 @@ class Fit:
     probabilities: np.ndarray
     best: np.ndarray
     present: np.ndarray
-    stack: HeadStack
+    stack: HeadStack | None
     seconds: float
 
 
@@ -64,6 +64,12 @@ def fit(heads: LinearHeads, y: np.ndarray, classes: int, learned: np.ndarray | N
     return Fit(y.copy(), probabilities, best, present, heads.stack, seconds)
 
 
+def unfitted(y: np.ndarray, classes: int) -> Fit:
+    """Returns what is known where no heads could learn: nothing of any photo."""
+    nothing = np.full((len(y), classes), np.nan, np.float32)
+    return Fit(y.copy(), nothing, np.full(len(y), -1), np.arange(0), None, 0.0)
+
+
 def accuracy_of(
     start: Fit, last: Fit, y: np.ndarray, folds: np.ndarray, groups: np.ndarray
 ) -> dict[str, Any] | None:
@@ -80,10 +86,10 @@ def accuracy_of(
         groups: what each photo belongs to, int, [photos].
 
     Returns:
-        As the page shows it; None where no photo can be judged.
+        As the page shows it; None where no photo can be judged, or there are no heads.
     """
     rows = np.flatnonzero((start.y >= 0) & (y >= 0) & (folds >= 0))
-    if not len(rows):
+    if not len(rows) or not len(start.present):
         return None
     before, after = (one.best[rows] == y[rows] for one in (start, last))
     share = worth_of(groups[rows]) / len(rows)
@@ -101,6 +107,7 @@ def accuracy_of(
         )
     return {
         "n": len(rows),
+        "refitted": start is not last,
         "before": was,
         "now": now,
         "difference": now - was,

@@ -4,7 +4,7 @@ import collections
 import contextlib
 import os
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from xferlearn.review.finding import Finder
 from xferlearn.review.pictures import Pictures
 from xferlearn.review.server import ReviewApp, Serving, listen
 from xferlearn.review.session import Session
+from xferlearn.system.files import real_path
 from xferlearn.system.runtime import choose_device, start_tensorflow
 from xferlearn.system.text import count
 from xferlearn.training.auditing import find_by_looks
@@ -45,11 +46,12 @@ class Review:
         url: the address of its page, for a browser on this machine.
         session: what was asked and answered.
         facts: what a person should know of the photos, one line each.
-        command: the command that trains with the corrections, ready for the shell.
+        command: the command that trains with the corrections, ready for the shell; for a table in
+            memory, which only Python has, the call.
 
     Example:
         >>> with open_review(image_dir="photos") as review:
-        ...     webbrowser.open(review.url)
+        ...     print(review.url)
         ...     input("Enter ends the review")
     """
 
@@ -100,7 +102,7 @@ def open_review(config: ReviewConfig) -> Review:
 
 def open_review_with(config: ReviewConfig) -> Review:
     """Opens a review as `config` says; see `open_review`."""
-    config = _with_model(config)
+    config, remarks = _with_model(config)
     train = config.train_config(corrections=None)
     check_backbone(train)
     with contextlib.ExitStack() as opened:
@@ -131,16 +133,16 @@ def open_review_with(config: ReviewConfig) -> Review:
         serving = Serving(ReviewApp(session, pictures, evidence), listener)
         listener.close()
         opened.pop_all()
-    return Review(session, serving, _facts(material, session, told), _command(config, train))
+    facts = _facts(material, session, [*told, *remarks])
+    return Review(session, serving, facts, _command(config, train))
 
 
-def _with_model(config: ReviewConfig) -> ReviewConfig:
-    """Returns the settings, with those of a trained model where it is asked about."""
+def _with_model(config: ReviewConfig) -> tuple[ReviewConfig, list[str]]:
+    """Returns the settings, with those of a trained model where it is asked about, and remarks."""
     if config.model_dir is None:
-        return config
-    folder = read_model_folder(config.model_dir)
-    recorded = folder.metadata.get("training")
-    if not isinstance(recorded, Mapping):
+        return config, []
+    recorded = read_model_folder(config.model_dir).training
+    if not recorded:
         raise UserError(f"{config.model_dir} does not say which photos it has learned from.")
     names = _DATA if not config.given.intersection(_PHOTOS) else ()
     names = (*names, *(_NETWORK if "backbone" not in config.given else ()))
@@ -158,8 +160,18 @@ def _with_model(config: ReviewConfig) -> ReviewConfig:
         raise UserError(
             f"{config.model_dir} stands on a Keras model in memory, which is gone: give `backbone`."
         )
+    if not os.path.isfile(found.get("corrections", "")):
+        found.pop("corrections", None)  # answers would seem to be there still
     given: dict[str, Any] = {name: getattr(config, name) for name in config.given}
-    return ReviewConfig(**{**found, **given})
+    merged = ReviewConfig(**{**found, **given})
+    theirs, remarks = recorded.get("corrections"), []
+    if theirs is not None and real_path(theirs) != real_path(merged.corrections):
+        why = "" if os.path.isfile(theirs) else ", which are not there"
+        remarks = [
+            f"Not used: the corrections that {config.model_dir} has learned with, {theirs}{why}."
+            f" The answers are in {merged.corrections}; choose another file with `corrections`."
+        ]
+    return merged, remarks
 
 
 def _title(config: ReviewConfig) -> str:
@@ -176,31 +188,30 @@ def _all_photos(prepared: Prepared, material: Material) -> dict[tuple[bytes, int
 
 
 def _copies(prepared: Prepared, material: Material) -> dict[bytes, list[Photo]]:
-    """Returns the copies of each photo that were left out, by the photo's digest."""
+    """Returns the other photos with the same pixels and class, or none, by the photo's digest."""
     alike = prepared.looks.alike.pixels
-    used = {photo.digest for photo in material.photos}
-    left_out = collections.defaultdict(list)
+    same = collections.defaultdict(list)
     for photo in _all_photos(prepared, material).values():
-        if photo.digest not in used:
-            left_out[photo.label, alike.get(photo.digest)].append(photo)
-    return {
-        photo.digest: left_out[key]
-        for photo in material.photos
-        if (key := (photo.label, alike.get(photo.digest))) in left_out
-    }
+        if photo.digest in alike:
+            same[photo.label, alike[photo.digest]].append(photo)
+    copies: dict[bytes, dict[bytes, Photo]] = {}
+    for photo in material.photos:
+        for one in same.get((photo.label, alike.get(photo.digest, b"")), ()):
+            if one.digest != photo.digest:
+                copies.setdefault(photo.digest, {})[one.digest] = one
+    return {digest: [*others.values()] for digest, others in copies.items()}
 
 
-def _twins(prepared: Prepared, material: Material) -> dict[bytes, list[tuple[Photo, str]]]:
+def _twins(prepared: Prepared, material: Material) -> dict[bytes, list[Photo]]:
     alike = prepared.looks.alike.twins
     groups = collections.defaultdict(list)
     for photo in _all_photos(prepared, material).values():
-        label = material.labels[photo.label] if photo.label >= 0 else ""
-        groups[alike.get(photo.digest, photo.digest)].append((photo, label))
+        groups[alike.get(photo.digest, photo.digest)].append(photo)
     return {
-        photo.digest: [one for one in same if one[0] is not photo]
+        photo.digest: [one for one in same if one is not photo]
         for same in groups.values()
         if len(same) > 1
-        for photo, _ in same
+        for photo in same
     }
 
 
@@ -216,6 +227,8 @@ def _facts(material: Material, session: Session, told: Sequence[str]) -> list[st
     accuracy = state["accuracy"]
     if accuracy is not None:
         lines.append(f"linear head on {material.prepared.name}: {accuracy['text']}")
+    elif state["fit"]["error"]:
+        lines.append(f"no heads yet: {state['fit']['error']}")
     lines.append(f"{count(sum(kinds.values()), 'photo')} to look at{': ' if kinds else ''}{to_ask}")
     if state["answered"]:
         lines.append(f"{count(state['answered'], 'answer')} in {state['corrections']}")
@@ -226,5 +239,13 @@ def _command(config: ReviewConfig, train: TrainConfig) -> str:
     left_out = ("summaries", "verbose")
     flags = {name: value for name, value in train.changed().items() if name not in left_out}
     flags |= {"corrections": config.corrections, "model_dir": "out/corrected"}
+    if isinstance(config.labels, TableInMemory):
+        given = {name: value for name, value in flags.items() if name != "labels"}
+        words = [f"{name}={_literal(value)}" for name, value in given.items() if value is not None]
+        return f"xferlearn.train({', '.join(['labels=...', *words])})"
     words = [f"--{name}={flag_value(value)}" for name, value in flags.items() if value is not None]
     return shlex.join(["xferlearn", "train", *words])
+
+
+def _literal(value: Any) -> str:
+    return repr(os.fspath(value) if isinstance(value, os.PathLike) else value)

@@ -18,12 +18,14 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from xferlearn.errors import UserError, XferlearnError
 from xferlearn.review.answers import ChangedMeanwhile
 from xferlearn.review.evidence import Evidence
+from xferlearn.review.labels import UnknownPhoto
 from xferlearn.review.pictures import PhotoGone, Pictures
-from xferlearn.review.session import Session, UnknownPhoto
+from xferlearn.review.session import Session
 from xferlearn.system.text import one_line, readable
 
 HOST = "127.0.0.1"
 DEFAULT_PORT = 6116
+_USUAL_PORT = 80
 STATIC_DIR = Path(__file__).parent / "static"
 # Ten thousand photos in one answer.
 _MOST_BYTES = 2**20
@@ -77,9 +79,9 @@ class ReviewApp:
         self._session, self._pictures, self._evidence = session, pictures, evidence
         # No request can name any other file.
         self._files = {path.name: path for path in STATIC_DIR.glob("*.*")}
-        self._posts: dict[str, Callable[[dict[str, Any]], None]] = {
+        self._posts: dict[str, Callable[[dict[str, Any]], int | None]] = {
             "answer": self._answer,
-            "undo": lambda _: session.undo(),
+            "undo": lambda body: session.undo(_act(body)),
             "refit": lambda _: session.refit(),
             "class": lambda body: session.add_class(_text(body, "label")),
         }
@@ -107,14 +109,18 @@ class ReviewApp:
         except XferlearnError as error:
             return _json({"error": str(error)}, 500)
         except OSError as error:
-            path = self._session.answers.path
-            reason = f"Can't write {readable(str(path))}: {one_line(error)}. This was not kept."
+            reason = f"This can't be shown: {one_line(error, with_file=True)}."
+            if request.method == "POST":
+                path = self._session.answers.path
+                reason = f"Can't write {readable(str(path))}: {one_line(error)}. This was not kept."
             return _json({"error": reason}, 500)
         except HTTPException as error:  # werkzeug's own, such as a body that is too long
             return _json({"error": one_line(error.description or error.name)}, error.code or 400)
 
     def _routed(self, request: Request) -> Response:
-        hosts = (f"{HOST}:{self.port}", f"localhost:{self.port}")
+        # Browsers leave out the port that is usual for pages.
+        ports = (f":{self.port}", *([""] if self.port == _USUAL_PORT else []))
+        hosts = [f"{host}{port}" for host in (HOST, "localhost") for port in ports]
         if request.environ.get("HTTP_HOST") not in hosts:
             raise _Refused(421, "This page is for this machine alone.")
         token, slash, path = request.path.removeprefix("/").partition("/")
@@ -157,16 +163,15 @@ class ReviewApp:
             body = None
         if not isinstance(body, dict):
             raise _Refused(400, "Expected a JSON object.")
-        self._posts[path](body)
-        return _json(self._session.state())
+        act = self._posts[path](body)
+        return _json({**self._session.state(), "act": act})
 
-    def _answer(self, body: dict[str, Any]) -> None:
-        ids = body.get("ids")
-        if not isinstance(ids, list) or not all(isinstance(one, str) for one in ids):
-            raise UserError("Expected `ids` to be a list of photos.")
-        digests = [_digest(one) for one in dict.fromkeys(ids)]
-        label = _text(body, "label") if "label" in body else ""
-        self._session.answer(digests, _text(body, "action"), label)
+    def _answer(self, body: dict[str, Any]) -> int:
+        # One answer, or several that are one act.
+        given = body.get("answers", [body])
+        if not isinstance(given, list) or not all(isinstance(one, dict) for one in given):
+            raise UserError("Expected `answers` to be a list of answers.")
+        return self._session.answer_all([_read_answer(one) for one in given])
 
     def _state(self, request: Request) -> Response:
         since = request.args.get("since")
@@ -184,6 +189,21 @@ class ReviewApp:
         kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
         kind = "text/javascript" if path.suffix in (".js", ".mjs") else kind
         return Response(path.read_bytes(), mimetype=kind)
+
+
+def _read_answer(body: dict[str, Any]) -> tuple[list[bytes], str, str]:
+    ids = body.get("ids")
+    if not isinstance(ids, list) or not all(isinstance(one, str) for one in ids):
+        raise UserError("Expected `ids` to be a list of photos.")
+    digests = [_digest(one) for one in dict.fromkeys(ids)]
+    return digests, _text(body, "action"), _text(body, "label") if "label" in body else ""
+
+
+def _act(body: dict[str, Any]) -> int | None:
+    act = body.get("act")
+    if act is not None and type(act) is not int:
+        raise UserError("Expected `act` to be the number of an answer.")
+    return act
 
 
 def _digest(name: str) -> bytes:

@@ -1,31 +1,30 @@
 """A review at work: what is asked, what was answered, and heads that learn from the answers."""
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from xferlearn.auditing import Finding
-from xferlearn.errors import UserError, XferlearnError, did_you_mean
-from xferlearn.photos.corrected import Applied
-from xferlearn.photos.corrections import EXCLUDE, KEEP, RELABEL, Correction, Corrections, now
-from xferlearn.photos.folders.names import check_name, class_label
+from xferlearn.errors import UserError, XferlearnError
+from xferlearn.photos.corrections import Corrections, now
 from xferlearn.photos.manifest import Photo
 from xferlearn.review.answers import Answers
 from xferlearn.review.asking import Ask, asked_before, asks_of
 from xferlearn.review.finding import Finder
-from xferlearn.review.judging import Fit, accuracy_of, class_counts, fit
+from xferlearn.review.judging import Fit, accuracy_of, class_counts, fit, unfitted
+from xferlearn.review.labels import Labels, shown_name
 from xferlearn.system.text import one_line, readable
+from xferlearn.training.cross_fitting import checking
 from xferlearn.training.material import LinearHeads, Material
 
 # Answers after which the heads learn from them unasked.
 REFIT_AFTER = 10
-_COMMAND = "xferlearn review"
 
 
-class UnknownPhoto(UserError):
-    """A review has no such photo."""
+class _Abandoned(Exception):
+    """What is being fitted or listed is not wanted any more."""
 
 
 class Session:
@@ -52,7 +51,7 @@ class Session:
         title: str = "",
         copies: Mapping[bytes, Sequence[Photo]] | None = None,
     ) -> None:
-        """Applies the corrections that there are, and fits the heads.
+        """Applies the corrections that there are, and fits the heads, if they can learn from them.
 
         Args:
             material: the photos, without corrections.
@@ -60,25 +59,14 @@ class Session:
             heads: heads on these photos.
             finder: finds what to ask.
             title: what the photos are called.
-            copies: by digest, other files with the same pixels and class, which are corrected
-                together with the photo.
-
-        Raises:
-            UserError: fewer than two classes have photos.
+            copies: by digest, other files with the same pixels and class, or both without one,
+                which are corrected together with the photo.
         """
         self.material = material
         self.answers = answers
         self._heads, self._finder, self._title = heads, finder, title
-        self._copies = copies or {}
-        self._labels = [*material.labels]
-        self._own = [
-            material.labels[photo.label] if photo.label >= 0 else None for photo in material.photos
-        ]
-        self._rows: dict[bytes, list[int]] = {}
-        for row, photo in enumerate(material.photos):
-            self._rows.setdefault(photo.digest, []).append(row)
-        self._y = material.y
-        self._apply(answers.corrections)
+        self._labels = Labels(material, copies or {})
+        self._labels.apply(answers.corrections, answers.corrections)
         self._changed = threading.Condition()
         self._revision, self._closed = 1, False
         self._touched: set[bytes] = set()
@@ -86,8 +74,13 @@ class Session:
         self._busy, self._wanted, self._error = False, False, ""
         self._worker: threading.Thread | None = None
         self._asks: list[Ask] = []
-        self._start = self._last = fit(heads, self._y, len(self._labels))
-        self._ask_anew(*finder.find(self._last, self._labels, self._without_class()))
+        y, names = self._labels.y, self._labels.names
+        try:
+            self._last = fit(heads, y, len(names))
+        except UserError as problem:  # answers can mend it, or be taken back
+            self._last, self._error = unfitted(y, len(names)), str(problem)
+        self._start = self._last
+        self._ask_anew(*finder.find(self._last, names, self._without_class()))
 
     # --- What the page shows
 
@@ -99,22 +92,23 @@ class Session:
             material = self.material
             return {
                 "title": readable(self._title),
-                "labels": [*self._labels],
+                "labels": [*self._labels.names],
                 "unlabelled": len(self._without_class()),
                 "corrections": readable(str(self.answers.path)),
                 "revision": self._revision,
                 "items": items,
                 "answered": sum(item["answer"] is not None for item in items),
                 "pending": self._pending(),
+                "last": self.answers.last,
                 "fit": {
                     "busy": self._busy,
                     "seconds": round(self._last.seconds, 3),
                     "error": self._error,
                 },
                 "accuracy": accuracy_of(
-                    self._start, self._last, self._y, material.folds, material.groups
+                    self._start, self._last, self._labels.y, material.folds, material.groups
                 ),
-                "classes": class_counts(self._last, self._y, self._labels),
+                "classes": class_counts(self._last, self._labels.y, self._labels.names),
                 "kinds": list(dict.fromkeys(one.kind for one in self._asks)),
             }
 
@@ -131,67 +125,89 @@ class Session:
             UnknownPhoto: there is no such photo.
         """
         with self._changed:
-            row = self._known(digest)[0]
+            row = self._labels.row(digest)
             asked = (one.proposed for one in self._asks if one.digest == digest)
             proposed = next(asked, "")
             best = int(self._last.best[row])
             if not proposed and best >= 0:
-                proposed = self._labels[best]
-            return row, self._last, tuple(self._labels), proposed
+                proposed = self._labels.names[best]
+            return row, self._last, tuple(self._labels.names), proposed
 
     @property
     def start(self) -> Fit:
         """The heads at the start."""
         return self._start
 
+    @property
+    def is_learning(self) -> bool:
+        """Whether heads are learning, or what they would ask is being listed."""
+        return self._busy
+
     def labelled(self) -> np.ndarray:
         """Returns which photos have a label by now, bool, [photos]."""
         with self._changed:
-            return self._y >= 0
+            return self._labels.y >= 0
 
-    def label_of(self, row: int) -> str:
-        """Returns the label that a photo has by now; "" for none."""
+    def label_of(self, photo: Photo) -> str:
+        """Returns the label that a photo, or a copy of one, has by now; "" for none."""
         with self._changed:
-            place = int(self._y[row])
-            return self._labels[place] if place >= 0 else ""
+            return self._labels.of(photo, self.answers.corrections)
 
     # --- What it does
 
-    def answer(self, digests: Sequence[bytes], action: str, label: str = "") -> None:
-        """Takes one answer for some photos; it is on disk when this returns.
+    def answer(self, digests: Sequence[bytes], action: str, label: str = "") -> int:
+        """Takes one answer for some photos; see `answer_all`."""
+        return self.answer_all([(digests, action, label)])
+
+    def answer_all(self, given: Iterable[tuple[Sequence[bytes], str, str]]) -> int:
+        """Takes answers that are one act of the person; all are on disk when this returns.
 
         Args:
-            digests: which photos.
-            action: "relabel", "exclude" or "keep".
-            label: one of the classes, where photos are relabelled.
+            given: which photos; "relabel", "exclude" or "keep"; and one of the classes, where
+                photos are relabelled, else "".
+
+        Returns:
+            The number of the act, which `undo` takes back as one.
 
         Raises:
             UnknownPhoto: there is no such photo.
             UserError: the answer is none that these photos can have.
             ChangedMeanwhile: another program has changed the file.
-            OSError: the answer can't be written; it was not kept.
+            OSError: the answers can't be written; none was kept.
         """
         with self._changed:
             self._check_open()
             when = now()
             rows = [
-                row for digest in digests for row in self._corrections(digest, action, label, when)
+                row
+                for digests, action, label in given
+                for digest in digests
+                for row in self._labels.corrections(digest, action, label, when)
             ]
             if not rows:
                 raise UserError("Expected an answer for at least one photo. Received: none.")
-            self.answers.give(rows)
+            act = self.answers.give(rows)
             self._answered({row.digest for row in rows})
+            return act
 
-    def undo(self) -> None:
-        """Takes back the last answer of this sitting, with all its photos.
+    def undo(self, act: int | None = None) -> None:
+        """Takes back the last act of this sitting, with all its photos.
+
+        Args:
+            act: which one is meant, as `answer_all` returned it; None for whichever is the last.
 
         Raises:
-            UserError: there is none.
+            UserError: there is none, or another one is the last.
             ChangedMeanwhile: another program has changed the file.
             OSError: it can't be written; the answer stands.
         """
         with self._changed:
             self._check_open()
+            if act is not None and self.answers.last not in (0, act):
+                raise UserError(
+                    "That answer is not the last one any more: another window has answered since."
+                    " Undo it there first, or answer this photo again."
+                )
             digests = self.answers.take_back()
             if not digests:
                 raise UserError("Nothing to undo: every answer of this sitting is taken back.")
@@ -204,14 +220,7 @@ class Session:
             UserError: it is no name for a class, or there is one like it.
         """
         with self._changed:
-            name = class_label(label)
-            if not name:
-                raise UserError("Expected a name for the class. Received: an empty one.")
-            check_name(name, "label", "the page")
-            same = [one for one in self._labels if one.casefold() == name.casefold()]
-            if same:
-                raise UserError(f"There is a class {readable(same[0])!r} already.")
-            self._labels.append(name)
+            self._labels.add(label)
             self._tell()
 
     def refit(self) -> None:
@@ -220,15 +229,12 @@ class Session:
         Answers that are given meanwhile are learned from afterwards.
         """
         with self._changed:
-            self._wanted = True
-            if not self._busy:
-                self._busy = True
-                self._worker = threading.Thread(target=self._work, name="refit", daemon=True)
-                self._worker.start()
-            self._tell()
+            # Heads that know all answers, or are about to, need not learn again.
+            self._wanted = self._busy and self._pending() > 0
+            self._begin()
 
     def close(self) -> None:
-        """Ends the review: waits for heads that are learning, and lets others have the file."""
+        """Ends the review: waits for heads to stop learning, and lets others have the file."""
         with self._changed:
             self._closed = True
             self._tell()
@@ -246,22 +252,25 @@ class Session:
         self._revision += 1
         self._changed.notify_all()
 
-    def _known(self, digest: bytes) -> list[int]:
-        rows = self._rows.get(digest)
-        if rows is None:
-            raise UnknownPhoto("This review has no such photo.")
-        return rows
+    def _begin(self) -> None:
+        if not self._busy and not self._closed:
+            self._busy = True
+            self._worker = threading.Thread(target=self._work, name="refit", daemon=True)
+            self._worker.start()
+        self._tell()
 
     def _without_class(self) -> list[int]:
-        rest = np.flatnonzero(self._y < 0).tolist()
-        known = self.answers.corrections
-        photos = self.material.photos
-        return [row for row in rest if self._own[row] is None and photos[row].digest not in known]
+        return self._labels.without_class(self.answers.corrections)
+
+    def _is_due(self) -> bool:
+        return self._wanted or self._pending() >= REFIT_AFTER
 
     def _pending(self) -> int:
         before, after = self._fitted_with, self.answers.corrections
         # Copies of a photo are no answers of their own.
-        return sum(before.get(one) != after.get(one) for one in self._touched if one in self._rows)
+        return sum(
+            before.get(one) != after.get(one) for one in self._touched if one in self._labels
+        )
 
     def _item(self, one: Ask, corrections: Corrections) -> dict[str, Any]:
         row = corrections.get(one.digest)
@@ -273,63 +282,22 @@ class Session:
             "score": round(one.score, 4),
             "proposed": one.proposed,
             "text": one.text,
-            "answer": None if row is None else {"action": row.action, "label": row.label},
+            "answer": None
+            if row is None
+            else {"action": row.action, "label": self._labels.known(row.label) or row.label},
         }
-
-    def _corrections(self, digest: bytes, action: str, label: str, when: str) -> list[Correction]:
-        rows = self._known(digest)
-        own = {self._own[row] for row in rows}
-        photo = self.material.photos[rows[0]]
-        first = self._own[rows[0]]
-        if action == KEEP:
-            if first is None:
-                raise UserError(
-                    f"{readable(photo.name)} has no class that could be kept: give it a label, or"
-                    " exclude it."
-                )
-            label = class_label(first)
-        elif action == EXCLUDE:
-            label = ""
-        elif action == RELABEL:
-            if label not in self._labels:
-                near = did_you_mean(label, self._labels)
-                raise UserError(f"There is no class {readable(label)!r}.{near} Add it first.")
-            # To give it the label that it has says that this is right.
-            action = KEEP if own == {label} else RELABEL
-        else:
-            raise UserError(
-                f"Expected `action` to be relabel, exclude or keep. Received: {readable(action)!r}."
-            )
-        same = (photo, *self._copies.get(digest, ()))
-        return [
-            Correction(one.digest, shown_name(one.name), action, label, when, _COMMAND)
-            for one in same
-        ]
-
-    def _apply(self, digests: Mapping[bytes, Any] | set[bytes]) -> None:
-        """Gives photos the labels that they have by now."""
-        applied = Applied(self.answers.corrections)
-        for digest in digests:
-            for row in self._rows.get(digest, ()):
-                name = applied.label(digest, self._own[row])
-                if name is not None and name not in self._labels:
-                    self._labels.append(name)
-                self._y[row] = -1 if name is None else self._labels.index(name)
 
     def _answered(self, digests: set[bytes]) -> None:
         self._touched |= digests
-        self._apply(digests)
-        if self._pending() >= REFIT_AFTER:
-            self.refit()
+        self._labels.apply(digests, self.answers.corrections)
+        if self._is_due():
+            self._begin()
         else:
             self._tell()
 
     def _ask_anew(self, found: Sequence[Finding], unlabelled: Sequence[Ask]) -> None:
         """Puts what was answered first, and behind it what is to be asked by the last heads."""
-        known, photos = self.answers.corrections, self.material.photos
-        names = {
-            photo.digest: (photo.name, self._own[row] or "") for row, photo in enumerate(photos)
-        }
+        known, names = self.answers.corrections, self._labels.asked()
         answered = {one.digest: one for one in self._asks if one.digest in known}
         for digest in known:
             if digest in names and digest not in answered:
@@ -339,36 +307,48 @@ class Session:
 
     def _work(self) -> None:
         """Fits until no answer waits; the thread of `refit`."""
-        while True:
+        more = True
+        while more:
             with self._changed:
-                y, labels, corrections = self._y.copy(), (*self._labels,), self.answers.corrections
-                rows, self._wanted = self._without_class(), False
-            error = ""
+                corrections, rows = self.answers.corrections, self._without_class()
+                y, names = self._labels.y.copy(), (*self._labels.names,)
+                self._wanted = False
+            error, to_ask = "", None
             try:
-                last = fit(self._heads, y, len(labels))
+                with checking(self._check_wanted):
+                    last = fit(self._heads, y, len(names))
                 # The accuracy is there long before the list of what to ask next.
                 with self._changed:
                     self._learned(last, corrections)
-                to_ask = self._finder.find(last, labels, rows)
+                to_ask = self._finder.find(last, names, rows, self._check_current)
+            except _Abandoned:
+                pass
             except Exception as problem:  # whatever it is, the page has to say it
                 error = one_line(problem, 500)
             with self._changed:
                 self._error = error
-                if not error:
+                if to_ask is not None:
                     self._ask_anew(*to_ask)
-                more = self._wanted or (not error and self._pending() >= REFIT_AFTER)
-                self._busy = more and not self._closed
+                more = not self._closed and (self._wanted or (not error and self._is_due()))
+                self._busy = more
                 self._tell()
-                if not self._busy:
-                    return
+
+    def _check_wanted(self) -> None:
+        if self._closed:
+            raise _Abandoned
+
+    def _check_current(self) -> None:
+        """Ends a list that is out of date before it is made: the accuracy must not wait for it."""
+        with self._changed:
+            self._check_wanted()
+            if self._is_due():
+                raise _Abandoned
 
     def _learned(self, last: Fit, corrections: Corrections) -> None:
+        if not len(self._start.present):  # nothing could be learned at the start
+            self._start = last
         self._last, self._fitted_with = last, corrections
         now_given = self.answers.corrections
         self._touched = {one for one in self._touched if corrections.get(one) != now_given.get(one)}
+        self._wanted = self._wanted and self._pending() > 0
         self._tell()
-
-
-def shown_name(name: str) -> str:
-    """Returns a photo's name as text; bytes that are not UTF-8 become escapes."""
-    return name.encode("utf-8", "backslashreplace").decode("utf-8")

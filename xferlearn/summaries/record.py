@@ -11,7 +11,6 @@ from xferlearn.decisions import Reliability, reliability
 from xferlearn.metrics import Evaluation, cross_entropy
 from xferlearn.photos.manifest import Manifest
 from xferlearn.photos.sources import PhotoSource
-from xferlearn.system.results import Result
 
 if TYPE_CHECKING:
     import keras
@@ -39,8 +38,6 @@ class RunRecord:
         familiarity: of `manifest.photos`, the share of the others that are less typical, float32,
             [photos], range [0, 1]; NaN, or None for all, where it is not known.
         promises: how labels are decided and what that gives, by name, in words.
-        audit: what an audit has found in the photos, an `AuditResult`; None where none was asked
-            for.
     """
 
     config: TrainConfig
@@ -56,7 +53,6 @@ class RunRecord:
     metadata: Mapping[str, Any]
     familiarity: np.ndarray | None = None
     promises: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    audit: Result | None = None
 
     @property
     def image_size(self) -> int:

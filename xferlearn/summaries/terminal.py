@@ -76,9 +76,10 @@ def misclassified_head(wrong: int, total: int, noun: str) -> str:
 
 
 def bad_block(photos: Sequence[BadPhoto], where: str = "") -> Block:
-    """Returns one line per photo that was left out; an empty block without any."""
+    """Returns one line per photo that was left out, the first always; else an empty block."""
     if not photos:
         return Block()
     number = len(photos)
     head = f"{count(number, 'photo')} {plural_of(number, 'was', 'were')} left out:"
-    return Block((head,), [f"  {bad.name}: {bad.reason}" for bad in photos], "photo", where)
+    first, *others = [f"  {bad.name}: {bad.reason}" for bad in photos]
+    return Block((head, first), others, "photo", where)

@@ -61,6 +61,8 @@ def write_atomically(
                 file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        with contextlib.suppress(FileNotFoundError):
+            shutil.copymode(path, temporary)
         check()
         temporary.replace(path)
     except BaseException:

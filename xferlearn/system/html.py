@@ -1,9 +1,11 @@
 """HTML for notebooks: readable on light and dark pages, and safe with text of any origin."""
 
 import base64
+import contextlib
 import hashlib
 import html
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from xferlearn.system.text import readable
@@ -238,6 +240,15 @@ def document_head(title: str, style: str, generator: str) -> str:
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<title>{_escaped(title)}</title><style>{style}</style></head><body>"
     )
+
+
+def is_document(path: Path, generator: str) -> bool:
+    """Returns whether a file is a page that `document_head` has begun for a generator."""
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        return f'<meta name="generator" content="{_escaped(generator)}">'.encode() in file.read(
+            4096
+        )
+    return False
 
 
 def note_list(lines: Iterable[str]) -> Markup | None:

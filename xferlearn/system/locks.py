@@ -2,11 +2,16 @@
 
 import contextlib
 import os
+import stat
 import sys
 from pathlib import Path
 
 # Windows locks bytes, which no other process can read then: one far behind what is written.
 _PLACE = 2**30
+# A process id, and nothing that anyone would miss.
+_MOST_DIGITS = 20
+# Neither a link is followed nor a pipe waited for.
+_FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
 class FileLock:
@@ -32,14 +37,18 @@ class FileLock:
 
         Raises:
             BlockingIOError: another process has it.
-            OSError: the file can't be made or locked.
+            OSError: the file can't be made or locked, or it is there and is no lock.
         """
         while self._file is None:
-            file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+            self._check()
+            file = os.open(self._path, _FLAGS, 0o644)
             try:
                 _lock(file)
                 # Who had it before may have removed the file since it was opened here.
                 if _is_at(file, self._path):
+                    if not _is_id(os.read(file, _MOST_DIGITS + 1)):
+                        raise self._no_lock()
+                    os.lseek(file, 0, os.SEEK_SET)
                     os.truncate(file, 0)
                     os.write(file, str(os.getpid()).encode())
                     self._file = file
@@ -50,24 +59,43 @@ class FileLock:
     def owner(self) -> str:
         """Returns the process id of who has the lock; "" where that is not known."""
         try:
-            text = self._path.read_text(encoding="ascii")
-        except (OSError, UnicodeDecodeError):
+            self._check()
+            with self._path.open("rb") as file:
+                content = file.read(_MOST_DIGITS + 1)
+        except OSError:
             return ""
-        return text if text.isdigit() else ""
+        return content.decode() if _is_id(content) else ""
 
     def release(self) -> None:
         """Gives the lock back, if it is held."""
         if self._file is None:
             return
-        with contextlib.suppress(OSError):  # Windows removes no file that is open
-            self._path.unlink()
+        if _is_at(self._file, self._path):
+            with contextlib.suppress(OSError):  # Windows removes no file that is open
+                self._path.unlink()
         os.close(self._file)
         self._file = None
+
+    def _check(self) -> None:
+        """Raises OSError where something else than a file of its own is there."""
+        try:
+            found = self._path.lstat()
+        except FileNotFoundError:
+            return
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+            raise self._no_lock()
+
+    def _no_lock(self) -> OSError:
+        return OSError(f"{self._path} is there and is no lock; remove it")
+
+
+def _is_id(content: bytes) -> bool:
+    return len(content) <= _MOST_DIGITS and (not content or content.isdigit())
 
 
 def _is_at(file: int, path: Path) -> bool:
     try:
-        return os.path.samestat(os.fstat(file), os.stat(path))
+        return os.path.samestat(os.fstat(file), path.lstat())
     except FileNotFoundError:
         return False
 

@@ -76,6 +76,11 @@ def utf8(value: T) -> T | str:
     return value
 
 
+def joined(values: Iterable[str]) -> str:
+    """Returns several values as one cell, with | between them, which a value has as \\|."""
+    return "|".join(one.replace("\\", "\\\\").replace("|", "\\|") for one in values)
+
+
 def write_rows(
     file: BinaryIO, form: str, columns: Mapping[str, type], rows: Iterable[Sequence[object]]
 ) -> None:

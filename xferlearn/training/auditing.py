@@ -1,7 +1,7 @@
 """The job of `audit`: photos -> bottlenecks -> heads that are new to them -> findings."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +9,15 @@ import numpy as np
 
 from xferlearn.auditing import KINDS, AuditResult, Finding, write_findings, write_page
 from xferlearn.auditing.classes import find_few_groups, find_overlaps
-from xferlearn.auditing.copies import find_copies
-from xferlearn.auditing.findings import ACROSS, LABEL, TWINS
-from xferlearn.auditing.label_errors import LabelErrors, find_label_errors, unlike_text
+from xferlearn.auditing.findings import ACROSS, TWINS
+from xferlearn.auditing.label_errors import LabelErrors, find_label_errors
 from xferlearn.auditing.measuring import MeasureStore, measure_photos
 from xferlearn.auditing.outliers import find_outliers, loneliness
+from xferlearn.auditing.page import checked_page
 from xferlearn.auditing.quality import find_bad_quality
-from xferlearn.config import AuditConfig, TrainConfig
+from xferlearn.auditing.suspects import find_suspects
+from xferlearn.config import AuditConfig, TrainConfig, default_bottleneck_dir
+from xferlearn.config.base import StrPath
 from xferlearn.config.models import output_format
 from xferlearn.config.signatures import from_settings
 from xferlearn.errors import UserError, XferlearnError
@@ -24,8 +26,8 @@ from xferlearn.photos.corrected import CorrectedSource
 from xferlearn.photos.corrections import (
     KEEP,
     RELABEL,
-    Corrections,
-    read_corrections,
+    changing_corrections,
+    check_no_corrections,
     write_corrections,
 )
 from xferlearn.photos.limits import PhotoLimits
@@ -45,7 +47,6 @@ from xferlearn.training.fit import (
 from xferlearn.training.material import LinearHeads, Material, material_of
 from xferlearn.training.networks import check_backbone, load_networks
 
-_FILES = ("output", "page", "proposals")
 # Of these two a person decides nothing about the photo.
 _ALWAYS = (ACROSS, TWINS)
 
@@ -76,7 +77,6 @@ def audit_with(config: AuditConfig) -> AuditResult:
     clock = StageClock()
     settings = config.train_config(summaries="none")
     outputs = _checked_outputs(config)
-    known = _read_proposals(config)
     check_backbone(settings)
     check_result_folders(settings)
     with clock.stage("list photos"):
@@ -89,7 +89,7 @@ def audit_with(config: AuditConfig) -> AuditResult:
     with clock.stage("bottlenecks"):
         prepared = prepare(settings, source, networks)
     result = audit_prepared(settings, prepared, clock)
-    return _written(config, result, outputs, known)
+    return _written(config, result, outputs)
 
 
 def audit_prepared(
@@ -117,24 +117,27 @@ def audit_prepared(
     with clock.stage("quality"):
         by_looks, told = find_by_looks(material, config)
     with clock.stage("findings"):
-        fit = dict(zip((one.digest for one in photos), errors.probabilities, strict=False))
+        every = prepared.extraction.photos
+        decided = _decided(prepared, labels)
+        suspects = find_suspects(
+            material.photos, labels, errors, every, prepared.looks.alike, decided
+        )
+        expected = errors.estimate(suspects.rows)
         found = [
-            *_suspected(material, errors),
-            *find_copies(prepared.extraction.photos, labels, prepared.looks.alike, fit),
-            *by_looks,
+            one
+            for one in (*suspects.findings, *by_looks)
+            if one.kind in _ALWAYS or one.digest not in decided
         ]
-        decided = _decided(prepared, material)
-        left = [one for one in found if one.kind in _ALWAYS or one.digest not in decided]
-        places = {one.digest: one for one in (*prepared.extraction.photos, *photos)}
+        places = {one.digest: one for one in (*every, *photos)}
     return AuditResult(
         labels=labels,
         counts={label: sum(counts.values()) for label, counts in manifest.counts().items()},
-        findings=tuple(sorted(left, key=lambda one: (KINDS.index(one.kind), -one.score))),
+        findings=tuple(sorted(found, key=lambda one: (KINDS.index(one.kind), -one.score))),
         classes=(
             *find_overlaps(evaluation),
             *find_few_groups(labels, material.y[:number], material.groups[:number]),
         ),
-        expected=_expected(errors, found, left),
+        expected=(expected.low, expected.value, expected.high),
         evaluation=evaluation,
         digests=tuple(one.digest for one in photos),
         probabilities=errors.probabilities[:number],
@@ -162,7 +165,7 @@ def find_by_looks(material: Material, config: TrainConfig) -> tuple[list[Finding
     """
     prepared, manifest = material.prepared, material.manifest
     photos, labels, number = manifest.photos, manifest.labels, len(manifest.photos)
-    store = MeasureStore(prepared.looks.prints.folder.parent.parent)
+    store = MeasureStore(config.bottleneck_dir or default_bottleneck_dir())
     limits = PhotoLimits.of(config)
     measured = measure_photos(prepared.source, photos, store, limits, config.verbose)
     lonely = loneliness(material.bottlenecks[:number], material.folds[:number], seed=config.seed)
@@ -199,95 +202,80 @@ def _evaluation(material: Material, probabilities: np.ndarray) -> Evaluation:
     return dataclasses.replace(found, folds=material.manifest.fold_count)
 
 
-def _suspected(material: Material, errors: LabelErrors) -> list[Finding]:
-    """Returns the label errors; the copies that were left out go with the photo that was used."""
-    labels, alike = material.labels, material.prepared.looks.alike.pixels
-    copies: dict[tuple[int, bytes], dict[bytes, None]] = {}
-    for photo in material.prepared.extraction.photos:
-        key = photo.label, alike.get(photo.digest, photo.digest)
-        copies.setdefault(key, {})[photo.digest] = None
-    findings = []
-    for row in errors.order.tolist():
-        photo, likely = material.photos[row], errors.probabilities[row]
-        label, better = labels[photo.label], int(errors.proposed[row])
-        same = copies.get((photo.label, alike.get(photo.digest, photo.digest)), {})
-        text = unlike_text(labels, likely, photo.label, better)
-        others = tuple(digest for digest in same if digest != photo.digest)
-        score = float(errors.score[row])
-        findings.append(
-            Finding(LABEL, photo.digest, photo.name, label, score, labels[better], others, text)
-        )
-    return findings
-
-
-def _decided(prepared: Prepared, material: Material) -> set[bytes]:
+def _decided(prepared: Prepared, labels: Sequence[str]) -> set[bytes]:
     """Returns the photos about whose label a person has decided, and which still have it."""
     if not isinstance(prepared.source, CorrectedSource):
         return set()
     corrections = prepared.source.corrections
-    labels = {(one.digest, material.labels[one.label]) for one in material.photos if one.label >= 0}
+    # Also those that were left out of what is learned from, because others have their pixels.
+    has = {(one.digest, labels[one.label]) for one in prepared.extraction.photos}
     return {
         row.digest
         for row in corrections.values()
         if (row.action == KEEP or (row.action == RELABEL and row.command != "audit"))
-        and (row.digest, row.label) in labels
+        and (row.digest, row.label) in has
     }
-
-
-def _expected(
-    errors: LabelErrors, found: list[Finding], left: list[Finding]
-) -> tuple[float, float, float]:
-    """Returns how many of the label errors that are left are wrong: at least, about, at most."""
-    every, some = (
-        sum(one.score for one in findings if one.kind == LABEL) for findings in (found, left)
-    )
-    share = some / every if every else 0.0
-    expected = errors.expected
-    return share * expected.low, share * expected.value, share * expected.high
 
 
 def _checked_outputs(config: AuditConfig) -> dict[str, Path]:
     """Sees, before any work, that all files can be written, each to a place of its own."""
     paths: dict[str, Path] = {}
-    for name in _FILES:
+    for name in _CHECKS:
         given = getattr(config, name)
         if given is None:
             continue
         check_outside_photos(config, name, given)
-        paths[name] = check_output(given, name)
+        paths[name] = _CHECKS[name](given)
         same = next((one for one in paths if one != name and paths[one] == paths[name]), None)
         if same is not None:
             raise UserError(f"`{same}` and `{name}` are the same file, {given}. Give each its own.")
     return paths
 
 
-def _read_proposals(config: AuditConfig) -> Corrections:
-    """Returns what the file that proposals go to holds already.
+def _checked_output(path: StrPath) -> Path:
+    found = check_output(path)
+    check_no_corrections("output", found)
+    return found
+
+
+def _checked_proposals(path: StrPath) -> Path:
+    """Returns the file that proposals go to, beside what it holds already.
 
     Raises:
-        UserError: when there is a file, and it is no file of corrections.
+        UserError: when there is a file and it is no file of corrections, or a review has it open.
     """
-    if config.proposals is None:
-        return Corrections()
+    found = check_output(path, "proposals")
     try:
-        return read_corrections(config.proposals, missing_ok=True)
+        with changing_corrections(found):
+            pass
     except UserError as error:
         raise UserError(
             f"`proposals` adds to the file that is there, and it can't be read. {error}"
         ) from None
+    except OSError as error:
+        raise UserError(
+            f"Can't write `proposals` {path}: {one_line(error)}. Choose another file."
+        ) from None
+    return found
 
 
-def _written(
-    config: AuditConfig, result: AuditResult, outputs: Mapping[str, Path], known: Corrections
-) -> AuditResult:
+_CHECKS: Mapping[str, Callable[[StrPath], Path]] = {
+    "output": _checked_output,
+    "page": checked_page,
+    "proposals": _checked_proposals,
+}
+
+
+def _written(config: AuditConfig, result: AuditResult, outputs: Mapping[str, Path]) -> AuditResult:
+    def proposals(path: Path) -> None:
+        with changing_corrections(path) as known:
+            # What is in the file by now has been decided, or proposed before.
+            new = [row for digest, row in result.corrections().items() if digest not in known]
+            write_corrections(path, known.with_rows(new))
+
     def findings(path: Path) -> None:
         form = output_format(config.output) or ""
         write_atomically(path, lambda file: write_findings(file, result, form))
-
-    def proposals(path: Path) -> None:
-        # What is in the file has been decided, or proposed before.
-        new = [row for digest, row in result.corrections().items() if digest not in known]
-        write_corrections(path, known.with_rows(new))
 
     writers: dict[str, Any] = {
         "output": findings,

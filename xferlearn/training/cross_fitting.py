@@ -4,9 +4,11 @@ So every photo gets a prediction by a head that never saw it, at little more tha
 head: a batch goes through all heads at once.
 """
 
+import contextlib
+import contextvars
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +29,22 @@ LOOKS = 10
 _ROWS = 4096
 # Rows by which a head that diverged is known.
 _FEW = 16
+_CHECK = contextvars.ContextVar[Callable[[], None] | None]("check", default=None)
+
+
+@contextlib.contextmanager
+def checking(check: Callable[[], None]) -> Iterator[None]:
+    """Has `check` called some ten times in each fit of this thread; what it raises ends the fit.
+
+    Example:
+        >>> with checking(stop_if_closed):
+        ...     fit_heads(x, y, learned, 5, plan, scale)
+    """
+    token = _CHECK.set(check)
+    try:
+        yield
+    finally:
+        _CHECK.reset(token)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,11 +186,15 @@ def fit_heads(
     looks = _looks(plan.steps)
     # The same with and without charts, which must not change the heads.
     steps = plan.steps // looks * looks
-    looks = looks if callbacks else 1
+    check = _CHECK.get()
+    looks = looks if callbacks or check else 1
     per_look = steps // looks
     schedule = keras.optimizers.schedules.CosineDecay(plan.learning_rate, steps)
+    optimizer = _optimizer(plan, schedule)
+    # Built before `fit`, which would otherwise trace each step a second time.
+    optimizer.build(model.trainable_variables)
     model.compile(
-        _optimizer(plan, schedule),
+        optimizer,
         # A sum over heads of their means over photos, so heads don't change each other.
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="sum"),
         weighted_metrics=[
@@ -194,7 +216,15 @@ def fit_heads(
             epochs=looks,
             steps_per_epoch=per_look,
             # First, because the others read what it finds.
-            callbacks=[watcher, *(callbacks(rows, stack) if callbacks else ())],
+            callbacks=[
+                watcher,
+                *(callbacks(rows, stack) if callbacks else ()),
+                *(
+                    [keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: check())]
+                    if check
+                    else ()
+                ),
+            ],
             shuffle=False,
             verbose=0,
         )

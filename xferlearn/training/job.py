@@ -183,10 +183,10 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
                 metadata=model_folder.metadata,
                 familiarity=familiarity,
                 promises=promised_facts(chosen, own, validation),
-                audit=audited,
             )
             warnings += summaries.write_run(run_dir, record, config.summaries)
-            warnings += write_transfer_summary(run_dir, record, photos=config.summaries == "full")
+            pictures = config.summaries == "full"
+            warnings += write_transfer_summary(run_dir, record, audited, photos=pictures)
     exported = None
     if exporting is not None:
         with clock.stage("export"):

@@ -6,7 +6,7 @@ not have one. A refit takes half a second for a thousand photos.
 
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -91,19 +91,20 @@ def material_of(prepared: Prepared, config: TrainConfig) -> Material:
     others = tuple({photo.digest: photo for photo in others}.values())
     photos = (*manifest.photos, *others)
     twins = prepared.looks.alike.twins
-    common = {
-        twins.get(photo.digest, photo.digest): (fold, group)
-        for photo, fold, group in zip(manifest.photos, manifest.folds, manifest.groups, strict=True)
-    }
+    places: dict[object, tuple[int, int]] = {}
+    for row, photo in enumerate(manifest.photos):
+        place = manifest.folds[row], manifest.groups[row]
+        places |= dict.fromkeys(_company(photo, twins), place)
     last = max(manifest.groups, default=-1) + 1
     folds, groups = [*manifest.folds], [*manifest.groups]
     for number, photo in enumerate(others):
         drawn = int.from_bytes(hashlib.sha256(photo.digest).digest()[:8], "big")
         place = drawn % min(manifest.fold_count, FOLDS), last + number
-        # A twin of a photo with a class stays with it.
-        fold, group = common.setdefault(twins.get(photo.digest, photo.digest), place)
-        folds.append(fold)
-        groups.append(group)
+        company = _company(photo, twins)
+        place = next((places[key] for key in company if key in places), place)
+        places |= dict.fromkeys((key for key in company if key not in places), place)
+        folds.append(place[0])
+        groups.append(place[1])
     given = {(one.name, one.digest): one.fixed_split for one in prepared.extraction.photos}
     return Material(
         prepared,
@@ -114,6 +115,12 @@ def material_of(prepared: Prepared, config: TrainConfig) -> Material:
         np.array(groups),
         tuple(given.get((photo.name, photo.digest)) for photo in photos),
     )
+
+
+def _company(photo: Photo, twins: Mapping[bytes, bytes]) -> list[object]:
+    """Returns what a photo has in common with those that it must stay together with."""
+    group = [] if photo.group is None else [("group", photo.group)]
+    return [twins.get(photo.digest, photo.digest), *group]
 
 
 class LinearHeads:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.metadata
+import os
 import platform
 import sys
 from typing import Any
@@ -130,7 +131,16 @@ def describe(
             **{name: importlib.metadata.version(name) for name in _VERSIONED},
         },
         "command": sys.argv,
+        # Where relative paths among the settings begin.
+        "working_dir": _working_dir(),
     }
+
+
+def _working_dir() -> str | None:
+    try:
+        return os.getcwd()
+    except OSError:  # it was removed meanwhile
+        return None
 
 
 def _describe_networks(config: TrainConfig, prepared: Prepared) -> dict[str, dict[str, Any]]:

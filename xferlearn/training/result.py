@@ -98,6 +98,7 @@ class TrainResult(Result):
             self._split_block(),
             self._points_block(),
             Block(self.audit.table() if self.audit else ()),
+            Block(self.audit.brief() if self.audit else ()),
             bad_block(manifest.bad, rest),
             Block(manifest.notes),
             facts_block(

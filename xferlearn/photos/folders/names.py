@@ -6,8 +6,10 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 
 from xferlearn.errors import UserError, did_you_mean
-from xferlearn.system.text import count, plural_of
+from xferlearn.system.text import count, plural_of, readable
 
+# What becomes of photos of classes that a model does not have is decided once they are read.
+UNDECIDED = "undecided"
 # What turns the direction of text around; a name that holds one is not what it looks like.
 _TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
@@ -101,7 +103,7 @@ def match_labels(
         found: number of photos by class, under the names that folders or a table have.
         labels: the model's, in its order.
         other_classes: what to do with a class that the model does not have: "error", "skip" or
-            "count".
+            "count"; `UNDECIDED` lists it like "count", and says nothing.
         place: where the classes were found, for messages.
         hint: sentence at the end of the error.
         what: what a class is there: a "folder", or a "label" of a table.
@@ -123,20 +125,31 @@ def match_labels(
             f" out, `other_classes='count'` counts them as wrong answers.{hint}"
         )
     warnings = []
-    if others:
-        photos = sum(found[name] for name in others)
-        done = "counted as wrong answers" if other_classes == "count" else "left out"
-        are = plural_of(photos, "is", "are")
-        listed = first_names([f"{name} ({found[name]:,})" for name in others])
-        warnings.append(
-            f"{count(photos, 'photo')} of classes that the model does not have {are} {done}:"
-            f" {listed}."
-        )
-    kept = others if other_classes == "count" else []
+    if other_classes != UNDECIDED:
+        warnings = other_classes_lines({name: found[name] for name in others}, other_classes)
+    kept = others if other_classes in ("count", UNDECIDED) else []
     for name in kept:
         index.setdefault(class_label(name), len(index))
     known = (*labels, *dict.fromkeys(map(class_label, kept)))
     return {name: index.get(class_label(name)) for name in found}, known, warnings
+
+
+def other_classes_lines(others: Mapping[str, int], other_classes: str) -> list[str]:
+    """Returns what became of photos of classes that a model does not have, one line or none.
+
+    Args:
+        others: number of photos by such a class.
+        other_classes: "skip" or "count".
+    """
+    if not others:
+        return []
+    photos = sum(others.values())
+    done = "counted as wrong answers" if other_classes == "count" else "left out"
+    are = plural_of(photos, "is", "are")
+    listed = first_names([f"{readable(name)} ({number:,})" for name, number in others.items()])
+    return [
+        f"{count(photos, 'photo')} of classes that the model does not have {are} {done}: {listed}."
+    ]
 
 
 def shown(name: str) -> str:

@@ -1,20 +1,21 @@
 // Answers on their way to the server: one after the other, shown at once, marked until confirmed.
 
-import { Lost, post } from "./server.js";
+import { Lost, Refused, post } from "./server.js";
 import { count, labelText } from "./words.js";
 
 export class Answers {
   #model;
   #jobs = [];
   #isRunning = false;
-  #batches = []; // per answer of the person, how many the server has made of it
+  #acts = []; // the numbers of what was answered here, as the server confirmed them
+  #earlier = null; // the number of the last act before the page was loaded
 
   constructor(model) {
     this.#model = model;
   }
 
-  relabel(label) {
-    this.#answer([["relabel", label, this.#model.targets]]);
+  relabel(label, targets = this.#model.targets) {
+    this.#answer([["relabel", label, targets]]);
   }
 
   keep() {
@@ -37,12 +38,25 @@ export class Answers {
   }
 
   undo() {
-    // Before the page was loaded again there were answers, too.
-    this.#push({ path: "undo", body: {}, busy: "Undoing …", undone: this.#batches.pop() ?? { kept: 1 } });
+    this.#push({ path: "undo", body: () => ({ act: this.#lastAct() }), busy: "Undoing …", isUndo: true });
+  }
+
+  // Answers from before the page was loaded again can be taken back too; those of other windows there.
+  #lastAct() {
+    const { last } = this.#model.state;
+    this.#acts = this.#acts.filter((act) => act <= last); // without what another window took back
+    if (!this.#acts.length && last > this.#earlier) throw new Refused("The last answer was given in another window. Undo it there.");
+    return this.#acts.at(-1) ?? last;
+  }
+
+  // Before anything was answered here.
+  begin(state) {
+    this.#earlier ??= state.last;
   }
 
   refit() {
-    if (!this.#model.state.fit.busy) this.#push({ path: "refit", body: {}, busy: "Retraining …" });
+    const { fit, pending } = this.#model.state;
+    if (!fit.busy || pending) this.#push({ path: "refit", body: {}, busy: "Retraining …" });
   }
 
   addClass(label, then) {
@@ -52,17 +66,14 @@ export class Answers {
   #answer(parts) {
     const wanted = parts.filter(([, , items]) => items.length);
     if (!wanted.length) return;
-    const batch = { kept: 0 };
-    this.#batches.push(batch);
-    for (const [action, label, items] of wanted) {
-      const ids = items.map((item) => item.id);
-      const answer = { action, label };
-      for (const id of ids) this.#model.sending.set(id, answer);
-      this.#push({ path: "answer", body: { ids, action, label }, answer, ids, batch });
-    }
+    const answers = wanted.map(([action, label, items]) => ({ action, label, ids: items.map((item) => item.id) }));
+    for (const answer of answers) for (const id of answer.ids) this.#model.sending.set(id, answer);
+    const ids = answers.flatMap((answer) => answer.ids);
+    this.#push({ path: "answer", body: { answers }, answers, ids });
     this.#model.problem = null;
-    if (this.#model.isGrid) this.#model.selected.clear();
-    else this.#model.advance();
+    // The person may look at something else by now.
+    for (const id of ids) this.#model.selected.delete(id);
+    if (!this.#model.isGrid && ids.includes(this.#model.current?.id)) this.#model.advance();
     this.#model.changed();
   }
 
@@ -90,13 +101,13 @@ export class Answers {
 
   async #do(job) {
     const before = this.#model.state;
-    let state = before;
-    for (let left = job.undone?.kept ?? 1; left > 0; left -= 1) state = await post(job.path, job.body);
+    const state = await post(job.path, typeof job.body === "function" ? job.body() : job.body);
     this.#jobs.shift();
     this.#forget(job);
-    if (job.batch) job.batch.kept += 1;
+    if (job.answers) this.#acts.push(state.act);
+    if (job.isUndo) this.#acts.pop();
     this.#model.receive(state);
-    if (job.undone) this.#comeBack(before, state);
+    if (job.isUndo) this.#comeBack(before, state);
     job.then?.();
   }
 
@@ -115,9 +126,9 @@ export class Answers {
     const isLost = error instanceof Lost;
     const failed = this.#jobs.splice(0, isLost ? this.#jobs.length : 1);
     for (const job of failed) this.#forget(job);
-    const unsaved = failed.filter((job) => job.answer).map((job) => this.#described(job));
+    const unsaved = failed.flatMap((job) => job.answers ?? []).map((answer) => this.#described(answer));
     if (isLost) this.#model.lost = { text: error.message, unsaved: [...(this.#model.lost?.unsaved ?? []), ...unsaved] };
-    else this.#model.problem = { text: error.message, unsaved, retry: failed[0].answer ? () => this.#again(failed[0]) : null };
+    else this.#model.problem = { text: error.message, unsaved, retry: failed[0].answers ? () => this.#again(failed[0]) : null };
     const ids = failed.flatMap((job) => job.ids ?? []);
     if (!ids.length) return;
     if (this.#model.isGrid) this.#model.selected = new Set(ids);
@@ -125,17 +136,17 @@ export class Answers {
   }
 
   #again(job) {
-    const items = job.ids.map((id) => this.#model.item(id)).filter(Boolean);
-    this.#answer([[job.answer.action, job.answer.label, items]]);
+    const items = (ids) => ids.map((id) => this.#model.item(id)).filter(Boolean);
+    this.#answer(job.answers.map(({ action, label, ids }) => [action, label, items(ids)]));
   }
 
   // A later answer for the same photo may already be on its way.
   #forget(job) {
-    for (const id of job.ids ?? []) if (this.#model.sending.get(id) === job.answer) this.#model.sending.delete(id);
+    for (const answer of job.answers ?? []) for (const id of answer.ids) if (this.#model.sending.get(id) === answer) this.#model.sending.delete(id);
   }
 
-  #described({ ids, answer }) {
-    const what = answer.action === "relabel" ? labelText(answer.label) : answer.action;
+  #described({ ids, action, label }) {
+    const what = action === "relabel" ? labelText(label) : action;
     return `${ids.length === 1 ? this.#model.item(ids[0])?.name : count(ids.length, "photo")}: ${what}`;
   }
 

@@ -96,19 +96,20 @@ function nothingLeft() {
 
 function openClass() {
   const input = h("input", { type: "text", required: true, maxlength: 200, "aria-label": "Name of the class", autocomplete: "off" });
-  const targets = model.targets.length;
+  // The answer is for these, wherever the person is when the class is there.
+  const targets = model.targets;
   const add = (isGiven) => {
     const label = input.value.trim();
     if (!label) return input.focus();
     close();
-    answers.addClass(label, isGiven ? () => answers.relabel(label) : null);
+    answers.addClass(label, isGiven ? () => answers.relabel(label, targets) : null);
   };
   const form = h(
     "form",
     {
       onsubmit: (event) => {
         event.preventDefault();
-        add(targets > 0);
+        add(targets.length > 0);
       },
     },
     h("p", {}, "Name of the class"),
@@ -116,7 +117,9 @@ function openClass() {
     h(
       "div",
       { class: "tools" },
-      targets ? h("button", { type: "submit", class: "primary" }, targets === 1 ? "Add, and give it to this photo" : `Add, and give it to these ${count(targets, "photo")}`) : null,
+      targets.length
+        ? h("button", { type: "submit", class: "primary" }, targets.length === 1 ? "Add, and give it to this photo" : `Add, and give it to these ${count(targets.length, "photo")}`)
+        : null,
       h("button", { type: "button", class: "quiet", onclick: () => add(false) }, "Only add"),
     ),
   );
@@ -146,7 +149,10 @@ listenToKeys(model, {
 model.onChange(update);
 follow(
   () => model.revision,
-  (state) => model.receive(state),
+  (state) => {
+    answers.begin(state);
+    model.receive(state);
+  },
   (error) => {
     const before = model.lost;
     // An answer that was lost stays in sight also when the server is back.

@@ -39,22 +39,21 @@ export function makeTop(model, answers, { openKeys, toggleGrid, toggleFilters })
   return { element, update };
 }
 
-function showAccuracy(place, { accuracy, answered, pending }) {
+function showAccuracy(place, { accuracy }) {
   if (!accuracy) {
     place.replaceChildren(h("span", { class: "faint" }, "No accuracy yet"), h("span", { class: "faint" }, "too few labelled photos"));
     return;
   }
-  const { now, difference, low, high } = accuracy;
-  const isChanged = difference !== 0 || answered > pending;
+  const { now, difference, low, high, refitted } = accuracy;
   place.replaceChildren(
     h("span", { class: "now" }, percent(now)),
     h(
       "span",
       { class: "change" },
-      h("span", {}, isChanged ? `${points(difference)} points` : "accuracy"),
-      isChanged ? h("span", { class: "faint" }, `95%: ${points(low)} to ${points(high)}`) : h("span", { class: "faint" }, `at the start, N=${accuracy.n.toLocaleString("en")}`),
+      h("span", {}, refitted ? `${points(difference)} points` : "accuracy"),
+      refitted ? h("span", { class: "faint" }, `95%: ${points(low)} to ${points(high)}`) : h("span", { class: "faint" }, `at the start, N=${accuracy.n.toLocaleString("en")}`),
     ),
-    isChanged ? interval(accuracy) : "",
+    refitted ? interval(accuracy) : "",
   );
 }
 
