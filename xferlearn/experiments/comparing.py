@@ -11,7 +11,7 @@ from xferlearn.backbones.names import COMBINES
 from xferlearn.backbones.table import weights_licence
 from xferlearn.config import CompareConfig, TrainConfig
 from xferlearn.config.signatures import from_settings
-from xferlearn.errors import UserError
+from xferlearn.errors import UserError, XferlearnError
 from xferlearn.experiments.compare_result import ComparedBackbone, Comparison, Gain
 from xferlearn.experiments.outcomes import Outcome, OutcomeStore, difference, share
 from xferlearn.experiments.plotting import draw_shares, save, save_plot
@@ -63,7 +63,12 @@ def compare_with(config: CompareConfig) -> Comparison:
         for name, seed in itertools.product(names, seeds)
     ]
     for _, one in configs:
-        check_backbone(one)
+        try:
+            check_backbone(one)
+        except UserError:
+            raise
+        except XferlearnError:  # a failed download, which its row tells
+            continue
     source = open_photos(configs[0][1], output_dir(config))
     choose_device(config.device)
     store = OutcomeStore(output_dir(config) / "runs")

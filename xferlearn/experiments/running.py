@@ -290,7 +290,12 @@ class _Parts:
 
 def _part_keys(config: TrainConfig) -> list[tuple]:
     """Returns what tells the spaces of a run's backbones, one each."""
-    return [(spec.name, size, config.device) for spec, size in rows_of(config)]
+    try:
+        return [(spec.name, size, config.device) for spec, size in rows_of(config)]
+    except UserError:
+        raise
+    except XferlearnError:  # a failed download, which its run tells
+        return [(config.backbone, config.image_size, config.device)]
 
 
 def judge_on_test(
