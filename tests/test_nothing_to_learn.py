@@ -14,7 +14,8 @@ from xferlearn.config import TrainConfig
 from xferlearn.errors import UserError
 from xferlearn.photos.manifest import Manifest
 from xferlearn.photos.opening import open_source
-from xferlearn.training.fit import load_networks, prepare
+from xferlearn.training.fit import prepare
+from xferlearn.training.networks import load_networks
 
 if TYPE_CHECKING:
     import keras

@@ -25,7 +25,7 @@ from xferlearn.photos.manifest import BadPhoto, Photo
 from xferlearn.photos.opening import open_source
 from xferlearn.predictors.model_folder import CachedScores
 from xferlearn.training import TrainResult
-from xferlearn.training.fit import load_networks, prepare
+from xferlearn.training.fit import prepare
 from xferlearn.training.head import (
     FeatureScale,
     build_head,
@@ -33,6 +33,7 @@ from xferlearn.training.head import (
     measure_scale,
     predict_head,
 )
+from xferlearn.training.networks import load_networks
 
 # One of them smaller than the other, so that the model resizes for it.
 SMALL, LARGE = "mobilenet_0.25_32", "mobilenet_0.50_48"

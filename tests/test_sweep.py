@@ -24,7 +24,8 @@ from xferlearn.experiments.outcomes import Outcome, difference, share
 from xferlearn.experiments.rates import Rates, measure_rates
 from xferlearn.photos.folders.files import read_image_dir
 from xferlearn.photos.limits import PhotoLimits
-from xferlearn.training.fit import load_networks, prepare
+from xferlearn.training.fit import prepare
+from xferlearn.training.networks import load_networks
 
 TINY = ("--backbone=mobilenet_0.25", "--weights=none", "--image_size=32", "--engine=tensorflow")
 

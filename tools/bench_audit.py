@@ -29,8 +29,9 @@ from xferlearn.errors import UserError
 from xferlearn.photos.opening import open_source
 from xferlearn.review.choosing import BATCH, next_photos
 from xferlearn.system.runtime import start_tensorflow
-from xferlearn.training.fit import load_networks, prepare
+from xferlearn.training.fit import prepare
 from xferlearn.training.material import LinearHeads, Material, material_of
+from xferlearn.training.networks import load_networks
 
 # Percent of those flipped found in a list of their number; points gained; gained by choosing.
 FOUND, GAIN, CHOSEN = 80.0, 3.0, 1.5

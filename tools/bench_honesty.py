@@ -25,8 +25,9 @@ from xferlearn.metrics import Evaluation, evaluate_predictions
 from xferlearn.photos.manifest import VALIDATION, Manifest
 from xferlearn.photos.opening import open_source
 from xferlearn.system.runtime import start_tensorflow
-from xferlearn.training.fit import Prepared, load_networks, prepare
+from xferlearn.training.fit import Prepared, prepare
 from xferlearn.training.fitting import fit_head
+from xferlearn.training.networks import load_networks
 
 FEWEST_WITHIN = 0.9
 LARGEST_MEAN_DIFFERENCE = 0.007

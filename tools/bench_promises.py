@@ -32,8 +32,9 @@ from xferlearn.metrics import wilson_interval, worth_of
 from xferlearn.photos.manifest import TEST, VALIDATION, Manifest
 from xferlearn.photos.opening import open_source
 from xferlearn.system.runtime import start_tensorflow
-from xferlearn.training.fit import Prepared, load_networks, prepare
+from xferlearn.training.fit import Prepared, prepare
 from xferlearn.training.fitting import fit_head
+from xferlearn.training.networks import load_networks
 
 MAX_ERRORS = (0.02, 0.05)
 COVERAGES = (0.9, 0.95)

@@ -22,8 +22,9 @@ from xferlearn.photos.manifest import Photo
 from xferlearn.photos.opening import open_source
 from xferlearn.summaries.pixels import read_pixels
 from xferlearn.system.runtime import start_tensorflow
-from xferlearn.training.fit import load_networks, prepare
+from xferlearn.training.fit import prepare
 from xferlearn.training.material import Material, material_of
+from xferlearn.training.networks import load_networks
 
 _IMAGE_DIR = flags.DEFINE_string("image_dir", None, "Folder with one sub-folder a class.")
 _FOREIGN = flags.DEFINE_string("foreign_dataset", None, "TensorFlow Datasets name of others.")

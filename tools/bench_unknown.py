@@ -29,8 +29,9 @@ from xferlearn.metrics import wilson_interval
 from xferlearn.photos.manifest import Manifest
 from xferlearn.photos.opening import open_source
 from xferlearn.system.runtime import start_tensorflow
-from xferlearn.training.fit import Prepared, load_networks, prepare
+from xferlearn.training.fit import Prepared, prepare
 from xferlearn.training.fitting import fit_head
+from xferlearn.training.networks import load_networks
 
 LEVEL = 0.01
 # Of the parameters of EfficientNet Lite0.

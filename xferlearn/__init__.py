@@ -50,14 +50,13 @@ from xferlearn.system.lazy import lazy_names
 from xferlearn.version import __version__
 
 if TYPE_CHECKING:
-    from xferlearn.backbones import load_backbone
     from xferlearn.evaluation import decide, diff, evaluate
     from xferlearn.experiments import compare, curve, sweep
     from xferlearn.exports import export
     from xferlearn.inspection import inspect_model
     from xferlearn.labelling import Classifier, load_classifier
     from xferlearn.review import open_review
-    from xferlearn.training import audit, build_classifier, build_head, train
+    from xferlearn.training import audit, build_classifier, build_head, load_backbone, train
 
 # Imported on first use, so that `xferlearn --help` and `import xferlearn` stay quick.
 _HOMES = {
@@ -72,7 +71,7 @@ _HOMES = {
     "evaluate": "xferlearn.evaluation",
     "export": "xferlearn.exports",
     "inspect_model": "xferlearn.inspection",
-    "load_backbone": "xferlearn.backbones",
+    "load_backbone": "xferlearn.training",
     "load_classifier": "xferlearn.labelling",
     "open_review": "xferlearn.review",
     "sweep": "xferlearn.experiments",

@@ -13,6 +13,8 @@ from xferlearn.backbones.table import (
     BackboneSpec,
     Licence,
     Preprocessing,
+    preprocessing_of,
+    spec_of,
 )
 from xferlearn.system.lazy import lazy_names
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
         load_backbone,
         load_imagenet_classifier,
         load_parts,
+        load_rows,
     )
 
 __all__ = [
@@ -38,8 +41,11 @@ __all__ = [
     "load_backbone",
     "load_imagenet_classifier",
     "load_parts",
+    "load_rows",
+    "preprocessing_of",
     "resolve_backbone",
     "resolve_backbones",
+    "spec_of",
     "weights_digest",
 ]
 
@@ -48,6 +54,7 @@ _LAZY = {
     "load_backbone": "xferlearn.backbones.loading",
     "load_imagenet_classifier": "xferlearn.backbones.loading",
     "load_parts": "xferlearn.backbones.loading",
+    "load_rows": "xferlearn.backbones.loading",
     "weights_digest": "xferlearn.backbones.digest",
 }
 

@@ -12,7 +12,8 @@ from xferlearn.backbones.names import (
     resolve_backbone,
     resolve_backbones,
 )
-from xferlearn.backbones.table import BACKBONES, PREPROCESSING, BackboneSpec
+from xferlearn.backbones.pooling import POOLINGS
+from xferlearn.backbones.table import BackboneSpec, preprocessing_of, spec_of
 from xferlearn.backbones.weights import downloading, read_weights_file
 from xferlearn.errors import UserError, XferlearnError, did_you_mean
 from xferlearn.system.runtime import float32_layers, start_tensorflow
@@ -32,8 +33,9 @@ def load_backbone(
     """Loads a frozen backbone: raw pixels in, bottlenecks out.
 
     Its layers are `image`, `preprocessing`, the network under the backbone's name, and `pooling`.
-    They are Keras' own, so a saved model loads without this package. It computes in float32,
-    whatever policy `keras.config.set_dtype_policy` sets for other layers.
+    They are Keras' own, so a saved model loads without this package; some networks of KerasHub
+    need its classes. It computes in float32, whatever policy `keras.config.set_dtype_policy` sets
+    for other layers.
 
     Args:
         name: anything that `resolve_backbones` understands; several are combined as
@@ -75,13 +77,39 @@ def load_parts(
 
     Arguments and errors are those of `load_backbone`, which combines them.
     """
-    parts = resolve_backbones(name, image_size)
-    choice = _weights_choice(weights)
-    if len(parts) > 1 and choice == "file":
-        raise UserError(
-            "A weights file is of one backbone. Expected weights to be imagenet or none for"
-            f" {name!r}. Received: {str(weights)!r}."
-        )
+    return load_rows(resolve_backbones(name, image_size), weights, seed=seed, verbose=verbose)
+
+
+def load_rows(
+    parts: Sequence[tuple[BackboneSpec, int]],
+    weights: str | Path | None = "imagenet",
+    *,
+    seed: int = 0,
+    verbose: int = 1,
+) -> tuple["keras.Model", ...]:
+    """Loads backbones, each as a model of its own.
+
+    Args:
+        parts: rows and image sizes, as `resolve_backbones` returns them.
+        weights: as in `load_backbone`, as are the others.
+        seed: as in `load_backbone`.
+        verbose: as in `load_backbone`.
+
+    Raises:
+        UserError: as `load_backbone`.
+        XferlearnError: as `load_backbone`.
+    """
+    if _weights_choice(weights) == "file":
+        if len(parts) > 1:
+            raise UserError(
+                "A weights file is of one backbone. Expected weights to be imagenet or none for"
+                f" {len(parts)} of them. Received: {str(weights)!r}."
+            )
+        if origin := parts[0][0].origin:
+            raise UserError(
+                f"{origin} has weights of its own. Leave `weights` out, or give `weights='none'`"
+                f" for random ones. Received: {str(weights)!r}."
+            )
     start_tensorflow()
     return tuple(_load(spec, size, weights, seed, verbose) for spec, size in parts)
 
@@ -114,7 +142,7 @@ def combine_backbones(models: Sequence["keras.Model"]) -> "keras.Model":
         image = keras.Input((size, size, 3), dtype="float32", name="image")
         pooled = []
         for model in models:
-            spec, own = BACKBONES[model.name], model.input_shape[1]
+            spec, own = spec_of(model), model.input_shape[1]
             name = part_name(spec.name, own)
             network = model.get_layer(spec.name)
             if name != spec.name:  # one network may be there at several sizes
@@ -148,6 +176,8 @@ def _load(
 
             read_weights_file(file, spec, network, model, with_top)
     model.trainable = False
+    if spec.origin:
+        model.backbone_spec = spec
     return model
 
 
@@ -179,6 +209,11 @@ def load_imagenet_classifier(
     import keras
 
     spec, size = resolve_backbone(name, image_size)
+    if spec.origin:
+        raise UserError(
+            f"Expected a backbone of the table for ImageNet's own classes. {spec.origin} has no"
+            " known classifier: train one on it."
+        )
     keras_top = spec.builder.startswith("keras.")
     if str(weights).lower() == "imagenet" and keras_top and size not in spec.imagenet_sizes:
         raise UserError(
@@ -219,8 +254,10 @@ def _build(
     module, _, function = spec.builder.rpartition(".")
     builder = getattr(importlib.import_module(module), function)
     arguments = dict(spec.arguments)
-    arguments.update(include_top=include_top, input_shape=(size, size, 3))
+    arguments.update(input_shape=(size, size, 3))
     arguments.update(weights="imagenet" if choice == "imagenet" else None)
+    if not spec.origin:
+        arguments.update(include_top=include_top)
     if include_top:
         arguments.update(classifier_activation=None)
     # Keras seeds every initialiser without a seed from Python's global generator.
@@ -231,12 +268,15 @@ def _build(
             built = builder(**arguments)
     finally:
         random.setstate(state)
-    # Keras derives a download's name from the model's, so the name is given afterwards.
-    network = keras.Model(built.input, built.output, name=spec.name)
+    if spec.origin:
+        network, network.name = built, spec.name
+    else:
+        # Keras derives a download's name from the model's, so the name is given afterwards.
+        network = keras.Model(built.input, built.output, name=spec.name)
     # A functional model hands its own training flag down, whatever the inner call said: what
     # keeps a network still during fit is trainable=False for BatchNorm and rate 0 for dropout.
     network.trainable = False
-    for layer in network.layers:
+    for layer in network._flatten_layers():
         if isinstance(layer, keras.layers.Dropout):
             layer.rate = 0.0
     return network, file
@@ -263,10 +303,11 @@ def _pooled(
     image: "keras.KerasTensor", spec: BackboneSpec, network: "keras.Model", suffix: str = ""
 ) -> "keras.KerasTensor":
     """Returns the bottleneck of raw pixels; `suffix` ends the names of the layers around."""
-    import keras
-
-    x = network(_preprocess(image, spec, f"preprocessing{suffix}"), training=False)
-    return keras.layers.GlobalAveragePooling2D(name=f"pooling{suffix}")(x)
+    x = _preprocess(image, spec, f"preprocessing{suffix}")
+    if isinstance(network.input, dict):  # as some of KerasHub have it
+        x = dict.fromkeys(network.input, x)
+    x = network(x, training=False)
+    return POOLINGS[spec.pooling](x, spec.prefix_tokens, suffix)
 
 
 def _preprocess(
@@ -275,7 +316,9 @@ def _preprocess(
     """Applies the row's preprocessing with layers that any Keras can load."""
     import keras
 
-    preprocessing = PREPROCESSING[spec.preprocessing]
+    preprocessing = preprocessing_of(spec.preprocessing)
+    if preprocessing is None:
+        raise ValueError(f"{spec.name} has no preprocessing: {spec.preprocessing!r}")
     scale, offset = preprocessing.scale, preprocessing.offset
     same = len(set(scale)) == len(set(offset)) == 1
     x = keras.layers.Rescaling(

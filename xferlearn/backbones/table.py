@@ -1,9 +1,17 @@
-"""The table of backbones: builder, size, preprocessing, width and parameters of each."""
+"""The table of backbones: builder, size, preprocessing, width and parameters of each.
 
+Networks that are not in it, of KerasHub or the user's own, get a row of the same kind on demand.
+"""
+
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import keras
 
 _KERAS = "keras.applications."
 _LITE = "xferlearn.backbones.efficientnet_lite."
@@ -22,6 +30,15 @@ class Preprocessing:
     scale: tuple[float, float, float]
     offset: tuple[float, float, float]
     bgr: bool = False
+
+    @property
+    def text(self) -> str:
+        """The arithmetic, as `preprocessing_of` reads it: the key of a row made on demand."""
+        parts = (", ".join(map(repr, one)) for one in (self.scale, self.offset))
+        return "pixel * ({}) + ({}){}".format(*parts, " as BGR" if self.bgr else "")
+
+
+_ARITHMETIC = re.compile(r"pixel \* \((.+?)\) \+ \((.+?)\)( as BGR)?")
 
 
 def _standardise(mean: tuple[float, ...], std: tuple[float, ...]) -> Preprocessing:
@@ -45,8 +62,28 @@ PREPROCESSING: Mapping[str, Preprocessing] = MappingProxyType(
 )
 
 
+def preprocessing_of(name: str) -> Preprocessing | None:
+    """Returns what a key of PREPROCESSING, or the text of a `Preprocessing`, stands for, or None.
+
+    Example:
+        >>> preprocessing_of("tf").offset
+        (-1.0, -1.0, -1.0)
+    """
+    if (found := _ARITHMETIC.fullmatch(name)) is None:
+        return PREPROCESSING.get(name)
+    try:
+        scale, offset = (tuple(map(float, part.split(", "))) for part in found.groups()[:2])
+    except ValueError:
+        return None
+    if len(scale) != 3 or len(offset) != 3:
+        return None
+    return Preprocessing(scale, offset, bool(found[3]))
+
+
 # The name of a licence that Keras' documentation does not state.
 UNDOCUMENTED = "see source"
+# The name of a licence of which nothing is stated at all.
+UNKNOWN = "unknown"
 _TF_KERNELS = "weights_tf_dim_ordering_tf_kernels"
 
 
@@ -87,7 +124,7 @@ class BackboneSpec:
         builder: dotted path of the function that builds the network, as Keras spells it.
         arguments: keyword arguments of this row for the builder.
         image_size: side of the square input that the network was designed for, px.
-        preprocessing: key of PREPROCESSING.
+        preprocessing: key of PREPROCESSING, or the text of a `Preprocessing`.
         width: number of values of a bottleneck, i.e. channels of the last feature map.
         parameters: number of weights without the top, as `count_params` of the Keras model.
         source: the paper that describes the network.
@@ -98,6 +135,11 @@ class BackboneSpec:
         family: name of the row with width multiplier 1; its own name where there is none.
         min_size: smallest side that the network can take, px.
         imagenet_sizes: sides for which separately trained ImageNet weights exist, px.
+        pooling: how the network's output becomes one vector, a key of `pooling.POOLINGS`.
+        prefix_tokens: how many tokens come before those of the patches, where it gives tokens.
+        origin: what the user wrote for a network that is not in the table, "" for one that is; the
+            weights are its own then.
+        configuration: of such a network, the SHA-256 of what it is besides its weights.
     """
 
     name: str
@@ -114,6 +156,10 @@ class BackboneSpec:
     family: str
     min_size: int
     imagenet_sizes: tuple[int, ...]
+    pooling: str = "average"
+    prefix_tokens: int = 0
+    origin: str = ""
+    configuration: str = ""
 
     @property
     def alpha(self) -> float:
@@ -302,3 +348,21 @@ BACKBONES: Mapping[str, BackboneSpec] = MappingProxyType(
         for spec in (*_lites(), *_mobilenets(), *_others(), *_efficientnets(), *_convnexts())
     }
 )
+
+
+def weights_licence(spec: BackboneSpec, weights: str | Path | None) -> Licence:
+    """Returns the licence of the weights that a backbone was loaded with.
+
+    Args:
+        spec: its row.
+        weights: the setting: "imagenet", "none" or a file.
+    """
+    if weights == "imagenet":
+        return spec.licence
+    random = str(weights).lower() == "none"
+    return Licence("none, as they are random" if random else UNKNOWN, "")
+
+
+def spec_of(model: "keras.Model") -> BackboneSpec:
+    """Returns the row that a backbone was built from, as `load_backbone` returns it."""
+    return BACKBONES.get(model.name) or model.backbone_spec

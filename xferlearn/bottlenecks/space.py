@@ -19,7 +19,7 @@ class FeatureSpace:
     Two bottlenecks may be compared, and one used in place of the other, only within one space.
 
     Attributes:
-        backbone: name of the network, as in `backbones.BACKBONES`.
+        backbone: name of the network, as in `backbones.BACKBONES`, or of its row made on demand.
         weights_sha256: digest of its weights, `backbones.weights_digest`.
         image_size: side in px of the square that it sees.
         resize: how a photo becomes that square.
@@ -62,14 +62,18 @@ def feature_space(backbone: "keras.Model", precision: str) -> FeatureSpace:
         backbone: the network.
         precision: "float32" or "bfloat16".
     """
-    spec, _ = backbones.resolve_backbone(backbone.name)
+    spec = backbones.spec_of(backbone)
+    pooling = spec.pooling
+    if spec.configuration:
+        # Weights of networks that are not in the table may be those of several networks.
+        pooling += f"; network {spec.configuration[:16]}"
     return FeatureSpace(
         backbone=backbone.name,
         weights_sha256=backbones.weights_digest(backbone),
         image_size=backbone.input_shape[1],
         resize=RESIZE_POLICY,
         preprocessing=spec.preprocessing,
-        pooling="average",
+        pooling=pooling,
         precision=precision,
         width=backbone.output_shape[-1],
     )

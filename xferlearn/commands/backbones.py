@@ -19,6 +19,8 @@ def run(config: BackbonesConfig) -> int:
     Returns:
         0.
     """
+    if config.hub:
+        return _list_hub(config)
     listed = list_backbones()
     if config.format == "json":
         say_json([one.as_dict() for one in listed], indent=2)
@@ -39,6 +41,37 @@ def run(config: BackbonesConfig) -> int:
     undocumented = [one for one in listed if one.licence == UNDOCUMENTED]
     for source, names in _grouped(undocumented, lambda one: one.licence_source):
         say(f"  {names}: {source}")
+    return 0
+
+
+def _list_hub(config: BackbonesConfig) -> int:
+    from xferlearn.backbones.hub_listing import list_presets
+
+    presets = list_presets()
+    if config.format == "json":
+        say_json([one.as_dict() for one in presets], indent=2)
+        return 0
+    for family in dict.fromkeys(one.family for one in presets):
+        those = [one for one in presets if one.family == family]
+        rows = [("preset", "parameters", "MB", "here", "licence")]
+        rows += [
+            (
+                one.name,
+                f"{one.parameters:,}" if one.parameters else "",
+                f"{one.megabytes:.1f}" if one.parameters else "",
+                "yes" if one.on_this_machine else "no",
+                one.licence,
+            )
+            for one in those
+        ]
+        say(f"{family}: {those[0].pooling}\n{format_table(rows)}\n")
+    say(
+        "Behind a family: how its output becomes a bottleneck. Parameters, and MB in\n"
+        "float32, are those of the whole preset, a text tower included.\n"
+        "unknown: KerasHub does not state the licence; `xferlearn backbones --hub\n"
+        "--format=json` names the page that may. More presets: hub:hf://OWNER/NAME,\n"
+        "hub:kaggle://..., or hub:FOLDER as `save_to_preset` writes it."
+    )
     return 0
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias, TypeVar
 
 from xferlearn.config.foreign_words import HINTS
+from xferlearn.config.in_memory import ModelInMemory, TableInMemory, is_model, is_table
 from xferlearn.config.keras_words import KERAS_WORDS
 from xferlearn.config.sizes import read_size
 from xferlearn.errors import UserError, did_you_mean, nearest
@@ -20,8 +21,6 @@ T = TypeVar("T")
 # One value, a sequence of them, or text with commas between them.
 Several: TypeAlias = T | Sequence[T] | str
 StrPath: TypeAlias = str | Path
-# What pandas, Polars, DuckDB and Arrow call a table of their own.
-_TABLE_PROTOCOLS = ("__arrow_c_stream__", "__dataframe__")
 
 # Headings of `--help`, what a command needs first.
 SECTIONS = (
@@ -50,6 +49,7 @@ class Setting:
         counts: how many values a setting of several may have, whose order and repeats count; None
             for any number of them, each once.
         table: True where Python may also give a table as an object.
+        model: True where Python may also give a Keras model as an object.
         joined: where several values are one, the text between them; a comma is read as that.
         pairs: where the value is numbers by name, what the names are; a colon parts two.
         form: what a value is, such as FOLDER; "" where choices or type say enough.
@@ -67,28 +67,11 @@ class Setting:
     size: bool = False
     counts: tuple[int, ...] | None = None
     table: bool = False
+    model: bool = False
     joined: str = ""
     pairs: str = ""
     form: str = ""
     common: bool = False
-
-
-class TableInMemory(str):
-    """A table that was given as an object instead of the path of a file.
-
-    Its text says what it is; records, such as metadata.json, take it like any other value.
-
-    Attributes:
-        table: the object, e.g. a pandas DataFrame or a pyarrow Table.
-    """
-
-    table: Any
-
-    def __new__(cls, table: Any) -> "TableInMemory":  # noqa: D102
-        text = f"<{type(table).__name__} with {len(table):,} rows>"
-        made = super().__new__(cls, text)
-        made.table = table
-        return made
 
 
 Verbose: TypeAlias = Annotated[
@@ -267,7 +250,7 @@ def read_value(name: str, value: Any, field: dataclasses.Field, rules: Setting) 
         return None
     if rules.size:
         return read_size(name, value, rules.minimum)
-    if rules.table and any(hasattr(value, protocol) for protocol in _TABLE_PROTOCOLS):
+    if rules.table and is_table(value):
         return TableInMemory(value)
     if rules.table and not isinstance(value, (str, os.PathLike)):
         raise UserError(
@@ -276,8 +259,11 @@ def read_value(name: str, value: Any, field: dataclasses.Field, rules: Setting) 
         )
     if rules.pairs:
         return _read_pairs(name, value, rules)
+    if rules.model and is_model(value):
+        value = ModelInMemory(value)
+        return (value,) if takes_list(field) else value
     kind = value_type(field)
-    if rules.joined:
+    if rules.joined and not isinstance(value, ModelInMemory):
         parts = value.split(",") if isinstance(value, str) else value
         if not isinstance(parts, Iterable):
             parts = [parts]
@@ -358,6 +344,13 @@ def _parse(name: str, text: str, kind: type) -> Any:
 def _read_one(name: str, value: Any, kind: type, rules: Setting) -> Any:
     if isinstance(value, os.PathLike):
         value = os.fspath(value)
+    if rules.model and is_model(value):
+        if rules.joined:
+            raise UserError(
+                f"Expected names or paths in `{name}` where several are combined. Received the"
+                f" model {value.name!r}: save it, and give the path of the file."
+            )
+        return ModelInMemory(value)
     admitted, words = _KINDS[kind]
     # True is a number to Python, but nobody means it.
     if not isinstance(value, admitted) or (kind is not bool and isinstance(value, bool)):

@@ -5,7 +5,13 @@ from typing import Annotated, Any
 
 from xferlearn.config.base import Setting, Several, StrPath, settings_of, takes_list
 from xferlearn.config.data import SourceConfig
-from xferlearn.config.heads import BackboneConfig, HeadConfig, RunConfig, ViewConfig
+from xferlearn.config.heads import (
+    BackboneConfig,
+    HeadConfig,
+    OwnNetworkConfig,
+    RunConfig,
+    ViewConfig,
+)
 from xferlearn.config.images import DEFAULT_BACKBONE
 from xferlearn.config.training import TrainConfig
 
@@ -57,7 +63,13 @@ class FitConfig(SourceConfig):
         """Names of the settings that take several values here, in the order of declaration."""
         settings = settings_of(cls)
         names = (field.name for field in dataclasses.fields(cls))
-        return tuple(name for name in names if name in settings and takes_list(settings[name][0]))
+        return tuple(
+            name
+            for name in names
+            if name in settings
+            and takes_list(settings[name][0])
+            and settings[name][1].counts is None  # such as the three numbers of one mean
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -82,7 +94,7 @@ class ExperimentConfig(FitConfig, RunConfig):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SweepConfig(ViewConfig, ExperimentConfig):
+class SweepConfig(ViewConfig, ExperimentConfig, OwnNetworkConfig):
     """Settings of `xferlearn sweep` and of `xferlearn.sweep(...)`."""
 
     # Lists in the order that combinations are run in: those that decide which bottlenecks a run
@@ -127,7 +139,7 @@ class SweepConfig(ViewConfig, ExperimentConfig):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class CompareConfig(ViewConfig, HeadConfig, ExperimentConfig):
+class CompareConfig(ViewConfig, HeadConfig, ExperimentConfig, OwnNetworkConfig):
     """Settings of `xferlearn compare` and of `xferlearn.compare(...)`."""
 
     backbone: Annotated[Several[str], _compared_backbones()] = (DEFAULT_BACKBONE, "mobilenet")

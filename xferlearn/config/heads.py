@@ -4,9 +4,10 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Annotated
 
-from xferlearn.config.base import Config, Setting
+from xferlearn.config.base import Config, Setting, Several, settings_of
 from xferlearn.config.data import SourceConfig
 from xferlearn.config.images import DEFAULT_BACKBONE, ImageConfig
+from xferlearn.config.models import ModelConfig
 from xferlearn.config.presets import (
     AUGMENTATIONS,
     HIDDEN_UNITS,
@@ -194,19 +195,46 @@ class ViewConfig(Config):
     ] = 0.0
 
 
+def _of_own_model(name: str) -> Setting:
+    """Returns what `label` knows of a setting, for a model that is used as a backbone."""
+    rules = settings_of(ModelConfig)[name][1]
+    text = f"Of a Keras model of your own as `backbone`: {rules.help[0].lower()}{rules.help[1:]}"
+    return dataclasses.replace(rules, help=text, section="Network", common=False)
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class BackboneConfig(Config):
+class OwnNetworkConfig(Config):
+    """What a network does not say of itself, where it is none of the table's."""
+
+    bottleneck_layer: Annotated[
+        str | None,
+        Setting(
+            "Of a Keras model of your own as `backbone`: the layer whose values the head sees, the"
+            " mean of them where they are a map. Default: the one before the last dense layer.",
+            section="Network",
+        ),
+    ] = None
+    input_range: Annotated[Several[float] | None, _of_own_model("input_range")] = None
+    input_mean: Annotated[Several[float] | None, _of_own_model("input_mean")] = None
+    input_std: Annotated[Several[float] | None, _of_own_model("input_std")] = None
+    input_channels: Annotated[str | None, _of_own_model("input_channels")] = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BackboneConfig(OwnNetworkConfig):
     """The network of a command that takes one."""
 
     backbone: Annotated[
         str | Sequence[str],
         Setting(
             "The pretrained network: a name of Keras Applications or of the lab, e.g."
-            " mobilenet_0.50_224. The default needs no download. Several with + between them are"
-            " combined: the head sees the bottlenecks of all.",
+            " mobilenet_0.50_224; hub:PRESET for one of KerasHub; or the path of a Keras model of"
+            " your own, in Python also the model itself. The default needs no download. Several"
+            " with + between them are combined: the head sees the bottlenecks of all.",
             joined="+",
             aliases=("architecture", "arch"),
             section="Network",
+            model=True,
             form="NAME",
             common=True,
         ),

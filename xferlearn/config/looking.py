@@ -50,6 +50,13 @@ class InspectConfig(Config):
 class BackbonesConfig(Config):
     """Settings of `xferlearn backbones`."""
 
+    hub: Annotated[
+        bool,
+        Setting(
+            "List the networks for photos that KerasHub has presets of, instead of the table's;"
+            " each is used as `backbone='hub:PRESET'`. Nothing is downloaded."
+        ),
+    ] = False
     format: Annotated[str, Setting("Output format.", choices=("text", "json"))] = "text"
 
 

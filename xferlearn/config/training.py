@@ -6,9 +6,10 @@ import re
 from pathlib import Path
 from typing import Annotated
 
-from xferlearn.config.base import Setting, Several, StrPath, TableInMemory
+from xferlearn.config.base import Setting, Several, StrPath
 from xferlearn.config.decisions import DecisionConfig
 from xferlearn.config.heads import BackboneConfig, HeadConfig, ViewConfig
+from xferlearn.config.in_memory import TableInMemory
 from xferlearn.config.models import EXPORT_FORMATS
 from xferlearn.config.presets import RECIPES, TESTING_PERCENTAGE
 from xferlearn.errors import UserError

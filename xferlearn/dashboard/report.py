@@ -9,7 +9,7 @@ import numpy as np
 
 from xferlearn.auditing import CLASS_KINDS, KINDS, AuditResult, Finding
 from xferlearn.auditing.findings import PLURALS
-from xferlearn.backbones import PREPROCESSING
+from xferlearn.backbones import PREPROCESSING, preprocessing_of
 from xferlearn.backbones.synsets.names import readable_label
 from xferlearn.config import TrainConfig
 from xferlearn.config.base import settings_of
@@ -202,7 +202,7 @@ def _largest(evaluation: Evaluation) -> tuple[int, float] | None:
 
 
 def _preprocessing(name: str) -> dict[str, Any]:
-    rule = PREPROCESSING[name]
+    rule = preprocessing_of(name) or PREPROCESSING["inside"]
     # The lab's form: input_mean and input_std of (x - mean) / std.
     return {
         "name": name,

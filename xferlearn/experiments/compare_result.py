@@ -1,5 +1,6 @@
 """What a comparison of backbones found, and how it shows itself."""
 
+import collections
 import dataclasses
 from pathlib import Path
 from typing import Any
@@ -46,11 +47,13 @@ class ComparedBackbone:
         validation: accuracy, over all splits, on photos that the heads have not learned from.
         rates: photos per second by stage; None where the backbone is not available.
         parameters: how many numbers backbone and head have.
-        pareto: whether no other one is at least as accurate and as fast, and better in one.
+        pareto: whether no other one is at least as accurate, as fast and as small, and better in
+            one of these.
         diverged: how many of its runs diverged; it is not measured then.
         problem: why the backbone is not available here, one line; None where it is.
         parts: name and px of each backbone that is combined; of itself where it is one.
         gain: of a combination whose backbones are compared alone too, how much better it is.
+        licence: licence of the weights of the backbone, or of each that is combined.
     """
 
     name: str
@@ -63,6 +66,7 @@ class ComparedBackbone:
     problem: str | None = None
     parts: tuple[tuple[str, int], ...] = ()
     gain: Gain | None = None
+    licence: str = ""
 
     @property
     def megabytes(self) -> float:
@@ -124,6 +128,14 @@ class Comparison(Result):
     def _gains(self) -> list[list[str]]:
         return [row.gain.cells(row.name) for row in self.backbones if row.gain]
 
+    def _licences(self) -> list[str]:
+        names = collections.defaultdict(list)
+        for row in self.backbones:
+            if row.licence:
+                names[row.licence].append(row.name)
+        said = "; ".join(f"{licence} ({', '.join(those)})" for licence, those in names.items())
+        return [f"Licences of the weights: {said}."] if said else []
+
     def _problems(self) -> list[str]:
         return [f"{row.name}: {row.problem}" for row in self.backbones if row.problem]
 
@@ -133,8 +145,9 @@ class Comparison(Result):
         lines = [f"{measured.explanation}{over}. No test photos were used."] if measured else []
         lines.append(
             "network/s, decode/s: photos per second. Pareto: no other backbone is at least as"
-            " accurate and as fast."
+            " accurate, as fast and as small."
         )
+        lines += self._licences()
         if pairs := len(self._gains()):
             together = f", which holds for all {pairs} combinations together" if pairs > 1 else ""
             lines.append(

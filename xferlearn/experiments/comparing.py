@@ -6,11 +6,12 @@ import io
 import itertools
 from collections.abc import Mapping, Sequence
 
-from xferlearn.backbones import resolve_backbones
+from xferlearn.backbones import spec_of
 from xferlearn.backbones.names import COMBINES
+from xferlearn.backbones.table import weights_licence
 from xferlearn.config import CompareConfig, TrainConfig
 from xferlearn.config.signatures import from_settings
-from xferlearn.errors import UserError
+from xferlearn.errors import UserError, XferlearnError
 from xferlearn.experiments.compare_result import ComparedBackbone, Comparison, Gain
 from xferlearn.experiments.outcomes import Outcome, OutcomeStore, difference, share
 from xferlearn.experiments.plotting import draw_shares, save, save_plot
@@ -26,7 +27,8 @@ from xferlearn.photos.limits import PhotoLimits
 from xferlearn.system.progress import progress_bar
 from xferlearn.system.runtime import choose_device
 from xferlearn.training import head as heads
-from xferlearn.training.fit import Part, check_backbone
+from xferlearn.training.fit import Part
+from xferlearn.training.networks import check_backbone, rows_of
 from xferlearn.training.plan import plan_head
 
 
@@ -61,7 +63,12 @@ def compare_with(config: CompareConfig) -> Comparison:
         for name, seed in itertools.product(names, seeds)
     ]
     for _, one in configs:
-        check_backbone(one)
+        try:
+            check_backbone(one)
+        except UserError:
+            raise
+        except XferlearnError:  # a failed download, which its row tells
+            continue
     source = open_photos(configs[0][1], output_dir(config))
     choose_device(config.device)
     store = OutcomeStore(output_dir(config) / "runs")
@@ -100,7 +107,7 @@ def _csv(rows: list[ComparedBackbone]) -> str:
         [
             *("backbone", "image_size", "accuracy", "low", "high", "photos", "folding"),
             *("network_photos_per_second", "decode_photos_per_second", "parameters", "megabytes"),
-            *("pareto", "problem", "gain_over", "gain", "gain_low", "gain_high"),
+            *("pareto", "problem", "gain_over", "gain", "gain_low", "gain_high", "licence"),
         ]
     )
     for row in rows:
@@ -112,7 +119,7 @@ def _csv(rows: list[ComparedBackbone]) -> str:
         writer.writerow(
             [
                 *(row.name, row.image_size or "", *measured, found.photos, found.folding),
-                *(*speed, *size, row.pareto, row.problem or "", *gain),
+                *(*speed, *size, row.pareto, row.problem or "", *gain, row.licence),
             ]
         )
     return file.getvalue()
@@ -123,7 +130,7 @@ def _names(config: CompareConfig) -> tuple[str, ...]:
     names = config.values("backbone")
     if not config.combine:
         return names
-    single = [name for name in names if len(resolve_backbones(name, config.image_size)) == 1]
+    single = [name for name in names if len(rows_of(config.train_config(backbone=name))) == 1]
     if len(single) < 2:
         raise UserError(
             f"`combine` needs at least two backbones to make pairs of. Received: {len(single)}."
@@ -154,6 +161,12 @@ def _row(
         + head.count_params(),
         diverged=sum(outcome.diverged for outcome in outcomes),
         parts=tuple((space.backbone, space.image_size) for space in prepared.spaces),
+        licence=" + ".join(
+            dict.fromkeys(
+                weights_licence(spec_of(part.network), config.weights).name
+                for part in prepared.parts
+            )
+        ),
     )
 
 
@@ -180,8 +193,8 @@ def _with_gains(
 
 
 def _on_front(row: ComparedBackbone, rows: list[ComparedBackbone]) -> bool:
-    def merits(one: ComparedBackbone) -> tuple[float, float]:
-        return one.validation.mean, one.rates.network if one.rates else 0.0
+    def merits(one: ComparedBackbone) -> tuple[float, ...]:
+        return one.validation.mean, one.rates.network if one.rates else 0.0, -one.megabytes
 
     if row.problem is not None or not row.validation.photos:
         return False

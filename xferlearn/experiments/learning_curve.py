@@ -28,8 +28,9 @@ from xferlearn.summaries.events import EventWriter
 from xferlearn.system.progress import progress_bar
 from xferlearn.system.runtime import choose_device
 from xferlearn.system.text import count, plural_of
-from xferlearn.training.fit import Prepared, check_backbone
+from xferlearn.training.fit import Prepared
 from xferlearn.training.fitting import fit_head
+from xferlearn.training.networks import check_backbone
 
 
 @from_settings(CurveConfig)

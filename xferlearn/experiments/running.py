@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from xferlearn import summaries
-from xferlearn.backbones import resolve_backbones
 from xferlearn.bottlenecks.prints import Looks
 from xferlearn.config import DECISION, WHERE_LABELS_ARE, TrainConfig
 from xferlearn.config.experiments import ExperimentConfig
@@ -27,11 +26,11 @@ from xferlearn.training.fit import (
     Prepared,
     check_result_folders,
     join,
-    load_networks,
     prepare,
 )
 from xferlearn.training.fitting import Fitted, fit_head
 from xferlearn.training.metadata import describe, run_name
+from xferlearn.training.networks import load_networks, rows_of
 from xferlearn.version import __version__
 
 # What decides which bottlenecks a run needs.
@@ -293,8 +292,12 @@ class _Parts:
 
 def _part_keys(config: TrainConfig) -> list[tuple]:
     """Returns what tells the spaces of a run's backbones, one each."""
-    parts = resolve_backbones(config.backbone, config.image_size)
-    return [(spec.name, size, config.device) for spec, size in parts]
+    try:
+        return [(spec.name, size, config.device) for spec, size in rows_of(config)]
+    except UserError:
+        raise
+    except XferlearnError:  # a failed download, which its run tells
+        return [(config.backbone, config.image_size, config.device)]
 
 
 def judge_on_test(

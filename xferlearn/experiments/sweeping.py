@@ -29,7 +29,7 @@ from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import TEST
 from xferlearn.system.progress import progress_bar
 from xferlearn.system.runtime import choose_device, on_device
-from xferlearn.training.fit import check_backbone
+from xferlearn.training.networks import check_backbone
 
 
 @from_settings(SweepConfig)

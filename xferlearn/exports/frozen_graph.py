@@ -7,6 +7,7 @@ from xferlearn.exports.metadata import describe
 from xferlearn.exports.outputs import in_order, with_outputs
 from xferlearn.inspection import METADATA_NODE
 from xferlearn.model_folder import LABELS_FILE, ModelFolder
+from xferlearn.system.constants import fold_constants, without_updates
 
 if TYPE_CHECKING:
     import keras
@@ -62,17 +63,17 @@ def frozen_graph_def(
     kept = [node for node in graph.node if node.name not in results and node.op != "NoOp"]
     del graph.node[:]
     graph.node.extend(kept)
-    return graph
+    return without_updates(graph)
 
 
 def simplify(graph: Any) -> None:
     """Takes out of a GraphDef what only TensorFlow needs or understands, as OpenCV reads it too."""
-    _without_identity_n(graph)
-    _fold_constants(graph)
+    without_identity_n(graph)
+    fold_constants(graph)
     _cut_kernels(graph)
 
 
-def _without_identity_n(graph: Any) -> None:
+def without_identity_n(graph: Any) -> None:
     """Takes out IdentityN operations, which only matter for gradients."""
     passed = {node.name: node.input for node in graph.node if node.op == "IdentityN"}
     kept = [node for node in graph.node if node.name not in passed]
@@ -85,44 +86,6 @@ def _without_identity_n(graph: Any) -> None:
             node.input[place] = source
     del graph.node[:]
     graph.node.extend(kept)
-
-
-def _fold_constants(graph: Any) -> None:
-    """Replaces operations on constants alone by their results.
-
-    TensorFlow does so each time that it loads a graph; OpenCV does not, and knows few of them.
-    """
-    import tensorflow as tf
-
-    held: set[str] = set()
-    read: set[str] = set()
-    for node in graph.node:
-        sources = {source.lstrip("^").partition(":")[0] for source in node.input}
-        if node.op == "Const" or (sources and sources <= held):
-            held.add(node.name)
-        else:
-            read |= sources & held
-    made = [node.name for node in graph.node if node.op != "Const" and node.name in read & held]
-    part = tf.compat.v1.GraphDef(versions=graph.versions)
-    part.node.extend(node for node in graph.node if node.name in held)
-    results = [f"{name}:0" for name in made]
-    values = tf.function(
-        lambda: tf.graph_util.import_graph_def(part, return_elements=results, name="fold")
-    )()
-    found = dict(zip(made, values, strict=True))
-    kept = [node for node in graph.node if node.name not in held or node.name in read]
-    del graph.node[:]
-    for node in kept:
-        if node.name not in held:
-            graph.node.add().CopyFrom(node)
-            continue
-        value = found[node.name].numpy() if node.name in found else None
-        if value is None:
-            # Written anew too, as TensorFlow leaves zeros out, and OpenCV wants them.
-            value = tf.make_ndarray(node.attr["value"].tensor)
-        constant = graph.node.add(name=node.name, op="Const")
-        constant.attr["dtype"].type = tf.as_dtype(value.dtype).as_datatype_enum
-        constant.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value))
 
 
 def _cut_kernels(graph: Any) -> None:

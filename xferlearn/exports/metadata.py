@@ -9,7 +9,9 @@ from xferlearn.model_folder import FAMILIARITY, FORMAT_VERSION, ModelFolder
 from xferlearn.version import __version__
 
 # Not `weights`, which may be a path on the machine of the training.
-_BACKBONE = ("name", "weights_sha256", "preprocessing", "image_size")
+_BACKBONE = (
+    "name", "weights_sha256", "licence", "licence_source", "preprocessing", "image_size"
+)  # fmt: skip
 
 
 def describe(

@@ -8,7 +8,7 @@ import numpy as np
 
 from xferlearn.errors import XferlearnError
 from xferlearn.exports.foreign import foreign_pictures
-from xferlearn.exports.frozen_graph import frozen_graph_def
+from xferlearn.exports.frozen_graph import frozen_graph_def, without_identity_n
 from xferlearn.exports.outputs import in_order, output_names, with_outputs
 from xferlearn.exports.tflite_bias import correct_biases
 from xferlearn.exports.tflite_metadata import INPUT, with_metadata
@@ -56,6 +56,8 @@ def write_tflite(
         model = _without_normalization(model)
     names = output_names(model)
     graph = frozen_graph_def(model, INPUT, *names)
+    # Swish has one with a gradient of its own, which TensorFlow does not save.
+    without_identity_n(graph)
     for node in graph.node:
         if node.op == "Square":  # which LiteRT has in float32 alone
             node.op = "Mul"

@@ -15,9 +15,10 @@ The names below are for the rest of the package; all others are for this folder 
 
 from typing import TYPE_CHECKING
 
+from xferlearn.inspection.analysis import layer_before_scores
 from xferlearn.inspection.archives import Unpacked, is_archive
 from xferlearn.inspection.formats import FORMATS, ModelFile
-from xferlearn.inspection.inspection import inspect_model, open_model, open_unpacked
+from xferlearn.inspection.inspection import build_report, inspect_model, open_model, open_unpacked
 from xferlearn.inspection.layers import Calibration, Graph, Node, Shape, constant_names, walk_back
 from xferlearn.inspection.metadata import (
     METADATA_ASSET,
@@ -71,6 +72,7 @@ __all__ = [
     "Shape",
     "Unpacked",
     "build_graph_def",
+    "build_report",
     "constant_names",
     "eight_bit_span",
     "find_label_files",
@@ -83,6 +85,7 @@ __all__ = [
     "inspect_backbone",
     "inspect_model",
     "is_archive",
+    "layer_before_scores",
     "missing_size",
     "missing_values",
     "modernised",

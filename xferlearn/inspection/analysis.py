@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from xferlearn.inspection.layers import Graph, Node, walk_back
+from xferlearn.inspection.layers import Graph, Node, constant_names, walk_back
 from xferlearn.inspection.report import BottleneckReport
 
 # What retrain.py of the lab takes as the bottleneck, see its create_model_info().
@@ -65,6 +65,17 @@ def find_bottleneck(
             break
         width = node.fan_in if node.role in _WEIGHTED else width
     return first
+
+
+def layer_before_scores(graph: Graph) -> str:
+    """Returns the layer whose values the last dense one reads; "" where none is recognised."""
+    constants = constant_names(graph)
+    found = find_classifier(graph, graph.outputs[0], constants) if graph.outputs else None
+    sources = graph.data_inputs(found.layer, constants)[:1] if found else []
+    for node in walk_back(graph, sources[0], constants) if sources else ():
+        if node.role != "same":
+            return node.name
+    return ""
 
 
 def _width(node: Node) -> int | None:

@@ -3,7 +3,8 @@
 import dataclasses
 import json
 
-from xferlearn.backbones import load_backbone, resolve_backbone
+from xferlearn.backbones import load_rows, resolve_backbone
+from xferlearn.backbones.names import part_name
 from xferlearn.inspection.formats import ModelFile
 from xferlearn.inspection.inspection import build_report
 from xferlearn.inspection.readers.keras_config import read_keras_config
@@ -36,15 +37,17 @@ def open_backbone(name: str) -> tuple[ModelFile, GraphReport]:
     import keras
 
     spec, size = resolve_backbone(name)
-    model = load_backbone(spec.name, weights=None, image_size=size)
+    (model,) = load_rows([(spec, size)], None)
+    parameters = spec.parameters or model.count_params()
     graph = dataclasses.replace(
         read_keras_config(json.loads(model.to_json())),
         producer=f"Keras {keras.__version__}",
-        parameters=spec.parameters,
+        parameters=parameters,
     )
-    held = ModelFile("backbone", 4 * spec.parameters, graph)
-    title = next(one.title for one in SIGNATURES if one.name == spec.name)
-    called = spec.name if size == spec.image_size else f"{spec.name}_{size}"
+    held = ModelFile("backbone", 4 * parameters, graph)
+    titles = (one.title for one in SIGNATURES if one.name == spec.name)
+    title = next(titles, spec.family)
+    called = spec.origin or part_name(spec.name, size)
     report = dataclasses.replace(
         build_report(called, held), backbone=BackboneReport(spec.name, title, spec.image_size)
     )

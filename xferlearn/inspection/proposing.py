@@ -179,10 +179,11 @@ def suggested_commands(report: GraphReport) -> list[str]:
     command is left out. Names from the file are quoted for the shell.
     """
     if report.format == "backbone":
-        return [
-            f"xferlearn train FOLDER --backbone={report.path}",
-            f"xferlearn label --backbone={report.path} PHOTO",
-        ]
+        name = shlex.quote(report.path)
+        train = f"xferlearn train FOLDER --backbone={name}"
+        # Those that are not in the table have no known classifier.
+        known = report.backbone is not None and report.backbone.name in BACKBONES
+        return [train, *([f"xferlearn label --backbone={name} PHOTO"] if known else [])]
     one = report.image_input
     if one is None or not can_label(report):
         return []

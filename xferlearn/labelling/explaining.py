@@ -196,7 +196,10 @@ class Explainer:
             return [one if np.isfinite(one.scale) else None for one in heats], pooled_features(maps)
         if self._nearest is None:
             return nothing, []
-        values = self._network(self._predictor.values(pixels), training=False)
+        import keras
+
+        # Keras gives one output alone, and several as a list.
+        values = keras.tree.flatten(self._network(self._predictor.values(pixels), training=False))
         return nothing, [np.asarray(one) for one in values]
 
     @functools.cached_property

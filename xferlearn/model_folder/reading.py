@@ -8,6 +8,7 @@ or taken from another model unnoticed.
 import csv
 import dataclasses
 import hashlib
+import importlib.util
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -108,6 +109,10 @@ class ModelFolder:
         try:
             model = keras.saving.load_model(path, compile=False)
         except Exception as error:  # Keras raises many types on damaged files
+            if "keras_hub" in str(error) and importlib.util.find_spec("keras_hub") is None:
+                raise UserError(
+                    f'{path} has layers of KerasHub: pip install "xferlearn[hub]".'
+                ) from error
             raise UserError(f"Can't load {path}: {one_line(error)}") from error
         # What was loaded must be what was checked.
         if before != _identity(path):

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from xferlearn.config import ReviewConfig, TrainConfig
-from xferlearn.config.base import TableInMemory, settings_of
+from xferlearn.config.base import settings_of
 from xferlearn.config.data import WHERE_LABELS_ARE
+from xferlearn.config.heads import OwnNetworkConfig
+from xferlearn.config.in_memory import TableInMemory
 from xferlearn.config.signatures import from_settings
 from xferlearn.config.wording import flag_value
 from xferlearn.errors import UserError
@@ -30,12 +32,13 @@ from xferlearn.system.progress import working
 from xferlearn.system.runtime import choose_device, start_tensorflow
 from xferlearn.system.text import count
 from xferlearn.training.auditing import find_by_looks
-from xferlearn.training.fit import Prepared, check_backbone, load_networks, prepare
+from xferlearn.training.fit import Prepared, prepare
 from xferlearn.training.material import LinearHeads, Material, material_of
+from xferlearn.training.networks import check_backbone, load_networks
 
 _PHOTOS = ("image_dir", "labels", "dataset")
 _DATA = (*_PHOTOS, *WHERE_LABELS_ARE, "data_dir", "twins")
-_NETWORK = ("backbone", "image_size", "weights", "bit_depth")
+_NETWORK = ("backbone", "image_size", "weights", "bit_depth", *settings_of(OwnNetworkConfig))
 
 
 class Review:
@@ -155,6 +158,10 @@ def _with_model(config: ReviewConfig) -> tuple[ReviewConfig, list[str]]:
     if str(found.get("labels", "")).startswith("<"):
         raise UserError(
             f"{config.model_dir} has learned from a table in memory, which is gone: give `labels`."
+        )
+    if str(found.get("backbone", "")).startswith("<"):
+        raise UserError(
+            f"{config.model_dir} stands on a Keras model in memory, which is gone: give `backbone`."
         )
     if not os.path.isfile(found.get("corrections", "")):
         found.pop("corrections", None)  # answers would seem to be there still

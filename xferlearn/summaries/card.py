@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from xferlearn.backbones.table import PREPROCESSING
+from xferlearn.backbones.table import preprocessing_of
 from xferlearn.config.wording import flag_value
 from xferlearn.photos.manifest import SPLITS, TEST, TRAIN
 from xferlearn.summaries.events import EventWriter
@@ -93,6 +93,7 @@ def _answers(record: RunRecord) -> list[tuple[str, str]]:
             )
             for of, part in parts
         ),
+        *((f"licence of the weights{of}", escape(_licence(part))) for of, part in parts),
         (
             "bottleneck layer",
             f"`{said['bottleneck']['layer']}`, {count(said['bottleneck']['width'], 'value')}",
@@ -103,6 +104,11 @@ def _answers(record: RunRecord) -> list[tuple[str, str]]:
             f" {count(len(record.manifest.labels), 'label')}",
         ),
     ]
+
+
+def _licence(part: Mapping[str, Any]) -> str:
+    source = part.get("licence_source")
+    return f"{part['licence']}, {source}" if source else part["licence"]
 
 
 def _trained(tuning: Mapping[str, Any] | None) -> str:
@@ -118,7 +124,7 @@ def _trained(tuning: Mapping[str, Any] | None) -> str:
 
 
 def _formula(name: str) -> str:
-    rules = PREPROCESSING.get(name)
+    rules = preprocessing_of(name)
     if rules is None or name == "inside":
         return "by the network's own first layers"
     ends = [

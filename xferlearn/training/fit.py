@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from xferlearn.backbones import combine_backbones, combined_name, load_parts, resolve_backbones
+from xferlearn.backbones import combine_backbones, combined_name
 from xferlearn.bottlenecks.compute import Extraction, example_of, extract, extract_source
 from xferlearn.bottlenecks.prints import Looks, look_at_photos
 from xferlearn.bottlenecks.settling import Candidates, Features, sample_pixels
@@ -303,15 +303,6 @@ def _prepare_part(
     return Part(network, features, extraction), looks
 
 
-def check_backbone(config: TrainConfig) -> None:
-    """Checks, before any work, that backbone and image size exist.
-
-    Raises:
-        UserError: when they don't.
-    """
-    resolve_backbones(config.backbone, config.image_size)
-
-
 def check_result_folders(config: TrainConfig) -> None:
     """Checks, before any work, that bottlenecks and logs can be written.
 
@@ -321,13 +312,3 @@ def check_result_folders(config: TrainConfig) -> None:
     check_writable("bottleneck_dir", config.bottleneck_dir or default_bottleneck_dir())
     if config.summaries != "none":
         check_writable("logs_dir", config.logs_dir)
-
-
-def load_networks(config: TrainConfig) -> tuple["keras.Model", ...]:
-    """Returns the frozen networks that a config names, one or several."""
-    return load_parts(
-        config.backbone,
-        weights=config.weights,
-        image_size=config.image_size,
-        verbose=config.verbose,
-    )

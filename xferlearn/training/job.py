@@ -7,7 +7,7 @@ import numpy as np
 
 from xferlearn import summaries
 from xferlearn.config import ExportConfig, TrainConfig
-from xferlearn.config.base import TableInMemory
+from xferlearn.config.in_memory import TableInMemory
 from xferlearn.config.signatures import from_settings
 from xferlearn.dashboard.summary import write_transfer_summary
 from xferlearn.decisions import choose
@@ -29,9 +29,10 @@ from xferlearn.system.text import one_line
 from xferlearn.training import head as heads
 from xferlearn.training.auditing import audit_prepared
 from xferlearn.training.finetuning import fine_tune, select_layers
-from xferlearn.training.fit import check_backbone, check_result_folders, load_networks, prepare
+from xferlearn.training.fit import check_result_folders, prepare
 from xferlearn.training.fitting import diverged_error, fit_head
 from xferlearn.training.metadata import describe, run_name
+from xferlearn.training.networks import check_backbone, load_networks
 from xferlearn.training.own_photos import measure_familiarity, with_familiarity
 from xferlearn.training.result import TrainResult, promised_facts
 

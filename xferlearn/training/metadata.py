@@ -7,8 +7,10 @@ import platform
 import sys
 from typing import Any
 
+from xferlearn.backbones import spec_of
 from xferlearn.backbones.names import part_name
 from xferlearn.backbones.synsets.names import synset_name
+from xferlearn.backbones.table import weights_licence
 from xferlearn.config import TrainConfig
 from xferlearn.metrics import Evaluation, cross_entropy
 from xferlearn.photos.manifest import SPLITS, TRAIN, VALIDATION
@@ -162,12 +164,16 @@ def _describe_networks(config: TrainConfig, prepared: Prepared) -> dict[str, dic
 
 
 def _describe_part(config: TrainConfig, part: Part) -> dict[str, dict[str, Any]]:
-    space = part.space
+    space, spec = part.space, spec_of(part.network)
+    pretrained = config.weights == "imagenet"
+    licence = weights_licence(spec, config.weights)
     return {
         "backbone": {
             "name": space.backbone,
-            "weights": config.weights,
+            "weights": spec.origin if spec.origin and pretrained else config.weights,
             "weights_sha256": space.weights_sha256,
+            "licence": licence.name,
+            "licence_source": licence.source,
             "preprocessing": space.preprocessing,
         },
         "bottleneck": {"layer": "pooling", "width": space.width},

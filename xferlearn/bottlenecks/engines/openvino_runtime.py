@@ -8,6 +8,7 @@ import numpy as np
 from xferlearn.bottlenecks.engines.base import Engine
 from xferlearn.bottlenecks.engines.requests import side_by_side
 from xferlearn.bottlenecks.engines.tensorflow_runtime import freeze
+from xferlearn.system.constants import without_updates
 
 if TYPE_CHECKING:
     import keras
@@ -24,7 +25,7 @@ def openvino_engine(model: "keras.Model", precision: str = "float32") -> Engine:
     """
     import openvino
 
-    converted = openvino.convert_model(freeze(model).graph.as_graph_def())
+    converted = openvino.convert_model(without_updates(freeze(model).graph.as_graph_def()))
     compiled = openvino.Core().compile_model(
         converted,
         "CPU",

@@ -1,5 +1,6 @@
 """Which layers of a Keras configuration are loaded, and why the others are not."""
 
+import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -109,6 +110,12 @@ def _refused(layer: dict[str, Any], listed: bool) -> Refused | None:
         what = inner.get("function") if isinstance(inner, dict) else None
         called = f"tf.{what}"[:80] if isinstance(what, str) else "of its own"
         return Refused(name, shown, f"is the operation {called} of Keras 2; {_WITH_KERAS_2}")
+    if isinstance(module, str) and module.partition(".")[0] == "keras_hub":
+        # Its classes are code of its package, as Keras' own are, and Keras finds them there.
+        if importlib.util.find_spec("keras_hub") is not None:
+            return None
+        reason = 'is one of KerasHub: pip install "xferlearn[hub]"'
+        return Refused(name, shown, reason, custom=True)
     if isinstance(module, str) and module.partition(".")[0] not in _OWN_MODULES:
         return Refused(name, f"{module}.{kind}"[:80], f"is a class from outside Keras; {_WAY_OUT}",
                        custom=True)  # fmt: skip

@@ -4,7 +4,7 @@ import os
 import re
 
 from xferlearn.config import DataConfig, SplitDataConfig
-from xferlearn.config.base import TableInMemory
+from xferlearn.config.in_memory import TableInMemory
 from xferlearn.errors import UserError, did_you_mean
 from xferlearn.photos.grouping import FOLDER
 from xferlearn.photos.sources import PhotoSource

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from xferlearn.config.base import TableInMemory
+from xferlearn.config.in_memory import TableInMemory
 from xferlearn.errors import UserError, did_you_mean
 from xferlearn.photos.tables.arrow_files import (
     DAMAGED,

@@ -67,6 +67,8 @@ def copy_of(model: "keras.Model") -> "keras.Model":
 
     copy = keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
+    if hasattr(model, "backbone_spec"):
+        copy.backbone_spec = model.backbone_spec
     return copy
 
 
