@@ -86,7 +86,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "  parameters    218,544" in lines
     assert commands.splitlines() == [
         "To use it:",
-        "  xferlearn train --image_dir=DIR --model_dir=DIR --backbone=mobilenet_0.25_128",
+        "  xferlearn train FOLDER --backbone=mobilenet_0.25_128",
         "  xferlearn label --backbone=mobilenet_0.25_128 PHOTO",
     ]
     run = tmp_path / "mobilenet_0.25_128_graph"
