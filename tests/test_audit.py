@@ -325,7 +325,9 @@ def test_only_what_is_more_likely_wrong_than_right_is_proposed(audited) -> None:
     proposed = audited.corrections()
     likely = [one for one in audited.findings if one.proposed and one.score >= 0.5]
     assert proposed.keys() == {one.digest for one in likely}
-    assert {(row.action, row.command) for row in proposed.values()} == {("relabel", "audit")}
+    assert {(row.action, row.command) for row in proposed.values()} == {
+        ("relabel", "xferlearn audit")
+    }
     assert {row.name for row in proposed.values()} >= {"blue/same.jpg"}
 
 

@@ -48,6 +48,9 @@ _MOST_LINES, _FEWEST_LINES = 8, 1
 # Label errors that are shown whatever else there is.
 _LABEL_LINES, _BRIEF_LINES = 5, 3
 
+# What corrections that nobody has looked at say of where they come from.
+COMMAND = "xferlearn audit"
+
 
 @dataclasses.dataclass(frozen=True, repr=False, eq=False)
 class AuditResult(Result):
@@ -121,7 +124,7 @@ class AuditResult(Result):
         """
         when = now()
         rows = {
-            digest: Correction(digest, one.name, RELABEL, one.proposed, when, "audit")
+            digest: Correction(digest, one.name, RELABEL, one.proposed, when, COMMAND)
             for one in reversed(self.findings)
             if one.proposed and one.score >= LIKELY
             # Of a label error the others are copies with the same label.

@@ -15,6 +15,7 @@ from xferlearn.auditing.measuring import MeasureStore, measure_photos
 from xferlearn.auditing.outliers import find_outliers, loneliness
 from xferlearn.auditing.page import checked_page
 from xferlearn.auditing.quality import find_bad_quality
+from xferlearn.auditing.result import COMMAND
 from xferlearn.auditing.suspects import find_suspects
 from xferlearn.config import AuditConfig, TrainConfig, default_bottleneck_dir
 from xferlearn.config.base import StrPath
@@ -212,7 +213,7 @@ def _decided(prepared: Prepared, labels: Sequence[str]) -> set[bytes]:
     return {
         row.digest
         for row in corrections.values()
-        if (row.action == KEEP or (row.action == RELABEL and row.command != "audit"))
+        if (row.action == KEEP or (row.action == RELABEL and row.command != COMMAND))
         and (row.digest, row.label) in has
     }
 
