@@ -55,12 +55,13 @@ class Centroids:
 
     def __init__(self, x: np.ndarray, folds: np.ndarray) -> None:
         self._x, self._folds = x, folds
-        self.gate = threading.Event()
+        self.gate, self.entered = threading.Event(), threading.Event()
         self.gate.set()
 
     def fit(
         self, y: np.ndarray, classes: int, learned: np.ndarray | None = None, check: object = None
     ) -> np.ndarray:
+        self.entered.set()
         assert self.gate.wait(10)
         used = y >= 0 if learned is None else (y >= 0) & learned
         found = np.zeros((len(y), classes), np.float32)
@@ -201,9 +202,11 @@ def test_ten_answers_are_learned_from_unasked_and_those_given_meanwhile_afterwar
     heads = Centroids(material.bottlenecks, material.folds)
     session = open_session(material=material, heads=heads)
     heads.gate.clear()
+    heads.entered.clear()
     for row in range(10):
         session.answer([bytes([row]) * 32], "keep")
     assert session.state()["fit"]["busy"]
+    assert heads.entered.wait(10)  # with the ten: a thread may begin late
     for row in range(10, 21):
         session.answer([bytes([row]) * 32], "exclude")
     assert session.state()["pending"] == 21
@@ -743,7 +746,9 @@ def test_the_command_says_flags_and_that_it_waits_and_ends_at_once_when_asked_ag
 
     with monkeypatch.context() as patch:
         patch.setattr(command, "open_review_with", lambda _: review)
-        patch.setattr(command.threading.Event, "wait", interrupted)
+        # Of this module alone: the heads that learn meanwhile wait too.
+        waiting = SimpleNamespace(Event=lambda: SimpleNamespace(wait=interrupted))
+        patch.setattr(command, "threading", waiting)
         patch.setattr(command.signal, "signal", handlers.__setitem__)
         assert command.run(ReviewConfig(image_dir="photos")) == 0
     monkeypatch.setattr(os, "_exit", codes.append)
