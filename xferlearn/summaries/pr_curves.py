@@ -1,44 +1,75 @@
-"""Precision and recall of each class at every threshold."""
-
-from collections.abc import Sequence
+"""Precision and recall at every threshold: of the worst classes, and the mean of all."""
 
 import numpy as np
 from tensorboard.plugins.pr_curve.summary import raw_data_pb
 
+from xferlearn.metrics import Evaluation
 from xferlearn.photos.manifest import TEST, VALIDATION
 from xferlearn.summaries.events import EventWriter, RunWriters, plain
 from xferlearn.summaries.record import RunRecord
 
-MOST_CLASSES = 100
+# As many charts as a person looks at; the table of classes has the others.
+MOST_CLASSES = 12
 THRESHOLDS = 101
+MEAN = "macro_average/all_classes"
 
 
 def write_pr_curves(writers: RunWriters, record: RunRecord) -> None:
-    """Writes `pr_curves/<class>` of validation and of test."""
+    """Writes the curves of validation and of test."""
     for split in (VALIDATION, TEST):
         truth, scores = record.truth(split), record.probabilities[split]
         step = record.kept_training["steps_run"]
-        write_curves(writers[split], record.manifest.labels, truth, scores, step)
+        write_curves(writers[split], record.evaluations[split], truth, scores, step)
 
 
 def write_curves(
-    events: EventWriter, labels: Sequence[str], truth: np.ndarray, scores: np.ndarray, step: int = 0
+    events: EventWriter,
+    evaluation: Evaluation,
+    truth: np.ndarray,
+    scores: np.ndarray,
+    step: int = 0,
 ) -> None:
-    """Writes `pr_curves/<class>` for the first `MOST_CLASSES`; nothing without photos.
+    """Writes `pr_curves/<class>` of the `MOST_CLASSES` with the most mistakes, and their mean.
+
+    The mean is of the classes that have photos; nothing is written without photos.
 
     Args:
         events: where to.
-        labels: class names, in output order.
+        evaluation: labels and mistakes.
         truth: true class index of each photo, [photos].
         scores: float32, [photos, classes], range [0, 1].
         step: training step whose weights were kept.
     """
-    for index, label in enumerate(map(plain, labels[:MOST_CLASSES])):
-        if len(truth):
+    present = np.unique(truth).tolist()
+    if not present:
+        return
+    curves = {index: pr_curve(truth == index, scores[:, index]) for index in present}
+    _write(events, MEAN, "all classes, mean", mean_curve(list(curves.values())), step)
+    for index in evaluation.most_confused(MOST_CLASSES):
+        label = plain(evaluation.labels[index])
+        curve = curves.get(index)
+        if curve is None:
             curve = pr_curve(truth == index, scores[:, index])
-            summary = raw_data_pb(label, *curve, num_thresholds=THRESHOLDS, display_name=label)
-            summary.value[0].tag = f"pr_curves/{label}"
-            events.summary(summary, step)
+        _write(events, f"pr_curves/{label}", label, curve, step)
+
+
+def _write(events: EventWriter, tag: str, title: str, curve: np.ndarray, step: int) -> None:
+    summary = raw_data_pb(tag, *curve, num_thresholds=THRESHOLDS, display_name=title)
+    summary.value[0].tag = tag
+    events.summary(summary, step)
+
+
+def mean_curve(curves: list[np.ndarray]) -> np.ndarray:
+    """Returns the mean of curves of classes, as `pr_curve` has them.
+
+    The mean of precisions is over the classes that are predicted at all at a threshold: others have
+    none.
+    """
+    stacked = np.stack(curves)
+    mean = stacked.mean(axis=0)
+    predicted = stacked[:, 0] + stacked[:, 1] > 0
+    mean[4] = stacked[:, 4].sum(axis=0) / np.maximum(predicted.sum(axis=0), 1)
+    return mean
 
 
 def pr_curve(positive: np.ndarray, scores: np.ndarray, thresholds: int = THRESHOLDS) -> np.ndarray:
@@ -57,9 +88,9 @@ def pr_curve(positive: np.ndarray, scores: np.ndarray, thresholds: int = THRESHO
     levels = np.linspace(0.0, 1.0, thresholds)
     # A photo is above all levels up to the last one that is no larger than its score.
     last = np.searchsorted(levels, scores, side="right")
-    above = np.zeros((2, thresholds + 1))
-    for row, chosen in enumerate((positive, ~positive)):
-        np.add.at(above[row], last[chosen], 1)
+    above = np.stack(
+        [np.bincount(last[chosen], minlength=thresholds + 1) for chosen in (positive, ~positive)]
+    )
     true_positive, false_positive = above[:, ::-1].cumsum(axis=1)[:, ::-1][:, 1:]
     false_negative = positive.sum() - true_positive
     true_negative = (~positive).sum() - false_positive

@@ -120,25 +120,21 @@ def _gradient_norm(model: "keras.Model", batch: tuple[Any, ...]) -> Callable[[],
 
 
 def write_results(writers: RunWriters, record: RunRecord) -> None:
-    """Writes the results: accuracy, cross-entropy and calibration of the kept weights, speed.
+    """Writes cross-entropy and calibration of the kept weights; `write_hparams` has the accuracy.
 
-    The run's own `results/...` are what HParams shows; the test's `accuracy` and `loss` are points
-    in the charts of the training.
+    The test's `accuracy` and `loss` are points in the charts of the training.
     """
     run, step = writers[""], record.kept_training["steps_run"]
     for split in (VALIDATION, TEST):
         accuracy, loss = record.evaluations[split].accuracy, record.cross_entropy(split)
         if accuracy is None or loss is None:
             continue
-        run.scalar(f"results/{split}_accuracy", accuracy, step)
         run.scalar(f"results/{split}_cross_entropy", loss, step)
         found = record.reliability(split)
         run.scalar(f"results/{split}_ece", found.ece, step, found.summary())
         if split == TEST:
             writers[split].scalar("accuracy", accuracy, step)
             writers[split].scalar("loss", loss, step)
-    run.scalar("results/photos_per_second", record.photos_per_second, step)
-    run.scalar("results/seconds", sum(record.seconds.values()), step)
 
 
 def write_seconds(writers: RunWriters, seconds: dict[str, float]) -> None:
