@@ -10,6 +10,7 @@ from xferlearn.config.base import settings_of
 from xferlearn.photos.manifest import TEST, VALIDATION
 from xferlearn.summaries.events import RunWriters, plain
 from xferlearn.summaries.record import RunRecord
+from xferlearn.summaries.scalars import measure_tag
 
 Value = bool | float | str
 
@@ -48,12 +49,13 @@ def write_hparams(writers: RunWriters, record: RunRecord) -> None:
 
 def results(record: RunRecord) -> dict[str, float]:
     """Returns what is compared between runs, by tag."""
-    accuracies = {
-        f"results/{split}_accuracy": record.evaluations[split].accuracy
-        for split in (TEST, VALIDATION)
-    }
+    evaluations = [(split, record.evaluations[split]) for split in (TEST, VALIDATION)]
     return {
-        **{tag: value for tag, value in accuracies.items() if value is not None},
+        **{
+            f"results/{split}_{measure_tag(evaluation)}": evaluation.value
+            for split, evaluation in evaluations
+            if evaluation.value is not None
+        },
         "speed/photos_per_second": record.photos_per_second,
         "speed/seconds": sum(record.seconds.values()),
     }

@@ -1,9 +1,11 @@
 """Precision and recall at every threshold: of the worst classes, and the mean of all."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from tensorboard.plugins.pr_curve.summary import raw_data_pb
 
-from xferlearn.metrics import Evaluation
+from xferlearn.metrics import AnyEvaluation
 from xferlearn.photos.manifest import TEST, VALIDATION
 from xferlearn.summaries.events import EventWriter, RunWriters, plain
 from xferlearn.summaries.record import RunRecord
@@ -24,7 +26,7 @@ def write_pr_curves(writers: RunWriters, record: RunRecord) -> None:
 
 def write_curves(
     events: EventWriter,
-    evaluation: Evaluation,
+    evaluation: AnyEvaluation,
     truth: np.ndarray,
     scores: np.ndarray,
     step: int = 0,
@@ -36,21 +38,21 @@ def write_curves(
     Args:
         events: where to.
         evaluation: labels and mistakes.
-        truth: true class index of each photo, [photos].
+        truth: true class index of each photo, [photos], or its classes, bool, [photos, classes].
         scores: float32, [photos, classes], range [0, 1].
         step: training step whose weights were kept.
     """
-    present = np.unique(truth).tolist()
-    if not present:
+    several = truth.ndim == 2
+    if not (truth.any() if several else len(truth)):
         return
-    curves = {index: pr_curve(truth == index, scores[:, index]) for index in present}
-    _write(events, MEAN, "all classes, mean", mean_curve(list(curves.values())), step)
+    curves = [
+        pr_curve(truth[:, index] if several else truth == index, scores[:, index])
+        for index in range(len(evaluation.labels))
+    ]
+    _write(events, MEAN, "all classes, mean", mean_curve(curves), step)
     for index in evaluation.most_confused(MOST_CLASSES):
         label = plain(evaluation.labels[index])
-        curve = curves.get(index)
-        if curve is None:
-            curve = pr_curve(truth == index, scores[:, index])
-        _write(events, f"pr_curves/{label}", label, curve, step)
+        _write(events, f"pr_curves/{label}", label, curves[index], step)
 
 
 def _write(events: EventWriter, tag: str, title: str, curve: np.ndarray, step: int) -> None:
@@ -59,13 +61,12 @@ def _write(events: EventWriter, tag: str, title: str, curve: np.ndarray, step: i
     events.summary(summary, step)
 
 
-def mean_curve(curves: list[np.ndarray]) -> np.ndarray:
-    """Returns the mean of curves of classes, as `pr_curve` has them.
+def mean_curve(curves: Sequence[np.ndarray]) -> np.ndarray:
+    """Returns the mean of curves, as `pr_curve` has them, over the classes that have photos.
 
-    The mean of precisions is over the classes that are predicted at all at a threshold: others have
-    none.
+    The mean of precisions is over those that are predicted at all at a threshold: others have none.
     """
-    stacked = np.stack(curves)
+    stacked = np.stack([curve for curve in curves if curve[0, 0]])  # what is above 0: all photos
     mean = stacked.mean(axis=0)
     predicted = stacked[:, 0] + stacked[:, 1] > 0
     mean[4] = stacked[:, 4].sum(axis=0) / np.maximum(predicted.sum(axis=0), 1)

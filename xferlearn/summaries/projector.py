@@ -11,6 +11,7 @@ from PIL import Image
 from tensorboard.plugins.projector import projector_config_pb2
 
 from xferlearn.photos.limits import PhotoLimits
+from xferlearn.photos.manifest import Manifest, Photo
 from xferlearn.summaries.drawing import jpeg
 from xferlearn.summaries.events import plain
 from xferlearn.summaries.pixels import read_pixels
@@ -74,16 +75,21 @@ def _table(record: RunRecord, order: list[int]) -> list[tuple[str, ...]]:
     for index, scores in zip(order, record.predictions(order), strict=True):
         photo, best = manifest.photos[index], int(scores.argmax())
         cells = (
-            manifest.labels[photo.label],
+            manifest.label_text(photo),
             manifest.labels[best],
-            "yes" if best == photo.label else "no",
+            "yes" if best in manifest.classes_of(photo) else "no",
             f"{scores[best]:.3f}",
             manifest.splits[index],
-            [*FRAMES][photo.label % len(FRAMES)],
+            [*FRAMES][_frame(manifest, photo)],
             photo.name,
         )
         rows.append(tuple(" ".join(plain(cell).split()) for cell in cells))
     return rows
+
+
+def _frame(manifest: Manifest, photo: Photo) -> int:
+    """Returns the number of the frame of a photo: that of its class, or of the first of several."""
+    return next(iter(manifest.classes_of(photo)), 0) % len(FRAMES)
 
 
 def _sprites(record: RunRecord, order: list[int]) -> bytes:
@@ -97,7 +103,7 @@ def _sprites(record: RunRecord, order: list[int]) -> bytes:
     for place, photo in enumerate(photos):
         tile = sheet[divmod(place, columns)]
         shown = pixels.get(photo.digest, tile)[inside, inside].copy()
-        tile[:] = colours[photo.label % len(FRAMES)]
+        tile[:] = colours[_frame(record.manifest, photo)]
         tile[inside, inside] = shown
     side = columns * SPRITE
     image = Image.fromarray(sheet.transpose(0, 2, 1, 3, 4).reshape(side, side, 3))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from xferlearn.metrics import AnyEvaluation
 from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION
 from xferlearn.summaries.events import RunWriters
 from xferlearn.summaries.record import RunRecord
@@ -122,19 +123,26 @@ def _gradient_norm(model: "keras.Model", batch: tuple[Any, ...]) -> Callable[[],
 def write_results(writers: RunWriters, record: RunRecord) -> None:
     """Writes cross-entropy and calibration of the kept weights; `write_hparams` has the accuracy.
 
-    The test's `accuracy` and `loss` are points in the charts of the training.
+    The test's `accuracy` and `loss` are points in the charts of the training. Where photos may have
+    several labels, it is the mean average precision instead of the accuracy.
     """
     run, step = writers[""], record.kept_training["steps_run"]
     for split in (VALIDATION, TEST):
-        accuracy, loss = record.evaluations[split].accuracy, record.cross_entropy(split)
-        if accuracy is None or loss is None:
+        evaluation, loss = record.evaluations[split], record.cross_entropy(split)
+        value = evaluation.value
+        if value is None or loss is None:
             continue
         run.scalar(f"results/{split}_cross_entropy", loss, step)
         found = record.reliability(split)
         run.scalar(f"results/{split}_ece", found.ece, step, found.summary())
         if split == TEST:
-            writers[split].scalar("accuracy", accuracy, step)
+            writers[split].scalar(measure_tag(evaluation), value, step)
             writers[split].scalar("loss", loss, step)
+
+
+def measure_tag(evaluation: AnyEvaluation) -> str:
+    """Returns what charts call an evaluation's value: "accuracy" or "average_precision"."""
+    return evaluation.measure.removeprefix("mean ").replace(" ", "_")
 
 
 def write_seconds(writers: RunWriters, seconds: dict[str, float]) -> None:
