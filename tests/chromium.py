@@ -95,10 +95,7 @@ class Chromium:
         page = next(target for target in targets if target["type"] == "page")
         attached = self._call("Target.attachToTarget", targetId=page["targetId"], flatten=True)
         self._session = attached["sessionId"]
-        self._call(
-            "Emulation.setDeviceMetricsOverride",
-            **{"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False},
-        )
+        self.show(width, height)
 
     def __enter__(self) -> "Chromium":
         return self
@@ -114,6 +111,15 @@ class Chromium:
         os.close(self._write)
         os.close(self._read)
         self._profile.cleanup()
+
+    def show(self, width: int, height: int, *, fineness: float = 1.0, dark: bool = False) -> None:
+        """Gives the window a size, pixels of the screen per px, and a preference for dark pages."""
+        self._call(
+            "Emulation.setDeviceMetricsOverride",
+            **{"width": width, "height": height, "deviceScaleFactor": fineness, "mobile": False},
+        )
+        preferred = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self._call("Emulation.setEmulatedMedia", features=[preferred])
 
     def open(self, address: str) -> None:
         """Goes to an address; returns before the page has loaded."""
