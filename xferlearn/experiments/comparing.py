@@ -14,7 +14,7 @@ from xferlearn.config.signatures import from_settings
 from xferlearn.errors import UserError, XferlearnError
 from xferlearn.experiments.compare_result import ComparedBackbone, Comparison, Gain
 from xferlearn.experiments.outcomes import Outcome, OutcomeStore, difference, share
-from xferlearn.experiments.plotting import draw_shares, save, save_plot
+from xferlearn.experiments.plotting import save, save_ranking
 from xferlearn.experiments.rates import Rates, measure_rates
 from xferlearn.experiments.running import (
     Space,
@@ -90,7 +90,7 @@ def compare_with(config: CompareConfig) -> Comparison:
         if row.rates is not None
     ]
     title = f"{rows[0].validation.name} by backbone"
-    save_plot(folder / "compare.png", draw_shares(title, points, joined=False))
+    save_ranking(folder / "compare.png", title, points)
     return Comparison(
         backbones=tuple(rows),
         splits=len(seeds),

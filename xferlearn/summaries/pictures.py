@@ -9,7 +9,8 @@ from xferlearn.decisions import Reliability
 from xferlearn.metrics import Evaluation
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import TEST, VALIDATION, Photo
-from xferlearn.summaries.drawing import CARD_WIDTH, draw_photo, draw_sheet, jpeg, png
+from xferlearn.summaries.charts import CARD_WIDTH
+from xferlearn.summaries.drawing import draw_photo, draw_sheet, jpeg, png
 from xferlearn.summaries.events import EventWriter, RunWriters
 from xferlearn.summaries.matrix import draw_confusion
 from xferlearn.summaries.measured import validation_name

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from xferlearn.metrics import AnyEvaluation
 from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION
 from xferlearn.summaries.events import RunWriters
 from xferlearn.summaries.record import RunRecord
@@ -120,11 +121,10 @@ def _gradient_norm(model: "keras.Model", batch: tuple[Any, ...]) -> Callable[[],
 
 
 def write_results(writers: RunWriters, record: RunRecord) -> None:
-    """Writes the results: accuracy, cross-entropy and calibration of the kept weights, speed.
+    """Writes cross-entropy and calibration of the kept weights; `write_hparams` has the accuracy.
 
-    The run's own `results/...` are what HParams shows; the test's `accuracy` and `loss` are points
-    in the charts of the training. Where photos may have several labels, it is the mean average
-    precision instead of the accuracy.
+    The test's `accuracy` and `loss` are points in the charts of the training. Where photos may have
+    several labels, it is the mean average precision instead of the accuracy.
     """
     run, step = writers[""], record.kept_training["steps_run"]
     for split in (VALIDATION, TEST):
@@ -132,16 +132,17 @@ def write_results(writers: RunWriters, record: RunRecord) -> None:
         value = evaluation.value
         if value is None or loss is None:
             continue
-        name = evaluation.measure.removeprefix("mean ").replace(" ", "_")
-        run.scalar(f"results/{split}_{name}", value, step)
         run.scalar(f"results/{split}_cross_entropy", loss, step)
         found = record.reliability(split)
         run.scalar(f"results/{split}_ece", found.ece, step, found.summary())
         if split == TEST:
-            writers[split].scalar(name, value, step)
+            writers[split].scalar(measure_tag(evaluation), value, step)
             writers[split].scalar("loss", loss, step)
-    run.scalar("results/photos_per_second", record.photos_per_second, step)
-    run.scalar("results/seconds", sum(record.seconds.values()), step)
+
+
+def measure_tag(evaluation: AnyEvaluation) -> str:
+    """Returns what charts call an evaluation's value: "accuracy" or "average_precision"."""
+    return evaluation.measure.removeprefix("mean ").replace(" ", "_")
 
 
 def write_seconds(writers: RunWriters, seconds: dict[str, float]) -> None:
