@@ -26,6 +26,7 @@ from xferlearn.decisions.operating_points import (
 )
 from xferlearn.decisions.several_labels import (
     MultiLabelDecision,
+    certainty,
     choose_label_thresholds,
     decide_by_others,
     decision_of,
@@ -49,6 +50,7 @@ __all__ = [
     "PointCounts",
     "Reliability",
     "ReliabilityBin",
+    "certainty",
     "choose",
     "choose_decision",
     "choose_label_thresholds",

@@ -9,6 +9,9 @@ from collections.abc import Iterable
 from xferlearn.photos.folders.names import class_label
 from xferlearn.system.row_files import joined, parted
 
+NO_LABEL = "none"
+"""What a person reads where a photo has no label; files have nothing there."""
+
 
 def label_text(labels: Iterable[str]) -> str:
     """Returns a set of labels as one text, in the order of their names, each once.

@@ -10,7 +10,7 @@ from xferlearn.config import ExportConfig, TrainConfig
 from xferlearn.config.in_memory import TableInMemory
 from xferlearn.config.signatures import from_settings
 from xferlearn.dashboard.summary import write_transfer_summary
-from xferlearn.decisions import choose
+from xferlearn.decisions import certainty, choose
 from xferlearn.errors import UserError, XferlearnError
 from xferlearn.exports import check_formats, export_with
 from xferlearn.metrics import Misclassified
@@ -188,6 +188,7 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
                 seconds=dict(clock.seconds),
                 metadata=model_folder.metadata,
                 familiarity=familiarity,
+                decided={split: fitted.decided(split, p) for split, p in probabilities.items()},
                 promises=promised_facts(chosen, own, validation),
             )
             warnings += summaries.write_run(run_dir, record, config.summaries)
@@ -268,9 +269,8 @@ def _misclassified(
         photo, scores = manifest.photos[index], probabilities[row]
         if several:
             predicted = label_text(np.array(manifest.labels)[decided[row]])
-            # The label that it was surest of to have, or not to have, in vain.
-            missed = np.where(truth[row], 1 - scores, scores)[decided[row] != truth[row]]
-            score = float(missed.max())
+            wrong_labels = decided[row] != truth[row]
+            score = float(certainty(scores, decided[row])[wrong_labels].max())
         else:
             predicted, score = manifest.labels[decided[row]], float(scores[decided[row]])
         wrong.append(
