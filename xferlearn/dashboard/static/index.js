@@ -23,7 +23,7 @@ const state = {
   view: {
     split: null,
     cells: "count",
-    onlyChanged: false,
+    thresholdClass: null,
     classSort: { column: 0, descending: false },
     compareSort: { column: 1, descending: true },
     changeSort: { column: 4, descending: true },
@@ -38,6 +38,7 @@ let main;
 export async function render() {
   followTheme();
   document.documentElement.lang = "en";
+  document.title = "Transfer";
   const styles = h("link", { rel: "stylesheet", href: new URL("./style.css", import.meta.url).href });
   // Until the rules are there the page would jump.
   const styled = new Promise((resolve) => {
@@ -99,13 +100,15 @@ async function loadReport() {
 }
 
 function choose(run) {
+  // Drawn again, the page would lose what is open and where the reader is.
+  const shown = state.run === run && state.page === "run" && !state.problem;
   state.run = run;
   state.page = "run";
   // Beside a narrow page the list has done its work.
   state.folded = startsFolded();
   drawList();
   list.querySelector(state.folded ? ".fold" : "[aria-current]")?.focus();
-  loadReport();
+  if (!shown) loadReport();
 }
 
 function drawList() {
@@ -136,7 +139,7 @@ const PAGES = { train: runPage };
 function onePage() {
   if (state.problem) return [message(state.problem)];
   if (!state.report) return [message("There are no runs yet. `xferlearn train --logs_dir=DIR` writes one; start TensorBoard with `--logdir DIR`.")];
-  return PAGES[state.report.kind ?? "train"](state.report, state.view);
+  return PAGES[state.report.kind ?? "train"](state.report, state.view, fetchJson);
 }
 
 function message(text) {
