@@ -142,7 +142,9 @@ class TransferPlugin(base_plugin.TBPlugin):
             request,
             {
                 tag: {
-                    split: [[point.step, point.value] for point in points if _is_number(point.value)]
+                    split: [
+                        [point.step, point.value] for point in points if _is_number(point.value)
+                    ]
                     for split, name in names.items()
                     if (points := series.get(name, {}).get(tag))
                 }

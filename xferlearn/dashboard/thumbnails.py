@@ -105,9 +105,7 @@ class _Judged(NamedTuple):
         return Choice(photo, split, photo.label, self.best, self.score, self.row, tuple(known))
 
 
-def _surest(
-    cells: Mapping[tuple[str, int, int], list[_Judged]], most: int
-) -> set[tuple[str, int]]:
+def _surest(cells: Mapping[tuple[str, int, int], list[_Judged]], most: int) -> set[tuple[str, int]]:
     """Returns split and row of the wrong photos with the highest scores of each split."""
     wrong: dict[str, list[_Judged]] = collections.defaultdict(list)
     for (split, truth, predicted), found in cells.items():

@@ -2,7 +2,7 @@
 
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -66,7 +66,7 @@ def _plain(value: object) -> object:
     return str(value) if isinstance(value, Path) else value
 
 
-def _is_relative(values: Sequence[object], working_dir: str | None) -> bool:
+def _is_relative(values: Iterable[object], working_dir: str | None) -> bool:
     """Returns whether a value names something that is found from the folder alone."""
     return any(
         isinstance(value, str)

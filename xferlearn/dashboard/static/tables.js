@@ -198,9 +198,13 @@ function fineTuningNote({ fine_tuning: tuning }) {
   );
 }
 
+// Runs of earlier versions have the words of the command alone, with the path of the program.
+function earlier([program, ...words]) {
+  return { text: [program.split("/").pop(), ...words].map(shellQuoted).join(" "), language: "shell", needs: [] };
+}
+
 export function originSection(report) {
-  // Runs of earlier versions have the words of the command alone.
-  const { text, language, needs } = report.made_with ?? { text: report.command.map(shellQuoted).join(" "), language: "shell", needs: [] };
+  const { text, language, needs } = report.made_with ?? earlier(report.command);
   return section(
     "Made with",
     copyButton(text, language === "python" ? "Copy Python call" : "Copy command"),

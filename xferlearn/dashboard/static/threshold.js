@@ -78,9 +78,10 @@ function classThreshold(report, scores, one) {
   const photos = points[0].photos;
   const [labelled, correct, limit] = one.today ?? [];
   const today = one.today ? point(limit, photos, labelled, correct, scores.cost) : null;
-  // Where the decision is no threshold, the one that labels about as many photos.
+  // Where the decision is no threshold: of those that label about as many photos the middle one.
+  const middle = (some) => Math.abs(some.threshold - 0.5);
   const far = (some) => (limit == null ? Math.abs(some.labelled - (labelled ?? photos)) : Math.abs(some.threshold - limit));
-  const start = points.reduce((best, some, index) => (far(some) < far(points[best]) ? index : best), 0);
+  const start = points.reduce((best, some, index) => (far(some) - far(points[best]) || middle(some) - middle(points[best])) < 0 ? index : best, 0);
   const now = h("tr", { class: "now" });
   const command = h("div", {});
   const chart = curve(label, points, photos / scores.n, today);
