@@ -17,7 +17,7 @@ from xferlearn.summaries.pixels import read_pixels
 THUMBNAIL_SIZE = 160
 MOST_PER_CELL = 12
 MOST_IN_ALL = 600
-MOST_LABELS = 100
+MOST_LABELS = 50
 SMALLEST_SCORE = 0.0005
 
 _JPEG_QUALITY = 85
