@@ -32,9 +32,12 @@ def judged_photos(record: RunRecord) -> dict[str, Any]:
         `keys`, those of all photos one after the other; `test`, how many of them are test photos,
         which come last; `truth` and `predicted`, indices of labels; `together`, the positions of
         the photos of each group that has several. Of more than `MOST_JUDGED` photos only
-        `too_many`, their number. About 15 bytes a photo, so that a report stays small.
+        `too_many`, their number; of photos that may have several labels only `several_labels`.
+        About 15 bytes a photo, so that a report stays small.
     """
     manifest = record.manifest
+    if manifest.is_multi_label:
+        return {"several_labels": True}
     known = [split for split in (VALIDATION, TEST) if len(record.probabilities.get(split, ()))]
     rows = [row for split in known for row in manifest.judged(split)]
     predicted = [best for split in known for best in record.probabilities[split].argmax(1).tolist()]
@@ -99,6 +102,8 @@ def _problem(report: Mapping[str, Any]) -> str:
     judged = report.get("judged")
     if judged is None:
         return f"{report['run']} was written by an earlier version, and can't be compared so."
+    if "several_labels" in judged:
+        return f"{report['run']} is of photos with several labels, which are not compared so."
     if "too_many" in judged:
         photos = count(int(judged["too_many"]), "photo")
         return (
