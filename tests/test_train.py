@@ -687,7 +687,7 @@ def test_evaluate_for_tensorboard(model_dir, photo_dir, tmp_path, capsys):
     assert f"logs  {run_dir}" in capsys.readouterr().out
     events = EventAccumulator(str(run_dir), size_guidance={"tensors": 0}).Reload()
     assert sorted(events.Tags()["tensors"]) == [
-        *("confusion_matrix/photos", "confusion_matrix/row_percent"),
+        *("confusion_matrix/photos", "confusion_matrix/row_percent", "macro_average/all_classes"),
         *("pr_curves/blue", "pr_curves/green", "pr_curves/red"),
         *("reliability", "results/accuracy", "results/ece", "run_card"),
     ]

@@ -91,8 +91,8 @@ def draw_curves(
     if axis.log:
         axes.set_xscale("log")
     ends = [end for curve in curves for pair in curve.intervals for end in pair]
-    low = min([share for curve in curves for share in curve.y] + ends)
-    ticks = share_ticks(low, most=6 if height > 200 else 5)
+    low = np.nanmin([1.0, *(share for curve in curves for share in curve.y), *ends])
+    ticks = share_ticks(float(low), most=6 if height > 200 else 5)
     axes.set_ylim(_widened(ticks[0], 1))
     if not axis.log:
         axes.set_xlim(_widened(axis.ticks[0], axis.ticks[-1]))
@@ -144,7 +144,7 @@ def draw_ranking(
         axes.plot(curve.x, curve.y, marker=marker, color=colour, markersize=6)
         chart.text(width - 62, middle, f"{share:.1%}")
     axes.set_xlim(_widened(ticks[0], 1))
-    axes.set_ylim(len(rows), 0)
+    axes.set_ylim(max(len(rows), 1), 0)
     axes.set_xticks(ticks, [f"{tick:.0%}" for tick in ticks])
     frame(axes, theme)
     return chart.image()
@@ -163,6 +163,7 @@ def frame(axes: "Axes", theme: Theme) -> None:
 
 def share_ticks(low: float, most: int) -> list[float]:
     """Returns round shares from below `low` up to 1, in steps of 1, 2, 5, 10 or 20 percent."""
+    low = min(low, 0.99)
     for step in (1, 2, 5, 10, 20):
         first = step * math.floor(100 * low / step + 1e-9)
         if (100 - first) % step == 0 and (100 - first) / step < most:

@@ -115,7 +115,7 @@ def draw_matrix(
     size = len(labels)
     note = max(text_width(one, TEXT_SIZE) for one in notes)
     # Few classes fill TensorBoard's card; many need the full size.
-    room = CARD_WIDTH - _SMALLEST_CELL * size - note - 2 * _GAP
+    room = CARD_WIDTH - 2 - _SMALLEST_CELL * size - note - 2 * _GAP
     most = min(_WIDEST_LABEL, room) if room > 100 else _WIDEST_LABEL
     widest = min(most, max(text_width(label, TEXT_SIZE) for label in labels))
     left = widest + note + 2 * _GAP
