@@ -55,7 +55,7 @@ with warnings.catch_warnings():
 
 
 HOSTILE = '<img src=x onerror="document.title=1">'
-PREFIX = "/data/plugin/xferlearn"
+PREFIX = "/data/plugin/transfer"
 
 
 @pytest.fixture(scope="module")
@@ -347,13 +347,13 @@ def test_times_are_shown_in_whole_seconds_from_two_minutes_on(tmp_path):
 def test_a_folder_without_our_data_has_no_runs(tmp_path):
     client = _client(tmp_path)
     assert client.get(f"{PREFIX}/runs").json == {"runs": []}
-    listing = client.get("/data/plugins_listing").json["xferlearn"]
+    listing = client.get("/data/plugins_listing").json["transfer"]
     assert listing["enabled"] is False
     assert listing["tab_name"] == "Transfer"
 
 
 def test_the_tab_is_enabled_by_data(client):
-    assert client.get("/data/plugins_listing").json["xferlearn"]["enabled"] is True
+    assert client.get("/data/plugins_listing").json["transfer"]["enabled"] is True
 
 
 def _manifest(labels, splits):
@@ -652,7 +652,7 @@ class Tab:
     def js(self, expression):
         """Evaluates in the tab's frame, with `$` and `$$` for its elements."""
         return f"""(() => {{
-            const frame = all('iframe').find(f => f.src.includes('name=xferlearn'));
+            const frame = all('iframe').find(f => f.src.includes('name=transfer'));
             const page = frame?.contentDocument;
             if (!page) return null;
             const $ = selector => page.querySelector(selector);
@@ -688,7 +688,7 @@ def browser():
 @pytest.fixture
 def tab(browser, board, logs):
     _wait_for_runs(board, 2)
-    browser.open(f"{board}/#xferlearn")
+    browser.open(f"{board}/#transfer")
     tab = Tab(browser)
     run = json.dumps(logs[0].run_dir.name)
     button = f"$$('.runs li button').find(b => b.textContent.includes({run}))"

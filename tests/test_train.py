@@ -230,7 +230,9 @@ def test_summary_names_everything_to_do_next(train, photo_dir, tmp_path):
     )
     assert re.search(r"^test .*\d of \d+ right, 95%: \d+% to \d+%", out, re.MULTILINE)
     assert f"xferlearn label --model={tmp_path / 'model'} PHOTO" in out
-    assert f"tensorboard --logdir {tmp_path / 'logs'}" in out
+    assert f"xferlearn board --logs_dir={tmp_path / 'logs'} --open" in out
+    (run_dir,) = (tmp_path / "logs").iterdir()
+    assert re.fullmatch(r"model_photos\d+_mobilenet.*_\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d", run_dir.name)
     assert "test photos are misclassified" in out
     assert "Traceback" not in err
 

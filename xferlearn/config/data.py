@@ -1,10 +1,14 @@
 """Settings that say where labelled photos are: shared by all commands that learn or measure."""
 
 import dataclasses
+import os
+import re
+from pathlib import Path
 from typing import Annotated, Any
 
 from xferlearn.config.base import Setting, StrPath
 from xferlearn.config.images import PhotoConfig
+from xferlearn.config.in_memory import TableInMemory
 
 _FOUND = "Default: found by its name and its values, and said."
 # What only says where photos, labels and groups are found. What comes of it, photos, classes and
@@ -129,8 +133,8 @@ class SplitDataConfig(DataConfig):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SourceConfig(SplitDataConfig):
-    """Which photos heads learn from, and what is common to every command that fits some."""
+class DatasetConfig(DataConfig):
+    """Where labelled photos are, where that may be a dataset too."""
 
     dataset: Annotated[
         str | None,
@@ -151,6 +155,23 @@ class SourceConfig(SplitDataConfig):
             form="FOLDER",
         ),
     ] = None
+
+    @property
+    def data_name(self) -> str:
+        """What the photos are called, after their folder, dataset or table; "" for no name."""
+        if self.image_dir is not None:
+            name = os.path.basename(os.path.abspath(self.image_dir))
+        elif self.dataset is not None:
+            name = re.sub(r"[^\w.-]", "_", self.dataset)
+        else:
+            name = "" if isinstance(self.labels, TableInMemory) else Path(str(self.labels)).stem
+        return name if name.strip(".") else ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SourceConfig(SplitDataConfig, DatasetConfig):
+    """Which photos heads learn from, and what is common to every command that fits some."""
+
     unlabelled: Annotated[
         StrPath | None,
         Setting(

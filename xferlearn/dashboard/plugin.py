@@ -13,7 +13,7 @@ from tensorboard.data import provider
 from tensorboard.plugins import base_plugin
 from werkzeug import Request, Response
 
-from xferlearn.dashboard import PHOTOS_TAG, PLUGIN_NAME, REPORT_FORMAT, REPORT_TAG
+from xferlearn.dashboard import DATA_NAMES, PHOTOS_TAG, PLUGIN_NAME, REPORT_FORMAT, REPORT_TAG
 from xferlearn.dashboard.changes import changes
 
 STATIC_DIR = Path(__file__).parent / "static"
@@ -48,8 +48,12 @@ class TransferPlugin(base_plugin.TBPlugin):
     def __init__(self, context: base_plugin.TBContext) -> None:
         self._provider: provider.DataProvider = context.data_provider
 
+    def data_plugin_names(self) -> tuple[str, ...]:
+        """Returns whose data makes the tab active."""
+        return DATA_NAMES
+
     def get_plugin_apps(self) -> dict[str, Callable]:
-        """Returns the routes below `data/plugin/xferlearn`.
+        """Returns the routes below `data/plugin/transfer`.
 
         `/runs` is the list of runs in short; `/report?run=` one run's report, JSON;
         `/change?before=&after=` what changed from one run to another, as `changes.changes` returns
@@ -125,14 +129,19 @@ class TransferPlugin(base_plugin.TBPlugin):
     def _blobs(
         self, request: Request, tag: str, run: str | None = None
     ) -> dict[str, tuple[provider.BlobReference, ...]]:
-        series = self._provider.read_blob_sequences(
-            plugin_util.context(request.environ),
-            experiment_id=plugin_util.experiment_id(request.environ),
-            plugin_name=PLUGIN_NAME,
-            downsample=1,
-            run_tag_filter=provider.RunTagFilter(runs=None if run is None else [run], tags=[tag]),
-        )
-        return {name: tags[tag][-1].values for name, tags in series.items() if tags.get(tag)}
+        found = {}
+        for owner in DATA_NAMES:
+            series = self._provider.read_blob_sequences(
+                plugin_util.context(request.environ),
+                experiment_id=plugin_util.experiment_id(request.environ),
+                plugin_name=owner,
+                downsample=1,
+                run_tag_filter=provider.RunTagFilter(
+                    runs=None if run is None else [run], tags=[tag]
+                ),
+            )
+            found |= {name: tags[tag][-1].values for name, tags in series.items() if tags.get(tag)}
+        return found
 
     def _report(
         self, request: Request, references: tuple[provider.BlobReference, ...]
@@ -150,6 +159,14 @@ class TransferPlugin(base_plugin.TBPlugin):
                 f" {REPORT_FORMAT}. Install the xferlearn that wrote it."
             )
         return report
+
+
+class FirstTab(TransferPlugin):
+    """The same where it is what TensorBoard was started for: without data it says so."""
+
+    def is_active(self) -> bool:
+        """Returns True: the page is to be seen, whatever the runs hold."""
+        return True
 
 
 def _in_short(run: str, report: dict[str, Any]) -> dict[str, Any]:

@@ -181,7 +181,8 @@ def _times(space: Space, outcomes: Sequence[Outcome], config: TrainConfig) -> Sp
 
 def _command(config: TrainConfig, settings: dict[str, Any], varied: Sequence[str]) -> str:
     # The first of several split seeds is the one whose test photos no run has seen.
-    left_out = ["model_dir", "summaries", "verbose", *(["seed"] if "seed" in varied else [])]
+    left_out = ["model_dir", "summaries", "verbose", "run_name"]
+    left_out += ["seed"] if "seed" in varied else []
     flags = {n: v for n, v in config.changed().items() if n not in left_out} | settings
     words = [f"--{name}={flag_value(value)}" for name, value in flags.items() if value is not None]
     return shlex.join(["xferlearn", "train", *words, "--model_dir=out/best"])

@@ -95,7 +95,9 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
     run_dir = None
     if config.summaries != "none":
         run_dir = runs.enter_context(
-            summaries.run_folder(config.logs_dir, run_name(config, prepared.name))
+            summaries.run_folder(
+                config.logs_dir, run_name(config, prepared.name, Path(config.model_dir or "").name)
+            )
         )
     warnings = list(prepared.warnings)
     with clock.stage("training", "training"):
