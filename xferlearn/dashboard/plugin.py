@@ -18,22 +18,12 @@ from xferlearn.dashboard.changes import changes
 
 STATIC_DIR = Path(__file__).parent / "static"
 
-# Each is a route of its own, so no request can name any other file.
+_MIMETYPES = {".js": "text/javascript", ".css": "text/css"}
+# Listed once: each is a route of its own, so no request can name any other file.
 _STATIC_FILES = {
-    "index.js": "text/javascript",
-    "audit.js": "text/javascript",
-    "change.js": "text/javascript",
-    "compare.js": "text/javascript",
-    "dom.js": "text/javascript",
-    "evidence.js": "text/javascript",
-    "facts.js": "text/javascript",
-    "host.js": "text/javascript",
-    "matrix.js": "text/javascript",
-    "numbers.js": "text/javascript",
-    "photos.js": "text/javascript",
-    "tables.js": "text/javascript",
-    "thumbnails.js": "text/javascript",
-    "style.css": "text/css",
+    path.name: _MIMETYPES[path.suffix]
+    for path in sorted(STATIC_DIR.iterdir())
+    if path.suffix in _MIMETYPES
 }
 _DAMAGED = "The run's report is damaged."
 _SHORT = {"backbone": dict, "input": dict, "settings": list, "timings": dict, "training": dict}
