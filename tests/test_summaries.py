@@ -4,6 +4,7 @@ import csv
 import errno
 import io
 import json
+import re
 from pathlib import Path
 
 import numpy as np

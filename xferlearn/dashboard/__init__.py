@@ -9,7 +9,7 @@ PLUGIN_NAME = "transfer"
 """Owner of the data in event files, and the tab's part of TensorBoard's addresses."""
 
 DATA_NAMES = (PLUGIN_NAME, "xferlearn")
-"""All owners whose data the tab shows: the second one is that of runs of version 0.1.0."""
+"""All owners whose data the tab shows; the second one owns that of earlier versions."""
 
 REPORT_TAG = "transfer/report"
 """One blob: the report as JSON, see `report.build_report`."""

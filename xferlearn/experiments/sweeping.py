@@ -16,6 +16,7 @@ from xferlearn.config.wording import flag_value
 from xferlearn.experiments.outcomes import Outcome, OutcomeStore, Share, difference, share
 from xferlearn.experiments.plotting import draw_shares, save, save_plot
 from xferlearn.experiments.rates import measure_rates
+from xferlearn.experiments.recording import record
 from xferlearn.experiments.running import (
     Space,
     all_warnings,
@@ -87,7 +88,7 @@ def sweep_with(config: SweepConfig) -> Sweep:
     save(folder / "sweep.csv", _csv(candidates).encode())
     rows = [(candidate.name, candidate.validation) for candidate in candidates[:12]]
     save_plot(folder / "sweep.png", draw_shares(candidates[0].validation.name, rows, joined=False))
-    return Sweep(
+    result = Sweep(
         candidates=candidates,
         test=test,
         spaces=tuple(_times(space, done, configs[0][1]) for space, done in spaces.values()),
@@ -97,6 +98,7 @@ def sweep_with(config: SweepConfig) -> Sweep:
         plot=folder / "sweep.png",
         logs_dir=str(config.logs_dir),
     )
+    return record(result, config, "sweep")
 
 
 def _grid(config: SweepConfig) -> list[dict[str, Any]]:
