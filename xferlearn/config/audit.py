@@ -7,7 +7,7 @@ from xferlearn.config.base import Setting, StrPath
 from xferlearn.config.experiments import FitConfig, like_train
 from xferlearn.config.heads import BackboneConfig
 from xferlearn.config.images import ImageConfig
-from xferlearn.config.models import output_format
+from xferlearn.config.models import IncludeSeen, output_format
 from xferlearn.config.training import TrainConfig
 from xferlearn.errors import UserError
 
@@ -146,6 +146,7 @@ class DiffConfig(ImageConfig):
             "File of corrections (CSV) for these photos.", section="Data", form="FILE", common=True
         ),
     ] = None
+    include_seen: IncludeSeen = False
     output: Annotated[
         StrPath | None,
         Setting(

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from xferlearn.config.base import Setting, StrPath
 from xferlearn.config.images import PhotoConfig
 from xferlearn.config.in_memory import TableInMemory
+from xferlearn.errors import UserError
 
 _FOUND = "Default: found by its name and its values, and said."
 # What only says where photos, labels and groups are found. What comes of it, photos, classes and
@@ -155,6 +156,20 @@ class DatasetConfig(DataConfig):
             form="FOLDER",
         ),
     ] = None
+
+    def check_one_source(self) -> None:
+        """Refuses photos of files and of a dataset at once, and neither.
+
+        Raises:
+            UserError: where it is not one of the two.
+        """
+        where = "image_dir" if self.labels is None else "labels"
+        if (getattr(self, where) is None) == (self.dataset is None):
+            came = "neither" if self.dataset is None else "both"
+            note = ""
+            if self.dataset is None and self.data_dir is not None:
+                note = " `data_dir` is where a `dataset` is kept; your own photos are `image_dir`."
+            raise UserError(f"Expected either `{where}` or `dataset`. Received: {came}.{note}")
 
     @property
     def data_name(self) -> str:

@@ -1,11 +1,11 @@
 """Settings of the commands that take a model."""
 
 import dataclasses
-from typing import Annotated, cast
+from typing import Annotated, TypeAlias, cast
 
 from xferlearn.config.answers import AnswerConfig
 from xferlearn.config.base import Config, Setting, Several, StrPath, Verbose
-from xferlearn.config.data import DataConfig
+from xferlearn.config.data import DatasetConfig
 from xferlearn.config.images import ImageConfig
 from xferlearn.errors import UserError
 
@@ -266,14 +266,38 @@ class LabelConfig(ModelConfig, AnswerConfig):
         return output_format(self.output)
 
 
+IncludeSeen: TypeAlias = Annotated[
+    bool,
+    Setting(
+        "Also measure photos that the model has learned from, and copies of such. By default they"
+        " are left out and counted, because on them it looks better than it is.",
+        section="Data",
+        common=True,
+    ),
+]
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class EvaluateConfig(DataConfig, ImageConfig):
+class EvaluateConfig(DatasetConfig, ImageConfig):
     """Settings of `xferlearn.evaluate(...)`."""
 
     model: Annotated[
         StrPath | None,
         Setting(_MODEL_FOLDER, aliases=("graph", "model_dir"), form="FOLDER", common=True),
     ] = None
+    split: Annotated[
+        str | None,
+        Setting(
+            "Which part of the photos to measure, where folders, table or dataset say the split;"
+            " otherwise those of them that the model's own folder has in that part. Default: the"
+            " test photos where a split is said (its validation photos where it has no test), else"
+            " all.",
+            choices=("train", "validation", "test", "all"),
+            section="Data",
+            common=True,
+        ),
+    ] = None
+    include_seen: IncludeSeen = False
     other_classes: Annotated[
         str,
         Setting(
@@ -305,10 +329,20 @@ class EvaluateConfig(DataConfig, ImageConfig):
             form="FOLDER",
         ),
     ] = None
+    run_name: Annotated[
+        str | None,
+        Setting(
+            "What that run is called; the date is added. Default: after model and photos.",
+            section="Output",
+            form="NAME",
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require("model", *(["image_dir"] if self.labels is None else []))
+        given = self.labels is not None or self.dataset is not None
+        self.require("model", *([] if given else ["image_dir"]))
+        self.check_one_source()
         output_format(self.output)
 
 

@@ -172,13 +172,7 @@ class TrainConfig(DecisionConfig, ViewConfig, HeadConfig, BackboneConfig):
         for name, value in recipe.items():
             if name not in self.given:
                 object.__setattr__(self, name, value)
-        where = "image_dir" if self.labels is None else "labels"
-        if (getattr(self, where) is None) == (self.dataset is None):
-            came = "neither" if self.dataset is None else "both"
-            note = ""
-            if self.dataset is None and self.data_dir is not None:
-                note = " `data_dir` is where a `dataset` is kept; your own photos are `image_dir`."
-            raise UserError(f"Expected either `{where}` or `dataset`. Received: {came}.{note}")
+        self.check_one_source()
         if self.dataset is not None and self.group_by is not None:
             raise UserError("`group_by` needs `image_dir` or `labels`; a `dataset` has no groups.")
         if self.model_dir is None:

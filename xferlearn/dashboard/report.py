@@ -75,7 +75,9 @@ def build_report(
         "left_out": {"bad": len(manifest.bad), "duplicates": manifest.duplicates},
         "notes": list(manifest.notes),
         "warnings": list(manifest.warnings),
-        "evaluations": {split: _evaluation(result) for split, result in record.evaluations.items()},
+        "evaluations": {
+            split: evaluation_dict(result) for split, result in record.evaluations.items()
+        },
         "timings": {
             **metadata["timings"],
             "seconds": {stage: round(value, 3) for stage, value in record.seconds.items()},
@@ -163,7 +165,8 @@ def _networks(metadata: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _evaluation(evaluation: Evaluation) -> dict[str, Any]:
+def evaluation_dict(evaluation: Evaluation) -> dict[str, Any]:
+    """Returns accuracy, classes and the cells of the confusion matrix, for JSON."""
     # Only the cells that hold photos: at a thousand classes a million others are zero.
     rows, columns = np.nonzero(evaluation.confusion)
     return {

@@ -240,7 +240,7 @@ class Sweep(Result):
         )
 
     def _row(self, one: Candidate) -> list[Cell]:
-        """Returns its settings, and its other cells; accuracy and what it is behind as estimates."""
+        """Returns its settings and results; accuracy and what it is behind as estimates."""
         _, found, seeds, seconds, behind = one.cells(self._can_tell)
         told: Cell = behind
         if one.behind is not None:

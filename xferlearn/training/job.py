@@ -147,6 +147,7 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
     with clock.stage("model", "writing the model"):
         classifier = heads.build_classifier(prepared.backbone, fitted.head)
         metadata = describe(config, prepared, fitted, fine_tuned, validation, test)
+        metadata["run"] = None if run_dir is None else run_dir.name
         if own is not None:
             layer = metadata["bottleneck"]["layer"]
             classifier = with_familiarity(classifier, layer, own.familiarity)

@@ -7,7 +7,7 @@ const SVG = "http://www.w3.org/2000/svg";
 const STEPS = [0.01, 0.02, 0.05, 0.1, 0.2];
 const MOST_TICKS = 6;
 // Share of the width that is left free beside the first and the last point.
-const MARGIN = 0.04;
+const MARGIN = 0.06;
 
 // `curve` has `points` as [photos, low, mean, high], and what was fitted to the last of them.
 export function plotSection(title, curve) {

@@ -30,7 +30,7 @@ function groupedRuns({ runs, order, run: current }) {
   const photos = ranked.length ? `on the same ${mainEvaluation(ranked[0]).n.toLocaleString("en")} photos` : "";
   return [
     { heading: `Best first, measured ${photos}`, runs: ranked },
-    { heading: "Measured on other photos: not ranked", runs: others },
+    { heading: "Not ranked: on other photos, or experiments", runs: others },
   ].filter((group) => group.runs.length);
 }
 
