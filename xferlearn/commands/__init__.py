@@ -24,9 +24,9 @@ def print_remarks(result: Result) -> None:
 
 def board_command(logs_dir: str | Path) -> str:
     """Returns the command that shows the runs of a folder, ready for the shell."""
-    usual = str(logs_dir) == BoardConfig.logs_dir
-    where = "" if usual else f" --logs_dir={shlex.quote(str(logs_dir))}"
-    return f"xferlearn board{where} --open"
+    if str(logs_dir) == BoardConfig.logs_dir:
+        return "xferlearn board --open"
+    return f"xferlearn board --open --logs_dir={shlex.quote(str(logs_dir))}"
 
 
 def print_result(result: Result) -> None:

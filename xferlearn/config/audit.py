@@ -7,7 +7,7 @@ from xferlearn.config.base import Setting, StrPath
 from xferlearn.config.experiments import FitConfig, like_train
 from xferlearn.config.heads import BackboneConfig
 from xferlearn.config.images import ImageConfig
-from xferlearn.config.models import IncludeSeen, output_format
+from xferlearn.config.models import output_format
 from xferlearn.config.training import TrainConfig
 from xferlearn.errors import UserError
 
@@ -114,61 +114,3 @@ class ReviewConfig(LookConfig):
             raise UserError(
                 "Expected one of `image_dir`, `labels`, `dataset` and `model_dir`. Received: none."
             )
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class DiffConfig(ImageConfig):
-    """Settings of `xferlearn.diff(...)`."""
-
-    models: Annotated[
-        tuple[str, ...],
-        Setting(
-            "Two model folders: the one before, and the one after.",
-            positional=True,
-            section="Model",
-            form="FOLDER",
-            common=True,
-        ),
-    ] = ()
-    image_dir: Annotated[
-        StrPath | None,
-        Setting(
-            "Folder of photos, with one sub-folder per class, that both models label. Default: the"
-            " photos that both have measured themselves on, as their folders hold it.",
-            section="Data",
-            form="FOLDER",
-            common=True,
-        ),
-    ] = None
-    corrections: Annotated[
-        StrPath | None,
-        Setting(
-            "File of corrections (CSV) for these photos.", section="Data", form="FILE", common=True
-        ),
-    ] = None
-    include_seen: IncludeSeen = False
-    output: Annotated[
-        StrPath | None,
-        Setting(
-            "Also write the photos that changed their label to this file, whose ending says how:"
-            " .csv, .tsv, .parquet, or .jsonl for JSON Lines.",
-            section="Output",
-            form="FILE",
-            common=True,
-        ),
-    ] = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if len(self.models) != 2:
-            raise UserError(f"Expected two model folders. Received: {len(self.models)}.")
-        output_format(self.output)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class DiffCommandConfig(DiffConfig):
-    """Settings of `xferlearn diff`, which also prints."""
-
-    format: Annotated[
-        str, Setting("Output format.", choices=("text", "json"), section="Output", common=True)
-    ] = "text"

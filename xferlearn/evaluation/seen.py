@@ -11,7 +11,7 @@ from xferlearn.photos.manifest import SPLITS
 from xferlearn.photos.recorded import RecordedPhoto
 from xferlearn.photos.twins.finding import find_copies, find_recorded
 from xferlearn.photos.twins.prints import Prints
-from xferlearn.system.text import count, plural_of
+from xferlearn.system.text import plural_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,16 +35,18 @@ class SeenPhotos:
 
     def text(self) -> str:
         """Returns what they are, e.g. "916 photos that the model has learned from (916 train)"."""
-        copies = sum(self.copies.values())
-        parts = [
-            f"{count(sum(of.values()), 'photo')} {what} {_by_split(of)}"
-            for of, what in (
-                (self.photos, "that the model has learned from"),
-                (self.copies, f"that {plural_of(copies, 'is a copy', 'are copies')} of such"),
+        photos, copies = sum(self.photos.values()), sum(self.copies.values())
+        learned = "photos that the model has learned from"
+        parts = []
+        if photos:
+            noun = learned if photos > 1 else learned.replace("photos", "photo", 1)
+            parts.append(f"{photos:,} {noun} {_by_split(self.photos)}")
+        if copies:
+            noun = plural_of(copies, "re-saved copy", "re-saved copies")
+            parts.append(
+                f"{copies:,} {noun} of {'such' if photos else learned} {_by_split(self.copies)}"
             )
-            if any(of.values())
-        ]
-        return ", and ".join(parts)
+        return " and ".join(parts)
 
     def warnings(self) -> list[str]:
         """Returns what a person should know where they are measured too, one line or none."""
