@@ -97,7 +97,9 @@ def test_where_nothing_says_a_split_the_models_own_is_meant(
     assert (new.evaluation.total, new.seen.total) == (len(test), 90 - len(test))
     with pytest.raises(UserError, match="none of its photos is a validation photo of"):
         evaluate(split="validation", **settings)
-    with pytest.raises(UserError, match=r"is new to .*: \d+ photos that the .* \(\d+ train\)\. Give"):
+    with pytest.raises(
+        UserError, match=r"is new to .*: \d+ photos that the .* \(\d+ train\)\. Give"
+    ):
         evaluate(split="train", **settings)
 
 
