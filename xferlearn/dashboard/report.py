@@ -76,7 +76,9 @@ def build_report(
         "notes": list(manifest.notes),
         "warnings": list(manifest.warnings),
         "evaluations": {
-            split: evaluation_dict(result) for split, result in record.evaluations.items()
+            split: evaluation_dict(result)
+            for split, result in record.evaluations.items()
+            if isinstance(result, Evaluation)
         },
         "timings": {
             **metadata["timings"],

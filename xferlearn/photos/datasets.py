@@ -54,6 +54,7 @@ class DatasetSource:
     part: str = ""
     known: tuple[str, ...] | None = None
     index: Mapping[int, int | None] = dataclasses.field(default_factory=dict, repr=False)
+    is_multi_label = False
     holds_bytes = True
 
     @property

@@ -45,6 +45,7 @@ class FileSource:
         groups: what each photo stays together with, None for nothing; () where none is given.
         left_out: photos that were named and can't be found.
         part: the part of a given split that these are; "" where they are all, or none is given.
+        is_multi_label: whether photos may have several labels, see `PhotoSource`.
     """
 
     labels: tuple[str, ...]
@@ -55,6 +56,7 @@ class FileSource:
     groups: tuple[str | None, ...] = dataclasses.field(default=(), repr=False)
     left_out: tuple[BadPhoto, ...] = dataclasses.field(default=(), repr=False)
     part: str = ""
+    is_multi_label: bool = False
     holds_bytes = False
 
     @property

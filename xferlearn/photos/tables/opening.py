@@ -64,7 +64,16 @@ def open_labels(
             roles["group"] = column
     few = config.corrections is not None
     split = config.split if isinstance(config, EvaluateConfig) else None
-    source = open_table(table, roles, finder, labels, other_classes, few=few, split=split)
+    source = open_table(
+        table,
+        roles,
+        finder,
+        labels,
+        other_classes,
+        few=few,
+        multi_label=config.multi_label,
+        split=split,
+    )
     return source, group_by
 
 
