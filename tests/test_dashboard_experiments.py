@@ -176,10 +176,10 @@ def test_a_sweep_shows_its_table_with_paired_differences(tab: Tab) -> None:
 
 def test_a_curve_is_drawn_with_what_more_photos_would_bring(tab: Tab) -> None:
     opened(tab, "cats_curve")
-    marks = tab.see("$$('.mark').map(m => m.innerText.split(/\\s+/).filter(Boolean))")
+    marks = tab.see("$$('.point').map(m => m.innerText.split(/\\s+/).filter(Boolean))")
     assert marks == [["40.0%", "1"], ["70.0%", "10"], ["85.0%", "110"]]
-    assert tab.now("$$('.mark.forecast').length") == 1
-    assert tab.now("$$('.plot polyline').map(l => l.getAttribute('class'))") == [
+    assert tab.now("$$('.point.forecast').length") == 1
+    assert tab.now("$$('.growth polyline').map(l => l.getAttribute('class'))") == [
         *("measured", "fitted")
     ]
 

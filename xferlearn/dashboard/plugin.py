@@ -16,6 +16,8 @@ from werkzeug import Request, Response
 from xferlearn.dashboard import DATA_NAMES, PHOTOS_TAG, PLUGIN_NAME, REPORT_FORMAT, REPORT_TAG
 from xferlearn.dashboard.changes import changes, photo_sets
 from xferlearn.dashboard.experiments import EXPERIMENT_FORMAT, in_short
+from xferlearn.dashboard.originals import NoOriginal, read_original
+from xferlearn.photos.pixels.memory import PixelMemory
 
 STATIC_DIR = Path(__file__).parent / "static"
 
@@ -26,6 +28,10 @@ _STATIC_FILES = {
     for path in sorted(STATIC_DIR.iterdir())
     if path.suffix in _MIMETYPES
 }
+# Of the charts that `summaries.scalars_callback` writes.
+_COURSE_TAGS = ("loss", "accuracy")
+_COURSE_SPLITS = ("train", "validation")
+_MOST_POINTS = 200
 _DAMAGED = "The run's report is damaged."
 _SHORT = {"backbone": dict, "input": dict, "settings": list, "timings": dict, "training": dict}
 _DEEPEST = 8
@@ -38,6 +44,7 @@ class TransferPlugin(base_plugin.TBPlugin):
 
     def __init__(self, context: base_plugin.TBContext) -> None:
         self._provider: provider.DataProvider = context.data_provider
+        self._memory = PixelMemory()
 
     def data_plugin_names(self) -> tuple[str, ...]:
         """Returns whose data makes the tab active."""
@@ -49,8 +56,10 @@ class TransferPlugin(base_plugin.TBPlugin):
         `/runs` is the list of runs in short; `/report?run=` one run's report, JSON;
         `/change?before=&after=` what changed from one run to another, as `changes.changes` returns
         it; and `/photo?run=&index=` a thumbnail, JPEG: first those of the report's `photos`, in
-        their order, then those that it names by `picture`. For what does not exist the answer is
-        404 and `{"error": reason}`.
+        their order, then those that it names by `picture`. `/original?run=&index=` is the photo
+        itself, where it still is on this machine, JPEG; `/course?run=` how the training went, as
+        TensorBoard's own charts show it. For what does not exist the answer is 404 and
+        `{"error": reason}`.
         """
         apps = {
             f"/{name}": _application(functools.partial(_serve_file, name=name))
@@ -60,6 +69,8 @@ class TransferPlugin(base_plugin.TBPlugin):
         apps["/report"] = _application(self._serve_report)
         apps["/change"] = _application(self._serve_change)
         apps["/photo"] = _application(self._serve_photo)
+        apps["/original"] = _application(self._serve_original)
+        apps["/course"] = _application(self._serve_course)
         return apps
 
     def is_active(self) -> bool:
@@ -111,21 +122,50 @@ class TransferPlugin(base_plugin.TBPlugin):
         return {**self._report(request, references), "run": run}
 
     def _serve_photo(self, request: Request) -> Response:
-        run, index = _argument(request, "run"), _argument(request, "index")
+        run = _argument(request, "run")
         references = self._blobs(request, PHOTOS_TAG, run).get(run, ())
-        if not index.isdecimal() or not index.isascii():
-            raise errors.InvalidArgumentError(
-                f"Expected `index` to be a whole number. Received: index={index!r}."
-            )
-        # Compared by length first: int() of a number of thousands of digits is slow, then fails.
-        if len(index) > 9 or int(index) >= len(references):
-            raise errors.NotFoundError(
-                f"Run {run!r} has {len(references)} photos. Received: index={index}."
-            )
+        index = _index(request, run, len(references))
         jpeg = self._provider.read_blob(
-            plugin_util.context(request.environ), blob_key=references[int(index)].blob_key
+            plugin_util.context(request.environ), blob_key=references[index].blob_key
         )
         return http_util.Respond(request, jpeg, "image/jpeg", expires=3600)
+
+    def _serve_original(self, request: Request) -> Response:
+        run = _argument(request, "run")
+        report = self._report_of(request, run)
+        try:
+            files = report.get("files") or {"names": []}
+            index = _index(request, run, len(files["names"]))
+            jpeg = read_original(files, index, self._memory)
+        except NoOriginal as error:
+            raise errors.NotFoundError(str(error)) from None
+        except (KeyError, TypeError, ValueError, IndexError):
+            raise errors.NotFoundError(_DAMAGED) from None
+        return http_util.Respond(request, jpeg, "image/jpeg", expires=3600)
+
+    def _serve_course(self, request: Request) -> Response:
+        run = _argument(request, "run")
+        names = {split: f"{run}/{split}" for split in _COURSE_SPLITS}
+        series = self._provider.read_scalars(
+            plugin_util.context(request.environ),
+            experiment_id=plugin_util.experiment_id(request.environ),
+            plugin_name="scalars",
+            downsample=_MOST_POINTS,
+            run_tag_filter=provider.RunTagFilter(runs=[*names.values()], tags=[*_COURSE_TAGS]),
+        )
+        return _json(
+            request,
+            {
+                tag: {
+                    split: [
+                        [point.step, point.value] for point in points if _is_number(point.value)
+                    ]
+                    for split, name in names.items()
+                    if (points := series.get(name, {}).get(tag))
+                }
+                for tag in _COURSE_TAGS
+            },
+        )
 
     def _blobs(
         self, request: Request, tag: str, run: str | None = None
@@ -240,6 +280,18 @@ def _argument(request: Request, name: str) -> str:
     if not value:
         raise errors.InvalidArgumentError(f"Expected the argument {name!r}. It is missing.")
     return value
+
+
+def _index(request: Request, run: str, count: int) -> int:
+    index = _argument(request, "index")
+    if not index.isdecimal() or not index.isascii():
+        raise errors.InvalidArgumentError(
+            f"Expected `index` to be a whole number. Received: index={index!r}."
+        )
+    # Compared by length first: int() of a number of thousands of digits is slow, then fails.
+    if len(index) > 9 or int(index) >= count:
+        raise errors.NotFoundError(f"Run {run!r} has {count} photos. Received: index={index}.")
+    return int(index)
 
 
 def _serve_file(request: Request, name: str) -> Response:

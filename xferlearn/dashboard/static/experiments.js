@@ -3,7 +3,7 @@
 import { breakable, copyButton, h, section } from "./dom.js";
 import { matrixSection } from "./matrix.js";
 import { interval, intervalClass, percent } from "./numbers.js";
-import { plotSection } from "./plot.js";
+import { growthSection } from "./growth.js";
 import { sortableTable } from "./tables.js";
 
 // `site` has the `runs` that there are, and `open(run)` shows one of them.
@@ -13,7 +13,7 @@ export function experimentPage(report, view, site) {
     list("notices", report.warnings),
     report.verdict.length ? section("What was found", null, list("verdict", report.verdict)) : null,
     sourceSection(report, site),
-    report.curve ? plotSection("Accuracy by number of photos", report.curve) : null,
+    report.curve ? growthSection("Accuracy by number of photos", report.curve) : null,
     report.evaluations ? matrixSection(report, view, () => {}) : null,
     ...report.tables.map(tableSection),
     report.next ? nextSection(report.next) : null,

@@ -24,7 +24,7 @@ const state = {
   view: {
     split: null,
     cells: "count",
-    onlyChanged: false,
+    thresholdClass: null,
     classSort: { column: 0, descending: false },
     compareSort: { column: 1, descending: true },
     changeSort: { column: 4, descending: true },
@@ -39,6 +39,7 @@ let main;
 export async function render() {
   followTheme();
   document.documentElement.lang = "en";
+  document.title = "Transfer";
   const styles = h("link", { rel: "stylesheet", href: new URL("./style.css", import.meta.url).href });
   // Until the rules are there the page would jump.
   const styled = new Promise((resolve) => {
@@ -100,13 +101,15 @@ async function loadReport() {
 }
 
 function choose(run) {
+  // Drawn again, the page would lose what is open and where the reader is.
+  const shown = state.run === run && state.page === "run" && !state.problem;
   state.run = run;
   state.page = "run";
   // Beside a narrow page the list has done its work.
   state.folded = startsFolded();
   drawList();
   list.querySelector(state.folded ? ".fold" : "[aria-current]")?.focus();
-  loadReport();
+  if (!shown) loadReport();
 }
 
 function drawList() {
@@ -132,12 +135,12 @@ function drawMain() {
 }
 
 // What one run shows, by what it is of; those of earlier versions are trainings.
-const PAGES = { train: runPage, sweep: experimentPage, curve: experimentPage, compare: experimentPage, evaluate: experimentPage };
+const PAGES = { train: (report, view, { fetchJson }) => runPage(report, view, fetchJson), sweep: experimentPage, curve: experimentPage, compare: experimentPage, evaluate: experimentPage };
 
 function onePage() {
   if (state.problem) return [message(state.problem)];
   if (!state.report) return [message("No run here has data for this tab. `xferlearn train --logs_dir=DIR` writes one; `xferlearn board --logs_dir=DIR` shows it.")];
-  return PAGES[state.report.kind ?? "train"](state.report, state.view, { runs: state.runs, open: choose });
+  return PAGES[state.report.kind ?? "train"](state.report, state.view, { runs: state.runs, open: choose, fetchJson });
 }
 
 function message(text) {

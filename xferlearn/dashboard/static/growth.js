@@ -10,7 +10,7 @@ const MOST_TICKS = 6;
 const MARGIN = 0.06;
 
 // `curve` has `points` as [photos, low, mean, high], and what was fitted to the last of them.
-export function plotSection(title, curve) {
+export function growthSection(title, curve) {
   const { points, fit } = curve;
   if (!points.length) return null;
   const ends = [...points, ...(fit ? [fit.next] : [])];
@@ -32,12 +32,12 @@ export function plotSection(title, curve) {
     null,
     h(
       "figure",
-      { class: "plot", role: "img", "aria-label": `Accuracy by ${curve.x}; the table has the numbers` },
-      h("div", { class: "plot-y", "aria-hidden": "true" }, Array.from({ length: ticks + 1 }, (_, tick) => yTick(low, tick / ticks))),
-      h("div", { class: "plot-area", "aria-hidden": "true", vars: { "--ticks": ticks } }, lines(points, fit, left, up), marks),
+      { class: "growth", role: "img", "aria-label": `Accuracy by ${curve.x}; the table has the numbers` },
+      h("div", { class: "growth-y", "aria-hidden": "true" }, Array.from({ length: ticks + 1 }, (_, tick) => yTick(low, tick / ticks))),
+      h("div", { class: "growth-area", "aria-hidden": "true", vars: { "--ticks": ticks } }, lines(points, fit, left, up), marks),
       h("figcaption", { "aria-hidden": "true" }, curve.x),
     ),
-    fit ? h("p", { class: "note" }, h("span", { class: "key forecast", "aria-hidden": "true" }), " dashed: fitted to the last points, and what more photos would bring if it goes on so") : null,
+    fit ? h("p", { class: "note" }, h("span", { class: "key-dashed", "aria-hidden": "true" }), " dashed: fitted to the last points, and what more photos would bring if it goes on so") : null,
   );
 }
 
@@ -48,7 +48,7 @@ function yTick(low, share) {
 function mark([photos, low, mean, high], left, up, kind) {
   return h(
     "span",
-    { class: `mark ${kind}`, vars: { "--left": left(photos), "--low": up(low), "--up": up(mean), "--high": up(high) }, title: `${photos} photos: ${percent(mean)} (${percent(low)} to ${percent(high)})` },
+    { class: `point ${kind}`, vars: { "--left": left(photos), "--low": up(low), "--up": up(mean), "--high": up(high) }, title: `${photos} photos: ${percent(mean)} (${percent(low)} to ${percent(high)})` },
     h("i", { class: "stem" }),
     h("i", { class: "dot" }),
     h("b", {}, percent(mean)),
