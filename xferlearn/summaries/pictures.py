@@ -123,7 +123,7 @@ def sample_photos(record: RunRecord) -> dict[int, list[Photo]]:
 def judge_photos(record: RunRecord, split: str) -> list[Judged]:
     """Returns a split's photos with the model's predictions, the highest scores first."""
     manifest, truth = record.manifest, record.truth(split)
-    scores, decided = record.probabilities[split], record.decided[split]
+    scores, decided = record.probabilities[split], record.decided(split)
     judged = []
     for row, index in enumerate(manifest.judged(split)):
         photo, right = manifest.photos[index], bool(np.array_equal(decided[row], truth[row]))

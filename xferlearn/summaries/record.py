@@ -38,9 +38,6 @@ class RunRecord:
         familiarity: of `manifest.photos`, the share of the others that are less typical, float32,
             [photos], range [0, 1]; NaN, or None for all, where it is not known.
         promises: how labels are decided and what that gives, by name, in words.
-        decided: by split, the labels that the evaluations count: class indices, int, [photos]; or
-            where photos may have several, which each gets, bool, [photos, classes]. Empty where no
-            photos are to be shown.
     """
 
     config: TrainConfig
@@ -56,7 +53,6 @@ class RunRecord:
     metadata: Mapping[str, Any]
     familiarity: np.ndarray | None = None
     promises: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    decided: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     @property
     def image_size(self) -> int:
