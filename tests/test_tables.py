@@ -238,7 +238,7 @@ def test_one_column_per_class_is_one_label(root: Path) -> None:
     assert "the classes are in columns 'cat', 'dog'" in source.warnings[0]
     none = table(lambda i, name, label: (name, i % 3 // 2, 0, 0), ("image", "a", "b", "c"))
     with pytest.raises(
-        UserError, match="have 0 and 1 only, but 0 rows with several.* 16 with none"
+        UserError, match=r"have 0 and 1 only, but 0 rows with several.* 16 with none"
     ):
         labelled(none)
 
