@@ -43,7 +43,8 @@ article{background:var(--card);border:1px solid var(--line);border-radius:8px;pa
 margin-top:16px;scroll-margin-top:8px}
 .parts{display:grid;grid-template-columns:minmax(0,452px) minmax(240px,1fr) minmax(0,340px);
 gap:16px 24px;margin-top:12px;align-items:start}
-.pair,.near{display:flex;flex-wrap:wrap;gap:12px}
+.pair,.near{display:flex;gap:12px}
+.pair{flex-wrap:wrap}
 .pair figure{flex:0 1 220px}
 .near figure{flex:0 1 112px}
 .gone{aspect-ratio:1;width:112px;max-width:100%;padding:8px;color:var(--faint);font-size:12px}
