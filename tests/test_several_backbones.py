@@ -261,7 +261,7 @@ def test_label_and_evaluate_give_what_the_model_gives(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     folder = trained.model_folder.path
-    words = ["evaluate", f"--model={folder}", f"--image_dir={photo_dir}", *PLAIN]
+    words = ["evaluate", f"--model={folder}", f"--image_dir={photo_dir}", "--include_seen", *PLAIN]
     assert main([*words, f"--bottleneck_dir={tmp_path}", "--format=json", "--verbose=0"]) == 0
     assert json.loads(capsys.readouterr().out)["accuracy"] > 0.9
     assert len({shard.parent for shard in tmp_path.glob("mobilenet*/*.arrow")}) == 2

@@ -596,9 +596,11 @@ def test_photos_in_a_file_are_learned_exported_and_measured(
     assert metadata["split"]["totals"]["test"] >= 10
     assert metadata["training"]["image_dir"] == str(path)
     done = xferlearn.evaluate(
-        model=model, image_dir=path, split_column="split", engine="tensorflow", precision="float32"
-    )
+        model=model, image_dir=path, split_column="split", engine="tensorflow", precision="float32",
+        split="test", include_seen=True,
+    )  # fmt: skip
     assert done.evaluation.total == 10
+    assert not any("says the split" in line for line in done.warnings)  # it was asked for
 
 
 def said(source: PhotoSource) -> str:

@@ -5,11 +5,10 @@ from typing import Annotated, cast
 
 from xferlearn.config.answers import AnswerConfig
 from xferlearn.config.base import Config, Setting, Several, StrPath, Verbose
-from xferlearn.config.data import DataConfig
 from xferlearn.config.images import ImageConfig
 from xferlearn.errors import UserError
 
-_MODEL_FOLDER = "Folder of a trained model."
+MODEL_FOLDER = "Folder of a trained model."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -266,61 +265,6 @@ class LabelConfig(ModelConfig, AnswerConfig):
         return output_format(self.output)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class EvaluateConfig(DataConfig, ImageConfig):
-    """Settings of `xferlearn.evaluate(...)`."""
-
-    model: Annotated[
-        StrPath | None,
-        Setting(_MODEL_FOLDER, aliases=("graph", "model_dir"), form="FOLDER", common=True),
-    ] = None
-    other_classes: Annotated[
-        str,
-        Setting(
-            "What to do with photos of classes that the model does not have: `error` stops, `skip`"
-            " leaves them out and says how many, `count` counts each as a wrong answer. Such a"
-            " class then stands behind the model's with a recall of 0, and each of its photos"
-            " lowers the precision of the label that it gets.",
-            choices=("error", "skip", "count"),
-            section="Data",
-            common=True,
-        ),
-    ] = "error"
-    output: Annotated[
-        StrPath | None,
-        Setting(
-            "Also write the photos' probabilities to this file, whose ending says how: .csv, .tsv,"
-            " .parquet, or .jsonl for JSON Lines.",
-            section="Output",
-            form="FILE",
-            common=True,
-        ),
-    ] = None
-    logs_dir: Annotated[
-        StrPath | None,
-        Setting(
-            "Also show the result in TensorBoard (accuracy, confusion matrix and PR curves), as a"
-            " new run in this folder.",
-            section="Output",
-            form="FOLDER",
-        ),
-    ] = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.require("model", *(["image_dir"] if self.labels is None else []))
-        output_format(self.output)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class EvaluateCommandConfig(EvaluateConfig):
-    """Settings of `xferlearn evaluate`, which also prints."""
-
-    format: Annotated[
-        str, Setting("Output format.", choices=("text", "json"), section="Output", common=True)
-    ] = "text"
-
-
 # The list of export formats; `exports.formats` has a row for each.
 EXPORT_FORMATS = (
     "saved_model", "tflite", "tflite_float16", "tflite_int8", "onnx", "openvino", "frozen_graph",
@@ -335,7 +279,7 @@ class ExportConfig(Config):
     model: Annotated[
         StrPath | None,
         Setting(
-            f"{_MODEL_FOLDER} The files go to its exports folder.",
+            f"{MODEL_FOLDER} The files go to its exports folder.",
             aliases=("graph", "model_dir"),
             form="FOLDER",
             common=True,

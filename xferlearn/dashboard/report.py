@@ -15,17 +15,19 @@ from xferlearn.config import TrainConfig
 from xferlearn.config.base import settings_of
 from xferlearn.dashboard import REPORT_FORMAT
 from xferlearn.dashboard.changes import judged_photos, photo_key
+from xferlearn.dashboard.scores import count_decision
 from xferlearn.dashboard.thumbnails import Choice
-from xferlearn.decisions import Near
+from xferlearn.decisions import Decision, Near
 from xferlearn.metrics import Evaluation, wilson_interval
 from xferlearn.photos.manifest import SPLITS, Photo
+from xferlearn.summaries.made_with import made_with
 from xferlearn.summaries.measured import delivered_text
 from xferlearn.summaries.record import RunRecord
 
 MOST_OF_A_KIND = 6
 """Suspicious photos of a kind that are shown: each costs a reading."""
 
-_FROM_METADATA = ("input", "output", "versions", "command")
+_FROM_METADATA = ("input", "output", "versions")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +48,7 @@ def build_report(
     shown: Sequence[Shown] = (),
     pictures: Mapping[bytes, int] | None = None,
     audit: AuditResult | None = None,
+    files: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Returns everything that the page shows except the thumbnails' pixels, for JSON.
 
@@ -58,6 +61,7 @@ def build_report(
         shown: the photos whose thumbnails are written beside the report, in that order.
         pictures: numbers of all thumbnails by the photo's digest; None for none.
         audit: what an audit has found in the photos; None where none was asked for.
+        files: where the photos of the thumbnails are, as `originals.files_of` returns it.
     """
     pictures = pictures or {}
     manifest, metadata = record.manifest, record.metadata
@@ -69,6 +73,9 @@ def build_report(
         "labels": [readable_label(label) for label in manifest.labels],
         **{key: metadata[key] for key in _FROM_METADATA},
         **_networks(metadata),
+        "made_with": made_with(
+            record.config, metadata["command"], metadata["working_dir"]
+        )._asdict(),
         "counts": counts,
         "delivered": delivered_text(metadata),
         "promises": [[name.strip(), text] for name, text in record.promises.items()],
@@ -76,7 +83,7 @@ def build_report(
         "notes": list(manifest.notes),
         "warnings": list(manifest.warnings),
         "evaluations": {
-            split: _evaluation(result)
+            split: evaluation_dict(result)
             for split, result in record.evaluations.items()
             if isinstance(result, Evaluation)
         },
@@ -88,7 +95,10 @@ def build_report(
         "training": record.kept_training,
         "fine_tuning": metadata.get("fine_tuning"),
         "judged": judged_photos(record),
+        "scores": _scores(record),
+        "reliability": {split: _reliability(record, split) for split in record.probabilities},
         "audit": None if audit is None else _audit(audit, pictures),
+        "files": files,
         "photos": [
             {
                 "key": photo_key(one.choice.photo),
@@ -112,6 +122,29 @@ def build_report(
             for one in shown
         ],
     }
+
+
+def _scores(record: RunRecord) -> dict[str, Any]:
+    labels = record.manifest.labels
+    decision = Decision.of({**record.metadata, "labels": labels})
+    return {
+        split: count_decision(decision, scores, record.truth(split))
+        for split, scores in record.probabilities.items()
+    }
+
+
+def _reliability(record: RunRecord, split: str) -> dict[str, Any] | None:
+    found = record.reliability(split)
+    if not found.bins:
+        return None
+    return {
+        "summary": found.summary(),
+        "bins": [
+            [round(one.confidence, 4), round(one.accuracy, 4), one.count,
+             *(round(end, 4) for end in one.interval)]
+            for one in found.bins
+        ],
+    }  # fmt: skip
 
 
 def audited_photos(audit: AuditResult) -> list[Finding]:
@@ -167,7 +200,8 @@ def _networks(metadata: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _evaluation(evaluation: Evaluation) -> dict[str, Any]:
+def evaluation_dict(evaluation: Evaluation) -> dict[str, Any]:
+    """Returns accuracy, classes and the cells of the confusion matrix, for JSON."""
     # Only the cells that hold photos: at a thousand classes a million others are zero.
     rows, columns = np.nonzero(evaluation.confusion)
     return {

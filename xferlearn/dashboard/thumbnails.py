@@ -4,6 +4,7 @@ import collections
 import dataclasses
 import io
 from collections.abc import Collection, Mapping
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -16,7 +17,8 @@ from xferlearn.summaries.pixels import read_pixels
 THUMBNAIL_SIZE = 160
 MOST_PER_CELL = 12
 MOST_IN_ALL = 600
-MOST_LABELS = 5
+MOST_LABELS = 50
+SMALLEST_SCORE = 0.0005
 
 _JPEG_QUALITY = 85
 
@@ -32,7 +34,8 @@ class Choice:
         predicted: index of the model's first label.
         score: probability of that label, 0 to 1.
         row: its position in the manifest.
-        top: the `MOST_LABELS` labels of highest probability, with that, best first.
+        top: the labels with their probabilities, best first: `MOST_LABELS` at most, those below
+            `SMALLEST_SCORE` left out, but for the first.
     """
 
     photo: Photo
@@ -55,7 +58,8 @@ def choose_photos(
 
     Wrong ones come first, in each cell those with the highest scores: those are the labels to
     check. Of the right ones, those with the lowest scores. Each cell gets its first photo before
-    any gets its second.
+    any gets its second; but the `most_per_cell` wrong ones of a split that have the highest scores
+    come before all others.
 
     Args:
         manifest: the photos and their split.
@@ -66,24 +70,52 @@ def choose_photos(
     Returns:
         The photos, the most worth showing first.
     """
-    cells: dict[tuple[str, int, int], list[Choice]] = collections.defaultdict(list)
+    cells: dict[tuple[str, int, int], list[_Judged]] = collections.defaultdict(list)
     for split in (TEST, VALIDATION):
-        scores = probabilities.get(split, np.zeros((0, 1)))
-        indices = manifest.judged(split) if split in probabilities else []
-        for index, row in zip(indices, scores, strict=True):
-            photo, best = manifest.photos[index], int(row.argmax())
-            order = np.argsort(-row, kind="stable")[:MOST_LABELS].tolist()
-            top = tuple((label, float(row[label])) for label in order)
-            choice = Choice(photo, split, photo.label, best, float(row[best]), index, top)
-            cells[split, photo.label, best].append(choice)
-    ranked: list[tuple[tuple[bool, int, int], Choice]] = []
-    for (split, truth, predicted), choices in cells.items():
+        if split in probabilities:
+            scores = probabilities[split]
+            best = scores.argmax(axis=1).tolist()
+            for place, row in enumerate(manifest.judged(split)):
+                score = float(scores[place, best[place]])
+                judged = _Judged(row, scores[place], best[place], score)
+                cells[split, manifest.photos[row].label, best[place]].append(judged)
+    ranked: list[tuple[tuple[bool, bool, int, int], str, _Judged]] = []
+    surest = _surest(cells, most_per_cell)
+    for (split, truth, predicted), found in cells.items():
         right = truth == predicted
-        choices.sort(key=lambda choice: choice.score if right else -choice.score)
-        for rank, choice in enumerate(choices[:most_per_cell]):
-            ranked.append(((right, rank, (TEST, VALIDATION).index(split)), choice))
-    ranked.sort(key=lambda pair: pair[0])
-    return [choice for _, choice in ranked[:most_in_all]]
+        found.sort(key=lambda one: one.score if right else -one.score)
+        for rank, one in enumerate(found[:most_per_cell]):
+            later = (split, one.row) not in surest
+            ranked.append(((later, right, rank, (TEST, VALIDATION).index(split)), split, one))
+    ranked.sort(key=lambda entry: entry[0])
+    return [one.as_choice(manifest, split) for _, split, one in ranked[:most_in_all]]
+
+
+class _Judged(NamedTuple):
+    row: int
+    scores: np.ndarray
+    best: int
+    score: float
+
+    def as_choice(self, manifest: Manifest, split: str) -> Choice:
+        photo = manifest.photos[self.row]
+        order = np.argsort(-self.scores, kind="stable")[:MOST_LABELS].tolist()
+        top = [(label, float(self.scores[label])) for label in order]
+        known = [pair for pair in top if pair[1] >= SMALLEST_SCORE] or top[:1]
+        return Choice(photo, split, photo.label, self.best, self.score, self.row, tuple(known))
+
+
+def _surest(cells: Mapping[tuple[str, int, int], list[_Judged]], most: int) -> set[tuple[str, int]]:
+    """Returns split and row of the wrong photos with the highest scores of each split."""
+    wrong: dict[str, list[_Judged]] = collections.defaultdict(list)
+    for (split, truth, predicted), found in cells.items():
+        if truth != predicted:
+            wrong[split] += found
+    return {
+        (split, one.row)
+        for split, found in wrong.items()
+        for one in sorted(found, key=lambda one: -one.score)[:most]
+    }
 
 
 def read_thumbnails(

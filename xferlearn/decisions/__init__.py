@@ -1,6 +1,7 @@
 """What a model's probabilities mean, and what is decided by them."""
 
 from xferlearn.decisions.answering import Answering, confidence_of
+from xferlearn.decisions.blocks import row_blocks
 from xferlearn.decisions.calibration import (
     Reliability,
     ReliabilityBin,
@@ -9,7 +10,7 @@ from xferlearn.decisions.calibration import (
     with_temperature,
 )
 from xferlearn.decisions.chosen import Chosen, Judged, choose, told_thresholds
-from xferlearn.decisions.deciding import Decision, choose_decision
+from xferlearn.decisions.deciding import OTHER_COST, Decision, choose_decision
 from xferlearn.decisions.familiarity import Familiarity, fit_familiarity
 from xferlearn.decisions.heat_maps import HeatMap, HeatMaps, pooled_features
 from xferlearn.decisions.label_sets import LabelSets
@@ -32,6 +33,7 @@ from xferlearn.decisions.several_labels import (
 )
 
 __all__ = [
+    "OTHER_COST",
     "Answering",
     "Chosen",
     "CostChange",
@@ -63,6 +65,7 @@ __all__ = [
     "pooled_features",
     "recall_thresholds",
     "reliability",
+    "row_blocks",
     "told_thresholds",
     "with_temperature",
 ]

@@ -244,7 +244,7 @@ class PointCounts:
 
     Example:
         >>> counts = PointCounts(labels, thresholds)
-        >>> counts.add(scores, y)
+        >>> counts.add(counts.labelled(scores), y)
         >>> counts.points()
     """
 
@@ -262,15 +262,24 @@ class PointCounts:
         self._limits = np.array([np.inf if t is None else t for _, _, t in rows], np.float32)
         self._photos, self._labelled, self._correct = np.zeros((3, len(rows)), np.int64)
 
-    def add(self, scores: np.ndarray, y: int) -> None:
-        """Counts a photo.
+    def labelled(self, scores: np.ndarray) -> bytes:
+        """Returns at which of the points a photo has the label, a bit each.
 
         Args:
             scores: its probabilities, float32, [classes].
-            y: its true class index; any other number for another class.
         """
         best = np.isinf(self._limits) & (self._classes == scores.argmax())
-        labelled, of_class = best | (scores[self._classes] >= self._limits), self._classes == y
+        return np.packbits(best | (scores[self._classes] >= self._limits)).tobytes()
+
+    def add(self, bits: bytes, y: int) -> None:
+        """Counts a photo.
+
+        Args:
+            bits: what `labelled` says of it.
+            y: its true class index; any other number for another class.
+        """
+        labelled = np.unpackbits(np.frombuffer(bits, np.uint8), count=len(self._limits)) == 1
+        of_class = self._classes == y
         self._photos += of_class
         self._labelled += labelled
         self._correct += labelled & of_class

@@ -16,6 +16,7 @@ from xferlearn.experiments.compare_result import ComparedBackbone, Comparison, G
 from xferlearn.experiments.outcomes import Outcome, OutcomeStore, difference, share
 from xferlearn.experiments.plotting import draw_shares, save, save_plot
 from xferlearn.experiments.rates import Rates, measure_rates
+from xferlearn.experiments.recording import record
 from xferlearn.experiments.running import (
     Space,
     all_warnings,
@@ -91,13 +92,14 @@ def compare_with(config: CompareConfig) -> Comparison:
     ]
     title = f"{rows[0].validation.name} by backbone"
     save_plot(folder / "compare.png", draw_shares(title, points, joined=False))
-    return Comparison(
+    result = Comparison(
         backbones=tuple(rows),
         splits=len(seeds),
         warnings=all_warnings(found.values(), configs[0][1], store),
         table=folder / "compare.csv",
         plot=folder / "compare.png",
     )
+    return record(result, config, "compare")
 
 
 def _csv(rows: list[ComparedBackbone]) -> str:

@@ -34,11 +34,8 @@ def write_hparams(events: EventWriter, record: RunRecord) -> None:
     values = hparams(record)
     events.summary(_columns(record, values))
     started = time.time() - sum(record.seconds.values())
-    # Runs of one trial are averaged into one row, so each is a trial of its own. The column is
-    # narrow, and dates are mostly the same: they come last.
-    day, _, rest = events.folder.name.partition("_")
-    trial = f"{rest} {day}".strip()
-    events.summary(hparams_pb(values, trial_id=trial, start_time_secs=started))
+    # Runs of one trial are averaged into one row, so each is a trial of its own.
+    events.summary(hparams_pb(values, trial_id=events.folder.name, start_time_secs=started))
     events.summary(session_end_pb(api_pb2.STATUS_SUCCESS))
 
 

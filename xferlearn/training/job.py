@@ -99,7 +99,9 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
     run_dir = None
     if config.summaries != "none":
         run_dir = runs.enter_context(
-            summaries.run_folder(config.logs_dir, run_name(config, prepared.name))
+            summaries.run_folder(
+                config.logs_dir, run_name(config, prepared.name, Path(config.model_dir or "").name)
+            )
         )
     warnings = list(prepared.warnings)
     with clock.stage("training", "training"):
@@ -149,6 +151,7 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
     with clock.stage("model", "writing the model"):
         classifier = heads.build_classifier(prepared.backbone, fitted.head)
         metadata = describe(config, prepared, fitted, fine_tuned, validation, test)
+        metadata["run"] = None if run_dir is None else run_dir.name
         if own is not None:
             layer = metadata["bottleneck"]["layer"]
             classifier = with_familiarity(classifier, layer, own.familiarity)

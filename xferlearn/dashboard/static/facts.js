@@ -36,7 +36,7 @@ function measured(report, evaluation) {
     h(few ? "b" : "span", {}, interval(ends)),
     // Runs of earlier versions have no more than these.
     ...lines([`95% interval, N = ${n}${grouped ?? ""}`, folding].filter(Boolean).join(", ")),
-    ...lines(largest && `always ${report.labels[largest[0]]}: ${percent(largest[1])}`),
+    ...lines(largest && `always ${report.labels[largest[0]]}, the largest class: ${percent(largest[1])}`),
   ];
 }
 

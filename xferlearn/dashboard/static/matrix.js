@@ -2,8 +2,7 @@
 
 import { h, section, segmented } from "./dom.js";
 import { count, mainSplit, percent, splitName, sum } from "./numbers.js";
-import { cellKey, cellTitle, openPhotos, photosByCell } from "./photos.js";
-import { thumbnail } from "./thumbnails.js";
+import { cellKey, cellTitle, openPhotos, photosByCell, thumbnail } from "./photos.js";
 
 const MOST_CLASSES = 150;
 const MOST_PAIRS = 9;

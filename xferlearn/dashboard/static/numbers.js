@@ -62,5 +62,6 @@ export function sum(values) {
 export function settingText(value) {
   if (value === null || value === undefined || value === "") return "not set";
   if (Array.isArray(value)) return value.join(", ");
+  if (typeof value === "object") return Object.entries(value).map(([name, number]) => `${name}=${number}`).join(", ");
   return String(value);
 }

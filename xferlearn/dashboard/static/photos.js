@@ -1,9 +1,11 @@
-// The photos behind a cell of the confusion matrix.
+// The photos behind a cell of the confusion matrix, and those that are wrong and sure.
 
-import { h, openDialog } from "./dom.js";
-import { openEvidence } from "./evidence.js";
-import { percent, score } from "./numbers.js";
-import { thumbnail } from "./thumbnails.js";
+import { h, openDialog, section } from "./dom.js";
+import { photoItem } from "./evidence.js";
+import { percent, score, splitName } from "./numbers.js";
+import { gallery, picture } from "./thumbnails.js";
+
+const MOST_ON_THE_WALL = 12;
 
 // Indices of the report's photos by "split truth predicted".
 export function photosByCell(report) {
@@ -26,6 +28,10 @@ export function cellTitle(labels, truth, predicted) {
     : `${labels[truth]} predicted as ${labels[predicted]}`;
 }
 
+export function thumbnail(report, index) {
+  return picture(photoItem(report, index));
+}
+
 export function openPhotos(report, { photos, truth, predicted, count, rowTotal, indices }) {
   const name = cellTitle(report.labels, truth, predicted);
   const shown = indices.length === count ? "" : ` ${indices.length ? `${indices.length} of them are` : "None of them is"} shown.`;
@@ -33,25 +39,24 @@ export function openPhotos(report, { photos, truth, predicted, count, rowTotal, 
     name,
     "photos",
     h("p", { class: "note" }, `${count} of ${rowTotal} ${photos} photos of this class (${percent(count / rowTotal)}).${shown}`),
-    h("div", { class: "grid" }, indices.map((index) => photoFigure(report, index))),
+    gallery(indices.map((index) => photoItem(report, index))),
   );
 }
 
-function photoFigure(report, index) {
-  const photo = report.photos[index];
-  const image = thumbnail(report, index);
-  return h(
-    "figure",
-    {},
-    // Reports of earlier versions have no more than the photo.
-    photo.top
-      ? h("button", { type: "button", class: "why", title: "Why?", onclick: () => openEvidence(report, index) }, image)
-      : image,
-    h(
-      "figcaption",
-      {},
-      h("span", { class: "score" }, `${report.labels[photo.predicted]} ${score(photo.score)}`),
-      h("span", { class: "file", title: photo.name }, photo.name.split("/").pop()),
-    ),
+export function wallSection(report, view) {
+  const wrong = [...report.photos.entries()]
+    .filter(([, { split, truth, predicted }]) => split === view.split && truth !== predicted)
+    .sort(([, a], [, b]) => b.score - a.score)
+    .slice(0, MOST_ON_THE_WALL);
+  if (!wrong.length) return null;
+  const caption = ({ truth, predicted, score: sure }) => [
+    h("span", {}, `${report.labels[truth]} → ${report.labels[predicted]}`),
+    h("span", { class: "score" }, `${score(sure)} sure`),
+  ];
+  return section(
+    "Most confidently wrong",
+    null,
+    h("p", { class: "note" }, `The mistakes of the ${splitName(report, view.split)} photos that the model is most sure of: often it is the label that is wrong.`),
+    gallery(wrong.map(([index, photo]) => photoItem(report, index, caption(photo)))),
   );
 }

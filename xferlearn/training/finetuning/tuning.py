@@ -43,7 +43,7 @@ WARM_UP = 0.1
 _NOT_LEARNED = (
     *WHERE_LABELS_ARE, *DECISION, "model_dir", "overwrite", "logs_dir", "summaries",
     "print_misclassified_test_images", "bottleneck_dir", "on_bad_image", "engine", "precision",
-    "export", "verbose",
+    "export", "verbose", "run_name",
 )  # fmt: skip
 
 
