@@ -125,8 +125,8 @@ class DecideConfig(DecisionConfig):
     clear: Annotated[
         bool,
         Setting(
-            "Remove the decision: a photo gets the label of the largest probability, or where it may"
-            " have several, those at the thresholds of the largest F1.",
+            "Remove the decision: a photo gets the label of the largest probability, or where it"
+            " may have several, those at the thresholds of the largest F1.",
             section="Decision",
         ),
     ] = False
