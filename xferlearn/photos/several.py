@@ -28,6 +28,11 @@ def labels_in(text: str) -> tuple[str, ...]:
     return tuple(parted(text))
 
 
+def classes_in(texts: Iterable[str]) -> tuple[str, ...]:
+    """Returns the labels that texts of `label_text` name, sorted, each once."""
+    return tuple(sorted({label for text in texts for label in labels_in(text)}))
+
+
 def read_label_text(text: str) -> str:
     """Returns the text of the labels that a person wrote with | between them.
 

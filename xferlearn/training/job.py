@@ -20,7 +20,7 @@ from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import TEST, VALIDATION
 from xferlearn.photos.opening import check_outside_photos, open_source
 from xferlearn.photos.predicted import predicted_photos
-from xferlearn.photos.several import label_text
+from xferlearn.photos.several import classes_in, label_text
 from xferlearn.summaries.notebook import Pictures
 from xferlearn.system.folders import check_outside_model
 from xferlearn.system.progress import StageClock
@@ -73,7 +73,10 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
     with clock.stage("list photos", "looking for photos"):
         source = open_source(config)
         if config.corrections is None:
-            config.asked(source.labels)
+            several = source.is_multi_label
+            config.asked(
+                classes_in(source.labels) if several else source.labels, multi_label=several
+            )
     with clock.stage("import", "loading TensorFlow"):
         start_tensorflow()
         choose_device(config.device)
@@ -84,7 +87,7 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
     with clock.stage("bottlenecks"):
         prepared = prepare(config, source, networks)
         manifest = prepared.split(config)
-        wanted = config.asked(manifest.labels)
+        wanted = config.asked(manifest.labels, multi_label=manifest.is_multi_label)
     if config.unfreeze and (manifest.few or not manifest.judged(VALIDATION)):
         asked = "unfreeze" if "unfreeze" in config.given else "quality='best'"
         raise UserError(
