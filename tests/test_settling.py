@@ -61,7 +61,7 @@ class Networks:
     built: list[tuple[str, str]] = dataclasses.field(default_factory=list)
     photos: dict[tuple[str, str], int] = dataclasses.field(default_factory=dict)
 
-    def build(self, model, plan: EnginePlan) -> Engine:
+    def build(self, load, plan: EnginePlan, kept=None) -> Engine:
         key = (plan.name, plan.precision)
         self.built.append(key)
 
@@ -81,7 +81,7 @@ class Networks:
 def networks(monkeypatch: pytest.MonkeyPatch) -> Networks:
     """The engines that are built from here on."""
     found = Networks()
-    monkeypatch.setattr(settling, "build_engine", found.build)
+    monkeypatch.setattr(settling, "start_engine", found.build)
     return found
 
 
@@ -477,7 +477,7 @@ def label(
 def test_photos_of_the_training_cost_no_network_pass(
     colour_model, photo_dir, cache, monkeypatch, engine: str
 ) -> None:
-    monkeypatch.setattr(settling, "build_engine", refuse)
+    monkeypatch.setattr(settling, "start_engine", refuse)
     found = label(colour_model, cache, [str(photo_dir)], engine=engine)
     assert len(found) == 90
     names = [max(zip(one.scores, ("blue", "green", "red"), strict=True))[1] for one in found]

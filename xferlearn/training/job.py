@@ -79,7 +79,7 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
     with clock.stage("backbone", "loading the network"):
         networks = load_networks(config)
         if config.unfreeze:
-            select_layers(networks[0], config.unfreeze)
+            select_layers(networks[0].model(), config.unfreeze)
     with clock.stage("bottlenecks"):
         prepared = prepare(config, source, networks)
         manifest = prepared.split(config)
