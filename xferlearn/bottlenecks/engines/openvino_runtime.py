@@ -27,11 +27,11 @@ def openvino_engine(model: "keras.Model", precision: str = "float32") -> Engine:
     return run_converted(convert(model), precision)
 
 
-def convert(model: "keras.Model") -> "openvino.Model":
-    """Returns a model as OpenVINO has it, from uint8 pixels; arguments as of `openvino_engine`."""
+def convert(model: "keras.Model", values: str = "uint8") -> "openvino.Model":
+    """Returns a model as OpenVINO has it; arguments as of `freeze`."""
     import openvino
 
-    return openvino.convert_model(without_updates(freeze(model).graph.as_graph_def()))
+    return openvino.convert_model(without_updates(freeze(model, values).graph.as_graph_def()))
 
 
 def run_converted(converted: "openvino.Model", precision: str = "float32") -> Engine:

@@ -12,7 +12,7 @@ from xferlearn.photos.pixels.headers import NO_IMAGE
 from xferlearn.photos.pixels.memory import PixelMemory
 from xferlearn.photos.pixels.ready import NO_VIEW, decode_now, decoder, signature
 from xferlearn.photos.reading import Loaded, load_photos
-from xferlearn.system.runtime import untuned
+from xferlearn.system.runtime import start_tensorflow, untuned
 
 # Photos that are decoded, and go through a network, at a time. Larger batches are not faster on
 # CPUs, and take memory.
@@ -68,8 +68,6 @@ def decoded_batches(
         ...     print(batch.pixels.shape)
         (32, 224, 224, 3)
     """
-    import tensorflow as tf
-
     parallel = PixelMemory(limits.max_memory).parallel
     chunks = _chunks(loaded)
     first_two = list(itertools.islice(chunks, 2))
@@ -79,6 +77,9 @@ def decoded_batches(
         for start in range(0, len(few), batch_size):
             yield _decoded_now(few[start : start + batch_size], image_size, resize, views)
         return
+    start_tensorflow()
+    import tensorflow as tf
+
     waiting: dict[int, Loaded] = {}
     failure: list[BaseException] = []
 
