@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,7 @@ from xferlearn.predictors.splitting import (
     SplitModel,
     kept_head,
     one_output,
+    parts_of,
     split_answers,
     start_head,
 )
@@ -187,10 +188,8 @@ class CachedScores:
         self.resize = model_folder_resize(model_folder)
         metadata = model_folder.metadata
         try:
-            spaces = [FeatureSpace(**said) for said in _parts(metadata["feature_space"])]
-            layers = [said["layer"] for said in _parts(metadata["bottleneck"])]
-            widths = [space.width for space in spaces]
-            split = SplitModel(load, layers, metadata["bottleneck"]["layer"], widths)
+            spaces = [FeatureSpace(**said) for said in parts_of(metadata["feature_space"])]
+            split = SplitModel.of(metadata, load)
             root = Path(config.bottleneck_dir or default_bottleneck_dir())
             self._parts = [
                 _CachedPart(
@@ -235,11 +234,6 @@ class CachedScores:
         settled = [part.settled(lambda store: pixels) for part in self._parts]
         rows = [features.engine().run(pixels) for features in settled]
         return self._head(np.concatenate(rows, axis=1))
-
-
-def _parts(said: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    """Returns what metadata say of each backbone that is combined, or of the only one."""
-    return said.get("parts", [said])
 
 
 def _seen_space(space: FeatureSpace, image_size: int) -> FeatureSpace:

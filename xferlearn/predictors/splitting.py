@@ -4,7 +4,7 @@ The head is kept in OpenVINO's form, as networks are, so that labelling need not
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from xferlearn.bottlenecks.engines import KeptNetwork
 from xferlearn.bottlenecks.engines.openvino_runtime import convert, run_converted
+from xferlearn.config import ImageConfig, default_bottleneck_dir
 from xferlearn.model_folder import FAMILIARITY, FILES, MODEL_FILE, PREDICTIONS, ModelFolder
 from xferlearn.predictors.base import Answers
 from xferlearn.system.runtime import float32_layers
@@ -47,6 +48,18 @@ class SplitModel:
         """
         self._load = load
         self._layers, self._joined, self._widths = layers, joined, widths
+
+    @classmethod
+    def of(cls, metadata: Mapping[str, Any], load: Callable[[], "keras.Model"]) -> "SplitModel":
+        """Returns the parts of a model of which metadata.json says where they meet.
+
+        Raises:
+            KeyError: it does not say it; likewise TypeError and AttributeError.
+        """
+        bottleneck = metadata["bottleneck"]
+        layers = [said["layer"] for said in parts_of(bottleneck)]
+        widths = [said["width"] for said in parts_of(metadata["feature_space"])]
+        return cls(load, layers, bottleneck["layer"], widths)
 
     def network(self, index: int) -> "keras.Model":
         """Returns a backbone, from pixels to its bottlenecks.
@@ -91,6 +104,28 @@ def kept_head(root: Path, model_folder: ModelFolder, *, familiarity: bool) -> Ke
         return None
     key = {"model": digest, "familiarity": familiarity}
     return KeptNetwork.of(root, f"heads/{digest[:16]}", key)
+
+
+def keep_head(model_folder: ModelFolder, model: "keras.Model", config: ImageConfig) -> None:
+    """Keeps the head of a model that was just trained, where its networks run in OpenVINO.
+
+    Args:
+        model_folder: the folder.
+        model: its model.
+        config: folder of the bottlenecks.
+    """
+    metadata = model_folder.metadata
+    if any(engine["name"] != "openvino" for engine in parts_of(metadata["engine"])):
+        return
+    says_familiarity = isinstance(model.output, dict)
+    root = Path(config.bottleneck_dir or default_bottleneck_dir())
+    kept = kept_head(root, model_folder, familiarity=says_familiarity)
+    start_head(SplitModel.of(metadata, lambda: model).head, kept)
+
+
+def parts_of(said: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """Returns what metadata say of each backbone that is combined, or of the only one."""
+    return said.get("parts", [said])
 
 
 def start_head(load: Callable[[], "keras.Model"], kept: KeptNetwork | None) -> Head:

@@ -1,6 +1,7 @@
 """The main job: photos -> bottlenecks -> head -> one model folder."""
 
 import contextlib
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +21,14 @@ from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import TEST, VALIDATION, Manifest
 from xferlearn.photos.opening import check_outside_photos, open_source
 from xferlearn.photos.predicted import predicted_photos
+from xferlearn.predictors.splitting import keep_head
 from xferlearn.summaries.notebook import Pictures
 from xferlearn.system.folders import check_outside_model
 from xferlearn.system.progress import StageClock
 from xferlearn.system.results import Failure
 from xferlearn.system.runtime import choose_device, start_tensorflow
 from xferlearn.system.text import one_line
+from xferlearn.system.workers import meanwhile
 from xferlearn.training import head as heads
 from xferlearn.training.auditing import audit_prepared
 from xferlearn.training.finetuning import fine_tune, select_layers
@@ -98,7 +101,7 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
             summaries.run_folder(config.logs_dir, run_name(config, prepared.name))
         )
     warnings = list(prepared.warnings)
-    with clock.stage("training", "training"):
+    with clock.stage("training", "training"), meanwhile(lambda: prepared.backbone):
         fitted = fit_head(
             config,
             prepared,
@@ -171,6 +174,8 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
                 audited = audit_prepared(config, photos)
             except Exception as error:
                 warnings.append(Failure(f"Nothing was audited: {one_line(error)}"))
+    # Beside the rest, so that who labels next need not wait for it.
+    runs.enter_context(meanwhile(functools.partial(keep_head, model_folder, classifier, config)))
     if run_dir is not None:
         # After the model: whatever happens here can't cost it.
         with clock.stage("summaries"):
