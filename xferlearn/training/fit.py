@@ -78,6 +78,11 @@ class Prepared:
         """The networks as one, from pixels to joined bottlenecks."""
         return combine_backbones([part.network for part in self.parts])
 
+    def load(self) -> None:
+        """Loads the networks that are not loaded yet."""
+        for part in self.parts:
+            part.frozen.model()
+
     def only(self, parts: slice) -> "Prepared":
         """Returns the same photos with the bottlenecks of some of the parts."""
         return _joined(self.source, self.parts[parts], self.looks)

@@ -101,7 +101,9 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
             summaries.run_folder(config.logs_dir, run_name(config, prepared.name))
         )
     warnings = list(prepared.warnings)
-    with clock.stage("training", "training"), meanwhile(lambda: prepared.backbone):
+    # Random weights are drawn from a generator that all threads share.
+    ahead = contextlib.nullcontext() if config.weights == "none" else meanwhile(prepared.load)
+    with clock.stage("training", "training"), ahead:
         fitted = fit_head(
             config,
             prepared,
