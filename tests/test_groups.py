@@ -11,7 +11,7 @@ import pytest
 from xferlearn.config import TrainConfig
 from xferlearn.errors import UserError
 from xferlearn.photos import Photo, PhotoSource, open_source
-from xferlearn.photos.splitting import assign_splits
+from xferlearn.photos.dealing import assign_splits
 
 PLANTS = 8
 

@@ -9,8 +9,9 @@ import time
 import pytest
 
 from xferlearn.errors import UserError
+from xferlearn.photos.dealing import assign_splits
 from xferlearn.photos.manifest import SPLITS, TEST, TRAIN, VALIDATION, BadPhoto, Manifest, Photo
-from xferlearn.photos.splitting import assign_splits, build_manifest, check_counts
+from xferlearn.photos.splitting import build_manifest, check_counts
 from xferlearn.photos.twins.finding import Alike
 
 

@@ -11,7 +11,7 @@ _FOUND = "Default: found by its name and its values, and said."
 # split, is part of a run's key already.
 WHERE_LABELS_ARE = (
     "layout", "labels", "path_column", "label_column", "image_column", "split_column",
-    "group_column", "group_by", "corrections", "unlabelled",
+    "group_column", "group_by", "corrections", "unlabelled", "multi_label",
 )  # fmt: skip
 
 
@@ -56,7 +56,8 @@ class DataConfig(PhotoConfig):
     label_column: Annotated[
         str | None,
         Setting(
-            f"Column of `labels` that has each photo's class. {_FOUND}",
+            f"Column of `labels` that has each photo's class, or its labels, `cat|dog` or a list;"
+            f" several columns of 0 and 1, with commas between, are a class each. {_FOUND}",
             section="Data",
             form="COLUMN",
         ),
@@ -76,6 +77,14 @@ class DataConfig(PhotoConfig):
             f" `none` uses none. {_FOUND}",
             section="Data",
             form="COLUMN",
+        ),
+    ] = None
+    multi_label: Annotated[
+        bool | None,
+        Setting(
+            "Photos may have several labels, or none: in `labels`, or as copies of one file in the"
+            " folders of several classes. Default: what `labels` has; folders are one class each.",
+            section="Data",
         ),
     ] = None
     layout: Annotated[

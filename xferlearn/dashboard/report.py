@@ -75,7 +75,11 @@ def build_report(
         "left_out": {"bad": len(manifest.bad), "duplicates": manifest.duplicates},
         "notes": list(manifest.notes),
         "warnings": list(manifest.warnings),
-        "evaluations": {split: _evaluation(result) for split, result in record.evaluations.items()},
+        "evaluations": {
+            split: _evaluation(result)
+            for split, result in record.evaluations.items()
+            if isinstance(result, Evaluation)
+        },
         "timings": {
             **metadata["timings"],
             "seconds": {stage: round(value, 3) for stage, value in record.seconds.items()},

@@ -24,6 +24,12 @@ from xferlearn.decisions.operating_points import (
     operating_points,
     recall_thresholds,
 )
+from xferlearn.decisions.several_labels import (
+    MultiLabelDecision,
+    choose_label_thresholds,
+    decide_by_others,
+    decision_of,
+)
 
 __all__ = [
     "Answering",
@@ -36,6 +42,7 @@ __all__ = [
     "HeatMaps",
     "Judged",
     "LabelSets",
+    "MultiLabelDecision",
     "Near",
     "Nearest",
     "OperatingPoint",
@@ -44,7 +51,10 @@ __all__ = [
     "ReliabilityBin",
     "choose",
     "choose_decision",
+    "choose_label_thresholds",
     "confidence_of",
+    "decide_by_others",
+    "decision_of",
     "fit_familiarity",
     "fit_temperature",
     "measure_decision",

@@ -29,12 +29,14 @@ def fit_temperature(
     """Returns the temperature that suits predictions best.
 
     It minimises the cross-entropy of softmax(log p / T) together with a weak prior, log T normal
-    around 0 with deviation 0.5, which decides where there are few photos.
+    around 0 with deviation 0.5, which decides where there are few photos. Where photos may have
+    several labels it is that of sigmoid(logit p / T), on average over the classes.
 
     Args:
         probabilities: of photos that the model has not learned from, float, [photos, classes],
             range [0, 1]; 0 is allowed.
-        y: true class index of each photo, int, [photos].
+        y: true class index of each photo, int, [photos]; or whether each has each class, bool,
+            [photos, classes].
         groups: what each photo belongs to, in the same order; None where each stands alone. Photos
             in groups count as `xferlearn.metrics.worth_of` says.
 
@@ -50,14 +52,12 @@ def fit_temperature(
     """
     if not len(y):
         return 1.0
-    logs = _logs(probabilities)
     worth = len(y) if groups is None else worth_of(groups)
-    of_truth = float(logs[np.arange(len(y)), y].mean())
+    entropy_of = _entropy_of_sets if y.ndim == 2 else _entropy
+    entropy_at = entropy_of(probabilities, y)
 
     def cost(log_temperature: float) -> float:
-        scale = math.exp(-log_temperature)
-        # The largest logarithm is 0, so the sum is at least 1.
-        entropy = float(np.log(np.exp(logs * scale).sum(axis=1)).mean()) - scale * of_truth
+        entropy = entropy_at(math.exp(-log_temperature))
         return worth * entropy + 0.5 * (log_temperature / _PRIOR_DEVIATION) ** 2
 
     grid = np.linspace(math.log(LOWEST_TEMPERATURE), math.log(HIGHEST_TEMPERATURE), _GRID)
@@ -66,12 +66,28 @@ def fit_temperature(
     return math.exp(_lowest(cost, low, high))
 
 
-def with_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+def _entropy(probabilities: np.ndarray, y: np.ndarray) -> Callable[[float], float]:
+    """Returns the mean cross-entropy by what the logits are multiplied with."""
+    logs = _logs(probabilities)
+    of_truth = float(logs[np.arange(len(y)), y].mean())
+    # The largest logarithm is 0, so the sum is at least 1.
+    return lambda scale: float(np.log(np.exp(logs * scale).sum(axis=1)).mean()) - scale * of_truth
+
+
+def _entropy_of_sets(probabilities: np.ndarray, y: np.ndarray) -> Callable[[float], float]:
+    wrong = np.where(y, -1, 1) * _logits(probabilities)
+    return lambda scale: float(np.logaddexp(0, wrong * scale).mean())
+
+
+def with_temperature(
+    probabilities: np.ndarray, temperature: float, *, multi_label: bool = False
+) -> np.ndarray:
     """Returns softmax(log p / T): probabilities that keep their order and change their strength.
 
     Args:
         probabilities: float, [photos, classes], range [0, 1].
         temperature: above 0; above 1 makes them less sure.
+        multi_label: whether each class has a probability of its own: sigmoid(logit p / T).
 
     Returns:
         Float32, [photos, classes], range [0, 1].
@@ -81,6 +97,8 @@ def with_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarra
     """
     if not 0 < temperature < math.inf:
         raise ValueError(f"Expected a temperature above 0. Received: {temperature}.")
+    if multi_label:
+        return (1 / (1 + np.exp(-_logits(probabilities) / temperature))).astype(np.float32)
     powers = np.exp(_logs(probabilities) / temperature)
     return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
 
@@ -139,6 +157,9 @@ def reliability(
 ) -> Reliability:
     """Compares the probabilities of the first labels with how many of these are right.
 
+    Where photos may have several labels, each class of each photo is one question: how likely it
+    is, and whether the photo has it.
+
     The bins hold as many photos each: bins of equal width, as in Guo et al. 2017, leave nearly all
     photos in the last one. There are as many as the cube root of the photos, where what chance adds
     and what the width of bins hides are about balanced (L. Gyorfi et al., A Distribution-Free
@@ -147,7 +168,8 @@ def reliability(
 
     Args:
         probabilities: float, [photos, classes], range [0, 1].
-        y: true class index of each photo, int, [photos].
+        y: true class index of each photo, int, [photos]; or whether each has each class, bool,
+            [photos, classes].
         groups: what each photo belongs to, in the same order; None where each stands alone. The
             intervals allow for it.
         bins: the most there are, however many the photos.
@@ -159,9 +181,13 @@ def reliability(
     if not len(y):
         return Reliability((), 0.0, 0.0)
     confidence = probabilities.max(axis=1).astype(np.float64)
-    right = probabilities.argmax(axis=1) == y
+    right = probabilities.argmax(axis=1) == y if y.ndim == 1 else y.ravel()
+    if y.ndim == 2:
+        confidence = probabilities.ravel().astype(np.float64)
+        # Questions of one photo tell less than as many photos.
+        groups = np.repeat(np.arange(len(y)) if groups is None else groups, y.shape[1]).tolist()
     number = min(bins, int(math.cbrt(len(y)) + 1e-9))
-    starts = np.sort(confidence)[np.arange(1, number) * len(y) // number]
+    starts = np.sort(confidence)[np.arange(1, number) * len(right) // number]
     of_photo = np.searchsorted(starts, confidence, side="right")
     found, gaps, chances = [], 0.0, 0.0
     for which in np.unique(of_photo):
@@ -174,7 +200,7 @@ def reliability(
         # Mean size of a normal deviate, with the variance of that many draws.
         spread = float((confidence[rows] * (1 - confidence[rows])).mean()) / worth
         chances += len(rows) * math.sqrt(2 / math.pi * max(spread, 0.0))
-    return Reliability(tuple(found), gaps / len(y), chances / len(y))
+    return Reliability(tuple(found), gaps / len(right), chances / len(right))
 
 
 def _check(probabilities: np.ndarray) -> None:
@@ -189,6 +215,13 @@ def _logs(probabilities: np.ndarray) -> np.ndarray:
     _check(probabilities)
     logs = np.log(np.maximum(probabilities, _TINY, dtype=np.float64))
     return logs - logs.max(axis=1, keepdims=True)
+
+
+def _logits(probabilities: np.ndarray) -> np.ndarray:
+    """Returns log p / (1 - p), float64, [photos, classes]."""
+    _check(probabilities)
+    inside = np.clip(probabilities.astype(np.float64), _TINY, 1 - np.finfo(np.float32).epsneg)
+    return np.asarray(np.log(inside) - np.log1p(-inside))
 
 
 def _lowest(cost: Callable[[float], float], low: float, high: float) -> float:

@@ -15,6 +15,7 @@ from xferlearn.decisions.operating_points import (
     operating_points,
     recall_thresholds,
 )
+from xferlearn.decisions.several_labels import MultiLabelDecision, choose_label_thresholds
 
 ERRORS = (0.02, 0.05)
 """Shares of wrong answers for which it is told how many photos a model answers alone."""
@@ -28,7 +29,8 @@ class Judged(NamedTuple):
 
     Attributes:
         probabilities: float32, [photos, classes], range [0, 1].
-        y: true class index of each photo, int, [photos].
+        y: true class index of each photo, int, [photos]; where photos may have several labels,
+            whether each has each class, bool, [photos, classes].
         groups: what each photo belongs to; None where each stands alone.
         unknown: which photos get no answer because they are unlike the others, bool, [photos]; None
             for none.
@@ -69,7 +71,7 @@ class Chosen:
             that can't be promised.
     """
 
-    decision: Decision
+    decision: Decision | MultiLabelDecision
     validation: DecisionMeasured = dataclasses.field(default_factory=DecisionMeasured)
     test: DecisionMeasured = dataclasses.field(default_factory=DecisionMeasured)
     points: tuple[OperatingPoint, ...] = ()
@@ -78,7 +80,7 @@ class Chosen:
     def as_dict(self) -> dict[str, Any]:
         """Returns what metadata.json says of it, by key."""
         decision = None
-        if self.decision:
+        if self.decision or isinstance(self.decision, MultiLabelDecision):
             measured = {"validation": self.validation.as_dict(), "test": self.test.as_dict()}
             decision = {**self.decision.as_dict(), "measured": measured}
         points: dict[str, list[dict[str, Any]]] = {}
@@ -104,11 +106,16 @@ def choose(labels: Sequence[str], validation: Judged, test: Judged, **asked: Any
         UserError: when what is asked can't be reached; says what can.
     """
     probabilities, y, groups, _ = validation
-    decision = choose_decision(labels, probabilities, y, groups=groups, **asked)
+    several = y.ndim == 2
+    choice = choose_label_thresholds if several else choose_decision
+    decision = choice(labels, probabilities, y, groups=groups, **asked)
     points: tuple[OperatingPoint, ...] = ()
     if len(labels) <= _MOST_CLASSES:
         thresholds = recall_thresholds(labels, probabilities, y, groups)
-        points = operating_points(labels, thresholds, probabilities, y, groups)
+        decided = decision.decide(probabilities) if several else None
+        points = operating_points(labels, thresholds, probabilities, y, groups, decided)
+    if isinstance(decision, MultiLabelDecision):
+        return Chosen(decision, _measured(decision, validation), _measured(decision, test), points)
     return Chosen(
         decision,
         measure_decision(decision, *validation[:3]),
@@ -116,6 +123,15 @@ def choose(labels: Sequence[str], validation: Judged, test: Judged, **asked: Any
         points,
         validation.alone(decision),
     )
+
+
+def _measured(decision: MultiLabelDecision, judged: Judged) -> DecisionMeasured:
+    """Returns recall and precision of the classes of which something was asked."""
+    probabilities, y, groups, _ = judged
+    found = operating_points(
+        decision.labels, {}, probabilities, y, groups, decision.decide(probabilities)
+    )
+    return DecisionMeasured(tuple(one for one in found if one.label in decision.named))
 
 
 def told_thresholds(metadata: Mapping[str, Any]) -> dict[str, dict[float, float]]:

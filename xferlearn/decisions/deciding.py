@@ -148,11 +148,7 @@ class Decision:
             if not found or not found.named <= set(labels) or not len(found.cost_matrix):
                 raise ValueError(found.named)
         except (AttributeError, KeyError, TypeError, ValueError):
-            raise UserError(
-                "The model's decision is of a kind that this version of xferlearn does not know."
-                " Install the xferlearn that wrote the model, or choose another decision with"
-                " `xferlearn decide`."
-            ) from None
+            raise unknown_decision() from None
         return found
 
     def text(self) -> str:
@@ -177,6 +173,14 @@ class Decision:
             ]
             parts.append(f"{label} from {threshold:.3g} on ({', '.join(asked) or 'as given'})")
         return ", ".join(parts)
+
+
+def unknown_decision() -> UserError:
+    """Returns the error of a model whose decision can't be understood."""
+    return UserError(
+        "The model's decision is of a kind that this version of xferlearn does not know. Install"
+        " the xferlearn that wrote the model, or choose another decision with `xferlearn decide`."
+    )
 
 
 def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
@@ -239,7 +243,7 @@ def choose_decision(
         before = dict(thresholds)
         for label, value, choose, safer in asked:
             others = {name: one for name, one in thresholds.items() if name != label}
-            found = max(_as_told(choose(label, value, others)), _LOWEST)
+            found = max(as_told(choose(label, value, others)), _LOWEST)
             thresholds[label] = found if turn < _FREE_TURNS else safer(before[label], found)
         if thresholds == before:
             break
@@ -354,6 +358,6 @@ def _rounded_down(values: np.ndarray) -> np.ndarray:
     return np.where(known, np.floor(values * scale) / scale, 0.0)
 
 
-def _as_told(value: float) -> float:
+def as_told(value: float) -> float:
     """Returns a threshold with some digits, rounded down."""
     return float(f"{float(_rounded_down(np.array(value))):.{_DIGITS}g}")

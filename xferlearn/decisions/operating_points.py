@@ -189,12 +189,13 @@ def recall_thresholds(
         labels: class names in output order.
         probabilities: of photos that the model has not learned from, float, [photos, classes],
             range [0, 1].
-        y: true class index of each photo, int, [photos].
+        y: true class index of each photo, int, [photos]; or whether each has each class, bool,
+            [photos, classes].
         groups: what each photo belongs to; None where each stands alone.
     """
     members, found = _members(y, groups), {}
     for number, label in enumerate(labels):
-        rows = np.flatnonzero(y == number)
+        rows = np.flatnonzero(_has(y, number))
         scores = np.sort(probabilities[rows, number])
         worth = worth_of(members[rows]) if len(rows) else 0.0
         missed = {recall: missable(len(rows), worth, 1 - recall) for recall in RECALLS}
@@ -210,6 +211,7 @@ def operating_points(
     probabilities: np.ndarray,
     y: np.ndarray,
     groups: Sequence[int] | None = None,
+    decided: np.ndarray | None = None,
 ) -> tuple[OperatingPoint, ...]:
     """Measures each class with the largest probability and with thresholds.
 
@@ -217,14 +219,19 @@ def operating_points(
         labels: class names in output order.
         thresholds: as `recall_thresholds` returns them.
         probabilities: float, [photos, classes], range [0, 1].
-        y: true class index of each photo, int, [photos].
+        y: true class index of each photo, int, [photos]; or whether each has each class, bool,
+            [photos, classes].
         groups: what each photo belongs to; None where each stands alone.
+        decided: which labels each photo gets, bool, [photos, classes]; None for that of the largest
+            probability.
     """
-    members, best = _members(y, groups), probabilities.argmax(axis=1)
+    members = _members(y, groups)
+    if decided is None:
+        decided = probabilities.argmax(axis=1)
     points = []
     for number, label in enumerate(labels):
-        of_class = y == number
-        points.append(_point(label, None, None, best == number, of_class, members))
+        of_class = _has(y, number)
+        points.append(_point(label, None, None, _has(decided, number), of_class, members))
         for recall, threshold in thresholds.get(label, {}).items():
             labelled = probabilities[:, number] >= np.float32(threshold)
             points.append(_point(label, recall, threshold, labelled, of_class, members))
@@ -288,6 +295,11 @@ class PointCounts:
                 strict=True,
             )
         )
+
+
+def _has(y: np.ndarray, number: int) -> np.ndarray:
+    """Returns which photos have a class, bool, [photos]."""
+    return y[:, number] if y.ndim == 2 else y == number
 
 
 def _members(y: np.ndarray, groups: Sequence[int] | None) -> np.ndarray:

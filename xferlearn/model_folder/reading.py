@@ -70,6 +70,11 @@ class ModelFolder:
         return f"ModelFolder({str(self.path)!r}, {len(self.labels)} classes)"
 
     @property
+    def is_multi_label(self) -> bool:
+        """Whether photos may have several labels, or none."""
+        return bool(self.metadata.get("multi_label"))
+
+    @property
     def image_size(self) -> int:
         """Side of the square that the model sees, px."""
         return int(self.metadata["input"]["height"])
@@ -165,7 +170,7 @@ class ModelFolder:
         try:
             data = path.read_bytes()
             self._check_digest(PREDICTIONS_FILE, hashlib.sha256(data).hexdigest())
-            return read_predicted(data, self.labels)
+            return read_predicted(data, self.labels, multi_label=self.is_multi_label)
         except FileNotFoundError:
             raise UserError(
                 f"{self.path} has no {PREDICTIONS_FILE}, by which this is chosen: an earlier"

@@ -11,12 +11,25 @@ _MOST_COPIES = 4
 _MOST_NAMED = 5
 
 
-def conflict_warnings(photos: Sequence[Photo], alike: Alike) -> list[str]:
-    """Returns which photos are in more than one class, one line for each way of being the same."""
+def conflict_warnings(
+    photos: Sequence[Photo], alike: Alike, *, multi_label: bool = False
+) -> list[str]:
+    """Returns which photos are in more than one class, one line for each way of being the same.
+
+    Args:
+        photos: the photos.
+        alike: what is known of their looks.
+        multi_label: whether photos may have several labels: then which have different sets of them.
+    """
+    where = "in more than one class"
+    twins = "in one class and in another as a near twin"
+    if multi_label:
+        where = "there more than once, with different labels,"
+        twins = "like a near twin that has other labels"
     kinds: tuple[tuple[str, Mapping[bytes, bytes] | None], ...] = (
-        ("in more than one class with the same bytes, which no model can learn", None),
-        ("in more than one class with the same pixels, which no model can learn", alike.pixels),
-        ("in one class and in another as a near twin (check which label is right)", alike.twins),
+        (f"{where} with the same bytes, which no model can learn", None),
+        (f"{where} with the same pixels, which no model can learn", alike.pixels),
+        (f"{twins} (check which label is right)", alike.twins),
     )
     warnings = []
     told: set[bytes] = set()

@@ -10,7 +10,7 @@ from xferlearn.errors import UserError, did_you_mean
 from xferlearn.photos.corrections import EXCLUDE, KEEP, Corrections, read_corrections
 from xferlearn.photos.folders.names import class_label, first_names, other_classes_lines
 from xferlearn.photos.manifest import BadPhoto, Photo
-from xferlearn.photos.sources import Entry, PhotoSource
+from xferlearn.photos.sources import Entry, PhotoSource, Wrapping
 from xferlearn.system.text import count, plural_of, readable
 
 LabelledT = TypeVar("LabelledT", Entry, Photo, BadPhoto)
@@ -141,7 +141,7 @@ class Applied:
 
 
 @dataclasses.dataclass(frozen=True)
-class CorrectedSource:
+class CorrectedSource(Wrapping):
     """A source whose photos have the labels that corrections give them.
 
     What a correction is of is known once the photos are read: until `settled`, the photos have the
@@ -175,16 +175,6 @@ class CorrectedSource:
     def count(self) -> int:
         """Number of photos, without those that are left out."""
         return self.source.count - sum(label is None for label in self._given.values())
-
-    @property
-    def left_out(self) -> tuple[BadPhoto, ...]:
-        """Photos that were named and can't be found."""
-        return self.source.left_out
-
-    @property
-    def holds_bytes(self) -> bool:
-        """Whether the entries have the photos' bytes with them."""
-        return self.source.holds_bytes
 
     def entries(self) -> Iterator[Entry]:
         """Yields the photos in the order of their source."""

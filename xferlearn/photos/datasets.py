@@ -44,6 +44,7 @@ class DatasetSource:
     most_bytes: int | None = None
     warnings: tuple[str, ...] = ()
     left_out: tuple[BadPhoto, ...] = ()
+    is_multi_label = False
     holds_bytes = True
 
     @property

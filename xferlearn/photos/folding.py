@@ -4,7 +4,7 @@ import collections
 import hashlib
 from collections.abc import Sequence
 
-from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION, Photo
+from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION, ClassesOf, Photo, only_class
 from xferlearn.system.text import readable
 
 FOLDS = 5
@@ -13,20 +13,27 @@ MOST_LEFT_OUT = 40
 
 
 def deal_folds(
-    photos: Sequence[Photo], units: Sequence[str], splits: Sequence[str], split_seed: int
+    photos: Sequence[Photo],
+    units: Sequence[str],
+    splits: Sequence[str],
+    split_seed: int,
+    classes_of: ClassesOf = only_class,
 ) -> tuple[int, ...]:
     """Returns the fold of each training photo, decided by its content as the split is.
 
     What stays together in the split is one unit here too. A unit's digest and the seed say which
     folds it prefers. It goes to the first of them that its classes have room in: each class has as
     many units in every fold, one more in some. So a class of fewer units than folds is in as many
-    folds as it has units, and each is left out once. A unit that is added moves few others.
+    folds as it has units, and each is left out once. A unit that is added moves few others. Where
+    photos may have several labels, those of the rarest classes choose first (K. Sechidis, G.
+    Tsoumakas, I. Vlahavas, On the Stratification of Multi-Label Data, ECML PKDD 2011).
 
     Args:
         photos: the photos.
         units: the name of what each stays together with.
         splits: the split of each.
         split_seed: salt of the folds.
+        classes_of: returns the classes of a photo.
 
     Returns:
         For each photo its fold, 0 and up: there are 5, or with at most 40 units as many as units.
@@ -39,7 +46,7 @@ def deal_folds(
             members.setdefault(unit, []).append(row)
     held: dict[int, list[str]] = {}
     for unit, rows in members.items():
-        for label in {photos[row].label for row in rows}:
+        for label in {label for row in rows for label in classes_of(photos[row])}:
             held.setdefault(label, []).append(unit)
     for found in held.values():
         if len(found) == 1:
@@ -50,7 +57,13 @@ def deal_folds(
     if len(ordered) <= MOST_LEFT_OUT:
         fold_of = {unit: fold for fold, unit in enumerate(ordered)}
     else:
-        classes = {unit: sorted({photos[row].label for row in members[unit]}) for unit in ordered}
+        classes = {
+            unit: sorted({label for row in members[unit] for label in classes_of(photos[row])})
+            for unit in ordered
+        }
+        if classes_of is not only_class:
+            number = collections.Counter(label for unit in ordered for label in classes[unit])
+            ordered.sort(key=lambda unit: min((number[one] for one in classes[unit]), default=0))
         fold_of = _balanced(ordered, classes, split_seed)
     folds = [-1] * len(photos)
     for unit, rows in members.items():
@@ -65,20 +78,23 @@ def unmeasured_warnings(
     units: Sequence[str],
     splits: Sequence[str],
     folds: Sequence[int],
+    classes_of: ClassesOf = only_class,
 ) -> list[str]:
     """Returns which classes no photo measures because all are one group, one line each."""
     if VALIDATION in splits:
         return []
     held = folds or [-1] * len(photos)
     measured = {
-        photo.label
+        label
         for photo, split, fold in zip(photos, splits, held, strict=True)
         if split == TEST or fold >= 0
+        for label in classes_of(photo)
     }
-    sizes = collections.Counter(photo.label for photo in photos)
+    sizes = collections.Counter(label for photo in photos for label in classes_of(photo))
     of_class: dict[int, set[str]] = collections.defaultdict(set)
     for photo, unit in zip(photos, units, strict=True):
-        of_class[photo.label].add(unit)
+        for label in classes_of(photo):
+            of_class[label].add(unit)
     return [
         f"Class {readable(labels[label])!r} is one {'photo' if sizes[label] == 1 else 'group'}: it"
         " is learned, but can't be measured. Add other photos to it."

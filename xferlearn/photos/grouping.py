@@ -8,8 +8,7 @@ from typing import NamedTuple
 
 from xferlearn.errors import UserError
 from xferlearn.photos.folders.names import class_label, first_names
-from xferlearn.photos.manifest import BadPhoto
-from xferlearn.photos.sources import Entry, PhotoSource
+from xferlearn.photos.sources import Entry, PhotoSource, Wrapping
 from xferlearn.photos.splitting import WHAT_FOR
 from xferlearn.system.text import count, one_line, plural_of, readable
 
@@ -18,7 +17,7 @@ FEWEST_GROUPS = 3
 
 
 @dataclasses.dataclass(frozen=True)
-class GroupedSource:
+class GroupedSource(Wrapping):
     """A source of photos whose groups are known by the photos' names.
 
     Attributes:
@@ -35,21 +34,6 @@ class GroupedSource:
     def labels(self) -> tuple[str, ...]:
         """Class names."""
         return self.source.labels
-
-    @property
-    def count(self) -> int:
-        """Number of photos."""
-        return self.source.count
-
-    @property
-    def left_out(self) -> tuple[BadPhoto, ...]:
-        """Photos that were named and can't be found."""
-        return self.source.left_out
-
-    @property
-    def holds_bytes(self) -> bool:
-        """Whether the entries have the photos' bytes with them."""
-        return self.source.holds_bytes
 
     def entries(self) -> Iterator[Entry]:
         """Yields the photos in the order of their source."""

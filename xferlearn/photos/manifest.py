@@ -5,10 +5,14 @@ the metadata. So photos may be renamed, moved and added without changing what wa
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+import numpy as np
 
 from xferlearn.photos.pixels.depth import key_at
-from xferlearn.system.text import plural_of
+from xferlearn.photos.several import label_text
+from xferlearn.system.text import count, plural_of
 
 TRAIN, VALIDATION, TEST = SPLITS = ("train", "validation", "test")
 
@@ -19,7 +23,8 @@ class Photo:
 
     Attributes:
         digest: SHA-256 of the file's bytes, 32 bytes.
-        label: index of its class in the sorted list of labels.
+        label: index of its class in the source's labels; where photos may have several, of the set
+            of its classes. `Manifest.classes_of` returns them in either case.
         name: path below the photos' folder with `/`, or the dataset's key.
         fixed_split: the split that the dataset's authors gave it; None if they gave none.
         group: name of what it must stay together with in the split; None if it stands alone.
@@ -54,12 +59,22 @@ class BadPhoto:
     reason: str
 
 
+ClassesOf: TypeAlias = Callable[[Photo | BadPhoto], tuple[int, ...]]
+"""Returns the class indices of a photo."""
+
+
+def only_class(photo: Photo | BadPhoto) -> tuple[int, ...]:
+    """Returns the class index of a photo that has one label."""
+    return (photo.label,) if photo.label >= 0 else ()
+
+
 @dataclasses.dataclass(frozen=True)
 class Manifest:
     """The photos of one run, and what was decided about them.
 
     Attributes:
-        labels: class names, sorted; a photo's label is an index into them.
+        labels: class names, sorted; a photo's label is an index into them, unless photos may have
+            several.
         photos: the photos that are used, in the order they were read.
         splits: for each of `photos`, "train", "validation" or "test".
         bad: the photos that were left out.
@@ -71,6 +86,8 @@ class Manifest:
         groups: for each of `photos`, the number of what it stays together with in the split; empty
             where each stands alone.
         corrected: what corrections did to the photos, one line each.
+        label_sets: where photos may have several labels, the class indices by the photo's label,
+            each ascending; None where each photo has one.
         folds: for each of `photos`, the fold in which it is left out and then predicted, -1 for
             those that are not; empty where there are none.
     """
@@ -86,6 +103,7 @@ class Manifest:
     groups: tuple[int, ...] = ()
     folds: tuple[int, ...] = ()
     corrected: tuple[str, ...] = ()
+    label_sets: tuple[tuple[int, ...], ...] | None = None
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{len(self.indices(split))} {split}" for split in SPLITS)
@@ -95,9 +113,50 @@ class Manifest:
         )
 
     @property
+    def is_multi_label(self) -> bool:
+        """Whether photos may have several labels, or none."""
+        return self.label_sets is not None
+
+    def classes_of(self, photo: Photo | BadPhoto) -> tuple[int, ...]:
+        """Returns the class indices of a photo, ascending; none where it has no label."""
+        if self.label_sets is None or photo.label < 0:
+            return only_class(photo)
+        return self.label_sets[photo.label]
+
+    def label_text(self, photo: Photo | BadPhoto) -> str:
+        """Returns the class of a photo; where it may have several, as `photos.several` writes them.
+
+        "" where it has none.
+        """
+        if self.label_sets is None:
+            return self.labels[photo.label] if photo.label >= 0 else ""
+        return label_text(self.labels[one] for one in self.classes_of(photo))
+
+    def truth(self, rows: Sequence[int]) -> np.ndarray:
+        """Returns the classes of the photos at these positions in `photos`.
+
+        Returns:
+            Class indices, int32, [rows]; where photos may have several labels, whether each photo
+            has each class, bool, [rows, classes].
+        """
+        photos = [self.photos[row] for row in rows]
+        if self.label_sets is None:
+            return np.array([photo.label for photo in photos], np.int32)
+        found = np.zeros((len(photos), len(self.labels)), bool)
+        for row, photo in enumerate(photos):
+            found[row, list(self.label_sets[photo.label])] = True
+        return found
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What corrections did, what copies there were, and what became of them, one line each."""
         notes = [*self.corrected]
+        if self.label_sets is not None:
+            sizes = [len(self.classes_of(photo)) for photo in self.photos]
+            notes.append(
+                f"{count(len(sizes), 'photo')} with {np.mean(sizes):.1f} labels on average:"
+                f" {sum(size > 1 for size in sizes):,} with several, {sizes.count(0):,} with none"
+            )
         if self.duplicates:
             kinds = {"bytes": self.duplicates - self.equal_pixels, "pixels": self.equal_pixels}
             why = ", ".join(f"{some:,} with equal {kind}" for kind, some in kinds.items() if some)
@@ -153,8 +212,9 @@ class Manifest:
         )
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Returns the number of photos by label and split."""
+        """Returns the number of photos by label and split; one of several labels is in several."""
         table = {label: dict.fromkeys(SPLITS, 0) for label in self.labels}
         for photo, split in zip(self.photos, self.splits, strict=True):
-            table[self.labels[photo.label]][split] += 1
+            for place in self.classes_of(photo):
+                table[self.labels[place]][split] += 1
         return table

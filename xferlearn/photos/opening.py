@@ -42,6 +42,11 @@ def open_source(config: TrainConfig) -> PhotoSource:
 
 def _open_classes(config: TrainConfig) -> PhotoSource:
     if config.dataset is not None:
+        if config.multi_label:
+            raise UserError(
+                "`multi_label` is for `labels` and folders. The photos of a `dataset` have one"
+                " class each."
+            )
         start_tensorflow()
         return open_dataset(config.dataset, config.data_dir, verbose=config.verbose)
     if config.summaries != "none":
@@ -108,6 +113,10 @@ def open_labelled(
             grouped=group_by == FOLDER,
             few=config.corrections is not None,
         )
+        if config.multi_label:
+            from xferlearn.photos.folders.copies import joined_copies
+
+            source = joined_copies(source)
     if config.on_bad_image == "fail" and source.left_out:
         bad = source.left_out[0]
         raise UserError(f"{bad.name} can't be used: {bad.reason}.")

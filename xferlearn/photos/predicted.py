@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from xferlearn.photos.manifest import TEST, Manifest
+from xferlearn.photos.several import labels_in
 from xferlearn.system.row_files import utf8, write_csv, write_json_lines
 
 # Columns before those of the probabilities, which are named after the classes.
@@ -27,11 +28,13 @@ class Predicted:
         digests: SHA-256 of each photo's bytes, 32 bytes.
         names: of each photo, as in photos.csv.
         splits: of each photo, "train", "validation" or "test"; "" where it is in none.
-        truth: the class of each photo, which need not be one of `labels`.
+        truth: the class of each photo, which need not be one of `labels`; where photos may have
+            several, their text, see `photos.several`.
         probabilities: float32, [photos, classes], range [0, 1]; NaN where no head was judged.
         familiarity: the share of the model's own photos that were less typical, float32, [photos],
             range [0, 1]; NaN where it is unknown.
         groups: the number of what each photo belongs to; empty where each stands alone.
+        is_multi_label: whether photos may have several labels.
     """
 
     labels: tuple[str, ...]
@@ -42,14 +45,23 @@ class Predicted:
     probabilities: np.ndarray
     familiarity: np.ndarray
     groups: tuple[int, ...] = ()
+    is_multi_label: bool = False
 
     def __repr__(self) -> str:
         return f"Predicted({len(self.names)} photos, {len(self.labels)} classes)"
 
     @property
     def y(self) -> np.ndarray:
-        """True class index of each photo, int32, [photos]; -1 for none of `labels`."""
+        """True class index of each photo, int32, [photos]; -1 for none of `labels`.
+
+        Where photos may have several labels, whether each has each class, bool, [photos, classes].
+        """
         numbers = {label: number for number, label in enumerate(self.labels)}
+        if self.is_multi_label:
+            found = np.zeros((len(self.truth), len(self.labels)), bool)
+            for row, text in enumerate(self.truth):
+                found[row, [numbers[one] for one in labels_in(text) if one in numbers]] = True
+            return found
         return np.array([numbers.get(label, -1) for label in self.truth], np.int32)
 
     def judged(self, *, test: bool) -> "Predicted":
@@ -94,10 +106,11 @@ def predicted_photos(
         tuple(photo.digest for photo in manifest.photos),
         tuple(photo.name for photo in manifest.photos),
         manifest.splits,
-        tuple(manifest.labels[photo.label] for photo in manifest.photos),
+        tuple(map(manifest.label_text, manifest.photos)),
         found,
         familiarity,
         manifest.groups,
+        manifest.is_multi_label,
     )
 
 
@@ -118,12 +131,13 @@ def write_predicted(file: BinaryIO, predicted: Predicted, form: str = "parquet")
         write_csv(file, columns, _rows(predicted), "\t" if form == "tsv" else ",")
 
 
-def read_predicted(data: bytes, labels: tuple[str, ...]) -> Predicted:
+def read_predicted(data: bytes, labels: tuple[str, ...], *, multi_label: bool = False) -> Predicted:
     """Reads what `write_predicted` wrote as Parquet.
 
     Args:
         data: the file's content.
         labels: class names in output order.
+        multi_label: whether photos may have several labels.
 
     Raises:
         ValueError: when it is damaged, or of other classes.
@@ -152,6 +166,7 @@ def read_predicted(data: bytes, labels: tuple[str, ...]) -> Predicted:
             np.stack(scores, axis=1) if scores else np.zeros((len(digests), 0), np.float32),
             _floats(columns["familiarity"]),
             () if None in text["group"] else tuple(text["group"]),
+            multi_label,
         )
     except (KeyError, TypeError, OSError, pa.ArrowException) as error:
         raise ValueError(str(error)) from None

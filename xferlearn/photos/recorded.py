@@ -22,7 +22,7 @@ class RecordedPhoto:
 
     Attributes:
         digest: SHA-256 of the file's bytes, 32 bytes.
-        label: name of its class.
+        label: name of its class; where photos may have several, their text, see `photos.several`.
         split: "train", "validation" or "test".
         name: path below the photos' folder with `/`, or the key in the dataset.
         look: by which copies are recognised, see `recorded_looks`; empty where it is unknown.
@@ -63,7 +63,7 @@ def write_photos(
         for photo, split, look, fold in zip(
             manifest.photos, manifest.splits, known, folds, strict=True
         ):
-            row = [photo.digest.hex(), manifest.labels[photo.label], split, photo.name, look.hex()]
+            row = [photo.digest.hex(), manifest.label_text(photo), split, photo.name, look.hex()]
             row += [str(fold) if fold >= 0 else "", str(int(learned_test or split != TEST))]
             writer.writerow([*row, *([photo.group or ""] if grouped else [])])
 

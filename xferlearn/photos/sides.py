@@ -4,7 +4,15 @@ import collections
 from collections.abc import Mapping, Sequence
 
 from xferlearn.errors import UserError
-from xferlearn.photos.manifest import SPLITS, TEST, TRAIN, VALIDATION, Photo
+from xferlearn.photos.manifest import (
+    SPLITS,
+    TEST,
+    TRAIN,
+    VALIDATION,
+    ClassesOf,
+    Photo,
+    only_class,
+)
 from xferlearn.photos.twins.finding import Alike
 from xferlearn.system.text import plural_of, readable
 
@@ -25,6 +33,7 @@ def check_sides(
     splits: Sequence[str],
     units: Sequence[str],
     alike: Alike,
+    classes_of: ClassesOf = only_class,
 ) -> tuple[str, ...]:
     """Checks that every class has training photos left, and says how many photos were moved.
 
@@ -34,6 +43,7 @@ def check_sides(
         splits: the split of each, that of the photo that is used in its place for a copy.
         units: the name of what each stays together with.
         alike: what is known of their looks.
+        classes_of: returns the classes of a photo.
 
     Returns:
         What a person should know of photos that are not in the split that they were given, one
@@ -49,11 +59,20 @@ def check_sides(
         if unit in given and split != (photo.fixed_split or TRAIN)
     }
     kinds = _kinds(photos, moved, alike)
-    learned = {photo.label for photo, split in zip(photos, splits, strict=True) if split == TRAIN}
+    learned = {
+        label
+        for photo, split in zip(photos, splits, strict=True)
+        if split == TRAIN
+        for label in classes_of(photo)
+    }
     for label, name in enumerate(labels):
         if label in learned:
             continue
-        rows = [row for row in moved if _is(photos[row], label, TRAIN)]
+        rows = [
+            row
+            for row in moved
+            if label in classes_of(photos[row]) and (photos[row].fixed_split or TRAIN) == TRAIN
+        ]
         if not rows:
             raise UserError(
                 f"Class {readable(name)!r} has no training photos: all its photos are for"
@@ -82,14 +101,18 @@ def check_sides(
 
 
 def near_twin_warnings(
-    labels: Sequence[str], photos: Sequence[Photo], twins: Mapping[bytes, bytes]
+    labels: Sequence[str],
+    photos: Sequence[Photo],
+    twins: Mapping[bytes, bytes],
+    classes_of: ClassesOf = only_class,
 ) -> list[str]:
     """Returns what groups of near twins do to the split where they are large, one line each."""
-    sizes = collections.Counter(photo.label for photo in photos)
+    sizes = collections.Counter(label for photo in photos for label in classes_of(photo))
     pictures = collections.Counter(twins.get(photo.digest, photo.digest) for photo in photos)
     inside: dict[int, collections.Counter[bytes]] = collections.defaultdict(collections.Counter)
     for photo in photos:
-        inside[photo.label][twins.get(photo.digest, photo.digest)] += 1
+        for label in classes_of(photo):
+            inside[label][twins.get(photo.digest, photo.digest)] += 1
     lines, large = [], []
     for label, name in enumerate(labels):
         largest = max(inside[label].values(), default=0)
@@ -120,10 +143,6 @@ def near_twin_warnings(
 
 def _is_large(size: int, count: int) -> bool:
     return size >= _FEWEST_IN_LARGE_GROUP and 2 * size > count
-
-
-def _is(photo: Photo, label: int, split: str) -> bool:
-    return photo.label == label and (photo.fixed_split or TRAIN) == split
 
 
 def _kinds(photos: Sequence[Photo], moved: Mapping[int, str], alike: Alike) -> dict[int, str]:

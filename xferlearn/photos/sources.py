@@ -42,7 +42,14 @@ class PhotoSource(Protocol):
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Class names; a photo's label is an index into them."""
+        """Class names; a photo's label is an index into them.
+
+        Where photos may have several labels, the sets of them that occur, see `photos.several`.
+        """
+
+    @property
+    def is_multi_label(self) -> bool:
+        """Whether photos may have several labels, or none."""
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -71,6 +78,32 @@ class PhotoSource(Protocol):
             most_bytes: the photos end after passing this many bytes of a source that has no way to
                 a photo but past all before it, such as a dataset; None for no end.
         """
+
+
+class Wrapping:
+    """A source that changes what another one says of its photos, and is like it in all else."""
+
+    source: PhotoSource
+
+    @property
+    def is_multi_label(self) -> bool:
+        """Whether photos may have several labels."""
+        return self.source.is_multi_label
+
+    @property
+    def count(self) -> int:
+        """Number of photos."""
+        return self.source.count
+
+    @property
+    def left_out(self) -> tuple[BadPhoto, ...]:
+        """Photos that were named and can't be found."""
+        return self.source.left_out
+
+    @property
+    def holds_bytes(self) -> bool:
+        """Whether the entries of photos with labels have their bytes with them."""
+        return self.source.holds_bytes
 
 
 def named(entries: Iterable[Entry], names: Set[str], most_bytes: int | None) -> Iterator[Entry]:

@@ -8,12 +8,11 @@ from pathlib import Path
 
 from xferlearn.errors import UserError
 from xferlearn.photos.folders.files import FileSource, photos_below
-from xferlearn.photos.manifest import BadPhoto
-from xferlearn.photos.sources import Entry, PhotoSource
+from xferlearn.photos.sources import Entry, PhotoSource, Wrapping
 
 
 @dataclasses.dataclass(frozen=True)
-class WithUnlabelled:
+class WithUnlabelled(Wrapping):
     """The photos of a source, and behind them those of a folder, with label -1.
 
     Attributes:
@@ -40,16 +39,6 @@ class WithUnlabelled:
     def count(self) -> int:
         """Number of photos."""
         return self.source.count + self.others.count
-
-    @property
-    def left_out(self) -> tuple[BadPhoto, ...]:
-        """Photos that were named and can't be found."""
-        return self.source.left_out
-
-    @property
-    def holds_bytes(self) -> bool:
-        """Whether the entries of the photos with classes have their bytes with them."""
-        return self.source.holds_bytes
 
     def entries(self) -> Iterator[Entry]:
         """Yields the photos with classes, then the others."""

@@ -8,16 +8,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from xferlearn.backbones.synsets.names import readable_label
-from xferlearn.metrics import Evaluation
+from xferlearn.metrics import AnyEvaluation, Evaluation
 from xferlearn.system.text import count
 
 
-def validation_name(validation: Evaluation) -> str:
+def validation_name(validation: AnyEvaluation) -> str:
     """Returns "cross-validated" where photos were folded, else "validation"."""
     return "validation" if validation.folds is None else "cross-validated"
 
 
-def main_evaluation(validation: Evaluation, test: Evaluation) -> Evaluation:
+def main_evaluation(validation: AnyEvaluation, test: AnyEvaluation) -> AnyEvaluation:
     """Returns the evaluation that tells most.
 
     Out-of-fold predictions are of most photos. Without them it is the test, on which nothing was
@@ -26,18 +26,18 @@ def main_evaluation(validation: Evaluation, test: Evaluation) -> Evaluation:
     return test if validation.folds is None and test.total else validation
 
 
-def main_name(validation: Evaluation, test: Evaluation) -> str:
+def main_name(validation: AnyEvaluation, test: AnyEvaluation) -> str:
     """Returns what the main evaluation is of: "cross-validated", "test" or "validation"."""
     main = main_evaluation(validation, test)
     return validation_name(validation) if main is validation else "test"
 
 
-def largest_class_text(evaluation: Evaluation) -> str:
+def largest_class_text(evaluation: AnyEvaluation) -> str:
     """Returns what an accuracy is to be compared with, e.g. "always tulips: 24.6%".
 
-    Without photos it is "".
+    Without photos it is "", and where photos may have several labels.
     """
-    if evaluation.largest_class is None:
+    if not isinstance(evaluation, Evaluation) or evaluation.largest_class is None:
         return ""
     label, share = evaluation.largest_class
     return f"always {readable_label(label)}: {share:.1%}"
@@ -53,8 +53,19 @@ def delivered_text(metadata: Mapping[str, Any]) -> str:
     return f"trained on {learned:,} of {count(total, 'photo')}, not on {left}"
 
 
+def _of_label_sets(main: AnyEvaluation) -> dict[str, str]:
+    """Returns what else is said of the main evaluation."""
+    if isinstance(main, Evaluation):
+        return {"to compare": largest_class_text(main)}
+    return {
+        "F1": f"{main.f1:.3f}, mean over classes at their thresholds" if main.f1 else "",
+        "all labels right": main.exact_text(),
+        "coverage": f"{main.coverage:.2f} labels, the most probable first, hold all of a photo's",
+    }
+
+
 def measured_facts(
-    validation: Evaluation, test: Evaluation, metadata: Mapping[str, Any]
+    validation: AnyEvaluation, test: AnyEvaluation, metadata: Mapping[str, Any]
 ) -> dict[str, str]:
     """Returns the three numbers by name, and what they are to be compared with."""
     nothing = "none: no photos were set aside"
@@ -63,6 +74,6 @@ def measured_facts(
     return {
         validation_name(validation): validation.summary(),
         "test": test.summary() if test.total else nothing,
-        "to compare": largest_class_text(main_evaluation(validation, test)),
+        **_of_label_sets(main_evaluation(validation, test)),
         "delivered": delivered_text(metadata),
     }

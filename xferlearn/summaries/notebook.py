@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from xferlearn.backbones.synsets.names import readable_label
-from xferlearn.metrics import Evaluation, Misclassified
+from xferlearn.metrics import AnyEvaluation, Evaluation, Misclassified
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import BadPhoto, Photo
 from xferlearn.photos.sources import PhotoSource
@@ -61,10 +61,11 @@ class Pictures:
         return self.read([Photo(one.digest, labels.index(one.truth), one.name) for one in photos])
 
 
-def accuracy_tile(title: str, evaluation: Evaluation, *, main: bool = False) -> Markup:
-    """Returns an accuracy with its 95% interval and the number of photos."""
-    if evaluation.accuracy is None:
-        return tile(title, "not measured", "N = 0", main=main)
+def accuracy_tile(title: str, evaluation: AnyEvaluation, *, main: bool = False) -> Markup:
+    """Returns an accuracy, or what is measured instead, with its 95% interval and the photos."""
+    value = evaluation.value
+    if value is None:
+        return tile(title, "not measured", f"N = {evaluation.total}", main=main)
     low, high = evaluation.interval
     between: Any = f"{low:.1%} to {high:.1%}"
     if evaluation.few:  # as large as the accuracy itself
@@ -72,8 +73,8 @@ def accuracy_tile(title: str, evaluation: Evaluation, *, main: bool = False) -> 
     counted = f"N = {evaluation.total:,}{evaluation.grouped}"
     return tile(
         title,
-        f"{evaluation.accuracy:.1%}",
-        interval_bar(low, evaluation.accuracy, high),
+        f"{value:.1%}",
+        interval_bar(low, value, high),
         between,
         ", ".join(filter(None, ("95% interval", counted, evaluation.folding))),
         largest_class_text(evaluation),

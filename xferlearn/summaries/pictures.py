@@ -53,7 +53,9 @@ def write_pictures(writers: RunWriters, record: RunRecord) -> None:
     for split in (VALIDATION, TEST):
         if record.evaluations[split].total:
             title = validation_name(record.evaluations[split]) if split == VALIDATION else split
-            write_confusion(writers[split], record.evaluations[split], title)
+            evaluation = record.evaluations[split]
+            if isinstance(evaluation, Evaluation):
+                write_confusion(writers[split], evaluation, title)
             write_reliability(writers[split], record.reliability(split), title)
     samples = sample_photos(record)
     judged = judge_photos(record, TEST)

@@ -8,7 +8,7 @@ import numpy as np
 
 from xferlearn.config import TrainConfig
 from xferlearn.decisions import Reliability, reliability
-from xferlearn.metrics import Evaluation, cross_entropy
+from xferlearn.metrics import AnyEvaluation, cross_entropy
 from xferlearn.photos.manifest import Manifest
 from xferlearn.photos.sources import PhotoSource
 
@@ -47,7 +47,7 @@ class RunRecord:
     predict: Callable[[np.ndarray], np.ndarray]
     classifier: "keras.Model"
     probabilities: Mapping[str, np.ndarray]
-    evaluations: Mapping[str, Evaluation]
+    evaluations: Mapping[str, AnyEvaluation]
     photos_per_second: float
     seconds: Mapping[str, float]
     metadata: Mapping[str, Any]
@@ -73,9 +73,8 @@ class RunRecord:
         return {key: training[key] for key in ("steps_run", "validation_loss")}
 
     def truth(self, split: str) -> np.ndarray:
-        """Returns the class indices of a split's photos, int32, [photos]."""
-        photos = self.manifest.photos
-        return np.array([photos[i].label for i in self.manifest.judged(split)], np.int32)
+        """Returns the classes of a split's photos, as `Manifest.truth` does."""
+        return self.manifest.truth(self.manifest.judged(split))
 
     def predictions(self, rows: Sequence[int]) -> np.ndarray:
         """Returns probabilities of photos, each by a head that has not seen it where one is.

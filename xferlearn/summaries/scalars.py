@@ -123,19 +123,22 @@ def write_results(writers: RunWriters, record: RunRecord) -> None:
     """Writes the results: accuracy, cross-entropy and calibration of the kept weights, speed.
 
     The run's own `results/...` are what HParams shows; the test's `accuracy` and `loss` are points
-    in the charts of the training.
+    in the charts of the training. Where photos may have several labels, it is the mean average
+    precision instead of the accuracy.
     """
     run, step = writers[""], record.kept_training["steps_run"]
     for split in (VALIDATION, TEST):
-        accuracy, loss = record.evaluations[split].accuracy, record.cross_entropy(split)
-        if accuracy is None or loss is None:
+        evaluation, loss = record.evaluations[split], record.cross_entropy(split)
+        value = evaluation.value
+        if value is None or loss is None:
             continue
-        run.scalar(f"results/{split}_accuracy", accuracy, step)
+        name = evaluation.measure.removeprefix("mean ").replace(" ", "_")
+        run.scalar(f"results/{split}_{name}", value, step)
         run.scalar(f"results/{split}_cross_entropy", loss, step)
         found = record.reliability(split)
         run.scalar(f"results/{split}_ece", found.ece, step, found.summary())
         if split == TEST:
-            writers[split].scalar("accuracy", accuracy, step)
+            writers[split].scalar(name, value, step)
             writers[split].scalar("loss", loss, step)
     run.scalar("results/photos_per_second", record.photos_per_second, step)
     run.scalar("results/seconds", sum(record.seconds.values()), step)

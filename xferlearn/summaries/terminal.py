@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from xferlearn.backbones.synsets.names import readable_label
-from xferlearn.metrics import Evaluation, Misclassified
+from xferlearn.metrics import AnyEvaluation, Evaluation, Misclassified, MultiLabelEvaluation
 from xferlearn.photos.manifest import BadPhoto
 from xferlearn.system.results import WIDTH, Block, table_block
 from xferlearn.system.text import count, plural_of
@@ -26,7 +26,7 @@ def first_names(labels: Sequence[str], most: int = MOST_NAMES) -> str:
     return f"{names} and {left:,} more" if left > 0 else names
 
 
-def classes_block(rows: Sequence[Sequence[str]], evaluation: Evaluation, where: str) -> Block:
+def classes_block(rows: Sequence[Sequence[str]], evaluation: AnyEvaluation, where: str) -> Block:
     """Returns a table of classes; of many classes those with the most mistakes, and the best.
 
     Args:
@@ -58,6 +58,24 @@ def class_block(evaluation: Evaluation, where: str) -> Block:
             [
                 readable_label(row.label),
                 str(row.photos),
+                *("-" if share is None else f"{share:.3f}" for share in shares),
+            ]
+        )
+    return classes_block(rows, evaluation, where)
+
+
+def label_block(evaluation: MultiLabelEvaluation, where: str) -> Block:
+    """Returns average precision, and precision, recall and F1 at the threshold, by class."""
+    rows = [["class", "photos", "average precision", "precision", "recall", "F1"]]
+    for row in evaluation.classes:
+        low, high = row.interval
+        value = row.average_precision
+        shares = (row.precision, row.recall, row.f1)
+        rows.append(
+            [
+                readable_label(row.label),
+                f"{row.photos:,}",
+                "-" if value is None else f"{value:.3f} ({low:.2f} to {high:.2f})",
                 *("-" if share is None else f"{share:.3f}" for share in shares),
             ]
         )

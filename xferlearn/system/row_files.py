@@ -81,6 +81,22 @@ def joined(values: Iterable[str]) -> str:
     return "|".join(one.replace("\\", "\\\\").replace("|", "\\|") for one in values)
 
 
+def parted(cell: str) -> list[str]:
+    """Returns the values of a cell that `joined` made; of an empty cell, none."""
+    if not cell:
+        return []
+    if "\\" not in cell:
+        return cell.split("|")
+    values, escaped = [""], False
+    for sign in cell:
+        if not escaped and sign == "|":
+            values.append("")
+            continue
+        escaped = not escaped and sign == "\\"
+        values[-1] += "" if escaped else sign
+    return values
+
+
 def write_rows(
     file: BinaryIO, form: str, columns: Mapping[str, type], rows: Iterable[Sequence[object]]
 ) -> None:

@@ -18,9 +18,11 @@ class Rows:
 
     Attributes:
         x: bottlenecks, float32, [rows, width].
-        y: class indices, int32, [rows].
+        y: class indices, int32, [rows]; or whether each row has each class, float32,
+            [rows, classes].
         learned: which rows each head learns from, bool, [rows, heads].
-        weights: how much a photo of each class counts for each head, float32, [classes, heads].
+        weights: how much a photo of each class counts for each head, float32, [classes, heads];
+            where photos may have several labels 1, and the loss weighs the classes.
     """
 
     x: np.ndarray
@@ -34,7 +36,9 @@ class Rows:
         share = learned / np.maximum(learned.sum(axis=0), 1)
         y = self.y[rows]
         labels = np.repeat(y[:, None], learned.shape[1], axis=1)
-        return np.asarray(self.x[rows]), labels, share * self.weights[y]
+        if y.ndim == 1:
+            share = share * self.weights[y]
+        return np.asarray(self.x[rows]), labels, share
 
 
 def weighted_batches(rows: Rows, batch_size: int, seed: int) -> "tf.data.Dataset":
@@ -47,8 +51,9 @@ def weighted_batches(rows: Rows, batch_size: int, seed: int) -> "tf.data.Dataset
 
     Returns:
         Bottlenecks, float32, [batch, width]; class indices, int32, [batch, heads], the same for
-        each head; how much each counts, float32, [batch, heads]: for a head the photos that it
-        learns from share 1 among them, times the weights of their classes.
+        each head, or where photos may have several labels float32, [batch, heads, classes]; how
+        much each counts, float32, [batch, heads]: for a head the photos that it learns from share
+        1 among them, times the weights of their classes.
     """
     import tensorflow as tf
 
@@ -68,7 +73,8 @@ def _gatherer(rows: Rows) -> Callable[["tf.Tensor"], tuple]:
 
     heads = rows.learned.shape[1]
     bottlenecks = tf.constant(rows.x)
-    labels = tf.constant(rows.y, tf.int32)
+    several = rows.y.ndim == 2
+    labels = tf.constant(rows.y, tf.float32 if several else tf.int32)
     learned, weights = tf.constant(rows.learned), tf.constant(rows.weights, tf.float32)
 
     @tf.autograph.experimental.do_not_convert
@@ -77,7 +83,9 @@ def _gatherer(rows: Rows) -> Callable[["tf.Tensor"], tuple]:
         share = own / tf.maximum(tf.reduce_sum(own, axis=0), 1)
         y = tf.gather(labels, indices)
         repeated = tf.repeat(y[:, None], heads, axis=1)
-        return tf.gather(bottlenecks, indices), repeated, share * tf.gather(weights, y)
+        if not several:
+            share *= tf.gather(weights, y)
+        return tf.gather(bottlenecks, indices), repeated, share
 
     return batch
 
@@ -92,16 +100,27 @@ def class_shares(
     others, and leave-one-out would find nearly all photos wrong.
 
     Args:
-        y: class indices, int, [rows].
+        y: class indices, int, [rows]; or whether each row has each class, [rows, classes].
         learned: which rows each head learns from, bool, [rows, heads].
         classes: number of classes.
         class_weight: "none" gives each class its share of the photos, "balanced" all the same.
+            Where photos may have several labels, it is the share of photos that have a class, and
+            one half for "balanced".
         known: the rows outside the test, bool, [rows]. A head that learns from others too has its
             own shares; no other head may know of them.
     """
     counts = _counts(y, learned, classes)
-    shared = np.bincount(y[known], minlength=classes).astype(float)
-    shares = np.where(learned[~known].any(axis=0), counts, shared[:, None])
+    several = y.ndim == 2
+    shared = y[known].sum(axis=0) if several else np.bincount(y[known], minlength=classes)
+    shares = np.where(learned[~known].any(axis=0), counts, shared.astype(float)[:, None])
+    if several:
+        number = np.where(learned[~known].any(axis=0), learned.sum(axis=0), known.sum())
+        shares = shares / np.maximum(number, 1)
+        if class_weight == "balanced":
+            shares = np.where((shares > 0) & (shares < 1), 0.5, shares)
+        # A head that has seen no photo with a class, or none without, knows no better.
+        own = counts / np.maximum(learned.sum(axis=0), 1)
+        return np.where((own > 0) & (own < 1), shares, own)
     if class_weight == "balanced":
         shares = np.minimum(shares, 1)
     shares = np.where(counts > 0, shares, 0)
@@ -116,11 +135,38 @@ def class_weights(y: np.ndarray, learned: np.ndarray, shares: np.ndarray) -> np.
         learned: which rows each head learns from, bool, [rows, heads].
         shares: of the classes in the loss, float, [classes, heads], as of `class_shares`.
     """
+    if y.ndim == 2:
+        return np.ones(shares.shape, np.float32)
     counts = np.maximum(_counts(y, learned, len(shares)), 1)
     return (shares * learned.sum(axis=0) / counts).astype(np.float32)
 
 
+def label_weights(y: np.ndarray, learned: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Returns how much having a class, or not, counts for each head, where photos may have several.
+
+    Photos that have a class and photos that have not share their weight as `shares` says, whatever
+    each head has seen of them; for a head that has seen all it is 1.
+
+    Args:
+        y: whether each row has each class, bool, [rows, classes].
+        learned: which rows each head learns from, bool, [rows, heads].
+        shares: as `class_shares` returns them.
+
+    Returns:
+        Float32, [2, heads, classes]: for photos without the class, and for those with it.
+    """
+    own = _counts(y, learned, len(shares)) / np.maximum(learned.sum(axis=0), 1)
+    told = (own > 0) & (own < 1)
+    parts = [
+        np.divide(1 - shares, 1 - own, out=np.ones_like(own), where=told),
+        np.divide(shares, own, out=np.ones_like(own), where=told),
+    ]
+    return np.stack([part.T for part in parts]).astype(np.float32)
+
+
 def _counts(y: np.ndarray, learned: np.ndarray, classes: int) -> np.ndarray:
+    if y.ndim == 2:
+        return np.asarray(y.T.astype(np.float64) @ learned)
     counts = np.zeros((classes, learned.shape[1]))
     np.add.at(counts, y, learned)
     return counts

@@ -11,10 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xferlearn.metrics import cross_entropy
+from xferlearn.metrics import cross_entropy, mean_average_precision
 from xferlearn.system.runtime import float32_layers, quiet_retracing
-from xferlearn.training.batches import Rows, class_shares, class_weights, weighted_batches
+from xferlearn.training.batches import (
+    Rows,
+    class_shares,
+    class_weights,
+    label_weights,
+    weighted_batches,
+)
 from xferlearn.training.callbacks import Training
+from xferlearn.training.descent import loss_of_sets, optimizer_of
 from xferlearn.training.head import FeatureScale, build_head, normalised
 from xferlearn.training.plan import HeadPlan
 
@@ -25,6 +32,8 @@ if TYPE_CHECKING:
 LOOKS = 10
 # Rows that are predicted at a time.
 _ROWS = 4096
+# Of photos that have a class, from which a head begins.
+_LEAST_SHARE = 1e-4
 # Rows by which a head that diverged is known.
 _FEW = 16
 
@@ -64,8 +73,12 @@ class HeadStack:
                 for kernel, bias in layers[:-1]:
                     x = np.maximum(x @ kernel + bias, 0)
                 logits = x @ layers[-1][0] + layers[-1][1]
+                rows = slice(start, start + _ROWS)
+                if self.plan.multi_label:
+                    found[rows] = 1 / (1 + np.exp(-logits))
+                    continue
                 powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-                found[start : start + _ROWS] = powers / powers.sum(axis=1, keepdims=True)
+                found[rows] = powers / powers.sum(axis=1, keepdims=True)
         return found
 
     def out_of_fold(self, bottlenecks: np.ndarray, folds: np.ndarray) -> np.ndarray:
@@ -115,6 +128,7 @@ class HeadStack:
             weight_decay=plan.weight_decay,
             scale=self.scale,
             seed=plan.seed,
+            multi_label=plan.multi_label,
         )
         weights = self.weights(number)
         for name in ("hidden", "predictions")[-len(self.kernels) :]:
@@ -144,7 +158,8 @@ def fit_heads(
 
     Args:
         x: bottlenecks, float32, [rows, width].
-        y: class indices, int32, [rows].
+        y: class indices, int32, [rows]; where the plan is for several labels, whether each row has
+            each class, float32, [rows, classes].
         learned: which rows each head learns from, bool, [rows, heads].
         classes: number of classes.
         plan: the heads, and how they are trained.
@@ -167,7 +182,7 @@ def fit_heads(
     if known is None:
         known = np.ones(len(y), bool)
     if not plan.hidden_units:
-        scale = dataclasses.replace(scale, mean=_between_classes(x, np.where(known, y, -1)))
+        scale = dataclasses.replace(scale, mean=_between_classes(x[known], y[known]))
     shares = class_shares(y, learned, classes, plan.class_weight, known)
     model = _stacked(x.shape[1], plan, scale, shares)
     looks = _looks(plan.steps)
@@ -176,16 +191,20 @@ def fit_heads(
     looks = looks if callbacks or check else 1
     per_look = steps // looks
     schedule = keras.optimizers.schedules.CosineDecay(plan.learning_rate, steps)
-    optimizer = _optimizer(plan, schedule)
+    optimizer = optimizer_of(plan, schedule)
     # Built before `fit`, which would otherwise trace each step a second time.
     optimizer.build(model.trainable_variables)
     model.compile(
         optimizer,
         # A sum over heads of their means over photos, so heads don't change each other.
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="sum"),
-        weighted_metrics=[
-            keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
-        ],
+        loss=(
+            loss_of_sets(label_weights(y, learned, shares))
+            if plan.multi_label
+            else keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="sum")
+        ),
+        weighted_metrics=[]
+        if plan.multi_label
+        else [keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
         steps_per_execution=per_look,
         # XLA takes longer to compile than small heads take to train.
         jit_compile=False,
@@ -217,13 +236,19 @@ def fit_heads(
 
 
 def _between_classes(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Returns the mean of the classes' means, float32, [width]; rows of label -1 are passed over.
+    """Returns the mean of the classes' means, float32, [width].
 
     The mean of all photos lies among those of a common class, which a head that starts from zero
     would then be unsure of. Only its bias could tell, and with more features than photos it hardly
     learns: each photo is told by features of its own.
     """
-    means = [x[y == label].mean(axis=0, dtype=np.float64) for label in np.unique(y[y >= 0])]
+    if y.ndim == 2:
+        # Of each class the middle between the photos that have it and those that have not.
+        of_class = [column > 0 for column in y.T if 0 < column.sum() < len(y)] or [y[:, 0] >= 0]
+        members = [rows for has in of_class for rows in (has, ~has) if rows.any()]
+    else:
+        members = [y == label for label in np.unique(y)]
+    means = [x[rows].mean(axis=0, dtype=np.float64) for rows in members]
     return np.mean(means, axis=0).astype(np.float32)
 
 
@@ -244,6 +269,9 @@ def _stacked(width: int, plan: HeadPlan, scale: FeatureScale, shares: np.ndarray
 
     classes, number = shares.shape
     biases = np.log(np.maximum(shares, 1e-7)).T.astype(np.float32)
+    if plan.multi_label:
+        inside = np.clip(shares, _LEAST_SHARE, 1 - _LEAST_SHARE)
+        biases = np.log(inside / (1 - inside)).T.astype(np.float32)
 
     def dropped(x: "keras.KerasTensor") -> "keras.KerasTensor":
         return keras.layers.Dropout(plan.dropout, seed=plan.seed)(x) if plan.dropout else x
@@ -286,48 +314,6 @@ def _unstacked(model: "keras.Model", number: int, plan: HeadPlan, scale: Feature
     return HeadStack(plan, scale, tuple(kernels), tuple(biases))
 
 
-def _optimizer(plan: HeadPlan, learning_rate: Any) -> "keras.optimizers.Optimizer":
-    """Returns an optimizer that adds the weight decay to the gradients of kernels.
-
-    A penalty in the loss would pass six times over millions of weights in each step, and Keras' own
-    Adam (Kingma and Ba 2015) ten times, which is half of the training's time.
-    """
-    import keras
-    import tensorflow as tf
-
-    class Decaying:
-        update: Callable[[Any, Any, Any], None]
-
-        def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-            gradient = tf.convert_to_tensor(gradient)
-            if plan.weight_decay and "kernel" in variable.name:
-                gradient += plan.weight_decay * variable
-            self.update(gradient, variable, learning_rate)
-
-    class DecayingAdam(Decaying, keras.optimizers.Adam):
-        def update(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-            index = self._get_variable_index(variable)
-            step = tf.cast(self.iterations.value + 1, tf.float32)
-            tf.raw_ops.ResourceApplyAdam(
-                var=variable.handle,
-                m=self._momentums[index].value.handle,
-                v=self._velocities[index].value.handle,
-                beta1_power=self.beta_1**step,
-                beta2_power=self.beta_2**step,
-                lr=tf.cast(learning_rate, tf.float32),
-                beta1=self.beta_1,
-                beta2=self.beta_2,
-                epsilon=self.epsilon,
-                grad=gradient,
-            )
-
-    class DecayingSGD(Decaying, keras.optimizers.SGD):
-        def update(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-            keras.optimizers.SGD.update_step(self, gradient, variable, learning_rate)
-
-    return (DecayingSGD if plan.optimizer == "sgd" else DecayingAdam)(learning_rate)
-
-
 def _checker(check: Callable[[], None]) -> "keras.callbacks.Callback":
     import keras
 
@@ -357,7 +343,11 @@ def _watcher(
             probabilities, y = validation(stack())
             if len(y):
                 logs["val_loss"] = cross_entropy(probabilities, y)
-                logs["val_accuracy"] = float((probabilities.argmax(axis=1) == y).mean())
+                if y.ndim == 2:
+                    mean = mean_average_precision(y, probabilities).mean
+                    logs["val_average_precision"] = math.nan if mean is None else mean
+                else:
+                    logs["val_accuracy"] = float((probabilities.argmax(axis=1) == y).mean())
 
         def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
             if not math.isfinite((logs or {}).get("loss", 0.0)):

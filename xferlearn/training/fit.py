@@ -143,6 +143,7 @@ class Prepared:
                 test_seed=test_seed,
                 alike=self.looks.alike,
                 warnings=(*self.source.warnings, *self.extraction.warnings),
+                multi_label=self.source.is_multi_label,
             )
         except UserError as error:
             raise UserError(" ".join([str(error), *self.extraction.remedies])) from None

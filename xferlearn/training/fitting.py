@@ -1,6 +1,7 @@
 """Bottlenecks -> heads, and what they are worth: what `train` and every experiment share."""
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Set
 from pathlib import Path
@@ -10,11 +11,18 @@ import numpy as np
 
 from xferlearn import summaries
 from xferlearn.config import TrainConfig
-from xferlearn.decisions import Judged, fit_temperature, with_temperature
+from xferlearn.decisions import (
+    Judged,
+    MultiLabelDecision,
+    choose_label_thresholds,
+    decide_by_others,
+    fit_temperature,
+    with_temperature,
+)
 from xferlearn.errors import UserError
-from xferlearn.metrics import Evaluation, evaluate_predictions
+from xferlearn.metrics import AnyEvaluation, evaluate_label_sets, evaluate_predictions
 from xferlearn.photos.folding import MOST_LEFT_OUT
-from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION, Manifest, Photo
+from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION, Manifest
 from xferlearn.photos.views import Augmentation
 from xferlearn.system.progress import StageClock
 from xferlearn.training import head as heads
@@ -113,8 +121,8 @@ class Fitted:
         return heads.predict_head(self.measured, self.bottlenecks[self.rows(split)])
 
     def truth(self, split: str) -> np.ndarray:
-        """Returns the class indices of `rows(split)`, int32, [photos]."""
-        return _labels([self.manifest.photos[i] for i in self.rows(split)])
+        """Returns the classes of `rows(split)`, as `Manifest.truth` does."""
+        return self.manifest.truth(self.rows(split))
 
     def judged(self, split: str, probabilities: np.ndarray) -> Judged:
         """Returns probabilities of `rows(split)` with what they are compared with."""
@@ -122,15 +130,43 @@ class Fitted:
         of_rows = [groups[i] for i in self.rows(split)] if groups else None
         return Judged(probabilities, self.truth(split), of_rows)
 
-    def evaluate(self, split: str, probabilities: np.ndarray) -> Evaluation:
-        """Returns what probabilities of `rows(split)` amount to: accuracy, and per class."""
-        judged = self.judged(split, probabilities)
-        return evaluate_predictions(
-            self.manifest.labels,
-            judged.y,
-            probabilities.argmax(axis=1),
-            judged.groups,
-            self.manifest.fold_count if split == VALIDATION and self.manifest.folds else None,
+    def evaluate(self, split: str, probabilities: np.ndarray) -> AnyEvaluation:
+        """Returns what probabilities of `rows(split)` amount to: accuracy, and per class.
+
+        Where photos may have several labels, those are at the thresholds of the largest F1 of
+        photos in other folds, or of the validation.
+        """
+        labels, judged = self.manifest.labels, self.judged(split, probabilities)
+        decided = self.decided(split, probabilities)
+        folds = self.manifest.fold_count if self._is_folded(split) else None
+        if not self.manifest.is_multi_label:
+            return evaluate_predictions(labels, judged.y, decided, judged.groups, folds)
+        thresholds = None if folds else self._thresholds.limits
+        return evaluate_label_sets(
+            labels, judged.y, probabilities, decided, judged.groups, folds, thresholds
+        )
+
+    def decided(self, split: str, probabilities: np.ndarray) -> np.ndarray:
+        """Returns the labels of `rows(split)`, as `evaluate` counts them.
+
+        Returns:
+            Class indices, int, [photos]; where photos may have several labels, whether each gets
+            each class, bool, [photos, classes].
+        """
+        if not self.manifest.is_multi_label:
+            return np.asarray(probabilities.argmax(axis=1))
+        if not self._is_folded(split):
+            return self._thresholds.decide(probabilities)
+        folds = np.array([self.manifest.folds[row] for row in self.rows(split)])
+        return decide_by_others(self.manifest.labels, probabilities, self.truth(split), folds)
+
+    def _is_folded(self, split: str) -> bool:
+        return split == VALIDATION and bool(self.manifest.folds)
+
+    @functools.cached_property
+    def _thresholds(self) -> MultiLabelDecision:
+        return choose_label_thresholds(
+            self.manifest.labels, self.probabilities(VALIDATION), self.truth(VALIDATION)
         )
 
 
@@ -166,7 +202,8 @@ def fit_head(
     few = manifest.few
     if only == TEST:
         manifest = dataclasses.replace(manifest, folds=())
-    y, x = _labels(manifest.photos), prepared.read(manifest.photos)
+    y = manifest.truth(range(len(manifest.photos)))
+    x, multi_label = prepared.read(manifest.photos), manifest.is_multi_label
     training = np.array([split == TRAIN for split in manifest.splits], bool)
     folds = np.array(manifest.folds or [-1] * len(y))
     refit = only is None and config.refit == "all" and not training.all()
@@ -190,7 +227,7 @@ def fit_head(
             train_x, of_photo = prepared.views(photos, config, on_warning)
         seen = used[of_photo]
     started = time.perf_counter()
-    plan = plan_head(config, number, few=few, views=augmented)
+    plan = plan_head(config, number, few=few, views=augmented, multi_label=multi_label)
     judged = manifest.judged(VALIDATION)
 
     def validation(stack: HeadStack) -> tuple[np.ndarray, np.ndarray]:
@@ -212,7 +249,7 @@ def fit_head(
 
     stack, course = fit_heads(
         train_x,
-        y[seen],
+        y[seen].astype(np.float32) if multi_label else y[seen],
         learned[seen],
         len(manifest.labels),
         plan,
@@ -229,7 +266,7 @@ def fit_head(
         temperature = fit_temperature(probabilities, truth, groups)
         stack = stack.with_temperature(temperature)
         if manifest.folds:
-            out_of_fold = with_temperature(probabilities, temperature)
+            out_of_fold = with_temperature(probabilities, temperature, multi_label=multi_label)
     # Where folds alone are judged it is a head that has seen neither the test nor one fold.
     measured = stack.head(len(of_folds) + len(whole) - 1)
     return Fitted(
@@ -252,7 +289,3 @@ def diverged_error(config: TrainConfig, name: str = "learning_rate") -> UserErro
         f"Training diverged: the loss became infinite or NaN. `{name}={getattr(config, name):g}` is"
         " too large; try a tenth of it."
     )
-
-
-def _labels(photos: tuple[Photo, ...] | list[Photo]) -> np.ndarray:
-    return np.array([photo.label for photo in photos], np.int32)

@@ -64,6 +64,7 @@ def build_head(
     weight_decay: float = WEIGHT_DECAY,
     scale: FeatureScale | None = None,
     seed: int = TrainConfig.seed,
+    multi_label: bool = False,
 ) -> "keras.Model":
     """Returns a head: one hidden layer, or softmax regression without one.
 
@@ -78,11 +79,13 @@ def build_head(
         weight_decay: penalty on the kernels: half of it times their squares is added to the loss.
         scale: how bottlenecks are scaled first; None leaves them as they are.
         seed: of the initial weights and of dropout.
+        multi_label: whether a photo may have several labels: sigmoid instead of softmax, so that
+            each class has a probability of its own.
 
     Returns:
         A Keras model with the layers `bottleneck` (input, float32, [batch, width]),
         `normalization`, `hidden`, `dropout` (each where asked for) and `predictions`
-        (softmax, float32, [batch, classes], range [0, 1]).
+        (softmax or sigmoid, float32, [batch, classes], range [0, 1]).
 
     Example:
         >>> head = build_head(width=1280, classes=5, dropout=0.2)
@@ -108,12 +111,22 @@ def build_head(
         # From zero every class starts equal, and small sets end nearer to the simplest solution.
         predictions = keras.layers.Dense(
             classes,
-            activation="softmax",
+            activation=activation_of(multi_label=multi_label),
             kernel_initializer="zeros",
             kernel_regularizer=penalty,
             name="predictions",
         )(x)
         return keras.Model(bottleneck, predictions, name="head")
+
+
+def activation_of(*, multi_label: bool) -> str:
+    """Returns the activation of a head's last layer."""
+    return "sigmoid" if multi_label else "softmax"
+
+
+def is_multi_label(head: "keras.Model") -> bool:
+    """Returns whether a head, as `build_head` returns it, is for several labels per photo."""
+    return bool(head.get_layer("predictions").activation.__name__ == "sigmoid")
 
 
 def join_heads(heads: Sequence["keras.Model"]) -> "keras.Model":
@@ -138,7 +151,13 @@ def join_heads(heads: Sequence["keras.Model"]) -> "keras.Model":
     kernels, biases = zip(*(one["predictions"].get_weights() for one in layers), strict=True)
     units = sum(len(bias) for _, bias in hidden)
     joined = build_head(
-        sum(widths), len(biases[0]), hidden_units=units, dropout=0, weight_decay=0, scale=scale
+        sum(widths),
+        len(biases[0]),
+        hidden_units=units,
+        dropout=0,
+        weight_decay=0,
+        scale=scale,
+        multi_label=is_multi_label(heads[0]),
     )
     if hidden:
         # Zeros where one network's bottlenecks would meet the units of another.

@@ -18,9 +18,10 @@ from xferlearn.metrics import Misclassified
 from xferlearn.model_folder import FAMILIARITY, check_model_dir, write_model_folder
 from xferlearn.photos.folding import MOST_LEFT_OUT
 from xferlearn.photos.limits import PhotoLimits
-from xferlearn.photos.manifest import TEST, VALIDATION, Manifest
+from xferlearn.photos.manifest import TEST, VALIDATION
 from xferlearn.photos.opening import check_outside_photos, open_source
 from xferlearn.photos.predicted import predicted_photos
+from xferlearn.photos.several import label_text
 from xferlearn.predictors.splitting import keep_head
 from xferlearn.summaries.notebook import Pictures
 from xferlearn.system.folders import check_outside_model
@@ -33,7 +34,7 @@ from xferlearn.training import head as heads
 from xferlearn.training.auditing import audit_prepared
 from xferlearn.training.finetuning import fine_tune, select_layers
 from xferlearn.training.fit import check_result_folders, prepare
-from xferlearn.training.fitting import diverged_error, fit_head
+from xferlearn.training.fitting import Fitted, diverged_error, fit_head
 from xferlearn.training.metadata import describe, run_name
 from xferlearn.training.networks import check_backbone, load_networks
 from xferlearn.training.own_photos import measure_familiarity, with_familiarity
@@ -219,8 +220,8 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
         validation=validation,
         test=test,
         familiarity=own,
-        misclassified=_misclassified(manifest, TEST, probabilities[TEST]),
-        misclassified_in_validation=_misclassified(manifest, VALIDATION, probabilities[VALIDATION]),
+        misclassified=_misclassified(fitted, TEST, probabilities[TEST]),
+        misclassified_in_validation=_misclassified(fitted, VALIDATION, probabilities[VALIDATION]),
         pictures=Pictures(prepared.source, PhotoLimits.of(config)),
         warnings=(*warnings, *manifest.warnings),
         seconds=dict(clock.seconds),
@@ -263,15 +264,25 @@ def _state_path(config: TrainConfig) -> Path:
 
 
 def _misclassified(
-    manifest: Manifest, split: str, probabilities: np.ndarray
+    fitted: Fitted, split: str, probabilities: np.ndarray
 ) -> tuple[Misclassified, ...]:
+    manifest, several = fitted.manifest, fitted.manifest.is_multi_label
+    decided, truth = fitted.decided(split, probabilities), fitted.truth(split)
     wrong = []
-    for index, scores in zip(manifest.judged(split), probabilities, strict=True):
-        photo, best = manifest.photos[index], int(scores.argmax())
-        if best != photo.label:
-            truth, predicted = manifest.labels[photo.label], manifest.labels[best]
-            score = float(scores[best])
-            wrong.append(Misclassified(photo.name, truth, predicted, score, photo.digest))
+    for row, index in enumerate(manifest.judged(split)):
+        if np.array_equal(decided[row], truth[row]):
+            continue
+        photo, scores = manifest.photos[index], probabilities[row]
+        if several:
+            predicted = label_text(np.array(manifest.labels)[decided[row]])
+            # The label that it was surest of to have, or not to have, in vain.
+            missed = np.where(truth[row], 1 - scores, scores)[decided[row] != truth[row]]
+            score = float(missed.max())
+        else:
+            predicted, score = manifest.labels[decided[row]], float(scores[decided[row]])
+        wrong.append(
+            Misclassified(photo.name, manifest.label_text(photo), predicted, score, photo.digest)
+        )
     return tuple(wrong)
 
 

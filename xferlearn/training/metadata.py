@@ -11,11 +11,12 @@ from xferlearn.backbones.names import part_name
 from xferlearn.backbones.synsets.names import synset_name
 from xferlearn.backbones.table import weights_licence
 from xferlearn.config import TrainConfig
-from xferlearn.metrics import Evaluation, cross_entropy
+from xferlearn.metrics import AnyEvaluation, cross_entropy
 from xferlearn.photos.manifest import SPLITS, TRAIN, VALIDATION
 from xferlearn.training.finetuning import FineTuned
 from xferlearn.training.fit import Part, Prepared
 from xferlearn.training.fitting import Fitted
+from xferlearn.training.head import activation_of
 from xferlearn.version import __version__
 
 _VERSIONED = ("tensorflow", "keras", "tensorboard", "tensorflow-datasets", "numpy", "pillow")
@@ -50,8 +51,8 @@ def describe(
     prepared: Prepared,
     fitted: Fitted,
     fine_tuned: FineTuned | None,
-    validation: Evaluation,
-    test: Evaluation,
+    validation: AnyEvaluation,
+    test: AnyEvaluation,
 ) -> dict[str, Any]:
     """Returns what metadata.json says of a model, but for its timings by stage."""
     manifest, training = fitted.manifest, fitted.training
@@ -74,7 +75,11 @@ def describe(
             "resize": prepared.spaces[0].resize,
             "bit_depth": extraction.bit_depth,
         },
-        "output": {"name": "predictions", "activation": "softmax"},
+        "output": {
+            "name": "predictions",
+            "activation": activation_of(multi_label=manifest.is_multi_label),
+        },
+        "multi_label": manifest.is_multi_label,
         **_describe_networks(config, prepared),
         "head": {
             "hidden_units": fitted.plan.hidden_units,
@@ -102,7 +107,7 @@ def describe(
         "fine_tuning": fine_tuned.as_dict() if fine_tuned else None,
         "split": {
             "counts": counts,
-            "totals": {split: sum(row[split] for row in counts.values()) for split in SPLITS},
+            "totals": {split: len(manifest.indices(split)) for split in SPLITS},
             "photos_file": "photos.csv",
             "duplicates_left_out": manifest.duplicates,
             "equal_pixels_left_out": manifest.equal_pixels,
@@ -112,7 +117,7 @@ def describe(
         "bad_photos": [
             {
                 "file": bad.name,
-                "label": manifest.labels[bad.label] if bad.label >= 0 else None,
+                "label": manifest.label_text(bad) if bad.label >= 0 else None,
                 "reason": bad.reason,
             }
             for bad in manifest.bad

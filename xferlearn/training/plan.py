@@ -32,6 +32,7 @@ class HeadPlan:
         optimizer: "adam" or "sgd".
         class_weight: "none" or "balanced".
         seed: of weights, shuffling and dropout.
+        multi_label: whether a photo may have several labels, see `build_head`.
     """
 
     hidden_units: int
@@ -43,10 +44,16 @@ class HeadPlan:
     optimizer: str = TrainConfig.optimizer
     class_weight: str = TrainConfig.class_weight
     seed: int = TrainConfig.seed
+    multi_label: bool = False
 
 
 def plan_head(
-    config: TrainConfig, photos: int, *, few: bool = False, views: bool = False
+    config: TrainConfig,
+    photos: int,
+    *,
+    few: bool = False,
+    views: bool = False,
+    multi_label: bool = False,
 ) -> HeadPlan:
     """Returns the head that a config asks for, with defaults for what it leaves open.
 
@@ -55,6 +62,7 @@ def plan_head(
         photos: number of photos outside the test.
         few: whether each is left out once (leave-one-out), so that there are many heads.
         views: whether it learns from several views of each photo.
+        multi_label: whether photos may have several labels.
     """
     hidden = config.hidden_units
     if hidden is None:
@@ -73,6 +81,7 @@ def plan_head(
         optimizer=config.optimizer,
         class_weight=config.class_weight,
         seed=config.seed,
+        multi_label=multi_label,
     )
 
 

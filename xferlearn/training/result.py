@@ -9,7 +9,7 @@ from xferlearn.backbones.synsets.names import readable_label
 from xferlearn.bottlenecks.compute import Extraction
 from xferlearn.decisions import Chosen
 from xferlearn.exports import ExportResult
-from xferlearn.metrics import Evaluation, Misclassified
+from xferlearn.metrics import AnyEvaluation, Evaluation, Misclassified, MultiLabelEvaluation
 from xferlearn.model_folder import ModelFolder
 from xferlearn.photos.manifest import SPLITS, TEST, TRAIN, Manifest
 from xferlearn.summaries import folder_bytes
@@ -28,7 +28,7 @@ from xferlearn.summaries.notebook import (
     left_out_lines,
     wrong_section,
 )
-from xferlearn.summaries.terminal import bad_block, classes_block
+from xferlearn.summaries.terminal import bad_block, classes_block, label_block
 from xferlearn.system.html import facts, h, notices, tile, tiles
 from xferlearn.system.progress import duration
 from xferlearn.system.results import Block, Result, facts_block
@@ -80,8 +80,8 @@ class TrainResult(Result):
     fine_tuned: FineTuned | None
     exported: ExportResult | None
     chosen: Chosen
-    validation: Evaluation
-    test: Evaluation
+    validation: AnyEvaluation
+    test: AnyEvaluation
     familiarity: OwnFamiliarity | None
     misclassified: tuple[Misclassified, ...]
     misclassified_in_validation: tuple[Misclassified, ...]
@@ -108,11 +108,15 @@ class TrainResult(Result):
     def _split_block(self) -> Block:
         splits = SPLITS if self.validation.folds is None else ()
         main = main_evaluation(self.validation, self.test)
-        judged = {}
-        if main is self.validation:
+        test = self.test
+        if not isinstance(main, Evaluation) or not isinstance(test, Evaluation):
+            several = [one for one in (main, test) if isinstance(one, MultiLabelEvaluation)]
+            return label_block(several[0], _ALL_IN_METADATA)
+        judged: dict[str, Evaluation] = {}
+        if main is not test:
             judged["right in validation" if splits else "right, cross-validated"] = main
-        if self.test.total:
-            judged["right in test"] = self.test
+        if test.total:
+            judged["right in test"] = test
         counted = {name: _right(evaluation) for name, evaluation in judged.items()}
         rows = [["class", *(splits or ["photos"]), *judged]]
         for place, (label, counts) in enumerate(self.manifest.counts().items()):
@@ -161,7 +165,8 @@ class TrainResult(Result):
             self.manifest, self.extraction, self.validation, self.test
         )  # fmt: skip
         name, main = validation_name(validation), main_evaluation(validation, test)
-        judged = [(f"{name.capitalize()} accuracy", validation), ("Test accuracy", test)]
+        measure = main.measure
+        judged = [(f"{name.capitalize()} {measure}", validation), (f"Test {measure}", test)]
         shown = [one for one in judged if one[1] is main or one[1].total]
         if main is test:
             shown.reverse()
@@ -189,9 +194,9 @@ class TrainResult(Result):
                 tile("Time", duration(seconds), rate, f"{extraction.cached:,} cached"),
             ),
             notices([*self.warnings, *manifest.notes, *left_out_lines(manifest.bad)]),
-            confusion_section(
-                main, f"Confusion matrix of the {main_name(validation, test)} photos"
-            ),
+            confusion_section(main, f"Confusion matrix of the {main_name(validation, test)} photos")
+            if isinstance(main, Evaluation)
+            else None,
             wrong_section(wrong, main.total, self.pictures),
             [h("h4", "Audit"), self.audit.sections()] if self.audit else None,
             h("h4", "The run"),
@@ -203,7 +208,7 @@ _ALL_IN_METADATA = "metadata.json of the model has all"
 
 
 def promised_facts(
-    chosen: Chosen, familiarity: OwnFamiliarity | None, validation: Evaluation
+    chosen: Chosen, familiarity: OwnFamiliarity | None, validation: AnyEvaluation
 ) -> dict[str, str]:
     """Returns which photos are unknown, how the others' labels are decided, and what that gives."""
     rows = {"unknown": familiarity.text()} if familiarity is not None else {}

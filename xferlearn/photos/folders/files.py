@@ -44,6 +44,7 @@ class FileSource:
             where none is given.
         groups: what each photo stays together with, None for nothing; () where none is given.
         left_out: photos that were named and can't be found.
+        is_multi_label: whether photos may have several labels, see `PhotoSource`.
     """
 
     labels: tuple[str, ...]
@@ -53,6 +54,7 @@ class FileSource:
     splits: tuple[str | None, ...] = dataclasses.field(default=(), repr=False)
     groups: tuple[str | None, ...] = dataclasses.field(default=(), repr=False)
     left_out: tuple[BadPhoto, ...] = dataclasses.field(default=(), repr=False)
+    is_multi_label: bool = False
     holds_bytes = False
 
     @property

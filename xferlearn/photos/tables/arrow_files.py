@@ -184,8 +184,11 @@ def class_names(schema: pa.Schema, column: str) -> list[str] | None:
     """Returns the names that Hugging Face datasets keep of a column's numbers; None without."""
     try:
         told: Any = json.loads((schema.metadata or {})[b"huggingface"])
-        names = told["info"]["features"][column]["names"]
-    except (KeyError, ValueError, TypeError):
+        feature = told["info"]["features"][column]
+        if isinstance(feature, list):  # of lists, as the first versions wrote it
+            feature = feature[0]
+        names = feature.get("feature", feature)["names"]
+    except (KeyError, ValueError, TypeError, IndexError, AttributeError):
         return None
     return [str(name) for name in (names.values() if isinstance(names, Mapping) else names)]
 

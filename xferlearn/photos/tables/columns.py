@@ -7,7 +7,14 @@ from collections.abc import Mapping, Sequence
 
 from xferlearn.errors import UserError
 from xferlearn.photos.grouping import FEWEST_GROUPS
+from xferlearn.photos.several import label_text, labels_in
 from xferlearn.photos.tables.column_words import is_fold, is_yes, no_label, role_of, split_of_values
+from xferlearn.photos.tables.label_texts import (
+    has_several,
+    is_switch,
+    labels_of_rows,
+    switches_have_several,
+)
 from xferlearn.photos.tables.locating import PhotoFinder, sample
 from xferlearn.photos.tables.reading import Table
 from xferlearn.system.folders import is_url
@@ -44,6 +51,7 @@ class Columns:
         split: None without.
         group: None without.
         may_split: False where the table's split is not wanted.
+        several: whether photos may have several labels.
         notes: what was taken for what, one line each.
     """
 
@@ -52,6 +60,7 @@ class Columns:
     split: str | None = None
     group: str | None = None
     may_split: bool = True
+    several: bool = False
     notes: tuple[str, ...] = ()
 
 
@@ -60,6 +69,7 @@ def find_columns(
     given: Mapping[str, str | None],
     finder: PhotoFinder,
     picture: str | None = None,
+    multi_label: bool | None = None,
 ) -> Columns:
     """Returns what a table's columns are for.
 
@@ -69,6 +79,7 @@ def find_columns(
             needed then.
         finder: finds photos by their names.
         picture: the column that holds the photos; None where one names their files.
+        multi_label: whether photos may have several labels; None where the table is to tell.
 
     Raises:
         UserError: when there is no column for the photos or the labels, or more than one that may
@@ -78,8 +89,9 @@ def find_columns(
         role: table.check_column(f"{role}_column", name)
         for role, name in given.items()
         if role in ROLES and name is not None and not (name == NONE and role in _OPTIONAL)
+        if role != "label"
     }
-    search = _Search(table, chosen)
+    search = _Search(table, chosen, labelling_columns(table, given.get("label")))
     if "path" in chosen:
         search.hits(chosen["path"], finder)
     elif picture is None:
@@ -87,7 +99,7 @@ def find_columns(
     may_split = given.get("split") != NONE
     if "split" not in chosen and may_split and (split := search.split()) is not None:
         chosen["split"] = split
-    labels = (chosen["label"],) if "label" in chosen else search.labels()
+    labels = search.labels(multi_label)
     if "group" in given and given["group"] is None:
         group = search.group(labels)
         if group is not None:
@@ -104,8 +116,17 @@ def find_columns(
         chosen.get("split"),
         chosen.get("group"),
         may_split,
+        search.several,
         (*_said(table, found, guessed=search.guessed), *search.notes),
     )
+
+
+def labelling_columns(table: Table, given: str | None) -> tuple[str, ...]:
+    """Returns the columns that a setting names: one, or several with commas between them."""
+    names = [] if given is None else [given]
+    if given is not None and given not in table.names and "," in given:
+        names = [name.strip() for name in given.split(",")]
+    return tuple(table.check_column("label_column", name) for name in names)
 
 
 def _said(table: Table, found: Mapping[str, Sequence[str]], *, guessed: bool) -> tuple[str, ...]:
@@ -128,15 +149,19 @@ def _said(table: Table, found: Mapping[str, Sequence[str]], *, guessed: bool) ->
 class _Search:
     """A search for columns, each of which has one role at most."""
 
-    def __init__(self, table: Table, chosen: dict[str, str]) -> None:
-        self.table, self.chosen = table, chosen
+    def __init__(self, table: Table, chosen: dict[str, str], labels: tuple[str, ...]) -> None:
+        self.table, self.chosen, self.given_labels = table, chosen, labels
         self.notes: list[str] = []
         self.guessed = False
+        self.several = False
 
     def _left(self) -> list[str]:
-        return [name for name in self.table.names if name not in self.chosen.values()]
+        taken = {*self.chosen.values(), *self.given_labels}
+        return [name for name in self.table.names if name not in taken]
 
     def _distinct(self, name: str) -> list[str]:
+        if name in self.table.lists:
+            return list(dict.fromkeys(map(label_text, self.table.listed(name))))
         return list(dict.fromkeys(text for text in self.table.texts(name) if text))
 
     def hits(self, name: str, finder: PhotoFinder) -> dict[int, str]:
@@ -197,8 +222,21 @@ class _Search:
             raise self._ask("split", named or found)
         return next(iter(named or found), None)
 
-    def labels(self) -> tuple[str, ...]:
-        """Returns the column, or the columns, that have the classes."""
+    def labels(self, multi_label: bool | None) -> tuple[str, ...]:
+        """Returns the column, or the columns, that have the classes; sets `several`."""
+        labels = self.given_labels or self._labels(multi_label)
+        if len(labels) > 1:
+            self.several = switches_have_several(self.table, labels, multi_label)
+        else:
+            self.several = has_several(self.table, labels[0], multi_label)
+        if self.several:
+            self.notes.append(
+                f"{self.table.name}: photos may have several labels, or none;"
+                " `multi_label=False` expects one per photo."
+            )
+        return labels
+
+    def _labels(self, multi_label: bool | None) -> tuple[str, ...]:
         left = [name for name in self._left() if role_of(name) not in ("split", "group", "other")]
         named = self._one_of_each([name for name in left if role_of(name) == "label"])
         if len(named) > 1:
@@ -207,25 +245,25 @@ class _Search:
             raise self._ask("label", named)
         if named:
             return tuple(named)
-        several = [name for name in self.table.nested if role_of(name) == "label"]
-        if several:
+        lists = [name for name in self.table.lists if role_of(name) == "label"]
+        if len(lists) > 1:
+            raise self._ask("label", lists)
+        if lists:
+            return tuple(lists)
+        nested = [name for name in self.table.nested if role_of(name) == "label"]
+        if nested:
             raise UserError(
-                f"Column {several[0]!r} of {self.table.name} has several labels per photo. Only one"
-                " class per photo is possible."
+                f"Column {nested[0]!r} of {self.table.name} holds objects. Expected a label, or a"
+                " list of them, per photo."
             )
-        switches = [name for name in left if self._is_switch(name)]
+        switches = [name for name in left if is_switch(self._distinct(name))]
         rows = list(zip(*(self.table.texts(name) for name in switches), strict=True))
         ones = [sum(map(is_yes, row)) for row in rows]
-        if len(switches) > 1 and set(ones) == {1}:
+        if len(switches) > 1 and (set(ones) == {1} or multi_label):
             return tuple(switches)
         plausible = self._one_of_each([name for name in left if self._plausible(name)])
         if len(switches) > 2 and set(plausible) <= set(switches):
-            raise UserError(
-                f"Columns {_listed(switches)} of {self.table.name} have 0 and 1 only, but"
-                f" {sum(one > 1 for one in ones):,} rows have several ones and"
-                f" {sum(one == 0 for one in ones):,} have none. Expected one class per photo: give"
-                " `label_column`, or make one such column."
-            )
+            return tuple(switches)
         if len(plausible) > 1:
             raise self._ask("label", plausible)
         if not plausible:
@@ -239,7 +277,11 @@ class _Search:
     def group(self, labels: Sequence[str]) -> str | None:
         """Returns the column whose values name what photos belong to; None without."""
         found = []
-        classes = list(zip(*(self.table.texts(name) for name in labels), strict=True))
+        found_labels = labels_of_rows(self.table, labels, several=self.several)
+        classes = [
+            labels_in(text or "") if self.several else (text,) if text else ()
+            for text in found_labels
+        ]
         for name in self._left():
             if role_of(name) != "group" or name in labels:
                 continue
@@ -247,8 +289,10 @@ class _Search:
             values = {text for text in texts if text}
             if len(values) >= sum(text is not None for text in texts):
                 continue
-            pairs = {(one, text) for one, text in zip(classes, texts, strict=True) if text}
-            fewest = min(collections.Counter(one for one, _ in pairs).values())
+            pairs = {
+                (one, text) for row, text in zip(classes, texts, strict=True) for one in row if text
+            }
+            fewest = min(collections.Counter(one for one, _ in pairs).values(), default=0)
             parted = self._parted(texts)
             if fewest >= FEWEST_GROUPS and not parted:
                 found.append(name)
@@ -301,10 +345,6 @@ class _Search:
 
     def _are_numbers(self, name: str) -> bool:
         return all(re.fullmatch(r"-?\d+(\.\d+)?", value) for value in self._distinct(name))
-
-    def _is_switch(self, name: str) -> bool:
-        values = {value.lower() for value in self._distinct(name)}
-        return bool(values) and (values <= {"0", "1"} or values <= {"true", "false"})
 
     def _plausible(self, name: str) -> bool:
         values = {text for text in self.table.texts(name) if not no_label(text)}

@@ -11,10 +11,12 @@ from xferlearn.errors import UserError
 from xferlearn.photos.folders.files import photos_below
 from xferlearn.photos.folders.names import class_label, first_names
 from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION
+from xferlearn.photos.several import label_text, labels_in
 from xferlearn.photos.split_names import split_summary, splits_of_names
 from xferlearn.photos.tables.arrow_photos import photo_names
-from xferlearn.photos.tables.column_words import is_yes, no_label, split_of_values
+from xferlearn.photos.tables.column_words import split_of_values
 from xferlearn.photos.tables.columns import Columns, bad_split
+from xferlearn.photos.tables.label_texts import labels_of_rows
 from xferlearn.photos.tables.locating import NotFound, PhotoFinder
 from xferlearn.photos.tables.reading import Table
 from xferlearn.system.text import count, plural_of, readable
@@ -100,7 +102,8 @@ class Join:
         others: dict[str | int, list[str]] = {}
         copies: list[str] = []
         unlabelled: list[str] = []
-        facts = zip(self._photos(), self._labels(), self._splits(), self._groups(), strict=True)
+        texts = labels_of_rows(self._table, self._columns.label, several=self._columns.several)
+        facts = zip(self._photos(), texts, self._splits(), self._groups(), strict=True)
         for (name, photo, problem), label, split, group in facts:
             if not problem:
                 self._named.add(photo)
@@ -117,9 +120,11 @@ class Join:
                     copies.append(name)
                 else:
                     others.setdefault(photo, [first.label]).append(label)
-        self._check_conflicts(found, others)
         for photo, rows in twice.items():
             found[photo] = _of_rows(rows)
+        if self._columns.several:
+            self._join_labels(found, others)
+        self._check_conflicts(found, others)
         for photo, labels in others.items():
             name, label, split, _ = found.pop(photo)
             reason = f"has rows with different labels: {', '.join(dict.fromkeys(labels))}"
@@ -156,24 +161,20 @@ class Join:
             else:
                 yield text, place, ()
 
-    def _labels(self) -> Iterator[str | None]:
-        names = self._columns.label
-        if len(names) > 1:
-            for row in zip(*(self._table.texts(name) for name in names), strict=True):
-                yield class_label(
-                    next(n for n, text in zip(names, row, strict=True) if is_yes(text))
-                )
-            return
-        texts = self._table.texts(names[0])
-        truths = {text.lower() for text in texts if text and not no_label(text)} <= {
-            "true",
-            "false",
-        }
-        for text in texts:
-            if text is None or no_label(text):
-                yield None
-            else:
-                yield text.lower() if truths else class_label(text)
+    def _join_labels(
+        self, found: dict[str | int, "_Facts"], others: dict[str | int, list[str]]
+    ) -> None:
+        """Gives photos that have several rows the labels of all of them."""
+        for photo, texts in others.items():
+            labels = label_text(one for text in texts for one in labels_in(text))
+            found[photo] = found[photo]._replace(label=labels)
+        if others:
+            have = plural_of(len(others), "has", "have")
+            self.warnings.append(
+                f"{self._table.name}: {count(len(others), 'photo')} {have} several rows, and the"
+                " labels of all of them."
+            )
+        others.clear()
 
     def _splits(self) -> Iterable[str | None]:
         name = self._columns.split
@@ -218,8 +219,8 @@ class Join:
             photo, labels = next(iter(others.items()))
             raise UserError(
                 f"{len(others):,} of {len(found):,} photos of {self._table.name} have several"
-                f" labels, such as {readable(str(photo))}: {first_names(labels)}. Only one class"
-                " per photo is possible."
+                f" labels, such as {readable(str(photo))}: {first_names(labels)}. Expected one"
+                " class per photo; with `multi_label=True` they may have several."
             )
 
     def _nothing_left(self, unlabelled: Sequence[str]) -> UserError:

@@ -14,6 +14,7 @@ from xferlearn.photos.folders.names import (
 )
 from xferlearn.photos.grouping import Member, group_warnings
 from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION, BadPhoto
+from xferlearn.photos.several import labels_in
 from xferlearn.photos.sources import PhotoSource
 from xferlearn.photos.splitting import FEWEST_PHOTOS, WHAT_FOR
 from xferlearn.photos.tables.arrow_photos import ArrowPhotos, Cell
@@ -36,6 +37,7 @@ def open_table(
     other_classes: str = "error",
     *,
     few: bool = False,
+    multi_label: bool | None = None,
 ) -> PhotoSource:
     """Returns the photos of a table with their labels, and the splits and groups that it tells.
 
@@ -49,6 +51,7 @@ def open_table(
         other_classes: what to do with photos of classes that are not among these; see
             `read_image_dir`.
         few: whether classes may have fewer photos, because corrections are still to come.
+        multi_label: whether photos may have several labels; None where the table is to tell.
 
     Returns:
         The photos by class and name, or by row where the table holds them. Where `labels` are
@@ -57,17 +60,17 @@ def open_table(
 
     Raises:
         UserError: when a column is missing or several may be right, no photo is found, or there
-            are not two classes with three photos each.
+            are not two classes with three photos each, or where photos may have several labels one.
     """
     picture = picture_column(table, given)
-    columns = find_columns(table, given, finder, picture)
+    columns = find_columns(table, given, finder, picture, multi_label)
     join = Join(table, columns, picture, finder)
     warnings = [*table.notes, *columns.notes, *join.warnings]
     rows, unused = join.rows, join.left_out
     lost = collections.Counter(one.label for one in unused)
     if labels is None:
         known = tuple(sorted({row.label for row in rows}))
-        _check_classes(table, rows, lost, few)
+        _check_classes(table, rows, lost, few, several=columns.several)
         index: dict[str, int | None] = {label: i for i, label in enumerate(known)}
         if any(row.split for row in rows):
             warnings.append(split_note(table.name, [row.split for row in rows]))
@@ -76,12 +79,16 @@ def open_table(
         warnings += measured
         lost = collections.Counter(one.label for one in unused)
         counts = collections.Counter(row.label for row in rows)
-        index, known, others = match_labels(counts, labels, other_classes, table.name, what="label")
+        match = _match_label_sets if columns.several else match_labels
+        index, known, others = match(counts, labels, other_classes, table.name, what="label")
         warnings += others
         skipped = None if other_classes == "skip" else -1
         places = {class_label(label): i for i, label in enumerate(known)}
         index |= {label: places.get(label, skipped) for label in lost.keys() - counts.keys()}
-    warnings += case_warnings(known)
+    classes = known
+    if columns.several:
+        classes = tuple(sorted({one for text in known for one in labels_in(text)}))
+    warnings += case_warnings(classes)
     cells = [
         Cell(row.photo, row.name, label, None if row.split == TRAIN else row.split, row.group)
         for row in rows
@@ -111,7 +118,15 @@ def open_table(
         for one in unused[:_MOST_LEFT_OUT]
     )
     if picture is not None:
-        return ArrowPhotos(known, table, picture, tuple(cells), tuple(warnings), left_out)
+        return ArrowPhotos(
+            known,
+            table,
+            picture,
+            tuple(cells),
+            tuple(warnings),
+            left_out,
+            is_multi_label=columns.several,
+        )
     return FileSource(
         known,
         tuple((str(cell.photo), cell.label) for cell in cells),
@@ -120,6 +135,7 @@ def open_table(
         tuple(cell.split for cell in cells),
         tuple(cell.group for cell in cells),
         left_out,
+        columns.several,
     )
 
 
@@ -171,11 +187,44 @@ def _to_measure(
     return rows, unused, []
 
 
+def _match_label_sets(
+    found: Mapping[str, int],
+    labels: Sequence[str],
+    other_classes: str,
+    place: str,
+    what: str,
+) -> tuple[dict[str, int | None], tuple[str, ...], list[str]]:
+    """Matches sets of labels with a model's classes, as `match_labels` does with single ones."""
+    counts: collections.Counter[str] = collections.Counter()
+    for text, number in found.items():
+        counts.update(dict.fromkeys(labels_in(text), number))
+    index, _, warnings = match_labels(counts, labels, other_classes, place, what=what)
+    known = tuple(sorted(found))
+    places: dict[str, int | None] = {text: place for place, text in enumerate(known)}
+    for text in known:
+        if any(index[one] is None for one in labels_in(text)):
+            places[text] = None
+    return places, known, warnings
+
+
 def _check_classes(
-    table: Table, rows: Sequence[JoinedRow], lost: Mapping[str, int], few_will_do: bool
+    table: Table,
+    rows: Sequence[JoinedRow],
+    lost: Mapping[str, int],
+    few_will_do: bool,
+    *,
+    several: bool,
 ) -> None:
-    counts = collections.Counter(row.label for row in rows)
-    if len(counts) < 2:
+    def classes_in(text: str) -> tuple[str, ...]:
+        return labels_in(text) if several else (text,)
+
+    counts = collections.Counter(one for row in rows for one in classes_in(row.label))
+    if several and not counts:
+        raise UserError(
+            f"No photo of {table.name} has a label. If these are not the labels, give"
+            " `label_column`."
+        )
+    if len(counts) < 2 and not several:
         gone = [f"{label} ({number:,})" for label, number in lost.items() if label not in counts]
         more = f" No photo can be used of {first_names(gone)}." if gone else ""
         raise UserError(
@@ -193,7 +242,8 @@ def _check_classes(
         )
     for label in counts:
         check_name(label, "label", table.name)
-    learned = {row.label for row in rows if row.split in (TRAIN, None)}
+    training = [row for row in rows if row.split in (TRAIN, None)]
+    learned = {one for row in training for one in classes_in(row.label)}
     for label in counts:
         if label not in learned:
             raise UserError(

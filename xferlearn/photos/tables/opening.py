@@ -63,7 +63,16 @@ def open_labels(
         if group_by is None:
             roles["group"] = column
     few = config.corrections is not None
-    return open_table(table, roles, finder, labels, other_classes, few=few), group_by
+    source = open_table(
+        table,
+        roles,
+        finder,
+        labels,
+        other_classes,
+        few=few,
+        multi_label=config.multi_label,
+    )
+    return source, group_by
 
 
 def photos_in_table(path: str, column: str | None) -> PhotoSource | None:

@@ -2,11 +2,13 @@
 
 import dataclasses
 import functools
+import itertools
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from xferlearn.config.in_memory import TableInMemory
 from xferlearn.errors import UserError, did_you_mean
@@ -37,7 +39,8 @@ class Table:
         parts: where its rows are, one part after the other.
         names: the plain columns.
         pictures: the columns that can hold photos.
-        nested: the columns that hold several values per row, which can't be a class.
+        lists: the columns that hold a list of plain values per row.
+        nested: the columns that hold several values per row in another way.
         opaque: the columns that are no text in another way, such as bytes of a fixed number.
         header: whether the columns have names of their own.
         notes: what a person should know of how it was read, one line each.
@@ -48,6 +51,7 @@ class Table:
     parts: tuple[Part, ...] = dataclasses.field(repr=False)
     names: tuple[str, ...]
     pictures: tuple[str, ...] = ()
+    lists: tuple[str, ...] = ()
     nested: tuple[str, ...] = ()
     opaque: tuple[str, ...] = ()
     header: bool = True
@@ -73,6 +77,18 @@ class Table:
     def _cached(self) -> "_Columns":
         return _Columns(self)
 
+    def listed(self, name: str) -> list[list[str]]:
+        """Returns a column of lists as texts, as `texts` has them, without those that say nothing.
+
+        Raises:
+            UserError: when the file is damaged.
+        """
+        return self._lists[name]
+
+    @functools.cached_property
+    def _lists(self) -> "_Lists":
+        return _Lists(self)
+
     def paths(self, picture: str) -> list[Text]:
         """Returns the names of the files that a column of photos was made from, None without."""
         if not has_paths(self.parts[0].schema.field(picture).type):
@@ -94,7 +110,9 @@ class Table:
             return name
         if name.isdecimal() and 1 <= int(name) <= len(names):
             return names[int(name) - 1]
-        if name in self.nested:
+        if setting == "label_column" and name in self.lists:
+            return name
+        if name in (*self.lists, *self.nested):
             raise UserError(
                 f"Column {name!r} of {self.name} has several values per row. Expected one per"
                 f" photo for `{setting}`."
@@ -135,6 +153,33 @@ class _Columns(dict[str, list[Text]]):
             except DAMAGED as error:
                 raise damaged(part.name, error) from None
         self[name] = _plain_numbers(values)
+        return self[name]
+
+
+class _Lists(dict[str, list[list[str]]]):
+    """Columns of lists as texts, each read when it is first asked for."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def __missing__(self, name: str) -> list[list[str]]:
+        lengths: list[int] = []
+        values: list[Text] = []
+        for part in self._table.parts:
+            try:
+                column = part.read([name]).column(0)
+                lengths += [one or 0 for one in pc.list_value_length(column).to_pylist()]
+                inner = pc.list_flatten(column)
+                place = part.name or self._table.name
+                values += _texts(inner, class_names(part.schema, name), place)
+            except UserError:
+                raise
+            except DAMAGED as error:
+                raise damaged(part.name, error) from None
+        left = iter(_plain_numbers(values))
+        self[name] = [
+            [text for text in itertools.islice(left, length) if text] for length in lengths
+        ]
         return self[name]
 
 
@@ -193,6 +238,7 @@ def _of_parts(name: str, folder: str, parts: tuple[Part, ...]) -> Table:
     if twice is not None:
         raise UserError(f"{name} has two columns named {twice!r}. Rename one.")
     pictures = [field.name for field in first if is_picture(field.type)]
+    lists = [field.name for field in first if _is_list(_inner(field.type))]
     nested = [field.name for field in first if pa.types.is_nested(_inner(field.type))]
     opaque = [field.name for field in first if not _is_plain(_inner(field.type))]
     table = Table(
@@ -201,7 +247,8 @@ def _of_parts(name: str, folder: str, parts: tuple[Part, ...]) -> Table:
         parts,
         names=tuple(one for one in first.names if one not in {*nested, *opaque, *pictures}),
         pictures=tuple(pictures),
-        nested=tuple(one for one in nested if one not in pictures),
+        lists=tuple(lists),
+        nested=tuple(one for one in nested if one not in {*lists, *pictures}),
         opaque=tuple(one for one in opaque if one not in {*nested, *pictures}),
     )
     if not table.count:
@@ -214,6 +261,14 @@ def _inner(kind: pa.DataType) -> pa.DataType:
     if isinstance(kind, pa.BaseExtensionType):
         return _inner(kind.storage_type)
     return _inner(kind.value_type) if pa.types.is_dictionary(kind) else kind
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    kinds = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+    if not any(is_kind(kind) for is_kind in kinds):
+        return False
+    inner = _inner(kind.value_type)
+    return _is_plain(inner) and not pa.types.is_nested(inner)
 
 
 def _is_plain(kind: pa.DataType) -> bool:

@@ -224,12 +224,16 @@ def _read_json(path: str, text: str) -> TextTable:
             ' {"file": "a.jpg", "label": "daisy"}.'
         )
     names = list(dict.fromkeys(name for row in rows for name in row))
-    nested = [name for name in names if any(isinstance(row.get(name), list) for row in rows)]
-    columns = {
-        name: pa.array([_json_text(row.get(name)) for row in rows], pa.string())
-        for name in names
-        if name not in nested
-    }
+    columns, nested = {}, []
+    for name in names:
+        values = [row.get(name) for row in rows]
+        if not any(isinstance(value, list) for value in values):
+            columns[name] = pa.array(map(_json_text, values), pa.string())
+        elif any(isinstance(one, (list, Mapping)) for value in values for one in value or ()):
+            nested.append(name)
+        else:
+            lists = [_json_texts(value) for value in values]
+            columns[name] = pa.array(lists, pa.list_(pa.string()))
     return TextTable(pa.table(columns), nested=tuple(nested))
 
 
@@ -276,6 +280,11 @@ def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
         else:
             flat[name] = value
     return flat
+
+
+def _json_texts(value: Any) -> list[str | None]:
+    values = value if isinstance(value, list) else [] if value is None else [value]
+    return [_json_text(one) for one in values]
 
 
 def _json_text(value: Any) -> str | None:

@@ -19,7 +19,7 @@ from xferlearn import summaries
 from xferlearn.bottlenecks.networks import FrozenNetwork
 from xferlearn.config import DECISION, WHERE_LABELS_ARE, TrainConfig
 from xferlearn.decisions import fit_temperature, with_temperature
-from xferlearn.metrics import Evaluation, cross_entropy
+from xferlearn.metrics import AnyEvaluation, cross_entropy
 from xferlearn.photos.manifest import TRAIN, VALIDATION, Photo
 from xferlearn.system.progress import progress_bar
 from xferlearn.training import head as heads
@@ -77,14 +77,14 @@ class FineTuned:
     epochs: int
     steps_per_pass: int
     resumed: int
-    frozen: Evaluation
+    frozen: AnyEvaluation
     frozen_loss: float
-    tuned: Evaluation
+    tuned: AnyEvaluation
     tuned_loss: float
     prepared: Prepared = dataclasses.field(repr=False)
     fitted: Fitted = dataclasses.field(repr=False)
     joined: tuple[int, ...] = ()
-    cross_validated: Evaluation | None = None
+    cross_validated: AnyEvaluation | None = None
 
     @property
     def better(self) -> bool:

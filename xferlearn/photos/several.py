@@ -1,0 +1,35 @@
+"""Several labels per photo, written as one text: `cat|dog`, and nothing for a photo without any.
+
+Where photos may have several labels, a source's `labels` are these texts, one for each set that
+occurs, and a photo's label is an index into them. `Manifest` takes them apart.
+"""
+
+from collections.abc import Iterable
+
+from xferlearn.photos.folders.names import class_label
+from xferlearn.system.row_files import joined, parted
+
+
+def label_text(labels: Iterable[str]) -> str:
+    """Returns a set of labels as one text, in the order of their names, each once.
+
+    Example:
+        >>> label_text(["dog", "cat", "dog"])
+        'cat|dog'
+    """
+    return joined(sorted(set(labels)))
+
+
+def labels_in(text: str) -> tuple[str, ...]:
+    """Returns the labels that a text of `label_text` names."""
+    return tuple(parted(text))
+
+
+def read_label_text(text: str) -> str:
+    """Returns the text of the labels that a person wrote with | between them.
+
+    Example:
+        >>> read_label_text("dog | cat|")
+        'cat|dog'
+    """
+    return label_text(filter(None, map(class_label, parted(text))))
