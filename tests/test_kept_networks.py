@@ -232,3 +232,25 @@ def test_a_new_photo_is_labelled_without_tensorflow(colour_model: Path, tmp_path
     for path in (tmp_path / "cache").glob("*/*.arrow"):
         path.unlink()
     assert label(*cold) == (first, "0 False")
+
+
+def test_the_last_heads_are_kept(tmp_path: Path) -> None:
+    (tmp_path / "networks" / "heads").mkdir(parents=True)
+    now = time.time()
+    for number in range(70):
+        path = tmp_path / "networks" / "heads" / f"{number}"
+        path.mkdir()
+        os.utime(path, (now - number, now - number))
+    kept = engines.KeptNetwork.of(tmp_path, "heads/new", {"model": "new"})
+    kept.write(small_graph())
+    assert kept.read() is not None
+    left = {path.name for path in kept.folder.parent.iterdir()}
+    assert left == {kept.folder.name, *map(str, range(64))}
+
+
+def small_graph():
+    """A network that adds one."""
+    from openvino import Model, opset13
+
+    values = opset13.parameter([-1, 3], np.float32)
+    return Model([opset13.add(values, np.float32(1))], [values], "small")

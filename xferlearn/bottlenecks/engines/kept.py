@@ -12,7 +12,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xferlearn.system.files import expire, remove_stale, replace_folder, temporary_folder
+from xferlearn.system.files import (
+    expire,
+    keep_newest,
+    remove_stale,
+    replace_folder,
+    temporary_folder,
+)
 from xferlearn.version import __version__
 
 if TYPE_CHECKING:
@@ -20,6 +26,7 @@ if TYPE_CHECKING:
 
 # Those of earlier versions, and of models that are no more, are not asked for again.
 _UNUSED_SECONDS = 30 * 24 * 3600
+_MOST_KEPT = 64
 _VERSIONED = ("openvino", "tensorflow", "keras")
 # Whose code decides what a network's layers are, and how it is converted.
 _CODE = ("backbones/*.py", "bottlenecks/engines/*.py")
@@ -93,13 +100,14 @@ class KeptNetwork:
     def write(self, network: "openvino.Model") -> None:
         """Keeps a network, whole or not at all; where that fails, it is converted again next time.
 
-        Networks that nobody has used for 30 days are removed.
+        Networks that nobody has used for 30 days are removed, and so are all but the last 64.
         """
         import openvino
 
         # Serialising raises a RuntimeError where the disk is full.
         with contextlib.suppress(OSError, RuntimeError):
             expire(self.folder.parent, "*", _UNUSED_SECONDS)
+            keep_newest(self.folder.parent, _MOST_KEPT)
             with temporary_folder(self._path) as new:
                 openvino.save_model(network, new / _GRAPH, compress_to_fp16=False)
                 graph, weights = ((new / name).read_bytes() for name in (_GRAPH, _WEIGHTS))
