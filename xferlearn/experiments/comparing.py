@@ -6,7 +6,6 @@ import io
 import itertools
 from collections.abc import Mapping, Sequence
 
-from xferlearn.backbones import spec_of
 from xferlearn.backbones.names import COMBINES
 from xferlearn.backbones.table import weights_licence
 from xferlearn.config import CompareConfig, TrainConfig
@@ -159,14 +158,12 @@ def _row(
         image_size=prepared.image_size,
         validation=share(outcomes),
         rates=measure_rates(prepared, PhotoLimits.of(config), rates),
-        parameters=sum(part.network.count_params() for part in prepared.parts)
-        + head.count_params(),
+        parameters=prepared.parameters + head.count_params(),
         diverged=sum(outcome.diverged for outcome in outcomes),
         parts=tuple((space.backbone, space.image_size) for space in prepared.spaces),
         licence=" + ".join(
             dict.fromkeys(
-                weights_licence(spec_of(part.network), config.weights).name
-                for part in prepared.parts
+                weights_licence(part.frozen.spec, config.weights).name for part in prepared.parts
             )
         ),
     )

@@ -48,7 +48,7 @@ from xferlearn.predictors.scores import Ending, find_ending, read_scores
 from xferlearn.predictors.tflite_files import open_tflite
 from xferlearn.system.files import recover_folder
 from xferlearn.system.progress import working
-from xferlearn.system.runtime import choose_device, start_tensorflow
+from xferlearn.system.runtime import choose_device, gpu_may_be_there, start_tensorflow
 from xferlearn.system.text import one_line, printable
 
 # What loads a file of each format that can be run: its path, the input that is fed, and the outputs
@@ -141,8 +141,9 @@ def _open_file(path: Path, config: ModelConfig, archive: Unpacked | None = None)
 
 def _opened_folder(folder: ModelFolder, config: ModelConfig) -> Predictor:
     """Returns the predictor of a model folder, checked against what the user states about it."""
-    if not _STATED & config.changed().keys():
+    if config.device == "gpu" or (config.device == "cpu" and gpu_may_be_there()):
         _start_tensorflow(config)
+    if not _STATED & config.changed().keys():
         return model_folder_predictor(folder, config)
     held, report = open_unpacked(folder.path)
     graph = held.graph
@@ -154,7 +155,6 @@ def _opened_folder(folder: ModelFolder, config: ModelConfig) -> Predictor:
         )
     _, warnings = settle_feed(report, ends.input, config, folder)
     resize, resize_warnings = _settle_resize(graph, report, config, folder)
-    _start_tensorflow(config)
     predictor = model_folder_predictor(folder, config, familiarity=len(ends.outputs) > 1)
     labels = find_labels(folder.path, config.labels, report, len(predictor.labels), folder)
     return dataclasses.replace(
