@@ -77,6 +77,18 @@ class ModelConfig(ImageConfig):
             form="NAME",
         ),
     ] = None
+    label_threshold: Annotated[
+        float | None,
+        Setting(
+            "For a model that has a score of its own for each label (sigmoid) and does not state"
+            " thresholds: photos may have several labels, or none, and get those whose score"
+            " reaches this, e.g. 0.5. Default: one label per photo, of the largest score.",
+            above=0,
+            maximum=1,
+            section="Model",
+            form="SCORE",
+        ),
+    ] = None
     input_height: Annotated[
         int | None,
         Setting(
@@ -166,7 +178,7 @@ class ModelConfig(ImageConfig):
         if not self.backbone:
             return
         for name in self.changed():
-            if name == "labels" or name.startswith(("input_", "output_")):
+            if name.startswith(("label", "input_", "output_")):
                 raise UserError(
                     f"`{name}` belongs to `model`; a `backbone` has its own, and its size may be"
                     " part of its name, e.g. mobilenet_0.50_192."
