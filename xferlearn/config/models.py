@@ -360,8 +360,9 @@ class ExportConfig(Config):
         float | None,
         Setting(
             "Smallest share of the photos that the written file must give the same first label as"
-            " the model; likewise of those that both take for unknown or neither does. Below it the"
-            " command fails, and the file's name says so. Default: 0.99, and 0.97 for tflite_int8.",
+            " the model, or all the same labels where photos may have several; likewise of those"
+            " that both take for unknown or neither does. Below it the command fails, and the"
+            " file's name says so. Default: 0.99, and 0.97 for tflite_int8 (0.9 for all labels).",
             minimum=0,
             maximum=1,
             form="SHARE",

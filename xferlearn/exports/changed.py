@@ -83,7 +83,7 @@ def labelled_alike(some: np.ndarray, others: np.ndarray) -> np.ndarray:
         others: likewise.
     """
     same = np.asarray(some == others)
-    return same if same.ndim == 1 else same.all(axis=1)
+    return same if same.ndim == 1 else np.asarray(same.all(axis=1))
 
 
 def changed_photos(
@@ -112,20 +112,23 @@ def changed_photos(
             )
             for i in rows
         )
-    sets = [photos.truth, *map(decision.decide, scores)]
-    compared = np.stack([*scores, np.broadcast_to(decision.limits, scores[0].shape)], axis=-1)
+    before, after = map(decision.decide, scores)
+    limits = np.broadcast_to(decision.limits, scores[0].shape)
+    compared = np.stack([*scores, limits], axis=-1).tolist()
 
-    def named(has: np.ndarray) -> list[str]:
-        return [labels[one] for one in np.flatnonzero(has)]
+    def named(has: np.ndarray) -> list[tuple[int, str]]:
+        return [(one, labels[one]) for one in np.flatnonzero(has).tolist()]
+
+    def text(has: np.ndarray) -> str:
+        return label_text(label for _, label in named(has))
 
     return tuple(
         ChangedSet(
             photos.names[i],
-            *(label_text(named(one[i])) for one in sets),
-            {
-                labels[one]: tuple(compared[i, one].tolist())
-                for one in np.flatnonzero(sets[1][i] != sets[2][i])
-            },
+            text(photos.truth[i]),
+            text(before[i]),
+            text(after[i]),
+            {label: tuple(compared[i][one]) for one, label in named(before[i] != after[i])},
         )
         for i in rows
     )

@@ -114,9 +114,10 @@ class Predictor:
         load_model: returns the Keras model; None for models of other formats.
         metadata: content of a model folder's metadata.json. Of other files of this package what
             they state, or the folder around them: `decision` with its `labels`, which the user may
-            have renamed, `multi_label` where photos may have several, and `familiarity` (`output`, `reject`, `photos`, and `step` for int8)
-            where the predictor says it. Of other models the first three, where the user states a
-            threshold for labels with scores of their own; else {}.
+            have renamed, `multi_label` where photos may have several, and `familiarity` (`output`,
+            `reject`, `photos`, and `step` for int8) where the predictor says it. Of other models
+            the first three, where the user states a threshold for labels with scores of their own;
+            else {}.
         model_folder: the model folder; None for other models.
         values: uint8 pixels, as for `answer`, to what the model of `load_model` takes.
         says_familiarity: whether it says how familiar photos are.
