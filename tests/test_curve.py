@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import functools
+import json
 
 import numpy as np
 import pytest
@@ -62,11 +63,18 @@ def test_a_curve_is_a_table_a_plot_and_a_chart_by_number_of_photos(curve, tmp_pa
             colours = {colour for _, colour in plot.getcolors(2**20)}
         # What was measured, and the fitted curve with where it leads.
         assert {theme.paper, theme.first, theme.second} <= colours
-    run_dir = next(path for path in (tmp_path / "logs").iterdir() if "_curve_" in path.name)
+    (run_dir,) = (tmp_path / "logs").glob("photos*_curve_*")
     events = EventAccumulator(str(run_dir))
     events.Reload()
     points = events.Tensors("curve/accuracy")
     assert [point.step for point in points] == sizes
+    (tensor,) = events.Tensors("transfer/report")
+    shown = json.loads(tensor.tensor_proto.string_val[0])
+    assert [point[0] for point in shown["curve"]["points"]] == sizes
+    means = [float(row["accuracy"]) for row in rows]
+    assert [point[2] for point in shown["curve"]["points"]] == pytest.approx(means)
+    assert shown["curve"]["fit"]["next"][0] == sizes[-1] + 100
+    assert "Does it take many photos? " in shown["verdict"][0]
 
 
 def test_a_killed_curve_goes_on_where_it_was(curve, monkeypatch):

@@ -4,6 +4,7 @@ import csv
 import errno
 import io
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -116,7 +117,7 @@ def test_exact_tags_of_a_full_run(full):
     judged = {"confusion_matrix/photos", "confusion_matrix/row_percent", "reliability"}
     curves = {f"pr_curves/{name}" for name in CLASSES} | {"macro_average/all_classes"}
     run = tags(full.run_dir)
-    assert run.pop("xferlearn") == TRANSFER
+    assert run.pop("transfer") == TRANSFER
     assert run == {
         "scalars": RESULTS | SECONDS,
         "text": {"run_card", "bad_photos"},
@@ -151,7 +152,7 @@ def test_exact_tags_of_a_full_run(full):
 
 def test_exact_tags_of_scalars_alone(scalars):
     run = tags(scalars.run_dir)
-    assert run.pop("xferlearn") <= TRANSFER
+    assert run.pop("transfer") <= TRANSFER
     assert run == {
         "scalars": RESULTS | SECONDS,
         "text": {"run_card", "bad_photos"},
@@ -458,6 +459,8 @@ def test_the_callbacks_work_in_a_fit_of_ones_own(tmp_path):
 def test_every_run_gets_a_folder_of_its_own(tmp_path):
     runs = {summaries.create_run(tmp_path, "a b/c") for _ in range(3)}
     assert len(runs) == 3
+    assert all(re.fullmatch(r"a-b-c_[\d_-]{19}(-\d)?", run.name) for run in runs)
+    assert summaries.create_run(tmp_path, "." * 300).name.startswith("run_2")
     assert all(run.is_dir() and run.parent == tmp_path for run in runs)
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"Choose another `logs_dir`"):

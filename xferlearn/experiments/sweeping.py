@@ -16,6 +16,7 @@ from xferlearn.config.wording import flag_value
 from xferlearn.experiments.outcomes import Outcome, OutcomeStore, Share, difference, share
 from xferlearn.experiments.plotting import save, save_ranking
 from xferlearn.experiments.rates import measure_rates
+from xferlearn.experiments.recording import record
 from xferlearn.experiments.running import (
     Space,
     all_warnings,
@@ -90,7 +91,7 @@ def sweep_with(config: SweepConfig) -> Sweep:
     shown = sorted(candidates[:_MOST_PLOTTED], key=_by_value)
     rows = [(candidate.name, candidate.validation) for candidate in shown]
     save_ranking(folder / "sweep.png", candidates[0].validation.name, rows)
-    return Sweep(
+    result = Sweep(
         candidates=candidates,
         test=test,
         spaces=tuple(_times(space, done, configs[0][1]) for space, done in spaces.values()),
@@ -100,6 +101,7 @@ def sweep_with(config: SweepConfig) -> Sweep:
         plot=folder / "sweep.png",
         logs_dir=str(config.logs_dir),
     )
+    return record(result, config, "sweep")
 
 
 def _grid(config: SweepConfig) -> list[dict[str, Any]]:
@@ -192,7 +194,8 @@ def _times(space: Space, outcomes: Sequence[Outcome], config: TrainConfig) -> Sp
 
 def _command(config: TrainConfig, settings: dict[str, Any], varied: Sequence[str]) -> str:
     # The first of several split seeds is the one whose test photos no run has seen.
-    left_out = ["model_dir", "summaries", "verbose", *(["seed"] if "seed" in varied else [])]
+    left_out = ["model_dir", "summaries", "verbose", "run_name"]
+    left_out += ["seed"] if "seed" in varied else []
     flags = {n: v for n, v in config.changed().items() if n not in left_out} | settings
     words = [f"--{name}={flag_value(value)}" for name, value in flags.items() if value is not None]
     return shlex.join(["xferlearn", "train", *words, "--model_dir=out/best"])

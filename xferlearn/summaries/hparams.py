@@ -37,10 +37,8 @@ def write_hparams(writers: RunWriters, record: RunRecord) -> None:
 
     events, step = writers[RUN], record.kept_training["steps_run"]
     started = time.time() - sum(record.seconds.values())
-    # Runs of one trial are averaged into one row, so each is a trial of its own. The column is
-    # narrow, and dates are mostly the same: they come last.
-    day, _, rest = writers.run_dir.name.partition("_")
-    trial = f"{rest} {day}".strip()
+    # Runs of one trial are averaged into one row, so each is a trial of its own.
+    trial = writers.run_dir.name
     events.summary(hparams_pb(hparams(record), trial_id=trial, start_time_secs=started))
     for tag, value in results(record).items():
         events.scalar(tag, value, step)

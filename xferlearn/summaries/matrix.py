@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from xferlearn.metrics import Evaluation
+from xferlearn.metrics import Evaluation, MultiLabelEvaluation
 from xferlearn.summaries.charts import (
     CARD_WIDTH,
     LIGHT,
@@ -56,6 +56,38 @@ def draw_confusion(
         labels=labels,
         notes=[f" ({total:,})" for total in totals],
         lines=[*lines, "rows: true class, columns: predicted class"],
+        theme=theme,
+    )
+
+
+def draw_together(
+    evaluation: MultiLabelEvaluation, title: str, *, percent: bool, theme: Theme = LIGHT
+) -> Image.Image:
+    """Returns a picture of which labels photos of each class get.
+
+    Rows are true classes, columns labels that the photos get; a photo counts in several cells. The
+    diagonal is blue: photos that get the label that they have.
+
+    Args:
+        evaluation: the counts.
+        title: what was evaluated, such as "test".
+        percent: write each cell's share of the row's photos in percent; otherwise photos.
+        theme: its colours.
+    """
+    shown = evaluation.most_confused(MOST_CLASSES)
+    counts = evaluation.together[np.ix_(shown, shown)]
+    totals = evaluation.ranking.positives[shown]
+    shares = counts / np.maximum(totals, 1)[:, None]
+    value = "percent of the row's photos" if percent else "photos"
+    lines = [f"{title}: {evaluation.summary()}", value]
+    if len(shown) < len(evaluation.labels):
+        lines.append(f"the worst {len(shown)} of {len(evaluation.labels)} classes")
+    return draw_matrix(
+        counts=100 * shares if percent else counts,
+        strengths=shares,
+        labels=[evaluation.labels[i] for i in shown],
+        notes=[f" ({total:,})" for total in totals],
+        lines=[*lines, "rows: photos that have the class, columns: label that they get"],
         theme=theme,
     )
 

@@ -10,8 +10,10 @@ import numpy as np
 from PIL import Image
 from tensorboard.plugins.projector import projector_config_pb2
 
+from xferlearn.decisions import MultiLabelDecision, decision_of
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import Manifest, Photo
+from xferlearn.photos.several import NO_LABEL, label_text
 from xferlearn.summaries.drawing import jpeg
 from xferlearn.summaries.events import plain
 from xferlearn.summaries.pixels import read_pixels
@@ -72,12 +74,16 @@ def write_projector(run_dir: Path, record: RunRecord) -> None:
 def _table(record: RunRecord, order: list[int]) -> list[tuple[str, ...]]:
     manifest = record.manifest
     rows = []
+    decision = decision_of({**record.metadata, "labels": manifest.labels})
     for index, scores in zip(order, record.predictions(order), strict=True):
         photo, best = manifest.photos[index], int(scores.argmax())
+        truth, predicted = manifest.label_text(photo), manifest.labels[best]
+        if isinstance(decision, MultiLabelDecision):
+            predicted = label_text(np.array(manifest.labels)[decision.decide(scores)])
         cells = (
-            manifest.label_text(photo),
-            manifest.labels[best],
-            "yes" if best in manifest.classes_of(photo) else "no",
+            truth or NO_LABEL,
+            predicted or NO_LABEL,
+            "yes" if predicted == truth else "no",
             f"{scores[best]:.3f}",
             manifest.splits[index],
             [*FRAMES][_frame(manifest, photo)],

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xferlearn.errors import UserError
@@ -175,8 +176,21 @@ def untuned(dataset: "tf.data.Dataset") -> "tf.data.Dataset":
     return dataset.with_options(options)
 
 
+# What drivers of GPUs that TensorFlow can use have on Linux: of Nvidia, its small boards, AMD, WSL.
+_GPU_DEVICES = ("nvidia[0-9]*", "nvhost*", "kfd", "dxg")
+
+
+def gpu_may_be_there() -> bool:
+    """Returns False where there is surely no GPU for TensorFlow, found out without starting it."""
+    if sys.platform != "linux":
+        return True
+    return any(next(Path("/dev").glob(name), None) for name in _GPU_DEVICES)
+
+
 def gpu_is_visible() -> bool:
     """Returns whether TensorFlow sees a GPU that it may use."""
+    if "tensorflow" not in sys.modules and not gpu_may_be_there():
+        return False
     import tensorflow as tf
 
     return bool(tf.config.get_visible_devices("GPU"))
