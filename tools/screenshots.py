@@ -54,18 +54,20 @@ class Shot(NamedTuple):
         size: width and height of the window, px.
         ready: JavaScript that is true as soon as the page shows what it is for.
         all_runs: whether it shows all runs, or the default one alone.
+        dark: whether TensorBoard has it dark too.
     """
 
     page: str
     size: tuple[int, int]
     ready: str
     all_runs: bool = False
+    dark: bool = True
 
 
 _MATRIX = "all('.matrix td').length > 20 && all('.pairs img, td img').every(i => i.complete)"
 _SHOTS = {
     "transfer": Shot(PLUGIN_NAME, (1440, 900), _MATRIX, all_runs=True),
-    "graph": Shot("graphs", (1240, 720), "all('g.node').length > 5"),
+    "graph": Shot("graphs", (1240, 820), "all('g.node').length > 5", dark=False),
     "scalars": Shot("scalars", (1240, 640), r"/tag: accuracy [\d.]/.test(text())"),
     "images": Shot(
         "images",
@@ -73,28 +75,32 @@ _SHOTS = {
         "(i => i.length > 1 && i.every(e => e.naturalWidth))"
         "(all('tf-image-loader').map(e => all('img', e.shadowRoot || e)[0]).filter(e => e))",
     ),
-    "projector": Shot("projector", (1240, 760), r"/Points: *[1-9]/.test(text())"),
+    "projector": Shot("projector", (1240, 760), r"/Points: *[1-9]/.test(text())", dark=False),
     "hparams": Shot(
         "hparams", (1440, 420), "all('vaadin-grid-cell-content').length > 9", all_runs=True
     ),
-    "pr_curves": Shot("pr_curves", (1240, 720), r"/tag: macro_average\S+ [\d.]/.test(text())"),
 }
+# Pages show names of folders, but nothing of the machine that they were made on.
+_PHOTOS, _MODEL = "flower_photos", "out/flowers"
 # The default run is the newest, which Transfer opens.
-_OTHER_RUNS = (("--learning_rate=0.01", "--dropout=0.3"), ("--hidden_units=0",))
+_OTHER_RUNS = {
+    "flowers_faster": ("--learning_rate=0.01", "--dropout=0.3"),
+    "flowers_linear": ("--hidden_units=0",),
+}
 
 
 def main(argv: list[str]) -> bool:
     """Makes the pictures."""
     del argv
     output = Path(_OUTPUT.value)
-    with tempfile.TemporaryDirectory() as name, Chromium() as browser:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory() as temporary, Chromium() as browser:
+        folder = Path(temporary)
         train(folder)
-        with board(folder / "logs") as all_runs, board(folder / "one") as one_run:
+        with board(folder, "logs") as all_runs, board(folder, "one") as one_run:
             for name, shot in _SHOTS.items():
                 if not wanted(name):
                     continue
-                for suffix, dark in (("", False), ("_dark", True)):
+                for suffix, dark in (("", False), ("_dark", True))[: 1 + shot.dark]:
                     browser.show(*shot.size, fineness=_FINENESS, dark=dark)
                     browser.open(f"{all_runs if shot.all_runs else one_run}#{shot.page}")
                     browser.wait_for(shot.ready, _LONGEST_WAIT)
@@ -102,7 +108,7 @@ def main(argv: list[str]) -> bool:
             if wanted("cell"):
                 (output / "cell.gif").write_bytes(opened_cell(browser, one_run))
         if wanted("reliability"):
-            draw_run(folder / "model", output)
+            draw_run(folder / _MODEL, output)
         if wanted("curve"):  # minutes
             draw_curve(folder, output)
     return True
@@ -115,36 +121,33 @@ def wanted(name: str) -> bool:
 
 def train(folder: Path) -> None:
     """Trains the runs that the pages show: all in `logs`, the default one in `one` too."""
-    for number, words in enumerate(_OTHER_RUNS):
-        train_run(folder / f"other{number}", folder / "logs", *words)
-    train_run(folder / "model", folder / "one")
+    (folder / _PHOTOS).symlink_to(Path(_IMAGE_DIR.value).resolve())
+    for name, words in _OTHER_RUNS.items():
+        command(folder, "train", _PHOTOS, f"--model_dir=out/{name}", *words)
+    command(folder, "train", _PHOTOS, f"--model_dir={_MODEL}", "--logs_dir=one")
     shutil.copytree(folder / "one", folder / "logs", dirs_exist_ok=True)
 
 
-def train_run(model_dir: Path, logs: Path, *words: str) -> None:
-    """Trains one model."""
-    places = (f"--model_dir={model_dir}", f"--logs_dir={logs}")
-    command("train", _IMAGE_DIR.value, *places, *cache(), *words)
-
-
-def cache() -> list[str]:
-    """Returns the flag for the cache, if one was given."""
-    return [f"--bottleneck_dir={_BOTTLENECK_DIR.value}"] if _BOTTLENECK_DIR.value else []
-
-
-def command(*words: str) -> None:
-    """Runs a command of xferlearn, quietly."""
+def command(folder: Path, *words: str) -> None:
+    """Runs a command of xferlearn in a folder, quietly."""
+    cache = [f"--bottleneck_dir={_BOTTLENECK_DIR.value}"] if _BOTTLENECK_DIR.value else []
     subprocess.run(
-        [sys.executable, "-m", "xferlearn", *words], check=True, stdout=subprocess.DEVNULL
+        [sys.executable, "-m", "xferlearn", *words, *cache],
+        cwd=folder,
+        check=True,
+        stdout=subprocess.DEVNULL,
     )
 
 
 @contextlib.contextmanager
-def board(logs: Path) -> Iterator[str]:
-    """Serves runs in the block; yields the address."""
+def board(folder: Path, logs: str) -> Iterator[str]:
+    """Serves the runs of a folder in the block; yields the address."""
     words = ["board", f"--logs_dir={logs}", "--port=0"]
     with subprocess.Popen(
-        [sys.executable, "-m", "xferlearn", *words], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "xferlearn", *words],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as process:
         try:
             said = ""
@@ -268,10 +271,7 @@ def draw_run(model_dir: Path, output: Path) -> None:
 
 def draw_curve(folder: Path, output: Path) -> None:
     """Draws the learning curve."""
-    command(
-        *("curve", _IMAGE_DIR.value, f"--logs_dir={folder / 'curve_logs'}", *cache()),
-        f"--output_dir={folder / 'curve'}",
-    )
+    command(folder, "curve", _PHOTOS, "--output_dir=curve")
     for name in ("curve.png", "curve_dark.png"):
         shutil.copy(folder / "curve" / name, output / name)
 
