@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any, Literal
 
 from xferlearn.inspection.layers import Calibration, Shape
-from xferlearn.inspection.metadata import StatedFamiliarity
+from xferlearn.inspection.metadata import StatedFamiliarity, WeightsLicence
 from xferlearn.inspection.purpose import OutputKind
 
 RangeSource = Literal[
@@ -158,6 +158,8 @@ class GraphReport:
         familiarity: which of the outputs says how familiar a photo is; None for none.
         decision: how probabilities become a label, as the metadata state it; {} where the largest
             one decides.
+        licences: of the weights of the backbone, or of each that is combined, as the metadata state
+            it; () where they don't.
     """
 
     path: str
@@ -180,6 +182,7 @@ class GraphReport:
     missing: tuple[str, ...] = ()
     familiarity: StatedFamiliarity | None = None
     decision: dict[str, Any] = dataclasses.field(default_factory=dict)
+    licences: tuple[WeightsLicence, ...] = ()
 
     @property
     def image_input(self) -> InputReport | None:

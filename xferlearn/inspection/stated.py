@@ -61,6 +61,7 @@ def with_metadata(report: GraphReport, metadata: ModelMetadata) -> GraphReport:
         warnings=tuple(warnings),
         familiarity=familiarity,
         decision=metadata.decision,
+        licences=metadata.licences,
     )
 
 
