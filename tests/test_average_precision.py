@@ -152,8 +152,6 @@ def test_thresholds_are_those_of_the_largest_f1_or_what_was_asked() -> None:
     assert asked.thresholds["c"] == found.thresholds["c"]
     assert decision_of({"labels": labels, "decision": asked.as_dict()}) == asked
     assert "a from" in asked.text()
-    with pytest.raises(UserError, match="`cost` is of one class taken for another"):
-        choose_label_thresholds(labels, p, y, costs={"a": {"b": 5.0}})
     with pytest.raises(UserError, match="Install the xferlearn that wrote the model"):
         decision_of({"labels": ("z",), "decision": asked.as_dict()})
     # Photos of a fold have no say in how they are labelled.

@@ -23,7 +23,8 @@ class OperatingPoint:
 
     Attributes:
         label: the class.
-        recall_asked: what the threshold was chosen for, 0 to 1; None for another reason.
+        recall_asked: what the threshold was chosen for, 0 to 1; None for the label as it is
+            decided.
         threshold: from which probability on a photo gets the label; None where that depends on
             the other classes too, as with the largest probability.
         photos: number of photos of the class.
@@ -211,9 +212,9 @@ def operating_points(
     probabilities: np.ndarray,
     y: np.ndarray,
     groups: Sequence[int] | None = None,
-    decided: np.ndarray | None = None,
+    limits: np.ndarray | None = None,
 ) -> tuple[OperatingPoint, ...]:
-    """Measures each class with the largest probability and with thresholds.
+    """Measures each class as it is decided, and with thresholds.
 
     Args:
         labels: class names in output order.
@@ -222,16 +223,16 @@ def operating_points(
         y: true class index of each photo, int, [photos]; or whether each has each class, bool,
             [photos, classes].
         groups: what each photo belongs to; None where each stands alone.
-        decided: which labels each photo gets, bool, [photos, classes]; None for that of the largest
-            probability.
+        limits: where photos may have several labels, the threshold of each class, float32,
+            [classes]; None where the largest probability decides.
     """
     members = _members(y, groups)
-    if decided is None:
-        decided = probabilities.argmax(axis=1)
+    decided = probabilities.argmax(axis=1) if limits is None else probabilities >= limits
     points = []
     for number, label in enumerate(labels):
         of_class = _has(y, number)
-        points.append(_point(label, None, None, _has(decided, number), of_class, members))
+        limit = None if limits is None else float(str(limits[number]))
+        points.append(_point(label, None, limit, _has(decided, number), of_class, members))
         for recall, threshold in thresholds.get(label, {}).items():
             labelled = probabilities[:, number] >= np.float32(threshold)
             points.append(_point(label, recall, threshold, labelled, of_class, members))

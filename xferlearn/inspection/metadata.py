@@ -65,7 +65,8 @@ class ModelMetadata:
     """What a model states, as far as reports and predictors need it; None for what is missing.
 
     `resize` says how photos were fitted in training, and `decision` is as it is stated, {} where
-    the largest probability decides; the other names are those of the keys.
+    the largest probability decides. `multi_label` says whether photos may have several labels, each
+    with a probability of its own. The other names are those of the keys.
     """
 
     labels: tuple[str, ...]
@@ -83,6 +84,7 @@ class ModelMetadata:
     familiarity: StatedFamiliarity | None
     decision: dict[str, Any]
     licences: tuple[WeightsLicence, ...]
+    multi_label: bool
 
 
 def read_metadata(file: Path) -> ModelMetadata:
@@ -124,6 +126,7 @@ def parse_metadata(data: bytes) -> ModelMetadata:
         familiarity=_familiarity(_part(held, "familiarity")),
         decision=_part(held, "decision"),
         licences=_licences(backbone),
+        multi_label=held.get("multi_label") is True,
     )
 
 
