@@ -125,11 +125,10 @@ def test_every_file_gives_equal_sets(exported):
     said = " ".join(out.split())
     assert "Agreement is the share of photos that get the same labels at the model's" in said
     assert "compare the probabilities with [0.5, 0.3, 0.45], as in labels.txt" in said
-    assert max(map(len, out.split("\nnext:")[0].splitlines())) <= 200
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_file_alone_gives_the_labels(exported, expected, pixels, name, tmp_path, capsys):
+def test_file_alone_gives_the_labels(exported, expected, pixels, name, tmp_path):
     file = FILES[name]
     source = exported[0] / file.partition("/")[0]
     (shutil.copytree if source.is_dir() else shutil.copyfile)(source, tmp_path / source.name)
@@ -227,7 +226,7 @@ def test_what_a_changed_set_is():
     assert "none became red (not all of its scores are numbers); it is none" in nothing.text()
 
 
-def test_other_thresholds_in_the_file_fail_the_proof(several, tmp_path, monkeypatch, capsys):
+def test_other_thresholds_in_the_file_fail_the_proof(several, tmp_path, monkeypatch):
     model = tmp_path / "model"
     shutil.copytree(several, model)
 
@@ -262,7 +261,7 @@ def test_a_foreign_sigmoid_asks_whether_there_may_be_several(tmp_path):
     assert "That each photo has one, of the largest score, was assumed" in warning
     report = inspect_model(path)
     assert (report.has_lone_scores, report.multi_label) == (True, False)
-    said = repr(report)
+    said = " ".join(repr(report).split())
     assert "from which score on is not" in said
     assert "whether photos may have several labels" in said
     assert f"xferlearn label --model={path} --label_threshold=0.5 PHOTO" in said
@@ -290,12 +289,9 @@ def test_thresholds_of_a_folder_and_wrong_ones(several, small_model):
         ModelConfig(backbone="efficientnet_lite0", label_threshold=0.5)
 
 
-def test_a_file_that_contradicts_its_metadata_is_refused(several, exported, tmp_path):
+def test_a_file_that_contradicts_its_metadata_is_refused(exported, tmp_path):
     path = tmp_path / "frozen_graph.pb"
     shutil.copyfile(exported[0] / FILES["frozen_graph"], path)
-    report = inspect_model(path)
-    logits = report.bottleneck
-    assert logits is not None
     with pytest.raises(UserError, match="states that photos may have several labels"):
         opened(path, output_layer=_logits(path))
 

@@ -10,7 +10,7 @@ from xferlearn.config.presets import REJECT
 from xferlearn.decisions import Familiarity, fit_familiarity
 from xferlearn.metrics import wilson_interval, worth_of
 from xferlearn.model_folder import FAMILIARITY, PREDICTIONS
-from xferlearn.photos.manifest import TEST, VALIDATION, Manifest
+from xferlearn.photos.manifest import TEST, VALIDATION
 from xferlearn.system.runtime import float32_layers
 from xferlearn.training.familiar import familiarity_of
 from xferlearn.training.fit import Prepared
@@ -84,8 +84,9 @@ def measure_familiarity(prepared: Prepared, fitted: Fitted, seed: int) -> OwnFam
     truth = manifest.truth(rows)
     familiarity = fit_familiarity(
         fitted.bottlenecks,
-        # Photos of several classes are compared with those of all: AUROC is 0.66 for pairs of flowers
-        # with one of a class left out either way, and 1.00 for solar cells.
+        # Photos of several classes are compared with those of all: divided by their rarest class,
+        # pairs of flowers with one of a class left out are known as rarely (AUROC 0.66), and solar
+        # cells as surely (1.00).
         truth if truth.ndim == 1 else np.zeros(len(rows), np.int64),
         np.array([place[row] for row in judged], np.int64),
         fitted.probabilities(VALIDATION),
