@@ -28,7 +28,8 @@ def share_cells(shares: Sequence[Share]) -> Callable[[Share], list[Markup | str]
         if not share.photos:
             return [str(share)]
         ends = ((end - low) / width for end in (share.low, share.mean, share.high))
-        return [h("b", f"{share.mean:.1%}"), f" {share.low:.1%} to {share.high:.1%}",
+        low, mean, high = (share.text(end) for end in (share.low, share.mean, share.high))
+        return [h("b", mean), f" {low} to {high}",
                 interval_bar(*ends)]  # fmt: skip
 
     return cell

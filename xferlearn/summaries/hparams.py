@@ -9,6 +9,7 @@ from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 from xferlearn.config import WHERE_LABELS_ARE
 from xferlearn.config.base import settings_of
 from xferlearn.config.presets import TESTING_PERCENTAGE
+from xferlearn.photos.manifest import TEST, VALIDATION
 from xferlearn.summaries.events import EventWriter, plain
 from xferlearn.summaries.record import RunRecord
 
@@ -19,12 +20,6 @@ _LEFT_OUT = ("Output", "Photos")
 _LEFT_OUT_NAMES = ("image_dir", "dataset", "data_dir", *WHERE_LABELS_ARE)
 _USUAL = ("backbone", "image_size", "learning_rate", "hidden_units", "dropout")
 _SHOWN = 5
-_METRICS = {
-    "results/test_accuracy": "test accuracy",
-    "results/validation_accuracy": "validation accuracy",
-    "results/seconds": "seconds",
-    "results/photos_per_second": "photos per second",
-}
 
 
 def write_hparams(events: EventWriter, record: RunRecord) -> None:
@@ -52,7 +47,7 @@ def _columns(record: RunRecord, values: dict[str, Value]) -> summary_pb2.Summary
         hparam_infos=[api_pb2.HParamInfo(name=name, differs=name in shown) for name in values],
         metric_infos=[
             api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag), display_name=name)
-            for tag, name in _METRICS.items()
+            for tag, name in _metrics(record).items()
         ],
     )
     content = plugin_data_pb2.HParamsPluginData(experiment=experiment)
@@ -63,6 +58,16 @@ def _columns(record: RunRecord, values: dict[str, Value]) -> summary_pb2.Summary
         tensor=metadata.NULL_TENSOR,
     )
     return summary
+
+
+def _metrics(record: RunRecord) -> dict[str, str]:
+    """Returns what each column of results is called, by the tag of its scalar."""
+    measure = record.evaluations[VALIDATION].measure.removeprefix("mean ")
+    judged = [f"{split} {measure}" for split in (TEST, VALIDATION)]
+    return {f"results/{name.replace(' ', '_')}": name for name in judged} | {
+        "results/seconds": "seconds",
+        "results/photos_per_second": "photos per second",
+    }
 
 
 def hparams(record: RunRecord) -> dict[str, Value]:
