@@ -244,7 +244,7 @@ def _between_classes(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """
     if y.ndim == 2:
         # Of each class the middle between the photos that have it and those that have not.
-        of_class = [column > 0 for column in y.T if 0 < column.sum() < len(y)] or [y[:, 0] >= 0]
+        of_class = [column > 0.5 for column in y.T if 0 < column.sum() < len(y)] or [y[:, 0] >= 0]
         members = [rows for has in of_class for rows in (has, ~has) if rows.any()]
     else:
         members = [y == label for label in np.unique(y)]
