@@ -9,6 +9,7 @@ from typing import Any
 from xferlearn.auditing import AuditResult
 from xferlearn.dashboard import PHOTOS_TAG, PLUGIN_NAME, REPORT_TAG
 from xferlearn.dashboard.evidence import nearest_photos
+from xferlearn.dashboard.originals import files_of
 from xferlearn.dashboard.report import Shown, audited_photos, build_report
 from xferlearn.dashboard.thumbnails import choose_photos, read_thumbnails
 from xferlearn.photos.limits import PhotoLimits
@@ -60,7 +61,7 @@ def _with_photos(
 
     Those are of photos nearby, and of those that an audit has found.
     """
-    choices = choose_photos(record.manifest, record.probabilities)
+    choices = choose_photos(record)
     shown = [Shown(*pair) for pair in zip(choices, nearest_photos(record, choices), strict=True)]
     wanted = {one.choice.photo.digest: one.choice.photo for one in shown}
     near = {
@@ -83,7 +84,9 @@ def _with_photos(
     order = [one.choice.photo.digest for one in shown]
     order += [digest for digest in others if digest in found]
     numbers = {digest: number for number, digest in reversed([*enumerate(order)])}
-    return build_report(record, shown, numbers, audit), [found[digest] for digest in order]
+    photos = [wanted[digest] for digest in order]
+    report = build_report(record, shown, numbers, audit, files_of(record.config, photos))
+    return report, [found[digest] for digest in order]
 
 
 def write_report(run_dir: str | Path, report: Mapping[str, Any], jpegs: Sequence[bytes]) -> None:

@@ -1,6 +1,7 @@
 """What a model's probabilities mean, and what is decided by them."""
 
 from xferlearn.decisions.answering import Answering, confidence_of
+from xferlearn.decisions.blocks import row_blocks
 from xferlearn.decisions.calibration import (
     Reliability,
     ReliabilityBin,
@@ -9,7 +10,7 @@ from xferlearn.decisions.calibration import (
     with_temperature,
 )
 from xferlearn.decisions.chosen import Chosen, Judged, choose, told_thresholds
-from xferlearn.decisions.deciding import Decision, choose_decision
+from xferlearn.decisions.deciding import OTHER_COST, Decision, choose_decision
 from xferlearn.decisions.familiarity import Familiarity, fit_familiarity
 from xferlearn.decisions.heat_maps import HeatMap, HeatMaps, pooled_features
 from xferlearn.decisions.label_sets import LabelSets
@@ -26,12 +27,14 @@ from xferlearn.decisions.operating_points import (
 )
 from xferlearn.decisions.several_labels import (
     MultiLabelDecision,
+    certainty,
     choose_label_thresholds,
     decide_by_others,
     decision_of,
 )
 
 __all__ = [
+    "OTHER_COST",
     "Answering",
     "Chosen",
     "CostChange",
@@ -49,6 +52,7 @@ __all__ = [
     "PointCounts",
     "Reliability",
     "ReliabilityBin",
+    "certainty",
     "choose",
     "choose_decision",
     "choose_label_thresholds",
@@ -63,6 +67,7 @@ __all__ = [
     "pooled_features",
     "recall_thresholds",
     "reliability",
+    "row_blocks",
     "told_thresholds",
     "with_temperature",
 ]

@@ -1,6 +1,5 @@
 """The run card: settings and results of a run, as a page of Markdown."""
 
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -8,6 +7,7 @@ from xferlearn.backbones.table import preprocessing_of
 from xferlearn.config.wording import flag_value
 from xferlearn.photos.manifest import SPLITS, TEST, TRAIN
 from xferlearn.summaries.events import EventWriter
+from xferlearn.summaries.made_with import made_with
 from xferlearn.summaries.measured import (
     main_evaluation,
     main_name,
@@ -43,10 +43,17 @@ def run_card(record: RunRecord) -> str:
         _settings(record),
         "## Versions",
         table(("package", "version"), said["versions"].items()),
-        "## Command line",
-        f"    {shlex.join(said['command'])}".replace("\n", " "),
+        "## Made with",
+        _made_with(record),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _made_with(record: RunRecord) -> str:
+    said = record.metadata
+    made = made_with(record.config, said["command"], said["working_dir"])
+    lines = "\n".join(f"    {line}" for line in made.text.split("\n"))
+    return "\n\n".join([lines, *map(escape, made.needs)])
 
 
 def _headline(record: RunRecord) -> str:

@@ -1,8 +1,9 @@
 // What an audit has found in the photos of a run.
 
-import { h, section } from "./dom.js";
+import { h, scrolled, section } from "./dom.js";
+import { fileItem, photoItem } from "./evidence.js";
 import { score } from "./numbers.js";
-import { picture } from "./thumbnails.js";
+import { gallery } from "./thumbnails.js";
 
 // Rounded to 100% it would promise too much.
 const SUREST = 0.999;
@@ -23,9 +24,8 @@ export function auditSection(report) {
 }
 
 function table({ kinds }) {
-  return h(
-    "div",
-    { class: "scroll" },
+  return scrolled(
+    "Suspicious photos by kind",
     h(
       "table",
       { class: "data", "aria-label": "Suspicious photos by kind" },
@@ -50,22 +50,17 @@ function photos(report, kind, number) {
   return [
     h("h3", {}, `${kind[0].toUpperCase()}${kind.slice(1)}`, shown.length < number ? `: the first ${shown.length} of ${number.toLocaleString("en")}` : ""),
     doubted && expected ? h("p", { class: "note" }, expected) : null,
-    h("div", { class: "grid" }, shown.map((one) => figure(report, one))),
+    gallery(shown.map((one) => item(report, one))),
   ].filter(Boolean);
 }
 
-function figure(report, { name, label, proposed, score: likely, text, picture: index }) {
+function item(report, { name, label, proposed, score: likely, text, picture: index }) {
   const said = proposed ? `${label} → ${proposed}` : label;
-  return h(
-    "figure",
-    {},
-    picture(report, index, `${name}: ${said}`),
-    h(
-      "figcaption",
-      {},
+  return {
+    ...(report.photos[index]?.name === name ? photoItem(report, index) : fileItem(report, index, name, `${name}: ${said}`)),
+    caption: [
       h("span", {}, h("b", {}, said)),
       h("span", {}, proposed ? `${score(Math.min(likely, SUREST))} likely wrong` : text),
-      h("span", { class: "file faint", title: name }, name.split("/").pop()),
-    ),
-  );
+    ],
+  };
 }

@@ -1,9 +1,9 @@
 // Two runs, photo by photo: the change in accuracy, and the photos behind it.
 
-import { h, section } from "./dom.js";
+import { h, scrolled, section } from "./dom.js";
 import { count, NONE, percent } from "./numbers.js";
 import { sortableTable } from "./tables.js";
-import { picture } from "./thumbnails.js";
+import { gallery } from "./thumbnails.js";
 
 const MOST_SHOWN = 24;
 const KINDS = [
@@ -89,9 +89,8 @@ function partsTable(parts) {
     part.interval_95.map(points).join(" to "),
   ];
   const heads = ["Photos", "N", "Before", "After", "Points", "95% interval"];
-  return h(
-    "div",
-    { class: "scroll" },
+  return scrolled(
+    "Accuracy before and after",
     h(
       "table",
       { class: "data", "aria-label": "Accuracy before and after" },
@@ -125,23 +124,20 @@ function photos({ n, photos }, text) {
   const left = n - named.length;
   return [
     h("h3", {}, `${count(n, "photo")} ${text}`),
-    named.length ? h("div", { class: "grid" }, named.map(figure)) : null,
+    named.length ? gallery(named.map(item)) : null,
     left ? note(`${named.length ? count(left, "more photo") : count(left, "photo")} without a picture here; \`xferlearn diff\` lists all.`) : null,
   ].filter(Boolean);
 }
 
-function figure({ truth, before, after, name, run, index }) {
-  const alt = `${name}: ${truth}, ${before} before, ${after} after`;
-  return h(
-    "figure",
-    {},
-    picture({ run }, index, alt),
-    h(
-      "figcaption",
-      {},
+function item({ truth, before, after, name, run, index }) {
+  return {
+    run,
+    index,
+    name,
+    alt: `${name}: ${truth}, ${before} before, ${after} after`,
+    caption: [
       h("span", {}, `${before} → ${after}`),
       [before, after].includes(truth) ? null : h("span", {}, `is ${truth || NONE}`),
-      h("span", { class: "file faint", title: name }, name.split("/").pop()),
-    ),
-  );
+    ],
+  };
 }

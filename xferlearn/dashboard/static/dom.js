@@ -25,6 +25,9 @@ export function breakable(text) {
   return text.split(/(?<=[_/])/).flatMap((part) => [part, document.createElement("wbr")]);
 }
 
+// Of this page's own elements, so that no address stands here.
+const SVG = new DOMParser().parseFromString("<svg/>", "text/html").querySelector("svg").namespaceURI;
+
 let lastId = 0;
 
 export function uniqueId(prefix) {
@@ -93,18 +96,19 @@ export function section(title, tools, ...children) {
   );
 }
 
+// What may be wider or higher than its place; the keyboard scrolls it too.
+export function scrolled(name, ...children) {
+  return h("div", { class: "scroll", tabIndex: 0, role: "group", "aria-label": name }, children);
+}
+
 // A dialog may open another one on top of it; each gives the focus back.
 export function openDialog(name, kind, ...children) {
   const back = document.activeElement;
+  const title = h("h2", { id: uniqueId("dialog") }, name);
   const dialog = h(
     "dialog",
-    { class: kind, "aria-label": name, onclose: close, onclick: closeOutside },
-    h(
-      "header",
-      {},
-      h("h2", {}, name),
-      h("button", { type: "button", class: "close", "aria-label": "Close", onclick: () => dialog.close() }, "✕"),
-    ),
+    { class: kind, "aria-labelledby": title.id, onclose: close, onclick: closeOutside },
+    h("div", { class: "head" }, title, h("button", { type: "button", class: "close", "aria-label": "Close", onclick: () => dialog.close() }, "✕")),
     children,
   );
   function close() {
@@ -116,4 +120,15 @@ export function openDialog(name, kind, ...children) {
   }
   document.body.append(dialog);
   dialog.showModal();
+  return dialog;
+}
+
+// SVG elements have a namespace of their own.
+export function s(tag, attributes = {}, ...children) {
+  const element = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value !== null && value !== undefined) element.setAttribute(name, String(value));
+  }
+  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined));
+  return element;
 }

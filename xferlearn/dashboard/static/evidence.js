@@ -1,29 +1,41 @@
-// One photo: its probabilities, and the training photos that are nearest to it.
+// What is known of one photo: its probabilities, and the training photos that are nearest to it.
 
-import { copyButton, h, openDialog } from "./dom.js";
-import { percent } from "./numbers.js";
-import { picture, thumbnail } from "./thumbnails.js";
+import { copyButton, h, scrolled } from "./dom.js";
+import { percent, score, sum } from "./numbers.js";
+import { gallery } from "./thumbnails.js";
+import { classNames, modelDir, predictedAs, shellQuoted } from "./words.js";
 
-export function openEvidence(report, index) {
+// A photo of the report as galleries take it.
+export function photoItem(report, index, caption) {
   const photo = report.photos[index];
-  const [truth, predicted] = [report.labels[photo.truth], report.labels[photo.predicted]];
-  const right = photo.truth === photo.predicted;
-  openDialog(
-    photo.name,
-    "evidence",
-    h("p", { class: "note" }, right ? `${truth}, predicted right.` : `${truth}, predicted as ${predicted}.`),
+  const said = predictedAs(report, photo);
+  return {
+    ...fileItem(report, index, photo.name, `${photo.name}: ${said}`),
+    caption: caption ?? h("span", { class: "score" }, `${classNames(report, photo.predicted)} ${score(photo.score)}`),
+    // Reports of earlier versions have no more than the photo.
+    details: photo.top ? () => evidence(report, photo, said) : undefined,
+  };
+}
+
+export function fileItem(report, index, name, alt) {
+  const { files } = report;
+  const path = files && index !== null ? [files.root, files.names[index]].filter(Boolean).join("/") : undefined;
+  return { run: report.run, index, name, alt, path };
+}
+
+function evidence(report, photo, said) {
+  const command = heatMap(report, photo);
+  return [
+    h("p", { class: "note" }, `${said}.`),
     photo.familiarity === null ? null : h("p", { class: "note" }, familiarity(photo.familiarity)),
-    h(
-      "div",
-      { class: "evidence-parts" },
-      h("figure", {}, thumbnail(report, index)),
-      h("section", {}, h("h3", {}, "Probabilities"), probabilities(report, photo)),
-      h("section", {}, h("h3", {}, "Nearest photos of the training, with similarity"), nearest(report, photo)),
-    ),
-    h("h3", { class: "to-do" }, "For a heat map of it"),
-    h("pre", { class: "command" }, command(report, photo)),
-    h("p", { class: "tools" }, copyButton(command(report, photo))),
-  );
+    h("h3", {}, `Probabilities of all ${report.labels.length} classes`),
+    scrolled("Probabilities", probabilities(report, photo)),
+    h("h3", {}, "Nearest photos of the training, with similarity"),
+    photo.nearest.length ? nearest(report, photo) : h("p", { class: "note" }, "There are none."),
+    h("h3", {}, "For a heat map of it"),
+    h("pre", { class: "command" }, command),
+    h("p", { class: "tools" }, copyButton(command)),
+  ].filter(Boolean);
 }
 
 function familiarity(share) {
@@ -33,32 +45,37 @@ function familiarity(share) {
   return `Familiarity ${share.toFixed(3)}: ${word} typical than ${than} of your own photos.`;
 }
 
-function command(report, photo) {
-  const value = (name) => report.settings.find((setting) => setting.name === name)?.value;
-  const folder = value("image_dir");
-  const file = folder ? quoted(`${folder}/${photo.name}`) : "PHOTO";
-  return `xferlearn label --model=${quoted(value("model_dir") ?? "MODEL")} --why=why ${file}`;
+function heatMap(report, photo) {
+  const folder = report.settings.find(({ name }) => name === "image_dir")?.value;
+  const file = folder ? shellQuoted(`${folder}/${photo.name}`) : "PHOTO";
+  return `xferlearn label --model=${modelDir(report)} --why=why ${file}`;
 }
 
-// As a shell reads it: names of files may hold anything.
-function quoted(text) {
-  return /^[\w./@%+=:,-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
-}
-
+// Those that the report leaves out are no larger than its smallest, nor than what all leave over.
 function probabilities(report, photo) {
+  const known = new Set(photo.top.map(([label]) => label));
+  const all = sum(photo.top.map(([, share]) => share));
+  // Where photos may have several labels, probabilities of theirs don't add up to 1.
+  const left = all < 1 && !report.several_labels ? 1 - all : 1;
+  const bound = photo.top.length > 1 ? Math.min(photo.top.at(-1)[1], left) : left;
+  const others = [...report.labels.keys()].filter((label) => !known.has(label));
+  const rows = [
+    ...photo.top.map(([label, share]) => [label, share, percent(share)]),
+    ...others.map((label) => [label, 0, bound < 0.001 ? "< 0.1%" : `≤ ${percent(bound)}`]),
+  ];
   return h(
     "table",
-    { class: "data" },
+    { class: "data", "aria-label": "Probabilities" },
     h(
       "tbody",
       {},
-      photo.top.map(([label, share]) =>
+      rows.map(([label, share, text]) =>
         h(
           "tr",
           {},
-          h("th", { scope: "row" }, report.labels[label]),
+          h("th", { scope: "row" }, report.labels[label], [photo.truth].flat().includes(label) ? h("span", { class: "badge" }, "its label") : null),
           h("td", { "aria-hidden": "true", class: "wide" }, h("span", { class: "bar", vars: { "--share": share } })),
-          h("td", { class: "number" }, percent(share)),
+          h("td", { class: "number" }, text),
         ),
       ),
     ),
@@ -66,25 +83,13 @@ function probabilities(report, photo) {
 }
 
 function nearest(report, photo) {
-  if (!photo.nearest.length) return h("p", { class: "note" }, "There are none.");
-  return h(
-    "div",
-    { class: "grid" },
+  return gallery(
     photo.nearest.map((near) => {
-      const label = report.labels[near.label];
-      return h(
-        "figure",
-        {},
-        near.picture === null
-          ? h("span", { class: "missing" }, "no picture")
-          : picture(report, near.picture, `${near.name}: ${label}`),
-        h(
-          "figcaption",
-          {},
-          h("span", {}, h("b", {}, label), ` ${near.similarity.toFixed(2)}`),
-          h("span", { class: "file", title: near.name }, near.name.split("/").pop()),
-        ),
-      );
+      const label = classNames(report, near.label);
+      return {
+        ...fileItem(report, near.picture, near.name, `${near.name}: ${label}, similarity ${near.similarity.toFixed(2)}`),
+        caption: h("span", {}, h("b", {}, label), ` ${near.similarity.toFixed(2)}`),
+      };
     }),
   );
 }

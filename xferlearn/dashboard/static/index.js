@@ -1,14 +1,12 @@
 // Tab "Transfer": a list of runs, and beside it one run, or several side by side.
 
-import { auditSection } from "./audit.js";
 import { changeSection } from "./change.js";
 import { compareSection } from "./compare.js";
 import { breakable, h, segmented } from "./dom.js";
-import { answersSection, headline, inputSection, notices } from "./facts.js";
+import { experimentPage } from "./experiments.js";
 import { followTheme, onReload } from "./host.js";
-import { matrixSection } from "./matrix.js";
-import { interval, intervalClass, mainSplit, percent } from "./numbers.js";
-import { classesSection, originSection, settingsSection, timeSection } from "./tables.js";
+import { runPage } from "./run.js";
+import { drawSidebar, isTraining, sortedRuns, startsFolded } from "./sidebar.js";
 
 const MOST_COMPARED = 20;
 
@@ -21,11 +19,12 @@ const state = {
   page: "run",
   order: "newest",
   filter: "",
+  folded: startsFolded(),
   problem: null,
   view: {
     split: null,
     cells: "count",
-    onlyChanged: false,
+    thresholdClass: null,
     classSort: { column: 0, descending: false },
     compareSort: { column: 1, descending: true },
     changeSort: { column: 4, descending: true },
@@ -40,6 +39,7 @@ let main;
 export async function render() {
   followTheme();
   document.documentElement.lang = "en";
+  document.title = "Transfer";
   const styles = h("link", { rel: "stylesheet", href: new URL("./style.css", import.meta.url).href });
   // Until the rules are there the page would jump.
   const styled = new Promise((resolve) => {
@@ -72,8 +72,8 @@ async function load() {
   } catch (error) {
     state.problem = error.message;
   }
-  const good = sortedRuns().filter((run) => !run.problem);
-  for (const { run } of good) {
+  const good = sortedRuns(state).filter((run) => !run.problem);
+  for (const { run } of good.filter(isTraining)) {
     if (!state.known.has(run) && state.compared.size < MOST_COMPARED) state.compared.add(run);
     state.known.add(run);
   }
@@ -101,82 +101,23 @@ async function loadReport() {
 }
 
 function choose(run) {
+  // Drawn again, the page would lose what is open and where the reader is.
+  const shown = state.run === run && state.page === "run" && !state.problem;
   state.run = run;
   state.page = "run";
+  // Beside a narrow page the list has done its work.
+  state.folded = startsFolded();
   drawList();
-  list.querySelector("[aria-current]")?.focus();
-  loadReport();
-}
-
-function sortedRuns() {
-  const accuracy = (run) => (run.evaluations ? mainEvaluation(run)?.accuracy : null) ?? -1;
-  const runs = [...state.runs].sort((a, b) => b.run.localeCompare(a.run, "en", { numeric: true }));
-  if (state.order === "best") runs.sort((a, b) => accuracy(b) - accuracy(a));
-  return runs;
-}
-
-function mainEvaluation(run) {
-  return run.evaluations[mainSplit(run)];
+  list.querySelector(state.folded ? ".fold" : "[aria-current]")?.focus();
+  if (!shown) loadReport();
 }
 
 function drawList() {
-  const items = h("ul");
-  function drawItems() {
-    const words = state.filter.toLowerCase();
-    items.replaceChildren(...sortedRuns().filter((run) => run.run.toLowerCase().includes(words)).map(runItem));
-  }
-  drawItems();
-  const search = h("input", {
-    type: "search",
-    placeholder: "Filter runs",
-    "aria-label": "Filter runs",
-    value: state.filter,
-    oninput: () => {
-      state.filter = search.value;
-      drawItems();
-    },
-  });
-  const order = segmented("Order", [["newest", "Newest"], ["best", "Best"]], state.order, (value) => {
-    state.order = value;
-    drawItems();
-  });
-  list.replaceChildren(h("header", {}, h("h2", {}, `Runs (${state.runs.length})`), order), state.runs.length > 6 ? search : "", items);
-}
-
-function runItem(run) {
-  if (run.problem) {
-    return h("li", { class: "problem" }, h("span", { class: "name" }, run.run), h("span", { class: "faint" }, run.problem));
-  }
-  const measured = mainEvaluation(run);
-  const check = h("input", {
-    type: "checkbox",
-    "aria-label": `Compare ${run.run}`,
-    title: "Compare this run",
-    checked: state.compared.has(run.run),
-    onchange: () => {
-      if (check.checked) state.compared.add(run.run);
-      else state.compared.delete(run.run);
-      drawMain();
-    },
-  });
-  return h(
-    "li",
-    { class: run.run === state.run ? "current" : null },
-    check,
-    h(
-      "button",
-      { type: "button", "aria-current": run.run === state.run ? "true" : null, onclick: () => choose(run.run) },
-      h("span", { class: "name" }, breakable(run.run)),
-      h("b", {}, percent(measured?.accuracy)),
-      measured?.n
-        ? h("span", { class: intervalClass(measured) }, `${interval(measured.interval_95)}, N = ${measured.n}`)
-        : h("span", { class: "faint" }, "not measured"),
-    ),
-  );
+  drawSidebar(list, state, choose, drawMain);
 }
 
 function drawMain() {
-  const compared = sortedRuns().filter((run) => !run.problem && state.compared.has(run.run));
+  const compared = sortedRuns(state).filter((run) => !run.problem && state.compared.has(run.run));
   const pages = segmented("Page", [["run", "One run"], ["compare", `Compare ${compared.length}`]], state.page, (page) => {
     state.page = page;
     drawMain();
@@ -184,7 +125,7 @@ function drawMain() {
   });
   let content;
   try {
-    content = state.page === "compare" ? [compareSection(compared, state.view, choose), changeSection(compared, state.view, fetchJson)] : runPage();
+    content = state.page === "compare" ? [compareSection(compared, state.view, choose), changeSection(compared, state.view, fetchJson)] : onePage();
   } catch (error) {
     console.error(error);
     content = [message(`This run can't be shown: ${error.message}`)];
@@ -193,25 +134,13 @@ function drawMain() {
   main.replaceChildren(h("header", { class: "page" }, h("h1", {}, breakable(title)), pages), ...content.filter(Boolean));
 }
 
-function runPage() {
+// What one run shows, by what it is of; those of earlier versions are trainings.
+const PAGES = { train: (report, view, { fetchJson }) => runPage(report, view, fetchJson), sweep: experimentPage, curve: experimentPage, compare: experimentPage, evaluate: experimentPage };
+
+function onePage() {
   if (state.problem) return [message(state.problem)];
-  if (!state.report) return [message("There are no runs yet. `xferlearn train --logs_dir=DIR` writes one; start TensorBoard with `--logdir DIR`.")];
-  const { report, view } = state;
-  const classes = h("div", { class: "classes" });
-  const drawClasses = () => classes.replaceChildren(classesSection(report, view));
-  // First: it chooses another split where the one in view has no photos.
-  const matrix = matrixSection(report, view, drawClasses);
-  drawClasses();
-  return [
-    headline(report),
-    notices(report),
-    inputSection(report),
-    matrix,
-    classes,
-    auditSection(report),
-    answersSection(report),
-    h("div", { class: "columns" }, settingsSection(report, view), h("div", {}, timeSection(report), originSection(report))),
-  ].filter(Boolean);
+  if (!state.report) return [message("No run here has data for this tab. `xferlearn train --logs_dir=DIR` writes one; `xferlearn board --logs_dir=DIR` shows it.")];
+  return PAGES[state.report.kind ?? "train"](state.report, state.view, { runs: state.runs, open: choose, fetchJson });
 }
 
 function message(text) {

@@ -32,8 +32,9 @@ export function splitName({ evaluations }, split) {
 }
 
 export function accuracyTitle(split, evaluation) {
-  if (split === "test") return "Test accuracy";
-  return evaluation?.folding ? "Cross-validated accuracy" : "Validation accuracy";
+  const measure = evaluation?.measure ?? "accuracy";
+  if (split === "test") return `Test ${measure}`;
+  return `${evaluation?.folding ? "Cross-validated" : "Validation"} ${measure}`;
 }
 
 export function count(number, noun) {
@@ -62,5 +63,6 @@ export function sum(values) {
 export function settingText(value) {
   if (value === null || value === undefined || value === "") return "not set";
   if (Array.isArray(value)) return value.join(", ");
+  if (typeof value === "object") return Object.entries(value).map(([name, number]) => `${name}=${number}`).join(", ");
   return String(value);
 }

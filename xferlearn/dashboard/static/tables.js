@@ -1,7 +1,8 @@
 // Tables: one that sorts by any column, and the tables of a run.
 
-import { copyButton, h, section } from "./dom.js";
+import { copyButton, h, scrolled, section } from "./dom.js";
 import { count, interval, NONE, percent, seconds, settingText, splitName, sum } from "./numbers.js";
+import { shellQuoted } from "./words.js";
 
 // Columns: { title, value(row) to sort by, cell(row) to show, number, help }.
 export function sortableTable(label, columns, rows, sort) {
@@ -30,6 +31,7 @@ export function sortableTable(label, columns, rows, sort) {
     update();
   }
   function update() {
+    if (sort.column === null) return body.replaceChildren(...lines.map(({ line }) => line));
     const { value } = columns[sort.column];
     const sign = sort.descending ? -1 : 1;
     lines.sort(({ row: a }, { row: b }) => {
@@ -45,9 +47,8 @@ export function sortableTable(label, columns, rows, sort) {
     });
   }
   update();
-  return h(
-    "div",
-    { class: "scroll" },
+  return scrolled(
+    label,
     h("table", { class: "data", "aria-label": label }, h("thead", {}, h("tr", {}, heads)), body),
   );
 }
@@ -64,27 +65,36 @@ export function classesSection(report, view) {
     cell: (row) => String(report.counts[split][row.index]),
   });
   const share = (key, help) => ({
-    title: key === "f1" ? "F1" : key[0].toUpperCase() + key.slice(1),
+    title: key === "f1" ? "F1" : key[0].toUpperCase() + key.slice(1).replace("_", " "),
     help,
     number: true,
     value: (row) => row[key],
     cell: (row) => meter(row[key]),
   });
+  const interval95 = (key, help) => ({
+    title: "95% interval",
+    help,
+    number: true,
+    value: (row) => (row.n ? row[key][0] : null),
+    cell: (row) => (row.n ? interval(row[key]) : NONE),
+  });
+  const ranked = report.several_labels
+    ? [
+        share("average_precision", "Mean precision over the photos of this class, from the most probable on"),
+        interval95("interval_95", "95% interval of the average precision"),
+        { title: "Threshold", help: "From which probability on a photo is labelled so, where one was used", number: true, value: (row) => row.threshold, cell: (row) => row.threshold?.toFixed(3) ?? NONE },
+      ]
+    : [];
   const columns = [
     { title: "Class", value: (row) => row.label, cell: (row) => row.label },
     ...(folded
       ? [photos("train", "In folds", "Photos that are cross-validated")]
       : [photos("train", "Train"), photos("validation", "Val.")]),
     photos("test", "Test"),
+    ...ranked,
     share("precision", "Share of the photos predicted as this class that are of this class"),
     share("recall", "Share of the photos of this class that were predicted as such"),
-    {
-      title: "95% interval",
-      help: "95% interval of the recall (Wilson)",
-      number: true,
-      value: (row) => (row.n ? row.recall_interval_95[0] : null),
-      cell: (row) => (row.n ? interval(row.recall_interval_95) : NONE),
-    },
+    interval95("recall_interval_95", "95% interval of the recall (Wilson)"),
     share("f1", "Harmonic mean of precision and recall"),
     { title: "N", help: "Photos evaluated", number: true, value: (row) => row.n, cell: (row) => String(row.n) },
   ];
@@ -100,45 +110,43 @@ function meter(share) {
   return h("span", { class: "meter", vars: { "--share": share } }, percent(share));
 }
 
-export function settingsSection(report, view) {
+export function settingsSection(report) {
   const changed = report.settings.filter((setting) => setting.changed);
-  const body = h("tbody");
-  function update() {
-    const shown = view.onlyChanged ? changed : report.settings;
-    let last = null;
-    body.replaceChildren(
-      ...shown.flatMap((setting) => {
-        const head = setting.section === last ? [] : [h("tr", { class: "group" }, h("th", { colspan: 3, scope: "colgroup" }, setting.section))];
-        last = setting.section;
-        return [...head, settingRow(setting)];
-      }),
-    );
-  }
-  update();
-  const toggle = h("input", {
-    type: "checkbox",
-    checked: view.onlyChanged,
-    onchange: () => {
-      view.onlyChanged = toggle.checked;
-      update();
-    },
-  });
-  const heads = ["Setting", "Value", "Default"].map((title) => h("th", { scope: "col" }, title));
+  const usual = report.settings.filter((setting) => !setting.changed);
+  const groups = [...new Set(usual.map((setting) => setting.section))];
+  const defaults = groups.flatMap((name) => [
+    h("tr", { class: "group" }, h("th", { colspan: 2, scope: "rowgroup" }, name)),
+    ...usual.filter((setting) => setting.section === name).map(settingRow),
+  ]);
   return section(
     "Training settings",
-    h("label", { class: "check" }, toggle, ` changed only (${changed.length})`),
-    h("div", { class: "scroll" }, h("table", { class: "data settings" }, h("thead", {}, h("tr", {}, heads)), body)),
+    null,
+    changed.length
+      ? settingsTable("Changed settings", ["Changed", "Value", "Default"], changed.map(changedRow))
+      : h("p", { class: "note" }, "All settings are at their defaults."),
+    h("details", {}, h("summary", {}, `${count(usual.length, "setting")} at ${usual.length === 1 ? "its default" : "their defaults"}`), settingsTable("Settings at their defaults", ["Setting", "Value"], defaults)),
   );
 }
 
-function settingRow({ name, value, default: usual, changed, help }) {
+function settingsTable(name, heads, rows) {
+  return scrolled(
+    name,
+    h("table", { class: "data settings", "aria-label": name }, h("thead", {}, h("tr", {}, heads.map((title) => h("th", { scope: "col" }, title)))), h("tbody", {}, rows)),
+  );
+}
+
+function changedRow({ name, value, default: usual, help }) {
   return h(
     "tr",
-    { class: changed ? "changed" : null },
+    { class: "changed" },
     h("th", { scope: "row", title: help }, h("code", {}, name)),
-    h("td", {}, settingText(value), changed ? h("span", { class: "badge" }, "changed") : null),
+    h("td", {}, settingText(value)),
     h("td", { class: "faint" }, settingText(usual)),
   );
+}
+
+function settingRow({ name, value, help }) {
+  return h("tr", {}, h("th", { scope: "row", title: help }, h("code", {}, name)), h("td", {}, settingText(value)));
 }
 
 export function timeSection(report) {
@@ -200,22 +208,22 @@ function fineTuningNote({ fine_tuning: tuning }) {
   );
 }
 
+// Runs of earlier versions have the words of the command alone, with the path of the program.
+function earlier([program, ...words]) {
+  return { text: [program.split("/").pop(), ...words].map(shellQuoted).join(" "), language: "shell", needs: [] };
+}
+
 export function originSection(report) {
-  const command = report.command.map(shellQuoted).join(" ");
+  const { text, language, needs } = report.made_with ?? earlier(report.command);
   return section(
-    "Command and versions",
-    copyButton(command, "Copy command"),
-    h("pre", { class: "command", tabIndex: 0 }, command),
+    "Made with",
+    copyButton(text, language === "python" ? "Copy Python call" : "Copy command"),
+    h("pre", { class: "command", tabIndex: 0 }, text),
+    needs.length ? h("ul", { class: "notices" }, needs.map((line) => h("li", {}, line))) : null,
     h(
       "dl",
       { class: "versions" },
       Object.entries(report.versions).map(([name, version]) => h("div", {}, h("dt", {}, name), h("dd", {}, version))),
     ),
   );
-}
-
-function shellQuoted(word, position) {
-  // The first word is the path of the program, which differs between machines.
-  const text = position === 0 ? word.split("/").pop() : word;
-  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
