@@ -206,7 +206,7 @@ def test_one_act_is_undone_whole_and_a_class_is_for_the_photo_it_was_asked_for(
         page.wait_for(f"text().includes(' 0 of ') && {_SAVED}")
 
         # Proposals of several classes are one act, which another window's answer lies on.
-        proposed = {one["id"]: one["proposed"] for one in session.state()["items"]}
+        proposed = {one["id"]: str(one["proposed"] or "") for one in session.state()["items"]}
         assert len({one for one in proposed.values() if one}) > 1
         page.press("g")
         page.click("all('button').find(b => b.textContent === 'Select all shown')")

@@ -16,7 +16,7 @@ from xferlearn.auditing.label_model import LabelModels, explain_labels
 from xferlearn.metrics import worth_of
 
 # Fits without the photos that looked worst; a third changes little.
-REFITS = 2
+_REFITS = 2
 # Labels that are wrong with at least this probability are suspected; where they are few, a few that
 # are less likely wrong, too.
 _SUSPECTED, _FEWEST, FEW_SUSPECTED = 0.2, 10, 0.02
@@ -107,7 +107,7 @@ def find_label_errors(
     """
     y = np.asarray(y, np.int32)
     probabilities = fit(np.ones(len(y), bool))
-    for _ in range(REFITS):
+    for _ in range(_REFITS):
         learned = np.ones(len(y), bool)
         learned[confident_errors(y, probabilities)] = False
         probabilities = fit(learned)

@@ -20,6 +20,7 @@ from xferlearn.auditing.findings import (
     ClassFinding,
     Finding,
 )
+from xferlearn.auditing.set_errors import change_text
 from xferlearn.backbones.synsets.names import readable_label
 from xferlearn.metrics import AnyEvaluation, MultiLabelEvaluation
 from xferlearn.photos.corrections import RELABEL, Correction, Corrections, now
@@ -127,13 +128,7 @@ class AuditResult(Result):
         """Returns what is proposed, for a person, where something is."""
         if finding.proposed is None or not self.is_multi_label:
             return f"rather {self.shown(finding.proposed)}"
-        now, then = (dict.fromkeys(labels_in(one)) for one in (finding.label, finding.proposed))
-        parts = {"add": [*(then.keys() - now)], "remove": [*(now.keys() - then)]}
-        return ", ".join(
-            f"{what} {' and '.join(map(readable_label, sorted(some)))}"
-            for what, some in parts.items()
-            if some
-        )
+        return change_text(finding.label, finding.proposed)
 
     def label_of(self, photo: BadPhoto) -> str:
         """Returns the label that an unreadable photo lies under; "" for none."""

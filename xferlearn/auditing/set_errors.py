@@ -15,15 +15,16 @@ import numpy as np
 from xferlearn.auditing.copies import LIKELY
 from xferlearn.auditing.label_errors import (
     FEW_SUSPECTED,
-    REFITS,
     Estimate,
     confident_errors,
     estimated,
     suspected_of,
 )
 from xferlearn.auditing.label_model import explain_labels
+from xferlearn.backbones.synsets.names import readable_label
+from xferlearn.decisions import fit_temperature, with_temperature
 from xferlearn.metrics import worth_of
-from xferlearn.photos.several import label_text, labelled_rows
+from xferlearn.photos.several import label_text, labelled_rows, labels_in
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -108,18 +109,20 @@ def find_set_errors(
         fit: fits heads to what it is told, float32, [photos, classes]: 1, 0, -1 as above, and
             between 0 and 1 where it is not known; and returns what those say that have not learned
             from a photo, float, [photos, classes], range [0, 1]; NaN for photos that none of them
-            judges. It is called three times.
+            judges. It is called twice.
         groups: the number of what each photo belongs to, int, [photos]; None where each stands
             alone.
     """
-    probabilities = fit(y.astype(np.float32))
-    for _ in range(REFITS):
-        targets = y.astype(np.float32)
-        for place, column in enumerate(y.T):
-            rows = confident_errors(column, _of_question(probabilities[:, place]))
-            targets[rows, place] = probabilities[rows, place]
-        probabilities = fit(targets)
+    first = fit(y.astype(np.float32))
+    targets = y.astype(np.float32)
+    for place, column in enumerate(y.T):
+        rows = confident_errors(column, _of_question(first[:, place]))
+        targets[rows, place] = first[rows, place]
+    probabilities = fit(targets).copy()
     judged = np.flatnonzero(labelled_rows(y) & np.isfinite(probabilities).all(axis=1))
+    # Without the answers that looked worst heads would seem surer than they are.
+    temperature = fit_temperature(probabilities[judged], y[judged] == 1)
+    probabilities[judged] = with_temperature(probabilities[judged], temperature, multi_label=True)
     scores = np.zeros(y.shape, np.float32)
     models = []
     for place in range(y.shape[1] if len(judged) else 0):
@@ -155,3 +158,26 @@ def find_set_errors(
 def _of_question(has: np.ndarray) -> np.ndarray:
     """Returns the probabilities of no and yes, [photos, 2]."""
     return np.stack([1 - has, has], axis=1)
+
+
+def change_text(label: str, proposed: str | None) -> str:
+    """Returns what is to be changed for a photo to have the labels that are proposed.
+
+    Args:
+        label: its labels, as `photos.several` writes them.
+        proposed: those that fit better; None where none are proposed.
+
+    Example:
+        >>> change_text("cat|dog", "bird|dog")
+        'add bird, remove cat'
+    """
+    if proposed is None:
+        return ""
+    now, then = (dict.fromkeys(labels_in(one)) for one in (label, proposed))
+    parts = {
+        "add": [one for one in then if one not in now],
+        "remove": [one for one in now if one not in then],
+    }
+    return ", ".join(
+        f"{what} {' and '.join(map(readable_label, some))}" for what, some in parts.items() if some
+    )

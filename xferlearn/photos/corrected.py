@@ -50,6 +50,7 @@ class Applied:
         twice: photos without a class that are among those with one too.
         new: classes that only they have.
         empty: classes that have no photos left by them.
+        given: the corrections as they came.
     """
 
     corrections: Corrections
@@ -64,6 +65,7 @@ class Applied:
     twice: int = 0
     new: tuple[str, ...] = ()
     empty: tuple[str, ...] = ()
+    given: Corrections = dataclasses.field(init=False, repr=False)
     _seen: set[bytes] = dataclasses.field(default_factory=set, repr=False)
 
     def __post_init__(self) -> None:
@@ -72,7 +74,8 @@ class Applied:
         Raises:
             UserError: when photos have one label each, and a correction gives a photo none.
         """
-        self.corrections = self.corrections.suited(multi_label=self.multi_label)
+        self.given = self.corrections
+        self.corrections = self.given.suited(multi_label=self.multi_label)
 
     def label(self, digest: bytes, own: str | None) -> str | None:
         """Returns the class of a photo, or all of them as one text; None where it is not used.
@@ -109,7 +112,7 @@ class Applied:
 
     def as_dict(self) -> dict[str, Any]:
         """Returns all counts, for JSON."""
-        left_out = ("corrections", "multi_label", "_seen")
+        left_out = ("corrections", "multi_label", "given", "_seen")
         names = [one.name for one in dataclasses.fields(self) if one.name not in left_out]
         return {name: getattr(self, name) for name in names} | {"missing": self.missing}
 

@@ -10,7 +10,7 @@ from xferlearn.config.presets import REJECT
 from xferlearn.decisions import Familiarity, fit_familiarity
 from xferlearn.metrics import wilson_interval, worth_of
 from xferlearn.model_folder import FAMILIARITY, PREDICTIONS
-from xferlearn.photos.manifest import TEST, VALIDATION, Manifest
+from xferlearn.photos.manifest import TEST, VALIDATION
 from xferlearn.system.runtime import float32_layers
 from xferlearn.training.familiar import familiarity_of
 from xferlearn.training.fit import Prepared
@@ -83,7 +83,7 @@ def measure_familiarity(prepared: Prepared, fitted: Fitted, seed: int) -> OwnFam
     place = {row: position for position, row in enumerate(rows)}
     familiarity = fit_familiarity(
         fitted.bottlenecks,
-        _class_of_each(manifest, rows),
+        class_of_each(manifest.truth(rows)),
         np.array([place[row] for row in judged], np.int64),
         fitted.probabilities(VALIDATION),
         rows=rows,
@@ -103,9 +103,13 @@ def measure_familiarity(prepared: Prepared, fitted: Fitted, seed: int) -> OwnFam
     return OwnFamiliarity(familiarity, values, (int((of_test < REJECT).sum()), len(test), worth))
 
 
-def _class_of_each(manifest: Manifest, rows: Sequence[int]) -> np.ndarray:
-    """Returns one class of each photo, int64, [rows]: of several the rarest, of none any."""
-    y = manifest.truth(rows)
+def class_of_each(y: np.ndarray) -> np.ndarray:
+    """Returns one class of each photo, int64, [photos]: of several the rarest, of none any.
+
+    Args:
+        y: class indices, int, [photos]; or whether each photo has each class, bool, [photos,
+            classes].
+    """
     if y.ndim == 1:
         return y.astype(np.int64)
     rarity = np.where(y, y.sum(axis=0), len(y) + 1)
