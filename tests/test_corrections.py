@@ -138,7 +138,7 @@ class Listed:
 
     labels = ("daisy", "roses")
     warnings = left_out = ()
-    count, holds_bytes = 6, False
+    count, holds_bytes, is_multi_label = 6, False, False
 
     def entries(self) -> Iterator[Photo]:
         """Yields photos as they lie."""
