@@ -165,8 +165,8 @@ def _audit(audit: AuditResult, pictures: Mapping[bytes, int]) -> dict[str, Any]:
             {
                 "kind": PLURALS[one.kind],
                 "name": one.name,
-                "label": readable_label(one.label),
-                "proposed": readable_label(one.proposed),
+                "label": audit.shown(one.label),
+                "proposed": audit.shown(one.proposed),
                 "score": round(one.score, 4),
                 "text": one.text,
                 "picture": pictures.get(one.digest),

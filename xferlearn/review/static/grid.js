@@ -2,7 +2,7 @@
 
 import { h, visible } from "./dom.js";
 import { thumbnail } from "./pictures.js";
-import { answerText, labelText } from "./words.js";
+import { changeText } from "./words.js";
 import { windowed } from "./windowed.js";
 
 const SMALLEST = 150;
@@ -84,8 +84,7 @@ export function makeGrid(model, choices) {
   function fillCell(cell, item, index, total) {
     const answer = model.answerOf(item);
     const isSelected = model.selected.has(item.id);
-    const to = answer ? answerText(answer) : item.proposed;
-    const labels = visible(to && to !== item.label ? `${labelText(item.label)} → ${to}` : labelText(item.label));
+    const labels = visible(changeText(item, answer, model.editedOf(item)));
     cell.querySelector(".labels").textContent = labels;
     cell.querySelector(".kind").textContent = answer ? (model.sending.has(item.id) ? "being saved …" : "✓ answered") : item.kind;
     cell.setAttribute("aria-selected", String(isSelected));
