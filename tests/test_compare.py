@@ -1,9 +1,11 @@
 """`xferlearn compare` through its command line and its files."""
 
 import csv
+import json
 
 import pytest
 from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import xferlearn
 from xferlearn.errors import XferlearnError
@@ -49,8 +51,18 @@ def test_backbones_are_compared_by_accuracy_speed_and_size(compare, tmp_path):
     assert {row["folding"] for row in table} == {"5 folds"}
     assert all(float(row["network_photos_per_second"]) > 0 for row in table)
     assert any(row["pareto"] == "True" for row in table)
-    with Image.open(folder / "compare.png") as plot:
-        assert plot.format == "PNG"
+    with (
+        Image.open(folder / "compare.png") as light,
+        Image.open(folder / "compare_dark.png") as dark,
+    ):
+        assert light.size == dark.size
+    (run_dir,) = (tmp_path / "logs").glob("photos*_compare_*")
+    assert f"logs   {run_dir}" in out
+    (tensor,) = EventAccumulator(str(run_dir)).Reload().Tensors("transfer/report")
+    shown = json.loads(tensor.tensor_proto.string_val[0])
+    rows = shown["tables"][0]["rows"]
+    assert [row[2]["at"] for row in rows] == [float(row["accuracy"]) for row in table]
+    assert shown["measured"]["accuracy"] == rows[0][2]["at"]
 
 
 def test_who_is_beaten_in_both_is_not_on_the_front(compare, tmp_path, monkeypatch):

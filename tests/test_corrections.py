@@ -282,6 +282,7 @@ def test_train_learns_what_corrections_say_and_the_model_finds_its_photos_again(
             f"--corrections={corrected}/c.csv",
             "--format=json",
             "--verbose=0",
+            "--include_seen",
         ]
     )
     told, err = capsys.readouterr()
@@ -318,7 +319,7 @@ def test_a_class_that_the_model_does_not_have_is_asked_about(
     path = _write(tmp_path / "c.csv", *rows, _row(reds[2], "relabel", "blue"))
     words = [
         "evaluate", f"--model={colour_model}", f"--image_dir={photo_dir}",
-        f"--corrections={path}", "--verbose=0",
+        f"--corrections={path}", "--verbose=0", "--include_seen",
     ]  # fmt: skip
     assert main(words) == 2
     err = capsys.readouterr().err

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import functools
+import json
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from xferlearn.experiments import learning_curve
 from xferlearn.experiments.forecasting import fit_power_law, forecast_gain
 from xferlearn.experiments.learning_curve import order_photos
 from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION, Manifest, Photo
+from xferlearn.summaries.charts import DARK, LIGHT
 from xferlearn.training.fitting import Fitted
 
 
@@ -55,16 +57,24 @@ def test_a_curve_is_a_table_a_plot_and_a_chart_by_number_of_photos(curve, tmp_pa
     assert {row["judged"] for row in rows} == {str(90 - tested)}
     assert {row["folding"] for row in rows} == {"5 folds"}
     assert [int(row["photos"]) for row in rows[:4]] == [3, 9, 15, 30]
-    with Image.open(folder / "curve.png") as plot:
-        assert plot.format == "PNG"
-        # The fitted curve and where it leads are orange; the palette rounds colours.
-        colours = [colour for _, colour in plot.convert("RGB").getcolors(2**16)]
-        assert any(red > 200 and green < 140 and blue < 40 for red, green, blue in colours)
-    run_dir = next(path for path in (tmp_path / "logs").iterdir() if "_curve_" in path.name)
+    for name, theme in (("curve.png", LIGHT), ("curve_dark.png", DARK)):
+        with Image.open(folder / name) as plot:
+            assert plot.format == "PNG"
+            colours = {colour for _, colour in plot.getcolors(2**20)}
+        # What was measured, and the fitted curve with where it leads.
+        assert {theme.paper, theme.first, theme.second} <= colours
+    (run_dir,) = (tmp_path / "logs").glob("photos*_curve_*")
     events = EventAccumulator(str(run_dir))
     events.Reload()
     points = events.Tensors("curve/accuracy")
     assert [point.step for point in points] == sizes
+    (tensor,) = events.Tensors("transfer/report")
+    shown = json.loads(tensor.tensor_proto.string_val[0])
+    assert [point[0] for point in shown["curve"]["points"]] == sizes
+    means = [float(row["accuracy"]) for row in rows]
+    assert [point[2] for point in shown["curve"]["points"]] == pytest.approx(means)
+    assert shown["curve"]["fit"]["next"][0] == sizes[-1] + 100
+    assert "Does it take many photos? " in shown["verdict"][0]
 
 
 def test_a_killed_curve_goes_on_where_it_was(curve, monkeypatch):

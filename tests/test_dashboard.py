@@ -57,7 +57,7 @@ with warnings.catch_warnings():
 
 
 HOSTILE = '<img src=x onerror="document.title=1">'
-PREFIX = "/data/plugin/xferlearn"
+PREFIX = "/data/plugin/transfer"
 
 
 @pytest.fixture(scope="module")
@@ -378,13 +378,13 @@ def test_times_are_shown_in_whole_seconds_from_two_minutes_on(tmp_path):
 def test_a_folder_without_our_data_has_no_runs(tmp_path):
     client = _client(tmp_path)
     assert client.get(f"{PREFIX}/runs").json == {"runs": []}
-    listing = client.get("/data/plugins_listing").json["xferlearn"]
+    listing = client.get("/data/plugins_listing").json["transfer"]
     assert listing["enabled"] is False
     assert listing["tab_name"] == "Transfer"
 
 
 def test_the_tab_is_enabled_by_data(client):
-    assert client.get("/data/plugins_listing").json["xferlearn"]["enabled"] is True
+    assert client.get("/data/plugins_listing").json["transfer"]["enabled"] is True
 
 
 def _judged(record, labels, splits, probabilities):
@@ -758,7 +758,7 @@ class Tab:
     def js(self, expression):
         """Evaluates in the tab's frame, with `$` and `$$` for its elements."""
         return f"""(() => {{
-            const frame = all('iframe').find(f => f.src.includes('name=xferlearn'));
+            const frame = all('iframe').find(f => f.src.includes('name=transfer'));
             const page = frame?.contentDocument;
             if (!page) return null;
             const $ = selector => page.querySelector(selector);
@@ -811,7 +811,7 @@ def browser():
 def opened(browser, board):
     """The tab, opened once."""
     _wait_for_runs(board, 2)
-    browser.open(f"{board}/#xferlearn")
+    browser.open(f"{board}/#transfer")
     tab = Tab(browser)
     tab.see("$$('.runs li button').length === 2 && !!$('.tiles')")
     return tab
@@ -1038,7 +1038,7 @@ def test_nothing_is_outside_the_window_nor_hard_to_reach(tab, logs, width, dark)
         if name == "compare":
             tab.see("!!$('.change .headline')")
         assert tab.now(outside) == [], name
-        assert tab.browser.problems("name=xferlearn") == [], name
+        assert tab.browser.problems("name=transfer") == [], name
     if width == 400:
         small = tab.now(
             "$$('main button, main select, .fold').filter(e => e.offsetHeight"
@@ -1091,7 +1091,7 @@ def test_labels_are_text_whatever_they_hold(tab):
     assert tab.now("$$('pre').at(-1).textContent") == "xferlearn train '--image_dir=my photos'"
     tab.now("$('.wall button.why').click()")
     tab.see("$('figure.large figcaption')?.textContent.includes('not on this machine')")
-    assert tab.browser.problems("name=xferlearn") == []
+    assert tab.browser.problems("name=transfer") == []
     assert tab.now("$$('img').filter(i => i.getAttribute('src') === 'x').length") == 0
 
 

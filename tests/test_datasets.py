@@ -3,6 +3,7 @@
 import collections
 import importlib.util
 import io
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
+from xferlearn.cli import main
 from xferlearn.errors import UserError, XferlearnError
 from xferlearn.photos import elpv
 from xferlearn.photos.datasets import DatasetSource, open_dataset
@@ -206,6 +208,31 @@ def test_official_test_and_validation_splits_are_kept(tmp_path: Path) -> None:
     }
     assert found == {("train", TRAIN), ("extra", TRAIN), ("test", TEST), ("validation", VALIDATION)}
     assert not manifest.folds
+
+
+def test_a_model_is_measured_on_a_dataset_under_its_own_classes(
+    small_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [
+        "evaluate", f"--model={small_model}", "--dataset=xferlearn_toy_splits", "--format=json",
+        f"--data_dir={tmp_path}", f"--bottleneck_dir={tmp_path / 'cache'}", "--verbose=0",
+    ]  # fmt: skip
+    assert main(words) == 2
+    assert "no class 'amber', a label of xferlearn_toy_splits/1.0.0." in capsys.readouterr().err
+    assert main([*words, "--other_classes=count"]) == 0
+    told, err = capsys.readouterr()
+    assert json.loads(told)["labels"] == ["blue", "green", "red", "amber"]
+    assert {name: one["n"] for name, one in json.loads(told)["classes"].items() if one["n"]} == {
+        "blue": 6, "amber": 6,
+    }  # fmt: skip
+    assert "only its test photos are measured; --split=all measures all." in err
+    assert "6 photos of classes that the model does not have are counted" in err
+    assert main([*words, "--other_classes=skip", "--split=train"]) == 0
+    told, err = capsys.readouterr()
+    assert json.loads(told)["n"] == 12  # those of `extra` too, as in a training
+    assert "only its" not in err
+    assert main([*words, "--image_dir=photos"]) == 2
+    assert "Expected either --image_dir or --dataset. Received: both." in capsys.readouterr().err
 
 
 def test_labels_keep_the_datasets_order(tmp_path: Path) -> None:

@@ -207,7 +207,7 @@ def test_evaluate_obeys_the_decision(
     edit_metadata(model, lambda told: told.update(decision=decision, familiarity=familiarity))
     output = tmp_path / "predictions.parquet"
     words = [f"--model={model}", f"--image_dir={photo_dir}", "--engine=tensorflow"]
-    words += ["--precision=float32", "--verbose=0", f"--output={output}"]
+    words += ["--precision=float32", "--verbose=0", f"--output={output}", "--include_seen"]
     assert main(["evaluate", *words, "--format=json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["decision"]["thresholds"] == {"red": 1e-30}

@@ -332,7 +332,10 @@ def test_a_models_classes_say_where_they_are(tmp_path: Path) -> None:
     tree(tmp_path / "split", ("train", "val", "test"))
     source = read_image_dir(tmp_path / "split", FLOWERS)
     assert {entry.name.split("/")[0] for entry in source.entries()} == {"test"}
-    assert "is split, and only its test photos are measured." in said(source)
+    assert (
+        "says the split, and only its test photos are measured; `split='all'` measures all."
+        in said(source)
+    )
     source = read_image_dir(tmp_path / "split" / "val", FLOWERS)
     assert source.count == 12
     tree(tmp_path / "folds", ("fold1", "fold2"))

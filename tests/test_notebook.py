@@ -34,7 +34,7 @@ result""",
         f"classifier = xferlearn.load_classifier({str(root / 'model')!r})\nclassifier",
         f"classifier.label({str(photos / 'red' / '0020.jpg')!r})",
         f"""xferlearn.evaluate(model={str(root / "model")!r}, image_dir={str(photos)!r},
-    bottleneck_dir={str(root / "cache")!r})""",
+    bottleneck_dir={str(root / "cache")!r}, include_seen=True)""",
         "result.manifest, result.test",
     ]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(one) for one in cells])

@@ -59,7 +59,7 @@ def test_photos_that_come_one_by_one_are_counted_the_same() -> None:
     truth[:9] = 4  # of another class
     counts = PointCounts(LABELS, thresholds)
     for scores, label in zip(new, truth.tolist(), strict=True):
-        counts.add(scores, label)
+        counts.add(counts.labelled(scores), label)
     assert counts.points() == operating_points(LABELS, thresholds, new, truth)
 
 

@@ -4,6 +4,7 @@ import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pictures import cropped, encode, picture
@@ -53,6 +54,7 @@ def test_an_evaluation_recognises_re_saved_photos(trained: Path, tmp_path: Path)
         # Nobody has seen this one, and half of it is no copy.
         for name, image in (("new", picture(900 + place)), ("part", cropped(picture(0), 0.5))):
             (tmp_path / "more" / label / f"{name}.jpg").write_bytes(encode(image))
+    # The model has learned from its test photos too, once it was measured.
     expected = sum(
         f"{label}/{number}.jpg" in used for label in ("leaf", "tree") for number in range(6)
     )
@@ -65,11 +67,44 @@ def test_an_evaluation_recognises_re_saved_photos(trained: Path, tmp_path: Path)
             precision="float32",
             verbose=0,
         )
-        assert result.seen == {"train": 0, "validation": 0, "test": 0}
-        assert result.copies["train"] == expected
-        told = f"{expected} of 16 photos are re-saved copies of photos in the model's train split"
-        assert any(warning.startswith(told) for warning in result.warnings)
-        assert result.as_dict()["copies_of_training"] == result.copies
+        assert result.seen.photos == {"train": 0, "validation": 0, "test": 0}
+        assert result.seen.copies["train"] == expected
+        assert result.evaluation.total == 4
+        left_out = (
+            "12 re-saved copies of photos that the model has learned from"
+            f" ({expected} train, {12 - expected} test); `include_seen`"
+        )
+        assert left_out in " ".join(str(result).split())
+        assert not any("too high" in warning for warning in result.warnings)
+        assert result.as_dict()["copies_of_training"] == result.seen.copies
+        assert {name.split("/")[1] for name in _wrong(result)} <= {"new.jpg", "part.jpg"}
+
+
+def test_where_nothing_says_a_split_the_models_own_is_meant(
+    small_model: Path, photo_dir: Path, tmp_path: Path
+) -> None:
+    from xferlearn import UserError, evaluate
+
+    settings = {
+        "model": small_model, "image_dir": photo_dir, "bottleneck_dir": tmp_path, "verbose": 0,
+    }  # fmt: skip
+    test = [photo for photo in read_model_folder(small_model).photos() if photo.split == "test"]
+    result = evaluate(split="test", **settings)
+    assert (result.evaluation.total, result.seen.total) == (len(test), 0)
+    others = f"{len(test)} photos are test photos of {small_model}; {90 - len(test)} others are not"
+    assert others in result.warnings
+    new = evaluate(**settings)
+    assert (new.evaluation.total, new.seen.total) == (len(test), 90 - len(test))
+    with pytest.raises(UserError, match="none of its photos is a validation photo of"):
+        evaluate(split="validation", **settings)
+    with pytest.raises(
+        UserError, match=r"is new to .*: \d+ photos that the .* \(\d+ train\)\. Give"
+    ):
+        evaluate(split="train", **settings)
+
+
+def _wrong(result: Any) -> list[str]:
+    return [photo.name for photo in result.misclassified]
 
 
 def test_tables_of_earlier_versions_are_read(trained: Path) -> None:

@@ -50,7 +50,8 @@ def sweep(real_sweep, monkeypatch):
 
 
 def run_dirs(logs):
-    return sorted(path for path in logs.iterdir() if path.name.startswith("20"))
+    """The runs of single heads, not those of whole sweeps."""
+    return sorted(path for path in logs.iterdir() if "_mobilenet" in path.name)
 
 
 def events_of(run_dir):
@@ -63,16 +64,18 @@ def test_a_grid_is_compared_and_the_best_is_tested_once(real_sweep, tmp_path):
     code, out, err = real_sweep("--learning_rate=0.00001,0.01,0.01", "--seed=0,1,2")
     # Nor does TensorFlow complain of the sixth head.
     assert (code, err) == (0, "")
-    rows = [line for line in out.splitlines() if line.startswith("learning_rate=")]
-    assert [row.split()[0] for row in rows] == ["learning_rate=0.01", "learning_rate=1e-05"]
+    lines = out.splitlines()
+    assert lines[0].split()[:2] == ["learning_rate", "accuracy"]
+    assert [line.split()[0] for line in lines[1:3]] == ["0.01", "1e-05"]
     assert out.count("its test accuracy: ") == 1
     folder = tmp_path / "logs" / "experiments"
     table = list(csv.DictReader((folder / "sweep.csv").read_text().splitlines()))
     assert [row["learning_rate"] for row in table] == ["0.01", "1e-05"]
     assert float(table[0]["accuracy"]) >= float(table[1]["accuracy"])
     assert [row["runs"] for row in table] == ["3", "3"]
-    with Image.open(folder / "sweep.png") as plot:
-        assert plot.format == "PNG"
+    with Image.open(folder / "sweep.png") as light, Image.open(folder / "sweep_dark.png") as dark:
+        assert light.size == dark.size
+        assert light.getpixel((0, 0)) > dark.getpixel((0, 0))
     # The command that is printed is one that `train` takes, with the settings that won.
     command = next(line for line in out.splitlines() if line.startswith("  xferlearn train "))
     words = shlex.split(command)
@@ -87,12 +90,29 @@ def test_every_run_has_charts_a_card_and_a_row_of_hparams_but_no_test_result(swe
     assert sweep("--learning_rate=0.001,0.01", "--testing_percentage=30")[0] == 0
     runs = run_dirs(tmp_path / "logs")
     assert len(runs) == 2
+    assert all(re.match(r"photos\d+_mobilenet\S*_lr0\.0", run.name) for run in runs)
+    # The sweep is a run of its own for tab Transfer, with all that it has found.
+    (whole,) = (tmp_path / "logs").glob("photos*_sweep_*")
+    tensor = events_of(whole).Tensors("transfer/report")[0].tensor_proto
+    found = json.loads(tensor.string_val[0])
+    assert (found["kind"], len(found["tables"][0]["rows"])) == ("sweep", 2)
+    assert found["tables"][0]["head"] == ["learning_rate", "accuracy", "s/run", "points behind"]
+    best, other = (row[1]["at"] for row in found["tables"][0]["rows"])
+    behind = found["tables"][0]["rows"][1][3]
+    assert behind["at"] == pytest.approx(100 * (best - other))
+    assert behind["low"] <= behind["at"] <= behind["high"]
+    assert found["measured"]["accuracy"] == best
+    assert any("its test accuracy" in line for line in found["verdict"])
+    assert found["next"].startswith("xferlearn train ")
     for run_dir in runs:
         events = events_of(run_dir)
         tags = events.Tags()["tensors"]
-        assert {"run_card", "results/validation_accuracy"} <= set(tags)
-        assert not any("test" in tag for tag in tags)
-        assert "_hparams_/session_start_info" in events.summary_metadata
+        assert "run_card" in tags
+        row = events_of(run_dir / "hparams")
+        compared = row.Tags()["tensors"]
+        assert "results/validation_accuracy" in compared
+        assert not any("test" in tag for tag in tags + compared)
+        assert "_hparams_/session_start_info" in row.summary_metadata
         assert not (run_dir / "test").exists()
         card = events.Tensors("run_card")[0].tensor_proto.string_val[0].decode()
         assert "| test | not looked at |" in card
@@ -118,11 +138,11 @@ def test_the_test_photos_are_looked_at_after_the_choice_and_for_it_alone(sweep, 
 def test_a_run_that_diverges_is_a_row_and_no_error(sweep, tmp_path):
     code, out, _ = sweep("--learning_rate=1e38,0.01", "--optimizer=sgd")
     assert code == 0
-    row = next(line for line in out.splitlines() if line.startswith("learning_rate=1e+38"))
+    row = next(line for line in out.splitlines() if line.startswith("1e+38"))
     assert "diverged" in row
     assert "photos: learning_rate=0.01" in out
     first = next(path for path in run_dirs(tmp_path / "logs") if "lr1e" in path.name)
-    events = events_of(first)
+    events = events_of(first / "hparams")
     assert "_hparams_/session_start_info" in events.summary_metadata
     assert "results/validation_accuracy" not in events.Tags()["tensors"]
 

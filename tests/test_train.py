@@ -208,7 +208,7 @@ def test_second_run_computes_nothing(train, photo_dir, tmp_path, monkeypatch):
     def no_network(*args):
         raise AssertionError("the backbone was called")
 
-    monkeypatch.setattr("xferlearn.bottlenecks.settling.build_engine", no_network)
+    monkeypatch.setattr("xferlearn.bottlenecks.settling.start_engine", no_network)
     code, out, _ = train(f"--image_dir={photo_dir}", "--overwrite", "--summaries=scalars")
     assert code == 0
     assert "90 cached, 0 computed" in out
@@ -230,7 +230,9 @@ def test_summary_names_everything_to_do_next(train, photo_dir, tmp_path):
     )
     assert re.search(r"^test .*\d of \d+ right, 95%: \d+% to \d+%", out, re.MULTILINE)
     assert f"xferlearn label --model={tmp_path / 'model'} PHOTO" in out
-    assert f"tensorboard --logdir {tmp_path / 'logs'}" in out
+    assert f"xferlearn board --open --logs_dir={tmp_path / 'logs'}" in out
+    (run_dir,) = (tmp_path / "logs").iterdir()
+    assert re.fullmatch(r"model_photos\d+_mobilenet.*_\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d", run_dir.name)
     assert "test photos are misclassified" in out
     assert "Traceback" not in err
 
@@ -515,14 +517,14 @@ def test_killed_run_keeps_its_shards(make_photo_dir, tmp_path):
         "from xferlearn.bottlenecks import settling, store\n"
         "from xferlearn.cli import main\n"
         "store.ROWS_PER_SHARD = 32\n"
-        "build = settling.build_engine\n"
+        "build = settling.start_engine\n"
         "def slow(*args):\n"
         "    engine = build(*args)\n"
         "    def run(pixels):\n"
         "        time.sleep(0.4)\n"
         "        return engine.run(pixels)\n"
         "    return type(engine)(engine.name, engine.precision, run)\n"
-        "settling.build_engine = slow\n"
+        "settling.start_engine = slow\n"
         "main(['train', *sys.argv[1:]])\n"
     )
     process = subprocess.Popen([sys.executable, "-c", code, *flags], stderr=subprocess.DEVNULL)
@@ -619,21 +621,34 @@ def test_a_split_tree_is_trained_and_measured_as_it_is_split(train, photo_bytes,
     assert "8 of 8 right" in out
     assert "only its test photos are measured" in err
     assert "too high" not in err
-    flags = [f"--model={tmp_path / 'model'}", f"--image_dir={photos / 'val'}"]
-    assert main(["evaluate", *flags]) == 0
-    assert "6 of 6 photos were in the model's validation split" in capsys.readouterr().err
-
-
-def test_evaluate_warns_of_photos_that_were_trained_on(model_dir, photo_dir, capsys):
-    code = main(["evaluate", f"--model={model_dir}", f"--image_dir={photo_dir}"])
+    flags = [f"--model={tmp_path / 'model'}", f"--image_dir={photos}"]
+    assert main(["evaluate", *flags, "--split=all"]) == 0
     out, err = capsys.readouterr()
-    assert code == 0
+    assert "8 of 8 right" in out
+    assert "22 photos that the model has learned from (16 train, 6 validation)" in out
+    assert "only its" not in err
+    assert main(["evaluate", *flags, "--split=validation"]) == 2
+    assert "6 photos that the model has learned from (6 validation)" in capsys.readouterr().err
+    shutil.rmtree(photos / "val")
+    assert main(["evaluate", *flags, "--split=validation"]) == 2
+    assert "has no validation photos. It has train and test photos." in capsys.readouterr().err
+
+
+def test_evaluate_leaves_out_photos_that_were_trained_on(model_dir, photo_dir, capsys):
+    flags = ["evaluate", f"--model={model_dir}", f"--image_dir={photo_dir}"]
+    assert main(flags) == 2
+    out, err = capsys.readouterr()
     totals = read_metadata(model_dir)["split"]["totals"]
-    assert f"{totals['train']} of 90 photos were in the model's train split: the acc" in err
-    assert (
-        f"{totals['test']} of 90 photos were in the model's test split, which it has learned from"
-        " after its test: the accuracy is too high." in err
+    seen = (
+        "90 photos that the model has learned from"
+        f" ({totals['train']} train, {totals['test']} test)"
     )
+    assert err.startswith(f"xferlearn: No photo of {photo_dir} is new to {model_dir}: {seen}. Give")
+    assert "--include_seen measures them all the same." in err
+    assert out == ""
+    assert main([*flags, "--include_seen"]) == 0
+    out, err = capsys.readouterr()
+    assert f"warning: The accuracy is too high: it is also of {seen}." in err
     assert "90 of 90 right" in out
     assert "Confusion matrix" in out
 
@@ -659,11 +674,12 @@ def test_evaluate_new_photos_as_json(model_dir, photo_bytes, tmp_path, capsys):
     assert [row["name"] for row in report["misclassified"]] == ["red/actually_blue.jpg"]
     assert [row["file"] for row in report["bad_photos"]] == ["red/broken.jpg"]
     assert report["seen_in_training"] == {"train": 0, "validation": 0, "test": 0}
+    assert report["seen_left_out"] is True
 
 
 def test_evaluate_classes_that_the_model_does_not_have(model_dir, make_photo_dir, tmp_path, capsys):
     photos = make_photo_dir({"red": 4, "black": 3, "empty": 0})
-    flags = [f"--model={model_dir}", f"--image_dir={photos}"]
+    flags = [f"--model={model_dir}", f"--image_dir={photos}", "--include_seen"]
     assert main(["evaluate", *flags]) == 2
     assert "no class 'black'" in capsys.readouterr().err
     assert main(["evaluate", *flags, "--other_classes=skip"]) == 0
@@ -682,14 +698,15 @@ def test_evaluate_classes_that_the_model_does_not_have(model_dir, make_photo_dir
 
 def test_evaluate_for_tensorboard(model_dir, photo_dir, tmp_path, capsys):
     flags = [f"--model={model_dir}", f"--image_dir={photo_dir}", f"--logs_dir={tmp_path / 'logs'}"]
-    assert main(["evaluate", *flags]) == 0
+    assert main(["evaluate", *flags, "--include_seen"]) == 0
     (run_dir,) = (tmp_path / "logs").iterdir()
     assert f"logs  {run_dir}" in capsys.readouterr().out
+    assert re.fullmatch(r"model_on_photos\d+_[\d_-]{19}", run_dir.name)
     events = EventAccumulator(str(run_dir), size_guidance={"tensors": 0}).Reload()
     assert sorted(events.Tags()["tensors"]) == [
-        *("confusion_matrix/photos", "confusion_matrix/row_percent"),
+        *("confusion_matrix/photos", "confusion_matrix/row_percent", "macro_average/all_classes"),
         *("pr_curves/blue", "pr_curves/green", "pr_curves/red"),
-        *("reliability", "results/accuracy", "results/ece", "run_card"),
+        *("reliability", "results/accuracy", "results/ece", "run_card", "transfer/report"),
     ]
 
 
@@ -742,7 +759,7 @@ def test_evaluate_keeps_scores_for_the_logs_alone(
             most = max(most, sum(scores() is not None for scores in held))
 
     monkeypatch.setattr("xferlearn.evaluation.evaluating.label_photos", watched)
-    flags = [f"--model={model_dir}", f"--image_dir={photo_dir}"]
+    flags = [f"--model={model_dir}", f"--image_dir={photo_dir}", "--include_seen"]
     assert main(["evaluate", *flags]) == 0
     assert most <= 64, "two batches"
     assert main(["evaluate", *flags, f"--logs_dir={tmp_path / 'logs'}"]) == 0

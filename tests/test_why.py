@@ -328,7 +328,7 @@ def test_a_familiarity_in_words(familiarity, words):
 def test_an_answer_in_words(status, words):
     answer = Answer(status, "red", 0.9, 0.5, (("red", 0.9), ("blue", 0.1)))
     pixels = np.zeros((8, 8, 3), np.uint8)
-    found = Explanation("a.jpg", answer, None, 0.0, (), pixels)
+    found = Explanation("a.jpg", answer, {}, (), pixels)
     assert found.answer_text() == words
     assert words in repr(found)
     assert words in found._repr_html_()

@@ -1,4 +1,4 @@
-"""`xferlearn board`: TensorBoard on the runs."""
+"""`xferlearn board`: TensorBoard on the runs, with tab Transfer in front."""
 
 import contextlib
 import io
@@ -6,13 +6,14 @@ import logging
 import os
 import shlex
 import threading
+import webbrowser
 from collections.abc import Iterator
 from pathlib import Path
 
 from xferlearn.config import BoardConfig
 from xferlearn.errors import UserError
 from xferlearn.system.runtime import start_tensorflow
-from xferlearn.system.terminal import say
+from xferlearn.system.terminal import say, tell
 from xferlearn.system.text import count, one_line
 
 
@@ -32,7 +33,10 @@ def run(config: BoardConfig) -> int:
     runs = find_runs(config.logs_dir)
     say(f"{count(len(runs), 'run')} in {config.logs_dir}")
     try:
-        say(f"TensorBoard is at {start_board(config)} (Ctrl-C ends it)", flush=True)
+        address = start_board(config)
+        say(f"TensorBoard is at {address} (Ctrl-C ends it)", flush=True)
+        if config.open and not webbrowser.open(address):
+            tell("No browser was found to open it in.")
         threading.Event().wait()
     except KeyboardInterrupt:
         say()
@@ -78,18 +82,22 @@ def _event_folders(root: Path) -> Iterator[Path]:
 
 
 def start_board(config: BoardConfig) -> str:
-    """Starts TensorBoard in threads of this process and returns its address.
+    """Starts TensorBoard in threads of this process and returns the address of tab Transfer.
 
     Raises:
         UserError: the port is in use, or the host is not an address of this machine.
     """
     # TensorBoard imports TensorFlow itself, but not as quietly.
     start_tensorflow()
-    from tensorboard import program
+    from tensorboard import default, program
+
+    from xferlearn.dashboard.plugin import FirstTab, TransferPlugin
 
     # It writes to stderr which optional packages are missing.
     logging.getLogger("tensorboard").setLevel(logging.ERROR)
-    board = program.TensorBoard()
+    # It opens the first tab in its list, and would have those of other packages behind its own.
+    others = [plugin for plugin in default.get_plugins() if plugin is not TransferPlugin]
+    board = program.TensorBoard(plugins=[FirstTab, *others])
     words = ["tensorboard", "--logdir", str(config.logs_dir), "--host", config.host]
     if config.port is not None:
         words += ["--port", str(config.port)]
@@ -98,7 +106,7 @@ def start_board(config: BoardConfig) -> str:
         # It advertises its loader there, and its web server gives its reason before it exits.
         with contextlib.redirect_stderr(written):
             board.configure(argv=words)
-            return board.launch()
+            return f"{board.launch()}#{TransferPlugin.plugin_name}"
     except program.TensorBoardPortInUseError:
         raise UserError(
             f"Port {config.port} is in use. Choose another with `port`, 0 for any."

@@ -1,8 +1,6 @@
 """`xferlearn sweep`: prints what each combination of settings gave, and what to do next."""
 
-import shlex
-
-from xferlearn.commands import print_result
+from xferlearn.commands import board_command, print_result
 from xferlearn.config import SweepConfig
 from xferlearn.experiments import Sweep, sweep_with
 from xferlearn.system.terminal import say
@@ -18,6 +16,6 @@ def run(config: SweepConfig) -> int:
 
 def next_commands(result: Sweep) -> str:
     """Returns the commands to run next, ready for the shell."""
-    board = f"tensorboard --logdir {shlex.quote(result.logs_dir)}"
+    board = board_command(result.logs_dir)
     commands = [result.command, board] if result.command else [board]
     return "\n".join(["", "next:", *(f"  {command}" for command in commands)])

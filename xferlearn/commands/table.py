@@ -141,7 +141,7 @@ COMMANDS: dict[str, Command] = {
         config.BoardConfig,
         "Show the runs in TensorBoard.",
         "[--logs_dir=FOLDER] [flags]",
-        ("xferlearn board",),
+        ("xferlearn board --open",),
         ("tensorboard",),
     ),
     "completion": Command(

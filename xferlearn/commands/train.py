@@ -2,7 +2,7 @@
 
 import shlex
 
-from xferlearn.commands import print_result
+from xferlearn.commands import board_command, print_result
 from xferlearn.config import TrainConfig
 from xferlearn.summaries.measured import validation_name
 from xferlearn.summaries.terminal import misclassified_block, misclassified_head
@@ -48,5 +48,5 @@ def next_commands(config: TrainConfig, result: TrainResult) -> str:
     if result.audit is not None and result.audit.findings:
         lines.append(f"  xferlearn review --model_dir={model}")
     if result.run_dir is not None:
-        lines.append(f"  tensorboard --logdir {shlex.quote(str(result.run_dir.parent))}")
+        lines.append(f"  {board_command(result.run_dir.parent)}")
     return "\n".join(lines)

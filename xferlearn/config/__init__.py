@@ -6,11 +6,17 @@ help; the command that measured it is `tools/bench_train.py`.
 """
 
 from xferlearn.config.answers import AnswerConfig
-from xferlearn.config.audit import AuditConfig, DiffCommandConfig, DiffConfig, ReviewConfig
+from xferlearn.config.audit import AuditConfig, ReviewConfig
 from xferlearn.config.base import Config
 from xferlearn.config.board import BoardConfig
 from xferlearn.config.data import WHERE_LABELS_ARE, DataConfig, SplitDataConfig
 from xferlearn.config.decisions import DECISION, DecideConfig, DecisionConfig
+from xferlearn.config.evaluation import (
+    DiffCommandConfig,
+    DiffConfig,
+    EvaluateCommandConfig,
+    EvaluateConfig,
+)
 from xferlearn.config.experiments import SEEDS, CompareConfig, CurveConfig, SweepConfig
 from xferlearn.config.images import (
     DEFAULT_BACKBONE,
@@ -25,8 +31,6 @@ from xferlearn.config.looking import (
     VersionConfig,
 )
 from xferlearn.config.models import (
-    EvaluateCommandConfig,
-    EvaluateConfig,
     ExportConfig,
     LabelConfig,
     ModelConfig,

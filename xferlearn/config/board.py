@@ -28,3 +28,4 @@ class BoardConfig(Config):
             form="PORT",
         ),
     ] = None
+    open: Annotated[bool, Setting("Open the page in a browser.", common=True)] = False

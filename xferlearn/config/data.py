@@ -1,10 +1,15 @@
 """Settings that say where labelled photos are: shared by all commands that learn or measure."""
 
 import dataclasses
+import os
+import re
+from pathlib import Path
 from typing import Annotated, Any
 
 from xferlearn.config.base import Setting, StrPath
 from xferlearn.config.images import PhotoConfig
+from xferlearn.config.in_memory import TableInMemory
+from xferlearn.errors import UserError
 
 _FOUND = "Default: found by its name and its values, and said."
 # What only says where photos, labels and groups are found. What comes of it, photos, classes and
@@ -138,8 +143,8 @@ class SplitDataConfig(DataConfig):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SourceConfig(SplitDataConfig):
-    """Which photos heads learn from, and what is common to every command that fits some."""
+class DatasetConfig(DataConfig):
+    """Where labelled photos are, where that may be a dataset too."""
 
     dataset: Annotated[
         str | None,
@@ -160,6 +165,37 @@ class SourceConfig(SplitDataConfig):
             form="FOLDER",
         ),
     ] = None
+
+    def check_one_source(self) -> None:
+        """Refuses photos of files and of a dataset at once, and neither.
+
+        Raises:
+            UserError: where it is not one of the two.
+        """
+        where = "image_dir" if self.labels is None else "labels"
+        if (getattr(self, where) is None) == (self.dataset is None):
+            came = "neither" if self.dataset is None else "both"
+            note = ""
+            if self.dataset is None and self.data_dir is not None:
+                note = " `data_dir` is where a `dataset` is kept; your own photos are `image_dir`."
+            raise UserError(f"Expected either `{where}` or `dataset`. Received: {came}.{note}")
+
+    @property
+    def data_name(self) -> str:
+        """What the photos are called, after their folder, dataset or table; "" for no name."""
+        if self.image_dir is not None:
+            name = os.path.basename(os.path.abspath(self.image_dir))
+        elif self.dataset is not None:
+            name = re.sub(r"[^\w.-]", "_", self.dataset)
+        else:
+            name = "" if isinstance(self.labels, TableInMemory) else Path(str(self.labels)).stem
+        return name if name.strip(".") else ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SourceConfig(SplitDataConfig, DatasetConfig):
+    """Which photos heads learn from, and what is common to every command that fits some."""
+
     unlabelled: Annotated[
         StrPath | None,
         Setting(

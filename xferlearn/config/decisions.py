@@ -71,15 +71,23 @@ class DecisionConfig(Config):
         """Whether anything is asked."""
         return any(getattr(self, name) is not None for name in DECISION)
 
-    def asked(self, labels: Sequence[str]) -> dict[str, Any]:
-        """Returns what is asked of a model's classes, as `choose_decision` takes it.
+    def asked(self, labels: Sequence[str], *, multi_label: bool = False) -> dict[str, Any]:
+        """Returns what is asked of a model's classes, as `choose` takes it.
 
         Args:
             labels: class names.
+            multi_label: whether photos may have several labels.
 
         Raises:
-            UserError: when a class that is named is none of them, with the nearest one.
+            UserError: when a class that is named is none of them, with the nearest one, and on
+                costs where photos may have several labels.
         """
+        if multi_label and self.cost is not None:
+            raise UserError(
+                "`cost` is of one class taken for another. Where photos may have several labels,"
+                " each class is a question of its own: ask for its `min_recall` or"
+                " `min_precision`."
+            )
         for name in ("min_recall", "min_precision"):
             for label in _numbers(getattr(self, name)):
                 if label not in labels:
@@ -96,7 +104,7 @@ class DecisionConfig(Config):
         return {
             "min_recall": _numbers(self.min_recall),
             "min_precision": _numbers(self.min_precision),
-            "costs": costs,
+            **({} if multi_label else {"costs": costs}),
         }
 
 
@@ -117,7 +125,8 @@ class DecideConfig(DecisionConfig):
     clear: Annotated[
         bool,
         Setting(
-            "Remove the decision: a photo gets the label of the largest probability.",
+            "Remove the decision: a photo gets the label of the largest probability, or where it"
+            " may have several, those at the thresholds of the largest F1.",
             section="Decision",
         ),
     ] = False

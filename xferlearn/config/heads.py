@@ -38,6 +38,15 @@ class RunConfig(SourceConfig):
         ),
     ] = None
     test_size: float | None = None
+    run_name: Annotated[
+        str | None,
+        Setting(
+            "What the run is called in TensorBoard; the date is added. Default: after model folder,"
+            " photos, network and what was changed.",
+            section="Output",
+            form="NAME",
+        ),
+    ] = None
     class_weight: Annotated[
         str,
         Setting(

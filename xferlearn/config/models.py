@@ -5,11 +5,10 @@ from typing import Annotated, cast
 
 from xferlearn.config.answers import AnswerConfig
 from xferlearn.config.base import Config, Setting, Several, StrPath, Verbose
-from xferlearn.config.data import DataConfig
 from xferlearn.config.images import ImageConfig
 from xferlearn.errors import UserError
 
-_MODEL_FOLDER = "Folder of a trained model."
+MODEL_FOLDER = "Folder of a trained model."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +74,18 @@ class ModelConfig(ImageConfig):
             "Layer or operation that returns the scores. Default: found in the model.",
             section="Model",
             form="NAME",
+        ),
+    ] = None
+    label_threshold: Annotated[
+        float | None,
+        Setting(
+            "For a model that has a score of its own for each label (sigmoid) and does not state"
+            " thresholds: photos may have several labels, or none, and get those whose score"
+            " reaches this, e.g. 0.5. Default: one label per photo, of the largest score.",
+            above=0,
+            maximum=1,
+            section="Model",
+            form="SCORE",
         ),
     ] = None
     input_height: Annotated[
@@ -166,7 +177,7 @@ class ModelConfig(ImageConfig):
         if not self.backbone:
             return
         for name in self.changed():
-            if name == "labels" or name.startswith(("input_", "output_")):
+            if name.startswith(("label", "input_", "output_")):
                 raise UserError(
                     f"`{name}` belongs to `model`; a `backbone` has its own, and its size may be"
                     " part of its name, e.g. mobilenet_0.50_192."
@@ -266,61 +277,6 @@ class LabelConfig(ModelConfig, AnswerConfig):
         return output_format(self.output)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class EvaluateConfig(DataConfig, ImageConfig):
-    """Settings of `xferlearn.evaluate(...)`."""
-
-    model: Annotated[
-        StrPath | None,
-        Setting(_MODEL_FOLDER, aliases=("graph", "model_dir"), form="FOLDER", common=True),
-    ] = None
-    other_classes: Annotated[
-        str,
-        Setting(
-            "What to do with photos of classes that the model does not have: `error` stops, `skip`"
-            " leaves them out and says how many, `count` counts each as a wrong answer. Such a"
-            " class then stands behind the model's with a recall of 0, and each of its photos"
-            " lowers the precision of the label that it gets.",
-            choices=("error", "skip", "count"),
-            section="Data",
-            common=True,
-        ),
-    ] = "error"
-    output: Annotated[
-        StrPath | None,
-        Setting(
-            "Also write the photos' probabilities to this file, whose ending says how: .csv, .tsv,"
-            " .parquet, or .jsonl for JSON Lines.",
-            section="Output",
-            form="FILE",
-            common=True,
-        ),
-    ] = None
-    logs_dir: Annotated[
-        StrPath | None,
-        Setting(
-            "Also show the result in TensorBoard (accuracy, confusion matrix and PR curves), as a"
-            " new run in this folder.",
-            section="Output",
-            form="FOLDER",
-        ),
-    ] = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.require("model", *(["image_dir"] if self.labels is None else []))
-        output_format(self.output)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class EvaluateCommandConfig(EvaluateConfig):
-    """Settings of `xferlearn evaluate`, which also prints."""
-
-    format: Annotated[
-        str, Setting("Output format.", choices=("text", "json"), section="Output", common=True)
-    ] = "text"
-
-
 # The list of export formats; `exports.formats` has a row for each.
 EXPORT_FORMATS = (
     "saved_model", "tflite", "tflite_float16", "tflite_int8", "onnx", "openvino", "frozen_graph",
@@ -335,7 +291,7 @@ class ExportConfig(Config):
     model: Annotated[
         StrPath | None,
         Setting(
-            f"{_MODEL_FOLDER} The files go to its exports folder.",
+            f"{MODEL_FOLDER} The files go to its exports folder.",
             aliases=("graph", "model_dir"),
             form="FOLDER",
             common=True,
@@ -348,8 +304,9 @@ class ExportConfig(Config):
         float | None,
         Setting(
             "Smallest share of the photos that the written file must give the same first label as"
-            " the model; likewise of those that both take for unknown or neither does. Below it the"
-            " command fails, and the file's name says so. Default: 0.99, and 0.97 for tflite_int8.",
+            " the model, or all the same labels where photos may have several; likewise of those"
+            " that both take for unknown or neither does. Below it the command fails, and the"
+            " file's name says so. Default: 0.99, and 0.97 for tflite_int8 (0.9 for all labels).",
             minimum=0,
             maximum=1,
             form="SHARE",

@@ -1,15 +1,11 @@
 """Settings of `xferlearn train`."""
 
 import dataclasses
-import os
-import re
-from pathlib import Path
 from typing import Annotated
 
 from xferlearn.config.base import Setting, Several, StrPath
 from xferlearn.config.decisions import DecisionConfig
 from xferlearn.config.heads import BackboneConfig, HeadConfig, ViewConfig
-from xferlearn.config.in_memory import TableInMemory
 from xferlearn.config.models import EXPORT_FORMATS
 from xferlearn.config.presets import RECIPES, TESTING_PERCENTAGE
 from xferlearn.errors import UserError
@@ -176,17 +172,12 @@ class TrainConfig(DecisionConfig, ViewConfig, HeadConfig, BackboneConfig):
         for name, value in recipe.items():
             if name not in self.given:
                 object.__setattr__(self, name, value)
-        where = "image_dir" if self.labels is None else "labels"
-        if (getattr(self, where) is None) == (self.dataset is None):
-            came = "neither" if self.dataset is None else "both"
-            note = ""
-            if self.dataset is None and self.data_dir is not None:
-                note = " `data_dir` is where a `dataset` is kept; your own photos are `image_dir`."
-            raise UserError(f"Expected either `{where}` or `dataset`. Received: {came}.{note}")
+        self.check_one_source()
         if self.dataset is not None and self.group_by is not None:
             raise UserError("`group_by` needs `image_dir` or `labels`; a `dataset` has no groups.")
         if self.model_dir is None:
-            object.__setattr__(self, "model_dir", self._default_model_dir())
+            name = self.data_name
+            object.__setattr__(self, "model_dir", f"out/{name}" if name else None)
         if not self.model_dir:
             raise UserError(
                 "Expected `model_dir`, the folder to write the model to. Received: nothing."
@@ -199,13 +190,3 @@ class TrainConfig(DecisionConfig, ViewConfig, HeadConfig, BackboneConfig):
                 "Expected `testing_percentage` and `validation_percentage` to leave something to"
                 f" train on. Received: {testing:g} + {self.validation_percentage:g} percent."
             )
-
-    def _default_model_dir(self) -> str | None:
-        """Returns out/NAME, after the photos; None where they have no name."""
-        if self.image_dir is not None:
-            name = os.path.basename(os.path.abspath(self.image_dir))
-        elif self.dataset is not None:
-            name = re.sub(r"[^\w.-]", "_", self.dataset)
-        else:
-            name = "" if isinstance(self.labels, TableInMemory) else Path(str(self.labels)).stem
-        return f"out/{name}" if name.strip(".") else None

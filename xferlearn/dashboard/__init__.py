@@ -5,8 +5,11 @@ TensorBoard finds `TransferPlugin` (plugin.py) by its entry point, and it serves
 in static/. Importing this package imports neither TensorFlow nor TensorBoard.
 """
 
-PLUGIN_NAME = "xferlearn"
+PLUGIN_NAME = "transfer"
 """Owner of the data in event files, and the tab's part of TensorBoard's addresses."""
+
+DATA_NAMES = (PLUGIN_NAME, "xferlearn")
+"""All owners whose data the tab shows; the second one owns that of earlier versions."""
 
 REPORT_TAG = "transfer/report"
 """One blob: the report as JSON, see `report.build_report`."""

@@ -1,6 +1,7 @@
 """Two runs, photo by photo: what a report keeps for it, and what changed between two reports."""
 
 import base64
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -32,17 +33,21 @@ def judged_photos(record: RunRecord) -> dict[str, Any]:
         `keys`, those of all photos one after the other; `test`, how many of them are test photos,
         which come last; `truth` and `predicted`, indices of labels; `together`, the positions of
         the photos of each group that has several. Of more than `MOST_JUDGED` photos only
-        `too_many`, their number; of photos that may have several labels only `several_labels`.
-        About 15 bytes a photo, so that a report stays small.
+        `too_many`, their number, and `sets`, see `photo_sets`; of photos that may have several
+        labels only `several_labels` and `sets`. About 15 bytes a photo, so that a report stays
+        small.
     """
     manifest = record.manifest
-    if manifest.is_multi_label:
-        return {"several_labels": True}
     known = [split for split in (VALIDATION, TEST) if len(record.probabilities.get(split, ()))]
     rows = [row for split in known for row in manifest.judged(split)]
+    if manifest.is_multi_label or len(rows) > MOST_JUDGED:
+        sets = {
+            split: _set_of([manifest.photos[row].digest[:_BYTES] for row in manifest.judged(split)])
+            for split in known
+        }
+        why = {"several_labels": True} if manifest.is_multi_label else {"too_many": len(rows)}
+        return {**why, "sets": sets}
     predicted = [best for split in known for best in record.probabilities[split].argmax(1).tolist()]
-    if len(rows) > MOST_JUDGED:
-        return {"too_many": len(rows)}
     photos = [manifest.photos[row] for row in rows]
     return {
         "keys": "".join(map(photo_key, photos)),
@@ -51,6 +56,27 @@ def judged_photos(record: RunRecord) -> dict[str, Any]:
         "predicted": predicted,
         "together": _together([manifest.groups[row] for row in rows] if manifest.groups else []),
     }
+
+
+def photo_sets(report: Mapping[str, Any]) -> dict[str, str | None]:
+    """Returns for each split what is the same in two reports that are measured on the same photos.
+
+    None where it is not known: of too many photos, and in reports of earlier versions.
+
+    Raises:
+        KeyError, TypeError, ValueError: when a report is not as `report.build_report` makes it.
+    """
+    judged = report.get("judged") or {}
+    if "keys" not in judged:
+        return judged.get("sets", {VALIDATION: None, TEST: None})
+    keys = base64.b64decode(judged["keys"], validate=True)
+    each = [keys[start : start + _BYTES] for start in range(0, len(keys), _BYTES)]
+    first = len(each) - int(judged["test"])
+    return {VALIDATION: _set_of(each[:first]), TEST: _set_of(each[first:])}
+
+
+def _set_of(keys: Sequence[bytes]) -> str:
+    return hashlib.sha256(b"".join(sorted(keys))).hexdigest()[:16]
 
 
 def _together(groups: Sequence[int]) -> list[list[int]]:

@@ -13,8 +13,9 @@ from tensorboard.data import provider
 from tensorboard.plugins import base_plugin
 from werkzeug import Request, Response
 
-from xferlearn.dashboard import PHOTOS_TAG, PLUGIN_NAME, REPORT_FORMAT, REPORT_TAG
-from xferlearn.dashboard.changes import changes
+from xferlearn.dashboard import DATA_NAMES, PHOTOS_TAG, PLUGIN_NAME, REPORT_FORMAT, REPORT_TAG
+from xferlearn.dashboard.changes import changes, photo_sets
+from xferlearn.dashboard.experiments import EXPERIMENT_FORMAT, in_short
 from xferlearn.dashboard.originals import NoOriginal, read_original
 from xferlearn.photos.pixels.memory import PixelMemory
 
@@ -45,8 +46,12 @@ class TransferPlugin(base_plugin.TBPlugin):
         self._provider: provider.DataProvider = context.data_provider
         self._memory = PixelMemory()
 
+    def data_plugin_names(self) -> tuple[str, ...]:
+        """Returns whose data makes the tab active."""
+        return DATA_NAMES
+
     def get_plugin_apps(self) -> dict[str, Callable]:
-        """Returns the routes below `data/plugin/xferlearn`.
+        """Returns the routes below `data/plugin/transfer`.
 
         `/runs` is the list of runs in short; `/report?run=` one run's report, JSON;
         `/change?before=&after=` what changed from one run to another, as `changes.changes` returns
@@ -79,14 +84,24 @@ class TransferPlugin(base_plugin.TBPlugin):
 
     def _serve_runs(self, request: Request) -> Response:
         runs = []
+        began = self._began(request)
         for run, references in sorted(self._blobs(request, REPORT_TAG).items()):
             try:
-                runs.append(_in_short(run, self._report(request, references)))
+                report = self._report(request, references)
+                short = _in_short(report) if report.get("kind") is None else in_short(report)
             except errors.PublicError as error:
-                runs.append({"run": run, "problem": str(error)})
+                short = {"problem": str(error)}
             except (KeyError, TypeError, AttributeError, ValueError):
-                runs.append({"run": run, "problem": _DAMAGED})
+                short = {"problem": _DAMAGED}
+            runs.append({"run": run, "began": began.get(run), **short})
         return _json(request, {"runs": runs})
+
+    def _began(self, request: Request) -> dict[str, float | None]:
+        """Returns when the first event of each run was written, seconds since 1970."""
+        context = plugin_util.context(request.environ)
+        experiment = plugin_util.experiment_id(request.environ)
+        runs = self._provider.list_runs(context, experiment_id=experiment)
+        return {run.run_name: run.start_time for run in runs}
 
     def _serve_report(self, request: Request) -> Response:
         return _json(request, self._report_of(request, _argument(request, "run")))
@@ -155,14 +170,19 @@ class TransferPlugin(base_plugin.TBPlugin):
     def _blobs(
         self, request: Request, tag: str, run: str | None = None
     ) -> dict[str, tuple[provider.BlobReference, ...]]:
-        series = self._provider.read_blob_sequences(
-            plugin_util.context(request.environ),
-            experiment_id=plugin_util.experiment_id(request.environ),
-            plugin_name=PLUGIN_NAME,
-            downsample=1,
-            run_tag_filter=provider.RunTagFilter(runs=None if run is None else [run], tags=[tag]),
-        )
-        return {name: tags[tag][-1].values for name, tags in series.items() if tags.get(tag)}
+        found: dict[str, tuple[provider.BlobReference, ...]] = {}
+        for owner in DATA_NAMES:
+            series = self._provider.read_blob_sequences(
+                plugin_util.context(request.environ),
+                experiment_id=plugin_util.experiment_id(request.environ),
+                plugin_name=owner,
+                downsample=1,
+                run_tag_filter=provider.RunTagFilter(
+                    runs=None if run is None else [run], tags=[tag]
+                ),
+            )
+            found |= {name: tags[tag][-1].values for name, tags in series.items() if tags.get(tag)}
+        return found
 
     def _report(
         self, request: Request, references: tuple[provider.BlobReference, ...]
@@ -174,15 +194,23 @@ class TransferPlugin(base_plugin.TBPlugin):
             version = report["format"]
         except (IndexError, ValueError, KeyError, TypeError, RecursionError):
             raise errors.NotFoundError(_DAMAGED) from None
-        if version != REPORT_FORMAT:
+        if version not in (REPORT_FORMAT, EXPERIMENT_FORMAT):
             raise errors.NotFoundError(
                 f"The run's report has format {version}; this version of xferlearn shows"
-                f" {REPORT_FORMAT}. Install the xferlearn that wrote it."
+                f" {REPORT_FORMAT} and {EXPERIMENT_FORMAT}. Install the xferlearn that wrote it."
             )
         return report
 
 
-def _in_short(run: str, report: dict[str, Any]) -> dict[str, Any]:
+class FirstTab(TransferPlugin):
+    """The same where it is what TensorBoard was started for: without data it says so."""
+
+    def is_active(self) -> bool:
+        """Returns True: the page is to be seen, whatever the runs hold."""
+        return True
+
+
+def _in_short(report: dict[str, Any]) -> dict[str, Any]:
     """Returns what the list of runs and their comparison need.
 
     One damaged run must not break the list. Raises KeyError, TypeError, AttributeError or
@@ -197,8 +225,8 @@ def _in_short(run: str, report: dict[str, Any]) -> dict[str, Any]:
         _check(_is_number(number))
     _check(_is_number(parts["training"]["steps_run"]))
     return {
-        "run": run,
         "classes": len(report["labels"]),
+        "photo_sets": photo_sets(report),
         "evaluations": {
             split: _evaluation_in_short(evaluation)
             for split, evaluation in report["evaluations"].items()

@@ -89,7 +89,9 @@ def build_report(
         "notes": list(manifest.notes),
         "warnings": list(manifest.warnings),
         "several_labels": manifest.is_multi_label,
-        "evaluations": {split: _evaluation(result) for split, result in record.evaluations.items()},
+        "evaluations": {
+            split: evaluation_dict(result) for split, result in record.evaluations.items()
+        },
         "timings": {
             **metadata["timings"],
             "seconds": {stage: round(value, 3) for stage, value in record.seconds.items()},
@@ -206,7 +208,7 @@ def _one_or_all(classes: Sequence[int], manifest: Manifest) -> int | list[int]:
     return list(classes) if manifest.is_multi_label else classes[0]
 
 
-def _evaluation(evaluation: AnyEvaluation) -> dict[str, Any]:
+def evaluation_dict(evaluation: AnyEvaluation) -> dict[str, Any]:
     """Returns what was measured, and the cells of the confusion matrix.
 
     Where photos may have several labels, `accuracy` is the mean average precision, and cells count

@@ -27,6 +27,7 @@ from xferlearn.decisions.operating_points import (
 )
 from xferlearn.decisions.several_labels import (
     MultiLabelDecision,
+    certainty,
     choose_label_thresholds,
     decide_by_others,
     decision_of,
@@ -51,6 +52,7 @@ __all__ = [
     "PointCounts",
     "Reliability",
     "ReliabilityBin",
+    "certainty",
     "choose",
     "choose_decision",
     "choose_label_thresholds",

@@ -106,14 +106,13 @@ def choose(labels: Sequence[str], validation: Judged, test: Judged, **asked: Any
         UserError: when what is asked can't be reached; says what can.
     """
     probabilities, y, groups, _ = validation
-    several = y.ndim == 2
-    choice = choose_label_thresholds if several else choose_decision
+    choice = choose_label_thresholds if y.ndim == 2 else choose_decision
     decision = choice(labels, probabilities, y, groups=groups, **asked)
     points: tuple[OperatingPoint, ...] = ()
     if len(labels) <= _MOST_CLASSES:
         thresholds = recall_thresholds(labels, probabilities, y, groups)
-        decided = decision.decide(probabilities) if several else None
-        points = operating_points(labels, thresholds, probabilities, y, groups, decided)
+        limits = decision.limits if isinstance(decision, MultiLabelDecision) else None
+        points = operating_points(labels, thresholds, probabilities, y, groups, limits)
     if isinstance(decision, MultiLabelDecision):
         return Chosen(decision, _measured(decision, validation), _measured(decision, test), points)
     return Chosen(
@@ -128,9 +127,7 @@ def choose(labels: Sequence[str], validation: Judged, test: Judged, **asked: Any
 def _measured(decision: MultiLabelDecision, judged: Judged) -> DecisionMeasured:
     """Returns recall and precision of the classes of which something was asked."""
     probabilities, y, groups, _ = judged
-    found = operating_points(
-        decision.labels, {}, probabilities, y, groups, decision.decide(probabilities)
-    )
+    found = operating_points(decision.labels, {}, probabilities, y, groups, decision.limits)
     return DecisionMeasured(tuple(one for one in found if one.label in decision.named))
 
 

@@ -23,7 +23,8 @@ class OperatingPoint:
 
     Attributes:
         label: the class.
-        recall_asked: what the threshold was chosen for, 0 to 1; None for another reason.
+        recall_asked: what the threshold was chosen for, 0 to 1; None for the label as it is
+            decided.
         threshold: from which probability on a photo gets the label; None where that depends on
             the other classes too, as with the largest probability.
         photos: number of photos of the class.
@@ -211,9 +212,9 @@ def operating_points(
     probabilities: np.ndarray,
     y: np.ndarray,
     groups: Sequence[int] | None = None,
-    decided: np.ndarray | None = None,
+    limits: np.ndarray | None = None,
 ) -> tuple[OperatingPoint, ...]:
-    """Measures each class with the largest probability and with thresholds.
+    """Measures each class as it is decided, and with thresholds.
 
     Args:
         labels: class names in output order.
@@ -222,16 +223,16 @@ def operating_points(
         y: true class index of each photo, int, [photos]; or whether each has each class, bool,
             [photos, classes].
         groups: what each photo belongs to; None where each stands alone.
-        decided: which labels each photo gets, bool, [photos, classes]; None for that of the largest
-            probability.
+        limits: where photos may have several labels, the threshold of each class, float32,
+            [classes]; None where the largest probability decides.
     """
     members = _members(y, groups)
-    if decided is None:
-        decided = probabilities.argmax(axis=1)
+    decided = probabilities.argmax(axis=1) if limits is None else probabilities >= limits
     points = []
     for number, label in enumerate(labels):
         of_class = _has(y, number)
-        points.append(_point(label, None, None, _has(decided, number), of_class, members))
+        limit = None if limits is None else float(str(limits[number]))
+        points.append(_point(label, None, limit, _has(decided, number), of_class, members))
         for recall, threshold in thresholds.get(label, {}).items():
             labelled = probabilities[:, number] >= np.float32(threshold)
             points.append(_point(label, recall, threshold, labelled, of_class, members))
@@ -243,7 +244,7 @@ class PointCounts:
 
     Example:
         >>> counts = PointCounts(labels, thresholds)
-        >>> counts.add(scores, y)
+        >>> counts.add(counts.labelled(scores), y)
         >>> counts.points()
     """
 
@@ -261,15 +262,24 @@ class PointCounts:
         self._limits = np.array([np.inf if t is None else t for _, _, t in rows], np.float32)
         self._photos, self._labelled, self._correct = np.zeros((3, len(rows)), np.int64)
 
-    def add(self, scores: np.ndarray, y: int) -> None:
-        """Counts a photo.
+    def labelled(self, scores: np.ndarray) -> bytes:
+        """Returns at which of the points a photo has the label, a bit each.
 
         Args:
             scores: its probabilities, float32, [classes].
-            y: its true class index; any other number for another class.
         """
         best = np.isinf(self._limits) & (self._classes == scores.argmax())
-        labelled, of_class = best | (scores[self._classes] >= self._limits), self._classes == y
+        return np.packbits(best | (scores[self._classes] >= self._limits)).tobytes()
+
+    def add(self, bits: bytes, y: int) -> None:
+        """Counts a photo.
+
+        Args:
+            bits: what `labelled` says of it.
+            y: its true class index; any other number for another class.
+        """
+        labelled = np.unpackbits(np.frombuffer(bits, np.uint8), count=len(self._limits)) == 1
+        of_class = self._classes == y
         self._photos += of_class
         self._labelled += labelled
         self._correct += labelled & of_class

@@ -12,13 +12,15 @@ from typing import Any
 import numpy as np
 
 from xferlearn.decisions.deciding import Decision, as_told, choose_decision, unknown_decision
-from xferlearn.errors import UserError
 
 RULE = "labels"
 """What metadata.json calls such a decision."""
 
 # For a class of which nothing tells a better threshold.
 _EVEN = 0.5
+# Probabilities nearer to 0 or 1 have no log-odds that tell anything.
+_HARDLY = 1e-7
+_MOST_STEPS = 50
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,7 +130,6 @@ def choose_label_thresholds(
     *,
     min_recall: Mapping[str, float] | None = None,
     min_precision: Mapping[str, float] | None = None,
-    costs: Mapping[str, Mapping[str, float]] | None = None,
     groups: Sequence[int] | None = None,
 ) -> MultiLabelDecision:
     """Chooses the threshold of each class: what is asked of it, else the one of the largest F1.
@@ -140,17 +141,11 @@ def choose_label_thresholds(
         y: whether each photo has each class, bool, [photos, classes].
         min_recall: by class, as for `choose_decision`.
         min_precision: likewise.
-        costs: none; costs are of one class taken for another.
         groups: what each photo belongs to; None where each stands alone.
 
     Raises:
         UserError: when it can't be reached; says what can.
     """
-    if costs:
-        raise UserError(
-            "`cost` is of one class taken for another. Where photos may have several labels, each"
-            " class is a question of its own: ask for its `min_recall` or `min_precision`."
-        )
     recall, precision = dict(min_recall or {}), dict(min_precision or {})
     thresholds = {}
     for number, label in enumerate(labels):
@@ -168,6 +163,16 @@ def choose_label_thresholds(
         else:
             thresholds[label] = _of_largest_f1(of_class, has)
     return MultiLabelDecision(tuple(labels), thresholds, recall, precision)
+
+
+def certainty(probabilities: np.ndarray, decided: np.ndarray) -> np.ndarray:
+    """Returns how sure each decision is, to give a label or not to, float, [photos, classes].
+
+    Args:
+        probabilities: float, [photos, classes], range [0, 1].
+        decided: which labels each photo gets, bool, [photos, classes].
+    """
+    return np.where(decided, probabilities, 1 - probabilities)
 
 
 def decide_by_others(
@@ -195,14 +200,29 @@ def decide_by_others(
 
 
 def _of_largest_f1(scores: np.ndarray, has: np.ndarray) -> float:
-    """Returns the threshold of the largest F1, in the middle between two photos."""
+    """Returns the threshold of the largest expected F1, in the middle between two photos."""
     if not has.any():
         return _EVEN
     order = np.argsort(-scores, kind="stable")
-    ranked, right = scores[order].astype(np.float64), np.cumsum(has[order])
-    f1 = 2 * right / (np.arange(1, len(scores) + 1) + has.sum())
+    ranked = scores[order].astype(np.float64)
+    expected = np.cumsum(_in_number(ranked, has.sum()))
+    f1 = 2 * expected / (np.arange(1, len(scores) + 1) + expected[-1])
     # Photos of equal scores are above a threshold together.
     ends = np.append(ranked[1:] != ranked[:-1], True)
     best = int(np.where(ends, f1, -1).argmax())
     below = ranked[best + 1] if best + 1 < len(ranked) else 0.0
     return max(as_told((ranked[best] + below) / 2), as_told(float(np.finfo(np.float32).tiny)))
+
+
+def _in_number(probabilities: np.ndarray, number: int) -> np.ndarray:
+    """Returns probabilities whose log-odds are moved so that they expect a number of photos."""
+    known = np.clip(probabilities, _HARDLY, 1 - _HARDLY)
+    odds, shift = np.log(known / (1 - known)), 0.0
+    found = known
+    for _ in range(_MOST_STEPS):
+        step = (number - found.sum()) / max((found * (1 - found)).sum(), _HARDLY)
+        if abs(step) < _HARDLY:
+            break
+        shift += min(max(step, -1.0), 1.0)
+        found = 1 / (1 + np.exp(-odds - shift))
+    return found

@@ -88,14 +88,17 @@ def decide_with(config: DecideConfig) -> DecideResult:
     found: list[tuple[Any, Chosen]] = []
 
     def change(folder: ModelFolder) -> dict[str, Any]:
-        if config.clear and not folder.has_predictions:
+        several = folder.is_multi_label
+        if config.clear and not folder.has_predictions and not several:
             # There is nothing to measure by, and the thresholds of `train` stay true.
             chosen = Chosen(Decision(folder.labels))
             changed: dict[str, Any] = {"decision": None, "answers_alone": []}
         else:
             predicted = folder.predictions()
             judged = [_judged(predicted.judged(test=test)) for test in (False, True)]
-            chosen = choose(folder.labels, *judged, **config.asked(folder.labels))
+            chosen = choose(
+                folder.labels, *judged, **config.asked(folder.labels, multi_label=several)
+            )
             changed = chosen.as_dict()
         found.append((_rule(folder.metadata), chosen))
         return changed

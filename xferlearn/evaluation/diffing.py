@@ -13,7 +13,6 @@ from xferlearn.decisions import Decision
 from xferlearn.errors import UserError
 from xferlearn.evaluation.diff_result import ChangedPhoto, DiffResult
 from xferlearn.evaluation.evaluating import measure_photos
-from xferlearn.evaluation.seen import seen_warnings
 from xferlearn.model_folder import ModelFolder, read_as_one, read_model_folder
 from xferlearn.photos.corrected import Applied
 from xferlearn.photos.corrections import (
@@ -178,19 +177,20 @@ def _labelled(config: DiffConfig) -> _Found:
         # Photos of classes that one of them does not have are wrong answers of that one.
         one = EvaluateConfig(
             model=model, image_dir=config.image_dir, corrections=config.corrections,
-            other_classes="count", **shared,
+            other_classes="count", include_seen=config.include_seen, **shared,
         )  # fmt: skip
         result, rows = measure_photos(one, keep=True)
         if rows is None or not rows.names:
             raise UserError(f"None of the photos of {config.image_dir} can be compared.")
         photos.append(rows)
-        seen = seen_warnings(result.evaluation.total, result.seen, result.copies)
+        seen = result.seen.warnings()
+        if result.seen.left_out and result.seen.total:
+            left_out = result.seen.text()
+            seen.append(f"{left_out}; left out, `include_seen` compares them too")
         said.append(
             [
-                *(
-                    f"{readable(model)}: {line}" if line in seen else line
-                    for line in result.warnings
-                ),
+                *(f"{readable(model)}: {line}" for line in seen),
+                *(line for line in result.warnings if line not in seen),
                 *(f"{bad.name} was left out: {bad.reason}" for bad in result.bad),
             ]
         )

@@ -2,182 +2,49 @@
 
 import contextlib
 import dataclasses
-import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from xferlearn import summaries
 from xferlearn.bottlenecks.prints import KeptPrints
 from xferlearn.bottlenecks.store import PrintStore
-from xferlearn.config import REJECT, EvaluateConfig, default_bottleneck_dir
+from xferlearn.config import EvaluateConfig, default_bottleneck_dir
 from xferlearn.config.models import output_format
 from xferlearn.config.signatures import from_settings
-from xferlearn.decisions import (
-    Decision,
-    DecisionMeasured,
-    OperatingPoint,
-    PointCounts,
-    measure_labels,
-    told_thresholds,
-)
+from xferlearn.dashboard.experiments import write_experiment
+from xferlearn.decisions import Decision
 from xferlearn.errors import UserError
-from xferlearn.evaluation.seen import count_seen, seen_warnings
+from xferlearn.evaluation.answers import Answers
+from xferlearn.evaluation.evaluation_result import EvaluationResult
+from xferlearn.evaluation.seen import Recognised, SeenPhotos, by_split
 from xferlearn.labelling import label_photos
-from xferlearn.metrics import Evaluation, Misclassified, evaluate_predictions
-from xferlearn.model_folder import read_as_one, read_model_folder
+from xferlearn.model_folder import ModelFolder, read_as_one, read_model_folder
 from xferlearn.photos.corrected import MeasuredClasses
 from xferlearn.photos.folders.names import UNDECIDED
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import BadPhoto
 from xferlearn.photos.notes import ReadingNotes
-from xferlearn.photos.opening import check_outside_photos, open_labelled
+from xferlearn.photos.opening import check_outside_photos, open_measured, part_of
 from xferlearn.photos.predicted import Predicted, write_predicted
 from xferlearn.predictors import Predictor, model_folder_predictor
-from xferlearn.summaries.decided import measured_text, points_block
-from xferlearn.summaries.notebook import (
-    Pictures,
-    accuracy_tile,
-    classes_tile,
-    confusion_section,
-    left_out_lines,
-    wrong_section,
-)
-from xferlearn.summaries.terminal import (
-    bad_block,
-    class_block,
-    confusion_block,
-    misclassified_block,
-    misclassified_head,
-)
+from xferlearn.summaries.notebook import Pictures
 from xferlearn.system.files import write_atomically
 from xferlearn.system.folders import check_output, check_writable
-from xferlearn.system.html import notices, tile, tiles
-from xferlearn.system.progress import duration, progress_bar, working
-from xferlearn.system.results import Block, Failure, Result, facts_block
+from xferlearn.system.progress import progress_bar, working
+from xferlearn.system.results import Failure
 from xferlearn.system.runtime import choose_device, start_tensorflow
-from xferlearn.system.text import count, one_line
-
-
-@dataclasses.dataclass(frozen=True, repr=False)
-class EvaluationResult(Result):
-    """What an evaluation found.
-
-    Its `repr` is the summary that the command prints; in a notebook it shows the accuracy, the
-    confusion matrix, and the photos that were misclassified.
-
-    Attributes:
-        evaluation: accuracy, per-class numbers, confusion matrix.
-        misclassified: photos with a wrong first label.
-        bad: photos that were left out.
-        seen: by split, how many evaluated photos the model has learned from or was chosen by, test
-            photos that it has learned from once it was measured too: with any, the accuracy is too
-            high.
-        pictures: where the photos are read again when a notebook shows them.
-        seconds: wall time, TensorFlow's start and the model's loading included.
-        run_dir: folder of the run in the logs; None where no logs were asked for.
-        warnings: photos that the model has seen in training, and what could not be used as
-            planned, such as a faster engine, or not be written to the logs; one line each.
-        copies: by split, how many others are copies of such photos: saved again, or scaled.
-        decision: how the model's labels are decided.
-        decided: what the decision gives on these photos; None where there is none.
-        points: by class, recall and precision at the thresholds that `train` told.
-        unknown: to how many photos `label` gives no label, because they are unlike those that the
-            model was made from; here they count like all others. None for models that don't say.
-        output: the file that the probabilities were written to; None where none was asked for, or
-            could be written.
-    """
-
-    evaluation: Evaluation
-    misclassified: tuple[Misclassified, ...]
-    bad: tuple[BadPhoto, ...]
-    seen: dict[str, int]
-    pictures: Pictures
-    seconds: float
-    run_dir: Path | None = None
-    warnings: tuple[str, ...] = ()
-    copies: dict[str, int] = dataclasses.field(default_factory=dict)
-    decision: Decision = dataclasses.field(default_factory=lambda: Decision(()))
-    decided: DecisionMeasured | None = None
-    points: tuple[OperatingPoint, ...] = ()
-    unknown: int | None = None
-    output: Path | None = None
-
-    def blocks(self) -> list[Block]:
-        """Returns the summary: accuracy, classes, confusion matrix, wrong and unreadable photos."""
-        wrong, total = self.misclassified, self.evaluation.total
-        rest = "`xferlearn evaluate --format=json` and the result in Python have all"
-        written = (
-            "`output='photos.csv'` writes all" if self.output is None else f"{self.output} has all"
-        )
-        head = misclassified_head(len(wrong), total, "photo")
-        facts = {"accuracy": self.evaluation.summary()}
-        if self.decided is not None:
-            facts |= {"decision": self.decision.text(), "": measured_text(self.decided)}
-        if self.unknown:
-            facts["unknown"] = (
-                f"{self.unknown:,} of {count(total, 'photo')}: `label` gives them no label; here"
-                " they count"
-            )
-        labels = self.decision.labels
-        shown = self.decision.named if self.decision else labels if len(labels) == 2 else ()
-        return [
-            facts_block(facts, prose=("decision", "", "unknown")),
-            class_block(self.evaluation, rest),
-            points_block(
-                self.points, "Operating points of `train` on these photos, 95% intervals.", shown
-            ),
-            confusion_block(self.evaluation),
-            misclassified_block(wrong, head, written) if wrong else Block(),
-            bad_block(self.bad, rest),
-            Block((f"logs  {self.run_dir}",) if self.run_dir else ()),
-            Block((f"probabilities  {self.output}",) if self.output else ()),
-        ]
-
-    def html(self) -> list[Any]:
-        """Returns tiles, warnings, the confusion matrix and the photos misclassified."""
-        total, left_out = self.evaluation.total, len(self.bad)
-        return [
-            tiles(
-                accuracy_tile("Accuracy", self.evaluation, main=True),
-                tile("Photos", f"{total:,}", *([f"{left_out:,} left out"] if left_out else [])),
-                classes_tile(self.evaluation.labels),
-                tile("Time", duration(self.seconds), f"{total / self.seconds:,.0f} photos/s"),
-            ),
-            notices([*self.warnings, *left_out_lines(self.bad)]),
-            confusion_section(self.evaluation, "Confusion matrix"),
-            wrong_section(self.misclassified, total, self.pictures),
-        ]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Returns everything for JSON."""
-        return {
-            **self.evaluation.as_dict(),
-            "labels": list(self.evaluation.labels),
-            "misclassified": [photo.as_dict() for photo in self.misclassified],
-            "bad_photos": [{"file": bad.name, "reason": bad.reason} for bad in self.bad],
-            "seen_in_training": self.seen,
-            "copies_of_training": self.copies,
-            "unknown": self.unknown,
-            "decision": (
-                None
-                if self.decided is None
-                else {**self.decision.as_dict(), "measured": self.decided.as_dict()}
-            ),
-            "operating_points": [
-                {"label": point.label, **point.as_dict()} for point in self.points
-            ],
-        }
+from xferlearn.system.text import one_line, plural_of
 
 
 @from_settings(EvaluateConfig)
 def evaluate(config: EvaluateConfig) -> EvaluationResult:
     """Measures a trained model on photos with known classes; `xferlearn evaluate` in Python.
 
-    `model`, and `image_dir` or `labels`, are required.
+    `model`, and one of `image_dir`, `labels` and `dataset`, are required. Photos that the model has
+    learned from are left out, unless `include_seen` is given.
 
     Returns:
         Accuracy with its interval, numbers per class, and the photos with a wrong label.
@@ -219,7 +86,7 @@ def measure_photos(
     output = None if config.output is None else check_output(config.output)
     # With corrections it is known later of what class a photo is.
     others = config.other_classes if config.corrections is None else UNDECIDED
-    source = open_labelled(config, model_folder.labels, others)
+    source = open_measured(config, model_folder.labels, others)
     labels: Sequence[str] = source.labels
     corrected: MeasuredClasses | None = None
     if config.corrections is not None:
@@ -237,21 +104,17 @@ def measure_photos(
             f"{model_folder.path} was replaced by a model of other classes while this was running."
             " Run again."
         )
-    decision, thresholds = Decision.of(predictor.metadata), told_thresholds(predictor.metadata)
+    decision = Decision.of(predictor.metadata)
     # Where nothing else needs them they are not kept, because they may be gigabytes.
     kept = keep or bool(config.logs_dir or output)
-    reject = (predictor.metadata.get("familiarity") or {}).get("reject", REJECT)
-    unknown = 0 if predictor.says_familiarity else None
-    counts = PointCounts(model_folder.labels, thresholds) if thresholds else None
-    truth: list[int] = []
-    predicted: list[int] = []
-    largest: list[int] = []
-    scores: list[np.ndarray] = []
-    familiarity: list[float] = []
-    names: list[str] = []
-    wrong: list[Misclassified] = []
+    answers = Answers(predictor, decision, keep=kept)
+    recognised = Recognised(recorded)
+    parts = {photo.digest: photo.split for photo in recorded}
+    # Where nothing else says the split, the model's folder does.
+    part = config.split if config.split != "all" and not part_of(source) else None
+    elsewhere = 0
+    seen: list[str] = []
     bad: list[BadPhoto] = [*source.left_out]
-    digests: list[bytes] = []
     notes = ReadingNotes()
     prints = _prints(config, predictor)
     with (
@@ -266,63 +129,39 @@ def measure_photos(
                     raise notes.refusal(photo.name, photo.problem or "")
                 bad.append(BadPhoto(photo.name, photo.label, photo.problem or ""))
                 continue
+            if part is not None and parts.get(photo.digest) != part:
+                elsewhere += 1
+                continue
             true = photo.label if corrected is None else corrected.index(photo)
             if true is None:  # excluded, or of a class that is skipped
                 continue
-            best = int(decision.decide(photo.scores[np.newaxis])[0])
-            truth.append(true)
-            predicted.append(best)
-            largest.append(int(photo.scores.argmax()))
-            if unknown is not None and photo.familiarity is not None:
-                unknown += photo.familiarity < reject
-            if counts is not None:
-                counts.add(photo.scores, true)
-            if kept:
-                scores.append(photo.scores)
-                familiarity.append(math.nan if photo.familiarity is None else photo.familiarity)
-                names.append(photo.name)
-            digests.append(photo.digest)
-            if best != true:
-                wrong.append(
-                    Misclassified(
-                        photo.name,
-                        labels[true],
-                        labels[best],
-                        float(photo.scores[best]),
-                        photo.digest,
-                    )
-                )
-    evaluation = evaluate_predictions(labels, truth, predicted)
-    seen, copies = count_seen(digests, recorded, prints.store if prints is not None else None)
+            learned = recognised.split(photo.digest)
+            if learned is not None:
+                seen.append(learned)
+                if not config.include_seen:
+                    continue
+            answers.add(photo, true)
+    new = [digest for digest in answers.digests if recognised.split(digest) is None]
+    copied = recognised.copies(new, prints.store if prints is not None else None)
+    copies = {digest: split for digest, split in zip(new, copied, strict=True) if split}
+    found = SeenPhotos(by_split(seen), by_split([*filter(None, copied)]), not config.include_seen)
+    if found.left_out:
+        answers.leave_out(copies)
+    place = config.dataset or config.labels or config.image_dir or ""
+    if not answers.digests and (found.total or elsewhere):
+        raise UserError(_nothing_left(model_folder.path, place, part, found))
+    evaluation = answers.evaluation(labels)
     warnings = (
         *source.warnings,
         *(corrected.lines() if corrected is not None else ()),
-        *seen_warnings(evaluation.total, seen, copies),
+        *([_by_record(model_folder.path, part, evaluation.total, elsewhere)] if part else ()),
+        *found.warnings(),
         *notes.lines(),
         *notes.labelling_depth(predictor.bit_depth),
         *predictor.warnings,
         *predictor.later_warnings(),
     )
-    y, classes = np.array(truth, np.int32), len(model_folder.labels)
-    probabilities = np.zeros((len(scores), classes), np.float32)
-    if scores:
-        probabilities[:] = scores
-    decided: DecisionMeasured | None = None
-    if decision and truth:
-        known = np.where(y < classes, y, -1)
-        decided = measure_labels(decision, np.array(predicted), np.array(largest), known)
-    rows: Predicted | None = None
-    if kept:
-        splits = {photo.digest: photo.split for photo in recorded}
-        rows = Predicted(
-            model_folder.labels,
-            tuple(digests),
-            tuple(names),
-            tuple(splits.get(digest, "") for digest in digests),
-            tuple(labels[number] for number in truth),
-            probabilities,
-            np.array(familiarity, np.float32),
-        )
+    rows = answers.kept(labels, parts) if kept else None
     written: Path | None = None
     if output is not None and rows is not None:
         photos, form = rows, output_format(output) or ""
@@ -331,32 +170,69 @@ def measure_photos(
             written = Path(config.output or "")
         except OSError as error:  # what was measured must not be lost
             warnings += (Failure(f"Can't write `output` {output}: {one_line(error)}."),)
-    run_dir: Path | None = None
-    if config.logs_dir:
-        # Of classes that the model does not have, the score is 0.
-        table = np.pad(probabilities, ((0, 0), (0, len(labels) - classes)))
-        place = config.labels if config.labels is not None else config.image_dir
-        card = _card(model_folder.path, place or "", evaluation, seen, copies)
-        name = f"evaluate_{model_folder.path.name}"
-        with summaries.run_folder(config.logs_dir, name) as run_dir:
-            warnings += summaries.write_evaluation(run_dir, evaluation, y, table, card)
     result = EvaluationResult(
         evaluation=evaluation,
-        misclassified=tuple(wrong),
+        misclassified=answers.misclassified(labels),
         bad=tuple(bad),
-        seen=seen,
-        copies=copies,
+        seen=found,
         pictures=Pictures(source, PhotoLimits.of(config)),
         seconds=time.perf_counter() - started,
-        run_dir=run_dir,
         warnings=warnings,
         decision=decision,
-        decided=decided,
-        points=() if counts is None else counts.points(),
-        unknown=unknown,
+        decided=answers.decided(),
+        points=answers.points(),
+        unknown=answers.unknown,
         output=written,
     )
+    if config.logs_dir and rows is not None:
+        result = _record(result, rows, config, model_folder, str(place))
     return result, rows
+
+
+def _record(
+    result: EvaluationResult,
+    rows: Predicted,
+    config: EvaluateConfig,
+    model_folder: ModelFolder,
+    place: str,
+) -> EvaluationResult:
+    """Writes a run for TensorBoard; returns the result with its folder."""
+    labels, path = result.evaluation.labels, model_folder.path
+    truth = np.array([labels.index(label) for label in rows.truth], np.int32)
+    # Of classes that the model does not have, the score is 0.
+    scores = np.pad(rows.probabilities, ((0, 0), (0, len(labels) - len(rows.labels))))
+    card = (
+        f"# {result.evaluation.summary()}\n\nModel `{path}` on the photos of `{place}`."
+        f" {'Left out' if result.seen.left_out else 'Among them'}:"
+        f" {result.seen.text() or 'none'}.\n"
+    )
+    part = config.split if config.split not in (None, "all") else ""
+    name = "_".join(filter(None, [path.name, "on", config.data_name or "photos", part]))
+    trained_in = model_folder.metadata.get("run")
+    warnings: tuple[str, ...] = ()
+    with summaries.run_folder(config.logs_dir or "", config.run_name or name) as run_dir:
+        warnings += summaries.write_evaluation(run_dir, result.evaluation, truth, scores, card)
+        warnings += write_experiment(run_dir, *result.document(str(path), trained_in, place))
+    return dataclasses.replace(result, run_dir=run_dir, warnings=(*result.warnings, *warnings))
+
+
+def _nothing_left(model: Path, place: str | Path, part: str | None, found: SeenPhotos) -> str:
+    if not found.total:
+        return (
+            f"Nothing of {place} says a split, and none of its photos is a {part} photo of {model}."
+            " Leave out `split` to measure all."
+        )
+    return (
+        f"No photo of {place} is new to {model}: {found.text()}. Give other photos; these `train`"
+        " has measured by heads that had not learned from them, and metadata.json of the model has"
+        " what it found. `include_seen` measures them all the same."
+    )
+
+
+def _by_record(model: Path, part: str, measured: int, elsewhere: int) -> str:
+    others = f"; {elsewhere:,} others are not" if elsewhere else ""
+    are = plural_of(measured, "photo is a", "photos are")
+    return f"{measured:,} {are} {part} {plural_of(measured, 'photo', 'photos')} of {model}{others}"
 
 
 def _prints(config: EvaluateConfig, predictor: Predictor) -> KeptPrints | None:
@@ -368,17 +244,3 @@ def _prints(config: EvaluateConfig, predictor: Predictor) -> KeptPrints | None:
         return KeptPrints(PrintStore(root, predictor.height))
     except UserError:  # the predictor has said that nothing can be cached there
         return None
-
-
-def _card(
-    model: Path,
-    place: str | Path,
-    evaluation: Evaluation,
-    seen: dict[str, int],
-    copies: dict[str, int],
-) -> str:
-    return (
-        f"# {evaluation.summary()}\n\n"
-        f"Model `{model}` on the photos of `{place}`. It has seen {sum(seen.values())} of them in"
-        f" training; {sum(copies.values())} more are copies of such.\n"
-    )

@@ -1,52 +1,104 @@
 """Photos that a model has learned from, or that are copies of such: on them it looks too good."""
 
 import collections
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from xferlearn.bottlenecks.store import PrintStore
-from xferlearn.photos.manifest import SPLITS, TEST
+from xferlearn.photos.manifest import SPLITS
 from xferlearn.photos.recorded import RecordedPhoto
 from xferlearn.photos.twins.finding import find_copies, find_recorded
 from xferlearn.photos.twins.prints import Prints
-from xferlearn.system.text import count, plural_of
-
-_AFTERWARDS = ", which it has learned from after its test"
+from xferlearn.system.text import plural_of
 
 
-def count_seen(
-    digests: Sequence[bytes], recorded: Sequence[RecordedPhoto], prints: PrintStore | None
-) -> tuple[dict[str, int], dict[str, int]]:
-    """Returns by split how many photos a model has learned from, or how many are copies of such."""
-    used = {photo.digest: photo for photo in recorded if photo.learned}
-    seen = collections.Counter(used[digest].split for digest in digests if digest in used)
-    copies: collections.Counter[str] = collections.Counter()
-    if prints is not None:
-        new = [digest for digest in digests if digest not in used and digest in prints]
-        looked = Prints(prints.read(new))
-        # Prints say more, where they were not made on another machine.
-        near = [photo for photo in used.values() if photo.digest in prints]
-        far = [photo for photo in used.values() if photo.look and photo.digest not in prints]
-        looks = np.frombuffer(b"".join(photo.look for photo in far), np.uint8)
-        by_look = find_recorded(looked, looks.reshape(len(far), -1)) if far else [-1] * len(new)
-        by_print = find_copies(looked, Prints(prints.read([photo.digest for photo in near])))
-        for one, other in zip(by_print, by_look, strict=True):
-            if one >= 0 or other >= 0:
-                copies[near[one].split if one >= 0 else far[other].split] += 1
-    return {split: seen[split] for split in SPLITS}, {split: copies[split] for split in SPLITS}
+@dataclasses.dataclass(frozen=True)
+class SeenPhotos:
+    """How many of the photos that a model could be measured on it has learned from.
+
+    Attributes:
+        photos: by split of the model's own photos, how many are among these.
+        copies: likewise, how many others are copies of such: saved again, or scaled.
+        left_out: whether they are left out; else they are measured like all others.
+    """
+
+    photos: Mapping[str, int]
+    copies: Mapping[str, int]
+    left_out: bool = True
+
+    @property
+    def total(self) -> int:
+        """How many there are of both."""
+        return sum(self.photos.values()) + sum(self.copies.values())
+
+    def text(self) -> str:
+        """Returns what they are, e.g. "916 photos that the model has learned from (916 train)"."""
+        photos, copies = sum(self.photos.values()), sum(self.copies.values())
+        learned = "photos that the model has learned from"
+        parts = []
+        if photos:
+            noun = learned if photos > 1 else learned.replace("photos", "photo", 1)
+            parts.append(f"{photos:,} {noun} {_by_split(self.photos)}")
+        if copies:
+            noun = plural_of(copies, "re-saved copy", "re-saved copies")
+            parts.append(
+                f"{copies:,} {noun} of {'such' if photos else learned} {_by_split(self.copies)}"
+            )
+        return " and ".join(parts)
+
+    def warnings(self) -> list[str]:
+        """Returns what a person should know where they are measured too, one line or none."""
+        if self.left_out or not self.total:
+            return []
+        return [f"The accuracy is too high: it is also of {self.text()}."]
 
 
-def seen_warnings(total: int, seen: dict[str, int], copies: dict[str, int]) -> list[str]:
-    """Returns what a person should know of such photos, one line per kind and split."""
-    kinds = (
-        (seen, "was", "were"),
-        (copies, "is a re-saved copy of a photo", "are re-saved copies of photos"),
-    )
-    return [
-        f"{number:,} of {count(total, 'photo')} {plural_of(number, one, several)} in the model's"
-        f" {split} split{_AFTERWARDS if split == TEST else ''}: the accuracy is too high."
-        for counts, one, several in kinds
-        for split, number in counts.items()
-        if number
-    ]
+class Recognised:
+    """Recognises the photos that a model has learned from."""
+
+    def __init__(self, recorded: Sequence[RecordedPhoto]) -> None:
+        """Remembers a model's photos.
+
+        Args:
+            recorded: all that its folder names.
+        """
+        self._learned = {photo.digest: photo for photo in recorded if photo.learned}
+
+    def split(self, digest: bytes) -> str | None:
+        """Returns the split of a photo that the model has learned from; None for others."""
+        photo = self._learned.get(digest)
+        return None if photo is None else photo.split
+
+    def copies(self, digests: Sequence[bytes], store: PrintStore | None) -> list[str | None]:
+        """Returns for each photo the split of the one that it is a copy of; None for others.
+
+        Args:
+            digests: photos that the model has not learned from.
+            store: their prints; None where there are none.
+        """
+        found: dict[bytes, str] = {}
+        if store is not None:
+            new = [digest for digest in digests if digest in store]
+            looked = Prints(store.read(new))
+            # Prints say more, where they were not made on another machine.
+            near = [photo for photo in self._learned.values() if photo.digest in store]
+            far = [one for one in self._learned.values() if one.look and one.digest not in store]
+            looks = np.frombuffer(b"".join(photo.look for photo in far), np.uint8)
+            by_look = find_recorded(looked, looks.reshape(len(far), -1)) if far else [-1] * len(new)
+            by_print = find_copies(looked, Prints(store.read([photo.digest for photo in near])))
+            for digest, one, other in zip(new, by_print, by_look, strict=True):
+                if one >= 0 or other >= 0:
+                    found[digest] = near[one].split if one >= 0 else far[other].split
+        return [found.get(digest) for digest in digests]
+
+
+def by_split(splits: Sequence[str]) -> dict[str, int]:
+    """Returns how often each split occurs."""
+    counts = collections.Counter(splits)
+    return {split: counts[split] for split in SPLITS}
+
+
+def _by_split(numbers: Mapping[str, int]) -> str:
+    return f"({', '.join(f'{number:,} {split}' for split, number in numbers.items() if number)})"

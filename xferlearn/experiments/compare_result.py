@@ -5,9 +5,16 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from xferlearn.dashboard.experiments import Cell, Table, build_experiment
 from xferlearn.experiments.outcomes import Share
 from xferlearn.experiments.rates import Rates
-from xferlearn.experiments.shown import plot, share_cells
+from xferlearn.experiments.shown import (
+    headline,
+    plot,
+    points_estimate,
+    share_cells,
+    share_estimate,
+)
 from xferlearn.system.html import faint, notices, table
 from xferlearn.system.results import Block, Result, facts_block, table_block, wrapped
 from xferlearn.system.text import count
@@ -105,6 +112,7 @@ class Comparison(Result):
         warnings: one line each.
         table: path of the CSV.
         plot: path of the PNG.
+        run_dir: the run in the logs that shows all of this; None before it is written.
     """
 
     backbones: tuple[ComparedBackbone, ...]
@@ -112,6 +120,7 @@ class Comparison(Result):
     warnings: tuple[str, ...]
     table: Path
     plot: Path
+    run_dir: Path | None = None
 
     def blocks(self) -> list[Block]:
         """Returns the summary: the table, which backbones are missing, and how it was measured."""
@@ -122,8 +131,33 @@ class Comparison(Result):
             if (gains := self._gains())
             else Block(),
             Block([line for sentence in self._explanations() for line in wrapped(sentence)]),
-            facts_block({"table": str(self.table), "plot": str(self.plot)}),
+            facts_block({name: str(path) for name, path in self._files().items() if path}),
         ]
+
+    def _files(self) -> dict[str, Path | None]:
+        return {"table": self.table, "plot": self.plot, "logs": self.run_dir}
+
+    def document(self) -> dict[str, Any]:
+        """Returns what tab Transfer shows, for JSON."""
+        rows: list[list[Cell]] = [[*row.cells()] for row in self.backbones]
+        for cells, row in zip(rows, self.backbones, strict=True):
+            cells[2] = share_estimate(row.validation, str(cells[2]))
+        tables = [Table("Backbones, the most accurate first", _HEAD, rows, self._explanations())]
+        gained = [row for row in self.backbones if row.gain]
+        if gained:
+            gains: list[list[Cell]] = [[*cells] for cells in self._gains()]
+            for cells, row in zip(gains, gained, strict=True):
+                if row.gain:
+                    gain = (row.gain.mean, row.gain.low, row.gain.high)
+                    cells[2] = points_estimate(str(cells[2]), gain)
+            tables.append(Table("What a combination gains", _GAINS_HEAD, gains))
+        best = self.backbones[0]
+        return build_experiment(
+            "compare",
+            headline(best.validation, f" of {best.name}"),
+            tables=tables,
+            warnings=[*self.warnings, *self._problems()],
+        )
 
     def _gains(self) -> list[list[str]]:
         return [row.gain.cells(row.name) for row in self.backbones if row.gain]

@@ -4,9 +4,10 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from xferlearn.dashboard.experiments import Table, build_experiment
 from xferlearn.experiments.forecasting import Forecast
 from xferlearn.experiments.outcomes import Outcome, Share
-from xferlearn.experiments.shown import plot, share_cells
+from xferlearn.experiments.shown import headline, plot, share_cells, share_estimate
 from xferlearn.system.html import faint, h, notices, table
 from xferlearn.system.results import Block, Result, facts_block, table_block, wrapped
 
@@ -73,6 +74,44 @@ class Curve(Result):
             Block([*wrapped(self._forecast()), *wrapped(self.answer)]),
             facts_block({name: str(path) for name, path in files.items()}),
         ]
+
+    def document(self) -> dict[str, Any]:
+        """Returns what tab Transfer shows, for JSON."""
+        cells = [point.cells() for point in self.points]
+        rows = [
+            [first, total, share_estimate(point.validation, found), draws]
+            for point, (first, total, found, draws) in zip(self.points, cells, strict=True)
+        ]
+        return build_experiment(
+            "curve",
+            headline(self.points[-1].validation, f" with {self.points[-1].total:,} photos"),
+            verdict=[self.answer, self._forecast()],
+            tables=[Table("Accuracy by number of photos", _HEAD, rows, [self._explanation()])],
+            warnings=self.warnings,
+            curve={
+                "x": _HEAD[0],
+                "points": [
+                    [point.photos, found.low, found.mean, found.high]
+                    for point in self.points
+                    if (found := point.validation).photos
+                ],
+                "fit": self._fitted(),
+            },
+        )
+
+    def _fitted(self) -> dict[str, Any] | None:
+        """Returns the fitted curve and where it leads; None where there is none."""
+        forecast = self.forecast
+        # It goes through the last points, so none of them may be missing.
+        if forecast is None or not all(point.validation.photos for point in self.points):
+            return None
+        photos = [point.photos for point in self.points[-len(forecast.fitted) :]]
+        last = forecast.fitted[-1]
+        ends = [min(max(last + gain, 0.0), 1.0) for gain in (forecast.low, forecast.high)]
+        return {
+            "points": [*zip(photos, forecast.fitted, strict=True)],
+            "next": [photos[-1] + forecast.more, ends[0], last + forecast.gain, ends[1]],
+        }
 
     def _explanation(self) -> str:
         last = self.points[-1].validation

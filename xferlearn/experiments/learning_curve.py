@@ -10,11 +10,13 @@ import numpy as np
 from xferlearn import summaries
 from xferlearn.config import CurveConfig, TrainConfig
 from xferlearn.config.signatures import from_settings
+from xferlearn.dashboard.experiments import write_experiment
 from xferlearn.errors import XferlearnError
 from xferlearn.experiments.curve_result import Curve, Point
 from xferlearn.experiments.forecasting import FEWEST_JUDGED, Forecast, forecast_gain
 from xferlearn.experiments.outcomes import Outcome, OutcomeStore, judged_photos, share
-from xferlearn.experiments.plotting import Fit, draw_shares, save, save_plot
+from xferlearn.experiments.plotting import Fit, save, save_curve
+from xferlearn.experiments.recording import experiment_name
 from xferlearn.experiments.running import (
     all_warnings,
     need_judged,
@@ -71,7 +73,7 @@ def curve_with(config: CurveConfig) -> Curve:
     draws = (len(sizes) - 1) * config.draws + 1
     with (
         progress_bar("curve", draws, "draw", verbose=config.verbose) as bar,
-        summaries.run_folder(settings.logs_dir, f"curve_{settings.backbone}") as run_dir,
+        summaries.run_folder(settings.logs_dir, experiment_name(config, "curve")) as run_dir,
         EventWriter(run_dir) as events,
     ):
         for size in sizes:
@@ -90,12 +92,9 @@ def curve_with(config: CurveConfig) -> Curve:
     forecast, why_not = _forecast(points)
     folder = output_dir(config)
     save(folder / "curve.csv", _csv(points).encode())
-    rows = [(str(point.photos), point.validation) for point in points]
-    title = f"{found.name} by photos per class"
-    save_plot(
-        folder / "curve.png", draw_shares(title, rows, joined=True, fit=_fit(points, forecast))
-    )
-    return Curve(
+    rows = [(point.photos, point.validation) for point in points]
+    save_curve(folder / "curve.png", found.name, rows, _fit(points, forecast))
+    result = Curve(
         points=tuple(points),
         forecast=forecast,
         why_not=why_not,
@@ -106,6 +105,8 @@ def curve_with(config: CurveConfig) -> Curve:
         plot=folder / "curve.png",
         run_dir=run_dir,
     )
+    failed = write_experiment(run_dir, result.document())
+    return dataclasses.replace(result, warnings=(*result.warnings, *failed))
 
 
 def _sizes(largest: int) -> list[int]:
@@ -196,7 +197,7 @@ def _fit(points: list[Point], forecast: Forecast | None) -> Fit | None:
         return None
     last = forecast.fitted[-1]
     ends = (min(max(last + gain, 0.0), 1.0) for gain in (forecast.low, forecast.high))
-    return Fit(forecast.fitted, f"{forecast.more} more", last + forecast.gain, *ends)
+    return Fit(forecast.fitted, points[-1].photos + forecast.more, last + forecast.gain, *ends)
 
 
 def _answer(points: list[Point]) -> str:

@@ -38,7 +38,7 @@ SPACE = ("backbone", "image_size", "device")
 # What a run's result does not depend on.
 _ELSEWHERE = (
     *WHERE_LABELS_ARE, *DECISION, "image_dir", "model_dir", "logs_dir", "bottleneck_dir",
-    "max_memory", "summaries", "overwrite", "verbose", "audit",
+    "max_memory", "summaries", "overwrite", "verbose", "audit", "run_name",
     "twins",  # the groups, which are part of the key, say it
 )  # fmt: skip
 

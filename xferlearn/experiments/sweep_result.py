@@ -5,9 +5,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from xferlearn.dashboard.experiments import Cell, Table, build_experiment
 from xferlearn.experiments.outcomes import Outcome, Share
 from xferlearn.experiments.rates import Rates
-from xferlearn.experiments.shown import plot, share_cells, without_empty
+from xferlearn.experiments.shown import (
+    headline,
+    plot,
+    points_estimate,
+    share_cells,
+    share_estimate,
+    without_empty,
+)
 from xferlearn.system.html import faint, h, notices, table
 from xferlearn.system.results import Block, Result, facts_block, table_block, wrapped
 from xferlearn.system.text import count, plural_of
@@ -72,6 +80,11 @@ class Candidate:
         """What was varied, in words."""
         words = (f"{name}={value}" for name, value in self.settings.items())
         return " ".join(words) or "defaults"
+
+    @property
+    def values(self) -> str:
+        """The values alone, as a row of a table whose head names the settings."""
+        return ", ".join(map(str, self.settings.values())) or "defaults"
 
     def cells(self, marks: bool) -> list[str]:
         """Returns its row of the table.
@@ -169,6 +182,7 @@ class Sweep(Result):
         table: path of the CSV.
         plot: path of the PNG.
         logs_dir: where the runs are.
+        run_dir: the run in the logs that shows all of this; None before it is written.
     """
 
     candidates: tuple[Candidate, ...]
@@ -179,25 +193,60 @@ class Sweep(Result):
     table: Path
     plot: Path
     logs_dir: str
+    run_dir: Path | None = None
 
     def blocks(self) -> list[Block]:
         """Returns the summary: the table, the best combination, and where the time went."""
         marks = self._can_tell
         measured = self._measured
-        rows = [_HEAD, *(one.cells(marks) for one in self.candidates)]
+        head = (", ".join(self.candidates[0].settings) or "settings", *_HEAD[1:])
+        rows = [head, *([one.values, *one.cells(marks)[1:]] for one in self.candidates)]
         times = Block()
         if measured:
             times = table_block([_TIMES_HEAD, *(space.cells() for space in measured)], "backbone")
             times = dataclasses.replace(times, head=("where the time goes:", *times.head))
         return [
-            table_block(without_empty(rows), "combination"),
+            table_block(without_empty(rows), "combination", 0),
             Block((), self._problems(), "combination"),
             Block(wrapped(self._explanation())),
             Block([line for sentence in self._verdict() for line in wrapped(sentence)]),
             times,
             *(Block(wrapped(space.explanation())) for space in measured[:MOST_EXPLAINED]),
-            facts_block({"table": str(self.table), "plot": str(self.plot)}),
+            facts_block({name: str(path) for name, path in self._files().items() if path}),
         ]
+
+    def _files(self) -> dict[str, Path | None]:
+        return {"table": self.table, "plot": self.plot, "logs": self.run_dir}
+
+    def document(self) -> dict[str, Any]:
+        """Returns what tab Transfer shows, for JSON."""
+        best = self.candidates[0]
+        rest = (self._row(one) for one in self.candidates)
+        cells: list[list[Cell]] = [[*best.settings, *_HEAD[1:]], *rest]
+        head, *rows = without_empty(cells)
+        notes = [self._explanation()] if best.validation.photos else []
+        times = [space.cells() for space in self._measured]
+        tables = [Table("Combinations, the best first", [*map(str, head)], rows, notes)]
+        if times:
+            explained = [space.explanation() for space in self._measured[:MOST_EXPLAINED]]
+            tables.append(Table("Where the time goes", _TIMES_HEAD, times, explained))
+        return build_experiment(
+            "sweep",
+            headline(best.validation, f" of {best.name}"),
+            verdict=self._verdict(),
+            tables=tables,
+            warnings=[*self.warnings, *self._problems()],
+            command=self.command,
+        )
+
+    def _row(self, one: Candidate) -> list[Cell]:
+        """Returns its settings and results; accuracy and what it is behind as estimates."""
+        _, found, seeds, seconds, behind = one.cells(self._can_tell)
+        told: Cell = behind
+        if one.behind is not None:
+            told = points_estimate(behind.strip(), one.behind)
+        settings = map(str, one.settings.values())
+        return [*settings, share_estimate(one.validation, found), seeds, seconds, told]
 
     @property
     def _can_tell(self) -> bool:

@@ -14,8 +14,9 @@ from xferlearn.config import SEEDS, SweepConfig, TrainConfig
 from xferlearn.config.signatures import from_settings
 from xferlearn.config.wording import flag_value
 from xferlearn.experiments.outcomes import Outcome, OutcomeStore, Share, difference, share
-from xferlearn.experiments.plotting import draw_shares, save, save_plot
+from xferlearn.experiments.plotting import save, save_ranking
 from xferlearn.experiments.rates import measure_rates
+from xferlearn.experiments.recording import record
 from xferlearn.experiments.running import (
     Space,
     all_warnings,
@@ -30,6 +31,8 @@ from xferlearn.photos.manifest import TEST
 from xferlearn.system.progress import progress_bar
 from xferlearn.system.runtime import choose_device, on_device
 from xferlearn.training.networks import check_backbone
+
+_MOST_PLOTTED = 12
 
 
 @from_settings(SweepConfig)
@@ -85,9 +88,10 @@ def sweep_with(config: SweepConfig) -> Sweep:
         command = _command(chosen[0], best.settings, varied)
     folder = output_dir(config)
     save(folder / "sweep.csv", _csv(candidates).encode())
-    rows = [(candidate.name, candidate.validation) for candidate in candidates[:12]]
-    save_plot(folder / "sweep.png", draw_shares(candidates[0].validation.name, rows, joined=False))
-    return Sweep(
+    shown = sorted(candidates[:_MOST_PLOTTED], key=_by_value)
+    rows = [(candidate.name, candidate.validation) for candidate in shown]
+    save_ranking(folder / "sweep.png", candidates[0].validation.name, rows)
+    result = Sweep(
         candidates=candidates,
         test=test,
         spaces=tuple(_times(space, done, configs[0][1]) for space, done in spaces.values()),
@@ -97,6 +101,7 @@ def sweep_with(config: SweepConfig) -> Sweep:
         plot=folder / "sweep.png",
         logs_dir=str(config.logs_dir),
     )
+    return record(result, config, "sweep")
 
 
 def _grid(config: SweepConfig) -> list[dict[str, Any]]:
@@ -116,6 +121,14 @@ def _grid(config: SweepConfig) -> list[dict[str, Any]]:
 
 def _short(settings: dict[str, Any], varied: Sequence[str]) -> dict[str, Any]:
     return {name: settings[name] for name in varied}
+
+
+def _by_value(candidate: Candidate) -> list[tuple[bool, float, str]]:
+    """Returns by what candidates are sorted along an axis: their settings, numbers as numbers."""
+    return [
+        (False, value, "") if isinstance(value, (int, float)) else (True, 0.0, str(value))
+        for value in candidate.settings.values()
+    ]
 
 
 def _ranked(outcomes: Sequence[Outcome]) -> tuple[Candidate, ...]:
@@ -181,7 +194,8 @@ def _times(space: Space, outcomes: Sequence[Outcome], config: TrainConfig) -> Sp
 
 def _command(config: TrainConfig, settings: dict[str, Any], varied: Sequence[str]) -> str:
     # The first of several split seeds is the one whose test photos no run has seen.
-    left_out = ["model_dir", "summaries", "verbose", *(["seed"] if "seed" in varied else [])]
+    left_out = ["model_dir", "summaries", "verbose", "run_name"]
+    left_out += ["seed"] if "seed" in varied else []
     flags = {n: v for n, v in config.changed().items() if n not in left_out} | settings
     words = [f"--{name}={flag_value(value)}" for name, value in flags.items() if value is not None]
     return shlex.join(["xferlearn", "train", *words, "--model_dir=out/best"])

@@ -5,15 +5,13 @@ import math
 from typing import Any
 
 from xferlearn.backbones.synsets.names import readable_label
-from xferlearn.labelling.answering import Answer, Answerer
+from xferlearn.labelling.answering import NO_LABEL, Answer, Answerer
 from xferlearn.labelling.streaming import Labelled
 from xferlearn.system.row_files import joined
 from xferlearn.system.text import count, plural_of, readable
 
 # Of more labels the summary counts the others together.
 _MOST_LABELS = 8
-# What stands for a photo with a set of labels; no class is called that.
-_UNSURE = ""
 
 
 class AnswerTable:
@@ -28,11 +26,13 @@ class AnswerTable:
         self._answerer = answerer
         self._top_k = top_k
         self._counts: collections.Counter[str] = collections.Counter()
+        self._without = 0
         self._labels: collections.Counter[str] = collections.Counter()
         scores: dict[str, type] = {}
         for rank in range(1, top_k + 1):
             scores |= {f"label_{rank}": str, f"score_{rank}": float}
-        sets = {"label_set": str} if answerer.sets is not None else {}
+        has_sets = answerer.is_multi_label or answerer.sets is not None
+        sets = {"label_set": str} if has_sets else {}
         self.columns = {
             "image": str, **scores, "status": str, "familiarity": float, **sets, "error": str
         }  # fmt: skip
@@ -42,14 +42,16 @@ class AnswerTable:
         answer = self._answerer.answer(photo, self._top_k)
         self._counts[answer.status] += 1
         if answer.status == "answered":
-            sure = answer.label if len(answer.label_set or "1") == 1 else None
-            self._labels[sure or _UNSURE] += 1
+            given = answer.labels if answer.label_set is None else answer.label_set
+            sure = given if self._answerer.is_multi_label or len(given) == 1 else ()
+            self._labels.update(sure)
+            self._without += not sure
         return answer
 
     def cells(self, photo: Labelled) -> list[Any]:
         """Returns a photo's row, a value per column."""
         answer = self.answer(photo)
-        scores = [cell for pair in answer.scores for cell in pair]
+        scores = [cell for pair in answer.scores[: self._top_k] for cell in pair]
         cells = [photo.name, *scores, *[None] * (2 * self._top_k - len(scores)), answer.status]
         cells.append(answer.familiarity)
         if "label_set" in self.columns:
@@ -87,7 +89,10 @@ class AnswerTable:
             )
         if answer.label_set is not None:
             names = [readable(readable_label(label)) for label in answer.label_set]
-            lines.append(f"one of: {', '.join(names)}" if len(names) > 1 else f"only {names[0]}")
+            if answer.is_multi_label:
+                lines.append(f"labels: {', '.join(names)}" if names else NO_LABEL)
+            else:
+                lines.append(f"one of: {', '.join(names)}" if names[1:] else f"only {names[0]}")
         return lines
 
     @property
@@ -96,14 +101,21 @@ class AnswerTable:
         return self._counts["answered"]
 
     def counted(self) -> str:
-        """Returns how many photos got which label: "43 daisy, 4 roses, 3 unsure"."""
-        labels = self._labels.copy()
-        unsure = labels.pop(_UNSURE, 0) + self._counts["ask"]
+        """Returns how many photos got which label: "43 daisy, 4 roses, 3 unsure".
+
+        Where photos may have several labels, one counts for each: "43 daisy, 30 roses, 3 with
+        none".
+        """
+        labels = self._labels
+        without = "with none" if self._answerer.is_multi_label else "unsure"
         shown = labels.most_common(_MOST_LABELS)
         left = labels.total() - sum(number for _, number in shown)
         parts = [(number, readable(readable_label(label))) for label, number in shown]
         parts.append((left, f"of {count(len(labels) - len(shown), 'other class')}"))
-        parts += [(unsure, "unsure"), (self._counts["unknown"], "unknown")]
+        parts += [
+            (self._without + self._counts["ask"], without),
+            (self._counts["unknown"], "unknown"),
+        ]
         return ", ".join(f"{number:,} {what}" for number, what in parts if number)
 
     def not_answered(self, photos: int) -> list[str]:

@@ -6,12 +6,16 @@ from typing import Literal
 import numpy as np
 
 from xferlearn.config import REJECT, AnswerConfig
-from xferlearn.decisions import Answering, Decision, LabelSets
+from xferlearn.decisions import Answering, Decision, LabelSets, MultiLabelDecision, decision_of
 from xferlearn.errors import UserError
 from xferlearn.labelling.streaming import Labelled
+from xferlearn.photos.several import label_text
 from xferlearn.predictors import Predictor, model_folder_resize
 
 Status = Literal["answered", "unknown", "ask", "failed"]
+
+NO_LABEL = "no label: none reaches its threshold"
+"""What is said of a photo that may have several labels, and has none."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,13 +27,16 @@ class Answer:
             "ask" where the model is not sure enough; "failed" for a photo that can't be used, or
             whose scores are no numbers.
         label: the label that was decided; None for a photo that can't be used. It is the answer
-            only where the status says so.
-        probability: of that label, 0 to 1.
+            only where the status says so. Where photos may have several labels it is their text,
+            e.g. "cat|dog", and "" for none.
+        probability: of that label, 0 to 1; None where photos may have several labels, each of which
+            has its own in `scores`.
         familiarity: the share of the photos that the model was made from which are less typical, 0
             to 1; None for models that don't say.
-        scores: labels with their probabilities: the decided one, then the others, best first.
-        label_set: the labels of which one is right as often as `coverage` says; None where that was
-            not asked for.
+        scores: labels with their probabilities: those that were decided, then others, best first.
+        label_set: where photos may have several labels, those that were decided, best first, empty
+            for none; else the labels of which one is right as often as `coverage` says, None where
+            that was not asked for.
     """
 
     status: Status
@@ -39,6 +46,18 @@ class Answer:
     scores: tuple[tuple[str, float], ...] = ()
     label_set: tuple[str, ...] | None = None
 
+    @property
+    def is_multi_label(self) -> bool:
+        """Whether the photo may have several labels, or none."""
+        return self.label is not None and self.probability is None
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels that were decided: one, unless photos may have several, or it failed."""
+        if self.is_multi_label:
+            return self.label_set or ()
+        return () if self.label is None else (self.label,)
+
 
 @dataclasses.dataclass(frozen=True)
 class Answerer:
@@ -46,17 +65,22 @@ class Answerer:
 
     Attributes:
         labels: class names in output order.
-        decision: which label a photo gets.
+        decision: which label a photo gets, or which labels.
         reject: familiarity below which a photo is unknown, 0 to 1.
         answering: how sure the model must be; None to answer always.
         sets: the sets of labels; None for none.
     """
 
     labels: tuple[str, ...]
-    decision: Decision
+    decision: Decision | MultiLabelDecision
     reject: float = REJECT
     answering: Answering | None = None
     sets: LabelSets | None = None
+
+    @property
+    def is_multi_label(self) -> bool:
+        """Whether a photo may get several labels, or none."""
+        return isinstance(self.decision, MultiLabelDecision)
 
     @property
     def promises(self) -> tuple[str, ...]:
@@ -86,11 +110,18 @@ class Answerer:
         Raises:
             UserError: the model can't keep what is asked, or does not say what it needs.
         """
-        decision = Decision.of({"labels": predictor.labels, **predictor.metadata})
+        decision = decision_of({"labels": predictor.labels, **predictor.metadata})
         answerer = cls(predictor.labels, decision, _reject(predictor, config))
         if config.max_error is None and config.coverage is None:
             return answerer
         name = "max_error" if config.coverage is None else "coverage"
+        if isinstance(decision, MultiLabelDecision):
+            raise UserError(
+                f"`{name}` is about one answer per photo, and photos may have several labels of"
+                f" {predictor.name}. What each of them keeps is set by `xferlearn decide`:"
+                " `min_precision`, how many of the photos with a label are right, and `min_recall`,"
+                " how many of the photos of a class are found."
+            )
         if predictor.model_folder is None:
             raise UserError(
                 f"`{name}` needs predictions.parquet of a model folder, which says how often the"
@@ -126,29 +157,29 @@ class Answerer:
         scores = photo.scores
         if scores is None:
             return Answer("failed")
-        index = int(self.decision.decide(scores[None])[0])
-        order = np.argsort(-scores, kind="stable")
+        has = np.zeros(len(scores), bool)
+        has[self.decision.decide(scores[None])[0]] = True
         # What is decided comes first, whatever is likelier.
-        order = np.concatenate([[index], order[order != index]])
-        probability = float(scores[index])
+        order = np.lexsort((-scores, ~has))
+        given = [self.labels[one] for one in order[: has.sum()].tolist()]
         status: Status = "answered"
         if not np.isfinite(scores).all():
             status = "failed"
         elif photo.familiarity is not None and photo.familiarity < self.reject:
             status = "unknown"
-        elif self.answering is not None and not self.answering.answers(scores[index]):
+        elif self.answering is not None and not self.answering.answers(scores[order[0]]):
             status = "ask"
-        label_set = None
+        label_set = tuple(given) if self.is_multi_label else None
         if self.sets is not None:
-            within = self.sets.sets(scores[None], [photo.digest])[0]
-            within[index] = True  # an answer is one of its set
+            within = self.sets.sets(scores[None], [photo.digest])[0] | has  # an answer is one of it
             label_set = tuple(self.labels[one] for one in order[within[order]].tolist())
+        shown = order[: None if top_k is None else max(top_k, len(given))]
         return Answer(
             status,
-            self.labels[index],
-            probability,
+            label_text(given) if self.is_multi_label else given[0],
+            None if self.is_multi_label else float(scores[order[0]]),
             photo.familiarity,
-            tuple((self.labels[one], float(scores[one])) for one in order[:top_k].tolist()),
+            tuple((self.labels[one], float(scores[one])) for one in shown.tolist()),
             label_set,
         )
 

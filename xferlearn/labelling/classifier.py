@@ -5,14 +5,14 @@ import hashlib
 import numbers
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from xferlearn.config import REJECT, AnswerConfig, ImageConfig, ModelConfig
 from xferlearn.config.signatures import from_settings
-from xferlearn.errors import UserError
+from xferlearn.errors import UserError, did_you_mean
 from xferlearn.labelling.answering import Answer, Answerer
 from xferlearn.labelling.explaining import Explainer, Pixels
 from xferlearn.labelling.explanation import Explanation
@@ -147,10 +147,12 @@ class Classifier:
         """Returns the best labels of one photo with their probabilities, best first.
 
         Where thresholds or costs were set for the model, the first is the one that they decide.
+        Where photos may have several labels, all that the photo has come first; `answers` says
+        which these are.
 
         Args:
             photo: one of those that `predict` takes.
-            top_k: most labels, at least 1.
+            top_k: most labels, at least 1; labels that the photo has are all there.
 
         Raises:
             UserError: for a photo that can't be used, or a `top_k` below 1.
@@ -203,7 +205,7 @@ class Classifier:
             for (index, one), (scores, familiarity) in zip(pixels, answers, strict=True)
         }
 
-    def explain(self, photo: Any, top_k: int = 5) -> Explanation:
+    def explain(self, photo: Any, top_k: int = 5, labels: Sequence[str] = ()) -> Explanation:
         """Returns why a photo has its label: where the model looked, and its nearest own photos.
 
         A heat map needs a Keras model (a model folder, a Keras file, a backbone) that ends in
@@ -213,9 +215,12 @@ class Classifier:
         Args:
             photo: one of those that `predict` takes.
             top_k: most labels, at least 1.
+            labels: classes that heat maps are of; empty for the label that the photo has, or where
+                it may have several each of them, and the most probable one where it has none.
 
         Raises:
-            UserError: for a photo that can't be used, or a `top_k` below 1.
+            UserError: for a photo that can't be used, a `top_k` below 1, or a label that is no
+                class.
 
         Example:
             >>> found = load_classifier("out/flowers").explain("rose.jpg")
@@ -223,6 +228,14 @@ class Classifier:
             ('roses', 'roses', (7, 7))
         """
         _check_top_k(top_k)
+        labels = (labels,) if isinstance(labels, str) else tuple(labels)
+        for label in labels:
+            if label not in self.labels:
+                near = did_you_mean(label, self.labels)
+                raise UserError(
+                    f"Expected classes of the model for `labels`. Received: {label!r}.{near} The"
+                    f" classes are {first_names(self.labels)}."
+                )
         if not _is_photo(photo) or (_is_array(photo) and photo.ndim == 4):
             raise UserError("Expected one photo to explain. Received: several.")
         if _is_array(photo):
@@ -235,7 +248,7 @@ class Classifier:
             if labelled.scores is None:
                 raise UserError(f"{labelled.name} can't be used: {labelled.problem}.")
             pixels = cast("np.ndarray", kept.take(labelled.digest))
-        return self._explainer.explain([labelled], pixels[None], top_k)[0]
+        return self._explainer.explain([labelled], pixels[None], top_k, labels)[0]
 
     @functools.cached_property
     def _explainer(self) -> Explainer:

@@ -4,7 +4,7 @@ import collections
 import contextlib
 import functools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -36,7 +36,7 @@ _NO_NUMBERS = "There is no heat map: the model's scores are no numbers."
 def _is_decided(answer: Answer, photo: Labelled) -> bool:
     """Returns whether a photo's label is not that of the largest probability."""
     if photo.scores is None or answer.probability is None:
-        return False
+        return False  # of several labels, each is a question of its own
     return answer.probability < float(photo.scores.max())
 
 
@@ -104,7 +104,11 @@ class Explainer:
         self._nearest = self._nearest_photos(config)
 
     def explain(
-        self, photos: Sequence[Labelled], pixels: np.ndarray, top_k: int
+        self,
+        photos: Sequence[Labelled],
+        pixels: np.ndarray,
+        top_k: int,
+        labels: Sequence[str] = (),
     ) -> list[Explanation]:
         """Returns why photos have their labels, in their order.
 
@@ -112,18 +116,23 @@ class Explainer:
             photos: what the model says of them; all can be used, and few enough for one batch.
             pixels: what the model sees of them, uint8, [photos, height, width, 3].
             top_k: most labels of each.
+            labels: what heat maps are of; empty for the labels that each photo has, or the most
+                probable one.
         """
-        heats, bottlenecks = self._look(photos, pixels)
+        answers = [self._answerer.answer(photo, top_k) for photo in photos]
+        shown = [
+            labels or answer.labels[:top_k] or tuple(label for label, _ in answer.scores[:1])
+            for answer in answers
+        ]
+        heats, bottlenecks = self._look(shown, pixels)
         near, notes = self._near(photos, bottlenecks)
         files = self._files([one.photo for found in near for one in found])
         learned = self._nearest.learned if self._nearest is not None else frozenset()
-        answers = [self._answerer.answer(photo, top_k) for photo in photos]
         return [
             Explanation(
                 name=photo.name,
                 answer=answer,
-                heat_map=heat.values if heat is not None else None,
-                heat_scale=heat.scale if heat is not None else 0.0,
+                heat_maps=heat,
                 nearest=tuple(
                     Neighbour(
                         one.photo.name,
@@ -134,16 +143,16 @@ class Explainer:
                     )
                     for one in found
                 ),
-                pixels=shown,
+                pixels=seen,
                 notes=(
                     *([_LEARNED] if photo.digest in learned else []),
                     *([_DECIDED] if _is_decided(answer, photo) else []),
-                    *([_NO_NUMBERS] if self._maps is not None and heat is None else []),
+                    *([_NO_NUMBERS] if self._maps is not None and not heat else []),
                     *self.notes,
                     *notes,
                 ),
             )
-            for photo, answer, shown, heat, found in zip(
+            for photo, answer, seen, heat, found in zip(
                 photos, answers, pixels, heats, near, strict=True
             )
         ]
@@ -185,22 +194,28 @@ class Explainer:
         return found
 
     def _look(
-        self, photos: Sequence[Labelled], pixels: np.ndarray
-    ) -> tuple[Sequence[HeatMap | None], list[np.ndarray]]:
-        """Returns a heat map per photo, and bottlenecks, [photos, width], per backbone."""
-        nothing = [None] * len(photos)
+        self, shown: Sequence[Sequence[str]], pixels: np.ndarray
+    ) -> tuple[Sequence[Mapping[str, HeatMap]], list[np.ndarray]]:
+        """Returns heat maps of some labels per photo, and bottlenecks, [photos, width] each."""
+        heat_maps: list[dict[str, HeatMap]] = [{} for _ in shown]
         if self._maps is not None:
             maps = self._maps.look(self._predictor.values(pixels))
-            scores = [photo.scores for photo in photos if photo.scores is not None]
-            heats = self._maps.of_classes(maps, self._answerer.decision.decide(np.stack(scores)))
-            return [one if np.isfinite(one.scale) else None for one in heats], pooled_features(maps)
+            # A map is of one class of a photo.
+            rows = [row for row, labels in enumerate(shown) for _ in labels]
+            names = [label for labels in shown for label in labels]
+            classes = [self._answerer.labels.index(label) for label in names]
+            heats = self._maps.of_classes([one[rows] for one in maps], classes)
+            for row, label, heat in zip(rows, names, heats, strict=True):
+                if np.isfinite(heat.scale):
+                    heat_maps[row][label] = heat
+            return heat_maps, pooled_features(maps)
         if self._nearest is None:
-            return nothing, []
+            return heat_maps, []
         import keras
 
         # Keras gives one output alone, and several as a list.
         values = keras.tree.flatten(self._network(self._predictor.values(pixels), training=False))
-        return nothing, [np.asarray(one) for one in values]
+        return heat_maps, [np.asarray(one) for one in values]
 
     @functools.cached_property
     def _network(self) -> "keras.Model":

@@ -1,13 +1,15 @@
-"""What is said of why a model gives a photo its label, in Python and in a notebook."""
+"""What is said of why a model gives a photo its labels, in Python and in a notebook."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from xferlearn.backbones.synsets.names import readable_label
-from xferlearn.labelling.answering import Answer
+from xferlearn.decisions import HeatMap
+from xferlearn.labelling.answering import NO_LABEL, Answer
 from xferlearn.summaries.drawing import webp
 from xferlearn.summaries.overlay import LEGEND, draw_overlay
 from xferlearn.system.html import Markup, faint, h, notices, picture, table
@@ -23,7 +25,8 @@ class Neighbour:
 
     Attributes:
         name: of the photo, as in photos.csv.
-        label: the class that it was given in training.
+        label: the class that it was given in training; where photos may have several, their text,
+            e.g. "cat|dog", and "" for none.
         similarity: cosine of the angle between the bottlenecks of both photos, -1 to 1; 1 for
             photos in which the network sees the same.
         digest: SHA-256 of its bytes.
@@ -38,18 +41,22 @@ class Neighbour:
     path: str | None = None
     pixels: np.ndarray | None = dataclasses.field(default=None, repr=False, compare=False)
 
+    def label_text(self) -> str:
+        """Returns its label as people read it."""
+        return readable_label(self.label) or "no label"
+
 
 @dataclasses.dataclass(frozen=True, repr=False, eq=False)
 class Explanation(Result):
-    """What speaks for the label that a model gives to a photo.
+    """What speaks for the label that a model gives to a photo, or the labels.
 
     Attributes:
         name: the photo, as given.
         answer: what is answered for it, with `top_k` labels.
-        heat_map: where in the photo there is what speaks for the label (positive) or against it
-            (negative), float32, [rows, columns], range [-1, 1], on the grid of the network's
-            last feature map; None where there is none, and `notes` say why.
-        heat_scale: the log-odds that 1 stands for in `heat_map`; see `decisions.HeatMaps`.
+        heat_maps: by label, where in the photo there is what speaks for it, on the grid of the
+            network's last feature map: of the labels that were asked for, else of those that were
+            decided, or of the most probable one where that is none. Empty where there can be none,
+            and `notes` say why.
         nearest: the nearest photos that the model has learned from, best first.
         pixels: what the model sees of the photo, uint8, [height, width, 3].
         notes: what could not be found out and why, and whether the model has learned from this very
@@ -58,8 +65,7 @@ class Explanation(Result):
 
     name: str
     answer: Answer
-    heat_map: np.ndarray | None
-    heat_scale: float
+    heat_maps: Mapping[str, HeatMap]
     nearest: tuple[Neighbour, ...]
     pixels: np.ndarray
     notes: tuple[str, ...] = ()
@@ -67,12 +73,28 @@ class Explanation(Result):
 
     @property
     def label(self) -> str:
-        """The label that was decided, which `heat_map` is of; `answer.status` says if it counts."""
+        """The label that was decided; `answer.status` says if it counts.
+
+        Where photos may have several it is their text, e.g. "cat|dog".
+        """
         return self.answer.label or ""
 
     @property
+    def heat_map(self) -> np.ndarray | None:
+        """The first of `heat_maps`: what speaks for its label (positive), or against it (negative).
+
+        Float32, [rows, columns], range [-1, 1]; None where there is none.
+        """
+        return next((heat.values for heat in self.heat_maps.values()), None)
+
+    @property
+    def heat_scale(self) -> float:
+        """The log-odds that 1 stands for in `heat_map`, 0 without; see `decisions.HeatMaps`."""
+        return next((heat.scale for heat in self.heat_maps.values()), 0.0)
+
+    @property
     def probabilities(self) -> tuple[tuple[str, float], ...]:
-        """Labels with their probabilities: the decided one, then the others, best first."""
+        """Labels with their probabilities: those that were decided, then others, best first."""
         return self.answer.scores
 
     @property
@@ -83,13 +105,20 @@ class Explanation(Result):
         """
         return self.answer.familiarity
 
-    def overlay(self) -> Image.Image | None:
-        """Returns the photo in gray with the heat map over it; None where there is none."""
-        return None if self.heat_map is None else draw_overlay(self.pixels, self.heat_map)
+    def overlay(self, label: str | None = None) -> Image.Image | None:
+        """Returns the photo in gray with a heat map over it; None where there is none.
+
+        Args:
+            label: a label of `heat_maps`; None for the first.
+        """
+        values = self.heat_map if label is None else self.heat_maps[label].values
+        return None if values is None else draw_overlay(self.pixels, values)
 
     def answer_text(self) -> str:
         """Returns the answer in words."""
-        label = f"{readable_label(self.label)}, {self.answer.probability or 0:.1%}"
+        scores = dict(self.answer.scores)
+        given = [f"{readable_label(one)}, {scores[one]:.1%}" for one in self.answer.labels]
+        label = "; ".join(given) or NO_LABEL
         if self.answer.status == "unknown":
             return f"unknown, unlike your own photos; it would be {label}"
         return f"ask a person; it would be {label}" if self.answer.status == "ask" else label
@@ -100,15 +129,16 @@ class Explanation(Result):
         if self.familiarity is not None:
             facts["familiarity"] = f"{self.familiarity:.3f}, {familiarity_text(self.familiarity)}"
         if self.heat_map is not None:
+            where = [
+                f"for {readable_label(label)} strongest {strongest_text(heat.values)}"
+                for label, heat in self.heat_maps.items()
+            ]
             shape = " x ".join(map(str, self.heat_map.shape))
-            label = readable_label(self.label)
-            facts["heat map"] = f"{shape}, for {label} strongest {strongest_text(self.heat_map)}"
+            facts["heat map"] = f"{shape}, {'; '.join(where)}"
         labels = [(readable_label(name), f"{score:.4f}") for name, score in self.probabilities]
-        near = [
-            (one.name, readable_label(one.label), f"{one.similarity:.3f}") for one in self.nearest
-        ]
+        near = [(one.name, one.label_text(), f"{one.similarity:.3f}") for one in self.nearest]
         return [
-            facts_block(facts),
+            facts_block(facts, prose=("answer", "heat map")),
             table_block([("label", "probability"), *labels], "label"),
             table_block([("nearest photos", "label", "similarity"), *near], "photo")
             if near
@@ -118,15 +148,15 @@ class Explanation(Result):
 
     def html(self) -> list[Any]:
         """Returns the page in parts, as `system.html.h` takes them."""
-        overlay = self.overlay()
         shown = [_figure(Image.fromarray(self.pixels), "what the model sees", self.name)]
-        if overlay is not None:
-            text = f"for {readable_label(self.label)}"
-            shown.append(_figure(overlay, text, f"heat map of {self.name}"))
+        shown += [
+            _figure(self.overlay(label), f"for {readable_label(label)}", f"heat map of {self.name}")
+            for label in self.heat_maps
+        ]
         near = [
             _figure(
                 None if one.pixels is None else Image.fromarray(one.pixels),
-                f"{readable_label(one.label)} {one.similarity:.3f}",
+                f"{one.label_text()} {one.similarity:.3f}",
                 one.name,
             )
             for one in self.nearest
@@ -135,7 +165,7 @@ class Explanation(Result):
         return [
             h("h4", self.name),
             h("div", shown, class_="xf-photos"),
-            faint(LEGEND) if overlay is not None else None,
+            faint(LEGEND) if self.heat_maps else None,
             h("p", "Answer: ", h("b", self.answer_text())),
             table(("label", "probability"), rows),
             faint(familiarity_text(self.familiarity)) if self.familiarity is not None else None,

@@ -17,7 +17,7 @@ from xferlearn.labelling.streaming import Labelled
 from xferlearn.photos.pixels.decoding import BATCH_SIZE
 from xferlearn.predictors import Predictor
 from xferlearn.summaries.drawing import webp
-from xferlearn.summaries.overlay import LEGEND
+from xferlearn.summaries.overlay import LEGEND, draw_overlay
 from xferlearn.system.files import real_path, remove_stale, write_atomically
 from xferlearn.system.folders import check_no_url, check_writable
 from xferlearn.system.html import (
@@ -44,12 +44,13 @@ margin-top:16px;scroll-margin-top:8px}
 .parts{display:grid;grid-template-columns:minmax(0,452px) minmax(240px,1fr) minmax(0,340px);
 gap:16px 24px;margin-top:12px;align-items:start}
 .pair,.near{display:flex;gap:12px}
+.pair{flex-wrap:wrap}
 .pair figure{flex:0 1 220px}
 .near figure{flex:0 1 112px}
 .gone{aspect-ratio:1;width:112px;max-width:100%;padding:8px;color:var(--faint);font-size:12px}
 .scores{width:100%;border-collapse:collapse;font-variant-numeric:tabular-nums}
 .scores th{font-weight:400;text-align:left;overflow-wrap:anywhere;padding:2px 12px 2px 0}
-.scores tr:first-child :is(th,td){font-weight:600}
+.scores .given :is(th,td){font-weight:600}
 .scores td{padding:2px 0;text-align:right;width:56px}
 .scores td.bar{width:34%;padding-right:4px}
 svg{display:block;width:100%;height:10px;border-radius:3px;background:var(--rest)}
@@ -185,11 +186,10 @@ def _article(number: int, photo: Labelled, why: Explanation | None, told: list[s
     title = h("h2", h("a", photo.name, href=f"#{place}"))
     if why is None:
         return h("article", title, note_list([f"It can't be used: {photo.problem}."]), id=place)
-    label = readable_label(why.label)
     pair = [_figure(Image.fromarray(why.pixels), photo.name, "What the model sees")]
-    overlay = why.overlay()
-    if overlay is not None and why.heat_map is not None:
-        where = f"For {label}: strongest {strongest_text(why.heat_map)}"
+    for label, heat in why.heat_maps.items():
+        where = f"For {readable_label(label)}: strongest {strongest_text(heat.values)}"
+        overlay = draw_overlay(why.pixels, heat.values)
         pair.append(_figure(overlay, f"Heat map of {photo.name}", where))
     near = [_neighbour(one) for one in why.nearest]
     familiarity = None
@@ -199,7 +199,7 @@ def _article(number: int, photo: Labelled, why: Explanation | None, told: list[s
         "article",
         title,
         h("p", "Answer: ", h("b", why.answer_text())),
-        _label_set(why.answer.label_set),
+        None if why.answer.is_multi_label else _label_set(why.answer.label_set),
         h(
             "div",
             h("div", pair, class_="pair"),
@@ -235,6 +235,7 @@ def _scores(why: Explanation) -> Markup:
                 class_="bar",
             ),
             h("td", f"{score:.1%}"),
+            class_="given" if name in why.answer.labels else None,
         )
         for name, score in why.probabilities
     ]
@@ -243,7 +244,7 @@ def _scores(why: Explanation) -> Markup:
 
 def _neighbour(one: Neighbour) -> Markup:
     caption = [
-        h("b", readable_label(one.label)),
+        h("b", one.label_text()),
         f" {one.similarity:.2f}",
         h("span", one.name, class_="faint"),
     ]

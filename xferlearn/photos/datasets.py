@@ -3,13 +3,15 @@
 import contextlib
 import dataclasses
 import io
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xferlearn.errors import UserError, XferlearnError, did_you_mean
-from xferlearn.photos.manifest import TEST, VALIDATION, BadPhoto
+from xferlearn.photos.folders.names import class_label, match_labels
+from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION, BadPhoto
 from xferlearn.photos.sources import Entry, named
+from xferlearn.photos.split_names import part_to_measure
 from xferlearn.system.progress import shows_bars
 from xferlearn.system.text import one_line
 
@@ -33,8 +35,13 @@ class DatasetSource:
         label_key: feature that holds the class.
         names: the photos that are wanted; None for all.
         most_bytes: the photos end after passing this many bytes; None for no end.
-        warnings: none: datasets are prepared by their authors.
-        left_out: none, likewise.
+        warnings: what a person should know of the choice among its photos and classes.
+        left_out: none: datasets are prepared by their authors.
+        part: the part of the authors' split that these are; "" where they are all, or there is no
+            split.
+        known: class names that its labels are found among, where a model is measured; None for its
+            own.
+        index: by the dataset's label that of `known`, None for photos that are left out.
     """
 
     builder: "tfds.core.DatasetBuilder"
@@ -44,18 +51,28 @@ class DatasetSource:
     most_bytes: int | None = None
     warnings: tuple[str, ...] = ()
     left_out: tuple[BadPhoto, ...] = ()
+    part: str = ""
+    known: tuple[str, ...] | None = None
+    index: Mapping[int, int | None] = dataclasses.field(default_factory=dict, repr=False)
     is_multi_label = False
     holds_bytes = True
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Class names, in the order of the dataset."""
+        """Class names, in the order of the dataset, or of the model that is measured."""
+        if self.known is not None:
+            return self.known
         return tuple(self.builder.info.features[self.label_key].names)
 
     @property
     def count(self) -> int:
-        """Number of examples in all splits."""
-        return sum(split.num_examples for split in self.builder.info.splits.values())
+        """Number of examples."""
+        splits = self.builder.info.splits
+        return sum(splits[name].num_examples for name in self._splits())
+
+    def _splits(self) -> list[str]:
+        names = list(self.builder.info.splits)
+        return [name for name in names if self.part in ("", _OFFICIAL.get(name, TRAIN))]
 
     def only(self, names: Set[str], most_bytes: int | None = None) -> "DatasetSource":
         """Returns a source of the photos with these names."""
@@ -70,15 +87,16 @@ class DatasetSource:
         import tensorflow_datasets as tfds
 
         taken: set[int] = set()
-        for split in self.builder.info.splits:
+        for split in self._splits():
             examples = self.builder.as_dataset(
                 split=split,
                 shuffle_files=False,
                 decoders={self.image_key: tfds.decode.SkipDecoding()},
             )
             for number, example in enumerate(tfds.as_numpy(examples)):
-                label = int(example[self.label_key])
-                if label < 0:
+                found = int(example[self.label_key])
+                label = self.index.get(found, found)
+                if label is None or label < 0:
                     continue
                 data: bytes = example[self.image_key]
                 name = f"{split}/{_file_name(example) or number}"
@@ -151,6 +169,34 @@ def open_dataset(
             f" {one_line(error, 300, with_file=True)}"
         ) from error
     return DatasetSource(builder, *keys)
+
+
+def measured_dataset(
+    source: DatasetSource, labels: tuple[str, ...], other_classes: str, split: str | None
+) -> DatasetSource:
+    """Returns the photos of a dataset that a model is measured on, under its classes.
+
+    Args:
+        source: the dataset.
+        labels: the model's classes, in its order.
+        other_classes: what to do with others, as `read_image_dir`.
+        split: the part of the authors' split, likewise.
+
+    Raises:
+        UserError: on a class that the model does not have, unless these are skipped or counted.
+    """
+    place = source.builder.info.full_name
+    given = {_OFFICIAL.get(name, TRAIN) for name in source.builder.info.splits}
+    part, told = part_to_measure(place, given if given != {TRAIN} else (), split)
+    source = dataclasses.replace(source, part=part)
+    found = dict.fromkeys(source.labels, 0)
+    if {*map(class_label, found)} - {*map(class_label, labels)} and other_classes != "error":
+        for entry in source.entries():  # to say how many photos that is
+            found[source.labels[entry.label]] += 1
+    index, known, said = match_labels(found, labels, other_classes, place, what="label")
+    warnings = (*([told] if told else []), *said)
+    numbers = {number: index[name] for number, name in enumerate(found)}
+    return dataclasses.replace(source, known=known, index=numbers, warnings=warnings)
 
 
 def _keys(info: Any) -> tuple[str, str] | None:

@@ -3,11 +3,11 @@
 import os
 from pathlib import Path
 
-from xferlearn.config import DataConfig, SplitDataConfig, TrainConfig
+from xferlearn.config import DataConfig, EvaluateConfig, SplitDataConfig, TrainConfig
 from xferlearn.errors import UserError
 from xferlearn.photos.corrected import CorrectedSource
 from xferlearn.photos.corrections import Corrections, read_corrections
-from xferlearn.photos.datasets import open_dataset
+from xferlearn.photos.datasets import measured_dataset, open_dataset
 from xferlearn.photos.folders.files import FileSource, read_image_dir
 from xferlearn.photos.grouping import FOLDER, GroupedSource, with_groups
 from xferlearn.photos.sources import PhotoSource
@@ -112,6 +112,7 @@ def open_labelled(
             other_classes=other_classes,
             grouped=group_by == FOLDER,
             few=config.corrections is not None,
+            split=config.split if isinstance(config, EvaluateConfig) else None,
         )
         if config.multi_label:
             from xferlearn.photos.folders.copies import joined_copies
@@ -121,6 +122,30 @@ def open_labelled(
         bad = source.left_out[0]
         raise UserError(f"{bad.name} can't be used: {bad.reason}.")
     return source if group_by is None else with_groups(source, group_by)
+
+
+def open_measured(config: EvaluateConfig, labels: tuple[str, ...], others: str) -> PhotoSource:
+    """Returns the photos that a model is measured on, under its classes.
+
+    Args:
+        config: which photos, and which part of their split.
+        labels: the model's classes, in its order.
+        others: what to do with other classes, as `read_image_dir`.
+
+    Raises:
+        UserError: when there are no such photos.
+        XferlearnError: when a dataset can't be downloaded or prepared.
+    """
+    if config.dataset is None:
+        return open_labelled(config, labels, others)
+    start_tensorflow()
+    dataset = open_dataset(config.dataset, config.data_dir, verbose=config.verbose)
+    return measured_dataset(dataset, labels, others, config.split)
+
+
+def part_of(source: PhotoSource) -> str:
+    """Returns the part of a given split that a source is; "" for all, and where none is given."""
+    return getattr(source, "part", "")
 
 
 def check_outside_photos(config: DataConfig, name: str, folder: str | Path) -> None:

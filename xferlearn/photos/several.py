@@ -4,10 +4,15 @@ Where photos may have several labels, a source's `labels` are these texts, one f
 occurs, and a photo's label is an index into them. `Manifest` takes them apart.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+import numpy as np
 
 from xferlearn.photos.folders.names import class_label
 from xferlearn.system.row_files import joined, parted
+
+NO_LABEL = "none"
+"""What a person reads where a photo has no label; files have nothing there."""
 
 
 def label_text(labels: Iterable[str]) -> str:
@@ -25,6 +30,11 @@ def labels_in(text: str) -> tuple[str, ...]:
     return tuple(parted(text))
 
 
+def classes_in(texts: Iterable[str]) -> tuple[str, ...]:
+    """Returns the labels that texts of `label_text` name, sorted, each once."""
+    return tuple(sorted({label for text in texts for label in labels_in(text)}))
+
+
 def read_label_text(text: str) -> str:
     """Returns the text of the labels that a person wrote with | between them.
 
@@ -33,3 +43,20 @@ def read_label_text(text: str) -> str:
         'cat|dog'
     """
     return label_text(filter(None, map(class_label, parted(text))))
+
+
+def truth_of(texts: Sequence[str], labels: Sequence[str]) -> np.ndarray:
+    """Returns which labels photos have, by their texts; labels that are not asked for are left out.
+
+    Args:
+        texts: of each photo, as `label_text` gives it.
+        labels: class names in output order.
+
+    Returns:
+        Bool, [photos, classes].
+    """
+    numbers = {label: number for number, label in enumerate(labels)}
+    found = np.zeros((len(texts), len(labels)), bool)
+    for row, text in enumerate(texts):
+        found[row, [numbers[one] for one in labels_in(text) if one in numbers]] = True
+    return found

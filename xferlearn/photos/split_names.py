@@ -1,7 +1,8 @@
 """Names that people give to the parts of a split, in folders, files and columns."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
+from xferlearn.errors import UserError
 from xferlearn.photos.manifest import SPLITS, TEST, TRAIN, VALIDATION
 
 _NAMES = {
@@ -25,6 +26,36 @@ def splits_of_names(names: Iterable[str]) -> dict[str, str]:
     return {
         name: split or rest for name, split in found.items() if split or name.casefold() in _EVAL
     }
+
+
+def part_to_measure(place: str, given: Collection[str], split: str | None) -> tuple[str, str]:
+    """Returns which part of a given split a model is measured on, and what a person should know.
+
+    Args:
+        place: what says the split, for messages.
+        given: the parts that have photos; none where no split is given.
+        split: the part that was asked for, "all", or None for the test photos.
+
+    Returns:
+        The part, "" for all photos; and a sentence, "" for none.
+
+    Raises:
+        UserError: when there are no photos of the part that was asked for.
+    """
+    if not given or split == "all":
+        return "", ""
+    if split is not None:
+        if split not in given:
+            there = " and ".join(part for part in SPLITS if part in given)
+            raise UserError(f"{place} has no {split} photos. It has {there} photos.")
+        return split, ""
+    chosen = next((part for part in (TEST, VALIDATION) if part in given), "")
+    if not chosen or len(given) < 2:
+        return "", ""
+    return chosen, (
+        f"{place} says the split, and only its {chosen} photos are measured; `split='all'` measures"
+        " all."
+    )
 
 
 def split_summary(counts: Mapping[str, int]) -> str:

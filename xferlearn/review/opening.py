@@ -239,7 +239,7 @@ def _facts(material: Material, session: Session, told: Sequence[str]) -> list[st
 
 
 def _command(config: ReviewConfig, train: TrainConfig) -> str:
-    left_out = ("summaries", "verbose")
+    left_out = ("summaries", "verbose", "run_name")
     flags = {name: value for name, value in train.changed().items() if name not in left_out}
     flags |= {"corrections": config.corrections, "model_dir": "out/corrected"}
     if isinstance(config.labels, TableInMemory):

@@ -7,7 +7,13 @@ from xferlearn.summaries.evaluations import write_evaluation
 from xferlearn.summaries.events import EventWriter
 from xferlearn.summaries.graph import write_graph
 from xferlearn.summaries.record import RunRecord
-from xferlearn.summaries.runs import create_run, folder_bytes, keep_run, run_folder
+from xferlearn.summaries.runs import (
+    create_run,
+    folder_bytes,
+    joined_name,
+    keep_run,
+    run_folder,
+)
 from xferlearn.summaries.scalars import scalars_callback
 from xferlearn.summaries.writing import write_run
 
@@ -16,6 +22,7 @@ __all__ = [
     "RunRecord",
     "create_run",
     "folder_bytes",
+    "joined_name",
     "keep_run",
     "run_folder",
     "scalars_callback",

@@ -18,7 +18,7 @@ def decision_facts(chosen: Chosen, validation: str) -> dict[str, str]:
     if chosen.decision:
         facts["decision"] = chosen.decision.text()
         for name, measured in ((validation, chosen.validation), ("test", chosen.test)):
-            if measured.accuracy is not None:
+            if measured.classes or measured.accuracy is not None:
                 facts[f"  {name}"] = measured_text(measured)
     if chosen.validation.accuracy is not None:
         facts["answers alone"] = _alone(chosen)
@@ -38,7 +38,8 @@ def measured_text(measured: DecisionMeasured) -> str:
                 f" the largest probability (95% interval {_lowered(low, high)})"
             )
         parts.insert(0, f"cost per photo {cost.cost:.3f}, {changed}")
-    parts.append(f"accuracy {measured.accuracy:.1%} in place of {measured.largest:.1%}")
+    if measured.accuracy is not None:  # of one label per photo
+        parts.append(f"accuracy {measured.accuracy:.1%} in place of {measured.largest:.1%}")
     return "; ".join(parts)
 
 
@@ -57,10 +58,11 @@ def points_block(points: Sequence[OperatingPoint], title: str, shown: Collection
     for point in points:
         if point.label in shown:
             asked = point.recall_asked
+            decided = "largest" if point.threshold is None else "decision"
             rows.append(
                 [
                     readable_label(point.label),
-                    "largest" if asked is None else f"recall {asked:g}",
+                    decided if asked is None else f"recall {asked:g}",
                     "-" if point.threshold is None else f"{point.threshold:.3g}",
                     _share(point.recall, point.recall_interval),
                     _share(point.precision, point.precision_interval),

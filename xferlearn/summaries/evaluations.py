@@ -35,7 +35,7 @@ def write_evaluation(
                     "results/accuracy", evaluation.accuracy, description=evaluation.summary()
                 )
                 write_confusion(events, evaluation, "evaluation")
-            write_curves(events, evaluation.labels, truth, scores)
+            write_curves(events, evaluation, truth, scores)
             events.text("run_card", card)
             if len(truth):
                 found = reliability(scores, truth)

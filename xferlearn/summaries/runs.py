@@ -21,10 +21,12 @@ except ImportError:  # Windows
 # A file in the folder of a run that has not ended, which its process holds locked: a kill frees
 # the lock and leaves the file.
 _MARK = ".unfinished"
+# File systems take names of 255 bytes.
+_LONGEST = 180
 
 
 def create_run(logs_dir: str | Path, name: str) -> Path:
-    """Makes a new folder for a run, `<logs_dir>/<date>_<time>_<name>`, and returns it.
+    """Makes a new folder for a run, `<logs_dir>/<name>_<date>_<time>`, and returns it.
 
     Never an existing one: the names of runs that start in the same second end in `-2`, `-3`, ...
 
@@ -62,6 +64,18 @@ def keep_run(run_dir: Path) -> None:
         (run_dir / _MARK).unlink(missing_ok=True)
 
 
+def joined_name(model: str, data: str) -> str:
+    """Returns what a run of a model on some photos is called; the photos' name, where it is new.
+
+    Example:
+        >>> joined_name("flowers", "flower_photos"), joined_name("model", "flower_photos")
+        ('flowers', 'model_flower_photos')
+    """
+    first, other = (re.split(r"[\W_]", name.lower())[0] for name in (model, data))
+    said = first and other and (first.startswith(other) or other.startswith(first))
+    return "_".join(filter(None, [model, "" if said else data]))
+
+
 def folder_bytes(folder: Path) -> int:
     """Returns the size of all files below a folder."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
@@ -83,7 +97,9 @@ def _make_marked(logs_dir: str | Path, name: str) -> tuple[Path, int | None]:
 
 def _at_a_new_name(logs_dir: str | Path, name: str, make: Callable[[Path], object]) -> Path:
     """Calls `make` with names for a run until one is free; returns it."""
-    stem = f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{re.sub(r'[^A-Za-z0-9_.=-]+', '-', name)}"
+    # Never hidden, and never so long that nothing can be added to it.
+    plain = re.sub(r"[^A-Za-z0-9_.=-]+", "-", name).lstrip(".")[:_LONGEST] or "run"
+    stem = f"{plain}_{time.strftime('%Y-%m-%d_%H-%M-%S')}"
     for attempt in range(1, 1000):
         path = Path(logs_dir) / (stem if attempt == 1 else f"{stem}-{attempt}")
         if path.exists():  # a rename would take the place of an empty folder

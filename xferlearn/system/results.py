@@ -50,15 +50,27 @@ class Block:
         return [*self.head, *(self.items[index] for index in kept), more, *self.tail]
 
 
-def table_block(rows: Sequence[Sequence[str]], noun: str, **rest: Any) -> Block:
+def table_block(
+    rows: Sequence[Sequence[str]], noun: str, names: int | None = None, **rest: Any
+) -> Block:
     """Returns a table, the head first, as a block whose rows are the items.
 
     Where it is wider than a terminal, its longest texts are shortened in the middle.
+
+    Args:
+        rows: text cells.
+        noun: what a row is.
+        names: the column that is shortened alone, because numbers fill the others; None for any.
+        **rest: of the block.
     """
     cells = [[readable(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    while sum(widths) + 2 * (len(widths) - 1) > WIDTH and max(widths) > _LEAST:
-        widths[widths.index(max(widths))] -= 1
+    some = range(len(widths)) if names is None else (names,)
+    while sum(widths) + 2 * (len(widths) - 1) > WIDTH:
+        longest = max(some, key=widths.__getitem__)
+        if widths[longest] <= _LEAST:
+            break
+        widths[longest] -= 1
     fitting = [[_middle_out(*both) for both in zip(row, widths, strict=True)] for row in cells]
     head, *items = format_table(fitting).split("\n")
     return Block([head], items, noun, **rest)

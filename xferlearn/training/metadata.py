@@ -7,7 +7,7 @@ import platform
 import sys
 from typing import Any
 
-from xferlearn.backbones import spec_of
+from xferlearn import summaries
 from xferlearn.backbones.names import part_name
 from xferlearn.backbones.synsets.names import synset_name
 from xferlearn.backbones.table import weights_licence
@@ -23,8 +23,16 @@ from xferlearn.version import __version__
 _VERSIONED = ("tensorflow", "keras", "tensorboard", "tensorflow-datasets", "numpy", "pillow")
 
 
-def run_name(config: TrainConfig, backbone: str) -> str:
-    """Returns what a run's folder is called after its date: the network and what was changed."""
+def run_name(config: TrainConfig, backbone: str, model: str = "") -> str:
+    """Returns what a run is called before its date, e.g. "flowers_lite0_lr0.01".
+
+    Args:
+        config: its settings; `run_name` where the person has named it, or its experiment.
+        backbone: the network.
+        model: the model folder's name; "" for a run of an experiment.
+    """
+    if config.run_name and model:
+        return config.run_name
     short = {
         "image_size": "px",
         "learning_rate": "lr",
@@ -44,7 +52,8 @@ def run_name(config: TrainConfig, backbone: str) -> str:
     changed = config.changed()
     values = {name: f"{v:g}" if isinstance(v, float) else str(v) for name, v in changed.items()}
     parts = [f"{key}{values[name]}" for name, key in short.items() if name in values]
-    return "_".join([backbone, *parts])
+    first = config.run_name or summaries.joined_name(model, config.data_name)
+    return "_".join(filter(None, [first, backbone.replace("efficientnet_", ""), *parts]))
 
 
 def describe(
@@ -169,7 +178,7 @@ def _describe_networks(config: TrainConfig, prepared: Prepared) -> dict[str, dic
 
 
 def _describe_part(config: TrainConfig, part: Part) -> dict[str, dict[str, Any]]:
-    space, spec = part.space, spec_of(part.network)
+    space, spec = part.space, part.frozen.spec
     pretrained = config.weights == "imagenet"
     licence = weights_licence(spec, config.weights)
     return {

@@ -3,9 +3,10 @@
 import { changeSection } from "./change.js";
 import { compareSection } from "./compare.js";
 import { breakable, h, segmented } from "./dom.js";
+import { experimentPage } from "./experiments.js";
 import { followTheme, onReload } from "./host.js";
 import { runPage } from "./run.js";
-import { drawSidebar, sortedRuns, startsFolded } from "./sidebar.js";
+import { drawSidebar, isTraining, sortedRuns, startsFolded } from "./sidebar.js";
 
 const MOST_COMPARED = 20;
 
@@ -72,7 +73,7 @@ async function load() {
     state.problem = error.message;
   }
   const good = sortedRuns(state).filter((run) => !run.problem);
-  for (const { run } of good) {
+  for (const { run } of good.filter(isTraining)) {
     if (!state.known.has(run) && state.compared.size < MOST_COMPARED) state.compared.add(run);
     state.known.add(run);
   }
@@ -134,12 +135,12 @@ function drawMain() {
 }
 
 // What one run shows, by what it is of; those of earlier versions are trainings.
-const PAGES = { train: runPage };
+const PAGES = { train: (report, view, { fetchJson }) => runPage(report, view, fetchJson), sweep: experimentPage, curve: experimentPage, compare: experimentPage, evaluate: experimentPage };
 
 function onePage() {
   if (state.problem) return [message(state.problem)];
-  if (!state.report) return [message("There are no runs yet. `xferlearn train --logs_dir=DIR` writes one; start TensorBoard with `--logdir DIR`.")];
-  return PAGES[state.report.kind ?? "train"](state.report, state.view, fetchJson);
+  if (!state.report) return [message("No run here has data for this tab. `xferlearn train --logs_dir=DIR` writes one; `xferlearn board --logs_dir=DIR` shows it.")];
+  return PAGES[state.report.kind ?? "train"](state.report, state.view, { runs: state.runs, open: choose, fetchJson });
 }
 
 function message(text) {

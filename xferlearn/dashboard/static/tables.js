@@ -31,6 +31,7 @@ export function sortableTable(label, columns, rows, sort) {
     update();
   }
   function update() {
+    if (sort.column === null) return body.replaceChildren(...lines.map(({ line }) => line));
     const { value } = columns[sort.column];
     const sign = sort.descending ? -1 : 1;
     lines.sort(({ row: a }, { row: b }) => {

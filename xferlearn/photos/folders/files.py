@@ -25,7 +25,7 @@ from xferlearn.photos.folders.names import (
 )
 from xferlearn.photos.manifest import SPLITS, TEST, TRAIN, VALIDATION, BadPhoto
 from xferlearn.photos.sources import Entry
-from xferlearn.photos.split_names import split_summary
+from xferlearn.photos.split_names import part_to_measure, split_summary
 from xferlearn.photos.splitting import check_counts
 from xferlearn.system.folders import check_no_url
 from xferlearn.system.text import count, plural_of
@@ -44,6 +44,7 @@ class FileSource:
             where none is given.
         groups: what each photo stays together with, None for nothing; () where none is given.
         left_out: photos that were named and can't be found.
+        part: the part of a given split that these are; "" where they are all, or none is given.
         is_multi_label: whether photos may have several labels, see `PhotoSource`.
     """
 
@@ -54,6 +55,7 @@ class FileSource:
     splits: tuple[str | None, ...] = dataclasses.field(default=(), repr=False)
     groups: tuple[str | None, ...] = dataclasses.field(default=(), repr=False)
     left_out: tuple[BadPhoto, ...] = dataclasses.field(default=(), repr=False)
+    part: str = ""
     is_multi_label: bool = False
     holds_bytes = False
 
@@ -91,6 +93,7 @@ def read_image_dir(
     other_classes: str = "error",
     grouped: bool = False,
     few: bool = False,
+    split: str | None = None,
 ) -> FileSource:
     """Lists a folder with one sub-folder of photos per class, or a split or groups of such folders.
 
@@ -109,10 +112,11 @@ def read_image_dir(
         grouped: whether the sub-folders of classes are groups, so that `layout="auto"` does not ask
             what they are where all classes hold the same.
         few: whether classes may have fewer photos, because corrections are still to come.
+        split: where `labels` are given, the part of a split tree that is measured, or "all"; None
+            for its test photos, or its validation photos where it has no test.
 
     Returns:
-        The photos, classes in the order of their names, paths sorted. Where `labels` are given and
-        the tree is split, only its test photos, or its validation photos where it has no test.
+        The photos, classes in the order of their names, paths sorted.
 
     Raises:
         UserError: when there is no such folder, it does not hold classes with photos, or what its
@@ -130,10 +134,12 @@ def read_image_dir(
     tree = find_layout(top, root, layout, labels or (), grouped=grouped)
     parts = sorted(tree.classes, key=lambda part: (class_label(part.name), part.path))
     _check_names(parts, root)
-    warnings = [*tree.warnings]
+    warnings, chosen = [*tree.warnings], ""
     if labels is not None:
-        parts, measured = _to_measure(parts, root)
-        warnings += measured
+        given = {part.split or TRAIN for part in parts} if tree.splits else ()
+        chosen, measured = part_to_measure(root, given, split)
+        parts = [part for part in parts if not chosen or (part.split or TRAIN) == chosen]
+        warnings += [measured] if measured else []
     paths = [part.folder.photo_paths(os.path.join(root, part.path)) for part in parts]
     counts: collections.Counter[str] = collections.Counter()
     for part, below in zip(parts, paths, strict=True):
@@ -173,6 +179,7 @@ def read_image_dir(
         tuple(warnings),
         tuple(splits) if any(splits) else (),
         tuple(groups) if any(groups) else (),
+        part=chosen,
     )
 
 
@@ -213,18 +220,6 @@ def _check_classes(
                 f"Class {part.name!r} is in {part.path}, but not among the training photos, so it"
                 f" would not be learned. Add photos of it there, or remove it."
             )
-
-
-def _to_measure(parts: list[ClassFolder], root: str) -> tuple[list[ClassFolder], list[str]]:
-    """Returns the test's folders of a split tree, without one the validation's, or all."""
-    for split in (TEST, VALIDATION):
-        chosen = [part for part in parts if part.split == split]
-        if chosen and len(chosen) < len(parts):
-            return chosen, [
-                f"{root} is split, and only its {split} photos are measured. Give another of its"
-                " folders as `image_dir` to measure that."
-            ]
-    return parts, []
 
 
 def _split_warnings(

@@ -51,6 +51,7 @@ class ArrowPhotos:
         warnings: what a person should know of what was found, one line each.
         left_out: none: a photo that is in a table is there.
         most_bytes: the photos end after passing this many bytes; None for no end.
+        part: the part of a given split that these are; "" where they are all, or none is given.
         is_multi_label: whether photos may have several labels, see `PhotoSource`.
     """
 
@@ -61,6 +62,7 @@ class ArrowPhotos:
     warnings: tuple[str, ...] = ()
     left_out: tuple[BadPhoto, ...] = ()
     most_bytes: int | None = None
+    part: str = ""
     is_multi_label: bool = False
     holds_bytes = True
 

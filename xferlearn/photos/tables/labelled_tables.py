@@ -13,9 +13,10 @@ from xferlearn.photos.folders.names import (
     match_labels,
 )
 from xferlearn.photos.grouping import Member, group_warnings
-from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION, BadPhoto
+from xferlearn.photos.manifest import TRAIN, BadPhoto
 from xferlearn.photos.several import labels_in
 from xferlearn.photos.sources import PhotoSource
+from xferlearn.photos.split_names import part_to_measure
 from xferlearn.photos.splitting import FEWEST_PHOTOS, WHAT_FOR
 from xferlearn.photos.tables.arrow_photos import ArrowPhotos, Cell
 from xferlearn.photos.tables.columns import find_columns
@@ -37,6 +38,7 @@ def open_table(
     other_classes: str = "error",
     *,
     few: bool = False,
+    split: str | None = None,
     multi_label: bool | None = None,
 ) -> PhotoSource:
     """Returns the photos of a table with their labels, and the splits and groups that it tells.
@@ -51,12 +53,12 @@ def open_table(
         other_classes: what to do with photos of classes that are not among these; see
             `read_image_dir`.
         few: whether classes may have fewer photos, because corrections are still to come.
+        split: where `labels` are given and the table says the split, the part that is measured; as
+            in `read_image_dir`.
         multi_label: whether photos may have several labels; None where the table is to tell.
 
     Returns:
-        The photos by class and name, or by row where the table holds them. Where `labels` are
-        given and the table says the split, only its test photos, or its validation photos where
-        it has no test.
+        The photos by class and name, or by row where the table holds them.
 
     Raises:
         UserError: when a column is missing or several may be right, no photo is found, or there
@@ -68,6 +70,7 @@ def open_table(
     warnings = [*table.notes, *columns.notes, *join.warnings]
     rows, unused = join.rows, join.left_out
     lost = collections.Counter(one.label for one in unused)
+    chosen = ""
     if labels is None:
         known = tuple(sorted({row.label for row in rows}))
         _check_classes(table, rows, lost, few, several=columns.several)
@@ -75,7 +78,7 @@ def open_table(
         if any(row.split for row in rows):
             warnings.append(split_note(table.name, [row.split for row in rows]))
     else:
-        rows, unused, measured = _to_measure(table, rows, unused)
+        rows, unused, chosen, measured = _to_measure(table, rows, unused, split)
         warnings += measured
         lost = collections.Counter(one.label for one in unused)
         counts = collections.Counter(row.label for row in rows)
@@ -126,6 +129,7 @@ def open_table(
             tuple(warnings),
             left_out,
             is_multi_label=columns.several,
+            part=chosen,
         )
     return FileSource(
         known,
@@ -135,7 +139,8 @@ def open_table(
         tuple(cell.split for cell in cells),
         tuple(cell.group for cell in cells),
         left_out,
-        columns.several,
+        part=chosen,
+        is_multi_label=columns.several,
     )
 
 
@@ -165,26 +170,23 @@ def picture_column(table: Table, given: Mapping[str, str | None]) -> str | None:
 
 
 def _to_measure(
-    table: Table, rows: list[JoinedRow], unused: list[LeftOut]
-) -> tuple[list[JoinedRow], list[LeftOut], list[str]]:
-    """Returns the test's rows, without one the validation's, or all where there is no split."""
-    splits = {row.split for row in rows} | {one.split for one in unused}
-    for split in (TEST, VALIDATION):
-        if split in splits and len(splits) > 1:
-            chosen = [row for row in rows if row.split == split]
-            missing = [one for one in unused if one.split == split]
-            if not chosen:
-                raise UserError(
-                    f"None of {count(len(missing), f'{split} photo')} of {table.name} can be used,"
-                    f" e.g. {readable(missing[0].name)}: {missing[0].reason}. Give the right"
-                    " `image_dir`, or measure all photos with `split_column='none'`."
-                )
-            said = (
-                f"{table.name} says the split, and only its {split} photos are measured;"
-                " `split_column='none'` measures all."
-            )
-            return chosen, missing, [said]
-    return rows, unused, []
+    table: Table, rows: list[JoinedRow], unused: list[LeftOut], split: str | None
+) -> tuple[list[JoinedRow], list[LeftOut], str, list[str]]:
+    """Returns the rows of the part of the split that is measured, which it is, and warnings."""
+    found = {row.split for row in rows} | {one.split for one in unused}
+    given = {split or TRAIN for split in found} if any(found) else set()
+    part, told = part_to_measure(table.name, given, split)
+    if not part:
+        return rows, unused, "", []
+    chosen = [row for row in rows if (row.split or TRAIN) == part]
+    missing = [one for one in unused if (one.split or TRAIN) == part]
+    if not chosen:
+        raise UserError(
+            f"None of {count(len(missing), f'{part} photo')} of {table.name} can be used, e.g."
+            f" {readable(missing[0].name)}: {missing[0].reason}. Give the right `image_dir`, or"
+            " measure all photos with `split='all'`."
+        )
+    return chosen, missing, part, [told] if told else []
 
 
 def _match_label_sets(

@@ -3,7 +3,7 @@
 import os
 import re
 
-from xferlearn.config import DataConfig, SplitDataConfig
+from xferlearn.config import DataConfig, EvaluateConfig, SplitDataConfig
 from xferlearn.config.in_memory import TableInMemory
 from xferlearn.errors import UserError, did_you_mean
 from xferlearn.photos.grouping import FOLDER
@@ -63,6 +63,7 @@ def open_labels(
         if group_by is None:
             roles["group"] = column
     few = config.corrections is not None
+    split = config.split if isinstance(config, EvaluateConfig) else None
     source = open_table(
         table,
         roles,
@@ -71,6 +72,7 @@ def open_labels(
         other_classes,
         few=few,
         multi_label=config.multi_label,
+        split=split,
     )
     return source, group_by
 

@@ -1,0 +1,213 @@
+"""What an evaluation found, and how it shows itself."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from xferlearn.backbones.synsets.names import readable_label
+from xferlearn.dashboard.experiments import Cell, Estimate, Table, build_experiment, measured
+from xferlearn.dashboard.report import evaluation_dict
+from xferlearn.dashboard.thumbnails import read_thumbnails
+from xferlearn.decisions import Decision, DecisionMeasured, OperatingPoint
+from xferlearn.evaluation.seen import SeenPhotos
+from xferlearn.metrics import Evaluation, Misclassified, wilson_interval
+from xferlearn.photos.manifest import TEST, BadPhoto, Photo
+from xferlearn.summaries.decided import measured_text, points_block
+from xferlearn.summaries.notebook import (
+    Pictures,
+    accuracy_tile,
+    classes_tile,
+    confusion_section,
+    left_out_lines,
+    wrong_section,
+)
+from xferlearn.summaries.terminal import (
+    bad_block,
+    class_block,
+    confusion_block,
+    misclassified_block,
+    misclassified_head,
+)
+from xferlearn.system.html import faint, notices, tile, tiles
+from xferlearn.system.progress import duration
+from xferlearn.system.results import Block, Result, facts_block
+from xferlearn.system.text import count
+
+# Wrong photos in tab Transfer: each is read once more.
+_MOST_PICTURES = 60
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class EvaluationResult(Result):
+    """What an evaluation found.
+
+    Its `repr` is the summary that the command prints; in a notebook it shows the accuracy, the
+    confusion matrix, and the photos that were misclassified.
+
+    Attributes:
+        evaluation: accuracy, per-class numbers, confusion matrix.
+        misclassified: photos with a wrong first label.
+        bad: photos that were left out.
+        seen: photos that the model has learned from or was chosen by, test photos that it has
+            learned from once it was measured too, and copies of such.
+        pictures: where the photos are read again when a notebook shows them.
+        seconds: wall time, TensorFlow's start and the model's loading included.
+        run_dir: folder of the run in the logs; None where no logs were asked for.
+        warnings: that the accuracy is too high where `include_seen` was given, and what could not
+            be used as planned, such as a faster engine, or not be written to the logs; one line
+            each.
+        decision: how the model's labels are decided.
+        decided: what the decision gives on these photos; None where there is none.
+        points: by class, recall and precision at the thresholds that `train` told.
+        unknown: to how many photos `label` gives no label, because they are unlike those that the
+            model was made from; here they count like all others. None for models that don't say.
+        output: the file that the probabilities were written to; None where none was asked for, or
+            could be written.
+    """
+
+    evaluation: Evaluation
+    misclassified: tuple[Misclassified, ...]
+    bad: tuple[BadPhoto, ...]
+    seen: SeenPhotos
+    pictures: Pictures
+    seconds: float
+    run_dir: Path | None = None
+    warnings: tuple[str, ...] = ()
+    decision: Decision = dataclasses.field(default_factory=lambda: Decision(()))
+    decided: DecisionMeasured | None = None
+    points: tuple[OperatingPoint, ...] = ()
+    unknown: int | None = None
+    output: Path | None = None
+
+    def blocks(self) -> list[Block]:
+        """Returns the summary: accuracy, classes, confusion matrix, wrong and unreadable photos."""
+        wrong, total = self.misclassified, self.evaluation.total
+        rest = "`xferlearn evaluate --format=json` and the result in Python have all"
+        written = (
+            "`output='photos.csv'` writes all" if self.output is None else f"{self.output} has all"
+        )
+        head = misclassified_head(len(wrong), total, "photo")
+        facts = {"accuracy": self.evaluation.summary(), **self._left_out()}
+        if self.decided is not None:
+            facts |= {"decision": self.decision.text(), "": measured_text(self.decided)}
+        if self.unknown:
+            facts["unknown"] = (
+                f"{self.unknown:,} of {count(total, 'photo')}: `label` gives them no label; here"
+                " they count"
+            )
+        labels = self.decision.labels
+        shown = self.decision.named if self.decision else labels if len(labels) == 2 else ()
+        return [
+            facts_block(facts, prose=("left out", "decision", "", "unknown")),
+            class_block(self.evaluation, rest),
+            points_block(
+                self.points, "Operating points of `train` on these photos, 95% intervals.", shown
+            ),
+            confusion_block(self.evaluation),
+            misclassified_block(wrong, head, written) if wrong else Block(),
+            bad_block(self.bad, rest),
+            Block((f"logs  {self.run_dir}",) if self.run_dir else ()),
+            Block((f"probabilities  {self.output}",) if self.output else ()),
+        ]
+
+    def _left_out(self) -> dict[str, str]:
+        if not self.seen.left_out or not self.seen.total:
+            return {}
+        return {"left out": f"{self.seen.text()}; `include_seen` measures them too"}
+
+    def html(self) -> list[Any]:
+        """Returns tiles, warnings, the confusion matrix and the photos misclassified."""
+        total, left_out = self.evaluation.total, len(self.bad)
+        return [
+            tiles(
+                accuracy_tile("Accuracy", self.evaluation, main=True),
+                tile("Photos", f"{total:,}", *([f"{left_out:,} left out"] if left_out else [])),
+                classes_tile(self.evaluation.labels),
+                tile("Time", duration(self.seconds), f"{total / self.seconds:,.0f} photos/s"),
+            ),
+            notices([*self.warnings, *left_out_lines(self.bad)]),
+            [faint(f"{name}: {text}") for name, text in self._left_out().items()],
+            confusion_section(self.evaluation, "Confusion matrix"),
+            wrong_section(self.misclassified, total, self.pictures),
+        ]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns everything for JSON."""
+        return {
+            **self.evaluation.as_dict(),
+            "labels": list(self.evaluation.labels),
+            "misclassified": [photo.as_dict() for photo in self.misclassified],
+            "bad_photos": [{"file": bad.name, "reason": bad.reason} for bad in self.bad],
+            "seen_in_training": dict(self.seen.photos),
+            "copies_of_training": dict(self.seen.copies),
+            "seen_left_out": self.seen.left_out,
+            "unknown": self.unknown,
+            "decision": (
+                None
+                if self.decided is None
+                else {**self.decision.as_dict(), "measured": self.decided.as_dict()}
+            ),
+            "operating_points": [
+                {"label": point.label, **point.as_dict()} for point in self.points
+            ],
+        }
+
+    def document(
+        self, model: str, run: str | None, photos: str
+    ) -> tuple[dict[str, Any], list[bytes]]:
+        """Returns what tab Transfer shows, for JSON, and the pictures of wrong photos, JPEG.
+
+        Args:
+            model: the model folder.
+            run: the run that trained it; None where that is not known.
+            photos: where the photos are.
+        """
+        surest = sorted(self.misclassified, key=lambda one: -one.score)[:_MOST_PICTURES]
+        labels, places = self.evaluation.labels, self.pictures.source.labels
+        wanted = [
+            Photo(one.digest, places.index(one.truth), one.name)
+            for one in surest
+            if one.truth in places
+        ]
+        jpegs = read_thumbnails(self.pictures.source, wanted, self.pictures.limits)
+        shown = [one for one in surest if one.digest in jpegs]
+        told = {"Decision": self.decision.text()} if self.decided is not None else {}
+        counts = {**told, **{name.capitalize(): text for name, text in self._left_out().items()}}
+        document = build_experiment(
+            "evaluate",
+            measured(
+                "Accuracy",
+                self.evaluation.accuracy,
+                self.evaluation.total,
+                self.evaluation.interval,
+            ),
+            tables=[self._class_table()],
+            warnings=[*self.warnings, *left_out_lines(self.bad)],
+            source={"model": model, "run": run, "photos": photos, "counts": [*counts.items()]},
+            labels=[readable_label(label) for label in labels],
+            evaluations={TEST: evaluation_dict(self.evaluation)},
+            photos=[
+                {
+                    "split": TEST,
+                    "truth": labels.index(one.truth),
+                    "predicted": labels.index(one.predicted),
+                    "score": round(one.score, 4),
+                    "name": one.name,
+                }
+                for one in shown
+            ],
+        )
+        return document, [jpegs[one.digest] for one in shown]
+
+    def _class_table(self) -> Table:
+        rows: list[list[Cell]] = []
+        for row in self.evaluation.classes:
+            recall: Cell = "-"
+            if row.recall is not None:
+                low, high = wilson_interval(row.correct, row.photos)
+                text = f"{row.recall:.1%} ({100 * low:.1f} to {100 * high:.1f})"
+                recall = Estimate(text, low, row.recall, high)
+            shares = ("-" if one is None else f"{one:.1%}" for one in (row.precision, row.f1))
+            rows.append([readable_label(row.label), str(row.photos), recall, *shares])
+        notes = ["Bars are 95% intervals."]
+        return Table("Classes", ("class", "photos", "recall", "precision", "F1"), rows, notes)
