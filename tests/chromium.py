@@ -1,4 +1,4 @@
-"""Drives a headless Chromium over its debugging pipe, with nothing but the standard library and pytest."""
+"""Drives a headless Chromium over its debugging pipe, with the standard library and pytest."""
 
 import base64
 import json
