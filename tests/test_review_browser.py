@@ -113,6 +113,7 @@ def test_hostile_names_do_nothing(page, command):
     page.evaluate("document.body.setAttribute('onclick', 'window.hacked = 1')")
     page.evaluate("document.body.click()")
     assert page.evaluate("window.hacked ?? null") is None
+    assert page.problems() == []
 
 
 def test_a_review_is_driven_killed_and_reopened(page, command, settings):

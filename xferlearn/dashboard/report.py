@@ -60,8 +60,8 @@ def build_report(
 
     Labels are readable: ImageNet's synset ids with their names. Classes are given by their index
     into `labels`, those of a photo that may have several as a list; shares in 0 to 1, None where
-    undefined. The thumbnail of a photo has its number;
-    `picture` is that of a photo nearby, None where it has none.
+    undefined. The thumbnail of a photo has its number; `picture` is that of a photo nearby, None
+    where it has none.
 
     Args:
         record: the run.

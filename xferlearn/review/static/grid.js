@@ -77,7 +77,8 @@ export function makeGrid(model, choices) {
       h("div", { class: "picture" }, thumbnail(item.id, "", 320), h("span", { class: "mark", "aria-hidden": "true" }, "✓")),
       h("span", { class: "labels" }),
       h("span", { class: "kind faint" }),
-      h("button", { type: "button", class: "open", tabindex: -1, "aria-hidden": "true", title: "Show it large", onclick: () => model.open(item.id) }, "⤢"),
+      // For the mouse alone: an option holds no button, and Enter does the same.
+      h("span", { class: "open", "aria-hidden": "true", title: "Show it large", onclick: () => model.open(item.id) }, "⤢"),
     );
   }
 
