@@ -12,7 +12,8 @@ import pytest
 from hub_presets import MEAN, PRESETS, STD, save_preset
 
 import xferlearn
-from xferlearn.backbones import load_backbone, resolve_backbone, spec_of
+from xferlearn import load_backbone
+from xferlearn.backbones import resolve_backbone, spec_of
 from xferlearn.backbones.table import preprocessing_of
 from xferlearn.bottlenecks.engines import build_engine
 from xferlearn.bottlenecks.engines.planning import EnginePlan
