@@ -165,6 +165,16 @@ def choose_label_thresholds(
     return MultiLabelDecision(tuple(labels), thresholds, recall, precision)
 
 
+def certainty(probabilities: np.ndarray, decided: np.ndarray) -> np.ndarray:
+    """Returns how sure each decision is, to give a label or not to, float, [photos, classes].
+
+    Args:
+        probabilities: float, [photos, classes], range [0, 1].
+        decided: which labels each photo gets, bool, [photos, classes].
+    """
+    return np.where(decided, probabilities, 1 - probabilities)
+
+
 def decide_by_others(
     labels: Sequence[str], probabilities: np.ndarray, y: np.ndarray, folds: np.ndarray
 ) -> np.ndarray:

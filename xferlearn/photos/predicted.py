@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from xferlearn.photos.manifest import TEST, Manifest
-from xferlearn.photos.several import labels_in
+from xferlearn.photos.several import truth_of
 from xferlearn.system.row_files import utf8, write_csv, write_json_lines
 
 # Columns before those of the probabilities, which are named after the classes.
@@ -56,12 +56,9 @@ class Predicted:
 
         Where photos may have several labels, whether each has each class, bool, [photos, classes].
         """
-        numbers = {label: number for number, label in enumerate(self.labels)}
         if self.is_multi_label:
-            found = np.zeros((len(self.truth), len(self.labels)), bool)
-            for row, text in enumerate(self.truth):
-                found[row, [numbers[one] for one in labels_in(text) if one in numbers]] = True
-            return found
+            return truth_of(self.truth, self.labels)
+        numbers = {label: number for number, label in enumerate(self.labels)}
         return np.array([numbers.get(label, -1) for label in self.truth], np.int32)
 
     def judged(self, *, test: bool) -> "Predicted":

@@ -4,10 +4,15 @@ Where photos may have several labels, a source's `labels` are these texts, one f
 occurs, and a photo's label is an index into them. `Manifest` takes them apart.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+import numpy as np
 
 from xferlearn.photos.folders.names import class_label
 from xferlearn.system.row_files import joined, parted
+
+NO_LABEL = "none"
+"""What a person reads where a photo has no label; files have nothing there."""
 
 
 def label_text(labels: Iterable[str]) -> str:
@@ -28,6 +33,18 @@ def labels_in(text: str) -> tuple[str, ...]:
 def classes_in(texts: Iterable[str]) -> tuple[str, ...]:
     """Returns the labels that texts of `label_text` name, sorted, each once."""
     return tuple(sorted({label for text in texts for label in labels_in(text)}))
+
+
+def truth_of(texts: Iterable[str], classes: Sequence[str]) -> np.ndarray:
+    """Returns which classes texts of `label_text` name, bool, [texts, classes].
+
+    Labels that are no class have no place in it.
+    """
+    index, sets = {label: place for place, label in enumerate(classes)}, [*map(labels_in, texts)]
+    found = np.zeros((len(sets), len(index)), bool)
+    for row, labels in enumerate(sets):
+        found[row, [index[one] for one in labels if one in index]] = True
+    return found
 
 
 def read_label_text(text: str) -> str:

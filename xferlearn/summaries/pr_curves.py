@@ -35,7 +35,8 @@ def write_curves(
     """
     for index, label in enumerate(map(plain, labels[:MOST_CLASSES])):
         if len(truth):
-            curve = pr_curve(truth == index, scores[:, index])
+            has = truth[:, index] if truth.ndim == 2 else truth == index
+            curve = pr_curve(has, scores[:, index])
             summary = raw_data_pb(label, *curve, num_thresholds=THRESHOLDS, display_name=label)
             summary.value[0].tag = f"pr_curves/{label}"
             events.summary(summary, step)
