@@ -104,7 +104,7 @@ def test_images_show_the_confusion_matrix_and_the_photos(page, board, result):
         "(all('tf-image-loader').filter(e => e.tag.startsWith('confusion_matrix/'))"
         ".map(e => all('img', e.shadowRoot || e)[0]).filter(e => e))"
     )
-    assert set(shown) == {350}
+    assert set(shown) == {700}
     runs = page.evaluate("all('tf-image-loader').map(e => [e.tag, e.run])")
     name = result.run_dir.name
     for split in ("test", "validation"):
@@ -119,8 +119,9 @@ def test_hparams_show_the_run_as_a_row(page, board, result):
         "(all('vaadin-grid-cell-content').map(e => e.innerText.trim()))"
     )
     assert result.run_dir.name in cells
-    assert {"test accuracy", "validation accuracy", "seconds", "photos per second"} <= set(cells)
-    assert "mobilenet_0.25" in cells
+    assert {"results/test_accuracy", "results/validation_accuracy"} <= set(cells)
+    assert {"speed/seconds", "speed/photos_per_second"} <= set(cells)
+    assert {"mobilenet_0.25", "backbone", "changed"} <= set(cells)
     assert f"{result.test.accuracy:.5g}" in [cell.rstrip("0").rstrip(".") for cell in cells] + cells
 
 
@@ -129,7 +130,7 @@ def test_the_projector_shows_every_photo_as_a_point(page, board, result):
     points = page.wait_for(r"text().match(/Points: *([1-9]\d*)[ |]*Dimension: *(\d+)/)", 60)
     assert int(points[1]) == len(result.manifest.photos)
     assert int(points[2]) == 256
-    page.wait_for("text().includes('label predicted right score split file')")
+    page.wait_for("text().includes('label predicted right score split frame file')")
 
 
 def test_the_text_page_shows_the_run_card(page, board):

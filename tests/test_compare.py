@@ -51,8 +51,11 @@ def test_backbones_are_compared_by_accuracy_speed_and_size(compare, tmp_path):
     assert {row["folding"] for row in table} == {"5 folds"}
     assert all(float(row["network_photos_per_second"]) > 0 for row in table)
     assert any(row["pareto"] == "True" for row in table)
-    with Image.open(folder / "compare.png") as plot:
-        assert plot.format == "PNG"
+    with (
+        Image.open(folder / "compare.png") as light,
+        Image.open(folder / "compare_dark.png") as dark,
+    ):
+        assert light.size == dark.size
     (run_dir,) = (tmp_path / "logs").glob("photos*_compare_*")
     assert f"logs   {run_dir}" in out
     (tensor,) = EventAccumulator(str(run_dir)).Reload().Tensors("transfer/report")

@@ -16,6 +16,7 @@ from xferlearn.experiments import learning_curve
 from xferlearn.experiments.forecasting import fit_power_law, forecast_gain
 from xferlearn.experiments.learning_curve import order_photos
 from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION, Manifest, Photo
+from xferlearn.summaries.charts import DARK, LIGHT
 from xferlearn.training.fitting import Fitted
 
 
@@ -56,11 +57,12 @@ def test_a_curve_is_a_table_a_plot_and_a_chart_by_number_of_photos(curve, tmp_pa
     assert {row["judged"] for row in rows} == {str(90 - tested)}
     assert {row["folding"] for row in rows} == {"5 folds"}
     assert [int(row["photos"]) for row in rows[:4]] == [3, 9, 15, 30]
-    with Image.open(folder / "curve.png") as plot:
-        assert plot.format == "PNG"
-        # The fitted curve and where it leads are orange; the palette rounds colours.
-        colours = [colour for _, colour in plot.convert("RGB").getcolors(2**16)]
-        assert any(red > 200 and green < 140 and blue < 40 for red, green, blue in colours)
+    for name, theme in (("curve.png", LIGHT), ("curve_dark.png", DARK)):
+        with Image.open(folder / name) as plot:
+            assert plot.format == "PNG"
+            colours = {colour for _, colour in plot.getcolors(2**20)}
+        # What was measured, and the fitted curve with where it leads.
+        assert {theme.paper, theme.first, theme.second} <= colours
     (run_dir,) = (tmp_path / "logs").glob("photos*_curve_*")
     events = EventAccumulator(str(run_dir))
     events.Reload()

@@ -33,9 +33,11 @@ from xferlearn.auditing.findings import BLACK, LABEL, OVERLAP
 from xferlearn.config import TrainConfig
 from xferlearn.dashboard import REPORT_TAG
 from xferlearn.dashboard.changes import judged_photos
+from xferlearn.dashboard.report import Shown, build_report
 from xferlearn.dashboard.summary import _blob_sequence, write_report, write_transfer_summary
 from xferlearn.dashboard.thumbnails import choose_photos, read_thumbnails
-from xferlearn.metrics import evaluate_predictions
+from xferlearn.decisions import MultiLabelDecision
+from xferlearn.metrics import evaluate_label_sets, evaluate_predictions
 from xferlearn.photos.folders.files import read_image_dir
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import SPLITS, TEST, TRAIN, VALIDATION, Manifest, Photo
@@ -248,7 +250,7 @@ def test_runs_are_listed_in_short(logs, client):
         "accuracy": result.test.accuracy,
         "n": result.test.total,
         "interval_95": list(result.test.interval),
-        **{"few": True, "folding": ""},
+        **{"few": True, "folding": "", "measure": "accuracy"},
     }
     assert "labels" not in short
     assert short["classes"] == 3
@@ -385,28 +387,103 @@ def test_the_tab_is_enabled_by_data(client):
     assert client.get("/data/plugins_listing").json["transfer"]["enabled"] is True
 
 
-def _manifest(labels, splits):
+def _judged(record, labels, splits, probabilities):
+    """A run of two classes, of which only the predictions are known."""
     digests = [bytes([n]) * 32 for n in range(len(labels))]
     photos = [Photo(d, label, f"{d[0]}.jpg") for d, label in zip(digests, labels, strict=True)]
-    return Manifest(("a", "b"), tuple(photos), tuple(splits))
+    manifest = Manifest(("a", "b"), tuple(photos), tuple(splits))
+    return dataclasses.replace(record, manifest=manifest, probabilities=probabilities)
 
 
-def test_wrong_photos_come_first_the_surest_leading():
-    manifest = _manifest([0, 0, 0, 0, 1, 0, 1], [TEST] * 5 + [TRAIN, VALIDATION])
+def test_wrong_photos_come_first_the_surest_leading(record):
     probabilities = {
         TEST: np.array([[0.9, 0.1], [0.6, 0.4], [0.4, 0.6], [0.1, 0.9], [0.2, 0.8]]),
         VALIDATION: np.array([[0.7, 0.3]]),
     }
-    choices = choose_photos(manifest, probabilities)
+    labels, splits = [0, 0, 0, 0, 1, 0, 1], [TEST] * 5 + [TRAIN, VALIDATION]
+    run = _judged(record, labels, splits, probabilities)
+    choices = choose_photos(run)
     assert [choice.photo.name for choice in choices] == [
         *("3.jpg", "6.jpg", "2.jpg"),  # wrong: of each cell the surest, then the next
         *("1.jpg", "4.jpg", "0.jpg"),  # right: of each cell the least sure, then the next
     ]
     assert [round(choice.score, 1) for choice in choices] == [0.9, 0.7, 0.6, 0.6, 0.8, 0.9]
-    capped = choose_photos(manifest, probabilities, most_per_cell=1)
+    assert {(choice.truth, choice.predicted) for choice in choices[:3]} == {
+        *{((0,), (1,)), ((1,), (0,))}
+    }
+    capped = choose_photos(run, most_per_cell=1)
     assert [choice.photo.name for choice in capped] == ["3.jpg", "6.jpg", "1.jpg", "4.jpg"]
-    assert choose_photos(manifest, probabilities, most_in_all=2) == choices[:2]
-    assert choose_photos(manifest, {}) == []
+    assert choose_photos(run, most_in_all=2) == choices[:2]
+    assert choose_photos(_judged(record, labels, splits, {})) == []
+
+
+def test_a_run_of_several_labels_has_the_same_page(record, logs, tmp_path):
+    sets = (("a",), ("a", "b"), (), ("b",))
+    index = {"a": 0, "b": 1}
+    photos = [Photo(bytes([n]) * 32, n % 4, f"{n}.jpg") for n in range(80)]
+    manifest = Manifest(
+        ("a", "b"),
+        tuple(photos),
+        (VALIDATION,) * 60 + (TEST,) * 20,
+        label_sets=tuple(tuple(index[one] for one in some) for some in sets),
+    )
+    rng = np.random.default_rng(0)
+    truth = {split: manifest.truth(manifest.judged(split)) for split in (VALIDATION, TEST)}
+    scores = {
+        split: np.clip(has * 0.5 + rng.uniform(0, 0.6, has.shape), 0, 1).astype(np.float32)
+        for split, has in truth.items()
+    }
+    limits = np.array([0.45, 0.6], np.float32)
+    decided = {split: some >= limits for split, some in scores.items()}
+    run = dataclasses.replace(
+        record,
+        manifest=manifest,
+        probabilities=scores,
+        evaluations={
+            split: evaluate_label_sets(
+                ("a", "b"), truth[split], scores[split], decided[split], thresholds=limits
+            )
+            for split in scores
+        },
+        metadata={
+            **logs[0].model_folder.metadata,
+            "decision": MultiLabelDecision(("a", "b"), {"a": 0.45, "b": 0.6}).as_dict(),
+        },
+    )
+    choices = choose_photos(run)
+    wrong = (decided[TEST] != truth[TEST]).any(axis=1)
+    assert sum(c.split == TEST and c.truth != c.predicted for c in choices) == min(wrong.sum(), 12)
+    for choice in choices:
+        row, first = choice.row, 60 if choice.split == TEST else 0
+        has, gets = truth[choice.split][row - first], decided[choice.split][row - first]
+        assert choice.truth == tuple(np.flatnonzero(has)) == manifest.classes_of(choice.photo)
+        assert choice.predicted == tuple(np.flatnonzero(gets))
+    write_report(tmp_path / "a", build_report(run, [Shown(choice) for choice in choices]), [])
+    write_report(tmp_path / "b", build_report(run), [])
+    client = _client(tmp_path)
+    report = client.get(f"{PREFIX}/report?run=a").json
+    assert report["several_labels"]
+    assert report["totals"] == {"train": 0, "validation": 60, "test": 20}
+    assert report["counts"]["test"] == truth[TEST].sum(axis=0).tolist()
+    assert report["photos"][0]["truth"] == list(choices[0].truth)
+    measured, told = run.evaluations[TEST], report["evaluations"]["test"]
+    assert told["accuracy"] == pytest.approx(measured.value)
+    assert told["measure"] == "mean average precision"
+    assert [row["average_precision"] for row in told["classes"]] == [
+        row.average_precision for row in measured.classes
+    ]
+    for one in report["scores"]["test"]["classes"]:
+        has, gets = truth[TEST][:, one["label"]], decided[TEST][:, one["label"]]
+        assert one["today"] == [
+            *(gets.sum(), (has & gets).sum(), [0.45, 0.6][one["label"]]),
+            pytest.approx((has != gets).mean(), abs=1e-4),
+        ]
+        assert "below" not in one
+        assert sum(one["positive"][1::2]) == has.sum()
+    runs = client.get(f"{PREFIX}/runs").json["runs"]
+    assert [one["evaluations"]["test"]["measure"] for one in runs] == [measured.measure] * 2
+    problem = client.get(f"{PREFIX}/change?before=a&after=b").json["problem"]
+    assert "several labels" in problem
 
 
 def test_changed_and_missing_photos_are_left_out(make_photo_dir, photo_bytes):

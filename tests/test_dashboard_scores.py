@@ -14,7 +14,7 @@ from PIL import Image
 
 from xferlearn.config import TrainConfig
 from xferlearn.dashboard.originals import NoOriginal, files_of, read_original
-from xferlearn.dashboard.scores import count_decision
+from xferlearn.dashboard.scores import count_scores
 from xferlearn.decisions import Decision
 from xferlearn.photos.manifest import Photo
 from xferlearn.photos.pixels.memory import PixelMemory
@@ -49,12 +49,11 @@ def _above(pairs, size):
 )
 def test_counts_are_what_a_decision_with_that_threshold_gives(decision):
     scores, y = _predictions(300, 4)
-    told = count_decision(decision, scores, y)
+    told = count_scores(decision, scores, y)
     assert told["n"] == 300
     assert told["costs"] == bool(decision.costs)
     decided = decision.decide(scores)
     prices = decision.cost_matrix
-    assert told["cost"] == pytest.approx(prices[y, decided].mean(), abs=1e-4)
     thresholds = told["thresholds"]
     assert set(decision.thresholds.values()) <= set(thresholds) == {*sorted(thresholds)}
     for one in told["classes"]:
@@ -63,6 +62,7 @@ def test_counts_are_what_a_decision_with_that_threshold_gives(decision):
             int((decided == label).sum()),
             int(((decided == label) & (y == label)).sum()),
         ]
+        assert one["today"][3] == pytest.approx(prices[y, decided].mean(), abs=1e-4)
         assert one["today"][2] == decision.thresholds.get(LABELS[label])
         size = len(thresholds) + 1
         positive, negative = (_above(one[name], size)[0] for name in ("positive", "negative"))
@@ -81,7 +81,7 @@ def test_counts_are_what_a_decision_with_that_threshold_gives(decision):
 
 def test_counts_of_many_photos_and_classes_stay_small():
     scores, y = _predictions(2_000, 300)
-    told = count_decision(Decision(tuple(map(str, range(300)))), scores, y)
+    told = count_scores(Decision(tuple(map(str, range(300)))), scores, y)
     wrong = scores.argmax(axis=1) != y
     mistakes = np.bincount(y[wrong], minlength=300)
     mistakes += np.bincount(scores.argmax(axis=1)[wrong], minlength=300)
@@ -89,7 +89,7 @@ def test_counts_of_many_photos_and_classes_stay_small():
     assert len(shown) == 100
     assert mistakes[shown].min() >= np.delete(mistakes, shown).max()
     assert len(json.dumps(told)) < 250_000
-    assert count_decision(Decision(LABELS), np.zeros((0, 4), np.float32), np.zeros(0, int)) is None
+    assert count_scores(Decision(LABELS), np.zeros((0, 4), np.float32), np.zeros(0, int)) is None
 
 
 def _photos(tmp_path, size=(40, 20)):

@@ -422,7 +422,7 @@ def test_a_kept_tuning_is_what_the_run_shows(tuned) -> None:
         "steps_run": tuning["steps_run"],
         "validation_loss": tuning["validation"]["fine_tuned"]["cross_entropy"],
     }
-    assert found["results/test_accuracy"][0] == tuning["steps_run"]
+    assert found["results/test_cross_entropy"][0] == tuning["steps_run"]
     assert f"| fine-tuning | {2 * steps} steps |" in found["run_card"][1].string_val[0].decode()
 
 

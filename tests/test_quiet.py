@@ -27,7 +27,10 @@ def run(script: str, *words: object) -> subprocess.CompletedProcess[str]:
     "call",
     [
         "load_backbone('efficientnet_lite0')",
-        "build_head(8, 3)",
+        # Keras takes matplotlib when its first gallery is drawn, not when it is imported itself.
+        "build_head(8, 3); assert 'matplotlib' not in sys.modules; import keras, numpy;"
+        " keras.visualization.plot_image_gallery(numpy.zeros((2, 8, 8, 3)), value_range=(0, 255),"
+        " rows=1, cols=2, path=sys.argv[4] + '/gallery.png'); open(sys.argv[4] + '/gallery.png')",
         "load_classifier(sys.argv[1]).predict([sys.argv[3]])",
         "inspect_model(sys.argv[1])",
         "evaluate(model=sys.argv[1], image_dir=sys.argv[2], verbose=0);"

@@ -1,7 +1,6 @@
 """Settling: which engine computes, whose bottlenecks are shared, what an inexact engine does."""
 
 import dataclasses
-import functools
 import json
 import shutil
 from collections.abc import Callable, Iterable, Sequence
@@ -18,8 +17,9 @@ from xferlearn.backbones import load_backbone
 from xferlearn.bottlenecks import settling
 from xferlearn.bottlenecks.compute import Extraction, extract
 from xferlearn.bottlenecks.engines import Engine, EnginePlan, planning
+from xferlearn.bottlenecks.networks import FrozenNetwork
 from xferlearn.bottlenecks.settling import Candidates, Features, sample_pixels
-from xferlearn.bottlenecks.space import FeatureSpace, feature_space
+from xferlearn.bottlenecks.space import FeatureSpace
 from xferlearn.bottlenecks.store import BottleneckStore
 from xferlearn.cli import main
 from xferlearn.config import ImageConfig, TrainConfig
@@ -61,7 +61,7 @@ class Networks:
     built: list[tuple[str, str]] = dataclasses.field(default_factory=list)
     photos: dict[tuple[str, str], int] = dataclasses.field(default_factory=dict)
 
-    def build(self, model, plan: EnginePlan) -> Engine:
+    def build(self, load, plan: EnginePlan, kept=None) -> Engine:
         key = (plan.name, plan.precision)
         self.built.append(key)
 
@@ -81,7 +81,7 @@ class Networks:
 def networks(monkeypatch: pytest.MonkeyPatch) -> Networks:
     """The engines that are built from here on."""
     found = Networks()
-    monkeypatch.setattr(settling, "build_engine", found.build)
+    monkeypatch.setattr(settling, "start_engine", found.build)
     return found
 
 
@@ -97,7 +97,8 @@ def candidates_of(backbone, tmp_path: Path) -> Callable[..., Candidates]:
         config = ImageConfig(
             engine=engine, precision=precision, bottleneck_dir=str(tmp_path / "bottlenecks")
         )
-        return Candidates.of(config, backbone, functools.partial(feature_space, backbone))
+        frozen = FrozenNetwork.of(backbone)
+        return Candidates.of(config, frozen.model, frozen.space)
 
     return make
 
@@ -234,7 +235,7 @@ def test_float32_tensorflow_is_not_compared_with_itself(extract_with, networks) 
     assert networks.photos == {("tensorflow", "float32"): 10}
     assert plain.proven
     assert plain.as_dict()["parity"] is None
-    assert list(plain.store.folder.glob("parity*")) == []
+    assert list(plain.store.folder.parent.rglob("parity*")) == []
 
 
 def test_an_inexact_engine_is_found_before_it_computes(extract_with, networks) -> None:
@@ -373,7 +374,7 @@ def test_a_sample_passes_over_what_is_cached(extract_with, source, networks) -> 
 )
 def test_a_damaged_record_is_measured_again(candidates_of, networks, damage) -> None:
     first = candidates_of("openvino", "float32").settle(few_pixels)
-    path = first.store.folder / "parity-openvino.json"
+    (path,) = first.store.folder.parent.glob("networks/*/parity-openvino.json")
     whole = path.read_bytes()
     if isinstance(damage, dict):
         damage = json.dumps({**json.loads(whole), **damage}).encode()
@@ -382,7 +383,7 @@ def test_a_damaged_record_is_measured_again(candidates_of, networks, damage) -> 
     second = candidates_of("openvino", "float32").settle(few_pixels)
     assert second.parity == first.parity
     assert path.read_bytes() == whole
-    assert list(first.store.folder.glob(".*.tmp")) == []
+    assert list(path.parent.glob(".*.tmp")) == []
 
 
 def test_training_falls_back_and_says_so(
@@ -441,11 +442,12 @@ def test_an_engine_is_compared_where_any_head_to_come_needs_it(
         engine="tensorflow",
         precision="float32",
     )
-    prepare(config, source, [backbone])
+    networks = [FrozenNetwork.of(backbone)]
+    prepare(config, source, networks)
     config = dataclasses.replace(config, engine="openvino")
-    assert not prepare(config, source, [backbone]).parts[0].features.proven
+    assert not prepare(config, source, networks).parts[0].features.proven
     others = [dataclasses.replace(config, augment=name) for name in ("none", "flip")]
-    prepared = prepare(config, source, [backbone], others)
+    prepared = prepare(config, source, networks, others)
     assert prepared.parts[0].features.proven
     photos = list(prepared.extraction.photos)
     assert prepared.views(photos, others[1], pytest.fail)[0].shape == (20, 256)
@@ -477,7 +479,7 @@ def label(
 def test_photos_of_the_training_cost_no_network_pass(
     colour_model, photo_dir, cache, monkeypatch, engine: str
 ) -> None:
-    monkeypatch.setattr(settling, "build_engine", refuse)
+    monkeypatch.setattr(settling, "start_engine", refuse)
     found = label(colour_model, cache, [str(photo_dir)], engine=engine)
     assert len(found) == 90
     names = [max(zip(one.scores, ("blue", "green", "red"), strict=True))[1] for one in found]
@@ -594,7 +596,7 @@ def test_labelling_falls_back_to_float32_and_says_so(
     model, new, known = trained_in_bfloat16
     expected = label(model, tmp_path / "other", [*known, str(new)], engine="tensorflow")
     label(model, tmp_path / "cache", known, engine="tensorflow")
-    for record in (tmp_path / "cache").glob("*/parity-*.json"):
+    for record in (tmp_path / "cache").glob("networks/*/parity-*.json"):
         record.unlink()
     networks.factors[("openvino", "bfloat16")] = networks.factors[("tensorflow", "bfloat16")] = 3.0
     networks.forget()

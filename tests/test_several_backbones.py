@@ -289,12 +289,12 @@ def test_label_and_evaluate_give_what_the_model_gives(
 
 def test_damaged_parts_are_no_traceback(trained: TrainResult, tmp_path: Path) -> None:
     held = read_model_folder(trained.model_folder.path)
-    model = held.load_model()
+    model, config = held.load_model(), ImageConfig(bottleneck_dir=str(tmp_path))
     said = held.metadata["bottleneck"]
     for wrong in ("both", {**said, "parts": []}, {**said, "parts": [{"layer": "pooling"}] * 2}):
         damaged = dataclasses.replace(held, metadata={**held.metadata, "bottleneck": wrong})
         with pytest.raises(UserError, match=r"metadata\.json is damaged"):
-            CachedScores(damaged, model, ImageConfig(bottleneck_dir=str(tmp_path)))
+            CachedScores(damaged, lambda: model, config, says_familiarity=True)
 
 
 def test_tensorboard_shows_every_part(trained: TrainResult) -> None:

@@ -19,9 +19,11 @@ from tensorboard.util import tensor_util
 import xferlearn
 from xferlearn import summaries
 from xferlearn.errors import UserError
+from xferlearn.metrics import evaluate_predictions
 from xferlearn.summaries.events import EventWriter, RunWriters
 from xferlearn.summaries.graph import conceptual_graph_is_right
-from xferlearn.summaries.pr_curves import pr_curve
+from xferlearn.summaries.pr_curves import pr_curve, write_curves
+from xferlearn.summaries.projector import FRAMES
 
 STAGES = (
     *("list_photos", "import", "backbone", "bottlenecks"),
@@ -98,38 +100,37 @@ def scalars(trained):
 
 RESULTS = {
     f"results/{name}"
-    for name in (
-        *("test_accuracy", "test_cross_entropy", "validation_accuracy"),
-        *("validation_cross_entropy", "validation_ece", "test_ece"),
-        *("photos_per_second", "seconds"),
-    )
+    for name in (*("test_cross_entropy", "validation_cross_entropy", "validation_ece", "test_ece"),)
+}
+# What HParams compares.
+COMPARED = {
+    *("results/test_accuracy", "results/validation_accuracy"),
+    *("speed/photos_per_second", "speed/seconds"),
 }
 SECONDS = {f"seconds/{stage}" for stage in STAGES}
-HPARAMS = {f"_hparams_/{name}" for name in ("experiment", "session_start_info", "session_end_info")}
+HPARAMS = {f"_hparams_/{name}" for name in ("session_start_info", "session_end_info")}
 LEARNING = {"accuracy", "loss"}
 NORMS = {"learning_rate", "gradient_norm", "weight_norm"}
 
 
 def test_exact_tags_of_a_full_run(full):
     judged = {"confusion_matrix/photos", "confusion_matrix/row_percent", "reliability"}
-    curves = {f"pr_curves/{name}" for name in CLASSES}
+    curves = {f"pr_curves/{name}" for name in CLASSES} | {"macro_average/all_classes"}
     run = tags(full.run_dir)
     assert run.pop("transfer") == TRANSFER
     assert run == {
         "scalars": RESULTS | SECONDS,
         "text": {"run_card", "bad_photos"},
-        "hparams": HPARAMS,
         "graphs": {"__run_graph__"},
         "graph_keras_model": {"keras"},
         "images": {f"samples/{name}" for name in CLASSES},
-        "histograms": {f"bottlenecks/{name}" for name in CLASSES},
     }
+    assert tags(full.run_dir / "hparams") == {"scalars": COMPARED, "hparams": HPARAMS}
     assert tags(full.run_dir / "train") == {
         "scalars": LEARNING | NORMS,
+        # The three biases would be three spikes.
         "histograms": {
-            f"weights/{layer}/{part}"
-            for layer in ("hidden", "predictions")
-            for part in ("kernel", "bias")
+            f"weights/{n}" for n in ("hidden/kernel", "hidden/bias", "predictions/kernel")
         },
     }
     assert tags(full.run_dir / "validation") == {
@@ -155,8 +156,8 @@ def test_exact_tags_of_scalars_alone(scalars):
     assert run == {
         "scalars": RESULTS | SECONDS,
         "text": {"run_card", "bad_photos"},
-        "hparams": HPARAMS,
     }
+    assert tags(scalars.run_dir / "hparams") == {"scalars": COMPARED, "hparams": HPARAMS}
     assert tags(scalars.run_dir / "train") == {"scalars": LEARNING | NORMS}
     assert tags(scalars.run_dir / "validation") == {"scalars": LEARNING}
     assert tags(scalars.run_dir / "test") == {"scalars": LEARNING}
@@ -181,7 +182,7 @@ def test_charts_share_the_step_axis_and_say_what_the_result_says(full):
     assert rates[-1] < 1e-4
     assert all(value > 0 for _, value in train["gradient_norm"] + train["weight_norm"])
     run, test = read(full.run_dir)["scalars"], read(full.run_dir / "test")["scalars"]
-    assert test["accuracy"] == run["results/test_accuracy"]
+    assert test["accuracy"] == read(full.run_dir / "hparams")["scalars"]["results/test_accuracy"]
     assert test["loss"] == run["results/test_cross_entropy"]
     step, accuracy = test["accuracy"][0]
     assert step == full.training.steps == steps[-1]
@@ -281,6 +282,28 @@ def test_pr_curves_end_at_the_share_of_the_class(full):
     assert curve[5, 0] == 1
 
 
+def test_of_many_classes_the_worst_have_a_curve_and_all_have_a_mean(tmp_path):
+    labels = [f"class {index:02}" for index in range(40)]
+    truth = np.repeat(np.arange(39), 5)  # none of the last class
+    scores = np.full((len(truth), 40), 0.01, np.float32)
+    scores[np.arange(len(truth)), truth] = 0.6
+    wrong = [3, 8, 20, 21, 22, 30, 31, 32, 33, 34, 35, 36]
+    for label in wrong:
+        scores[5 * label, label], scores[5 * label, (label + 1) % 2] = 0.01, 0.6
+    evaluation = evaluate_predictions(labels, truth, scores.argmax(axis=1))
+    with EventWriter(tmp_path) as events:
+        write_curves(events, evaluation, truth, scores)
+    curves = read(tmp_path)["pr_curves"]
+    mean = curves.pop("macro_average/all_classes")[0][1]
+    assert len(curves) == 12
+    assert {f"pr_curves/class {label:02}" for label in wrong[:10]} < set(curves)
+    # At 0.5 a photo of 12 classes is not found; 5 and 7 of them are taken for the first two.
+    assert mean[5, 50] == pytest.approx(1 - 12 / 5 / 39)
+    assert mean[4, 50] == pytest.approx((37 + 5 / 10 + 5 / 12) / 39)
+    # Nothing is above 0.7, and the precision of nothing is 0.
+    assert mean[4, 70] == 0
+
+
 def test_pr_curve_counts_as_the_definition_says():
     generator = np.random.default_rng(0)
     positive = generator.random(200) < 0.3
@@ -302,31 +325,24 @@ def test_pr_curve_counts_as_the_definition_says():
 
 
 def session(result):
-    held = read(result.run_dir)["hparams"]["_hparams_/session_start_info"][0][1]
+    held = read(result.run_dir / "hparams")["hparams"]["_hparams_/session_start_info"][0][1]
     return hparams_metadata.parse_session_start_info_plugin_data(held)
 
 
 def test_hparams_make_comparable_rows(full, scalars):
     first, second = session(full), session(scalars)
     assert set(first.hparams) == set(second.hparams)
+    # With the id, a box to tick and the results.
+    assert len(first.hparams) + 2 + len(COMPARED) <= 25
     assert first.group_name != second.group_name
-    assert first.hparams["image_size"].number_value == 32
-    assert second.hparams["hidden_units"].number_value == 8
+    # Whole numbers as text, which TensorBoard shows as it is.
+    assert first.hparams["image_size"].string_value == "32"
+    assert second.hparams["hidden_units"].string_value == "8"
+    assert second.hparams["dropout"].number_value == 0.3
+    changed = second.hparams["changed"].string_value.split()
+    assert {"hidden_units=8", "dropout=0.3", "learning_rate=0.01"} <= set(changed)
     assert not {"model_dir", "logs_dir", "overwrite", "summaries"} & set(first.hparams)
-    for result in (full, scalars):
-        held = read(result.run_dir)["hparams"]["_hparams_/experiment"][0][1]
-        experiment = hparams_metadata.parse_experiment_plugin_data(held)
-        metrics = {info.name.tag: info.display_name for info in experiment.metric_infos}
-        assert metrics == {
-            "results/test_accuracy": "test accuracy",
-            "results/validation_accuracy": "validation accuracy",
-            "results/seconds": "seconds",
-            "results/photos_per_second": "photos per second",
-        }
-        assert set(metrics) <= set(read(result.run_dir)["scalars"])
-    shown = {info.name for info in experiment.hparam_infos if info.differs}
-    assert len(shown) == 5
-    assert {"hidden_units", "dropout"} <= shown
+    assert not any(one.startswith(("model_dir", "logs_dir", "summaries")) for one in changed)
 
 
 def test_the_projector_has_a_point_a_row_and_a_picture_for_each_photo(full):
@@ -342,7 +358,9 @@ def test_the_projector_has_a_point_a_row_and_a_picture_for_each_photo(full):
     with (full.run_dir / embedding.metadata_path).open(newline="") as file:
         rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
     assert len(rows) == photos
-    assert list(rows[0]) == ["label", "predicted", "right", "score", "split", "file"]
+    assert list(rows[0]) == ["label", "predicted", "right", "score", "split", "frame", "file"]
+    frames = {row["label"]: row["frame"] for row in rows}
+    assert frames == dict(zip(CLASSES, FRAMES, strict=False))
     wrong = [row for row in rows if row["right"] == "no"]
     tested = {row["file"] for row in wrong if row["split"] == "test"}
     assert tested == {photo.name for photo in full.misclassified}
@@ -357,6 +375,9 @@ def test_the_projector_has_a_point_a_row_and_a_picture_for_each_photo(full):
     for index in (0, 10, photos - 30):
         row, column = divmod(index, columns)
         tile = sheet[row * side : (row + 1) * side, column * side : (column + 1) * side]
+        frame = FRAMES[rows[index]["frame"]]
+        assert tile[1, 4:-4].mean(axis=0) == pytest.approx(frame, abs=12)
+        tile = tile[8:-8, 8:-8]
         if not rows[index]["file"].startswith("red/wrong"):
             assert tile.mean(axis=(0, 1)).argmax() == colours[rows[index]["label"]]
 
@@ -380,7 +401,7 @@ def test_a_part_that_fails_costs_no_other(trained, tmp_path, monkeypatch):
     (problem,) = result.warnings
     assert "no such colour" in problem
     run = tags(result.run_dir)
-    assert "histograms" in run
+    assert "graphs" in run
     assert run["scalars"] == RESULTS | SECONDS
     assert (result.run_dir / "projector" / "photos.tsv").exists()
 
@@ -412,7 +433,7 @@ def test_the_callbacks_work_in_a_fit_of_ones_own(tmp_path):
     import keras
 
     x, y = np.random.default_rng(0).normal(size=(64, 4)).astype("float32"), np.arange(64) % 2
-    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, name="answers")])
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(40, name="answers")])
     model.compile(
         "adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"]
     )
@@ -421,12 +442,15 @@ def test_the_callbacks_work_in_a_fit_of_ones_own(tmp_path):
     model.fit(
         x, y, validation_data=(x, y), batch_size=16, epochs=2, callbacks=[callback], verbose=0
     )
+    short = summaries.scalars_callback(tmp_path / "short", histograms=True)
+    model.fit(x, y, epochs=1, callbacks=[short], verbose=0)
+    assert "histograms" not in read(tmp_path / "short" / "train")
     with summaries.EventWriter(run_dir) as events:
         summaries.write_graph(events, model)
     train = read(run_dir / "train")
     assert set(train["scalars"]) == {"loss", "accuracy"} | NORMS
     assert [step for step, _ in train["scalars"]["loss"]] == [4, 8]
-    assert len(train["histograms"]) == 2
+    assert [len(values) for values in train["histograms"].values()] == [2, 2]
     assert tags(run_dir / "validation") == {"scalars": {"loss", "accuracy"}}
     ((_, graph),) = read(run_dir)["graphs"]["__run_graph__"]
     assert "answers" in {node.name.split("/")[-1] for node in graph.node}

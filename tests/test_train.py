@@ -208,7 +208,7 @@ def test_second_run_computes_nothing(train, photo_dir, tmp_path, monkeypatch):
     def no_network(*args):
         raise AssertionError("the backbone was called")
 
-    monkeypatch.setattr("xferlearn.bottlenecks.settling.build_engine", no_network)
+    monkeypatch.setattr("xferlearn.bottlenecks.settling.start_engine", no_network)
     code, out, _ = train(f"--image_dir={photo_dir}", "--overwrite", "--summaries=scalars")
     assert code == 0
     assert "90 cached, 0 computed" in out
@@ -517,14 +517,14 @@ def test_killed_run_keeps_its_shards(make_photo_dir, tmp_path):
         "from xferlearn.bottlenecks import settling, store\n"
         "from xferlearn.cli import main\n"
         "store.ROWS_PER_SHARD = 32\n"
-        "build = settling.build_engine\n"
+        "build = settling.start_engine\n"
         "def slow(*args):\n"
         "    engine = build(*args)\n"
         "    def run(pixels):\n"
         "        time.sleep(0.4)\n"
         "        return engine.run(pixels)\n"
         "    return type(engine)(engine.name, engine.precision, run)\n"
-        "settling.build_engine = slow\n"
+        "settling.start_engine = slow\n"
         "main(['train', *sys.argv[1:]])\n"
     )
     process = subprocess.Popen([sys.executable, "-c", code, *flags], stderr=subprocess.DEVNULL)
@@ -704,7 +704,7 @@ def test_evaluate_for_tensorboard(model_dir, photo_dir, tmp_path, capsys):
     assert re.fullmatch(r"model_on_photos\d+_[\d_-]{19}", run_dir.name)
     events = EventAccumulator(str(run_dir), size_guidance={"tensors": 0}).Reload()
     assert sorted(events.Tags()["tensors"]) == [
-        *("confusion_matrix/photos", "confusion_matrix/row_percent"),
+        *("confusion_matrix/photos", "confusion_matrix/row_percent", "macro_average/all_classes"),
         *("pr_curves/blue", "pr_curves/green", "pr_curves/red"),
         *("reliability", "results/accuracy", "results/ece", "run_card", "transfer/report"),
     ]

@@ -405,7 +405,7 @@ def test_only_photos_that_are_learned_from_are_seen_in_views_and_each_once(
     def refuse(*args: object) -> None:
         raise AssertionError("the network was called for")
 
-    monkeypatch.setattr("xferlearn.bottlenecks.settling.build_engine", refuse)
+    monkeypatch.setattr("xferlearn.bottlenecks.settling.start_engine", refuse)
     read, reads = files._read_file, []
     monkeypatch.setattr(files, "_read_file", lambda path: reads.append(path) or read(path))
     again, out = train(*flags)

@@ -8,15 +8,22 @@
 Trains once per split seed, and prints each accuracy, cross-validated and in the test, and their
 means. The runs cross-validate nearly the same photos, so that interval is over the photos of one
 run; that of the test is over the pooled photos (some are in several tests, so it is a little too
-narrow). The first run starts with an empty cache in a process of its own, and so does the second,
-with a full one.
+narrow).
+
+Then it takes the time of fresh processes, in turn with `import tensorflow, keras`, and prints
+medians and their ratios to that import: the first training ever; one of new photos, by a network
+that was used before; two of photos that are cached, with the default head and with a linear one;
+and labelling one photo that was never seen.
 """
 
 import json
+import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from absl import app, flags
@@ -29,35 +36,70 @@ _IMAGE_DIR = flags.DEFINE_string("image_dir", None, "Folder with one sub-folder 
 _DATASET = flags.DEFINE_string("dataset", None, "TensorFlow Datasets name, instead.")
 _BACKBONE = flags.DEFINE_string("backbone", DEFAULT_BACKBONE, "The network.")
 _SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2", "3", "4"], "Split seeds.")
+_ROUNDS = flags.DEFINE_integer("rounds", 3, "Rounds of timing; 0 for none.", lower_bound=0)
 _FLAGS = flags.DEFINE_multi_string("flag", [], "More flags for `xferlearn train`.")
 _KERAS_EPOCHS = flags.DEFINE_integer(
     "keras_epochs", 0, "Also train as Keras' tutorial does, the network run in every epoch."
 )
 
 
-def train(folder: Path, name: str, split_seed: str) -> tuple[dict, float]:
-    """Runs `xferlearn train` in a process of its own; returns metadata and wall seconds."""
+def seconds_of(*words: str) -> float:
+    """Returns the wall seconds of a process of Python."""
+    started = time.perf_counter()
+    process = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False)
+    seconds = time.perf_counter() - started
+    if process.returncode:
+        raise SystemExit(f"{' '.join(words)}\n{process.stderr}")
+    return seconds
+
+
+def train(model_dir: Path, bottleneck_dir: Path, *words: str) -> float:
+    """Runs `xferlearn train` in a process of its own; returns its wall seconds."""
     source = (
         f"--image_dir={_IMAGE_DIR.value}" if _IMAGE_DIR.value else f"--dataset={_DATASET.value}"
     )
-    words = [
-        *(sys.executable, "-m", "xferlearn", "train", source, f"--backbone={_BACKBONE.value}"),
-        *(f"--model_dir={folder / name}", f"--logs_dir={folder / 'logs'}"),
-        *(f"--bottleneck_dir={folder / 'bottlenecks'}", f"--split_seed={split_seed}"),
-        *_FLAGS.value,
-    ]
-    started = time.perf_counter()
-    subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
-    seconds = time.perf_counter() - started
-    return json.loads((folder / name / "metadata.json").read_text()), seconds
+    folder = model_dir.parent
+    return seconds_of(
+        *("-m", "xferlearn", "train", source, f"--backbone={_BACKBONE.value}", "--overwrite"),
+        *(f"--model_dir={model_dir}", f"--bottleneck_dir={bottleneck_dir}"),
+        *(f"--logs_dir={folder / 'logs'}", *_FLAGS.value, *words),
+    )
 
 
-def seconds_to_import() -> float:
-    """Returns how long a plain `import tensorflow, keras` takes, a process included."""
-    started = time.perf_counter()
-    command = [sys.executable, "-c", "import tensorflow, keras"]
-    subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
-    return time.perf_counter() - started
+def metadata_of(model_dir: Path) -> dict:
+    """Returns what a model folder says of itself."""
+    return json.loads((model_dir / "metadata.json").read_text())
+
+
+def one_round(folder: Path) -> dict[str, float]:
+    """Returns the wall seconds of one process of each kind, one after the other."""
+    first, cache, model = folder / "first", folder / "cache", folder / "model"
+    found = {
+        "import tensorflow, keras": seconds_of("-c", "import tensorflow, keras"),
+        "train, first ever": train(model, first),
+    }
+    shutil.copytree(first / "networks", cache / "networks")
+    found["train, new photos"] = train(model, cache)
+    found["train, all cached"] = train(model, cache)
+    found["train, all cached, linear head"] = train(folder / "linear", cache, "--hidden_units=0")
+    if _IMAGE_DIR.value:
+        # The same picture in a file that no cache knows.
+        photo = min(Path(_IMAGE_DIR.value).glob("*/*.jpg"))
+        (folder / "new.jpg").write_bytes(photo.read_bytes() + bytes(1))
+        words = (f"--model={model}", f"--bottleneck_dir={cache}", str(folder / "new.jpg"))
+        found["label, one new photo"] = seconds_of("-m", "xferlearn", "label", *words)
+    return found
+
+
+def print_times(rounds: Sequence[dict[str, float]]) -> None:
+    """Prints medians over rounds, and their ratios to the import."""
+    medians = {kind: statistics.median(one[kind] for one in rounds) for kind in rounds[0]}
+    base = medians["import tensorflow, keras"]
+    print(f"medians of {len(rounds)} processes of each kind, taken in turn:")
+    for kind, seconds in medians.items():
+        ratios = sorted(one[kind] / one["import tensorflow, keras"] for one in rounds)
+        of_rounds = f"in rounds {ratios[0]:.2f} to {ratios[-1]:.2f}"
+        print(f"  {kind:<31}{seconds:6.2f} s{seconds / base:6.2f} x the import ({of_rounds})")
 
 
 def keras_tutorial(epochs: int) -> float:
@@ -103,23 +145,24 @@ def main(argv: list[str]) -> None:
     del argv
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        runs = [train(folder, seed, seed) for seed in _SEEDS.value]
-    first, cold = runs[0]
-    print(f"{_BACKBONE.value}, {core_count()} cores, engine {engine_of(first)}")
+        for seed in _SEEDS.value:
+            train(folder / seed, folder / "bottlenecks", f"--split_seed={seed}")
+        runs = [metadata_of(folder / seed) for seed in _SEEDS.value]
+        rounds = [one_round(folder / f"round{number}") for number in range(_ROUNDS.value)]
+    print(f"{_BACKBONE.value}, {core_count()} cores")
+    if runs:
+        print(f"engine {engine_of(runs[0])}")
     for split in ("validation", "test"):
-        measured = [metadata["metrics"][split] for metadata, _ in runs]
+        measured = [metadata["metrics"][split] for metadata in runs]
         sizes = [one["n"] for one in measured]
-        if not min(sizes):
+        if not sizes or not min(sizes):
             continue
         folds = "folds" in measured[0]
         print_accuracies(
             "cross-validated" if folds else split, measured, max(sizes) if folds else sum(sizes)
         )
-    print(f"import tensorflow, keras: {seconds_to_import():.1f} s")
-    print(f"train, nothing cached: {cold:.1f} s {first['timings']['seconds']}")
-    if len(runs) > 1:
-        second, warm = runs[1]
-        print(f"train, all cached: {warm:.1f} s {second['timings']['seconds']}")
+    if rounds:
+        print_times(rounds)
     if _KERAS_EPOCHS.value and _IMAGE_DIR.value:
         seconds = keras_tutorial(_KERAS_EPOCHS.value)
         print(f"Keras tutorial, {_KERAS_EPOCHS.value} epochs after imports: {seconds:.1f} s")

@@ -1,8 +1,6 @@
 """`python -m xferlearn`, the same as the `xferlearn` script."""
 
-import sys
-
-from xferlearn.cli import main
+from xferlearn.cli import run_and_exit
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_and_exit()

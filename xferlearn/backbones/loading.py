@@ -99,19 +99,29 @@ def load_rows(
         UserError: as `load_backbone`.
         XferlearnError: as `load_backbone`.
     """
-    if _weights_choice(weights) == "file":
-        if len(parts) > 1:
-            raise UserError(
-                "A weights file is of one backbone. Expected weights to be imagenet or none for"
-                f" {len(parts)} of them. Received: {str(weights)!r}."
-            )
-        if origin := parts[0][0].origin:
-            raise UserError(
-                f"{origin} has weights of its own. Leave `weights` out, or give `weights='none'`"
-                f" for random ones. Received: {str(weights)!r}."
-            )
+    check_weights(parts, weights)
     start_tensorflow()
     return tuple(_load(spec, size, weights, seed, verbose) for spec, size in parts)
+
+
+def check_weights(parts: Sequence[tuple[BackboneSpec, int]], weights: str | Path | None) -> None:
+    """Checks that weights can be those of backbones, before one is loaded; arguments as there.
+
+    Raises:
+        UserError: a file is given for several backbones, or for one with weights of its own.
+    """
+    if _weights_choice(weights) != "file":
+        return
+    if len(parts) > 1:
+        raise UserError(
+            "A weights file is of one backbone. Expected weights to be imagenet or none for"
+            f" {len(parts)} of them. Received: {str(weights)!r}."
+        )
+    if origin := parts[0][0].origin:
+        raise UserError(
+            f"{origin} has weights of its own. Leave `weights` out, or give `weights='none'`"
+            f" for random ones. Received: {str(weights)!r}."
+        )
 
 
 def combine_backbones(models: Sequence["keras.Model"]) -> "keras.Model":

@@ -13,10 +13,11 @@ from xferlearn.bottlenecks.engines import (
     REFERENCE,
     Engine,
     EnginePlan,
+    KeptNetwork,
     Parity,
-    build_engine,
     measure_parity,
     plan_engines,
+    start_engine,
 )
 from xferlearn.bottlenecks.engines.parity import PHOTOS, read_parity, write_parity
 from xferlearn.bottlenecks.space import FeatureSpace
@@ -85,33 +86,38 @@ class Candidates:
     """The engines that may compute a backbone's bottlenecks.
 
     Attributes:
-        backbone: from pixels to bottlenecks.
+        load: returns the backbone, from pixels to bottlenecks.
         plans: the engines, fastest first.
         open_store: returns the store for a precision.
         verbose: 0 does not show that engines are compared.
+        keep: whether the backbone is kept in OpenVINO's form.
     """
 
-    backbone: "keras.Model"
+    load: Callable[[], "keras.Model"]
     plans: tuple[EnginePlan, ...]
     open_store: Callable[[str], BottleneckStore]
     verbose: int = 0
+    keep: bool = True
 
     @classmethod
     def of(
         cls,
         config: ImageConfig,
-        backbone: "keras.Model",
+        load: Callable[[], "keras.Model"],
         space_of: Callable[[str], FeatureSpace],
         trained: str | None = None,
+        *,
+        keep: bool = True,
     ) -> "Candidates":
         """Returns the engines that settings allow; loads none and opens no store.
 
         Args:
             config: engine, precision, device, bottleneck_dir.
-            backbone: from pixels to bottlenecks.
+            load: returns the backbone, from pixels to bottlenecks; called where an engine needs it.
             space_of: returns the feature space for a precision.
             trained: the precision that a head was trained in: with precision "auto" it comes
                 first, and float32 after it.
+            keep: whether the backbone is kept in OpenVINO's form for later runs.
 
         Raises:
             UserError: when the engine or precision that was asked for is not available.
@@ -127,13 +133,14 @@ class Candidates:
         root = Path(config.bottleneck_dir or default_bottleneck_dir())
         # Opening a store reads all of its shards.
         open_store = functools.cache(lambda kind: BottleneckStore(root, space_of(kind)))
-        return cls(backbone, plans, open_store, config.verbose)
+        return cls(load, plans, open_store, config.verbose, keep)
 
     def settle(self, sample: Sample) -> Features:
         """Returns the first engine that is exact enough.
 
-        An engine is compared with float32 TensorFlow once per feature space; the result is kept
-        beside the bottlenecks. If nothing is missing from its store, nothing is compared or loaded.
+        An engine is compared with float32 TensorFlow once per feature space and machine; the
+        result is kept beside the network. If nothing is missing from its store, nothing is compared
+        or loaded.
 
         Args:
             sample: called for an engine that was never compared.
@@ -151,7 +158,8 @@ class Candidates:
             if plan == REFERENCE:
                 return Features(plan, store, self._loader(plan), None, *map(tuple, said))
             lost: list[str] = []
-            parity, engine = read_parity(store.folder, plan, lost), None
+            kept = self._kept(plan)
+            parity, engine = read_parity(kept.folder, plan, lost), None
             if parity is None:
                 pixels = sample(store)
                 if not len(pixels):
@@ -159,10 +167,10 @@ class Candidates:
                 damage += lost  # not where nothing is computed, in each run anew
                 checked = f"preparing the engine, checked on {count(len(pixels), 'photo')}"
                 with working(checked, self.verbose):
-                    engine = build_engine(self.backbone, plan)
-                    reference = build_engine(self.backbone, REFERENCE)
+                    engine = self._start(plan)
+                    reference = self._start(REFERENCE)
                     parity = measure_parity(engine, reference, pixels)
-                write_parity(store.folder, parity)
+                write_parity(kept.folder, parity)
                 # Building two engines leaves hundreds of megabytes, and photos take their place.
                 del reference
                 return_freed_memory()
@@ -178,7 +186,16 @@ class Candidates:
                 damage += store.warnings
 
     def _loader(self, plan: EnginePlan, engine: Engine | None = None) -> Callable[[], Engine]:
-        return functools.cache(lambda: engine or build_engine(self.backbone, plan))
+        return functools.cache(lambda: engine or self._start(plan))
+
+    def _start(self, plan: EnginePlan) -> Engine:
+        return start_engine(self.load, plan, self._kept(plan) if self.keep else None)
+
+    def _kept(self, plan: EnginePlan) -> KeptNetwork:
+        store = self.open_store(plan.precision)
+        return KeptNetwork.of(
+            store.folder.parent, store.space.folder, {"space": store.space.digest}
+        )
 
 
 def _never_compared() -> Engine:

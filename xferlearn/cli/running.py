@@ -1,10 +1,13 @@
 """From words to an exit code: one command runs, and what goes wrong becomes lines on stderr."""
 
+import atexit
+import contextlib
 import importlib
 import io
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from xferlearn.cli.helping import command_help, general_help
 from xferlearn.cli.parsing import parse_settings
@@ -65,6 +68,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         tell("xferlearn: interrupted; what was cached so far is kept.")
         return 130
+
+
+def run_and_exit() -> NoReturn:
+    """Runs the command that the program was called with, and ends the process.
+
+    What runs at exit has run then, but TensorFlow is not taken apart, which takes half a second.
+    """
+    code = main()
+    if sys.getprofile() is not None or sys.gettrace() is not None:
+        sys.exit(code)  # who watches the process has still to write what was seen
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # closed, or nobody reads it any more
+            stream.flush()
+    os._exit(code)
 
 
 def _run(words: list[str]) -> int:

@@ -76,6 +76,18 @@ class ModelConfig(ImageConfig):
             form="NAME",
         ),
     ] = None
+    label_threshold: Annotated[
+        float | None,
+        Setting(
+            "For a model that has a score of its own for each label (sigmoid) and does not state"
+            " thresholds: photos may have several labels, or none, and get those whose score"
+            " reaches this, e.g. 0.5. Default: one label per photo, of the largest score.",
+            above=0,
+            maximum=1,
+            section="Model",
+            form="SCORE",
+        ),
+    ] = None
     input_height: Annotated[
         int | None,
         Setting(
@@ -165,7 +177,7 @@ class ModelConfig(ImageConfig):
         if not self.backbone:
             return
         for name in self.changed():
-            if name == "labels" or name.startswith(("input_", "output_")):
+            if name.startswith(("label", "input_", "output_")):
                 raise UserError(
                     f"`{name}` belongs to `model`; a `backbone` has its own, and its size may be"
                     " part of its name, e.g. mobilenet_0.50_192."
@@ -292,8 +304,9 @@ class ExportConfig(Config):
         float | None,
         Setting(
             "Smallest share of the photos that the written file must give the same first label as"
-            " the model; likewise of those that both take for unknown or neither does. Below it the"
-            " command fails, and the file's name says so. Default: 0.99, and 0.97 for tflite_int8.",
+            " the model, or all the same labels where photos may have several; likewise of those"
+            " that both take for unknown or neither does. Below it the command fails, and the"
+            " file's name says so. Default: 0.99, and 0.97 for tflite_int8 (0.9 for all labels).",
             minimum=0,
             maximum=1,
             form="SHARE",

@@ -33,18 +33,20 @@ def judged_photos(record: RunRecord) -> dict[str, Any]:
         `keys`, those of all photos one after the other; `test`, how many of them are test photos,
         which come last; `truth` and `predicted`, indices of labels; `together`, the positions of
         the photos of each group that has several. Of more than `MOST_JUDGED` photos only
-        `too_many`, their number, and `sets`, see `photo_sets`. About 15 bytes a photo, so
-        that a report stays small.
+        `too_many`, their number, and `sets`, see `photo_sets`; of photos that may have several
+        labels only `several_labels` and `sets`. About 15 bytes a photo, so that a report stays
+        small.
     """
     manifest = record.manifest
     known = [split for split in (VALIDATION, TEST) if len(record.probabilities.get(split, ()))]
     rows = [row for split in known for row in manifest.judged(split)]
-    if len(rows) > MOST_JUDGED:
+    if manifest.is_multi_label or len(rows) > MOST_JUDGED:
         sets = {
             split: _set_of([manifest.photos[row].digest[:_BYTES] for row in manifest.judged(split)])
             for split in known
         }
-        return {"too_many": len(rows), "sets": sets}
+        why = {"several_labels": True} if manifest.is_multi_label else {"too_many": len(rows)}
+        return {**why, "sets": sets}
     predicted = [best for split in known for best in record.probabilities[split].argmax(1).tolist()]
     photos = [manifest.photos[row] for row in rows]
     return {
@@ -126,6 +128,8 @@ def _problem(report: Mapping[str, Any]) -> str:
     judged = report.get("judged")
     if judged is None:
         return f"{report['run']} was written by an earlier version, and can't be compared so."
+    if "several_labels" in judged:
+        return f"{report['run']} is of photos with several labels, which are not compared so."
     if "too_many" in judged:
         photos = count(int(judged["too_many"]), "photo")
         return (

@@ -244,6 +244,7 @@ def _evaluation_in_short(evaluation: dict[str, Any]) -> dict[str, Any]:
         **{"accuracy": accuracy, "n": count, "interval_95": interval},
         # Those of earlier versions have neither.
         **{"few": bool(evaluation.get("few")), "folding": str(evaluation.get("folding", ""))},
+        "measure": str(evaluation.get("measure", "accuracy")),
     }
 
 

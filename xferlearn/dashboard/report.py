@@ -15,11 +15,17 @@ from xferlearn.config import TrainConfig
 from xferlearn.config.base import settings_of
 from xferlearn.dashboard import REPORT_FORMAT
 from xferlearn.dashboard.changes import judged_photos, photo_key
-from xferlearn.dashboard.scores import count_decision
+from xferlearn.dashboard.scores import count_scores
 from xferlearn.dashboard.thumbnails import Choice
-from xferlearn.decisions import Decision, Near
-from xferlearn.metrics import Evaluation, wilson_interval
-from xferlearn.photos.manifest import SPLITS, Photo
+from xferlearn.decisions import Near, decision_of
+from xferlearn.metrics import (
+    AnyEvaluation,
+    ClassMetrics,
+    Evaluation,
+    LabelMetrics,
+    wilson_interval,
+)
+from xferlearn.photos.manifest import SPLITS, Manifest, Photo
 from xferlearn.summaries.made_with import made_with
 from xferlearn.summaries.measured import delivered_text
 from xferlearn.summaries.record import RunRecord
@@ -53,7 +59,8 @@ def build_report(
     """Returns everything that the page shows except the thumbnails' pixels, for JSON.
 
     Labels are readable: ImageNet's synset ids with their names. Classes are given by their index
-    into `labels`, shares in 0 to 1, None where undefined. The thumbnail of a photo has its number;
+    into `labels`, those of a photo that may have several as a list; shares in 0 to 1, None where
+    undefined. The thumbnail of a photo has its number;
     `picture` is that of a photo nearby, None where it has none.
 
     Args:
@@ -65,9 +72,7 @@ def build_report(
     """
     pictures = pictures or {}
     manifest, metadata = record.manifest, record.metadata
-    counts = {split: [0] * len(manifest.labels) for split in SPLITS}
-    for photo, split in zip(manifest.photos, manifest.splits, strict=True):
-        counts[split][photo.label] += 1
+    counts = manifest.counts()
     return {
         "format": REPORT_FORMAT,
         "labels": [readable_label(label) for label in manifest.labels],
@@ -76,16 +81,16 @@ def build_report(
         "made_with": made_with(
             record.config, metadata["command"], metadata["working_dir"]
         )._asdict(),
-        "counts": counts,
+        "counts": {split: [counts[label][split] for label in manifest.labels] for split in SPLITS},
+        "totals": {split: len(manifest.indices(split)) for split in SPLITS},
         "delivered": delivered_text(metadata),
         "promises": [[name.strip(), text] for name, text in record.promises.items()],
         "left_out": {"bad": len(manifest.bad), "duplicates": manifest.duplicates},
         "notes": list(manifest.notes),
         "warnings": list(manifest.warnings),
+        "several_labels": manifest.is_multi_label,
         "evaluations": {
-            split: evaluation_dict(result)
-            for split, result in record.evaluations.items()
-            if isinstance(result, Evaluation)
+            split: evaluation_dict(result) for split, result in record.evaluations.items()
         },
         "timings": {
             **metadata["timings"],
@@ -103,15 +108,15 @@ def build_report(
             {
                 "key": photo_key(one.choice.photo),
                 "split": one.choice.split,
-                "truth": one.choice.truth,
-                "predicted": one.choice.predicted,
+                "truth": _one_or_all(one.choice.truth, manifest),
+                "predicted": _one_or_all(one.choice.predicted, manifest),
                 "score": round(one.choice.score, 4),
                 "name": one.choice.photo.name,
                 "familiarity": _familiarity(record, one.choice.row),
                 "top": [[label, round(score, 4)] for label, score in one.choice.top],
                 "nearest": [
                     {
-                        "label": near.photo.label,
+                        "label": _one_or_all(manifest.classes_of(near.photo), manifest),
                         "similarity": round(near.similarity, 3),
                         "name": near.photo.name,
                         "picture": pictures.get(near.photo.digest),
@@ -125,10 +130,9 @@ def build_report(
 
 
 def _scores(record: RunRecord) -> dict[str, Any]:
-    labels = record.manifest.labels
-    decision = Decision.of({**record.metadata, "labels": labels})
+    decision = decision_of({**record.metadata, "labels": record.manifest.labels})
     return {
-        split: count_decision(decision, scores, record.truth(split))
+        split: count_scores(decision, scores, record.truth(split))
         for split, scores in record.probabilities.items()
     }
 
@@ -200,36 +204,63 @@ def _networks(metadata: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def evaluation_dict(evaluation: Evaluation) -> dict[str, Any]:
-    """Returns accuracy, classes and the cells of the confusion matrix, for JSON."""
+def _one_or_all(classes: Sequence[int], manifest: Manifest) -> int | list[int]:
+    return list(classes) if manifest.is_multi_label else classes[0]
+
+
+def evaluation_dict(evaluation: AnyEvaluation) -> dict[str, Any]:
+    """Returns what was measured, and the cells of the confusion matrix.
+
+    Where photos may have several labels, `accuracy` is the mean average precision, and cells count
+    photos that have a class and get another label, or the same.
+    """
+    of_kind: dict[str, Any]
+    if isinstance(evaluation, Evaluation):
+        of_kind = {"correct": evaluation.correct, "largest": _largest(evaluation)}
+        cells = evaluation.confusion
+    else:
+        of_kind = {
+            "measure": evaluation.measure,
+            "correct": evaluation.exact,
+            "exact": evaluation.exact_text(),
+            "f1": evaluation.f1,
+        }
+        cells = evaluation.together
     # Only the cells that hold photos: at a thousand classes a million others are zero.
-    rows, columns = np.nonzero(evaluation.confusion)
+    rows, columns = np.nonzero(cells)
     return {
-        "accuracy": evaluation.accuracy,
+        "accuracy": evaluation.value,
         "n": evaluation.total,
-        "correct": evaluation.correct,
         "interval_95": list(evaluation.interval),
         "few": evaluation.few,
         "folding": evaluation.folding,
         "grouped": evaluation.grouped,
-        "largest": _largest(evaluation),
+        **of_kind,
         "cells": [
-            [int(row), int(column), int(evaluation.confusion[row, column])]
+            [int(row), int(column), int(cells[row, column])]
             for row, column in zip(rows, columns, strict=True)
         ],
-        "classes": [
-            {
-                "n": row.photos,
-                "predicted": row.predicted,
-                "correct": row.correct,
-                "precision": row.precision,
-                "recall": row.recall,
-                "recall_interval_95": list(wilson_interval(row.correct, row.photos)),
-                "f1": row.f1,
-            }
-            for row in evaluation.classes
-        ],
+        "classes": [_class(row) for row in evaluation.classes],
     }
+
+
+def _class(row: ClassMetrics) -> dict[str, Any]:
+    measured = {
+        "n": row.photos,
+        "predicted": row.predicted,
+        "correct": row.correct,
+        "precision": row.precision,
+        "recall": row.recall,
+        "recall_interval_95": list(wilson_interval(row.correct, row.photos)),
+        "f1": row.f1,
+    }
+    if isinstance(row, LabelMetrics):
+        measured |= {
+            "average_precision": row.average_precision,
+            "interval_95": list(row.interval),
+            "threshold": row.threshold,
+        }
+    return measured
 
 
 def _largest(evaluation: Evaluation) -> tuple[int, float] | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from xferlearn.decisions import OTHER_COST, Decision, row_blocks
+from xferlearn.decisions import OTHER_COST, Decision, MultiLabelDecision, row_blocks
 
 GRID = (0.001, 0.002, 0.005, *(n / 100 for n in range(1, 100)), 0.995, 0.998, 0.999)
 """Thresholds that are told, beside those of the decision: finer where few photos are."""
@@ -19,23 +19,73 @@ MOST_CLASSES = 100
 _DIGITS = 4
 
 
-def count_decision(decision: Decision, scores: np.ndarray, y: np.ndarray) -> dict[str, Any] | None:
+def count_scores(
+    decision: Decision | MultiLabelDecision, scores: np.ndarray, truth: np.ndarray
+) -> dict[str, Any] | None:
     """Returns what another threshold of one class would give, the others' left as they are.
 
     Args:
-        decision: how labels are decided today; its `labels` are the scores'. Where that is by
-            costs, a photo that misses the threshold gets the label of the largest probability.
+        decision: how labels are decided today; its `labels` are the scores'.
         scores: probabilities, float, [photos, classes], range [0, 1].
-        y: true class index of each photo, int, [photos].
+        truth: true class index of each photo, int, [photos]; where photos may have several labels,
+            whether each has each class, bool, [photos, classes].
 
     Returns:
-        For JSON: `thresholds`, ascending; `n`, number of photos; `cost`, the mean cost per photo as
-        decided today; and `classes`, by class what `_count` returns, with `today`, the number of
-        photos that get the label today, that of the right ones among them, and the threshold that
-        decides it, None where that depends on the other classes too. None without photos.
+        For JSON: `thresholds`, ascending; `n`, number of photos; `costs`, whether mistakes differ;
+        and `classes`, by class what `_count` returns, with `label`, its index, and `today`: the
+        number of photos that get the label today, that of the right ones among them, the threshold
+        that decides it, None where that depends on the other classes too, and the mean cost per
+        photo. None without photos.
     """
-    if not len(y):
+    if not len(truth):
         return None
+    if isinstance(decision, MultiLabelDecision):
+        return _count_labels(decision, scores, truth)
+    return _count_decision(decision, scores, truth)
+
+
+def _count_labels(
+    decision: MultiLabelDecision, scores: np.ndarray, truth: np.ndarray
+) -> dict[str, Any]:
+    """Each class is a question of its own, and what costs is its own mistakes."""
+    decided = decision.decide(scores)
+    wrong, correct = (decided != truth).sum(axis=0), (decided & truth).sum(axis=0)
+    shown = _most_wrong(wrong)
+    thresholds = _thresholds(decision.limits[shown])
+    return {
+        "thresholds": thresholds.tolist(),
+        "n": len(truth),
+        "costs": False,
+        "classes": [
+            {
+                "label": label,
+                **_count(scores[:, label].astype(np.float64), truth[:, label], thresholds),
+                "today": [
+                    *(int(decided[:, label].sum()), int(correct[label])),
+                    float(np.float64(decision.limits[label]).round(6)),
+                    round(float(wrong[label]) / len(truth), _DIGITS),
+                ],
+            }
+            for label in shown
+        ],
+    }
+
+
+def _most_wrong(wrong: np.ndarray) -> list[int]:
+    """Returns the classes that are told, ascending."""
+    return np.sort(np.argsort(-wrong, kind="stable")[:MOST_CLASSES]).tolist()
+
+
+def _thresholds(own: np.ndarray) -> np.ndarray:
+    """Returns all thresholds, ascending."""
+    return np.unique(np.round([*GRID, *own[np.isfinite(own)]], 6))
+
+
+def _count_decision(decision: Decision, scores: np.ndarray, y: np.ndarray) -> dict[str, Any]:
+    """A photo that misses the threshold gets its next label.
+
+    Where the decision is by costs, that is the one of the largest probability.
+    """
     number, decided = len(decision.labels), decision.decide(scores)
     limits = np.array([decision.thresholds.get(label, np.inf) for label in decision.labels])
     matrix = decision.cost_matrix if decision.costs else None
@@ -44,9 +94,10 @@ def count_decision(decision: Decision, scores: np.ndarray, y: np.ndarray) -> dic
     labelled, photos, correct = (
         np.bincount(some, minlength=number) for some in (decided, y, y[right])
     )
-    wrong = labelled + photos - 2 * correct
-    shown = np.sort(np.argsort(-wrong, kind="stable")[:MOST_CLASSES]).tolist()
-    thresholds = np.unique([*GRID, *(limits[label] for label in shown if limits[label] < np.inf)])
+    shown = _most_wrong(labelled + photos - 2 * correct)
+    thresholds = _thresholds(limits[shown])
+    costs_today = OTHER_COST * ~right if matrix is None else matrix[y, decided]
+    cost_today = round(float(costs_today.mean()), _DIGITS)
     classes = []
     for label in shown:
         otherwise = np.where(first == label, second, first)
@@ -62,14 +113,13 @@ def count_decision(decision: Decision, scores: np.ndarray, y: np.ndarray) -> dic
                 "today": [
                     *(int(labelled[label]), int(correct[label])),
                     None if np.isinf(limit) else limit,
+                    cost_today,
                 ],
             }
         )
-    costs_today = OTHER_COST * ~right if matrix is None else matrix[y, decided]
     return {
-        "thresholds": [round(float(one), 6) for one in thresholds],
+        "thresholds": thresholds.tolist(),
         "n": len(y),
-        "cost": round(float(costs_today.mean()), _DIGITS),
         "costs": matrix is not None,
         "classes": classes,
     }
@@ -79,7 +129,7 @@ def _count(
     scores: np.ndarray,
     positive: np.ndarray,
     thresholds: np.ndarray,
-    wrong_below: np.ndarray,
+    wrong_below: np.ndarray | None = None,
     costs: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> dict[str, list[float]]:
     """Returns the photos of one class and the others by score.
@@ -88,7 +138,8 @@ def _count(
         scores: from which threshold on a photo does not get the label any more, float, [photos].
         positive: which photos are of the class, bool, [photos].
         thresholds: ascending.
-        wrong_below: which photos are wrong without the label, bool, [photos].
+        wrong_below: which photos are wrong without the label, bool, [photos]; None where these are
+            those of the class.
         costs: what each photo costs with the label and without it, where mistakes differ.
 
     Returns:
@@ -106,11 +157,9 @@ def _count(
         pairs = [(int(one), round(float(sums[one]), _DIGITS)) for one in np.flatnonzero(sums)]
         return [int(x) if float(x).is_integer() else x for pair in pairs for x in pair]
 
-    counted = {
-        "positive": by_bin(positive),
-        "negative": by_bin(~positive),
-        "below": by_bin(wrong_below),
-    }
+    counted = {"positive": by_bin(positive), "negative": by_bin(~positive)}
+    if wrong_below is not None:
+        counted["below"] = by_bin(wrong_below)
     if costs is not None:
         counted |= {"cost": by_bin(costs[0]), "cost_below": by_bin(costs[1])}
     return counted

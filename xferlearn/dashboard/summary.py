@@ -61,7 +61,7 @@ def _with_photos(
 
     Those are of photos nearby, and of those that an audit has found.
     """
-    choices = choose_photos(record.manifest, record.probabilities)
+    choices = choose_photos(record)
     shown = [Shown(*pair) for pair in zip(choices, nearest_photos(record, choices), strict=True)]
     wanted = {one.choice.photo.digest: one.choice.photo for one in shown}
     near = {

@@ -10,9 +10,10 @@ import numpy as np
 from PIL import Image
 
 from xferlearn.photos.limits import PhotoLimits
-from xferlearn.photos.manifest import TEST, VALIDATION, Manifest, Photo
+from xferlearn.photos.manifest import TEST, VALIDATION, Photo
 from xferlearn.photos.sources import PhotoSource
 from xferlearn.summaries.pixels import read_pixels
+from xferlearn.summaries.record import RunRecord
 
 THUMBNAIL_SIZE = 160
 MOST_PER_CELL = 12
@@ -23,6 +24,9 @@ SMALLEST_SCORE = 0.0005
 _JPEG_QUALITY = 85
 
 
+Classes = tuple[int, ...]
+
+
 @dataclasses.dataclass(frozen=True)
 class Choice:
     """A photo that is worth showing.
@@ -30,9 +34,10 @@ class Choice:
     Attributes:
         photo: which one.
         split: "test" or "validation".
-        truth: index of its class.
-        predicted: index of the model's first label.
-        score: probability of that label, 0 to 1.
+        truth: indices of its classes: one, unless photos may have several.
+        predicted: indices of the labels that it gets, likewise.
+        score: how sure the model is, 0 to 1: the probability of the label; where photos may have
+            several, that of the wrong answer that it is surest of, or of the least sure right one.
         row: its position in the manifest.
         top: the labels with their probabilities, best first: `MOST_LABELS` at most, those below
             `SMALLEST_SCORE` left out, but for the first.
@@ -40,72 +45,85 @@ class Choice:
 
     photo: Photo
     split: str
-    truth: int
-    predicted: int
+    truth: Classes
+    predicted: Classes
     score: float
     row: int
     top: tuple[tuple[int, float], ...]
 
 
 def choose_photos(
-    manifest: Manifest,
-    probabilities: Mapping[str, np.ndarray],
-    *,
-    most_per_cell: int = MOST_PER_CELL,
-    most_in_all: int = MOST_IN_ALL,
+    record: RunRecord, *, most_per_cell: int = MOST_PER_CELL, most_in_all: int = MOST_IN_ALL
 ) -> list[Choice]:
     """Picks photos for the cells of the test's and the validation's confusion matrix.
 
     Wrong ones come first, in each cell those with the highest scores: those are the labels to
     check. Of the right ones, those with the lowest scores. Each cell gets its first photo before
     any gets its second; but the `most_per_cell` wrong ones of a split that have the highest scores
-    come before all others.
+    come before all others. Where photos may have several labels, a cell is one set of them taken
+    for another.
 
     Args:
-        manifest: the photos and their split.
-        probabilities: by split, float, [photos of the split, classes], in 0 to 1.
+        record: the run.
         most_per_cell: photos per cell and split at most.
         most_in_all: photos at most.
 
     Returns:
         The photos, the most worth showing first.
     """
-    cells: dict[tuple[str, int, int], list[_Judged]] = collections.defaultdict(list)
+    manifest = record.manifest
+    cells: dict[tuple[str, Classes, Classes], list[_Judged]] = collections.defaultdict(list)
     for split in (TEST, VALIDATION):
-        if split in probabilities:
-            scores = probabilities[split]
-            best = scores.argmax(axis=1).tolist()
+        if len(record.probabilities.get(split, ())):
+            scores, decided = record.probabilities[split], record.decided(split)
+            sure = _sureness(scores, decided, record.truth(split))
             for place, row in enumerate(manifest.judged(split)):
-                score = float(scores[place, best[place]])
-                judged = _Judged(row, scores[place], best[place], score)
-                cells[split, manifest.photos[row].label, best[place]].append(judged)
-    ranked: list[tuple[tuple[bool, bool, int, int], str, _Judged]] = []
+                truth = manifest.classes_of(manifest.photos[row])
+                predicted = tuple(np.atleast_1d(decided[place]).tolist())
+                if decided.ndim == 2:
+                    predicted = tuple(np.flatnonzero(decided[place]).tolist())
+                judged = _Judged(row, scores[place], float(sure[place]))
+                cells[split, truth, predicted].append(judged)
+    ranked: list[tuple[tuple[bool, bool, int, int], Choice]] = []
     surest = _surest(cells, most_per_cell)
     for (split, truth, predicted), found in cells.items():
         right = truth == predicted
         found.sort(key=lambda one: one.score if right else -one.score)
         for rank, one in enumerate(found[:most_per_cell]):
             later = (split, one.row) not in surest
-            ranked.append(((later, right, rank, (TEST, VALIDATION).index(split)), split, one))
+            choice = Choice(
+                manifest.photos[one.row], split, truth, predicted, one.score, one.row, one.top()
+            )
+            ranked.append(((later, right, rank, (TEST, VALIDATION).index(split)), choice))
     ranked.sort(key=lambda entry: entry[0])
-    return [one.as_choice(manifest, split) for _, split, one in ranked[:most_in_all]]
+    return [choice for _, choice in ranked[:most_in_all]]
+
+
+def _sureness(scores: np.ndarray, decided: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    if decided.ndim == 1:
+        return np.take_along_axis(scores, decided[:, None], axis=1)[:, 0]
+    # Of each label, how sure it is that the photo has it, or has it not.
+    sure = np.where(decided, scores, 1 - scores)
+    wrong = decided != truth
+    return np.where(
+        wrong.any(axis=1), np.where(wrong, sure, 0).max(axis=1), sure.min(axis=1, initial=1)
+    )
 
 
 class _Judged(NamedTuple):
     row: int
     scores: np.ndarray
-    best: int
     score: float
 
-    def as_choice(self, manifest: Manifest, split: str) -> Choice:
-        photo = manifest.photos[self.row]
+    def top(self) -> tuple[tuple[int, float], ...]:
         order = np.argsort(-self.scores, kind="stable")[:MOST_LABELS].tolist()
         top = [(label, float(self.scores[label])) for label in order]
-        known = [pair for pair in top if pair[1] >= SMALLEST_SCORE] or top[:1]
-        return Choice(photo, split, photo.label, self.best, self.score, self.row, tuple(known))
+        return tuple([pair for pair in top if pair[1] >= SMALLEST_SCORE] or top[:1])
 
 
-def _surest(cells: Mapping[tuple[str, int, int], list[_Judged]], most: int) -> set[tuple[str, int]]:
+def _surest(
+    cells: Mapping[tuple[str, Classes, Classes], list[_Judged]], most: int
+) -> set[tuple[str, int]]:
     """Returns split and row of the wrong photos with the highest scores of each split."""
     wrong: dict[str, list[_Judged]] = collections.defaultdict(list)
     for (split, truth, predicted), found in cells.items():

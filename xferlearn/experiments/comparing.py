@@ -6,7 +6,6 @@ import io
 import itertools
 from collections.abc import Mapping, Sequence
 
-from xferlearn.backbones import spec_of
 from xferlearn.backbones.names import COMBINES
 from xferlearn.backbones.table import weights_licence
 from xferlearn.config import CompareConfig, TrainConfig
@@ -14,7 +13,7 @@ from xferlearn.config.signatures import from_settings
 from xferlearn.errors import UserError, XferlearnError
 from xferlearn.experiments.compare_result import ComparedBackbone, Comparison, Gain
 from xferlearn.experiments.outcomes import Outcome, OutcomeStore, difference, share
-from xferlearn.experiments.plotting import draw_shares, save, save_plot
+from xferlearn.experiments.plotting import save, save_ranking
 from xferlearn.experiments.rates import Rates, measure_rates
 from xferlearn.experiments.recording import record
 from xferlearn.experiments.running import (
@@ -91,7 +90,7 @@ def compare_with(config: CompareConfig) -> Comparison:
         if row.rates is not None
     ]
     title = f"{rows[0].validation.name} by backbone"
-    save_plot(folder / "compare.png", draw_shares(title, points, joined=False))
+    save_ranking(folder / "compare.png", title, points)
     result = Comparison(
         backbones=tuple(rows),
         splits=len(seeds),
@@ -159,14 +158,12 @@ def _row(
         image_size=prepared.image_size,
         validation=share(outcomes),
         rates=measure_rates(prepared, PhotoLimits.of(config), rates),
-        parameters=sum(part.network.count_params() for part in prepared.parts)
-        + head.count_params(),
+        parameters=prepared.parameters + head.count_params(),
         diverged=sum(outcome.diverged for outcome in outcomes),
         parts=tuple((space.backbone, space.image_size) for space in prepared.spaces),
         licence=" + ".join(
             dict.fromkeys(
-                weights_licence(spec_of(part.network), config.weights).name
-                for part in prepared.parts
+                weights_licence(part.frozen.spec, config.weights).name for part in prepared.parts
             )
         ),
     )

@@ -15,7 +15,7 @@ from xferlearn.errors import XferlearnError
 from xferlearn.experiments.curve_result import Curve, Point
 from xferlearn.experiments.forecasting import FEWEST_JUDGED, Forecast, forecast_gain
 from xferlearn.experiments.outcomes import Outcome, OutcomeStore, judged_photos, share
-from xferlearn.experiments.plotting import Fit, draw_shares, save, save_plot
+from xferlearn.experiments.plotting import Fit, save, save_curve
 from xferlearn.experiments.recording import experiment_name
 from xferlearn.experiments.running import (
     all_warnings,
@@ -92,11 +92,8 @@ def curve_with(config: CurveConfig) -> Curve:
     forecast, why_not = _forecast(points)
     folder = output_dir(config)
     save(folder / "curve.csv", _csv(points).encode())
-    rows = [(str(point.photos), point.validation) for point in points]
-    title = f"{found.name} by photos per class"
-    save_plot(
-        folder / "curve.png", draw_shares(title, rows, joined=True, fit=_fit(points, forecast))
-    )
+    rows = [(point.photos, point.validation) for point in points]
+    save_curve(folder / "curve.png", found.name, rows, _fit(points, forecast))
     result = Curve(
         points=tuple(points),
         forecast=forecast,
@@ -200,7 +197,7 @@ def _fit(points: list[Point], forecast: Forecast | None) -> Fit | None:
         return None
     last = forecast.fitted[-1]
     ends = (min(max(last + gain, 0.0), 1.0) for gain in (forecast.low, forecast.high))
-    return Fit(forecast.fitted, f"{forecast.more} more", last + forecast.gain, *ends)
+    return Fit(forecast.fitted, points[-1].photos + forecast.more, last + forecast.gain, *ends)
 
 
 def _answer(points: list[Point]) -> str:

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from xferlearn.dashboard.experiments import Cell, Estimate, measured
 from xferlearn.experiments.outcomes import Share
+from xferlearn.experiments.plotting import dark_variant
 from xferlearn.system.html import Markup, faint, h, interval_bar, picture
 
 CellT = TypeVar("CellT")
@@ -39,13 +40,13 @@ def share_cells(shares: Sequence[Share]) -> Callable[[Share], list[Markup | str]
 
 
 def plot(path: Path, alt: str) -> Markup:
-    """Returns the plot of an experiment; where its file is gone, a line that says so."""
+    """Returns the plot of an experiment, for light and dark pages; without its file, a line."""
     try:
-        return h(
-            "div", picture(path.read_bytes(), "png", alt, class_="xf-plot"), class_="xf-scroll"
-        )
+        light, dark = path.read_bytes(), dark_variant(path).read_bytes()
     except OSError:
         return faint(f"The plot is not at {path} any more.")
+    shown = picture(light, "png", alt, dark=dark, class_="xf-plot")
+    return h("div", shown, class_="xf-scroll")
 
 
 def headline(share: Share, whose: str = "") -> dict[str, Any] | None:

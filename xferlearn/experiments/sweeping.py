@@ -14,7 +14,7 @@ from xferlearn.config import SEEDS, SweepConfig, TrainConfig
 from xferlearn.config.signatures import from_settings
 from xferlearn.config.wording import flag_value
 from xferlearn.experiments.outcomes import Outcome, OutcomeStore, Share, difference, share
-from xferlearn.experiments.plotting import draw_shares, save, save_plot
+from xferlearn.experiments.plotting import save, save_ranking
 from xferlearn.experiments.rates import measure_rates
 from xferlearn.experiments.recording import record
 from xferlearn.experiments.running import (
@@ -31,6 +31,8 @@ from xferlearn.photos.manifest import TEST
 from xferlearn.system.progress import progress_bar
 from xferlearn.system.runtime import choose_device, on_device
 from xferlearn.training.networks import check_backbone
+
+_MOST_PLOTTED = 12
 
 
 @from_settings(SweepConfig)
@@ -86,8 +88,9 @@ def sweep_with(config: SweepConfig) -> Sweep:
         command = _command(chosen[0], best.settings, varied)
     folder = output_dir(config)
     save(folder / "sweep.csv", _csv(candidates).encode())
-    rows = [(candidate.name, candidate.validation) for candidate in candidates[:12]]
-    save_plot(folder / "sweep.png", draw_shares(candidates[0].validation.name, rows, joined=False))
+    shown = sorted(candidates[:_MOST_PLOTTED], key=_by_value)
+    rows = [(candidate.name, candidate.validation) for candidate in shown]
+    save_ranking(folder / "sweep.png", candidates[0].validation.name, rows)
     result = Sweep(
         candidates=candidates,
         test=test,
@@ -118,6 +121,14 @@ def _grid(config: SweepConfig) -> list[dict[str, Any]]:
 
 def _short(settings: dict[str, Any], varied: Sequence[str]) -> dict[str, Any]:
     return {name: settings[name] for name in varied}
+
+
+def _by_value(candidate: Candidate) -> list[tuple[bool, float, str]]:
+    """Returns by what candidates are sorted along an axis: their settings, numbers as numbers."""
+    return [
+        (False, value, "") if isinstance(value, (int, float)) else (True, 0.0, str(value))
+        for value in candidate.settings.values()
+    ]
 
 
 def _ranked(outcomes: Sequence[Outcome]) -> tuple[Candidate, ...]:

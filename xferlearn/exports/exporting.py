@@ -97,7 +97,7 @@ def export_with(config: ExportConfig) -> ExportResult:
             bar.update()
     if any(row.passed for row in rows):
         _write_labels(exports, model_folder)
-    about = _about(model_folder, photos)
+    about = _about(model_folder, photos, reference)
     comparison = _comparison(photos, about["processor"], reference)
     cells = table_rows(reference, (model_folder.path / MODEL_FILE).stat().st_size, tuple(rows))
     damage: list[str] = []
@@ -108,7 +108,9 @@ def export_with(config: ExportConfig) -> ExportResult:
         name = model_folder.path.name
         with run_folder(config.logs_dir, f"export_{name}") as run_dir:
             warnings += write_events(run_dir, name, comparison, cells, tuple(rows))
-    return ExportResult(tuple(rows), cells, comparison, warnings, report, run_dir)
+    return ExportResult(
+        tuple(rows), cells, comparison, warnings, report, run_dir, about.get("thresholds", {})
+    )
 
 
 def _reference(model_folder: ModelFolder, photos: ProofPhotos) -> tuple["keras.Model", Reference]:
@@ -129,6 +131,11 @@ def _comparison(photos: ProofPhotos, processor: str, reference: Reference) -> st
         f"{count(len(photos.names), f'{photos.split} photo')}, each file in its own runtime on"
         f" {processor}, against model.keras in float32."
     ]
+    if reference.is_multi_label:
+        said.append(
+            "Agreement is the share of photos that get the same labels at the model's thresholds."
+            + ("" if photos.learned else " Accuracy is that of photos whose labels are all right.")
+        )
     if photos.learned:
         said.append("It has learned from these photos, so no accuracy is measured on them.")
     if reference.familiarity is not None:
@@ -166,12 +173,18 @@ def _write_labels(exports: Path, model_folder: ModelFolder) -> None:
         raise XferlearnError(f"Can't write {exports / LABELS_FILE}: {one_line(error)}.") from None
 
 
-def _about(model_folder: ModelFolder, photos: ProofPhotos) -> dict[str, Any]:
+def _about(model_folder: ModelFolder, photos: ProofPhotos, reference: Reference) -> dict[str, Any]:
+    several = {
+        "multi_label": True,
+        "activation": model_folder.metadata["output"].get("activation"),
+        "thresholds": dict(reference.decision.thresholds),
+    }
     return {
         "model_sha256": file_digest(model_folder.path / MODEL_FILE),
         "photos": len(photos.names),
         "split": photos.split,
         "learned": photos.learned,
+        **(several if reference.is_multi_label else {}),
         "missing": list(photos.missing),
         "processor": _processor(),
         "cores": core_count(),

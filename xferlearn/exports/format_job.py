@@ -68,8 +68,10 @@ class FormatJob:
     @property
     def minimum(self) -> float:
         """The agreement that is asked for, 0 to 1."""
-        asked = self.config.min_agreement
-        return FORMATS[self.name].min_agreement if asked is None else asked
+        one, asked = FORMATS[self.name], self.config.min_agreement
+        if asked is not None:
+            return asked
+        return one.min_set_agreement if self.reference.is_multi_label else one.min_agreement
 
     @property
     def _most_difference(self) -> float:

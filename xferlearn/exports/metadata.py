@@ -46,7 +46,7 @@ def describe(
         "input": {**held["input"], "name": input_name, "value_range": [low, high]},
         "output": {**held.get("output", {}), "name": output_name},
         "backbone": _backbone(held.get("backbone", {})),
-        **({"decision": held["decision"]} if held.get("decision") else {}),
+        **{name: held[name] for name in ("multi_label", "decision") if held.get(name)},
         **({FAMILIARITY: _familiarity(held[FAMILIARITY], familiarity)} if has_familiarity else {}),
         "versions": {**held.get("versions", {}), "exported_by": __version__},
     }

@@ -11,6 +11,7 @@ from xferlearn.errors import UserError
 from xferlearn.model_folder import ModelFolder
 from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION
 from xferlearn.photos.recorded import RecordedPhoto
+from xferlearn.photos.several import labels_in, truth_of
 from xferlearn.predictors.own_photos import found_photos, photo_place
 from xferlearn.system.text import count
 
@@ -23,7 +24,8 @@ class ProofPhotos:
 
     Attributes:
         names: of each photo, as in photos.csv.
-        truth: index of each photo's class, int, [photos].
+        truth: index of each photo's class, int, [photos]; where photos may have several labels,
+            whether each has each class, bool, [photos, classes].
         pixels: what the network sees, uint8, [photos, height, width, 3], RGB, range [0, 255].
         read: returns the bytes of each photo.
         split: which split they are of; test where the model has test photos.
@@ -48,7 +50,7 @@ def export_photos(
     The proof takes the model's test photos; without any its validation photos, without those its
     training photos. Agreement means the same on any photo; accuracy is measured on those alone that
     the model has not learned from. The calibration
-    takes training photos, equally many of each class.
+    takes training photos, equally many of each class, or of each set of labels.
 
     Args:
         model_folder: the model folder.
@@ -64,10 +66,9 @@ def export_photos(
     Raises:
         UserError: when none of the photos for the proof is found.
     """
-    numbers = {label: number for number, label in enumerate(model_folder.labels)}
     by_split: dict[str, list[RecordedPhoto]] = {}
     for photo in model_folder.photos():
-        if photo.label in numbers:
+        if _has_classes(model_folder, photo):
             by_split.setdefault(photo.split, []).append(photo)
     split = next((one for one in (TEST, VALIDATION, TRAIN) if one in by_split), None)
     if split is None:
@@ -100,7 +101,7 @@ def export_photos(
 
     proof = ProofPhotos(
         names=tuple(photo.name for photo in kept),
-        truth=np.array([numbers[photo.label] for photo in kept]),
+        truth=_truth(model_folder, kept),
         pixels=np.stack([found[photo.digest][1] for photo in kept]),
         read=tuple(found[photo.digest][0].entry.read for photo in kept),
         split=split,
@@ -108,6 +109,19 @@ def export_photos(
         missing=tuple(photo.name for photo in sample if photo.digest not in found),
     )
     return proof, calibration
+
+
+def _has_classes(model_folder: ModelFolder, photo: RecordedPhoto) -> bool:
+    """Returns whether all that a photo shows are classes of the model."""
+    named = labels_in(photo.label) if model_folder.is_multi_label else (photo.label,)
+    return set(named) <= set(model_folder.labels)
+
+
+def _truth(model_folder: ModelFolder, photos: Sequence[RecordedPhoto]) -> np.ndarray:
+    texts = [photo.label for photo in photos]
+    if model_folder.is_multi_label:
+        return truth_of(texts, model_folder.labels)
+    return np.array([model_folder.labels.index(text) for text in texts])
 
 
 def stratified(

@@ -9,8 +9,15 @@ from typing import Any
 import numpy as np
 
 from xferlearn.config.presets import REJECT
-from xferlearn.decisions import Decision
+from xferlearn.decisions import Decision, MultiLabelDecision, decision_of
 from xferlearn.errors import XferlearnError
+from xferlearn.exports.changed import (
+    Changed,
+    ChangedSet,
+    changed_photos,
+    changed_text,
+    labelled_alike,
+)
 from xferlearn.exports.familiarity import Familiarity, FamiliarityProof, compare_familiarity
 from xferlearn.exports.foreign import foreign_pictures
 from xferlearn.exports.photos import ProofPhotos
@@ -42,40 +49,25 @@ class Speed:
 
 
 @dataclasses.dataclass(frozen=True)
-class Changed:
-    """A photo that gets another first label from the exported file.
-
-    Attributes:
-        name: the photo, as in photos.csv.
-        truth: its class.
-        before: first label of model.keras, with its probability.
-        after: first label of the exported file, likewise.
-    """
-
-    name: str
-    truth: str
-    before: tuple[str, float]
-    after: tuple[str, float]
-
-
-@dataclasses.dataclass(frozen=True)
 class Proof:
     """A comparison of an exported file with model.keras in float32.
 
     Attributes:
         photos: how many were compared.
         minimum: agreement that was asked for, 0 to 1.
-        agreement: share of the photos with the same first label, 0 to 1.
+        agreement: share of the photos with the same first label, 0 to 1; where photos may have
+            several, with the same labels at the model's thresholds.
         largest_difference: of any probability of any photo, 0 to 1.
         mean_difference: of all probabilities of all photos.
-        accuracy: share of the photos that the file labels correctly, 0 to 1; None, as the next two,
-            where the model has learned from them.
+        accuracy: share of the photos that the file labels correctly, 0 to 1, all labels of each
+            where there may be several; None, as the next two, where the model has learned from
+            them.
         accuracy_change: that minus the share of model.keras.
         accuracy_interval: 95% interval of the change, see `metrics.paired_interval`.
         changed: the photos that disagree.
         speed: of the file in its own runtime.
         decided: share of the photos that get the same label by the model's decision, 0 to 1; None
-            where the largest probability decides.
+            where the largest probability decides, and where `agreement` is of the decision.
         familiarity: the comparison of what is rejected; None where the model does not say how
             familiar a photo is, or the format can't carry it.
     """
@@ -88,7 +80,7 @@ class Proof:
     accuracy: float | None
     accuracy_change: float | None
     accuracy_interval: tuple[float, float] | None
-    changed: tuple[Changed, ...]
+    changed: tuple[Changed, ...] | tuple[ChangedSet, ...]
     speed: Speed
     decided: float | None = None
     familiarity: FamiliarityProof | None = None
@@ -102,9 +94,7 @@ class Proof:
     def disagreements(self) -> tuple[str, ...]:
         """In what the file agrees too rarely, one clause each; none for a file that passed."""
         photos = count(self.photos, "photo")
-        found = {
-            f"of {photos} {len(self.changed):,} changed the first label": self.agreement,
-        }
+        found = {f"of {photos} {changed_text(self.changed)}": self.agreement}
         if self.decided is not None:
             changed = round((1 - self.decided) * self.photos)
             found[f"of {photos} {changed:,} changed the decided label"] = self.decided
@@ -144,9 +134,26 @@ class Reference:
     scores: np.ndarray
     accuracy: float | None
     speed: Speed
-    decision: Decision = dataclasses.field(default_factory=lambda: Decision(()))
+    decision: Decision | MultiLabelDecision = dataclasses.field(
+        default_factory=lambda: Decision(())
+    )
     familiarity: Familiarity | None = None
     reject: float = REJECT
+
+    @property
+    def is_multi_label(self) -> bool:
+        """Whether photos may have several labels, or none."""
+        return isinstance(self.decision, MultiLabelDecision)
+
+    def labelled(self, scores: np.ndarray) -> np.ndarray:
+        """Returns how photos are labelled, in the form of `ProofPhotos.truth`.
+
+        Args:
+            scores: float, [photos, classes]. What is not finite is right nowhere.
+        """
+        if self.is_multi_label:
+            return self.decision.decide(scores)
+        return np.asarray(scores.argmax(axis=1))
 
 
 def measure_reference(
@@ -157,17 +164,20 @@ def measure_reference(
 ) -> Reference:
     """Runs model.keras on the photos; see `Reference`."""
     answers, latency, throughput = _measure(run, photos.pixels)
-    right = answers.scores.argmax(axis=1) == photos.truth
-    return Reference(
+    reference = Reference(
         model_folder.labels,
         model_folder_resize(model_folder),
         answers.scores,
-        None if photos.learned else float(right.mean()),
+        None,
         Speed(load_seconds, latency, throughput),
-        Decision.of(model_folder.metadata),
+        decision_of(model_folder.metadata),
         _familiarity(run, answers, photos),
         model_folder.metadata.get(FAMILIARITY, {}).get("reject", REJECT),
     )
+    if photos.learned:
+        return reference
+    right = labelled_alike(reference.labelled(answers.scores), photos.truth)
+    return dataclasses.replace(reference, accuracy=float(right.mean()))
 
 
 def _familiarity(
@@ -217,13 +227,15 @@ def prove(
         answers = _in_batches(predictor.answer, photos.pixels)
         latency, throughput = speed()
     scores = answers.scores
-    before, after = reference.scores.argmax(axis=1), scores.argmax(axis=1)
+    before, after = map(reference.labelled, (reference.scores, scores))
     # Scores that are not finite agree with nothing and are never right.
     finite = np.isfinite(scores).all(axis=1)
-    same = (before == after) & finite
-    right_before, right_after = before == photos.truth, (after == photos.truth) & finite
+    same = labelled_alike(before, after) & finite
+    right_before, right_after = (
+        labelled_alike(before, photos.truth),
+        labelled_alike(after, photos.truth) & finite,
+    )
     difference = np.abs(scores - reference.scores)
-    labels = reference.labels
     accuracy = change = interval = None
     if not photos.learned:
         accuracy = float(right_after.mean())
@@ -238,23 +250,22 @@ def prove(
         accuracy=accuracy,
         accuracy_change=change,
         accuracy_interval=interval,
-        changed=tuple(
-            Changed(
-                photos.names[i],
-                labels[photos.truth[i]],
-                (labels[before[i]], float(reference.scores[i, before[i]])),
-                (labels[after[i]], float(scores[i, after[i]])),
-            )
-            for i in np.flatnonzero(~same)
+        changed=changed_photos(
+            reference.decision, reference.labels, (reference.scores, scores), photos, ~same
         ),
         speed=Speed(loaded, latency, throughput),
-        decided=_decided(reference, scores) if reference.decision else None,
+        decided=_decided(reference, scores),
         familiarity=_compared(predictor, answers, photos, reference, most_difference),
     )
 
 
-def _decided(reference: Reference, scores: np.ndarray) -> float:
-    """Returns the share of the photos that get the same label by the model's decision."""
+def _decided(reference: Reference, scores: np.ndarray) -> float | None:
+    """Returns the share of the photos that get the same label by the model's decision.
+
+    None where the largest probability decides, and where there may be several labels.
+    """
+    if reference.is_multi_label or not reference.decision:
+        return None
     before, after = map(reference.decision.decide, (reference.scores, scores))
     return float(((before == after) & np.isfinite(scores).all(axis=1)).mean())
 
@@ -277,12 +288,13 @@ def _compared(
 
 
 def _check_description(predictor: Predictor, photos: ProofPhotos, reference: Reference) -> None:
-    size = photos.pixels.shape[1:3]
+    size, decision = photos.pixels.shape[1:3], decision_of(predictor.metadata)
     for what, stated, expected in (
         ("labels", predictor.labels, reference.labels),
         ("size", predictor.image_size, size),
         ("resize", predictor.resize, reference.resize),
-        ("decision", Decision.of(predictor.metadata).text(), reference.decision.text()),
+        ("decision", decision.text(), reference.decision.text()),
+        ("thresholds", dict(decision.thresholds), dict(reference.decision.thresholds)),
     ):
         if stated != expected:
             raise XferlearnError(

@@ -118,13 +118,8 @@ def _speed(speed: Speed) -> list[str]:
 
 
 def changed_lines(row: ExportRow) -> list[str]:
-    """Returns one line per photo whose first label changed."""
-    changed = row.proof.changed if row.proof is not None else ()
-    return [
-        f"  {one.name}: {one.before[0]} ({one.before[1]:.3f}) became {one.after[0]}"
-        f" ({one.after[1]:.3f}); it is {one.truth}"
-        for one in changed
-    ]
+    """Returns one line per photo that is labelled otherwise."""
+    return [f"  {one.text()}" for one in (row.proof.changed if row.proof is not None else ())]
 
 
 def write_report(

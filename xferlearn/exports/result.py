@@ -2,7 +2,7 @@
 
 import dataclasses
 import shlex
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ class ExportResult(Result):
         warnings: one line each.
         report: path of report.json.
         run_dir: folder of the run in the logs; None where no logs were asked for.
+        thresholds: by class in output order, where photos may have several labels; else none.
     """
 
     rows: tuple[ExportRow, ...]
@@ -33,6 +34,7 @@ class ExportResult(Result):
     warnings: tuple[str, ...]
     report: Path
     run_dir: Path | None = None
+    thresholds: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     @property
     def passed(self) -> bool:
@@ -50,7 +52,7 @@ class ExportResult(Result):
         return [f"{row.format}: familiarity {row.left_out}." for row in self.rows if row.left_out]
 
     def blocks(self) -> list[Block]:
-        """Returns the summary: the table, the photos whose first label changed, and the files."""
+        """Returns the summary: the table, the photos that are labelled otherwise, and the files."""
         return [
             self._table_block(_MADE),
             self._table_block(_PROVED),
@@ -58,13 +60,13 @@ class ExportResult(Result):
             *(Block(wrapped(line)) for line in self._left_out()),
             *(
                 Block(
-                    (f"{row.format}: photos with another first label",),
+                    (f"{row.format}: photos with another {row.proof.changed[0].noun}",),
                     changed_lines(row),
                     "photo",
                     f"all are in {REPORT_FILE}",
                 )
                 for row in self.rows
-                if changed_lines(row)
+                if row.proof is not None and row.proof.changed
             ),
             facts_block(self._files()),
             *self._next_blocks(),
@@ -90,7 +92,8 @@ class ExportResult(Result):
             for name, row in made.items()
         }
         block = facts_block(facts, prose=facts)
-        return [Block(("next:", f"  xferlearn label --model={path} PHOTO...")), block]
+        applied = Block(wrapped(_applied(self.thresholds))) if self.thresholds else Block()
+        return [Block(("next:", f"  xferlearn label --model={path} PHOTO...")), block, applied]
 
     def _files(self) -> dict[str, str]:
         files = {row.format: str(row.path) for row in self.rows if row.passed}
@@ -101,6 +104,7 @@ class ExportResult(Result):
         """Returns warnings, failures, the table, changed photos, and where the files are."""
         head, *rows = self.table
         changed = [(row.format, line.strip()) for row in self.rows for line in changed_lines(row)]
+        nouns = {one.noun for row in self.rows if row.proof for one in row.proof.changed}
         shown = changed[:_MOST_CHANGED]
         left = len(changed) - len(shown)
         return [
@@ -108,15 +112,29 @@ class ExportResult(Result):
             table(head, rows),
             h("p", self.comparison),
             [h("p", line) for line in self._left_out()],
-            [h("h4", "Photos with another first label")] if shown else None,
+            [h("h4", f"Photos with another {noun}") for noun in nouns],
             table(("format", "photo"), shown, text=(0, 1)) if shown else None,
             h("p", f"{left} more; all are in {REPORT_FILE}") if left else None,
             h("h4", "Files"),
             facts(self._files()),
+            h("p", _applied(self.thresholds)) if self.thresholds else None,
         ]
 
 
+def _applied(thresholds: Mapping[str, float]) -> str:
+    """Returns how labels follow from probabilities where there may be several."""
+    listed = f"[{', '.join(f'{one:g}' for one in thresholds.values())}], as in labels.txt"
+    if len(thresholds) > _MOST_THRESHOLDS:
+        listed = f"the thresholds of {REPORT_FILE}"
+    return (
+        "A photo has every label whose probability reaches its threshold, and may have none."
+        " xferlearn, the output `decision` of the SavedModel and MediaPipe apply the thresholds;"
+        f" elsewhere compare the probabilities with {listed}."
+    )
+
+
 _MOST_CHANGED = 20
+_MOST_THRESHOLDS = 12
 # The columns of the two tables on a terminal: what was made, and how it answers.
 _MADE = ("format", "size", "load", "1 photo", "photos/s", "result")
 _PROVED = ("format", "agreement", "largest diff", "familiarity", "accuracy change")

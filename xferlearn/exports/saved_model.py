@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from xferlearn.decisions import Decision
+from xferlearn.decisions import Decision, MultiLabelDecision, decision_of
 from xferlearn.errors import XferlearnError
 from xferlearn.exports.encoded import decode_photo
 from xferlearn.exports.metadata import describe
@@ -14,6 +14,7 @@ from xferlearn.exports.photos import ProofPhotos
 from xferlearn.exports.proof import Reference
 from xferlearn.inspection import METADATA_ASSET
 from xferlearn.model_folder import FAMILIARITY, ModelFolder
+from xferlearn.photos.several import label_text
 from xferlearn.predictors import model_folder_bit_depth, model_folder_resize
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ def write_saved_model(model: "keras.Model", model_folder: ModelFolder, folder: P
     graph as training does. Both give `probabilities`, float32, [batch, classes], and
     `labels`, the names of the classes in the same order, string, [batch, classes]. Where the model
     says how familiar a photo is, they give `familiarity`, float32, [batch], too; where it has a
-    decision, `decision`, the label that each photo gets by it, string, [batch].
+    decision, `decision`, the label that each photo gets by it, string, [batch]; where photos may
+    have several labels, whether each gets each of `labels`, bool, [batch, classes].
 
     Args:
         model: the model folder's model.
@@ -46,7 +48,7 @@ def write_saved_model(model: "keras.Model", model_folder: ModelFolder, folder: P
 
     size, resize = model_folder.image_size, model_folder_resize(model_folder)
     bits = model_folder_bit_depth(model_folder)
-    decision = Decision.of(model_folder.metadata)
+    decision = decision_of(model_folder.metadata)
     image = tf.TensorSpec([None, *model.input_shape[1:]], tf.float32, name="image")
 
     @tf.function(input_signature=[image], autograph=False)
@@ -61,7 +63,7 @@ def write_saved_model(model: "keras.Model", model_folder: ModelFolder, folder: P
         answers = {**given, "labels": labels}
         if FAMILIARITY in given:
             answers[FAMILIARITY] = given[FAMILIARITY][:, 0]
-        if decision:
+        if has_decision(decision):
             answers["decision"] = decided(decision, probabilities)
         return answers
 
@@ -90,10 +92,20 @@ def write_saved_model(model: "keras.Model", model_folder: ModelFolder, folder: P
     asset.write_text(describe(model_folder), encoding="utf-8")
 
 
-def decided(decision: Decision, probabilities: "tf.Tensor") -> "tf.Tensor":
-    """Returns the label that each photo gets, as `Decision.decide` does, string, [batch]."""
+def has_decision(decision: Decision | MultiLabelDecision) -> bool:
+    """Returns whether it takes more than the largest probability to label a photo."""
+    return isinstance(decision, MultiLabelDecision) or bool(decision)
+
+
+def decided(decision: Decision | MultiLabelDecision, probabilities: "tf.Tensor") -> "tf.Tensor":
+    """Returns the label that each photo gets, as `Decision.decide` does, string, [batch].
+
+    Where there may be several, whether each photo gets each, bool, [batch, classes].
+    """
     import tensorflow as tf
 
+    if isinstance(decision, MultiLabelDecision):
+        return tf.cast(probabilities, tf.float32) >= decision.limits
     scores = tf.cast(probabilities, tf.float64)
     if decision.costs:
         places = tf.argmin(scores @ decision.cost_matrix, axis=1)
@@ -129,9 +141,8 @@ def check_image_bytes(folder: Path, photos: ProofPhotos, reference: Reference) -
             answers = call(image_bytes=tf.constant([data]))
             scores = answers[PROBABILITIES].numpy()
             differences.append(float(np.abs(scores[0] - expected).max()))
-            if reference.decision:
-                label = reference.labels[int(reference.decision.decide(scores)[0])]
-                _check_decision(answers["decision"].numpy()[0].decode(), label)
+            if has_decision(reference.decision):
+                _check_decision(answers["decision"].numpy(), scores, reference)
     largest = float(np.max(differences))
     if not largest <= _TOLERANCE:
         raise XferlearnError(
@@ -139,7 +150,14 @@ def check_image_bytes(folder: Path, photos: ProofPhotos, reference: Reference) -
         )
 
 
-def _check_decision(given: str, label: str) -> None:
+def _check_decision(answer: np.ndarray, scores: np.ndarray, reference: Reference) -> None:
+    right = reference.decision.decide(scores)[0]
+    if reference.is_multi_label:
+        given, label = (
+            label_text(np.array(reference.labels)[has].tolist()) for has in (answer[0], right)
+        )
+    else:
+        given, label = answer[0].decode(), reference.labels[right]
     if given != label:
         raise XferlearnError(
             f"serve_image_bytes decides for {given!r} where the model's decision gives {label!r}"

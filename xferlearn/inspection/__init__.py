@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from xferlearn.inspection.analysis import layer_before_scores
 from xferlearn.inspection.archives import Unpacked, is_archive
+from xferlearn.inspection.endings import Ending, find_ending
 from xferlearn.inspection.formats import FORMATS, ModelFile
 from xferlearn.inspection.inspection import build_report, inspect_model, open_model, open_unpacked
 from xferlearn.inspection.layers import Calibration, Graph, Node, Shape, constant_names, walk_back
@@ -63,6 +64,7 @@ __all__ = [
     "BackboneReport",
     "BottleneckReport",
     "Calibration",
+    "Ending",
     "Graph",
     "GraphReport",
     "InputReport",
@@ -75,6 +77,7 @@ __all__ = [
     "build_report",
     "constant_names",
     "eight_bit_span",
+    "find_ending",
     "find_label_files",
     "find_saved_model",
     "fits_integers",

@@ -12,6 +12,7 @@ from xferlearn.backbones.table import BACKBONES
 from xferlearn.errors import UserError
 from xferlearn.inspection.analysis import Classifier, find_bottleneck, find_classifier
 from xferlearn.inspection.archives import Unpacked, unpacked
+from xferlearn.inspection.endings import find_ending
 from xferlearn.inspection.familiarity import own_familiarity
 from xferlearn.inspection.formats import FORMATS, ModelFile, read_model_file
 from xferlearn.inspection.layers import Graph, Node, constant_names, consumers, reachable
@@ -332,4 +333,5 @@ def _output(
         node.calibration,
         node.keys,
         node.quantization,
+        find_ending(graph, name, constants),
     )

@@ -50,7 +50,8 @@ class ModelMetadata:
     """What a model states, as far as reports and predictors need it; None for what is missing.
 
     `resize` says how photos were fitted in training, and `decision` is as it is stated, {} where
-    the largest probability decides; the other names are those of the keys.
+    the largest probability decides. `multi_label` says whether photos may have several labels, each
+    with a probability of its own. The other names are those of the keys.
     """
 
     labels: tuple[str, ...]
@@ -67,6 +68,7 @@ class ModelMetadata:
     format_version: int | None
     familiarity: StatedFamiliarity | None
     decision: dict[str, Any]
+    multi_label: bool
 
 
 def read_metadata(file: Path) -> ModelMetadata:
@@ -107,6 +109,7 @@ def parse_metadata(data: bytes) -> ModelMetadata:
         format_version=_whole(held.get("format_version")),
         familiarity=_familiarity(_part(held, "familiarity")),
         decision=_part(held, "decision"),
+        multi_label=held.get("multi_label") is True,
     )
 
 

@@ -22,6 +22,7 @@ LABEL_FILES = ("retrained_labels.txt", "output_labels.txt", "labels.txt", "dict.
 _RETRAINED = "final_result"
 _CHANNELS = (1, 3, None)
 _EXAMPLE_SIZE = 224
+_EXAMPLE_THRESHOLD = "0.5"
 _RANGES = ((0, 255), (0, 1), (-1, 1))
 # What PyTorch's models take, as its own packages normalise photos.
 _TORCH = {"input_mean": "123.675,116.28,103.53", "input_std": "58.395,57.12,57.375"}
@@ -88,6 +89,11 @@ def needs_labels(report: GraphReport) -> bool:
     if labels:
         return width is not None and len(labels) != max(width, 2)
     return first.kind != "scores" and not has_imagenet_classes(report, width or 0)
+
+
+def _lacks_threshold(report: GraphReport) -> bool:
+    """Returns whether nothing states from which score on a photo has a label."""
+    return report.has_lone_scores and not report.decision
 
 
 def labels_beside(path: Path, classes: int | None = None) -> tuple[str, ...]:
@@ -159,6 +165,8 @@ def purpose(report: GraphReport) -> str:
         return "To use it:"
     one = report.image_input
     missing = ["its labels"] if can_label(report) and needs_labels(report) else []
+    if one is not None and can_label(report) and _lacks_threshold(report):
+        missing.append("whether photos may have several labels, and from which score on")
     if one is not None and not (one.height and one.width):
         missing.append("which size it was trained with; this is an example")
     if one is not None and one.mean is None:
@@ -200,8 +208,10 @@ def suggested_commands(report: GraphReport) -> list[str]:
         choices = [{"input_range": f"{low},{high}"} for low, high in _likely_ranges(one)]
         choices += [_TORCH] if _may_be_torch(one) else []
         return [_command("xferlearn label", start | choice) for choice in choices]
+    several = [start | {"label_threshold": _EXAMPLE_THRESHOLD}] if _lacks_threshold(report) else []
     full = _with_everything(report, one, start["model"], told) if sized else ""
-    return [_command("xferlearn label", start), *([full] if full else [])]
+    commands = [_command("xferlearn label", choice) for choice in (start, *several)]
+    return [*commands, *([full] if full else [])]
 
 
 def _command(tool: str, settings: dict[str, str], photo: str = "PHOTO") -> str:

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any, Literal
 
+from xferlearn.inspection.endings import Ending
 from xferlearn.inspection.layers import Calibration, Shape
 from xferlearn.inspection.metadata import StatedFamiliarity
 from xferlearn.inspection.purpose import OutputKind
@@ -85,6 +86,8 @@ class OutputReport:
         calibration: how the file has its scores calibrated; None where it does not.
         keys: classes in order, where the runtime gives a map from class to score; () elsewhere.
         quantization: (scale, zero point) of an integer output.
+        ending: what gives them last, as far as the graph shows: "softmax", "log_softmax", "sigmoid"
+            (each score stands alone), "logits" or "unknown".
     """
 
     name: str
@@ -96,6 +99,7 @@ class OutputReport:
     calibration: Calibration | None = None
     keys: tuple[str, ...] = ()
     quantization: tuple[float, int] | None = None
+    ending: Ending = "unknown"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,6 +162,7 @@ class GraphReport:
         familiarity: which of the outputs says how familiar a photo is; None for none.
         decision: how probabilities become a label, as the metadata state it; {} where the largest
             one decides.
+        multi_label: whether the metadata state that photos may have several labels, or none.
     """
 
     path: str
@@ -180,6 +185,14 @@ class GraphReport:
     missing: tuple[str, ...] = ()
     familiarity: StatedFamiliarity | None = None
     decision: dict[str, Any] = dataclasses.field(default_factory=dict)
+    multi_label: bool = False
+
+    @property
+    def has_lone_scores(self) -> bool:
+        """Whether each class has a score of its own, so that photos may have several labels."""
+        first = self.outputs[0] if self.outputs else None
+        lone = first is not None and first.ending == "sigmoid" and (self.classes or 0) > 1
+        return self.multi_label or lone
 
     @property
     def image_input(self) -> InputReport | None:

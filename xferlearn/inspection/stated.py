@@ -40,6 +40,12 @@ def with_metadata(report: GraphReport, metadata: ModelMetadata) -> GraphReport:
     if layer is not None:
         bottleneck = BottleneckReport(layer, layer, width)
     count = len(metadata.labels) or None
+    ending = report.outputs[0].ending if report.outputs else "unknown"
+    if metadata.multi_label and ending not in ("sigmoid", "unknown"):
+        warnings.append(
+            "The metadata state that photos may have several labels, each with a score of its own"
+            f" (sigmoid), but the model ends in another way ({ending})."
+        )
     familiarity = metadata.familiarity
     if familiarity:
         given = {one.name: one for one in report.outputs}.get(familiarity.output)
@@ -61,6 +67,7 @@ def with_metadata(report: GraphReport, metadata: ModelMetadata) -> GraphReport:
         warnings=tuple(warnings),
         familiarity=familiarity,
         decision=metadata.decision,
+        multi_label=metadata.multi_label,
     )
 
 

@@ -2,7 +2,7 @@
 
 import textwrap
 
-from xferlearn.decisions import Decision
+from xferlearn.decisions import MultiLabelDecision, decision_of
 from xferlearn.errors import UserError
 from xferlearn.inspection.formats import FORMATS
 from xferlearn.inspection.layers import Shape
@@ -31,6 +31,7 @@ def format_report(report: GraphReport) -> str:
         rows.append(("output", _output(output)))
     rows += [
         ("familiarity", _familiarity(report)),
+        ("scores", _lone_scores(report)),
         ("decision", _decision(report)),
         ("classes", "" if report.classes is None else f"{report.classes:,}"),
         ("labels", _listed(report.labels)),
@@ -130,14 +131,27 @@ def _familiarity(report: GraphReport) -> str:
     )
 
 
+def _lone_scores(report: GraphReport) -> str:
+    if not report.has_lone_scores:
+        return ""
+    own = "one of its own for each class (sigmoid)"
+    if report.multi_label:
+        return f"{own}: a photo may have several labels, or none"
+    return f"{own}: a photo may have several labels; from which score on is not stated"
+
+
 def _decision(report: GraphReport) -> str:
     if not report.decision:
         return ""
     try:
-        said = Decision.of({"labels": report.labels, "decision": report.decision})
+        said = decision_of({"labels": report.labels, "decision": report.decision})
     except UserError:
         return "of a kind that this version does not know"
-    return printable(said.text(), 500)
+    text = printable(said.text(), 500)
+    if not isinstance(said, MultiLabelDecision):
+        return text
+    each = tuple(f"{label} {said.thresholds[label]:.3g}" for label in said.labels)
+    return f"{text}: {_listed(each)}"
 
 
 def format_shape(shape: Shape | None) -> str:

@@ -3,6 +3,7 @@
 from xferlearn.model_folder.reading import (
     EXPORTS_DIR,
     FAMILIARITY,
+    FILES,
     FORMAT_VERSION,
     LABELS_FILE,
     METADATA_FILE,
@@ -22,6 +23,7 @@ from xferlearn.model_folder.writing import change_metadata, check_model_dir, wri
 __all__ = [
     "EXPORTS_DIR",
     "FAMILIARITY",
+    "FILES",
     "FORMAT_VERSION",
     "LABELS_FILE",
     "METADATA_FILE",

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from xferlearn.inspection import Ending
 from xferlearn.model_folder import FAMILIARITY, PREDICTIONS, ModelFolder
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.sources import Entry
 from xferlearn.predictors.feeding import Arrays
-from xferlearn.predictors.scores import Ending
 
 if TYPE_CHECKING:
     import keras
@@ -23,7 +23,7 @@ class Answers:
 
     Attributes:
         scores: float32, [photos, classes], range [0, 1] and sum 1 where the model ends in a
-            softmax.
+            softmax; range [0, 1] each where it ends in a sigmoid.
         familiarity: the share of the model's own photos that were less typical than each photo,
             float32, [photos], range [0, 1]; None for models that don't say.
     """
@@ -114,8 +114,10 @@ class Predictor:
         load_model: returns the Keras model; None for models of other formats.
         metadata: content of a model folder's metadata.json. Of other files of this package what
             they state, or the folder around them: `decision` with its `labels`, which the user may
-            have renamed, and `familiarity` (`output`, `reject`, `photos`, and `step` for int8)
-            where the predictor says it. {} for other models.
+            have renamed, `multi_label` where photos may have several, and `familiarity` (`output`,
+            `reject`, `photos`, and `step` for int8) where the predictor says it. Of other models
+            the first three, where the user states a threshold for labels with scores of their own;
+            else {}.
         model_folder: the model folder; None for other models.
         values: uint8 pixels, as for `answer`, to what the model of `load_model` takes.
         says_familiarity: whether it says how familiar photos are.

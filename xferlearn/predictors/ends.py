@@ -15,6 +15,7 @@ from xferlearn.inspection import (
     Node,
     OutputReport,
     constant_names,
+    find_ending,
     format_shape,
     output_kind,
     refusal,
@@ -189,8 +190,15 @@ def _named_output(graph: Graph, report: GraphReport, given: str) -> OutputReport
         return one
     node = _operation(graph, report, given)
     if node is not None:
-        gives = output_kind(graph, node.name, constant_names(graph))
-        return OutputReport(node.name, _tensor(given), node.shape, node.dtype, kind=gives)
+        constants = constant_names(graph)
+        return OutputReport(
+            node.name,
+            _tensor(given),
+            node.shape,
+            node.dtype,
+            kind=output_kind(graph, node.name, constants),
+            ending=find_ending(graph, node.name, constants),
+        )
     kind = "operation" if _has_operations(report) else "output"
     whole = ", ".join(
         f"{printable(one.name)!r}, {format_shape(one.shape)} {one.dtype}".rstrip()

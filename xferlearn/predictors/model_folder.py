@@ -2,8 +2,10 @@
 
 import contextlib
 import dataclasses
+import functools
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,10 +15,11 @@ from xferlearn.bottlenecks.engines.planning import has_bfloat16
 from xferlearn.bottlenecks.settling import Candidates, Features, Sample, sample_pixels
 from xferlearn.bottlenecks.space import FeatureSpace
 from xferlearn.bottlenecks.store import BottleneckStore, ShardWriter
-from xferlearn.config import ImageConfig
+from xferlearn.config import ImageConfig, default_bottleneck_dir
 from xferlearn.errors import UserError, XferlearnError
 from xferlearn.model_folder import (
     FAMILIARITY,
+    FILES,
     METADATA_FILE,
     MODEL_FILE,
     PREDICTIONS,
@@ -28,7 +31,17 @@ from xferlearn.photos.pixels.operations import RESIZE_POLICY
 from xferlearn.photos.sources import Entry
 from xferlearn.predictors.base import Answers, Predictor, Scorer
 from xferlearn.predictors.keras_files import check_keras_file
-from xferlearn.system.runtime import float32_layers
+from xferlearn.predictors.splitting import (
+    Head,
+    SplitModel,
+    kept_head,
+    one_output,
+    parts_of,
+    split_answers,
+    start_head,
+)
+from xferlearn.system.progress import working
+from xferlearn.system.runtime import choose_device, float32_layers, start_tensorflow
 from xferlearn.system.text import one_line
 
 if TYPE_CHECKING:
@@ -52,9 +65,20 @@ def model_folder_predictor(
         UserError: when its model is missing or damaged, or what `config` asks for is not available.
     """
     check_keras_file(model_folder.path / MODEL_FILE)
-    whole = model_folder.load_model()
-    model = whole if familiarity else _scores_alone(whole)
     config = config or ImageConfig()
+
+    @functools.cache
+    def whole() -> "keras.Model":
+        with working("loading TensorFlow", config.verbose):
+            start_tensorflow()
+        choose_device(config.device)
+        return model_folder.load_model()
+
+    says_familiarity = familiarity and _says_familiarity(model_folder, whole)
+
+    def model() -> "keras.Model":
+        return whole() if says_familiarity else _scores_alone(whole())
+
     size = model_folder.image_size
     predictor = Predictor(
         model_folder.labels,
@@ -64,22 +88,30 @@ def model_folder_predictor(
         lambda pixels: Answers(pixels),
         name=str(model_folder.path),
         backbone=str(model_folder.metadata.get("backbone", {}).get("name", "")),
-        load_model=lambda: whole,
+        load_model=whole,
         metadata=model_folder.metadata,
         model_folder=model_folder,
         bit_depth=model_folder_bit_depth(model_folder),
-        says_familiarity=isinstance(model.output, dict),
+        says_familiarity=says_familiarity,
     )
     try:
-        cached = CachedScores(model_folder, model, config)
+        cached = CachedScores(model_folder, model, config, says_familiarity=says_familiarity)
     except UserError as error:
         if {"engine", "precision", "bottleneck_dir"} & config.changed().keys():
             raise
         warning = f"all photos go through float32 TensorFlow, and none is cached: {error}"
-        return dataclasses.replace(predictor, answer=_whole(model), warnings=(warning,))
+        return dataclasses.replace(predictor, answer=_whole(model()), warnings=(warning,))
     return dataclasses.replace(
         predictor, answer=cached.answer, cached=cached, later_warnings=lambda: cached.later_warnings
     )
+
+
+def _says_familiarity(model_folder: ModelFolder, load: "Callable[[], keras.Model]") -> bool:
+    """Returns whether a model says how familiar photos are; checks its file."""
+    if FILES not in model_folder.metadata:  # by which the metadata are of this model
+        return isinstance(load().output, dict)
+    model_folder.check_model()
+    return model_folder.metadata.get(FAMILIARITY) is not None
 
 
 def _scores_alone(model: "keras.Model") -> "keras.Model":
@@ -94,21 +126,9 @@ def _scores_alone(model: "keras.Model") -> "keras.Model":
 
 def _whole(model: "keras.Model") -> Callable[[np.ndarray], Answers]:
     """Returns a function from pixels to answers that runs a model in float32 TensorFlow."""
-    import keras
-
-    if not isinstance(model.output, dict):
-        run = build_engine(model).run
-        return lambda pixels: Answers(run(pixels))
-    ends = [model.output[name] for name in (PREDICTIONS, FAMILIARITY)]
-    with float32_layers():
-        joined = keras.Model(model.input, keras.layers.Concatenate()(ends))
-    both = build_engine(joined).run
-
-    def answer(pixels: np.ndarray) -> Answers:
-        found = both(pixels)
-        return Answers(found[:, :-1], found[:, -1])
-
-    return answer
+    run = build_engine(one_output(model)).run
+    says_familiarity = isinstance(model.output, dict)
+    return lambda pixels: split_answers(run(pixels), says_familiarity=says_familiarity)
 
 
 def model_folder_resize(model_folder: ModelFolder) -> str:
@@ -146,14 +166,20 @@ class CachedScores:
     """
 
     def __init__(
-        self, model_folder: ModelFolder, model: "keras.Model", config: ImageConfig
+        self,
+        model_folder: ModelFolder,
+        load: Callable[[], "keras.Model"],
+        config: ImageConfig,
+        *,
+        says_familiarity: bool,
     ) -> None:
         """Splits a model at its bottlenecks and opens their caches.
 
         Args:
             model_folder: the folder.
-            model: its model.
+            load: returns its model; called where what is kept of it does not do.
             config: engine, precision and folder of the bottlenecks.
+            says_familiarity: whether the model says how familiar photos are.
 
         Raises:
             UserError: when the cache can't be opened, the engine that was asked for is not
@@ -162,25 +188,24 @@ class CachedScores:
         self.resize = model_folder_resize(model_folder)
         metadata = model_folder.metadata
         try:
-            spaces = [FeatureSpace(**said) for said in _parts(metadata["feature_space"])]
-            layers = [said["layer"] for said in _parts(metadata["bottleneck"])]
-            joined = metadata["bottleneck"]["layer"]
-            networks, head = split_classifier(model, layers, joined)
-            for space, network in zip(spaces, networks, strict=True):
-                if space.width != network.output_shape[-1]:
-                    raise ValueError(
-                        f"it says that a bottleneck has {space.width} values, and the model's has"
-                        f" {network.output_shape[-1]}"
-                    )
+            spaces = [FeatureSpace(**said) for said in parts_of(metadata["feature_space"])]
+            split = SplitModel.of(metadata, load)
+            root = Path(config.bottleneck_dir or default_bottleneck_dir())
+            self._parts = [
+                _CachedPart(
+                    config,
+                    functools.partial(split.network, index),
+                    _seen_space(space, model_folder.image_size),
+                )
+                for index, space in enumerate(spaces)
+            ]
+            kept = kept_head(root, model_folder, familiarity=says_familiarity)
+            in_openvino = all(part.features.plan.name == "openvino" for part in self._parts)
+            self._head = start_head(split.head, kept if in_openvino else None)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise UserError(
                 f"{model_folder.path / METADATA_FILE} is damaged ({one_line(error)})."
             ) from None
-        self._head = _compiled(head)
-        self._parts = [
-            _CachedPart(config, network, _seen_space(space, model_folder.image_size))
-            for space, network in zip(spaces, networks, strict=True)
-        ]
         self._unwritten: list[str] = []
 
     @property
@@ -208,24 +233,7 @@ class CachedScores:
         """Returns what `Predictor.answer` does, without the cache."""
         settled = [part.settled(lambda store: pixels) for part in self._parts]
         rows = [features.engine().run(pixels) for features in settled]
-        return Answers.of_model(self._head(np.concatenate(rows, axis=1)))
-
-
-def _compiled(head: "keras.Model") -> Callable[[np.ndarray], Any]:
-    """Returns a head as one call of TensorFlow: layer by layer, Keras takes longer for a photo."""
-    import tensorflow as tf
-
-    rows = tf.TensorSpec([None, head.input_shape[1]], tf.float32)
-    return tf.function(
-        lambda bottlenecks: head(bottlenecks, training=False),
-        input_signature=[rows],
-        autograph=False,
-    )
-
-
-def _parts(said: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    """Returns what metadata say of each backbone that is combined, or of the only one."""
-    return said.get("parts", [said])
+        return self._head(np.concatenate(rows, axis=1))
 
 
 def _seen_space(space: FeatureSpace, image_size: int) -> FeatureSpace:
@@ -243,11 +251,13 @@ class _CachedPart:
         features: what is settled so far.
     """
 
-    def __init__(self, config: ImageConfig, network: "keras.Model", space: FeatureSpace) -> None:
+    def __init__(
+        self, config: ImageConfig, load: Callable[[], "keras.Model"], space: FeatureSpace
+    ) -> None:
         bfloat16 = space.precision == "bfloat16" and has_bfloat16()
         self._candidates = Candidates.of(
             config,
-            network,
+            load,
             lambda precision: dataclasses.replace(space, precision=precision),
             "bfloat16" if bfloat16 else "float32",
         )
@@ -270,7 +280,7 @@ def _no_photos(store: BottleneckStore) -> np.ndarray:
 class _Scorer:
     """A scorer that caches what it computes; a full disk ends the caching, not the labelling."""
 
-    def __init__(self, parts: Sequence[Features], head: Callable[[np.ndarray], Any]) -> None:
+    def __init__(self, parts: Sequence[Features], head: Head) -> None:
         self._parts = [_KeptRows(features) for features in parts]
         self._head = head
 
@@ -279,7 +289,7 @@ class _Scorer:
 
     def answer(self, keys: Sequence[bytes], pixels: np.ndarray) -> Answers:
         rows = [part.rows(keys, pixels) for part in self._parts]
-        return Answers.of_model(self._head(np.concatenate(rows, axis=1)))
+        return self._head(np.concatenate(rows, axis=1))
 
     def close(self) -> list[str]:
         """Commits new bottlenecks; returns what could not be written, one line each."""
@@ -326,24 +336,3 @@ class _KeptRows:
                 self._writer.add(key, vector)
         except XferlearnError as error:
             self._unwritten.append(str(error))
-
-
-def split_classifier(
-    model: "keras.Model", layers: Sequence[str], joined: str
-) -> tuple[list["keras.Model"], "keras.Model"]:
-    """Returns a classifier's backbones and its head, which share its layers.
-
-    Args:
-        model: as `heads.build_classifier` returns it.
-        layers: names of the layers whose outputs are the bottlenecks of the backbones.
-        joined: name of the layer whose output the head takes: the only one of them, or what joins
-            them.
-
-    Raises:
-        ValueError: when the model has no such layer.
-    """
-    import keras
-
-    with float32_layers():
-        networks = [keras.Model(model.input, model.get_layer(name).output) for name in layers]
-        return networks, keras.Model(model.get_layer(joined).output, model.output)

@@ -12,6 +12,7 @@ from xferlearn.config import ModelConfig
 from xferlearn.errors import UserError, XferlearnError
 from xferlearn.inspection import (
     FORMATS,
+    Ending,
     Graph,
     GraphReport,
     OutputReport,
@@ -28,6 +29,11 @@ from xferlearn.model_folder import (
     read_as_one,
 )
 from xferlearn.predictors.base import Answers, Predictor, Runtime
+from xferlearn.predictors.deciding import (
+    check_no_threshold,
+    settle_decision,
+    settle_ending,
+)
 from xferlearn.predictors.ends import Ends, find_ends
 from xferlearn.predictors.feeding import Arrays, Feed, settle_feed
 from xferlearn.predictors.frozen_graph import open_frozen_graph
@@ -44,11 +50,11 @@ from xferlearn.predictors.model_folder import (
 from xferlearn.predictors.onnx_files import open_onnx
 from xferlearn.predictors.openvino_files import open_openvino
 from xferlearn.predictors.saved_model import open_saved_model
-from xferlearn.predictors.scores import Ending, find_ending, read_scores
+from xferlearn.predictors.scores import read_scores
 from xferlearn.predictors.tflite_files import open_tflite
 from xferlearn.system.files import recover_folder
 from xferlearn.system.progress import working
-from xferlearn.system.runtime import choose_device, start_tensorflow
+from xferlearn.system.runtime import choose_device, gpu_may_be_there, start_tensorflow
 from xferlearn.system.text import one_line, printable
 
 # What loads a file of each format that can be run: its path, the input that is fed, and the outputs
@@ -141,8 +147,11 @@ def _open_file(path: Path, config: ModelConfig, archive: Unpacked | None = None)
 
 def _opened_folder(folder: ModelFolder, config: ModelConfig) -> Predictor:
     """Returns the predictor of a model folder, checked against what the user states about it."""
-    if not _STATED & config.changed().keys():
+    stated = bool(folder.metadata.get("decision"))
+    check_no_threshold(folder.path, config, stated=stated)
+    if config.device == "gpu" or (config.device == "cpu" and gpu_may_be_there()):
         _start_tensorflow(config)
+    if not _STATED & config.changed().keys():
         return model_folder_predictor(folder, config)
     held, report = open_unpacked(folder.path)
     graph = held.graph
@@ -154,7 +163,6 @@ def _opened_folder(folder: ModelFolder, config: ModelConfig) -> Predictor:
         )
     _, warnings = settle_feed(report, ends.input, config, folder)
     resize, resize_warnings = _settle_resize(graph, report, config, folder)
-    _start_tensorflow(config)
     predictor = model_folder_predictor(folder, config, familiarity=len(ends.outputs) > 1)
     labels = find_labels(folder.path, config.labels, report, len(predictor.labels), folder)
     return dataclasses.replace(
@@ -175,8 +183,7 @@ def _opened(path: Path, graph: Graph, report: GraphReport, config: ModelConfig) 
     resize, resize_warnings = _settle_resize(graph, report, config, folder)
     _start_tensorflow(config)
     run, ending, trial = _start(path, report, feed, ends)
-    if ending is None:
-        ending = find_ending(graph, _node_name(graph, ends.scores))
+    ending = settle_ending(path, graph, ending or ends.scores.ending)
     scores = read_scores(ending, trial[0], ends.scores.name)
     _check_familiarity(path, ends, trial)
 
@@ -188,19 +195,26 @@ def _opened(path: Path, graph: Graph, report: GraphReport, config: ModelConfig) 
         )
 
     labels = find_labels(path, config.labels, report, scores.classes, folder, sure=scores.sure)
+    decision, assumed = settle_decision(path, graph, report, folder, scores, labels.names, config)
     return Predictor(
         labels.names,
         feed.height,
         feed.width,
         resize,
         answer,
-        (*ends.warnings, *warnings, *resize_warnings, *scores.warnings, *labels.warnings),
+        (
+            *ends.warnings,
+            *warnings,
+            *resize_warnings,
+            *scores.warnings,
+            *assumed,
+            *labels.warnings,
+        ),
         name=str(path),
         backbone=report.backbone.name if report.backbone else "",
         # The runtime keeps constants alone, so the model itself is loaded when it is asked for.
         load_model=(lambda: load_keras(path)) if RUNTIMES[report.format] is open_keras else None,
-        metadata=_stated_decision(graph, report, folder, scores.classes)
-        | (_stated_familiarity(graph, report, folder) if len(trial) > 1 else {}),
+        metadata=decision | (_stated_familiarity(graph, report, folder) if len(trial) > 1 else {}),
         says_familiarity=len(trial) > 1,
         values=feed.values,
         bit_depth=_stated_bit_depth(graph, folder),
@@ -242,25 +256,6 @@ def _stated_resize(graph: Graph, model_folder: ModelFolder | None) -> str | None
     if graph.metadata is not None and graph.metadata.resize is not None:
         return resize_policy(graph.metadata.resize)
     return model_folder_resize(model_folder) if model_folder is not None else None
-
-
-def _stated_decision(
-    graph: Graph, report: GraphReport, model_folder: ModelFolder | None, classes: int
-) -> dict[str, Any]:
-    """Returns how labels are decided, as the file states it, or its folder, as metadata.json does.
-
-    With the labels of whoever states it, in output order: the user may call them something else.
-    """
-    labels: tuple[str, ...] = ()
-    decision: Any = None
-    if graph.metadata is not None:
-        labels, decision = graph.metadata.labels, graph.metadata.decision
-    elif model_folder is not None and not report.labels:
-        labels, decision = model_folder.labels, model_folder.metadata.get("decision")
-    # A file of another model may lie in the folder, with labels that the user gives.
-    if not decision or len(labels) != classes:
-        return {}
-    return {"labels": list(labels), "decision": decision}
 
 
 def _stated_familiarity(
@@ -364,8 +359,3 @@ def _explained(run: Callable[[np.ndarray], Arrays], path: Path) -> Callable[[np.
             raise UserError(f"{path} can't be run: {one_line(error)}") from error
 
     return explained
-
-
-def _node_name(graph: Graph, output: OutputReport) -> str:
-    names = (name for name in graph.outputs if graph.output_names.get(name, name) == output.name)
-    return next(names, output.name)

@@ -2,48 +2,11 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Literal
 
 import numpy as np
 
 from xferlearn.errors import UserError
-from xferlearn.inspection import Graph, constant_names, walk_back
-
-Ending = Literal["softmax", "log_softmax", "sigmoid", "logits", "unknown"]
-_ENDINGS: dict[str, Ending] = {
-    "softmax": "softmax",
-    "logsoftmax": "log_softmax",
-    "sigmoid": "sigmoid",
-    "logistic": "sigmoid",
-}
-# What picks some of the scores leaves them scores.
-_PICKS = {"split", "splitv", "slice", "stridedslice", "getitem", "gather"}
-
-
-def find_ending(graph: Graph, output: str) -> Ending:
-    """Returns what a graph does last, as its operations show.
-
-    Args:
-        graph: of the model.
-        output: name of the node that is read.
-    """
-    node = graph.nodes.get(output)
-    if node is None:
-        return "unknown"
-    arithmetic = False
-    for one in walk_back(graph, node, constant_names(graph)):
-        does = (one.activation or one.op).replace("_", "").lower()
-        ending = _ENDINGS.get(does)
-        if ending is not None:
-            return "unknown" if arithmetic else ending
-        if one.activation:
-            return "unknown"
-        if one.role in ("dense", "conv"):
-            return "logits"
-        if one.role not in ("same", "flat", "arithmetic") and does not in _PICKS:
-            return "unknown"
-        arithmetic = arithmetic or one.role == "arithmetic"
-    return "unknown"
+from xferlearn.inspection import Ending
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,12 +19,15 @@ class ScoreReader:
         warnings: what was assumed.
         sure: whether the answers are certain to be scores: a softmax or sigmoid ends the model, or
             they sum to 1.
+        alone: whether each class has a score of its own (sigmoid), so that photos may have several
+            labels, or none.
     """
 
     classes: int
     read: Callable[[np.ndarray], np.ndarray]
     warnings: tuple[str, ...] = ()
     sure: bool = True
+    alone: bool = False
 
 
 def read_scores(ending: Ending, trial: np.ndarray, name: str) -> ScoreReader:
@@ -103,16 +69,14 @@ def read_scores(ending: Ending, trial: np.ndarray, name: str) -> ScoreReader:
     if classes == 1:
         step = _pair_of_logit if ending == "logits" else _pair
         warnings = ("the model gives one score, which is taken for the second of two classes.",)
-    elif ending == "sigmoid":
-        step = _same
-        warnings = ("each label has a score of its own (sigmoid); the scores don't sum to 1.",)
     else:
         step = {"log_softmax": _powers, "logits": _softmax}.get(ending, _same)
 
     def read(answer: np.ndarray) -> np.ndarray:
         return step(answer.reshape(len(answer), classes).astype(np.float32))
 
-    return ScoreReader(max(classes, 2), read, warnings, sure=ending != "logits")
+    alone = ending == "sigmoid" and classes > 1
+    return ScoreReader(max(classes, 2), read, warnings, sure=ending != "logits", alone=alone)
 
 
 def _sum_to_one(trial: np.ndarray) -> bool:

@@ -37,7 +37,7 @@ def write_evaluation(
                 events.scalar(f"results/{name}", evaluation.value, description=said)
             if isinstance(evaluation, Evaluation) and evaluation.total:
                 write_confusion(events, evaluation, "evaluation")
-            write_curves(events, evaluation.labels, truth, scores)
+            write_curves(events, evaluation, truth, scores)
             events.text("run_card", card)
             if len(truth):
                 found = reliability(scores, truth)

@@ -1,23 +1,35 @@
-"""Draws a confusion matrix that can be read at 5 classes and at 100."""
+"""Draws tables of numbers by class, such as a confusion matrix, that can be read."""
 
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
-from xferlearn.metrics import Evaluation
-from xferlearn.summaries.drawing import CARD_WIDTH, draw_text, text_size
+from xferlearn.metrics import Evaluation, MultiLabelEvaluation
+from xferlearn.summaries.charts import (
+    CARD_WIDTH,
+    LIGHT,
+    TEXT_SIZE,
+    Chart,
+    Theme,
+    ink_on,
+    mixed,
+    unit,
+)
+from xferlearn.summaries.fonts import cut, text_width
 
-# More do not fit into a picture whose numbers can be read; those that are confused most are drawn.
-MOST_CLASSES = 100
+# Of more the numbers could not be read; those that are confused most are drawn.
+MOST_CLASSES = 30
 
-_INK, _PAPER, _LINE = (33, 33, 33), (255, 255, 255), (214, 214, 214)
-_RIGHT, _WRONG = (21, 101, 192), (216, 67, 21)
-_WIDEST_LABEL = 200
-_SMALLEST_CELL = 28
+_WIDEST_LABEL = 200  # px
+_SMALLEST_CELL, _LARGEST_CELL = 28, 56  # px
+_LINE_HEIGHT = 18  # px
+_GAP = 8  # px
 
 
-def draw_confusion(evaluation: Evaluation, title: str, *, percent: bool) -> Image.Image:
+def draw_confusion(
+    evaluation: Evaluation, title: str, *, percent: bool, theme: Theme = LIGHT
+) -> Image.Image:
     """Returns a picture of a confusion matrix.
 
     Rows are true classes, columns predicted ones; the diagonal is blue, mistakes are orange, the
@@ -27,76 +39,126 @@ def draw_confusion(evaluation: Evaluation, title: str, *, percent: bool) -> Imag
         evaluation: the matrix.
         title: what was evaluated, such as "test".
         percent: write each cell's share of its row in percent; otherwise photos.
+        theme: its colours.
     """
     shown = evaluation.most_confused(MOST_CLASSES)
     counts = evaluation.confusion[np.ix_(shown, shown)]
     totals = evaluation.confusion[shown].sum(axis=1)
     shares = counts / np.maximum(totals, 1)[:, None]
     labels = [evaluation.labels[i] for i in shown]
-    rows = [f"{label} ({total})" for label, total in zip(labels, totals, strict=True)]
-    size = 13 if len(shown) <= 20 else 12
-    # Few classes fill TensorBoard's card pixel by pixel; many need the full size.
-    room = CARD_WIDTH - _SMALLEST_CELL * len(shown) - 18
-    most = min(_WIDEST_LABEL, room) if room > 120 else _WIDEST_LABEL
-    left = min(most, max(text_size(row, size) for row in rows)) + 16
-    cell = int(np.clip((CARD_WIDTH - left - 2) // len(shown), _SMALLEST_CELL, 56))
-    widest = min(most, max(text_size(label, size) for label in labels))
-    upright = widest <= cell - 6
-    top = 46 + (size if upright else widest) + 14
-    side = cell * len(shown)
-    lines = _headings(evaluation, title, len(shown), percent)
-    width = max(left + side + 2, CARD_WIDTH)
-    image = Image.new("RGB", (width, top + side + 2), _PAPER)
-    draw = ImageDraw.Draw(image)
-    for number, line in enumerate(lines):
-        draw_text(draw, (4, 10 + 18 * number), line, 13, width=width - 8)
-    for index, (row, label) in enumerate(zip(rows, labels, strict=True)):
-        middle = cell * (index + 0.5)
-        place = (left - 8, top + middle)
-        draw_text(draw, place, row, size, anchor="rm", width=left - 16)
-        if upright:
-            draw_text(draw, (left + middle, top - 8), label, size, anchor="ms")
-        else:
-            _draw_rising(image, (round(left + middle), top - 6), label, size, widest)
-    for row, column in np.ndindex(*counts.shape):
-        count, share = int(counts[row, column]), float(shares[row, column])
-        x, y = left + cell * column, top + cell * row
-        colour = _shade(_RIGHT if row == column else _WRONG, share)
-        draw.rectangle((x, y, x + cell, y + cell), colour, _LINE)
-        if count:
-            text = f"{100 * share:.0f}" if percent else _short(count)
-            text += "%" if percent and cell >= 40 else ""
-            fill = _PAPER if share > 0.55 else _INK
-            centre = (x + cell / 2, y + cell / 2)
-            draw_text(draw, centre, text, size, anchor="mm", fill=fill)
-    return image
-
-
-def _headings(evaluation: Evaluation, title: str, shown: int, percent: bool) -> list[str]:
     value = "percent of the row" if percent else "photos"
-    first = f"{title}: {evaluation.correct} of {evaluation.total} right; {value}"
-    if shown < len(evaluation.labels):
-        first += f"; the {shown} of {len(evaluation.labels)} classes that are confused most"
-    return [first, "rows: true class, columns: predicted class"]
+    lines = [f"{title}: {evaluation.correct:,} of {evaluation.total:,} right; {value}"]
+    if len(shown) < len(evaluation.labels):
+        lines.append(f"the worst {len(shown)} of {len(evaluation.labels)} classes")
+    return draw_matrix(
+        counts=100 * shares if percent else counts,
+        strengths=shares,
+        labels=labels,
+        notes=[f" ({total:,})" for total in totals],
+        lines=[*lines, "rows: true class, columns: predicted class"],
+        theme=theme,
+    )
 
 
-def _shade(colour: Sequence[int], share: float) -> tuple[int, int, int]:
-    # One mistake of many is to be seen too, so the scale does not begin at white.
-    strength = 0.0 if share == 0 else 0.12 + 0.88 * share
-    mixed = [round(255 + (channel - 255) * strength) for channel in colour]
-    return mixed[0], mixed[1], mixed[2]
+def draw_together(
+    evaluation: MultiLabelEvaluation, title: str, *, percent: bool, theme: Theme = LIGHT
+) -> Image.Image:
+    """Returns a picture of which labels photos of each class get.
+
+    Rows are true classes, columns labels that the photos get; a photo counts in several cells. The
+    diagonal is blue: photos that get the label that they have.
+
+    Args:
+        evaluation: the counts.
+        title: what was evaluated, such as "test".
+        percent: write each cell's share of the row's photos in percent; otherwise photos.
+        theme: its colours.
+    """
+    shown = evaluation.most_confused(MOST_CLASSES)
+    counts = evaluation.together[np.ix_(shown, shown)]
+    totals = evaluation.ranking.positives[shown]
+    shares = counts / np.maximum(totals, 1)[:, None]
+    value = "percent of the row's photos" if percent else "photos"
+    lines = [f"{title}: {evaluation.summary()}", value]
+    if len(shown) < len(evaluation.labels):
+        lines.append(f"the worst {len(shown)} of {len(evaluation.labels)} classes")
+    return draw_matrix(
+        counts=100 * shares if percent else counts,
+        strengths=shares,
+        labels=[evaluation.labels[i] for i in shown],
+        notes=[f" ({total:,})" for total in totals],
+        lines=[*lines, "rows: photos that have the class, columns: label that they get"],
+        theme=theme,
+    )
 
 
-def _short(count: int) -> str:
-    return str(count) if count < 10_000 else f"{count / 1000:.0f}k"
+def draw_matrix(
+    *,
+    counts: np.ndarray,
+    strengths: np.ndarray,
+    labels: Sequence[str],
+    notes: Sequence[str],
+    lines: Sequence[str],
+    theme: Theme = LIGHT,
+) -> Image.Image:
+    """Returns a picture of a table of numbers with a row and a column per class.
+
+    Args:
+        counts: the numbers; 0 is left empty, [classes, classes].
+        strengths: how strong the colour of each cell is, 0 to 1, [classes, classes]. The diagonal
+            is blue, all else is orange.
+        labels: names of rows and columns.
+        notes: what stands behind the name of each row.
+        lines: heading.
+        theme: its colours.
+    """
+    size = len(labels)
+    note = max(text_width(one, TEXT_SIZE) for one in notes)
+    # Few classes fill TensorBoard's card; many need the full size.
+    room = CARD_WIDTH - 2 - _SMALLEST_CELL * size - note - 2 * _GAP
+    most = min(_WIDEST_LABEL, room) if room > 100 else _WIDEST_LABEL
+    widest = min(most, max(text_width(label, TEXT_SIZE) for label in labels))
+    left = widest + note + 2 * _GAP
+    cell = int(np.clip((CARD_WIDTH - left - 2) // size, _SMALLEST_CELL, _LARGEST_CELL))
+    lying = widest <= cell - 6
+    top = _LINE_HEIGHT * len(lines) + _GAP + (TEXT_SIZE if lying else widest) + 2 * _GAP
+    side = cell * size
+    chart = Chart(max(left + side + 2, CARD_WIDTH), top + side + 2, theme)
+    for number, line in enumerate(lines):
+        place = 12 + _LINE_HEIGHT * number
+        chart.text(4, place, line, width=chart.width - 8)
+    for index, (label, note_of_row) in enumerate(zip(labels, notes, strict=True)):
+        middle, shown = cell * (index + 0.5), cut(label, TEXT_SIZE, widest)
+        chart.text(left - _GAP, top + middle, shown + note_of_row, across="right")
+        chart.text(
+            *(left + middle, top - _GAP, shown),
+            across="center",
+            along="bottom",
+            rotation=0 if lying else 90,
+        )
+    colours = _colours(np.asarray(strengths, float), theme)
+    axes = chart.axes(left, top, side, side)
+    axes.imshow(colours / 255, extent=(0, size, size, 0), interpolation="nearest", aspect="auto")
+    axes.hlines(range(size + 1), 0, size, colors=unit(theme.line), linewidth=0.7, clip_on=False)
+    axes.vlines(range(size + 1), 0, size, colors=unit(theme.line), linewidth=0.7, clip_on=False)
+    for row, column in np.argwhere(counts):
+        chart.text(
+            left + cell * (column + 0.5),
+            top + cell * (row + 0.5),
+            _short(counts[row, column]),
+            across="center",
+            colour=ink_on(colours[row, column]),
+        )
+    return chart.image()
 
 
-def _draw_rising(
-    image: Image.Image, place: tuple[int, int], text: str, size: int, widest: int
-) -> None:
-    """Draws a line that is read from bottom to top, its start at `place`."""
-    width = min(widest, text_size(text, size)) + 2
-    line = Image.new("RGB", (width, size + 8), _PAPER)
-    draw_text(ImageDraw.Draw(line), (0, (size + 8) / 2), text, size, width=width)
-    turned = line.transpose(Image.Transpose.ROTATE_90)
-    image.paste(turned, (place[0] - turned.width // 2, place[1] - turned.height))
+def _colours(strengths: np.ndarray, theme: Theme) -> np.ndarray:
+    # One mistake of many is to be seen too, so the scale does not begin at the paper.
+    shares = np.where(strengths > 0, 0.12 + 0.88 * strengths, 0)
+    diagonal = np.eye(len(strengths), dtype=bool)[..., None]
+    right, wrong = (mixed(one, theme.paper, shares) for one in (theme.first, theme.second))
+    return np.where(diagonal, right, wrong)
+
+
+def _short(number: float) -> str:
+    return f"{number:.0f}" if number < 10_000 else f"{number / 1000:.0f}k"

@@ -5,13 +5,15 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from xferlearn.decisions import Reliability
-from xferlearn.metrics import Evaluation
+from xferlearn.decisions import Reliability, certainty
+from xferlearn.metrics import Evaluation, MultiLabelEvaluation
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import TEST, VALIDATION, Photo
-from xferlearn.summaries.drawing import CARD_WIDTH, draw_photo, draw_sheet, jpeg, png
+from xferlearn.photos.several import NO_LABEL, label_text
+from xferlearn.summaries.charts import CARD_WIDTH
+from xferlearn.summaries.drawing import draw_photo, draw_sheet, jpeg, png
 from xferlearn.summaries.events import EventWriter, RunWriters
-from xferlearn.summaries.matrix import draw_confusion
+from xferlearn.summaries.matrix import draw_confusion, draw_together
 from xferlearn.summaries.measured import validation_name
 from xferlearn.summaries.pixels import read_pixels
 from xferlearn.summaries.record import RunRecord
@@ -32,20 +34,20 @@ class Judged:
 
     Attributes:
         photo: the photo.
-        predicted: index of the model's first label.
-        score: probability of that label, 0 to 1.
-        truth_score: probability of the true label, 0 to 1.
+        truth: its label; where it may have several, their text.
+        predicted: the model's label, likewise.
+        right: whether the label is the true one.
+        score: probability of the label, 0 to 1. Of several labels how sure the surest wrong
+            decision was, or where all are right the least sure one.
+        truth_score: probability of the true label, 0 to 1; None where there may be several.
     """
 
     photo: Photo
-    predicted: int
+    truth: str
+    predicted: str
+    right: bool
     score: float
-    truth_score: float
-
-    @property
-    def right(self) -> bool:
-        """Whether the label is the true one."""
-        return self.predicted == self.photo.label
+    truth_score: float | None
 
 
 def write_pictures(writers: RunWriters, record: RunRecord) -> None:
@@ -54,7 +56,9 @@ def write_pictures(writers: RunWriters, record: RunRecord) -> None:
         if record.evaluations[split].total:
             title = validation_name(record.evaluations[split]) if split == VALIDATION else split
             evaluation = record.evaluations[split]
-            if isinstance(evaluation, Evaluation):
+            if isinstance(evaluation, MultiLabelEvaluation):
+                write_together(writers[split], evaluation, title)
+            else:
                 write_confusion(writers[split], evaluation, title)
             write_reliability(writers[split], record.reliability(split), title)
     samples = sample_photos(record)
@@ -80,7 +84,7 @@ def write_pictures(writers: RunWriters, record: RunRecord) -> None:
             said = (
                 f"{len(items)} of {count(len(all_items), 'test photo')}, the highest scores first"
             )
-            _write_judged(writers[TEST], f"{tag}/test", items, pixels, record, said)
+            _write_judged(writers[TEST], f"{tag}/test", items, pixels, said)
 
 
 def write_confusion(events: EventWriter, evaluation: Evaluation, title: str) -> None:
@@ -88,6 +92,13 @@ def write_confusion(events: EventWriter, evaluation: Evaluation, title: str) -> 
     for tag, percent in (("photos", False), ("row_percent", True)):
         image = draw_confusion(evaluation, title, percent=percent)
         events.images(f"confusion_matrix/{tag}", [png(image)], image.size)
+
+
+def write_together(events: EventWriter, evaluation: MultiLabelEvaluation, title: str) -> None:
+    """Writes `co_occurrence/photos` and `co_occurrence/row_percent` of several labels per photo."""
+    for tag, percent in (("photos", False), ("row_percent", True)):
+        image = draw_together(evaluation, title, percent=percent)
+        events.images(f"co_occurrence/{tag}", [png(image)], image.size)
 
 
 def write_reliability(events: EventWriter, found: Reliability, title: str) -> None:
@@ -102,20 +113,30 @@ def sample_photos(record: RunRecord) -> dict[int, list[Photo]]:
         label: [] for label in range(min(len(record.manifest.labels), MOST_CLASSES))
     }
     for photo in sorted(record.manifest.photos, key=lambda photo: photo.digest):
-        chosen = samples.get(photo.label)
-        if chosen is not None and len(chosen) < SAMPLES_A_CLASS:
-            chosen.append(photo)
+        for label in record.manifest.classes_of(photo):
+            chosen = samples.get(label)
+            if chosen is not None and len(chosen) < SAMPLES_A_CLASS:
+                chosen.append(photo)
     return samples
 
 
 def judge_photos(record: RunRecord, split: str) -> list[Judged]:
     """Returns a split's photos with the model's predictions, the highest scores first."""
+    manifest, truth = record.manifest, record.truth(split)
+    scores, decided = record.probabilities[split], record.decided(split)
     judged = []
-    for index, scores in zip(
-        record.manifest.judged(split), record.probabilities[split], strict=True
-    ):
-        photo, best = record.manifest.photos[index], int(scores.argmax())
-        judged.append(Judged(photo, best, float(scores[best]), float(scores[photo.label])))
+    for row, index in enumerate(manifest.judged(split)):
+        photo, right = manifest.photos[index], bool(np.array_equal(decided[row], truth[row]))
+        if manifest.is_multi_label:
+            sure = certainty(scores[row], decided[row])
+            score = sure.min() if right else sure[decided[row] != truth[row]].max()
+            names, of_truth = label_text(np.array(manifest.labels)[decided[row]]), None
+        else:
+            names, score = manifest.labels[decided[row]], scores[row][decided[row]]
+            of_truth = float(scores[row][truth[row]])
+        judged.append(
+            Judged(photo, manifest.label_text(photo), names, right, float(score), of_truth)
+        )
     return sorted(judged, key=lambda item: (-item.score, item.photo.digest))
 
 
@@ -124,14 +145,12 @@ def _write_judged(
     tag: str,
     items: Sequence[Judged],
     pixels: Mapping[bytes, np.ndarray],
-    record: RunRecord,
     said: str,
 ) -> None:
-    labels = record.manifest.labels
     tiles = [
         draw_photo(
             pixels.get(item.photo.digest),
-            (*_verdict(item, labels), item.photo.name.rsplit("/", 1)[-1]),
+            (*_verdict(item), item.photo.name.rsplit("/", 1)[-1]),
             CARD_WIDTH,
         )
         for item in items
@@ -139,11 +158,13 @@ def _write_judged(
     events.images(tag, [jpeg(tile) for tile in tiles], tiles[0].size, said)
 
 
-def _verdict(item: Judged, labels: Sequence[str]) -> list[str]:
-    truth = labels[item.photo.label]
+def _verdict(item: Judged) -> list[str]:
+    truth, predicted = item.truth or NO_LABEL, item.predicted or NO_LABEL
     if item.right:
         return [f"{truth}: {item.score:.2%}"]
+    if item.truth_score is None:
+        return [f"true: {truth}", f"predicted: {predicted}"]
     return [
         f"true: {truth}, {item.truth_score:.1%}",
-        f"predicted: {labels[item.predicted]}, {item.score:.1%}",
+        f"predicted: {predicted}, {item.score:.1%}",
     ]

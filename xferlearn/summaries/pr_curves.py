@@ -1,45 +1,76 @@
-"""Precision and recall of each class at every threshold."""
+"""Precision and recall at every threshold: of the worst classes, and the mean of all."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from tensorboard.plugins.pr_curve.summary import raw_data_pb
 
+from xferlearn.metrics import AnyEvaluation
 from xferlearn.photos.manifest import TEST, VALIDATION
 from xferlearn.summaries.events import EventWriter, RunWriters, plain
 from xferlearn.summaries.record import RunRecord
 
-MOST_CLASSES = 100
+# As many charts as a person looks at; the table of classes has the others.
+MOST_CLASSES = 12
 THRESHOLDS = 101
+MEAN = "macro_average/all_classes"
 
 
 def write_pr_curves(writers: RunWriters, record: RunRecord) -> None:
-    """Writes `pr_curves/<class>` of validation and of test."""
+    """Writes the curves of validation and of test."""
     for split in (VALIDATION, TEST):
         truth, scores = record.truth(split), record.probabilities[split]
         step = record.kept_training["steps_run"]
-        write_curves(writers[split], record.manifest.labels, truth, scores, step)
+        write_curves(writers[split], record.evaluations[split], truth, scores, step)
 
 
 def write_curves(
-    events: EventWriter, labels: Sequence[str], truth: np.ndarray, scores: np.ndarray, step: int = 0
+    events: EventWriter,
+    evaluation: AnyEvaluation,
+    truth: np.ndarray,
+    scores: np.ndarray,
+    step: int = 0,
 ) -> None:
-    """Writes `pr_curves/<class>` for the first `MOST_CLASSES`; nothing without photos.
+    """Writes `pr_curves/<class>` of the `MOST_CLASSES` with the most mistakes, and their mean.
+
+    The mean is of the classes that have photos; nothing is written without photos.
 
     Args:
         events: where to.
-        labels: class names, in output order.
-        truth: true class index of each photo, [photos].
+        evaluation: labels and mistakes.
+        truth: true class index of each photo, [photos], or its classes, bool, [photos, classes].
         scores: float32, [photos, classes], range [0, 1].
         step: training step whose weights were kept.
     """
-    for index, label in enumerate(map(plain, labels[:MOST_CLASSES])):
-        if len(truth):
-            has = truth[:, index] if truth.ndim == 2 else truth == index
-            curve = pr_curve(has, scores[:, index])
-            summary = raw_data_pb(label, *curve, num_thresholds=THRESHOLDS, display_name=label)
-            summary.value[0].tag = f"pr_curves/{label}"
-            events.summary(summary, step)
+    several = truth.ndim == 2
+    if not (truth.any() if several else len(truth)):
+        return
+    curves = [
+        pr_curve(truth[:, index] if several else truth == index, scores[:, index])
+        for index in range(len(evaluation.labels))
+    ]
+    _write(events, MEAN, "all classes, mean", mean_curve(curves), step)
+    for index in evaluation.most_confused(MOST_CLASSES):
+        label = plain(evaluation.labels[index])
+        _write(events, f"pr_curves/{label}", label, curves[index], step)
+
+
+def _write(events: EventWriter, tag: str, title: str, curve: np.ndarray, step: int) -> None:
+    summary = raw_data_pb(tag, *curve, num_thresholds=THRESHOLDS, display_name=title)
+    summary.value[0].tag = tag
+    events.summary(summary, step)
+
+
+def mean_curve(curves: Sequence[np.ndarray]) -> np.ndarray:
+    """Returns the mean of curves, as `pr_curve` has them, over the classes that have photos.
+
+    The mean of precisions is over those that are predicted at all at a threshold: others have none.
+    """
+    stacked = np.stack([curve for curve in curves if curve[0, 0]])  # what is above 0: all photos
+    mean = stacked.mean(axis=0)
+    predicted = stacked[:, 0] + stacked[:, 1] > 0
+    mean[4] = stacked[:, 4].sum(axis=0) / np.maximum(predicted.sum(axis=0), 1)
+    return mean
 
 
 def pr_curve(positive: np.ndarray, scores: np.ndarray, thresholds: int = THRESHOLDS) -> np.ndarray:
@@ -58,9 +89,9 @@ def pr_curve(positive: np.ndarray, scores: np.ndarray, thresholds: int = THRESHO
     levels = np.linspace(0.0, 1.0, thresholds)
     # A photo is above all levels up to the last one that is no larger than its score.
     last = np.searchsorted(levels, scores, side="right")
-    above = np.zeros((2, thresholds + 1))
-    for row, chosen in enumerate((positive, ~positive)):
-        np.add.at(above[row], last[chosen], 1)
+    above = np.stack(
+        [np.bincount(last[chosen], minlength=thresholds + 1) for chosen in (positive, ~positive)]
+    )
     true_positive, false_positive = above[:, ::-1].cumsum(axis=1)[:, ::-1][:, 1:]
     false_negative = positive.sum() - true_positive
     true_negative = (~positive).sum() - false_positive

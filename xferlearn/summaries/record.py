@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xferlearn.config import TrainConfig
-from xferlearn.decisions import Reliability, reliability
-from xferlearn.metrics import AnyEvaluation, cross_entropy
+from xferlearn.decisions import Reliability, decide_by_others, reliability
+from xferlearn.metrics import AnyEvaluation, MultiLabelEvaluation, cross_entropy
 from xferlearn.photos.manifest import Manifest
 from xferlearn.photos.sources import PhotoSource
 
@@ -75,6 +75,22 @@ class RunRecord:
     def truth(self, split: str) -> np.ndarray:
         """Returns the classes of a split's photos, as `Manifest.truth` does."""
         return self.manifest.truth(self.manifest.judged(split))
+
+    def decided(self, split: str) -> np.ndarray:
+        """Returns the labels of a split's photos, as its evaluation counts them.
+
+        Returns:
+            Class indices, int, [photos]; where photos may have several labels, whether each gets
+            each class, bool, [photos, classes].
+        """
+        scores, measured = self.probabilities[split], self.evaluations[split]
+        if not isinstance(measured, MultiLabelEvaluation):
+            return np.asarray(scores.argmax(axis=1))
+        if measured.thresholds is not None:
+            return np.asarray(scores >= measured.thresholds.astype(np.float32))
+        manifest = self.manifest
+        folds = np.array([manifest.folds[row] for row in manifest.judged(split)])
+        return decide_by_others(manifest.labels, scores, self.truth(split), folds)
 
     def predictions(self, rows: Sequence[int]) -> np.ndarray:
         """Returns probabilities of photos, each by a head that has not seen it where one is.

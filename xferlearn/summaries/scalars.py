@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from xferlearn.metrics import AnyEvaluation
 from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION
 from xferlearn.summaries.events import RunWriters
 from xferlearn.summaries.record import RunRecord
@@ -15,6 +16,9 @@ from xferlearn.system.text import one_line
 
 if TYPE_CHECKING:
     import keras
+
+# Fewer are spikes beside each other.
+_FEWEST_VALUES = 30
 
 
 def scalars_callback(
@@ -37,7 +41,8 @@ def scalars_callback(
             measured after every epoch; None for no such chart.
         weights: returns the weights, by name, that `weight_norm` and histograms show; None for the
             model's trainable ones.
-        histograms: also write the distribution of each of these weights.
+        histograms: also write how each of these weights that has 30 values or more is distributed,
+            from the second epoch on.
         on_warning: called once, with the reason, when the events can't be written, e.g. on a full
             disk. The training continues without them.
 
@@ -54,6 +59,8 @@ def scalars_callback(
             self._writers = RunWriters(run_dir)
             self._failed = False
             self._gradient_norm: Callable[[], tf.Tensor] | None = None
+            self._distributions: list[tuple[int, dict[str, np.ndarray]]] = []
+            self._epochs = 0
 
         def on_train_begin(self, logs: dict | None = None) -> None:
             if batch is not None:
@@ -76,6 +83,7 @@ def scalars_callback(
                 on_warning(Failure(f"Can't write events to {run_dir}: {one_line(error)}."))
 
         def _write(self, logs: dict[str, float], step: int) -> None:
+            self._epochs += 1
             train, validation = self._writers[TRAIN], self._writers[VALIDATION]
             for name, value in logs.items():
                 # Keras 3 puts the rate into the logs where ReduceLROnPlateau is used.
@@ -88,10 +96,23 @@ def scalars_callback(
             if self._gradient_norm is not None:
                 train.scalar("gradient_norm", float(self._gradient_norm()), step)
             if histograms:
-                for name, values in shown.items():
-                    train.histogram(f"weights/{name}", values, step)
+                self._write_distributions(step, shown)
             train.flush()
             validation.flush()
+
+        def _write_distributions(self, step: int, shown: Mapping[str, np.ndarray]) -> None:
+            values = {
+                f"weights/{name}": np.array(one)
+                for name, one in shown.items()
+                if one.size >= _FEWEST_VALUES
+            }
+            self._distributions.append((step, values))
+            if self._epochs == 1:  # alone it says nothing of how weights change
+                return
+            for step, values in self._distributions:
+                for tag, one in values.items():
+                    self._writers[TRAIN].histogram(tag, one, step)
+            self._distributions.clear()
 
     return ScalarsCallback()
 
@@ -120,11 +141,10 @@ def _gradient_norm(model: "keras.Model", batch: tuple[Any, ...]) -> Callable[[],
 
 
 def write_results(writers: RunWriters, record: RunRecord) -> None:
-    """Writes the results: accuracy, cross-entropy and calibration of the kept weights, speed.
+    """Writes cross-entropy and calibration of the kept weights; `write_hparams` has the accuracy.
 
-    The run's own `results/...` are what HParams shows; the test's `accuracy` and `loss` are points
-    in the charts of the training. Where photos may have several labels, it is the mean average
-    precision instead of the accuracy.
+    The test's `accuracy` and `loss` are points in the charts of the training. Where photos may have
+    several labels, it is the mean average precision instead of the accuracy.
     """
     run, step = writers[""], record.kept_training["steps_run"]
     for split in (VALIDATION, TEST):
@@ -132,16 +152,17 @@ def write_results(writers: RunWriters, record: RunRecord) -> None:
         value = evaluation.value
         if value is None or loss is None:
             continue
-        name = evaluation.measure.removeprefix("mean ").replace(" ", "_")
-        run.scalar(f"results/{split}_{name}", value, step)
         run.scalar(f"results/{split}_cross_entropy", loss, step)
         found = record.reliability(split)
         run.scalar(f"results/{split}_ece", found.ece, step, found.summary())
         if split == TEST:
-            writers[split].scalar(name, value, step)
+            writers[split].scalar(measure_tag(evaluation), value, step)
             writers[split].scalar("loss", loss, step)
-    run.scalar("results/photos_per_second", record.photos_per_second, step)
-    run.scalar("results/seconds", sum(record.seconds.values()), step)
+
+
+def measure_tag(evaluation: AnyEvaluation) -> str:
+    """Returns what charts call an evaluation's value: "accuracy" or "average_precision"."""
+    return evaluation.measure.removeprefix("mean ").replace(" ", "_")
 
 
 def write_seconds(writers: RunWriters, seconds: dict[str, float]) -> None:

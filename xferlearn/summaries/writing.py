@@ -2,13 +2,13 @@
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from xferlearn.summaries.augmentation import write_augmentation
 from xferlearn.summaries.card import write_card
 from xferlearn.summaries.events import RunWriters
 from xferlearn.summaries.graph import write_graph
-from xferlearn.summaries.histograms import write_histograms
 from xferlearn.summaries.hparams import write_hparams
 from xferlearn.summaries.pictures import write_pictures
 from xferlearn.summaries.pr_curves import write_pr_curves
@@ -24,16 +24,16 @@ Part = Callable[[RunWriters, RunRecord], None]
 _ALWAYS: tuple[Part, ...] = (
     write_results,
     lambda writers, record: write_card(writers[""], record),
-    lambda writers, record: write_hparams(writers[""], record),
+    write_hparams,
 )
 _FULL: tuple[Part, ...] = (
     lambda writers, record: write_graph(writers[""], record.classifier),
     write_pictures,
     write_augmentation,
-    lambda writers, record: write_histograms(writers[""], record),
     write_pr_curves,
-    lambda writers, record: write_projector(writers.run_dir, record),
 )
+# What takes its time in native code, while the others draw in Python.
+_DECODING: tuple[Part, ...] = (lambda writers, record: write_projector(writers.run_dir, record),)
 
 
 def write_run(run_dir: str | Path, record: RunRecord, level: str = "full") -> tuple[str, ...]:
@@ -49,24 +49,36 @@ def write_run(run_dir: str | Path, record: RunRecord, level: str = "full") -> tu
         cost a finished training or the other parts.
     """
     started = time.perf_counter()
+    warnings: list[str] = []
+    writers = RunWriters(run_dir)
+
+    def write(part: Part) -> None:
+        # Besides the disk, drawing photos and labels of any origin may fail in many ways.
+        try:
+            part(writers, record)
+        except Exception as error:
+            warnings.append(
+                Failure(f"The summaries in {run_dir} are not complete: {one_line(error)}.")
+            )
 
     def write_all_seconds(writers: RunWriters, record: RunRecord) -> None:
         spent = time.perf_counter() - started
         write_seconds(writers, {**record.seconds, "summaries": spent})
 
-    writers = RunWriters(run_dir)
-    parts = (*_ALWAYS, *(_FULL if level == "full" else ()), write_all_seconds)
-    warnings: list[str] = []
-    parts = (*parts, lambda writers, record: writers.close())
+    parts = (*_ALWAYS, *(_FULL if level == "full" else ()))
+    decoding = _DECODING if level == "full" else ()
     verbose = record.config.verbose if level == "full" else 0  # the others take no time
-    with progress_bar("TensorBoard", len(parts), "part", verbose=verbose) as bar:
+    with (
+        progress_bar("TensorBoard", len(parts) + len(decoding), "part", verbose=verbose) as bar,
+        ThreadPoolExecutor(1) as beside,
+    ):
+        waiting = [beside.submit(write, part) for part in decoding]
         for part in parts:
-            # Besides the disk, drawing photos and labels of any origin may fail in many ways.
-            try:
-                part(writers, record)
-            except Exception as error:
-                warnings.append(
-                    Failure(f"The summaries in {run_dir} are not complete: {one_line(error)}.")
-                )
+            write(part)
             bar.update()
+        for future in waiting:
+            future.result()
+            bar.update()
+    write(write_all_seconds)
+    write(lambda writers, record: writers.close())
     return tuple(dict.fromkeys(warnings))

@@ -239,6 +239,21 @@ def expire(folder: Path, pattern: str, seconds: float) -> None:
             _remove_if_stale(path, seconds)
 
 
+def keep_newest(folder: Path, most: int) -> None:
+    """Removes all but some of the files and folders in a folder: those that changed last stay.
+
+    What can't be removed stays too.
+
+    Args:
+        folder: where they are.
+        most: how many stay.
+    """
+    with contextlib.suppress(OSError):
+        found = sorted(folder.iterdir(), key=lambda path: path.lstat().st_mtime, reverse=True)
+        for path in found[most:]:
+            _remove_if_stale(path, 0)
+
+
 def _remove_if_stale(path: Path, seconds: float = _STALE_SECONDS) -> None:
     with contextlib.suppress(OSError):
         if time.time() - path.lstat().st_mtime <= seconds:

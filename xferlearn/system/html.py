@@ -68,7 +68,7 @@ background:rgba(128,128,128,.2)}
 .xferlearn figure .xf-file{white-space:nowrap;overflow:hidden;text-overflow:ellipsis}
 .xferlearn figure b{font-weight:600}
 .xferlearn figure span{display:block}
-.xferlearn .xf-plot{max-width:none;border-radius:6px;margin:6px 0}
+.xferlearn .xf-plot{width:760px;max-width:100%;height:auto;border-radius:6px;margin:6px 0}
 """.replace("\n", "")
 
 # Of a page in a file of its own, with the names that `document_head` and `note_list` use.
@@ -206,19 +206,29 @@ def facts(rows: Mapping[str, str]) -> Markup:
     return h("table", h("tbody", body), class_="xf-facts")
 
 
-def picture(content: bytes, kind: str, alt: str, **attributes: Any) -> Markup:
+def picture(
+    content: bytes, kind: str, alt: str, *, dark: bytes | None = None, **attributes: Any
+) -> Markup:
     """Returns an image that the page itself holds.
 
     Args:
         content: the file.
         kind: "jpeg", "png" or "webp".
         alt: what it shows.
+        dark: the file for readers who prefer dark pages; None for the same one.
         attributes: further ones, as for `h`.
     """
     # Not through `h`, whose text is shortened.
-    source = f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
     rest = h("img", alt=alt, **attributes)
-    return Markup(rest.replace("<img", f'<img src="{source}"', 1))
+    shown = rest.replace("<img", f'<img src="{_data(content, kind)}"', 1)
+    if dark is None:
+        return Markup(shown)
+    preferred = f'media="(prefers-color-scheme: dark)" srcset="{_data(dark, kind)}"'
+    return Markup(f"<picture><source {preferred}>{shown}</picture>")
+
+
+def _data(content: bytes, kind: str) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def document_head(title: str, style: str, generator: str) -> str:

@@ -1,18 +1,28 @@
 """Starts TensorFlow late and without its messages, and says which hardware it uses."""
 
 import contextlib
+import gc
+import importlib
 import logging
 import os
 import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from xferlearn.errors import UserError
 
 if TYPE_CHECKING:
     import tensorflow as tf
+
+# Keras imports matplotlib, which takes 0.3 s, for galleries of photos that few programs draw: the
+# module in `keras.src.visualization`, its name for a module of matplotlib, and that module.
+_GALLERIES = (
+    ("plot_image_gallery", "plt", "matplotlib.pyplot"),
+    ("plot_bounding_box_gallery", "patches", "matplotlib.patches"),
+)
 
 
 @contextlib.contextmanager
@@ -61,13 +71,56 @@ def start_tensorflow() -> None:
     warnings.filterwarnings("ignore", message=".*np.object.*", category=FutureWarning)
     # Pillow warns of broken metadata; such photos are read without them.
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
-    with quiet:
+    with quiet, _galleries_later(), _no_garbage():
         import keras
         import tensorflow as tf
 
         # The runtime prints its messages with the first operation.
         tf.constant(0)
     _check_backend(keras.backend.backend())
+
+
+@contextlib.contextmanager
+def _galleries_later() -> Iterator[None]:
+    """Has a block that imports Keras leave matplotlib to the first gallery that is drawn."""
+    if {"matplotlib", "keras"} & {*sys.modules}:
+        yield
+        return
+    sys.modules["matplotlib"] = None  # type: ignore[assignment]  # as if it were not installed
+    try:
+        yield
+    finally:
+        del sys.modules["matplotlib"]
+    for module, name, imported in _GALLERIES:
+        home = sys.modules.get(f"keras.src.visualization.{module}")
+        if getattr(home, name, home) is None:
+            setattr(home, name, _Later(imported))
+
+
+@contextlib.contextmanager
+def _no_garbage() -> Iterator[None]:
+    """Keeps Python from looking for garbage in a block whose objects stay.
+
+    Six times it would look through all that TensorFlow and Keras consist of, a quarter of the time
+    that they take to import.
+    """
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
+
+
+class _Later:
+    """A module that is imported when something in it is used."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(importlib.import_module(self._name), name)
 
 
 @contextlib.contextmanager
@@ -123,8 +176,21 @@ def untuned(dataset: "tf.data.Dataset") -> "tf.data.Dataset":
     return dataset.with_options(options)
 
 
+# What drivers of GPUs that TensorFlow can use have on Linux: of Nvidia, its small boards, AMD, WSL.
+_GPU_DEVICES = ("nvidia[0-9]*", "nvhost*", "kfd", "dxg")
+
+
+def gpu_may_be_there() -> bool:
+    """Returns False where there is surely no GPU for TensorFlow, found out without starting it."""
+    if sys.platform != "linux":
+        return True
+    return any(next(Path("/dev").glob(name), None) for name in _GPU_DEVICES)
+
+
 def gpu_is_visible() -> bool:
     """Returns whether TensorFlow sees a GPU that it may use."""
+    if "tensorflow" not in sys.modules and not gpu_may_be_there():
+        return False
     import tensorflow as tf
 
     return bool(tf.config.get_visible_devices("GPU"))

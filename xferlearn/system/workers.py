@@ -1,17 +1,34 @@
-"""Threads for work that may never end, such as reading from a network drive that is gone."""
+"""Threads beside the main one, also for work that may never end, such as reading from a drive."""
 
 import atexit
 import contextlib
 import queue
 import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import Future, InvalidStateError
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 # Seconds: for threads that have nothing to do, and at the end of the process for busy ones.
 _MOMENT, _PATIENCE = 0.2, 2.0
+
+
+@contextlib.contextmanager
+def meanwhile(work: Callable[[], object]) -> Iterator[None]:
+    """Has a thread work while the block runs, and waits for it in the end.
+
+    Args:
+        work: makes or keeps something that is used later. If it fails, nothing is there then, and
+            whoever needs it makes it and sees the error.
+
+    Example:
+        >>> with meanwhile(network.model):
+        ...     fit_head(config, prepared)
+    """
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(work)
+        yield
 
 
 class Workers:

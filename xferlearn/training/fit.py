@@ -9,9 +9,10 @@ import numpy as np
 
 from xferlearn.backbones import combine_backbones, combined_name
 from xferlearn.bottlenecks.compute import Extraction, example_of, extract, extract_source
+from xferlearn.bottlenecks.networks import FrozenNetwork
 from xferlearn.bottlenecks.prints import Looks, look_at_photos
 from xferlearn.bottlenecks.settling import Candidates, Features, sample_pixels
-from xferlearn.bottlenecks.space import FeatureSpace, feature_space
+from xferlearn.bottlenecks.space import FeatureSpace
 from xferlearn.bottlenecks.store import BottleneckStore, PrintStore
 from xferlearn.config import TrainConfig, default_bottleneck_dir
 from xferlearn.errors import UserError, XferlearnError
@@ -34,15 +35,20 @@ class Part:
     """One frozen network, with the bottlenecks that it has made of photos.
 
     Attributes:
-        network: as `load_backbone` returns it for one name, or fine-tuned.
+        frozen: the network, which may not be loaded yet.
         features: its engine and store.
         extraction: the photos, and those that were left out; its seconds include the settling of
             the engine.
     """
 
-    network: "keras.Model"
+    frozen: FrozenNetwork
     features: Features
     extraction: Extraction
+
+    @property
+    def network(self) -> "keras.Model":
+        """The network, as `load_backbone` returns it for one name, or fine-tuned."""
+        return self.frozen.model()
 
     @property
     def space(self) -> FeatureSpace:
@@ -72,6 +78,11 @@ class Prepared:
         """The networks as one, from pixels to joined bottlenecks."""
         return combine_backbones([part.network for part in self.parts])
 
+    def load(self) -> None:
+        """Loads the networks that are not loaded yet."""
+        for part in self.parts:
+            part.frozen.model()
+
     def only(self, parts: slice) -> "Prepared":
         """Returns the same photos with the bottlenecks of some of the parts."""
         return _joined(self.source, self.parts[parts], self.looks)
@@ -90,6 +101,11 @@ class Prepared:
     def image_size(self) -> int:
         """Side in px of the square that the backbone takes, that of its largest part."""
         return max(space.image_size for space in self.spaces)
+
+    @property
+    def parameters(self) -> int:
+        """Number of the networks' weights."""
+        return sum(part.frozen.parameters for part in self.parts)
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -213,28 +229,32 @@ class Prepared:
 def prepare(
     config: TrainConfig,
     source: PhotoSource,
-    networks: Sequence["keras.Model"],
+    networks: Sequence[FrozenNetwork],
     others: Iterable[TrainConfig] = (),
     looks: Looks | None = None,
+    *,
+    keep: bool = True,
 ) -> Prepared:
     """Returns photos with their bottlenecks: those that are not cached yet are computed.
 
     Args:
         config: engine, precision, folder of the bottlenecks, limits, augmentation.
         source: the photos.
-        networks: each as `load_backbone` returns it for one name, or fine-tuned. Each has the
-            store that it has alone.
+        networks: each has the store that it has alone.
         others: settings of more heads on these photos, which may see them in other views.
         looks: which photos look alike, where another network's pixels have told it: prints depend
             on the size of the photos, and runs that are compared need the same split.
+        keep: whether networks are kept for later runs in a form that starts at once.
     """
     configs = (config, *others)
     # First the largest: prints of the size that the whole model takes are those that `evaluate`
     # looks up.
-    first = max(networks, key=lambda network: network.input_shape[1])
-    largest, looks = _prepare_part(source, first, configs, looks)
+    first = max(networks, key=lambda network: network.image_size)
+    largest, looks = _prepare_part(source, first, configs, looks, keep=keep)
     parts = [
-        largest if network is first else _prepare_part(source, network, configs, looks)[0]
+        largest
+        if network is first
+        else _prepare_part(source, network, configs, looks, keep=keep)[0]
         for network in networks
     ]
     found = _joined(source, parts, looks)
@@ -268,9 +288,11 @@ def _joined(source: PhotoSource, parts: Sequence[Part], looks: Looks) -> Prepare
 
 def _prepare_part(
     source: PhotoSource,
-    network: "keras.Model",
+    network: FrozenNetwork,
     configs: Sequence[TrainConfig],
     looks: Looks | None,
+    *,
+    keep: bool,
 ) -> tuple[Part, Looks]:
     config = configs[0]
     limits = PhotoLimits.of(config)
@@ -285,8 +307,8 @@ def _prepare_part(
                 pixels = sample_pixels(views, store, limits, views=True)
         return pixels
 
-    space_of = functools.partial(feature_space, network)
-    features = Candidates.of(config, network, space_of).settle(sample)
+    candidates = Candidates.of(config, network.model, network.space, keep=keep)
+    features = candidates.settle(sample)
     store = features.store
     prints = looks.prints if looks else PrintStore(store.folder.parent, store.space.image_size)
     extraction = extract_source(

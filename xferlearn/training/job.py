@@ -1,6 +1,7 @@
 """The main job: photos -> bottlenecks -> head -> one model folder."""
 
 import contextlib
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from xferlearn.config import ExportConfig, TrainConfig
 from xferlearn.config.in_memory import TableInMemory
 from xferlearn.config.signatures import from_settings
 from xferlearn.dashboard.summary import write_transfer_summary
-from xferlearn.decisions import choose
+from xferlearn.decisions import certainty, choose
 from xferlearn.errors import UserError, XferlearnError
 from xferlearn.exports import check_formats, export_with
 from xferlearn.metrics import Misclassified
@@ -21,12 +22,14 @@ from xferlearn.photos.manifest import TEST, VALIDATION
 from xferlearn.photos.opening import check_outside_photos, open_source
 from xferlearn.photos.predicted import predicted_photos
 from xferlearn.photos.several import classes_in, label_text
+from xferlearn.predictors.splitting import keep_head
 from xferlearn.summaries.notebook import Pictures
 from xferlearn.system.folders import check_outside_model
 from xferlearn.system.progress import StageClock
 from xferlearn.system.results import Failure
 from xferlearn.system.runtime import choose_device, start_tensorflow
 from xferlearn.system.text import one_line
+from xferlearn.system.workers import meanwhile
 from xferlearn.training import head as heads
 from xferlearn.training.auditing import audit_prepared
 from xferlearn.training.finetuning import fine_tune, select_layers
@@ -83,7 +86,7 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
     with clock.stage("backbone", "loading the network"):
         networks = load_networks(config)
         if config.unfreeze:
-            select_layers(networks[0], config.unfreeze)
+            select_layers(networks[0].model(), config.unfreeze)
     with clock.stage("bottlenecks"):
         prepared = prepare(config, source, networks)
         manifest = prepared.split(config)
@@ -104,7 +107,9 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
             )
         )
     warnings = list(prepared.warnings)
-    with clock.stage("training", "training"):
+    # Random weights are drawn from a generator that all threads share.
+    ahead = contextlib.nullcontext() if config.weights == "none" else meanwhile(prepared.load)
+    with clock.stage("training", "training"), ahead:
         fitted = fit_head(
             config,
             prepared,
@@ -178,6 +183,8 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
                 audited = audit_prepared(config, photos)
             except Exception as error:
                 warnings.append(Failure(f"Nothing was audited: {one_line(error)}"))
+    # Beside the rest, so that who labels next need not wait for it.
+    runs.enter_context(meanwhile(functools.partial(keep_head, model_folder, classifier, config)))
     if run_dir is not None:
         # After the model: whatever happens here can't cost it.
         with clock.stage("summaries"):
@@ -274,9 +281,8 @@ def _misclassified(
         photo, scores = manifest.photos[index], probabilities[row]
         if several:
             predicted = label_text(np.array(manifest.labels)[decided[row]])
-            # The label that it was surest of to have, or not to have, in vain.
-            missed = np.where(truth[row], 1 - scores, scores)[decided[row] != truth[row]]
-            score = float(missed.max())
+            wrong_labels = decided[row] != truth[row]
+            score = float(certainty(scores, decided[row])[wrong_labels].max())
         else:
             predicted, score = manifest.labels[decided[row]], float(scores[decided[row]])
         wrong.append(

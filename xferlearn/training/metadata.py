@@ -8,7 +8,6 @@ import sys
 from typing import Any
 
 from xferlearn import summaries
-from xferlearn.backbones import spec_of
 from xferlearn.backbones.names import part_name
 from xferlearn.backbones.synsets.names import synset_name
 from xferlearn.backbones.table import weights_licence
@@ -179,7 +178,7 @@ def _describe_networks(config: TrainConfig, prepared: Prepared) -> dict[str, dic
 
 
 def _describe_part(config: TrainConfig, part: Part) -> dict[str, dict[str, Any]]:
-    space, spec = part.space, spec_of(part.network)
+    space, spec = part.space, part.frozen.spec
     pretrained = config.weights == "imagenet"
     licence = weights_licence(spec, config.weights)
     return {

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xferlearn.backbones import BackboneSpec, combine_backbones, load_rows, resolve_backbones
+from xferlearn.backbones.loading import check_weights
 from xferlearn.backbones.names import Resolve
-from xferlearn.config import TrainConfig
+from xferlearn.bottlenecks.networks import FrozenNetwork, frozen_network
+from xferlearn.config import TrainConfig, default_bottleneck_dir
 from xferlearn.config.base import Several, settings_of
 from xferlearn.config.heads import BackboneConfig, OwnNetworkConfig
 from xferlearn.errors import UserError
@@ -35,9 +37,19 @@ def check_backbone(config: TrainConfig) -> None:
     _check_stated(rows_of(config), config)
 
 
-def load_networks(config: TrainConfig) -> tuple["keras.Model", ...]:
-    """Returns the frozen networks that a config names, one or several."""
-    return load_rows(rows_of(config), config.weights, verbose=config.verbose)
+def load_networks(config: TrainConfig) -> tuple[FrozenNetwork, ...]:
+    """Returns the frozen networks that a config names, one or several.
+
+    Those whose feature space is known from an earlier run are loaded only where their layers are
+    needed.
+    """
+    rows = rows_of(config)
+    check_weights(rows, config.weights)
+    root = Path(config.bottleneck_dir or default_bottleneck_dir())
+    return tuple(
+        frozen_network(spec, size, config.weights, root, verbose=config.verbose)
+        for spec, size in rows
+    )
 
 
 def load_backbone(

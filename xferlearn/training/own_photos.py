@@ -77,7 +77,7 @@ def measure_familiarity(prepared: Prepared, fitted: Fitted, seed: int) -> OwnFam
     judged = manifest.judged(VALIDATION)
     if not judged:
         return None
-    weights = prepared.backbone.count_params() + fitted.head.count_params()
+    weights = prepared.parameters + fitted.head.count_params()
     tested = set(manifest.indices(TEST))
     rows = [row for row in range(len(manifest.photos)) if row not in tested]
     place = {row: position for position, row in enumerate(rows)}

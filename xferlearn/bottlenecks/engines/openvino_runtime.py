@@ -12,6 +12,7 @@ from xferlearn.system.constants import without_updates
 
 if TYPE_CHECKING:
     import keras
+    import openvino
 
 _TYPES = {"float32": "f32", "bfloat16": "bf16"}
 
@@ -23,9 +24,20 @@ def openvino_engine(model: "keras.Model", precision: str = "float32") -> Engine:
         model: takes float32 pixels, [batch, height, width, 3], range [0, 255].
         precision: "float32" or "bfloat16".
     """
+    return run_converted(convert(model), precision)
+
+
+def convert(model: "keras.Model", values: str = "uint8") -> "openvino.Model":
+    """Returns a model as OpenVINO has it; arguments as of `freeze`."""
     import openvino
 
-    converted = openvino.convert_model(without_updates(freeze(model).graph.as_graph_def()))
+    return openvino.convert_model(without_updates(freeze(model, values).graph.as_graph_def()))
+
+
+def run_converted(converted: "openvino.Model", precision: str = "float32") -> Engine:
+    """Returns an engine that runs what `convert` returns."""
+    import openvino
+
     compiled = openvino.Core().compile_model(
         converted,
         "CPU",
@@ -39,4 +51,5 @@ def openvino_engine(model: "keras.Model", precision: str = "float32") -> Engine:
         own.request.infer({0: pixels}, share_inputs=True)
         return own.request.get_output_tensor(0).data.copy()
 
-    return Engine("openvino", precision, side_by_side(request, model.output_shape[-1]))
+    width = compiled.output(0).get_partial_shape()[1].get_length()
+    return Engine("openvino", precision, side_by_side(request, width))

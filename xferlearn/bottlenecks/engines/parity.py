@@ -75,7 +75,7 @@ def read_parity(folder: Path, plan: EnginePlan, damage: list[str]) -> Parity | N
     """Returns what an earlier comparison found; None if there was none, or its record is damaged.
 
     Args:
-        folder: of the store whose bottlenecks the engine computes.
+        folder: of the network on this machine, `KeptNetwork.folder`.
         plan: the engine that was compared.
         damage: takes one line on a record that is damaged.
     """
@@ -100,6 +100,7 @@ def write_parity(folder: Path, parity: Parity) -> None:
     Without room for it, such as on a full disk, the engine is only compared again next time.
     """
     with contextlib.suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
         write_record(_record_path(folder, parity.engine), parity.as_dict())
 
 

@@ -15,13 +15,14 @@ if TYPE_CHECKING:
 _BFLOAT16_OPTION = "auto_mixed_precision_onednn_bfloat16"
 
 
-def freeze(model: "keras.Model") -> Any:
-    """Returns a concrete function from uint8 pixels to the model's output, without variables.
+def freeze(model: "keras.Model", values: str = "uint8") -> Any:
+    """Returns a concrete function from pixels to the model's output, without variables.
 
     Constants let TensorFlow and OpenVINO fold BatchNorm into the convolutions before it.
 
     Args:
         model: takes float32 pixels, [batch, height, width, 3], range [0, 255].
+        values: type of what the function takes; "float32" for a model that takes no pixels.
     """
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import (
@@ -33,7 +34,7 @@ def freeze(model: "keras.Model") -> Any:
 
     shape = [None, *model.input_shape[1:]]
     function = tf.function(outputs, autograph=False)
-    traced = function.get_concrete_function(tf.TensorSpec(shape, tf.uint8))
+    traced = function.get_concrete_function(tf.TensorSpec(shape, values))
     return convert_variables_to_constants_v2(traced)
 
 

@@ -10,18 +10,19 @@ export function calibrationSection(report, view) {
   if (!found) return null;
   const points = found.bins.map(([confidence, accuracy]) => [confidence, accuracy]);
   const low = Math.min(...points.flat(), 0.9);
+  const [share, probability] = report.several_labels ? ["Share that has the label", "Probability of a label"] : ["Share that is right", "Probability of the label"];
   const axis = (title) => ({ title, domain: [low, 1], format: (value) => percent(value), tick: (value) => percent(value, 0) });
   const chart = lineChart({
-    title: "Share that is right, by probability of the label",
-    x: axis("Probability of the label"),
-    y: axis("Share that is right"),
+    title: `${share}, by ${probability.toLowerCase()}`,
+    x: axis(probability),
+    y: axis(share),
     series: [
       { name: "measured", points, markers: true },
       { name: "exactly right", points: [[low, low], [1, 1]], diagonal: true },
     ],
     describe: (confidence) => {
       const [, accuracy, n, ...ends] = found.bins.find(([one]) => one === confidence);
-      return `Probability ${percent(confidence)}: ${percent(accuracy)} right (${interval(ends)}, N = ${n})`;
+      return `Probability ${percent(confidence)}: ${percent(accuracy)} ${report.several_labels ? "have the label" : "right"} (${interval(ends)}, N = ${n})`;
     },
   });
   return section(`Calibration (${splitName(report, view.split)} photos)`, null, chart.element, h("p", { class: "note" }, `${found.summary}. Above the dashed line the model is too modest, below it too sure.`));

@@ -3,15 +3,15 @@
 import { copyButton, h, scrolled } from "./dom.js";
 import { percent, score, sum } from "./numbers.js";
 import { gallery } from "./thumbnails.js";
-import { modelDir, shellQuoted } from "./words.js";
+import { classNames, modelDir, predictedAs, shellQuoted } from "./words.js";
 
 // A photo of the report as galleries take it.
 export function photoItem(report, index, caption) {
   const photo = report.photos[index];
-  const said = photo.truth === photo.predicted ? `${report.labels[photo.truth]}, predicted right` : `${report.labels[photo.truth]}, predicted as ${report.labels[photo.predicted]}`;
+  const said = predictedAs(report, photo);
   return {
     ...fileItem(report, index, photo.name, `${photo.name}: ${said}`),
-    caption: caption ?? h("span", { class: "score" }, `${report.labels[photo.predicted]} ${score(photo.score)}`),
+    caption: caption ?? h("span", { class: "score" }, `${classNames(report, photo.predicted)} ${score(photo.score)}`),
     // Reports of earlier versions have no more than the photo.
     details: photo.top ? () => evidence(report, photo, said) : undefined,
   };
@@ -55,7 +55,9 @@ function heatMap(report, photo) {
 function probabilities(report, photo) {
   const known = new Set(photo.top.map(([label]) => label));
   const all = sum(photo.top.map(([, share]) => share));
-  const bound = Math.min(photo.top.at(-1)[1], all < 1 ? 1 - all : Infinity, 1);
+  // Where photos may have several labels, probabilities of theirs don't add up to 1.
+  const left = all < 1 && !report.several_labels ? 1 - all : 1;
+  const bound = photo.top.length > 1 ? Math.min(photo.top.at(-1)[1], left) : left;
   const others = [...report.labels.keys()].filter((label) => !known.has(label));
   const rows = [
     ...photo.top.map(([label, share]) => [label, share, percent(share)]),
@@ -71,7 +73,7 @@ function probabilities(report, photo) {
         h(
           "tr",
           {},
-          h("th", { scope: "row" }, report.labels[label], label === photo.truth ? h("span", { class: "badge" }, "its label") : null),
+          h("th", { scope: "row" }, report.labels[label], [photo.truth].flat().includes(label) ? h("span", { class: "badge" }, "its label") : null),
           h("td", { "aria-hidden": "true", class: "wide" }, h("span", { class: "bar", vars: { "--share": share } })),
           h("td", { class: "number" }, text),
         ),
@@ -83,7 +85,7 @@ function probabilities(report, photo) {
 function nearest(report, photo) {
   return gallery(
     photo.nearest.map((near) => {
-      const label = report.labels[near.label];
+      const label = classNames(report, near.label);
       return {
         ...fileItem(report, near.picture, near.name, `${near.name}: ${label}, similarity ${near.similarity.toFixed(2)}`),
         caption: h("span", {}, h("b", {}, label), ` ${near.similarity.toFixed(2)}`),

@@ -4,7 +4,7 @@ import { breakable, copyButton, h, section } from "./dom.js";
 import { accuracyTitle, count, interval, mainSplit, percent, rate, seconds, sum, total } from "./numbers.js";
 
 export function headline(report) {
-  const photos = sum(Object.values(report.counts).flat());
+  const photos = sum(Object.keys(report.counts).map((split) => splitTotal(report, split)));
   const main = mainSplit(report);
   const others = ["test", "validation"].filter((split) => split !== main);
   const tiles = [
@@ -31,19 +31,25 @@ function lines(...texts) {
 
 function measured(report, evaluation) {
   if (!evaluation || evaluation.n === 0) return lines("not measured, N = 0");
-  const { few, folding, grouped, interval_95: ends, largest, n } = evaluation;
+  const { exact, f1, few, folding, grouped, interval_95: ends, largest, n } = evaluation;
   return [
     h(few ? "b" : "span", {}, interval(ends)),
     // Runs of earlier versions have no more than these.
     ...lines([`95% interval, N = ${n}${grouped ?? ""}`, folding].filter(Boolean).join(", ")),
+    ...lines(exact && `all labels right: ${exact}`, f1 != null && `F1 ${f1.toFixed(3)}, mean over classes`),
     ...lines(largest && `always ${report.labels[largest[0]]}, the largest class: ${percent(largest[1])}`),
   ];
+}
+
+// Of several labels a photo counts in several classes; reports of earlier versions know one each.
+function splitTotal({ counts, totals }, split) {
+  return totals?.[split] ?? sum(counts[split]);
 }
 
 function splitText(report) {
   const folded = report.evaluations.validation?.folding;
   const names = folded ? { train: "cross-validated", test: "test" } : { train: "train", validation: "val.", test: "test" };
-  const counts = Object.entries(names).map(([split, name]) => [sum(report.counts[split]), name]);
+  const counts = Object.entries(names).map(([split, name]) => [splitTotal(report, split), name]);
   return counts.filter(([photos]) => photos).map((pair) => pair.join(" ")).join(", ");
 }
 

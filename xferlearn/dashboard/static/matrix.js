@@ -12,7 +12,8 @@ export function matrixSection(report, view, onSplit) {
   const body = h("div", { class: "matrix-and-pairs" });
   const splits = ["test", "validation"].filter((split) => report.evaluations[split]?.n);
   const main = mainSplit(report);
-  if (!splits.length) return section("Confusion matrix", null, h("p", { class: "note" }, "There are no test or validation photos."));
+  const heading = report.several_labels ? "Labels together" : "Confusion matrix";
+  if (!splits.length) return section(heading, null, h("p", { class: "note" }, "There are no test or validation photos."));
   if (!splits.includes(view.split)) view.split = main;
 
   function update() {
@@ -25,7 +26,7 @@ export function matrixSection(report, view, onSplit) {
     };
     const size = sizeOf(report.labels.length);
     body.className = `matrix-and-pairs ${size}`;
-    body.replaceChildren(matrixTable(report, at, view), pairsList(report, evaluation, at));
+    body.replaceChildren(...[matrixTable(report, at, view), report.several_labels ? null : pairsList(report, evaluation, at)].filter(Boolean));
   }
   update();
   const choose = (key) => (value) => {
@@ -35,7 +36,7 @@ export function matrixSection(report, view, onSplit) {
   };
   const title = (split) => splitName(report, split).replace(/^./, (letter) => letter.toUpperCase());
   return section(
-    "Confusion matrix",
+    heading,
     [
       splits.length > 1 && segmented("Split", splits.map((split) => [split, title(split)]), view.split, choose("split")),
       segmented("Cells", [["count", "Counts"], ["percent", "Row %"]], view.cells, choose("cells")),
@@ -62,7 +63,7 @@ function matrixTable(report, at, view) {
     {
       role: "grid",
       class: `matrix ${size} ${upright ? "upright" : "turned"}`,
-      "aria-label": `Confusion matrix of the ${splitName(report, view.split)} photos. Rows are true classes, columns are predicted classes.`,
+      "aria-label": `${report.several_labels ? "Labels together" : "Confusion matrix"} of the ${splitName(report, view.split)} photos. Rows are true classes, columns are predicted classes.`,
       "aria-readonly": "true",
     },
     h("thead", {}, h("tr", {}, h("td", { class: "corner" }, h("span", {}, "true ↓ predicted →")), heads)),
@@ -84,7 +85,7 @@ function matrixTable(report, at, view) {
     const [row, column] = place.get(cell);
     marked = [rows[row].head, heads[column]];
     for (const head of marked) head.classList.add("marked");
-    status.textContent = description(labels, data([row, column]));
+    status.textContent = description(report, data([row, column]));
   }
   function focus(row, column) {
     const last = shown.length - 1;
@@ -128,8 +129,11 @@ function matrixTable(report, at, view) {
   });
 
   const left = labels.length - shown.length;
+  const several = report.several_labels
+    ? h("p", { class: "note" }, "Photos that have the class of the row and get the label of the column. A photo with several labels counts in several cells: off the diagonal it is a mistake only where the photo does not have that class too.")
+    : null;
   const note = left ? h("p", { class: "note" }, `The ${shown.length} classes with the most errors. The other ${left} are in the table of classes.`) : null;
-  return h("div", { class: "matrix-side" }, note, h("div", { class: "scroll" }, table), status);
+  return h("div", { class: "matrix-side" }, several, note, h("div", { class: "scroll" }, table), status);
 }
 
 function sizeOf(classes) {
@@ -152,18 +156,18 @@ function matrixCell(report, data, cells) {
   return h(
     "td",
     {
-      class: !count ? "empty" : truth === predicted ? "right" : "wrong",
+      class: !count ? "empty" : truth === predicted ? "right" : report.several_labels ? "both" : "wrong",
       vars: count ? { "--share": share.toFixed(3) } : {},
       tabIndex: -1,
-      "aria-label": description(report.labels, data),
+      "aria-label": description(report, data),
     },
     text,
   );
 }
 
-function description(labels, { truth, predicted, count, rowTotal, photos }) {
+function description(report, { truth, predicted, count, rowTotal, photos }) {
   const share = rowTotal ? ` (${percent(count / rowTotal)})` : "";
-  return `${cellTitle(labels, truth, predicted)}: ${count} of ${rowTotal} ${photos} photos${share}`;
+  return `${cellTitle(report, truth, predicted)}: ${count} of ${rowTotal} ${photos} photos${share}`;
 }
 
 function pairsList(report, evaluation, at) {
@@ -185,7 +189,7 @@ function pairsList(report, evaluation, at) {
           h(
             "button",
             { type: "button", onclick: () => openPhotos(report, pair) },
-            h("span", { class: "names", title: cellTitle(report.labels, pair.truth, pair.predicted) }, h("b", {}, report.labels[pair.truth]), " predicted as ", h("b", {}, report.labels[pair.predicted])),
+            h("span", { class: "names", title: cellTitle(report, pair.truth, pair.predicted) }, h("b", {}, report.labels[pair.truth]), " predicted as ", h("b", {}, report.labels[pair.predicted])),
             h("span", { class: "count" }, `${pair.count} of ${pair.rowTotal}`),
             h("span", { class: "strip", "aria-hidden": "true" }, pair.indices.slice(0, 3).map((index) => thumbnail(report, index))),
           ),

@@ -32,8 +32,9 @@ export function splitName({ evaluations }, split) {
 }
 
 export function accuracyTitle(split, evaluation) {
-  if (split === "test") return "Test accuracy";
-  return evaluation?.folding ? "Cross-validated accuracy" : "Validation accuracy";
+  const measure = evaluation?.measure ?? "accuracy";
+  if (split === "test") return `Test ${measure}`;
+  return `${evaluation?.folding ? "Cross-validated" : "Validation"} ${measure}`;
 }
 
 export function count(number, noun) {

@@ -4,6 +4,7 @@ import { h, openDialog, section } from "./dom.js";
 import { photoItem } from "./evidence.js";
 import { percent, score, splitName } from "./numbers.js";
 import { gallery, picture } from "./thumbnails.js";
+import { classNames, isRight } from "./words.js";
 
 const MOST_ON_THE_WALL = 12;
 
@@ -11,9 +12,14 @@ const MOST_ON_THE_WALL = 12;
 export function photosByCell(report) {
   const cells = new Map();
   report.photos.forEach((photo, index) => {
-    const key = cellKey(photo.split, photo.truth, photo.predicted);
-    if (!cells.has(key)) cells.set(key, []);
-    cells.get(key).push(index);
+    // One of several labels is in the cell of each pair of them.
+    for (const truth of [photo.truth].flat()) {
+      for (const predicted of [photo.predicted].flat()) {
+        const key = cellKey(photo.split, truth, predicted);
+        if (!cells.has(key)) cells.set(key, []);
+        cells.get(key).push(index);
+      }
+    }
   });
   return cells;
 }
@@ -22,7 +28,8 @@ export function cellKey(split, truth, predicted) {
   return `${split} ${truth} ${predicted}`;
 }
 
-export function cellTitle(labels, truth, predicted) {
+export function cellTitle({ labels, several_labels: several }, truth, predicted) {
+  if (several) return `photos of ${labels[truth]} labelled ${labels[predicted]}`;
   return truth === predicted
     ? `${labels[truth]}, predicted right`
     : `${labels[truth]} predicted as ${labels[predicted]}`;
@@ -33,7 +40,7 @@ export function thumbnail(report, index) {
 }
 
 export function openPhotos(report, { photos, truth, predicted, count, rowTotal, indices }) {
-  const name = cellTitle(report.labels, truth, predicted);
+  const name = cellTitle(report, truth, predicted);
   const shown = indices.length === count ? "" : ` ${indices.length ? `${indices.length} of them are` : "None of them is"} shown.`;
   openDialog(
     name,
@@ -45,12 +52,12 @@ export function openPhotos(report, { photos, truth, predicted, count, rowTotal, 
 
 export function wallSection(report, view) {
   const wrong = [...report.photos.entries()]
-    .filter(([, { split, truth, predicted }]) => split === view.split && truth !== predicted)
+    .filter(([, { split, truth, predicted }]) => split === view.split && !isRight({ truth, predicted }))
     .sort(([, a], [, b]) => b.score - a.score)
     .slice(0, MOST_ON_THE_WALL);
   if (!wrong.length) return null;
   const caption = ({ truth, predicted, score: sure }) => [
-    h("span", {}, `${report.labels[truth]} → ${report.labels[predicted]}`),
+    h("span", {}, `${classNames(report, truth)} → ${classNames(report, predicted)}`),
     h("span", { class: "score" }, `${score(sure)} sure`),
   ];
   return section(

@@ -65,27 +65,36 @@ export function classesSection(report, view) {
     cell: (row) => String(report.counts[split][row.index]),
   });
   const share = (key, help) => ({
-    title: key === "f1" ? "F1" : key[0].toUpperCase() + key.slice(1),
+    title: key === "f1" ? "F1" : key[0].toUpperCase() + key.slice(1).replace("_", " "),
     help,
     number: true,
     value: (row) => row[key],
     cell: (row) => meter(row[key]),
   });
+  const interval95 = (key, help) => ({
+    title: "95% interval",
+    help,
+    number: true,
+    value: (row) => (row.n ? row[key][0] : null),
+    cell: (row) => (row.n ? interval(row[key]) : NONE),
+  });
+  const ranked = report.several_labels
+    ? [
+        share("average_precision", "Mean precision over the photos of this class, from the most probable on"),
+        interval95("interval_95", "95% interval of the average precision"),
+        { title: "Threshold", help: "From which probability on a photo is labelled so, where one was used", number: true, value: (row) => row.threshold, cell: (row) => row.threshold?.toFixed(3) ?? NONE },
+      ]
+    : [];
   const columns = [
     { title: "Class", value: (row) => row.label, cell: (row) => row.label },
     ...(folded
       ? [photos("train", "In folds", "Photos that are cross-validated")]
       : [photos("train", "Train"), photos("validation", "Val.")]),
     photos("test", "Test"),
+    ...ranked,
     share("precision", "Share of the photos predicted as this class that are of this class"),
     share("recall", "Share of the photos of this class that were predicted as such"),
-    {
-      title: "95% interval",
-      help: "95% interval of the recall (Wilson)",
-      number: true,
-      value: (row) => (row.n ? row.recall_interval_95[0] : null),
-      cell: (row) => (row.n ? interval(row.recall_interval_95) : NONE),
-    },
+    interval95("recall_interval_95", "95% interval of the recall (Wilson)"),
     share("f1", "Harmonic mean of precision and recall"),
     { title: "N", help: "Photos evaluated", number: true, value: (row) => row.n, cell: (row) => String(row.n) },
   ];

@@ -67,8 +67,8 @@ export function thresholdSection(report, view) {
 // One that has a threshold, else the one with the most mistakes; of two equals the rarer one.
 function startingClass({ classes }) {
   const photos = (one) => sum(one.positive.filter((_, place) => place % 2));
-  const mistakes = (one) => (one.today ? one.today[0] + photos(one) - 2 * one.today[1] : photos(one));
-  const limited = classes.filter(({ today }) => today?.[2] != null);
+  const mistakes = (one) => one.today[0] + photos(one) - 2 * one.today[1];
+  const limited = classes.filter(({ today }) => today[2] !== null);
   return (limited.length ? limited : [...classes]).sort((a, b) => mistakes(b) - mistakes(a) || photos(a) - photos(b))[0];
 }
 
@@ -76,11 +76,11 @@ function classThreshold(report, scores, one) {
   const points = operatingPoints(scores, one);
   const label = report.labels[one.label];
   const photos = points[0].photos;
-  const [labelled, correct, limit] = one.today ?? [];
-  const today = one.today ? point(limit, photos, labelled, correct, scores.cost) : null;
+  const [labelled, correct, limit, cost] = one.today;
+  const today = point(limit, photos, labelled, correct, cost);
   // Where the decision is no threshold: of those that label about as many photos the middle one.
   const middle = (some) => Math.abs(some.threshold - 0.5);
-  const far = (some) => (limit == null ? Math.abs(some.labelled - (labelled ?? photos)) : Math.abs(some.threshold - limit));
+  const far = (some) => (limit === null ? Math.abs(some.labelled - labelled) : Math.abs(some.threshold - limit));
   const start = points.reduce((best, some, index) => (far(some) - far(points[best]) || middle(some) - middle(points[best])) < 0 ? index : best, 0);
   const now = h("tr", { class: "now" });
   const command = h("div", {});
@@ -91,27 +91,27 @@ function classThreshold(report, scores, one) {
     max: points.length - 1,
     value: start,
     "aria-label": `Threshold of ${label}`,
-    oninput: () => show(),
+    oninput: () => update(),
   });
   slider.value = start;
   const output = h("output", {});
-  function show() {
+  function update() {
     const some = points[Number(slider.value)];
-    const text = String(some.threshold);
+    const text = shown(some.threshold);
     slider.setAttribute("aria-valuetext", `${text}: precision ${percent(some.precision)}, recall ${percent(some.recall)}`);
     output.textContent = text;
     now.replaceChildren(...rowCells(`Threshold ${text}`, some, scores));
     chart.mark("this threshold", some.precision === null ? null : [some.recall, some.precision], `Threshold ${text}`);
     command.replaceChildren(...commands(report, label, some));
   }
-  show();
+  update();
   const back = h("button", { type: "button", class: "quiet", onclick: reset }, "As decided today");
   function reset() {
     slider.value = start;
-    show();
+    update();
   }
   const heads = ["", "Labelled", "Precision", "Recall", "Missed", "False alarms", scores.costs ? "Cost per photo" : "Mistakes per photo"];
-  const byLimit = limit == null ? "As decided today" : `As decided today, ${limit}`;
+  const byLimit = limit === null ? "As decided today" : `As decided today, ${shown(limit)}`;
   return [
     h(
       "div",
@@ -123,7 +123,7 @@ function classThreshold(report, scores, one) {
           "table",
           { class: "data", "aria-label": `What thresholds of ${label} give` },
           h("thead", {}, h("tr", {}, heads.map((head, index) => (index ? h("th", { scope: "col", class: "number" }, head) : h("td", {}))))),
-          h("tbody", {}, now, today ? h("tr", {}, rowCells(byLimit, today, scores)) : null),
+          h("tbody", {}, now, h("tr", {}, rowCells(byLimit, today, scores))),
         ),
       ),
       h("p", { class: "note" }, note(report, scores, label, one)),
@@ -133,6 +133,10 @@ function classThreshold(report, scores, one) {
   ];
 }
 
+function shown(threshold) {
+  return String(Number(threshold.toPrecision(3)));
+}
+
 function rowCells(name, { photos, labelled, correct, precision, recall, cost }, scores) {
   const cells = [labelled, percent(precision), percent(recall), `${photos - correct} of ${photos}`, labelled - correct, cost.toFixed(scores.costs ? 3 : 4)];
   return [h("th", { scope: "row" }, name), ...cells.map((cell) => h("td", { class: "number" }, typeof cell === "number" ? cell.toLocaleString("en") : cell))];
@@ -140,7 +144,7 @@ function rowCells(name, { photos, labelled, correct, precision, recall, cost }, 
 
 function note(report, { costs, n }, label, one) {
   const rest = one.below ? " Below it the photo gets its next label; the other classes are decided as today." : "";
-  const price = costs ? " Costs are those that the decision was given, of the mistakes of all classes." : one.below ? " Mistakes are those of all classes." : "";
+  const price = costs ? " Costs are those that the decision was given, of the mistakes of all classes." : one.below ? " Mistakes are those of all classes." : " Mistakes are those of this class.";
   return `A photo is labelled ${label} from this probability on.${rest}${price} N = ${n.toLocaleString("en")}.`;
 }
 
@@ -172,9 +176,9 @@ function curve(label, points, prevalence, today) {
     marks: ["this threshold", "as decided today"],
     describe: (recall, [[, [, precision]]]) => {
       const some = known.find((one) => one.recall === recall && one.precision === precision);
-      return `Recall ${percent(recall)}, precision ${percent(precision)}${some ? `, threshold ${some.threshold}` : ""}`;
+      return `Recall ${percent(recall)}, precision ${percent(precision)}${some ? `, threshold ${shown(some.threshold)}` : ""}`;
     },
   });
-  if (today && today.precision !== null) chart.mark("as decided today", [today.recall, today.precision], "As decided today");
+  if (today.precision !== null) chart.mark("as decided today", [today.recall, today.precision], "As decided today");
   return chart;
 }

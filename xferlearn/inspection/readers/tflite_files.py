@@ -119,7 +119,10 @@ def read_tflite(source: ModelSource) -> Graph:
     stated = read_tflite_metadata(source.path, held, model.budget)
     for index, one in zip_longest(starts, stated.inputs[: len(starts)]):
         reader.input(index, one)
-    for index, calibration in zip_longest(ends, stated.calibrations[: len(ends)]):
+    own = _metadata(model, buffers)
+    # Own files have it for other tools, which know no thresholds by class, and keep probabilities.
+    calibrations = () if own is not None else stated.calibrations[: len(ends)]
+    for index, calibration in zip_longest(ends, calibrations):
         reader.output(index, calibration)
     inputs = tuple(reader.made[index] for index in starts)
     places = [
@@ -138,7 +141,7 @@ def read_tflite(source: ModelSource) -> Graph:
         output_places=dict(reversed(places)),
         labels=stated.labels,
         task=stated.task,
-        metadata=_metadata(model, buffers),
+        metadata=own,
         warnings=(*((warning,) if len(subgraphs) > 1 else ()), *stated.warnings),
     )
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import sys
 from collections.abc import Iterator
 
 import numpy as np
@@ -12,7 +13,7 @@ from xferlearn.photos.pixels.headers import NO_IMAGE
 from xferlearn.photos.pixels.memory import PixelMemory
 from xferlearn.photos.pixels.ready import NO_VIEW, decode_now, decoder, signature
 from xferlearn.photos.reading import Loaded, load_photos
-from xferlearn.system.runtime import untuned
+from xferlearn.system.runtime import start_tensorflow, untuned
 
 # Photos that are decoded, and go through a network, at a time. Larger batches are not faster on
 # CPUs, and take memory.
@@ -21,6 +22,8 @@ BATCH_SIZE = 32
 # ones need not wait for each other.
 _CHUNK_PHOTOS = 16
 _CHUNK_BYTES = 2**20
+# So few are decoded one by one before TensorFlow would be ready.
+_CHUNKS_WITHOUT_TENSORFLOW = 8
 _NO_PIXELS = np.zeros((0, 0, 0, 3), np.uint8)
 
 
@@ -68,28 +71,30 @@ def decoded_batches(
         ...     print(batch.pixels.shape)
         (32, 224, 224, 3)
     """
-    import tensorflow as tf
-
     parallel = PixelMemory(limits.max_memory).parallel
     chunks = _chunks(loaded)
-    first_two = list(itertools.islice(chunks, 2))
-    if len(first_two) < 2:
+    most = 1 if "tensorflow" in sys.modules else _CHUNKS_WITHOUT_TENSORFLOW
+    first = list(itertools.islice(chunks, most + 1))
+    if len(first) <= most:
         # Who labels photo after photo need not wait 0.15 s for a pipeline each time.
-        few = first_two[0] if first_two else []
+        few = [item for chunk in first for item in chunk]
         for start in range(0, len(few), batch_size):
             yield _decoded_now(few[start : start + batch_size], image_size, resize, views)
         return
+    start_tensorflow()
+    import tensorflow as tf
+
     waiting: dict[int, Loaded] = {}
     failure: list[BaseException] = []
 
     def images() -> Iterator[tuple[list, ...]]:
-        first = 0
+        number = 0
         try:
-            for chunk in itertools.chain(first_two, chunks):
+            for chunk in itertools.chain(first, chunks):
                 images = [item.image or NO_IMAGE for item in chunk]
-                numbers = list(range(first, first + len(chunk)))
-                for number, item in zip(numbers, chunk, strict=True):
-                    waiting[number] = dataclasses.replace(item, image=None)
+                numbers = list(range(number, number + len(chunk)))
+                for position, item in zip(numbers, chunk, strict=True):
+                    waiting[position] = dataclasses.replace(item, image=None)
                 yield (
                     numbers,
                     [image.data for image in images],
@@ -97,7 +102,7 @@ def decoded_batches(
                     [image.orientation for image in images],
                     [item.view or NO_VIEW for item in chunk],
                 )
-                first += len(chunk)
+                number += len(chunk)
         except BaseException as error:
             # ignore_errors below would swallow it and go on.
             failure.append(error)

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import io
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,9 @@ from xferlearn.photos.pixels.formats import BadImage
 from xferlearn.photos.pixels.headers import READY_KIND, PreparedImage
 from xferlearn.photos.pixels.memory import PixelMemory
 from xferlearn.photos.pixels.operations import decode_pixels
+from xferlearn.photos.pixels.plainly import decode_plainly
 from xferlearn.photos.views import PLAIN
+from xferlearn.system.runtime import start_tensorflow
 from xferlearn.system.text import one_line
 
 if TYPE_CHECKING:
@@ -69,6 +72,11 @@ def decode_now(
     Raises:
         BadImage: on broken data.
     """
+    if "tensorflow" not in sys.modules and not views:
+        plain = decode_plainly(image, image_size, resize)
+        if plain is not None:
+            return plain
+    start_tensorflow()
     import tensorflow as tf
 
     values = (0, image.data, image.kind, image.orientation, view or NO_VIEW)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xferlearn import summaries
+from xferlearn.bottlenecks.networks import FrozenNetwork
 from xferlearn.config import DECISION, WHERE_LABELS_ARE, TrainConfig
 from xferlearn.decisions import fit_temperature, with_temperature
 from xferlearn.metrics import AnyEvaluation, cross_entropy
@@ -166,7 +167,9 @@ def fine_tune_one(
         state.forget()
         raise diverged_error(config, "fine_tune_learning_rate")
     backbone.trainable = False
-    tuned = prepare(config, prepared.source, [backbone], looks=prepared.looks)
+    # Every fine-tuning makes another network: kept, they would fill the disk.
+    network = FrozenNetwork.of(backbone)
+    tuned = prepare(config, prepared.source, [network], looks=prepared.looks, keep=False)
     # Photos may have been removed in the meantime: both models are asked about the same ones.
     left = fitted.only({photo.digest for photo in tuned.extraction.photos})
     if not left.manifest.indices(VALIDATION):
