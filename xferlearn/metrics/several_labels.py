@@ -130,7 +130,7 @@ class MultiLabelEvaluation(Measured):
         low, high = self.interval
         return (
             f"mean average precision {self.value:.3f} (N={self.total}{self.grouped},"
-            f" 95% interval {low:.3f} to {high:.3f})"
+            f" 95%: {low:.3f} to {high:.3f})"
         )
 
     def exact_text(self) -> str:
