@@ -32,7 +32,7 @@ from xferlearn.auditing import AuditResult, ClassFinding, Finding
 from xferlearn.auditing.findings import BLACK, LABEL, OVERLAP
 from xferlearn.config import TrainConfig
 from xferlearn.dashboard import REPORT_TAG
-from xferlearn.dashboard.changes import judged_photos
+from xferlearn.dashboard.changes import judged_photos, photo_sets
 from xferlearn.dashboard.report import Shown, build_report
 from xferlearn.dashboard.summary import _blob_sequence, write_report, write_transfer_summary
 from xferlearn.dashboard.thumbnails import choose_photos, read_thumbnails
@@ -244,7 +244,7 @@ def test_runs_are_listed_in_short(logs, client):
     result, _, _ = logs
     answer = client.get(f"{PREFIX}/runs")
     assert answer.mimetype == "application/json"
-    short, large = answer.json["runs"]
+    large, short = answer.json["runs"]
     assert (short["run"], large["run"]) == (result.run_dir.name, "large")
     assert short["evaluations"]["test"] == {
         "accuracy": result.test.accuracy,
@@ -315,13 +315,13 @@ def test_what_is_not_there_is_an_error_in_json(client, path, arguments, code, re
 
 
 def test_reports_that_are_damaged_or_from_the_future_are_named(tmp_path):
-    write_report(tmp_path / "future", {"format": 2}, [])
+    write_report(tmp_path / "future", {"format": 3}, [])
     write_report(tmp_path / "empty", {"format": 1, "files": {"names": ["a"]}}, [])
     write_report(tmp_path / "list", [], [])
     client = _client(tmp_path)
     runs = {run["run"]: run["problem"] for run in client.get(f"{PREFIX}/runs").json["runs"]}
     assert runs.keys() == {"future", "empty", "list"}
-    assert "has format 2; this version of xferlearn shows 1" in runs["future"]
+    assert "has format 3; this version of xferlearn shows 1 and 2" in runs["future"]
     assert "damaged" in runs["empty"]
     assert "damaged" in runs["list"]
     assert client.get(f"{PREFIX}/report?run=future").status_code == 404
@@ -664,7 +664,12 @@ def test_what_is_kept_for_comparing_is_small(record, monkeypatch):
     many = dataclasses.replace(record, manifest=manifest, probabilities=probabilities)
     assert len(json.dumps(judged_photos(many))) < 20_000
     monkeypatch.setattr(xferlearn.dashboard.changes, "MOST_JUDGED", 999)
-    assert judged_photos(many) == {"too_many": 1000}
+    judged = judged_photos(many)
+    assert judged["too_many"] == 1000
+    # Reports of the same photos are known as such nevertheless.
+    assert photo_sets({"judged": judged}) == judged["sets"]
+    monkeypatch.undo()
+    assert photo_sets({"judged": judged_photos(many)})[TEST] == judged["sets"][TEST]
 
 
 def test_what_can_not_be_written_is_told_not_raised(record, tmp_path):

@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from xferlearn.backbones.synsets.names import readable_label
+from xferlearn.config import EvaluateConfig
 from xferlearn.dashboard.experiments import Cell, Estimate, Table, build_experiment, measured
+from xferlearn.dashboard.originals import files_of
 from xferlearn.dashboard.report import evaluation_dict
 from xferlearn.dashboard.thumbnails import read_thumbnails
 from xferlearn.decisions import Decision, DecisionMeasured, MultiLabelDecision, OperatingPoint
@@ -17,6 +19,7 @@ from xferlearn.metrics import (
     MultiLabelEvaluation,
     wilson_interval,
 )
+from xferlearn.model_folder import ModelFolder
 from xferlearn.photos.manifest import TEST, BadPhoto, Photo
 from xferlearn.summaries.decided import measured_text, points_block
 from xferlearn.summaries.measured import label_set_facts
@@ -174,14 +177,13 @@ class EvaluationResult(Result):
         }
 
     def document(
-        self, model: str, run: str | None, photos: str
+        self, config: EvaluateConfig, model: ModelFolder
     ) -> tuple[dict[str, Any], list[bytes]]:
         """Returns what tab Transfer shows, for JSON, and the pictures of wrong photos, JPEG.
 
         Args:
-            model: the model folder.
-            run: the run that trained it; None where that is not known.
-            photos: where the photos are.
+            config: the settings.
+            model: the model, whose folder may name the run that trained it.
         """
         evaluation = self.evaluation
         told = {"Decision": self.decision.text()} if self.decided is not None else {}
@@ -190,7 +192,12 @@ class EvaluationResult(Result):
         shared: dict[str, Any] = {
             "headline": measured(name, evaluation.value, total, evaluation.interval),
             "warnings": [*self.warnings, *left_out_lines(self.bad)],
-            "source": {"model": model, "run": run, "photos": photos, "counts": [*counts.items()]},
+            "source": {
+                "model": str(model.path),
+                "run": model.metadata.get("run"),
+                "photos": str(config.dataset or config.labels or config.image_dir),
+                "counts": [*counts.items()],
+            },
         }
         if isinstance(evaluation, MultiLabelEvaluation):
             return build_experiment("evaluate", tables=[_label_table(evaluation)], **shared), []
@@ -206,6 +213,7 @@ class EvaluationResult(Result):
         document = build_experiment(
             "evaluate",
             tables=[_class_table(evaluation)],
+            files=files_of(config, [Photo(one.digest, 0, one.name) for one in shown]),
             labels=[readable_label(label) for label in labels],
             evaluations={TEST: evaluation_dict(evaluation)},
             photos=[

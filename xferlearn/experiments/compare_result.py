@@ -125,7 +125,7 @@ class Comparison(Result):
     def blocks(self) -> list[Block]:
         """Returns the summary: the table, which backbones are missing, and how it was measured."""
         return [
-            table_block([_HEAD, *(row.cells() for row in self.backbones)], "backbone"),
+            table_block([_HEAD, *(row.cells() for row in self.backbones)], "backbone", 0),
             Block((), self._problems(), "backbone"),
             table_block([_GAINS_HEAD, *gains], "combination")
             if (gains := self._gains())

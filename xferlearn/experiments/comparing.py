@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from xferlearn.backbones.names import COMBINES
 from xferlearn.backbones.table import weights_licence
 from xferlearn.config import CompareConfig, TrainConfig
+from xferlearn.config.in_memory import combined
 from xferlearn.config.signatures import from_settings
 from xferlearn.errors import UserError, XferlearnError
 from xferlearn.experiments.compare_result import ComparedBackbone, Comparison, Gain
@@ -136,7 +137,8 @@ def _names(config: CompareConfig) -> tuple[str, ...]:
         raise UserError(
             f"`combine` needs at least two backbones to make pairs of. Received: {len(single)}."
         )
-    return tuple(dict.fromkeys([*names, *map(COMBINES.join, itertools.combinations(single, 2))]))
+    pairs = (combined(pair, COMBINES) for pair in itertools.combinations(single, 2))
+    return tuple(dict.fromkeys([*names, *pairs]))
 
 
 def _row(
