@@ -816,7 +816,6 @@ def browser():
 def opened(browser, board):
     """The tab, opened once."""
     _wait_for_runs(board, 2)
-    browser._call("Page.setBypassCSP", enabled=True)  # for axe-core
     browser.open(f"{board}/#transfer")
     tab = Tab(browser)
     tab.see("$$('.runs li button').length === 2 && !!$('.tiles')")
@@ -1020,28 +1019,8 @@ def test_thresholds_and_curves_give_values_by_keyboard(tab, logs):
     assert "cross-validated" in tab.now("$('.thresholds h2').textContent")
 
 
-@pytest.fixture(scope="module")
-def axe():
-    """axe-core, which finds what people with disabilities can't use."""
-    package = pytest.importorskip("axe_core_python", reason="needs the package axe-core-python")
-    return (Path(package.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
-
-
-def _problems(tab, axe):
-    """Returns what axe-core finds serious in the tab, in words."""
-    tab.now(
-        "(page.defaultView.axe || page.head.append(Object.assign("
-        f"page.createElement('script'), {{textContent: {json.dumps(axe)}}})), true)"
-    )
-    return tab.now(
-        "page.defaultView.axe.run(page, {resultTypes: ['violations']}).then(found => found"
-        ".violations.filter(v => ['serious', 'critical'].includes(v.impact))"
-        ".map(v => v.id + ': ' + v.nodes[0].html.slice(0, 200)))"
-    )
-
-
 @pytest.mark.parametrize(("width", "dark"), [(1440, False), (800, True), (400, False)])
-def test_nothing_is_outside_the_window_nor_hard_to_reach(tab, logs, axe, width, dark):
+def test_nothing_is_outside_the_window_nor_hard_to_reach(tab, logs, width, dark):
     tab.resize(width)
     tab.browser.evaluate(f"document.body.classList.toggle('dark-mode', {json.dumps(dark)})")
     tab.see(f"page.documentElement.dataset.theme === '{'dark' if dark else 'light'}'")
@@ -1064,7 +1043,7 @@ def test_nothing_is_outside_the_window_nor_hard_to_reach(tab, logs, axe, width, 
         if name == "compare":
             tab.see("!!$('.change .headline')")
         assert tab.now(outside) == [], name
-        assert _problems(tab, axe) == [], name
+        assert tab.browser.problems("name=transfer") == [], name
     if width == 400:
         small = tab.now(
             "$$('main button, main select, .fold').filter(e => e.offsetHeight"
@@ -1109,7 +1088,7 @@ def test_tables_sort_and_runs_compare(tab, logs):
     tab.now("$('input[value=run]').click()")
 
 
-def test_labels_are_text_whatever_they_hold(tab, axe):
+def test_labels_are_text_whatever_they_hold(tab):
     tab.choose("large")
     assert tab.now("$('.matrix tbody th').textContent") == HOSTILE
     # What earlier versions did not write is left out; of photos there is the thumbnail.
@@ -1117,7 +1096,7 @@ def test_labels_are_text_whatever_they_hold(tab, axe):
     assert tab.now("$$('pre').at(-1).textContent") == "xferlearn train '--image_dir=my photos'"
     tab.now("$('.wall button.why').click()")
     tab.see("$('figure.large figcaption')?.textContent.includes('not on this machine')")
-    assert _problems(tab, axe) == []
+    assert tab.browser.problems("name=transfer") == []
     assert tab.now("$$('img').filter(i => i.getAttribute('src') === 'x').length") == 0
 
 

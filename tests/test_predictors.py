@@ -347,7 +347,8 @@ def test_scores_of_their_own_are_left_alone(tmp_path):
         predictor.run(pixels()), np.asarray(model(pixels() / np.float32(255))), atol=1e-5
     )
     assert "#0 to #3 count the outputs" in " ".join(predictor.warnings)
-    assert any("don't sum to 1" in warning for warning in predictor.warnings)
+    assert "`label_threshold=0.5` gives all labels" in " ".join(predictor.warnings)
+    assert predictor.metadata == {}
 
 
 def test_several_outputs(tmp_path):

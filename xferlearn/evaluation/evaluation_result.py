@@ -21,6 +21,7 @@ from xferlearn.metrics import (
 )
 from xferlearn.model_folder import ModelFolder
 from xferlearn.photos.manifest import TEST, BadPhoto, Photo
+from xferlearn.photos.several import labels_in
 from xferlearn.summaries.decided import measured_text, points_block
 from xferlearn.summaries.measured import label_set_facts
 from xferlearn.summaries.notebook import (
@@ -189,18 +190,6 @@ class EvaluationResult(Result):
         told = {"Decision": self.decision.text()} if self.decided is not None else {}
         counts = {**told, **{name.capitalize(): text for name, text in self._left_out().items()}}
         name, total = evaluation.measure.capitalize(), evaluation.total
-        shared: dict[str, Any] = {
-            "headline": measured(name, evaluation.value, total, evaluation.interval),
-            "warnings": [*self.warnings, *left_out_lines(self.bad)],
-            "source": {
-                "model": str(model.path),
-                "run": model.metadata.get("run"),
-                "photos": str(config.dataset or config.labels or config.image_dir),
-                "counts": [*counts.items()],
-            },
-        }
-        if isinstance(evaluation, MultiLabelEvaluation):
-            return build_experiment("evaluate", tables=[_label_table(evaluation)], **shared), []
         surest = sorted(self.misclassified, key=lambda one: -one.score)[:_MOST_PICTURES]
         labels, places = evaluation.labels, self.pictures.source.labels
         wanted = [
@@ -212,23 +201,42 @@ class EvaluationResult(Result):
         shown = [one for one in surest if one.digest in jpegs]
         document = build_experiment(
             "evaluate",
-            tables=[_class_table(evaluation)],
+            measured(name, evaluation.value, total, evaluation.interval),
+            tables=[
+                _class_table(evaluation)
+                if isinstance(evaluation, Evaluation)
+                else _label_table(evaluation)
+            ],
+            warnings=[*self.warnings, *left_out_lines(self.bad)],
+            source={
+                "model": str(model.path),
+                "run": model.metadata.get("run"),
+                "photos": str(config.dataset or config.labels or config.image_dir),
+                "counts": [*counts.items()],
+            },
             files=files_of(config, [Photo(one.digest, 0, one.name) for one in shown]),
             labels=[readable_label(label) for label in labels],
+            several_labels=isinstance(evaluation, MultiLabelEvaluation),
             evaluations={TEST: evaluation_dict(evaluation)},
             photos=[
                 {
                     "split": TEST,
-                    "truth": labels.index(one.truth),
-                    "predicted": labels.index(one.predicted),
+                    "truth": _places(evaluation, one.truth),
+                    "predicted": _places(evaluation, one.predicted),
                     "score": round(one.score, 4),
                     "name": one.name,
                 }
                 for one in shown
             ],
-            **shared,
         )
         return document, [jpegs[one.digest] for one in shown]
+
+
+def _places(evaluation: AnyEvaluation, label: str) -> int | list[int]:
+    """Returns the index of a class; where photos may have several, of each that a text names."""
+    if isinstance(evaluation, Evaluation):
+        return evaluation.labels.index(label)
+    return [evaluation.labels.index(one) for one in labels_in(label)]
 
 
 def _class_table(evaluation: Evaluation) -> Table:

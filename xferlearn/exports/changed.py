@@ -8,10 +8,7 @@ import numpy as np
 
 from xferlearn.decisions import Decision, MultiLabelDecision
 from xferlearn.exports.photos import ProofPhotos
-from xferlearn.photos.several import label_text
-
-# What a photo without any label is said to have.
-_NONE = "no label"
+from xferlearn.photos.several import NO_LABEL, label_text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +68,7 @@ class ChangedSet:
             for label, (was, now, limit) in self.labels.items()
         )
         each = each or "not all of its scores are numbers"
-        before, after, truth = (one or _NONE for one in (self.before, self.after, self.truth))
+        before, after, truth = (one or NO_LABEL for one in (self.before, self.after, self.truth))
         return f"{self.name}: {before} became {after} ({each}); it is {truth}"
 
 

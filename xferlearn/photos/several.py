@@ -55,3 +55,14 @@ def read_label_text(text: str) -> str:
         'cat|dog'
     """
     return label_text(filter(None, map(class_label, parted(text))))
+
+
+def labelled_rows(y: np.ndarray) -> np.ndarray:
+    """Returns which photos have been labelled, bool, [photos].
+
+    Args:
+        y: class index of each photo, int, [photos]; -1 for those that have not. Where photos may
+            have several labels, whether each has each class, int, [photos, classes]: 1, 0, or -1 in
+            all of a row.
+    """
+    return np.asarray((y >= 0) if y.ndim == 1 else (y >= 0).all(axis=1))

@@ -24,6 +24,8 @@ from xferlearn.model_folder import FAMILIARITY
 from xferlearn.system.text import printable
 
 End = TypeVar("End", InputReport, OutputReport)
+# Types of outputs that are never read for scores, such as what a SavedModel decides.
+_NO_NUMBERS = ("string", "bool")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,7 +96,9 @@ def find_ends(
         named = _named_output(graph, report, config.output_layer)
         _check_output(report, named)
         return Ends(fed, (named,))
-    numbers = [one for one in report.outputs if one.dtype != "string" and one.name != familiarity]
+    numbers = [
+        one for one in report.outputs if one.dtype not in _NO_NUMBERS and one.name != familiarity
+    ]
     if not numbers:
         raise UserError(
             f"{report.path} names no output of numbers. Name the operation to read with"

@@ -56,12 +56,11 @@ function mark([photos, low, mean, high], left, up, kind) {
 }
 
 function lines(points, fit, left, up) {
-  const line = (name, places) =>
-    s("polyline", { class: name, points: places.map(([photos, share]) => `${left(photos)},${1 - up(share)}`).join(" ") });
+  const draw = (name, places) => s("polyline", { class: name, points: places.map(([photos, share]) => `${left(photos)},${1 - up(share)}`).join(" ") });
   return s(
     "svg",
     { viewBox: "0 0 1 1", preserveAspectRatio: "none" },
-    line("measured", points.map(([photos, , mean]) => [photos, mean])),
-    fit ? line("fitted", [...fit.points, [fit.next[0], fit.next[2]]]) : null,
+    draw("measured", points.map(([photos, , mean]) => [photos, mean])),
+    fit ? draw("fitted", [...fit.points, [fit.next[0], fit.next[2]]]) : null,
   );
 }
