@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hub_presets import MEAN, PRESETS, STD, save_preset
+from model_folders import write_label_sets
 
 import xferlearn
 from xferlearn.backbones import load_backbone, resolve_backbone, spec_of
@@ -318,6 +319,28 @@ def test_the_model_folder_labels_and_is_inspected(trained: TrainResult, photo_di
     assert report.image_input.value_range == (0, 255)
     assert report.backbone is not None
     assert report.backbone.name == "hub_tiny_vit"
+
+
+def test_several_labels_per_photo_on_a_preset(
+    presets: Presets, photo_dir: Path, tmp_path: Path
+) -> None:
+    several = xferlearn.train(
+        image_dir=photo_dir,
+        labels=write_label_sets(photo_dir, tmp_path / "several.csv"),
+        multi_label=True,
+        model_dir=tmp_path / "model",
+        bottleneck_dir=tmp_path / "bottlenecks",
+        backbone=presets("tiny_vit"),
+        engine="tensorflow",
+        how_many_training_steps=20,
+        summaries="none",
+        export="onnx",
+        verbose=0,
+    )
+    assert several.model_folder.is_multi_label
+    assert several.exported is not None
+    assert several.exported.passed, several.exported.remarks()
+    assert set(several.exported.thresholds) == {"blue", "red", "warm"}
 
 
 def test_a_network_of_keras_layers_loads_with_keras_alone(presets: Presets, tmp_path: Path) -> None:
