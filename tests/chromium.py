@@ -1,4 +1,4 @@
-"""Drives a headless Chromium over its debugging pipe, with nothing but the standard library."""
+"""Drives a headless Chromium over its debugging pipe, with the standard library and pytest."""
 
 import base64
 import json
@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+import pytest
 
 _FLAGS = (
     "--headless",
@@ -95,10 +97,7 @@ class Chromium:
         page = next(target for target in targets if target["type"] == "page")
         attached = self._call("Target.attachToTarget", targetId=page["targetId"], flatten=True)
         self._session = attached["sessionId"]
-        self._call(
-            "Emulation.setDeviceMetricsOverride",
-            **{"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False},
-        )
+        self.show(width, height)
 
     def __enter__(self) -> "Chromium":
         return self
@@ -114,6 +113,15 @@ class Chromium:
         os.close(self._write)
         os.close(self._read)
         self._profile.cleanup()
+
+    def show(self, width: int, height: int, *, fineness: float = 1.0, dark: bool = False) -> None:
+        """Gives the window a size, pixels of the screen per px, and a preference for dark pages."""
+        self._call(
+            "Emulation.setDeviceMetricsOverride",
+            **{"width": width, "height": height, "deviceScaleFactor": fineness, "mobile": False},
+        )
+        preferred = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self._call("Emulation.setEmulatedMedia", features=[preferred])
 
     def open(self, address: str) -> None:
         """Goes to an address; returns before the page has loaded."""
@@ -164,6 +172,34 @@ class Chromium:
         text = {"Enter": "\r"}.get(key, key if len(key) == 1 else "")
         for kind in ("keyDown", "keyUp"):
             self._call("Input.dispatchKeyEvent", type=kind, key=key, text=text)
+
+    def problems(self, frame: str = "") -> list[str]:
+        """Returns what axe-core finds serious or critical, in words.
+
+        Skips the test where the package axe-core-python is not installed.
+
+        Args:
+            frame: what the address of a frame of the page contains; "" for the page itself.
+        """
+        package = pytest.importorskip("axe_core_python", reason="needs axe-core-python")
+        script = (Path(package.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
+        frames = [self._call("Page.getFrameTree")["frameTree"]]
+        for tree in frames:
+            frames += tree.get("childFrames", ())
+        found = next(one["frame"]["id"] for one in frames if frame in one["frame"]["url"])
+        # A world of its own: the page's rules on scripts hold for the page, and stay.
+        world = self._call("Page.createIsolatedWorld", frameId=found)["executionContextId"]
+        self._call("Runtime.evaluate", contextId=world, expression=f"{script}; 0")
+        answer = self._call(
+            "Runtime.evaluate",
+            contextId=world,
+            expression="axe.run(document, {resultTypes: ['violations']}).then(all => all.violations"
+            ".filter(one => ['serious', 'critical'].includes(one.impact))"
+            ".map(one => one.id + ': ' + one.nodes[0].html.slice(0, 200)))",
+            awaitPromise=True,
+            returnByValue=True,
+        )
+        return answer["result"]["value"]
 
     def screenshot(self, path: str | Path) -> None:
         """Writes what the window shows to a PNG file."""

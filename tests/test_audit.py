@@ -182,10 +182,10 @@ def test_of_twins_of_several_classes_the_label_that_fits_less_is_suspected() -> 
     assert proposed(0.1, 0.9) == [("b/2.jpg", "a", 0.9), ("b/3.jpg", "a", 0.9)]
     assert proposed(0.9, 0.1) == [("a/1.jpg", "b", 0.9)]
     # Nothing is proposed where it is not clear, both are wrong, or no head could be asked.
-    assert proposed(0.1, 0.33) == [("b/2.jpg", "", 0.33), ("b/3.jpg", "", 0.33)]
-    assert proposed(0.6, 0.9) == [("b/2.jpg", "", 0.9), ("b/3.jpg", "", 0.9)]
+    assert proposed(0.1, 0.33) == [("b/2.jpg", None, 0.33), ("b/3.jpg", None, 0.33)]
+    assert proposed(0.6, 0.9) == [("b/2.jpg", None, 0.9), ("b/3.jpg", None, 0.9)]
     found = find_copies(photos, LABELS, alike, {})
-    assert {(one.kind, one.proposed) for one in found} == {(CONFLICT, "")}
+    assert {(one.kind, one.proposed) for one in found} == {(CONFLICT, None)}
     assert found[0].text == "same pixels as a/1.jpg"
     assert found[0].others == (photos[0].digest,)
 

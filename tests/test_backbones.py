@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from xferlearn import load_backbone
 from xferlearn.backbones import (
     BACKBONES,
     PREPROCESSING,
-    load_backbone,
     load_imagenet_classifier,
     resolve_backbone,
     weights_digest,
@@ -503,7 +503,8 @@ def test_efficientnet_weights_file_is_normalised_as_keras_does(
 OFFLINE = """
 import json, sys, urllib.error
 from keras.src.utils import file_utils
-from xferlearn.backbones import load_backbone, load_imagenet_classifier, weights_digest
+from xferlearn import load_backbone
+from xferlearn.backbones import load_imagenet_classifier, weights_digest
 
 def urlretrieve(url, path, hook):
     hook(1, 10, 1000)

@@ -98,7 +98,6 @@ def test_whoever_may_read_the_file_may_read_it_after_it_was_written_again(tmp_pa
         ("file,label\na,b\n", "Expected the columns digest, name, action, label, when, command"),
         (f"{HEAD}\nabc,a,keep,roses,,\n", "64 hexadecimal digits, in line 2"),
         (f"{HEAD}\n{DIGEST},a,rename,roses,,\n", "relabel, exclude or keep in line 2"),
-        (f"{HEAD}\n{DIGEST},a,relabel,,,\n", "Expected a `label` to relabel in line 2"),
         (f"{HEAD}\n{DIGEST},a,exclude,roses,,\n", "no `label` for a photo that is excluded"),
         (f"{HEAD}\n{DIGEST},a,relabel,ro\u202eses,,\n", "has a control character"),
         (f"{HEAD}\n{DIGEST},a,keep\n", "Expected 6 cells in line 2"),
@@ -139,7 +138,7 @@ class Listed:
 
     labels = ("daisy", "roses")
     warnings = left_out = ()
-    count, holds_bytes = 6, False
+    count, holds_bytes, is_multi_label = 6, False, False
 
     def entries(self) -> Iterator[Photo]:
         """Yields photos as they lie."""

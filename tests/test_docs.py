@@ -47,7 +47,8 @@ def prose(page: Path) -> str:
 
 
 def links(page: Path) -> list[str]:
-    return re.findall(r"\]\(([^()\s]+)\)", prose(page))
+    """What a page links to and shows, for dark pages too."""
+    return re.findall(r"(?:\]\(|srcset=\")([^()\"\s]+)", prose(page))
 
 
 def anchors(page: Path) -> set[str]:

@@ -16,9 +16,9 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
+from xferlearn import load_backbone
 from xferlearn.backbones import (
     BACKBONES,
-    load_backbone,
     load_imagenet_classifier,
     weights_digest,
 )

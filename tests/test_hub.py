@@ -289,6 +289,8 @@ def test_every_export_agrees_and_names_the_licence(
     assert trained.exported.passed, trained.exported.remarks()
     for row in trained.exported.rows:
         assert "Apache-2.0" in _text(row.path)
+        (said,) = xferlearn.inspect_model(row.path).licences
+        assert (said.backbone, said.licence) == ("hub_tiny_vit", "Apache-2.0")
 
 
 def _text(path: Path) -> str:

@@ -10,7 +10,9 @@ from model_folders import write_label_sets
 import xferlearn
 from xferlearn.bottlenecks.space import feature_space
 from xferlearn.cli import main
+from xferlearn.config import CompareConfig, TrainConfig
 from xferlearn.errors import UserError
+from xferlearn.experiments.comparing import _names
 from xferlearn.labelling import load_classifier
 
 
@@ -90,6 +92,24 @@ def test_a_model_in_python_is_copied() -> None:
         np.testing.assert_array_equal(one, was)
 
 
+def test_a_model_in_python_is_combined_with_others() -> None:
+    model = own_model()
+    both = xferlearn.load_backbone([model, "efficientnet_lite0_64"])
+    widths = [
+        xferlearn.load_backbone(one).output_shape[1] for one in (model, "efficientnet_lite0_64")
+    ]
+    assert both.input_shape == (None, 64, 64, 3)
+    assert both.output_shape == (None, sum(widths))
+    config = TrainConfig(image_dir="x", backbone=(model, "efficientnet_lite0"))
+    assert config.backbone == "<Functional mine>+efficientnet_lite0"
+    assert TrainConfig(image_dir="x", backbone=config.backbone).backbone.parts[0].model is model
+    compared = CompareConfig(image_dir="x", backbone=[model, "efficientnet_lite0"], combine=True)
+    pair = _names(compared)[-1]
+    assert compared.train_config(backbone=pair).backbone.parts[0].model is model
+    with pytest.raises(UserError, match="would be called own_mine"):
+        xferlearn.load_backbone([model, model])
+
+
 def test_values_that_a_model_does_not_show_are_asked_for(tmp_path: Path) -> None:
     model = own_model(rescales=False)
     with pytest.raises(UserError, match=r"does not state which values 'pixels' takes"):
@@ -141,8 +161,6 @@ def test_what_is_no_backbone_says_why(tmp_path: Path) -> None:
             xferlearn.load_backbone(model)
     with pytest.raises(UserError, match=r"There is no .*gone.keras"):
         xferlearn.load_backbone(tmp_path / "gone.keras")
-    with pytest.raises(UserError, match="save it, and give the path of the file"):
-        xferlearn.load_backbone([own_model(), "mobilenet"])
     with pytest.raises(UserError, match="`input_range` belongs to a Keras model of your own"):
         xferlearn.load_backbone("mobilenet", input_range=(0, 1))
 

@@ -154,8 +154,8 @@ def test_suspicious_labels_are_asked_and_photos_without_a_class(open_session: Op
     asked = {one["id"]: one for one in state["items"]}
     assert {ONE.hex(), TWO.hex(), BARE.hex()} <= asked.keys()
     assert asked[ONE.hex()]["kind"] == "label error"
-    assert (asked[ONE.hex()]["label"], asked[ONE.hex()]["proposed"]) == ("blue", "red")
-    assert (asked[BARE.hex()]["kind"], asked[BARE.hex()]["label"]) == ("unlabelled", "")
+    assert (asked[ONE.hex()]["labels"], asked[ONE.hex()]["proposed"]) == (["blue"], ["red"])
+    assert (asked[BARE.hex()]["kind"], asked[BARE.hex()]["labels"]) == ("unlabelled", None)
     assert state["unlabelled"] == 4
     assert state["accuracy"]["n"] == 40
     assert state["accuracy"]["now"] == state["accuracy"]["before"] == 0.95
@@ -175,7 +175,7 @@ def test_an_answer_is_on_disk_before_it_is_acknowledged(open_session: Open, tmp_
     assert first["command"] == "xferlearn review"
     state = session.state()
     assert (state["answered"], state["pending"]) == (2, 2)
-    assert item(session, 0)["answer"] == {"action": "relabel", "label": "red"}
+    assert item(session, 0)["answer"] == {"action": "relabel", "labels": ["red"]}
 
 
 def test_heads_learn_from_answers_and_both_are_judged_by_the_labels_as_they_are(
@@ -223,7 +223,7 @@ def test_undo_takes_back_the_last_answer_with_all_its_photos(
     session.answer([ONE], "keep")
     session.answer([ONE, TWO], "exclude")
     session.undo()
-    assert item(session, 0)["answer"] == {"action": "keep", "label": "blue"}
+    assert item(session, 0)["answer"] == {"action": "keep", "labels": ["blue"]}
     assert item(session, 1)["answer"] is None
     assert [row["action"] for row in rows_of(tmp_path / "corrections.csv")] == ["keep"]
     session.undo()
@@ -391,7 +391,7 @@ def test_a_file_that_another_program_changed_is_not_overwritten(
     assert path.read_text() == others
     session.close()
     again = open_session()
-    assert item(again, 1)["answer"] == {"action": "exclude", "label": ""}
+    assert item(again, 1)["answer"] == {"action": "exclude", "labels": None}
     assert item(again, 1)["kind"] == "answered before"
 
 
@@ -420,7 +420,7 @@ def test_of_copies_without_a_class_one_is_asked_and_all_are_labelled(
     session.answer([bare.digest], "relabel", "red")
     assert [row["label"] for row in rows_of(tmp_path / "corrections.csv")] == ["red", "red"]
     assert session.state()["pending"] == 1
-    assert session.label_of(other) == "red"
+    assert session.labels_of(other) == ["red"]
 
 
 def test_a_second_review_of_the_same_file_is_told_of_the_first(tmp_path: Path) -> None:

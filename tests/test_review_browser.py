@@ -8,6 +8,7 @@ import sys
 
 import pytest
 from chromium import Chromium, find_chromium
+from several import CLASSES, make_halves
 
 from xferlearn.review import open_review
 from xferlearn.review.server import STATIC_DIR
@@ -112,6 +113,7 @@ def test_hostile_names_do_nothing(page, command):
     page.evaluate("document.body.setAttribute('onclick', 'window.hacked = 1')")
     page.evaluate("document.body.click()")
     assert page.evaluate("window.hacked ?? null") is None
+    assert page.problems() == []
 
 
 def test_a_review_is_driven_killed_and_reopened(page, command, settings):
@@ -206,7 +208,7 @@ def test_one_act_is_undone_whole_and_a_class_is_for_the_photo_it_was_asked_for(
         page.wait_for(f"text().includes(' 0 of ') && {_SAVED}")
 
         # Proposals of several classes are one act, which another window's answer lies on.
-        proposed = {one["id"]: one["proposed"] for one in session.state()["items"]}
+        proposed = {one["id"]: str(one["proposed"] or "") for one in session.state()["items"]}
         assert len({one for one in proposed.values() if one}) > 1
         page.press("g")
         page.click("all('button').find(b => b.textContent === 'Select all shown')")
@@ -224,6 +226,31 @@ def test_one_act_is_undone_whole_and_a_class_is_for_the_photo_it_was_asked_for(
         page.press("u")
         page.wait_for(f"text().includes(' 0 of ') && {_SAVED}")
         assert not session.answers.corrections
+
+
+def test_keys_turn_labels_on_and_off_until_they_are_confirmed(page, settings, tmp_path):
+    table = make_halves(tmp_path / "halves", 35, {0: "red"})
+    given = {"image_dir": table.parent, "labels": table, "multi_label": True, "unlabelled": None}
+    corrections = str(tmp_path / "corrections.csv")
+    on = "all('.classes button').map(e => e.getAttribute('aria-pressed') === 'true')"
+    with contextlib.closing(
+        open_review(**{**settings, **given, "corrections": corrections})
+    ) as review:
+        page.open(review.url)
+        page.wait_for("all('.classes button').length === 3")
+        assert "several labels" in page.evaluate("text()")
+        assert "mean average precision" in page.evaluate("text()")
+        name, before = page.evaluate(_NAME), page.evaluate(on)
+        for number in (0, 2):
+            page.press(str(number + 1))
+            page.wait_for(f"({on})[{number}] === {str(not before[number]).lower()}")
+        page.press("Enter")
+        page.wait_for(f"text().includes(' 1 of ') && {_SAVED}")
+        wanted = [not before[0], before[1], not before[2]]
+        label = "|".join(one for one, is_on in zip(CLASSES, wanted, strict=True) if is_on)
+        (found,) = _rows({"corrections": corrections}).values()
+        assert found[1] == label
+        assert _rows({"corrections": corrections}).keys() == {name}
 
 
 def _key(page, label):

@@ -493,7 +493,7 @@ def test_the_best_of_many_is_not_ahead_by_luck():
     for _ in range(trials):
         chance = np.clip(0.9 + rng.normal(0, 0.1, 92), 0, 1)
         equal = [outcomes(rng.random((1, 92)) < chance) for _ in range(10)]
-        equal.sort(key=lambda one: -one[0].accuracy)
+        equal.sort(key=lambda one: -one[0].value)
         fooled += any(difference(equal[0], one, 45)[1] > 0 for one in equal[1:])
     assert fooled / trials < 0.08
 

@@ -532,3 +532,4 @@ def test_a_person_reads_the_page_in_a_browser(label, photos, tmp_path, width):
             features=[{"name": "prefers-color-scheme", "value": "dark"}],
         )
         assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(31, 31, 31)"
+        assert page.problems() == []

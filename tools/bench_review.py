@@ -75,7 +75,7 @@ def _measure(number: int, folder: Path) -> tuple[float, float, float]:
             asked = [item for item in state["items"] if item["answer"] is None][:10]
             started = time.perf_counter()
             for item in asked:
-                label = item["proposed"] or state["labels"][0]
+                (label,) = item["proposed"] or state["labels"][:1]
                 session.answer([bytes.fromhex(item["id"])], "relabel", label)
             while session.state()["pending"]:
                 session.wait(session.state()["revision"], 60)

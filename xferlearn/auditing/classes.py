@@ -5,10 +5,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from xferlearn.auditing.findings import FEW_GROUPS, OVERLAP, ClassFinding
+from xferlearn.auditing.findings import (
+    ALWAYS,
+    FEW_GROUPS,
+    FEW_PHOTOS,
+    NEVER,
+    OVERLAP,
+    ClassFinding,
+)
 from xferlearn.metrics import Evaluation, wilson_interval
 from xferlearn.photos.folding import FOLDS
-from xferlearn.system.text import count, readable
+from xferlearn.system.text import count, plural_of, readable
 
 # Of the photos of two classes, surely confused with each other; and that many times as many as
 # those of the other pairs are on average.
@@ -19,6 +26,8 @@ _LEAST_OF_TWO = 0.1
 # A direction that no photo goes is one class inside the other, or wrong labels.
 _FEWEST_EACH_WAY = 2
 _MOST_PAIRS = 20
+# Of pairs that never occur together: how probable that may be by chance, for all pairs together.
+_BY_CHANCE = 0.01
 
 
 def find_overlaps(evaluation: Evaluation) -> list[ClassFinding]:
@@ -63,12 +72,14 @@ def find_few_groups(labels: Sequence[str], y: np.ndarray, groups: np.ndarray) ->
 
     Args:
         labels: class names.
-        y: class index of each photo, int, [photos].
+        y: class index of each photo, int, [photos]; or whether each has each class, bool,
+            [photos, classes].
         groups: the number of what each photo belongs to, int, [photos].
     """
     findings = []
     for label, name in enumerate(labels):
-        photos, units = int((y == label).sum()), len(np.unique(groups[y == label]))
+        members = y == label if y.ndim == 1 else y[:, label]
+        photos, units = int(members.sum()), len(np.unique(groups[members]))
         if not 0 < units < min(FOLDS, photos):
             continue
         if units == 1:
@@ -78,3 +89,53 @@ def find_few_groups(labels: Sequence[str], y: np.ndarray, groups: np.ndarray) ->
         text = f"{readable(name)}: its {count(photos, 'photo')} are {said}"
         findings.append(ClassFinding(FEW_GROUPS, (name,), 1 - (units - 1) / FOLDS, text))
     return sorted(findings, key=lambda one: (-one.score, one.labels))
+
+
+def find_few_photos(labels: Sequence[str], y: np.ndarray) -> list[ClassFinding]:
+    """Returns classes that fewer photos have, or have not, than there are folds.
+
+    Args:
+        labels: class names.
+        y: whether each photo has each class, bool, [photos, classes].
+    """
+    findings = []
+    for name, having in zip(labels, y.sum(axis=0).tolist(), strict=True):
+        without = len(y) - having
+        for number, *verbs in ((having, "has", "have"), (without, "is without", "are without")):
+            if number < FOLDS:
+                verb = plural_of(number, *verbs)
+                text = f"{readable(name)}: only {count(number, 'photo')} {verb} it"
+                findings.append(ClassFinding(FEW_PHOTOS, (name,), 1 - number / FOLDS, text))
+    return sorted(findings, key=lambda one: (-one.score, one.labels))
+
+
+def find_together(labels: Sequence[str], y: np.ndarray) -> list[ClassFinding]:
+    """Returns pairs of classes that are always together, or never though chance would have it.
+
+    What is always together can't be told apart by any head. What is never together may be classes
+    of which a photo has one, or labels that nobody has given.
+
+    Args:
+        labels: class names.
+        y: whether each photo has each class, bool, [photos, classes].
+    """
+    having = y.sum(axis=0)
+    together = y.T.astype(np.int64) @ y
+    pairs = [*itertools.combinations(np.flatnonzero(having).tolist(), 2)]
+    always, never = [], []
+    for a, b in pairs:
+        both, names = int(together[a, b]), (labels[a], labels[b])
+        one, other = map(readable, names)
+        expected = having[a] * having[b] / len(y)
+        if both == having[a] == having[b] >= FOLDS:
+            text = f"{one} and {other}: each of their {count(both, 'photo')} has both"
+            always.append(ClassFinding(ALWAYS, names, 1.0, text))
+        elif not both and np.exp(-expected) * len(pairs) < _BY_CHANCE:
+            text = (
+                f"{one} and {other}: none of {int(having[a]):,} and {int(having[b]):,} photos has"
+                f" both, about {expected:.0f} would by chance"
+            )
+            score = float(expected / having[[a, b]].min())
+            never.append(ClassFinding(NEVER, names, score, text))
+    never.sort(key=lambda one: (-one.score, one.labels))
+    return [*always[:_MOST_PAIRS], *never[:_MOST_PAIRS]]

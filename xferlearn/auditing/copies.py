@@ -38,7 +38,7 @@ def find_copies(
 
     Args:
         photos: all that can be read, copies too.
-        labels: class names.
+        labels: what a photo's label is called.
         alike: which of them look alike.
         wrong: by `copy_of`, how likely the label is wrong, range [0, 1], for photos that heads
             without them have predicted.
@@ -84,7 +84,7 @@ def _conflict(
         told.add(photo.digest)
         others = [one for one in same if one is not photo and one.label != photo.label]
         text = f"{_likeness([photo, *others], alike)} as {_names(others)}"
-        proposed = labels[best] if scores[photo.label] > LIKELY > scores[best] else ""
+        proposed = labels[best] if scores[photo.label] > LIKELY > scores[best] else None
         findings.append(
             _finding(CONFLICT, photo, others, labels, scores[photo.label], text, proposed)
         )
@@ -131,7 +131,7 @@ def _finding(
     labels: Sequence[str],
     score: float,
     text: str,
-    proposed: str = "",
+    proposed: str | None = None,
 ) -> Finding:
     digests = tuple(dict.fromkeys(one.digest for one in others))
     label = labels[photo.label]

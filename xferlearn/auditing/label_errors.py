@@ -19,7 +19,7 @@ from xferlearn.metrics import worth_of
 _REFITS = 2
 # Labels that are wrong with at least this probability are suspected; where they are few, a few that
 # are less likely wrong, too.
-_SUSPECTED, _FEWEST, _FEW_SUSPECTED = 0.2, 10, 0.02
+_SUSPECTED, _FEWEST, FEW_SUSPECTED = 0.2, 10, 0.02
 # What no model knows, as a standard deviation: photos, and a share of the estimate.
 _MODEL_ERROR = 2.0, 0.1
 _Z95 = 1.959963984540054
@@ -65,6 +65,20 @@ class LabelErrors:
     probabilities: np.ndarray
     estimate: Callable[[np.ndarray], Estimate]
 
+    def told(self, row: int, label: int, labels: Sequence[str]) -> tuple[str, str]:
+        """Returns the label that fits a photo best, and why its own is suspected.
+
+        Args:
+            row: the photo's.
+            label: index of the suspected label.
+            labels: class names.
+        """
+        likely, better = self.probabilities[row], int(self.proposed[row])
+        return labels[better], (
+            f"looks like {labels[better]} ({likely[better]:.0%}), not like {labels[label]}"
+            f" ({likely[label]:.0%})"
+        )
+
 
 def find_label_errors(
     y: np.ndarray,
@@ -107,9 +121,7 @@ def find_label_errors(
     models = explain_labels(y[rows], probabilities[rows])
     score[rows] = models.weights @ models.wrong
     proposed[rows] = models.proposed
-    order = rows[np.argsort(-score[rows], kind="stable")]
-    many, most = (int((score >= least).sum()) for least in (_SUSPECTED, _FEW_SUSPECTED))
-    order = order[: max(many, min(most, _FEWEST))]
+    order = rows[np.argsort(-score[rows], kind="stable")][: suspected_of(score)]
 
     def estimate(some: np.ndarray) -> Estimate:
         """Returns how many of some judged photos are wrong."""
@@ -120,19 +132,14 @@ def find_label_errors(
     return LabelErrors(score, proposed, order, *found, probabilities, estimate)
 
 
-def unlike_text(labels: Sequence[str], likely: np.ndarray, label: int, better: int) -> str:
-    """Returns why a label is suspected.
+def suspected_of(score: np.ndarray) -> int:
+    """Returns how many of the likeliest wrong labels are suspected.
 
     Args:
-        labels: class names.
-        likely: probability of each class, float, [classes], range [0, 1].
-        label: index of the suspected label.
-        better: index of the class that fits best.
+        score: probability that each is wrong, float, any shape.
     """
-    return (
-        f"looks like {labels[better]} ({likely[better]:.0%}), not like {labels[label]}"
-        f" ({likely[label]:.0%})"
-    )
+    many, most = (int((score >= least).sum()) for least in (_SUSPECTED, FEW_SUSPECTED))
+    return max(many, min(most, _FEWEST))
 
 
 def confident_errors(y: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
@@ -189,8 +196,17 @@ def _estimate(models: LabelModels, places: np.ndarray, groups: np.ndarray | None
         together = len(places) / worth_of(groups)
     chance = float(models.weights @ (wrong * (1 - wrong)).sum(axis=1))
     between = float(models.weights @ np.square(sums - value))
+    return estimated(value, chance * together + between, len(places))
+
+
+def estimated(value: float, variance: float, most: int) -> Estimate:
+    """Returns an estimate with its interval.
+
+    Args:
+        value: how many photos.
+        variance: by chance, and between models.
+        most: of how many photos.
+    """
     photos, share = _MODEL_ERROR
-    half = _Z95 * math.sqrt(chance * together + between + (photos + share * value) ** 2)
-    return Estimate(
-        value, max(0, math.floor(value - half)), min(len(places), math.ceil(value + half))
-    )
+    half = _Z95 * math.sqrt(variance + (photos + share * value) ** 2)
+    return Estimate(value, max(0, math.floor(value - half)), min(most, math.ceil(value + half)))

@@ -57,7 +57,7 @@ def find_outliers(
 
     Args:
         photos: the photos.
-        labels: class names.
+        labels: what a photo's label is called.
         lonely: as `loneliness` returns it.
     """
     order = np.argsort(-lonely, kind="stable")[: int(np.ceil(_MOST_SHARE * len(photos)))]

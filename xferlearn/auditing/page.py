@@ -17,7 +17,6 @@ from xferlearn.auditing.findings import (
     Finding,
 )
 from xferlearn.auditing.result import AuditResult
-from xferlearn.backbones.synsets.names import readable_label
 from xferlearn.errors import UserError
 from xferlearn.summaries.notebook import left_out_lines
 from xferlearn.system.files import write_atomically
@@ -74,6 +73,11 @@ _MEANING = {
     OUTLIER: "Nothing else looks like these: a wrong upload, or a rare but true example.",
     TWINS: "The same picture, saved or scaled again. They stay in one split, so they harm little.",
     **dict.fromkeys(QUALITIES, "By the pixels alone. What is meant to look so is fine."),
+}
+
+_MEANING_OF_SETS = {
+    LABEL: "Heads that have not learned from these photos think that other labels fit better.",
+    CONFLICT: "The same picture has different labels. At most one of them is right.",
 }
 
 
@@ -150,9 +154,10 @@ def _head(result: AuditResult, problem: str) -> Iterator[str]:
         for kind in KINDS
         if result.of_kind(kind)
     ]
+    measure = result.evaluation.measure
     about = (
-        f"{count(len(result.labels), 'class')}; cross-validated accuracy of linear heads"
-        f" {result.evaluation.summary()}."
+        f"{count(len(result.labels), 'class')}; cross-validated {measure} of linear heads"
+        f" {result.evaluation.summary().removeprefix(f'{measure} ')}."
     )
     how = h(
         "p",
@@ -199,7 +204,7 @@ def _section(
         h(
             "section",
             h("h2", f"{_title(kind)}: {number:,}"),
-            h("p", _MEANING[kind], class_="faint"),
+            h("p", _meaning(result, kind), class_="faint"),
             h("p", h("b", result.expected_text())) if kind == LABEL else None,
             h("div", figures, class_="photos"),
             h("p", more, h("code", "xferlearn audit --output=FILE"), " lists all.", class_="faint")
@@ -211,7 +216,7 @@ def _section(
 
 
 def _figure(finding: Finding, result: AuditResult, pictures: Mapping[bytes, bytes]) -> Markup:
-    label, proposed = readable_label(finding.label), readable_label(finding.proposed)
+    label, proposed = result.shown(finding.label), result.shown(finding.proposed)
     shown = [_picture(pictures.get(finding.digest), f"{finding.name}, labelled {label}")]
     names = [finding.name]
     for digest in _others(finding):
@@ -242,10 +247,17 @@ def _figure(finding: Finding, result: AuditResult, pictures: Mapping[bytes, byte
             "figcaption",
             h("span", change, class_="change"),
             likely,
-            h("span", finding.text) if finding.text and finding.kind != LABEL else None,
+            h("span", finding.text)
+            if finding.text and (finding.kind != LABEL or result.is_multi_label)
+            else None,
             [h("span", name, class_="faint") for name in names],
         ),
     )
+
+
+def _meaning(result: AuditResult, kind: str) -> str:
+    several = _MEANING_OF_SETS if result.is_multi_label else {}
+    return several.get(kind, _MEANING[kind])
 
 
 def _picture(content: bytes | None, alt: str) -> Markup:

@@ -108,7 +108,7 @@ def find_bad_quality(
 
     Args:
         photos: the photos.
-        labels: class names.
+        labels: what a photo's label is called.
         measured: as `measure` returns it, float32, [photos, MEASURES]; NaN for photos that are
             gone.
     """

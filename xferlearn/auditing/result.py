@@ -12,16 +12,20 @@ from xferlearn.auditing.findings import (
     CLASS_KINDS,
     KINDS,
     LABEL,
+    OVERLAP,
     PLURALS,
+    SET_KINDS,
     TWINS,
     UNREADABLE,
     ClassFinding,
     Finding,
 )
+from xferlearn.auditing.set_errors import change_text
 from xferlearn.backbones.synsets.names import readable_label
-from xferlearn.metrics import Evaluation
+from xferlearn.metrics import AnyEvaluation, MultiLabelEvaluation
 from xferlearn.photos.corrections import RELABEL, Correction, Corrections, now
 from xferlearn.photos.manifest import BadPhoto, Photo
+from xferlearn.photos.several import labels_in
 from xferlearn.summaries.notebook import (
     PICTURE_SIZE,
     Pictures,
@@ -73,6 +77,8 @@ class AuditResult(Result):
         places: a photo, with its name and label, by digest; others that findings name too.
         bad: photos that can't be read.
         pictures: where the photos are read again.
+        texts: what a photo's label is called; empty where photos have one label each, and these are
+            `labels`.
         corrected: what corrections did, and copies that were left out, one line each.
         warnings: what the user should know besides, one line each.
         seconds: wall time of each stage.
@@ -86,12 +92,13 @@ class AuditResult(Result):
     findings: tuple[Finding, ...]
     classes: tuple[ClassFinding, ...]
     expected: tuple[float, float, float]
-    evaluation: Evaluation
+    evaluation: AnyEvaluation
     digests: tuple[bytes, ...]
     probabilities: np.ndarray
     places: Mapping[bytes, Photo]
     bad: tuple[BadPhoto, ...]
     pictures: Pictures
+    texts: tuple[str, ...] = ()
     corrected: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     seconds: Mapping[str, float] = dataclasses.field(default_factory=dict)
@@ -102,11 +109,30 @@ class AuditResult(Result):
     @property
     def photos(self) -> int:
         """Number of photos that were looked at."""
-        return sum(self.counts.values())
+        return len(self.digests)
+
+    @property
+    def is_multi_label(self) -> bool:
+        """Whether photos may have several labels, or none."""
+        return isinstance(self.evaluation, MultiLabelEvaluation)
+
+    def shown(self, label: str | None) -> str:
+        """Returns a photo's label, or all its labels, for a person; "" for None."""
+        if label is None:
+            return ""
+        if not self.is_multi_label:
+            return readable_label(label)
+        return " + ".join(map(readable_label, labels_in(label))) or "no label"
+
+    def change(self, finding: Finding) -> str:
+        """Returns what is proposed, for a person, where something is."""
+        if finding.proposed is None or not self.is_multi_label:
+            return f"rather {self.shown(finding.proposed)}"
+        return change_text(finding.label, finding.proposed)
 
     def label_of(self, photo: BadPhoto) -> str:
         """Returns the label that an unreadable photo lies under; "" for none."""
-        return self.labels[photo.label] if photo.label >= 0 else ""
+        return (self.texts or self.labels)[photo.label] if photo.label >= 0 else ""
 
     def of_kind(self, kind: str) -> tuple[Finding, ...]:
         """Returns the findings of one of `KINDS`, the highest score first."""
@@ -126,7 +152,7 @@ class AuditResult(Result):
         rows = {
             digest: Correction(digest, one.name, RELABEL, one.proposed, when, COMMAND)
             for one in reversed(self.findings)
-            if one.proposed and one.score >= LIKELY
+            if one.proposed is not None and one.score >= LIKELY
             # Of a label error the others are copies with the same label.
             for digest in (one.digest, *(one.others if one.kind == LABEL else ()))
         }
@@ -171,7 +197,8 @@ class AuditResult(Result):
     def kinds(self) -> dict[str, int]:
         """Returns how many findings there are of each kind, those of classes last."""
         kinds = [*(one.kind for one in self.findings), *(one.kind for one in self.classes)]
-        return {kind: kinds.count(kind) for kind in (*KINDS, *CLASS_KINDS)}
+        others = (OVERLAP,) if self.is_multi_label else SET_KINDS
+        return {kind: kinds.count(kind) for kind in (*KINDS, *CLASS_KINDS) if kind not in others}
 
     def table(self) -> list[str]:
         """Returns how many findings there are of each kind, one line each, and of which none."""
@@ -192,8 +219,7 @@ class AuditResult(Result):
             return Block()
         head = [f"{PLURALS[LABEL]}, the likeliest first:", *wrapped(self.expected_text())]
         lines = [
-            f"  {one.score:.2f}  {one.name}: {readable_label(one.label)}, rather"
-            f" {readable_label(one.proposed)}"
+            f"  {one.score:.2f}  {one.name}: {self.shown(one.label)}, {self.change(one)}"
             for one in found
         ]
         return Block([*head, *lines[:most]], lines[most:], "photo", where)
@@ -203,7 +229,7 @@ class AuditResult(Result):
         found: dict[str, list[str]] = {}
         for one in self.findings:
             if one.kind not in (LABEL, TWINS):
-                rather = f"; rather {readable_label(one.proposed)}" if one.proposed else ""
+                rather = f"; {self.change(one)}" if one.proposed is not None else ""
                 found.setdefault(one.kind, []).append(f"  {one.name}: {one.text}{rather}")
         for pair in self.classes:
             found.setdefault(pair.kind, []).append(f"  {pair.text}")
@@ -218,7 +244,9 @@ class AuditResult(Result):
         """Returns tiles, warnings, the table of kinds, and the first photos of each."""
         return [
             tiles(
-                accuracy_tile("Cross-validated accuracy", self.evaluation, main=True),
+                accuracy_tile(
+                    f"Cross-validated {self.evaluation.measure}", self.evaluation, main=True
+                ),
                 tile("Photos", f"{self.photos:,}"),
                 classes_tile(self.labels),
                 tile("Time", duration(sum(self.seconds.values()))),
@@ -236,7 +264,7 @@ class AuditResult(Result):
         shown: list[Any] = [faint(problem)] if problem else []
         for kind, some in first.items():
             if some:
-                figures = [_figure(one, found.get(one.digest)) for one in some]
+                figures = [_figure(self, one, found.get(one.digest)) for one in some]
                 shown += [
                     h("h4", f"{PLURALS[kind]}: {counted[kind]:,}"),
                     faint(self.expected_text()) if kind == LABEL else None,
@@ -304,27 +332,26 @@ def _cells(finding: Finding) -> tuple[object, ...]:
         finding.digest.hex(),
         finding.name,
         finding.label,
-        finding.proposed,
+        finding.proposed or "",
         round(finding.score, 4),
         " ".join(digest.hex() for digest in finding.others),
         finding.text,
     )
 
 
-def _figure(finding: Finding, content: bytes | None) -> Markup:
+def _figure(result: AuditResult, finding: Finding, content: bytes | None) -> Markup:
     name = finding.name.rsplit("/", 1)[-1]
     said = f"{finding.name}: {finding.text}"
     shown: Any = h("span", "not there", class_="xf-gone")
     if content is not None:
         shown = picture(content, "webp", said, width=PICTURE_SIZE, height=PICTURE_SIZE)
-    rather = [
-        h("span", "rather ", h("b", readable_label(finding.proposed)), f" {finding.score:.0%}")
-    ]
+    words = result.change(finding).split(" ", 1)
+    rather = [h("span", f"{words[0]} ", h("b", *words[1:]), f" {finding.score:.0%}")]
     return h(
         "figure",
         shown,
-        h("span", h("b", readable_label(finding.label))),
-        *(rather if finding.proposed else []),
+        h("span", h("b", result.shown(finding.label))),
+        *(rather if finding.proposed is not None else []),
         h("span", name, class_="xf-faint xf-file"),
         title=said,
     )

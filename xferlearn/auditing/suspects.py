@@ -8,7 +8,8 @@ import numpy as np
 
 from xferlearn.auditing.copies import Copy, copy_of, find_copies
 from xferlearn.auditing.findings import CONFLICT, LABEL, Finding
-from xferlearn.auditing.label_errors import LabelErrors, unlike_text
+from xferlearn.auditing.label_errors import LabelErrors
+from xferlearn.auditing.set_errors import SetErrors
 from xferlearn.photos.manifest import Photo
 from xferlearn.photos.twins.finding import Alike
 
@@ -30,7 +31,7 @@ class Suspects:
 def find_suspects(
     photos: Sequence[Photo],
     labels: Sequence[str],
-    errors: LabelErrors,
+    errors: LabelErrors | SetErrors,
     every: Sequence[Photo],
     alike: Alike,
     decided: Collection[bytes] = (),
@@ -39,7 +40,7 @@ def find_suspects(
 
     Args:
         photos: the photos that `errors` is of, with their labels.
-        labels: class names.
+        labels: what a photo's label is called.
         errors: how likely each label is wrong.
         every: all photos, also the copies that were left out of `photos`.
         alike: which of them look alike.
@@ -64,12 +65,14 @@ def find_suspects(
         key, label = copy_of(photo, alike), labels[photo.label]
         if key in done or (photo.digest, label) in told:
             continue
-        likely, better = errors.probabilities[row], int(errors.proposed[row])
-        text = unlike_text(labels, likely, photo.label, better)
+        if isinstance(errors, SetErrors):
+            better, text = errors.told(row)
+        else:
+            better, text = errors.told(row, photo.label, labels)
         others = tuple(digest for digest in copies[key] if digest != photo.digest)
         score = float(errors.score[row])
         rows.append(row)
         findings.append(
-            Finding(LABEL, photo.digest, photo.name, label, score, labels[better], others, text)
+            Finding(LABEL, photo.digest, photo.name, label, score, better, others, text)
         )
     return Suspects((*findings, *twins), np.array(rows, int))

@@ -22,9 +22,7 @@ if TYPE_CHECKING:
     from xferlearn.backbones.digest import weights_digest
     from xferlearn.backbones.loading import (
         combine_backbones,
-        load_backbone,
         load_imagenet_classifier,
-        load_parts,
         load_rows,
     )
 
@@ -38,9 +36,7 @@ __all__ = [
     "combine_backbones",
     "combined_name",
     "list_backbones",
-    "load_backbone",
     "load_imagenet_classifier",
-    "load_parts",
     "load_rows",
     "preprocessing_of",
     "resolve_backbone",
@@ -51,9 +47,7 @@ __all__ = [
 
 _LAZY = {
     "combine_backbones": "xferlearn.backbones.loading",
-    "load_backbone": "xferlearn.backbones.loading",
     "load_imagenet_classifier": "xferlearn.backbones.loading",
-    "load_parts": "xferlearn.backbones.loading",
     "load_rows": "xferlearn.backbones.loading",
     "weights_digest": "xferlearn.backbones.digest",
 }

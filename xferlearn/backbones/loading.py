@@ -7,11 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xferlearn.backbones.names import (
-    part_name,
-    resolve_backbone,
-    resolve_backbones,
-)
+from xferlearn.backbones.names import part_name, resolve_backbone
 from xferlearn.backbones.pooling import POOLINGS
 from xferlearn.backbones.table import BackboneSpec, preprocessing_of, spec_of
 from xferlearn.backbones.weights import downloading, read_weights_file
@@ -20,64 +16,6 @@ from xferlearn.system.runtime import float32_layers, start_tensorflow
 
 if TYPE_CHECKING:
     import keras
-
-
-def load_backbone(
-    name: str | Sequence[str],
-    *,
-    weights: str | Path | None = "imagenet",
-    image_size: int | None = None,
-    seed: int = 0,
-    verbose: int = 1,
-) -> "keras.Model":
-    """Loads a frozen backbone: raw pixels in, bottlenecks out.
-
-    Its layers are `image`, `preprocessing`, the network under the backbone's name, and `pooling`.
-    They are Keras' own, so a saved model loads without this package; some networks of KerasHub
-    need its classes. It computes in float32, whatever policy `keras.config.set_dtype_policy` sets
-    for other layers.
-
-    Args:
-        name: anything that `resolve_backbones` understands; several are combined as
-            `combine_backbones` does.
-        weights: "imagenet"; "none" or None for random ones; or, for one backbone, a weights file:
-            .weights.h5, .h5, .keras, for EfficientNet-Lite also .pth. At sizes without ImageNet
-            weights of their own, those for the backbone's own size are used.
-        image_size: side of the input, px; None for the size in the name, or else the backbone's.
-        seed: seed of random weights. The global random state stays as it is.
-        verbose: 0 shows nothing, 1 shows the progress of a download.
-
-    Returns:
-        A functional model: float32 [batch, size, size, 3], RGB, range [0, 255], to float32
-        [batch, width]. Nothing in it is trainable, and it computes the same during training.
-        When you unfreeze layers, leave the BatchNormalization layers frozen.
-
-    Raises:
-        UserError: the name, size or weights file is wrong.
-        XferlearnError: the ImageNet weights can't be downloaded or read.
-
-    Example:
-        >>> load_backbone("efficientnet_lite0").output_shape
-        (None, 1280)
-    """
-    return combine_backbones(
-        load_parts(name, weights=weights, image_size=image_size, seed=seed, verbose=verbose)
-    )
-
-
-def load_parts(
-    name: str | Sequence[str],
-    *,
-    weights: str | Path | None = "imagenet",
-    image_size: int | None = None,
-    seed: int = 0,
-    verbose: int = 1,
-) -> tuple["keras.Model", ...]:
-    """Loads the backbones that a name stands for, each as a model of its own.
-
-    Arguments and errors are those of `load_backbone`, which combines them.
-    """
-    return load_rows(resolve_backbones(name, image_size), weights, seed=seed, verbose=verbose)
 
 
 def load_rows(
@@ -91,13 +29,20 @@ def load_rows(
 
     Args:
         parts: rows and image sizes, as `resolve_backbones` returns them.
-        weights: as in `load_backbone`, as are the others.
-        seed: as in `load_backbone`.
-        verbose: as in `load_backbone`.
+        weights: "imagenet"; "none" or None for random ones; or, for one backbone, a weights file:
+            .weights.h5, .h5, .keras, for EfficientNet-Lite also .pth. At sizes without ImageNet
+            weights of their own, those for the backbone's own size are used.
+        seed: seed of random weights. The global random state stays as it is.
+        verbose: 0 shows nothing, 1 shows the progress of a download.
+
+    Returns:
+        Functional models: float32 [batch, size, size, 3], RGB, range [0, 255], to float32
+        [batch, width], of layers `image`, `preprocessing`, the network, and `pooling`. Nothing in
+        them is trainable.
 
     Raises:
-        UserError: as `load_backbone`.
-        XferlearnError: as `load_backbone`.
+        UserError: a size or the weights file is wrong.
+        XferlearnError: the ImageNet weights can't be downloaded or read.
     """
     check_weights(parts, weights)
     start_tensorflow()
@@ -132,14 +77,14 @@ def combine_backbones(models: Sequence["keras.Model"]) -> "keras.Model":
     `pooling_NAME`; `bottleneck` joins them. The networks are those of the models, not copies.
 
     Args:
-        models: as `load_backbone` returns them for one name each.
+        models: as `load_rows` returns them.
 
     Returns:
-        A model as `load_backbone` returns it; the model itself where there is only one.
+        A model of the same kind; the model itself where there is only one.
 
     Example:
-        >>> names = ("efficientnet_lite1", "efficientnet_lite2")
-        >>> both = combine_backbones([load_backbone(name) for name in names])
+        >>> parts = resolve_backbones("efficientnet_lite1+efficientnet_lite2")
+        >>> both = combine_backbones(load_rows(parts))
         >>> both.input_shape, both.output_shape
         ((None, 260, 260, 3), (None, 2560))
     """
@@ -202,9 +147,9 @@ def load_imagenet_classifier(
 
     Args:
         name: anything that `resolve_backbone` understands.
-        weights: as in `load_backbone`, but a file must include the top.
+        weights: as in `load_rows`, but a file must include the top.
         image_size: side of the input, px; None for the size in the name, or else the backbone's.
-        verbose: as in `load_backbone`.
+        verbose: as in `load_rows`.
 
     Returns:
         A functional model: float32 [batch, size, size, 3], RGB, range [0, 255], to float32

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from xferlearn.backbones.table import BACKBONES, BackboneSpec
-from xferlearn.config.in_memory import ModelInMemory
+from xferlearn.config.in_memory import ModelInMemory, ModelsInMemory, combined
 from xferlearn.errors import UserError, did_you_mean
 
 # The lab's form: mobilenet_0.50_224, which may end in "_quantized".
@@ -45,10 +45,10 @@ def resolve_backbones(
         >>> [(spec.name, size) for spec, size in parts]
         [('mobilenet_0.50', 192), ('efficientnet_lite0', 224)]
     """
-    name = name if isinstance(name, str) else COMBINES.join(name)
+    name = name if isinstance(name, str) else combined(name, COMBINES)
     names = name.replace(",", COMBINES).split(COMBINES)
-    if isinstance(name, ModelInMemory):
-        names = [name]
+    if isinstance(name, ModelInMemory | ModelsInMemory):
+        names = [*name.parts] if isinstance(name, ModelsInMemory) else [name]
     if len(names) > 1 and not all(one.strip() for one in names):
         raise UserError(
             f"Expected names of backbones with {COMBINES} between them. Received: {name!r}."

@@ -12,7 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias, TypeVar
 
 from xferlearn.config.foreign_words import HINTS
-from xferlearn.config.in_memory import ModelInMemory, TableInMemory, is_model, is_table
+from xferlearn.config.in_memory import (
+    ModelInMemory,
+    ModelsInMemory,
+    TableInMemory,
+    combined,
+    is_model,
+    is_table,
+)
 from xferlearn.config.keras_words import KERAS_WORDS
 from xferlearn.config.sizes import read_size
 from xferlearn.errors import UserError, did_you_mean, nearest
@@ -263,11 +270,14 @@ def read_value(name: str, value: Any, field: dataclasses.Field, rules: Setting) 
         value = ModelInMemory(value)
         return (value,) if takes_list(field) else value
     kind = value_type(field)
-    if rules.joined and not isinstance(value, ModelInMemory):
+    if rules.joined and not isinstance(value, ModelInMemory | ModelsInMemory):
         parts = value.split(",") if isinstance(value, str) else value
         if not isinstance(parts, Iterable):
             parts = [parts]
-        value = rules.joined.join(_read_one(name, part, str, rules).strip() for part in parts)
+        each = [_read_one(name, part, str, rules) for part in parts]
+        value = combined(
+            [one if isinstance(one, ModelInMemory) else one.strip() for one in each], rules.joined
+        )
     if not takes_list(field) and not takes_words(field):
         return _read_one(name, value, kind, rules)
     if isinstance(value, str) and takes_list(field):
@@ -345,11 +355,6 @@ def _read_one(name: str, value: Any, kind: type, rules: Setting) -> Any:
     if isinstance(value, os.PathLike):
         value = os.fspath(value)
     if rules.model and is_model(value):
-        if rules.joined:
-            raise UserError(
-                f"Expected names or paths in `{name}` where several are combined. Received the"
-                f" model {value.name!r}: save it, and give the path of the file."
-            )
         return ModelInMemory(value)
     admitted, words = _KINDS[kind]
     # True is a number to Python, but nobody means it.

@@ -1,5 +1,6 @@
 """Settings that Python gives as objects, where the command line has the path of a file."""
 
+from collections.abc import Sequence
 from typing import Any
 
 # What pandas, Polars, DuckDB and Arrow call a table of their own.
@@ -39,6 +40,37 @@ class ModelInMemory(str):
         made = super().__new__(cls, f"<{type(model).__name__} {model.name}>")
         made.model = model
         return made
+
+
+class ModelsInMemory(str):
+    """Backbones that are combined, some of which are Keras models in memory.
+
+    Its text says what they are; records take it like any other value.
+
+    Attributes:
+        parts: each of them: a name, a path, or a `ModelInMemory`.
+    """
+
+    parts: tuple[str, ...]
+
+    def __new__(cls, parts: Sequence[str], between: str) -> "ModelsInMemory":  # noqa: D102
+        made = super().__new__(cls, between.join(parts))
+        made.parts = tuple(
+            one for part in parts for one in (part.parts if isinstance(part, cls) else (part,))
+        )
+        return made
+
+
+def combined(parts: Sequence[str], between: str) -> str:
+    """Returns backbones as one value, with a text between their names.
+
+    Args:
+        parts: names, paths, or models in memory, which are kept.
+        between: the text.
+    """
+    if any(isinstance(part, ModelInMemory | ModelsInMemory) for part in parts):
+        return ModelsInMemory(parts, between)
+    return between.join(parts)
 
 
 def is_table(value: Any) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from xferlearn.config import TrainConfig
+from xferlearn.config import DataConfig
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import Photo
 from xferlearn.photos.pixels.formats import BadImage
@@ -29,7 +29,7 @@ class NoOriginal(Exception):
     """A photo has no large picture; the message says why, for a person."""
 
 
-def files_of(config: TrainConfig, photos: Sequence[Photo]) -> dict[str, Any] | None:
+def files_of(config: DataConfig, photos: Sequence[Photo]) -> dict[str, Any] | None:
     """Returns where photos are, for a report; None where they are not files of this machine.
 
     Args:

@@ -60,8 +60,8 @@ def build_report(
 
     Labels are readable: ImageNet's synset ids with their names. Classes are given by their index
     into `labels`, those of a photo that may have several as a list; shares in 0 to 1, None where
-    undefined. The thumbnail of a photo has its number;
-    `picture` is that of a photo nearby, None where it has none.
+    undefined. The thumbnail of a photo has its number; `picture` is that of a photo nearby, None
+    where it has none.
 
     Args:
         record: the run.
@@ -165,8 +165,8 @@ def _audit(audit: AuditResult, pictures: Mapping[bytes, int]) -> dict[str, Any]:
             {
                 "kind": PLURALS[one.kind],
                 "name": one.name,
-                "label": readable_label(one.label),
-                "proposed": readable_label(one.proposed),
+                "label": audit.shown(one.label),
+                "proposed": audit.shown(one.proposed),
                 "score": round(one.score, 4),
                 "text": one.text,
                 "picture": pictures.get(one.digest),

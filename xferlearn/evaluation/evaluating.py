@@ -208,11 +208,10 @@ def _record(
     )
     part = config.split if config.split not in (None, "all") else ""
     name = "_".join(filter(None, [path.name, "on", config.data_name or "photos", part]))
-    trained_in = model_folder.metadata.get("run")
     warnings: tuple[str, ...] = ()
     with summaries.run_folder(config.logs_dir or "", config.run_name or name) as run_dir:
         warnings += summaries.write_evaluation(run_dir, result.evaluation, truth, scores, card)
-        warnings += write_experiment(run_dir, *result.document(str(path), trained_in, place))
+        warnings += write_experiment(run_dir, *result.document(config, model_folder))
     return dataclasses.replace(result, run_dir=run_dir, warnings=(*result.warnings, *warnings))
 
 

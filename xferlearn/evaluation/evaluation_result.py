@@ -5,12 +5,15 @@ from pathlib import Path
 from typing import Any
 
 from xferlearn.backbones.synsets.names import readable_label
+from xferlearn.config import EvaluateConfig
 from xferlearn.dashboard.experiments import Cell, Estimate, Table, build_experiment, measured
+from xferlearn.dashboard.originals import files_of
 from xferlearn.dashboard.report import evaluation_dict
 from xferlearn.dashboard.thumbnails import read_thumbnails
 from xferlearn.decisions import Decision, DecisionMeasured, OperatingPoint
 from xferlearn.evaluation.seen import SeenPhotos
 from xferlearn.metrics import Evaluation, Misclassified, wilson_interval
+from xferlearn.model_folder import ModelFolder
 from xferlearn.photos.manifest import TEST, BadPhoto, Photo
 from xferlearn.summaries.decided import measured_text, points_block
 from xferlearn.summaries.notebook import (
@@ -153,14 +156,13 @@ class EvaluationResult(Result):
         }
 
     def document(
-        self, model: str, run: str | None, photos: str
+        self, config: EvaluateConfig, model: ModelFolder
     ) -> tuple[dict[str, Any], list[bytes]]:
         """Returns what tab Transfer shows, for JSON, and the pictures of wrong photos, JPEG.
 
         Args:
-            model: the model folder.
-            run: the run that trained it; None where that is not known.
-            photos: where the photos are.
+            config: the settings.
+            model: the model, whose folder may name the run that trained it.
         """
         surest = sorted(self.misclassified, key=lambda one: -one.score)[:_MOST_PICTURES]
         labels, places = self.evaluation.labels, self.pictures.source.labels
@@ -171,6 +173,7 @@ class EvaluationResult(Result):
         ]
         jpegs = read_thumbnails(self.pictures.source, wanted, self.pictures.limits)
         shown = [one for one in surest if one.digest in jpegs]
+        files = files_of(config, [Photo(one.digest, 0, one.name) for one in shown])
         told = {"Decision": self.decision.text()} if self.decided is not None else {}
         counts = {**told, **{name.capitalize(): text for name, text in self._left_out().items()}}
         document = build_experiment(
@@ -183,7 +186,13 @@ class EvaluationResult(Result):
             ),
             tables=[self._class_table()],
             warnings=[*self.warnings, *left_out_lines(self.bad)],
-            source={"model": model, "run": run, "photos": photos, "counts": [*counts.items()]},
+            source={
+                "model": str(model.path),
+                "run": model.metadata.get("run"),
+                "photos": str(config.dataset or config.labels or config.image_dir),
+                "counts": [*counts.items()],
+            },
+            files=files,
             labels=[readable_label(label) for label in labels],
             evaluations={TEST: evaluation_dict(self.evaluation)},
             photos=[

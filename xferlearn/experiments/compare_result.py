@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from xferlearn.dashboard.experiments import Cell, Table, build_experiment
-from xferlearn.experiments.outcomes import Share
+from xferlearn.experiments.outcomes import Share, heading_of, measure_of
 from xferlearn.experiments.rates import Rates
 from xferlearn.experiments.shown import (
     headline,
@@ -28,7 +28,7 @@ class Gain:
 
     Attributes:
         over: name of that one.
-        mean: difference of the accuracies, -1 to 1, paired by photos and splits.
+        mean: difference of what they are measured by, -1 to 1, paired by photos and splits.
         low: lower end of its 95% interval, which holds for all combinations together.
         high: upper end.
     """
@@ -51,7 +51,8 @@ class ComparedBackbone:
     Attributes:
         name: its name.
         image_size: px; of several, of the largest.
-        validation: accuracy, over all splits, on photos that the heads have not learned from.
+        validation: accuracy, or mean average precision, over all splits, on photos that the heads
+            have not learned from.
         rates: photos per second by stage; None where the backbone is not available.
         parameters: how many numbers backbone and head have.
         pareto: whether no other one is at least as accurate, as fast and as small, and better in
@@ -95,7 +96,6 @@ class ComparedBackbone:
         ]
 
 
-_HEAD = ("backbone", "px", "accuracy", "network/s", "decode/s", "MB", "Pareto")
 _GAINS_HEAD = ("combination", "best of its backbones", "points more", "better")
 
 
@@ -125,7 +125,7 @@ class Comparison(Result):
     def blocks(self) -> list[Block]:
         """Returns the summary: the table, which backbones are missing, and how it was measured."""
         return [
-            table_block([_HEAD, *(row.cells() for row in self.backbones)], "backbone"),
+            table_block([self._header, *(row.cells() for row in self.backbones)], "backbone", 0),
             Block((), self._problems(), "backbone"),
             table_block([_GAINS_HEAD, *gains], "combination")
             if (gains := self._gains())
@@ -133,6 +133,15 @@ class Comparison(Result):
             Block([line for sentence in self._explanations() for line in wrapped(sentence)]),
             facts_block({name: str(path) for name, path in self._files().items() if path}),
         ]
+
+    @property
+    def measure(self) -> str:
+        """What backbones are measured by: "accuracy", or "mean average precision"."""
+        return measure_of(row.validation for row in self.backbones)
+
+    @property
+    def _header(self) -> tuple[str, ...]:
+        return "backbone", "px", heading_of(self.measure), "network/s", "decode/s", "MB", "Pareto"
 
     def _files(self) -> dict[str, Path | None]:
         return {"table": self.table, "plot": self.plot, "logs": self.run_dir}
@@ -142,7 +151,8 @@ class Comparison(Result):
         rows: list[list[Cell]] = [[*row.cells()] for row in self.backbones]
         for cells, row in zip(rows, self.backbones, strict=True):
             cells[2] = share_estimate(row.validation, str(cells[2]))
-        tables = [Table("Backbones, the most accurate first", _HEAD, rows, self._explanations())]
+        title = "Backbones, the most accurate first"
+        tables = [Table(title, self._header, rows, self._explanations())]
         gained = [row for row in self.backbones if row.gain]
         if gained:
             gains: list[list[Cell]] = [[*cells] for cells in self._gains()]
@@ -185,8 +195,9 @@ class Comparison(Result):
         if pairs := len(self._gains()):
             together = f", which holds for all {pairs} combinations together" if pairs > 1 else ""
             lines.append(
-                "Points more: accuracy of the combination minus that of the best of its backbones,"
-                f" paired by photo, with its 95% interval{together}; open where that has 0 in it."
+                f"Points more: {self.measure} of the combination minus that of the best of its"
+                f" backbones, paired by photo, with its 95% interval{together}; open where that has"
+                " 0 in it."
             )
         return lines
 
@@ -199,8 +210,8 @@ class Comparison(Result):
                 cells[2] = cell(row.validation)
         return [
             notices([*self.warnings, *self._problems()]),
-            table(_HEAD, rows),
+            table(self._header, rows),
             table(_GAINS_HEAD, gains, (0, 1, 3)) if (gains := self._gains()) else [],
             [faint(line) for line in self._explanations()],
-            plot(self.plot, "accuracy by backbone"),
+            plot(self.plot, f"{self.measure} by backbone"),
         ]

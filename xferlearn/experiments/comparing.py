@@ -9,10 +9,18 @@ from collections.abc import Mapping, Sequence
 from xferlearn.backbones.names import COMBINES
 from xferlearn.backbones.table import weights_licence
 from xferlearn.config import CompareConfig, TrainConfig
+from xferlearn.config.in_memory import combined
 from xferlearn.config.signatures import from_settings
 from xferlearn.errors import UserError, XferlearnError
 from xferlearn.experiments.compare_result import ComparedBackbone, Comparison, Gain
-from xferlearn.experiments.outcomes import Outcome, OutcomeStore, difference, share
+from xferlearn.experiments.outcomes import (
+    Outcome,
+    OutcomeStore,
+    column_of,
+    difference,
+    measure_of,
+    share,
+)
 from xferlearn.experiments.plotting import save, save_ranking
 from xferlearn.experiments.rates import Rates, measure_rates
 from xferlearn.experiments.recording import record
@@ -104,9 +112,10 @@ def compare_with(config: CompareConfig) -> Comparison:
 def _csv(rows: list[ComparedBackbone]) -> str:
     file = io.StringIO()
     writer = csv.writer(file)
+    measure = column_of(measure_of(row.validation for row in rows))
     writer.writerow(
         [
-            *("backbone", "image_size", "accuracy", "low", "high", "photos", "folding"),
+            *("backbone", "image_size", measure, "low", "high", "photos", "folding"),
             *("network_photos_per_second", "decode_photos_per_second", "parameters", "megabytes"),
             *("pareto", "problem", "gain_over", "gain", "gain_low", "gain_high", "licence"),
         ]
@@ -136,7 +145,8 @@ def _names(config: CompareConfig) -> tuple[str, ...]:
         raise UserError(
             f"`combine` needs at least two backbones to make pairs of. Received: {len(single)}."
         )
-    return tuple(dict.fromkeys([*names, *map(COMBINES.join, itertools.combinations(single, 2))]))
+    pairs = (combined(pair, COMBINES) for pair in itertools.combinations(single, 2))
+    return tuple(dict.fromkeys([*names, *pairs]))
 
 
 def _row(
@@ -149,9 +159,9 @@ def _row(
     prepared = space.prepared
     if prepared is None:
         return ComparedBackbone(name, 0, share([]), None, 0, problem=str(space.problem))
-    classes = len(prepared.source.labels)
-    few, photos = prepared.split(config).few, len(prepared.extraction.photos)
-    plan = plan_head(config, photos, few=few)
+    manifest, photos = prepared.split(config), len(prepared.extraction.photos)
+    plan = plan_head(config, photos, few=manifest.few, multi_label=manifest.is_multi_label)
+    classes = len(manifest.labels)
     head = heads.build_head(sum(prepared.widths), classes, hidden_units=plan.hidden_units)
     return ComparedBackbone(
         name=name,

@@ -6,7 +6,7 @@ from typing import Any
 
 from xferlearn.dashboard.experiments import Table, build_experiment
 from xferlearn.experiments.forecasting import Forecast
-from xferlearn.experiments.outcomes import Outcome, Share
+from xferlearn.experiments.outcomes import Outcome, Share, heading_of, measure_of
 from xferlearn.experiments.shown import headline, plot, share_cells, share_estimate
 from xferlearn.system.html import faint, h, notices, table
 from xferlearn.system.results import Block, Result, facts_block, table_block, wrapped
@@ -18,8 +18,11 @@ class Point:
 
     Attributes:
         photos: most photos per class that a head learns from; smaller classes give all they have.
+            Where photos have several labels it is the fewest, because each counts for all its
+            classes.
         total: how many photos a head learns from in all; the most of those of any fold.
-        validation: accuracy over the draws on photos that the heads have not learned from.
+        validation: accuracy, or mean average precision, over the draws on photos that the heads
+            have not learned from.
         outcomes: the draws.
     """
 
@@ -34,9 +37,6 @@ class Point:
         draws = len(self.outcomes)
         found = f"{diverged} of {draws} diverged" if diverged else str(self.validation)
         return [str(self.photos), str(self.total), found, str(draws)]
-
-
-_HEAD = ("photos per class", "photos", "accuracy", "draws")
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -69,11 +69,20 @@ class Curve(Result):
         """Returns the summary: the table, the forecast and the answer."""
         files = {"table": self.table, "plot": self.plot, "logs": self.run_dir}
         return [
-            table_block([_HEAD, *(point.cells() for point in self.points)], "row"),
+            table_block([self._header, *(point.cells() for point in self.points)], "row"),
             Block(wrapped(self._explanation())),
             Block([*wrapped(self._forecast()), *wrapped(self.answer)]),
             facts_block({name: str(path) for name, path in files.items()}),
         ]
+
+    @property
+    def measure(self) -> str:
+        """What heads are measured by: "accuracy", or "mean average precision"."""
+        return measure_of(point.validation for point in self.points)
+
+    @property
+    def _header(self) -> tuple[str, ...]:
+        return "photos per class", "photos", heading_of(self.measure), "draws"
 
     def document(self) -> dict[str, Any]:
         """Returns what tab Transfer shows, for JSON."""
@@ -82,14 +91,15 @@ class Curve(Result):
             [first, total, share_estimate(point.validation, found), draws]
             for point, (first, total, found, draws) in zip(self.points, cells, strict=True)
         ]
+        title = f"{self.measure.capitalize()} by number of photos"
         return build_experiment(
             "curve",
             headline(self.points[-1].validation, f" with {self.points[-1].total:,} photos"),
             verdict=[self.answer, self._forecast()],
-            tables=[Table("Accuracy by number of photos", _HEAD, rows, [self._explanation()])],
+            tables=[Table(title, self._header, rows, [self._explanation()])],
             warnings=self.warnings,
             curve={
-                "x": _HEAD[0],
+                "x": self._header[0],
                 "points": [
                     [point.photos, found.low, found.mean, found.high]
                     for point in self.points
@@ -132,7 +142,7 @@ class Curve(Result):
             h("p", h("b", self.answer)),
             h("p", self._forecast()),
             notices(self.warnings),
-            plot(self.plot, "accuracy by photos per class"),
-            table(_HEAD, rows, text=()),
+            plot(self.plot, f"{self.measure} by photos per class"),
+            table(self._header, rows, text=()),
             faint(self._explanation()),
         ]

@@ -24,7 +24,7 @@ class Forecast:
 
     Attributes:
         more: number of further photos per class.
-        gain: change in accuracy, -1 to 1.
+        gain: change in accuracy, or mean average precision, -1 to 1.
         low: lower end of its 95% interval, over draws and judged photos.
         high: upper end.
         fitted: the fitted curve at the numbers of photos that it was fitted to, 0 to 1.
@@ -44,14 +44,15 @@ class Forecast:
 
 def forecast_gain(
     photos: Sequence[int],
-    right: Sequence[Sequence[Sequence[bool]]],
+    right: Sequence[Sequence[Sequence[float]]],
     groups: Sequence[int] = (),
 ) -> tuple[Forecast | None, str]:
     """Fits accuracy = a - b * photos^-c to a learning curve and extrapolates it.
 
     Args:
         photos: photos per class of each point, ascending.
-        right: for each point, draw and judged photo, whether the photo was labelled correctly.
+        right: for each point, draw and judged photo, whether the photo was labelled correctly; or
+            what else `Outcome.right` holds.
         groups: what each judged photo belongs to; empty where each stands alone.
 
     Returns:

@@ -14,7 +14,15 @@ from xferlearn.dashboard.experiments import write_experiment
 from xferlearn.errors import XferlearnError
 from xferlearn.experiments.curve_result import Curve, Point
 from xferlearn.experiments.forecasting import FEWEST_JUDGED, Forecast, forecast_gain
-from xferlearn.experiments.outcomes import Outcome, OutcomeStore, judged_photos, share
+from xferlearn.experiments.outcomes import (
+    Outcome,
+    OutcomeStore,
+    column_of,
+    heading_of,
+    judged_photos,
+    measure_of,
+    share,
+)
 from xferlearn.experiments.plotting import Fit, save, save_curve
 from xferlearn.experiments.recording import experiment_name
 from xferlearn.experiments.running import (
@@ -42,7 +50,8 @@ def curve(config: CurveConfig) -> Curve:
     One of `image_dir`, `labels` and `dataset` is required.
 
     Returns:
-        The accuracy by number of photos, and a forecast for more of them.
+        The accuracy, or where photos may have several labels the mean average precision, by number
+        of photos, and a forecast for more of them.
 
     Raises:
         UserError: a setting or the photos can't be used.
@@ -87,7 +96,8 @@ def curve_with(config: CurveConfig) -> Curve:
             points.append(Point(size, total, found, tuple(outcomes)))
             if found.photos:
                 for name, value in (("", found.mean), ("_low", found.low), ("_high", found.high)):
-                    tag = f"curve/accuracy{name}"
+                    # As the charts of a training call it.
+                    tag = f"curve/{column_of(heading_of(found.measure))}{name}"
                     events.scalar(tag, value, size, "the step is the number of photos per class")
     forecast, why_not = _forecast(points)
     folder = output_dir(config)
@@ -127,19 +137,25 @@ def order_photos(manifest: Manifest, draw: int) -> np.ndarray:
     Returns:
         The place of each photo among those of its class, 0 and up, int, [photos, heads]; -1 where
         the head never learns from it. There is a head per fold, or one where there are no folds.
+        Of a photo with several labels it is the smallest of its places, so that as many photos of
+        every class are drawn; those without any label are taken as one more class.
     """
     ordered = sorted(
         manifest.indices(TRAIN),
         key=lambda i: hashlib.sha256(manifest.photos[i].digest + draw.to_bytes(4, "big")).digest(),
     )
     order = np.array(ordered, int)
-    labels = np.array([manifest.photos[i].label for i in ordered], int)
+    truth = manifest.truth(ordered)
+    members = [truth == label for label in range(len(manifest.labels))]
+    if truth.ndim == 2:
+        members = [*truth.T, ~truth.any(axis=1)]
     folds = np.array([manifest.folds[i] for i in ordered] if manifest.folds else -1)
     places = np.full((len(manifest.photos), max(manifest.fold_count, 1)), -1)
     for head in range(places.shape[1]):
-        for label in range(len(manifest.labels)):
-            rows = order[(labels == label) & (folds != head)]
-            places[rows, head] = np.arange(len(rows))
+        for member in members:
+            rows = order[member & (folds != head)]
+            before, place = places[rows, head], np.arange(len(rows))
+            places[rows, head] = np.where(before < 0, place, np.minimum(before, place))
     return places
 
 
@@ -172,12 +188,8 @@ def _outcome(
             warnings=tuple(warnings),
         )
         if not known.diverged:
-            right = fitted.probabilities(VALIDATION).argmax(axis=1) == fitted.truth(VALIDATION)
-            known = dataclasses.replace(
-                known,
-                right=tuple(bool(one) for one in right),
-                **judged_photos(manifest, VALIDATION),
-            )
+            judged = judged_photos(manifest, VALIDATION, fitted.probabilities(VALIDATION))
+            known = dataclasses.replace(known, **judged)
         store.put(key, known)
     return known
 
@@ -215,7 +227,8 @@ def _answer(points: list[Point]) -> str:
         if near is last
         else f"{count(near.photos, 'photo')} per class {plural_of(near.photos, 'comes', 'come')}"
         f" within 2 points of {last.photos}"
-        f" ({near.validation.mean:.1%} against {last.validation.mean:.1%})"
+        f" ({near.validation.text(near.validation.mean)} against"
+        f" {last.validation.text(last.validation.mean)})"
     )
     return f"Does it take many photos? {many}: {rest}, on {count(last.validation.photos, 'photo')}."
 
@@ -223,8 +236,9 @@ def _answer(points: list[Point]) -> str:
 def _csv(points: list[Point]) -> str:
     file = io.StringIO()
     writer = csv.writer(file)
+    measure = column_of(measure_of(point.validation for point in points))
     writer.writerow(
-        ["photos_a_class", "photos", "accuracy", "low", "high", "judged", "folding", "draws"]
+        ["photos_a_class", "photos", measure, "low", "high", "judged", "folding", "draws"]
     )
     for point in points:
         found = point.validation

@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any
@@ -12,7 +12,14 @@ from typing import Any
 import numpy as np
 
 from xferlearn.errors import XferlearnError
-from xferlearn.metrics import accuracy_text, wilson_interval, worth_of
+from xferlearn.metrics import (
+    Evaluation,
+    MultiLabelEvaluation,
+    accuracy_text,
+    mean_average_precision,
+    wilson_interval,
+    worth_of,
+)
 from xferlearn.photos.manifest import VALIDATION, Manifest
 from xferlearn.system.files import read_record, remove_stale, write_record
 from xferlearn.system.text import count, one_line
@@ -24,7 +31,8 @@ class Outcome:
 
     Attributes:
         settings: the settings that an experiment varies, by name.
-        right: for each photo that was judged, whether it was labelled correctly.
+        right: for each photo that was judged, whether it was labelled correctly; where photos may
+            have several labels, what it tells of the mean average precision, which is their mean.
         photos: names of these photos.
         groups: what each of them belongs to, such as near twins; empty where each stands alone.
         folding: how they were left out before they were judged, e.g. "5 folds" or "leave-one-out";
@@ -35,11 +43,12 @@ class Outcome:
         diverged: whether the loss became NaN or infinite; `right` is empty then.
         run_dir: the run's folder in the logs.
         problem: why there was no run; None where there was one.
+        measure: what it is measured by, "accuracy" or "mean average precision".
         warnings: what could not be written to the run's folder, one line each; not kept on disk.
     """
 
     settings: Mapping[str, Any]
-    right: tuple[bool, ...] = dataclasses.field(default=(), repr=False)
+    right: tuple[float, ...] = dataclasses.field(default=(), repr=False)
     photos: tuple[str, ...] = dataclasses.field(default=(), repr=False)
     groups: tuple[int, ...] = dataclasses.field(default=(), repr=False)
     folding: str = ""
@@ -49,6 +58,7 @@ class Outcome:
     diverged: bool = False
     run_dir: str = ""
     problem: str | None = None
+    measure: str = Evaluation.measure
     warnings: tuple[str, ...] = ()
 
     @property
@@ -58,8 +68,8 @@ class Outcome:
         return settings.get("split_seed", 0), settings.get("seed", settings.get("draw", 0))
 
     @property
-    def accuracy(self) -> float:
-        """Share of the photos that were labelled correctly, 0 to 1; NaN without photos."""
+    def value(self) -> float:
+        """Accuracy, or mean average precision, 0 to 1; NaN without photos."""
         return sum(self.right) / len(self.right) if self.right else math.nan
 
 
@@ -86,7 +96,12 @@ class OutcomeStore:
         path = self._folder / f"{key}.json"
         try:
             fields = read_record(path)
-            fields["right"] = tuple(digit == "1" for digit in fields["right"])
+            right = fields["right"]
+            fields["right"] = (
+                tuple(digit == "1" for digit in right)
+                if isinstance(right, str)
+                else tuple(map(float, right))
+            )
             fields["photos"] = tuple(fields["photos"])
             fields["groups"] = tuple(fields.get("groups", ()))
             outcome = Outcome(settings, **fields)
@@ -107,7 +122,8 @@ class OutcomeStore:
         """
         fields = dataclasses.asdict(outcome)
         del fields["settings"], fields["problem"], fields["warnings"]
-        fields["right"] = "".join("1" if right else "0" for right in outcome.right)
+        if outcome.measure == Evaluation.measure:
+            fields["right"] = "".join("1" if right else "0" for right in outcome.right)
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             write_record(self._folder / f"{key}.json", fields)
@@ -119,7 +135,7 @@ class OutcomeStore:
 
 @dataclasses.dataclass(frozen=True)
 class Share:
-    """An accuracy over runs that differ in their seeds or draws.
+    """An accuracy, or mean average precision, over runs that differ in their seeds or draws.
 
     Attributes:
         mean: 0 to 1; NaN without photos.
@@ -128,6 +144,7 @@ class Share:
         photos: number of different photos. One that several runs judged counts once, because
             further runs add little evidence.
         folding: as in `Outcome`.
+        measure: as in `Outcome`.
     """
 
     mean: float
@@ -135,45 +152,85 @@ class Share:
     high: float
     photos: int
     folding: str = ""
+    measure: str = Evaluation.measure
 
     def __str__(self) -> str:
         if not self.photos:
             return "not measured"
+        if self.measure != Evaluation.measure:
+            return f"{self.mean:.3f} ({self.low:.2f} to {self.high:.2f})"
         return f"{self.mean:.1%} ({100 * self.low:.1f} to {100 * self.high:.1f})"
 
+    def text(self, value: float) -> str:
+        """Returns a value as it is written of this measure, e.g. "92.6%" or "0.896"."""
+        return f"{value:.1%}" if self.measure == Evaluation.measure else f"{value:.3f}"
+
     def summary(self) -> str:
-        """Returns accuracy, photos and interval, in the words of `train`."""
+        """Returns the value, photos and interval, in the words of `train`."""
         if not self.photos:
             return "not measured"
+        if self.measure != Evaluation.measure:
+            low, high = self.text(self.low), self.text(self.high)
+            return f"{self.text(self.mean)} (N={self.photos}, 95% interval {low} to {high})"
         return accuracy_text(self.mean * self.photos, self.photos, (self.low, self.high))
 
     @property
     def name(self) -> str:
         """What it is, for headings."""
         if not self.photos:
-            return "accuracy"
-        return "cross-validated accuracy" if self.folding else "validation accuracy"
+            return self.measure
+        return f"{'cross-validated' if self.folding else 'validation'} {self.measure}"
 
     @property
     def explanation(self) -> str:
         """How it was measured, a sentence without its end."""
-        photos = count(self.photos, "photo")
+        photos, measure = count(self.photos, "photo"), self.measure.capitalize()
         if not self.folding:
-            return f"Accuracy is that on {photos} held out for validation"
+            return f"{measure} is that on {photos} held out for validation"
         return (
-            f"Accuracy is cross-validated ({self.folding}): each of {photos} is predicted"
+            f"{measure} is cross-validated ({self.folding}): each of {photos} is predicted"
             " by a head that has not learned from it"
         )
 
 
-def judged_photos(manifest: Manifest, split: str) -> dict[str, Any]:
-    """Returns `photos`, `groups` and `folding` of an outcome on a split's photos.
+def measure_of(shares: Iterable[Share]) -> str:
+    """Returns what shares of the same photos are measured by, of which some were not measured."""
+    return next((one.measure for one in shares if one.photos), Evaluation.measure)
+
+
+def heading_of(measure: str) -> str:
+    """Returns what a column of a table, or a chart, is called that holds a measure."""
+    return measure.removeprefix("mean ")
+
+
+def column_of(measure: str) -> str:
+    """Returns what a column of a file is called that holds a measure."""
+    return measure.replace(" ", "_")
+
+
+def judged_photos(manifest: Manifest, split: str, probabilities: np.ndarray) -> dict[str, Any]:
+    """Returns `right`, `photos`, `groups`, `folding` and `measure` of an outcome on a split.
 
     A photo's name is the first half of its digest's digits.
+
+    Args:
+        manifest: the photos.
+        split: "validation" or "test".
+        probabilities: of the split's photos, by heads that have not seen them, float32, [photos,
+            classes], range [0, 1].
     """
     rows = manifest.judged(split)
+    truth = manifest.truth(rows)
+    if manifest.is_multi_label:
+        told = mean_average_precision(truth, probabilities).of_photos
+        right: list[Any] = [round(one, 6) for one in told.tolist()]
+        rows = rows if right else []  # none of them has a label
+    else:
+        right = (probabilities.argmax(axis=1) == truth).tolist()
     folding = "leave-one-out" if manifest.few else f"{manifest.fold_count} folds"
     return {
+        "right": tuple(right),
+        "measure": (MultiLabelEvaluation if manifest.is_multi_label else Evaluation).measure,
         "folding": folding if split == VALIDATION and manifest.folds else "",
         "photos": tuple(manifest.photos[row].digest.hex()[:16] for row in rows),
         "groups": tuple(manifest.groups[row] for row in rows) if manifest.groups else (),
@@ -192,32 +249,38 @@ def _alone(outcomes: Sequence[Outcome]) -> float:
 
 
 def share(outcomes: Sequence[Outcome]) -> Share:
-    """Returns the mean accuracy of runs, with Wilson's interval over the photos and their groups.
+    """Returns the mean of runs, with Wilson's interval over the photos and their groups.
 
     Runs that differ by more than single judgements do, because their draws or seeds matter, make
     the interval wider. It is not measured without photos, or where some run diverged: the mean of
     the others would be that of the luckier seeds.
     """
     judged = {name for outcome in outcomes for name in outcome.photos}
+    measure = outcomes[0].measure if outcomes else Evaluation.measure
     if not judged or not all(outcome.right for outcome in outcomes):
-        return Share(math.nan, 0.0, 1.0, 0)
+        return Share(math.nan, 0.0, 1.0, 0, measure=measure)
     rights = [
         (one.seeds, name, float(right))
         for one in outcomes
         for name, right in zip(one.photos, one.right, strict=True)
     ]
-    mean, _, _, of_runs = _moments(rights)
+    mean, _, of_photos, of_runs = _moments(rights)
+    mean = min(max(mean, 0.0), 1.0)
     worth, spread = len(judged) * _alone(outcomes), mean * (1 - mean)
+    if spread > 0 and measure != Evaluation.measure:
+        # What photos tell of an average precision varies more than being right does.
+        worth = min(worth, spread * _alone(outcomes) / of_photos)
     if spread > 0:
         worth = spread / (spread / worth + of_runs)
     low, high = wilson_interval(mean * worth, worth)
-    return Share(mean, min(low, mean), max(high, mean), len(judged), outcomes[0].folding)
+    low, high = min(low, mean), max(high, mean)
+    return Share(mean, low, high, len(judged), outcomes[0].folding, measure)
 
 
 def difference(
     better: Sequence[Outcome], worse: Sequence[Outcome], comparisons: int = 1
 ) -> tuple[float, float, float] | None:
-    """Returns the difference of two accuracies with its 95% interval, paired by seeds and photos.
+    """Returns the difference of two shares with its 95% interval, paired by seeds and photos.
 
     Runs with the same seeds are compared photo by photo. Photos and seeds both count as drawn at
     random, so the interval allows for other photos and for other seeds.

@@ -15,7 +15,12 @@ from xferlearn.config import DECISION, WHERE_LABELS_ARE, TrainConfig
 from xferlearn.config.experiments import ExperimentConfig
 from xferlearn.errors import UserError, XferlearnError
 from xferlearn.experiments.outcomes import Outcome, OutcomeStore, judged_photos
-from xferlearn.metrics import cross_entropy, evaluate_predictions
+from xferlearn.metrics import (
+    AnyEvaluation,
+    cross_entropy,
+    evaluate_label_sets,
+    evaluate_predictions,
+)
 from xferlearn.photos.manifest import TEST, VALIDATION, Manifest
 from xferlearn.photos.opening import check_outside_photos, open_source
 from xferlearn.photos.sources import PhotoSource
@@ -164,8 +169,7 @@ def run(
     truth = fitted.truth(VALIDATION)[: len(probabilities)]
     outcome = Outcome(
         settings,
-        right=tuple(bool(right) for right in probabilities.argmax(axis=1) == truth),
-        **(judged_photos(manifest, VALIDATION) if len(probabilities) else {}),
+        **(judged_photos(manifest, VALIDATION, probabilities) if len(probabilities) else {}),
         loss=cross_entropy(probabilities, truth) if len(truth) else None,
         steps=fitted.training.steps,
         seconds=fitted.seconds,
@@ -190,7 +194,7 @@ def _record(
 ) -> tuple[str, ...]:
     """Writes a run for TensorBoard, as `train` does, but for the test; returns what failed."""
     manifest = fitted.manifest
-    unjudged = evaluate_predictions(manifest.labels, [], [])
+    unjudged = _unjudged(manifest)
     validation = fitted.evaluate(VALIDATION, probabilities) if len(probabilities) else unjudged
     metadata = describe(config, prepared, fitted, None, validation, unjudged)
     return summaries.write_run(
@@ -213,6 +217,14 @@ def _record(
         ),
         "scalars",
     )
+
+
+def _unjudged(manifest: Manifest) -> AnyEvaluation:
+    """Returns the evaluation of no photo."""
+    if not manifest.is_multi_label:
+        return evaluate_predictions(manifest.labels, [], [])
+    nothing = np.zeros((0, len(manifest.labels)))
+    return evaluate_label_sets(manifest.labels, nothing > 0, nothing, nothing > 0)
 
 
 def run_all(
@@ -313,12 +325,7 @@ def judge_on_test(
     if known is None:
         with on_device(config.device):
             fitted = fit_head(config, prepared, manifest=manifest, only=TEST)
-        right = fitted.probabilities(TEST).argmax(axis=1) == fitted.truth(TEST)
-        known = Outcome(
-            settings,
-            right=tuple(bool(one) for one in right),
-            **judged_photos(manifest, TEST),
-        )
+        known = Outcome(settings, **judged_photos(manifest, TEST, fitted.probabilities(TEST)))
         store.put(key, known)
     return known
 
@@ -329,7 +336,8 @@ def run_key(
     """Returns the key of an outcome: settings, feature space, photos, split and folds decide it."""
     made_from = {name: value for name, value in config.as_dict().items() if name not in _ELSEWHERE}
     photos = [
-        f"{photo.digest.hex()} {photo.label} {split} {fold} {group}"
+        f"{photo.digest.hex()} {','.join(map(str, manifest.classes_of(photo)))} {split} {fold}"
+        f" {group}"
         for photo, split, fold, group in zip(
             manifest.photos,
             manifest.splits,

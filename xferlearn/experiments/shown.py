@@ -33,8 +33,8 @@ def share_cells(shares: Sequence[Share]) -> Callable[[Share], list[Markup | str]
         if not share.photos:
             return [str(share)]
         ends = ((end - low) / width for end in (share.low, share.mean, share.high))
-        return [h("b", f"{share.mean:.1%}"), f" {share.low:.1%} to {share.high:.1%}",
-                interval_bar(*ends)]  # fmt: skip
+        between = f" {share.text(share.low)} to {share.text(share.high)}"
+        return [h("b", share.text(share.mean)), between, interval_bar(*ends)]
 
     return cell
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from xferlearn.dashboard.experiments import Cell, Table, build_experiment
-from xferlearn.experiments.outcomes import Outcome, Share
+from xferlearn.experiments.outcomes import Outcome, Share, heading_of, measure_of
 from xferlearn.experiments.rates import Rates
 from xferlearn.experiments.shown import (
     headline,
@@ -26,7 +26,6 @@ FEWEST_PHOTOS = 20
 MOST_ROWS = 40
 # Backbones whose times are explained in a sentence each; the table has all.
 MOST_EXPLAINED = 3
-_HEAD = ("settings", "accuracy", "over seeds", "s/run", "points behind")
 _TIMES_HEAD = ("", "decode", "network", "one run", "bottlenecks now")
 
 
@@ -37,8 +36,8 @@ class Candidate:
     Attributes:
         settings: what was varied besides the seeds.
         outcomes: its runs.
-        validation: their accuracy on photos that their heads have not learned from; not measured
-            where some run diverged.
+        validation: their accuracy, or mean average precision, on photos that their heads have not
+            learned from; not measured where some run diverged.
         behind: how far the best one is ahead, with an interval that holds, at 95%, for all
             candidates together; None for the best one.
     """
@@ -60,8 +59,8 @@ class Candidate:
 
     @property
     def over_seeds(self) -> tuple[float, float] | None:
-        """Lowest and highest accuracy of its runs; None where there are not two."""
-        found = [outcome.accuracy for outcome in self.outcomes if outcome.right]
+        """Lowest and highest value of its runs; None where there are not two."""
+        found = [outcome.value for outcome in self.outcomes if outcome.right]
         return (min(found), max(found)) if len(found) > 1 else None
 
     @property
@@ -101,7 +100,9 @@ class Candidate:
         elif self.diverged:
             found = f"diverged in {self.diverged} of {count(runs, 'run')}"
         seeds = self.over_seeds
-        span = f"{100 * seeds[0]:.1f}-{100 * seeds[1]:.1f}" if seeds else ""
+        span = ""
+        if seeds:
+            span = "-".join(self.validation.text(end).removesuffix("%") for end in seeds)
         behind = ""
         if self.behind is not None:
             mean, low, high = (100 * value for value in self.behind)
@@ -175,7 +176,7 @@ class Sweep(Result):
 
     Attributes:
         candidates: best first; those that diverged or were not run come last.
-        test: accuracy of the best one on the test photos, looked at once; None without a best.
+        test: that of the best one on the test photos, looked at once; None without a best.
         spaces: where the time went.
         command: the `train` command of the best one; empty without one.
         warnings: one line each.
@@ -199,7 +200,7 @@ class Sweep(Result):
         """Returns the summary: the table, the best combination, and where the time went."""
         marks = self._can_tell
         measured = self._measured
-        head = (", ".join(self.candidates[0].settings) or "settings", *_HEAD[1:])
+        head = (", ".join(self.candidates[0].settings) or "settings", *self._header[1:])
         rows = [head, *([one.values, *one.cells(marks)[1:]] for one in self.candidates)]
         times = Block()
         if measured:
@@ -222,7 +223,7 @@ class Sweep(Result):
         """Returns what tab Transfer shows, for JSON."""
         best = self.candidates[0]
         rest = (self._row(one) for one in self.candidates)
-        cells: list[list[Cell]] = [[*best.settings, *_HEAD[1:]], *rest]
+        cells: list[list[Cell]] = [[*best.settings, *self._header[1:]], *rest]
         head, *rows = without_empty(cells)
         notes = [self._explanation()] if best.validation.photos else []
         times = [space.cells() for space in self._measured]
@@ -249,6 +250,15 @@ class Sweep(Result):
         return [*settings, share_estimate(one.validation, found), seeds, seconds, told]
 
     @property
+    def measure(self) -> str:
+        """What combinations are measured by: "accuracy", or "mean average precision"."""
+        return measure_of(one.validation for one in self.candidates)
+
+    @property
+    def _header(self) -> tuple[str, ...]:
+        return "settings", heading_of(self.measure), "over seeds", "s/run", "points behind"
+
+    @property
     def _can_tell(self) -> bool:
         return self.candidates[0].validation.photos >= FEWEST_PHOTOS
 
@@ -272,9 +282,10 @@ class Sweep(Result):
             return ["No combination converged with every seed: there is nothing to choose from."]
         lines = [f"best on the {count(seen, 'photo')}: {best.name}"]
         if self.test is not None and self.test.photos:
-            lines.append(f"its test accuracy: {self.test.summary()}{best.over_runs}")
+            found = self.test.summary().removeprefix(f"{self.measure} ")
+            lines.append(f"its test {self.measure}: {found}{best.over_runs}")
         else:
-            lines.append("its test accuracy: there are no test photos")
+            lines.append(f"its test {self.measure}: there are no test photos")
         compared = [one for one in self.candidates[1:] if one.behind is not None]
         if not self._can_tell:
             return [*lines, f"{_too_few(seen)} to tell which one is better."]
@@ -301,10 +312,10 @@ class Sweep(Result):
         return [
             [h("p", line) for line in self._verdict()],
             notices([*self.warnings, *self._problems()]),
-            table(_HEAD, rows),
+            table(self._header, rows),
             faint(self._explanation()) if self._explanation() else None,
             faint(f"{count(left, 'more combination')}; all are in {self.table}") if left else None,
-            plot(self.plot, "accuracy by combination"),
+            plot(self.plot, f"{self.measure} by combination"),
             [h("h4", "Where the time goes")] if measured else None,
             table(_TIMES_HEAD, [space.cells() for space in measured]) if measured else None,
             [faint(space.explanation()) for space in measured[:MOST_EXPLAINED]],

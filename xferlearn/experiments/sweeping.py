@@ -13,7 +13,15 @@ from typing import Any
 from xferlearn.config import SEEDS, SweepConfig, TrainConfig
 from xferlearn.config.signatures import from_settings
 from xferlearn.config.wording import flag_value
-from xferlearn.experiments.outcomes import Outcome, OutcomeStore, Share, difference, share
+from xferlearn.experiments.outcomes import (
+    Outcome,
+    OutcomeStore,
+    Share,
+    column_of,
+    difference,
+    measure_of,
+    share,
+)
 from xferlearn.experiments.plotting import save, save_ranking
 from xferlearn.experiments.rates import measure_rates
 from xferlearn.experiments.recording import record
@@ -43,7 +51,8 @@ def sweep(config: SweepConfig) -> Sweep:
     sequence, or text with commas.
 
     Returns:
-        The combinations, the best one first, and the accuracy of the best one on the test photos.
+        The combinations, the best one first by accuracy, or where photos may have several labels
+        by mean average precision; and that of the best one on the test photos.
 
     Raises:
         UserError: a setting or the photos can't be used.
@@ -205,7 +214,8 @@ def _csv(candidates: Sequence[Candidate]) -> str:
     names = list(dict.fromkeys(name for one in candidates for name in one.settings))
     file = io.StringIO()
     writer = csv.writer(file)
-    columns = ["accuracy", "low", "high", "photos", "folding", "runs", "diverged", "seconds"]
+    measure = column_of(measure_of(one.validation for one in candidates))
+    columns = [measure, "low", "high", "photos", "folding", "runs", "diverged", "seconds"]
     writer.writerow([*names, *columns, "problem"])
     for one in candidates:
         found = one.validation

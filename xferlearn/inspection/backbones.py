@@ -7,6 +7,7 @@ from xferlearn.backbones import load_rows, resolve_backbone
 from xferlearn.backbones.names import part_name
 from xferlearn.inspection.formats import ModelFile
 from xferlearn.inspection.inspection import build_report
+from xferlearn.inspection.metadata import WeightsLicence
 from xferlearn.inspection.readers.keras_config import read_keras_config
 from xferlearn.inspection.report import BackboneReport, GraphReport
 from xferlearn.inspection.signatures import SIGNATURES
@@ -49,6 +50,8 @@ def open_backbone(name: str) -> tuple[ModelFile, GraphReport]:
     title = next(titles, spec.family)
     called = spec.origin or part_name(spec.name, size)
     report = dataclasses.replace(
-        build_report(called, held), backbone=BackboneReport(spec.name, title, spec.image_size)
+        build_report(called, held),
+        backbone=BackboneReport(spec.name, title, spec.image_size),
+        licences=(WeightsLicence(spec.name, spec.licence.name, spec.licence.source),),
     )
     return held, report

@@ -46,6 +46,21 @@ class StatedFamiliarity:
 
 
 @dataclass(frozen=True)
+class WeightsLicence:
+    """Under which licence the weights of a backbone are.
+
+    Attributes:
+        backbone: whose weights.
+        licence: its name, e.g. "Apache-2.0"; "unknown" where nothing states it.
+        source: where the weights come from; "" where that is not stated.
+    """
+
+    backbone: str
+    licence: str
+    source: str
+
+
+@dataclass(frozen=True)
 class ModelMetadata:
     """What a model states, as far as reports and predictors need it; None for what is missing.
 
@@ -68,6 +83,7 @@ class ModelMetadata:
     format_version: int | None
     familiarity: StatedFamiliarity | None
     decision: dict[str, Any]
+    licences: tuple[WeightsLicence, ...]
     multi_label: bool
 
 
@@ -109,7 +125,24 @@ def parse_metadata(data: bytes) -> ModelMetadata:
         format_version=_whole(held.get("format_version")),
         familiarity=_familiarity(_part(held, "familiarity")),
         decision=_part(held, "decision"),
+        licences=_licences(backbone),
         multi_label=held.get("multi_label") is True,
+    )
+
+
+def _licences(backbone: dict[str, Any]) -> tuple[WeightsLicence, ...]:
+    # Of several backbones that are combined, each has its own.
+    parts = backbone.get("parts")
+    each = parts if isinstance(parts, list) else [backbone]
+    said = [
+        [_text(part.get(key)) for key in ("name", "licence", "licence_source")]
+        for part in each
+        if isinstance(part, dict)
+    ]
+    return tuple(
+        WeightsLicence(name or "", licence, source or "")
+        for name, licence, source in said
+        if licence
     )
 
 

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from xferlearn.inspection.endings import Ending
 from xferlearn.inspection.layers import Calibration, Shape
-from xferlearn.inspection.metadata import StatedFamiliarity
+from xferlearn.inspection.metadata import StatedFamiliarity, WeightsLicence
 from xferlearn.inspection.purpose import OutputKind
 
 RangeSource = Literal[
@@ -162,6 +162,8 @@ class GraphReport:
         familiarity: which of the outputs says how familiar a photo is; None for none.
         decision: how probabilities become a label, as the metadata state it; {} where the largest
             one decides.
+        licences: of the weights of the backbone, or of each that is combined, as the metadata state
+            it; () where they don't.
         multi_label: whether the metadata state that photos may have several labels, or none.
     """
 
@@ -185,6 +187,7 @@ class GraphReport:
     missing: tuple[str, ...] = ()
     familiarity: StatedFamiliarity | None = None
     decision: dict[str, Any] = dataclasses.field(default_factory=dict)
+    licences: tuple[WeightsLicence, ...] = ()
     multi_label: bool = False
 
     @property

@@ -67,6 +67,7 @@ def with_metadata(report: GraphReport, metadata: ModelMetadata) -> GraphReport:
         warnings=tuple(warnings),
         familiarity=familiarity,
         decision=metadata.decision,
+        licences=metadata.licences,
         multi_label=metadata.multi_label,
     )
 

@@ -38,6 +38,11 @@ def format_report(report: GraphReport) -> str:
         ("made for", printable(report.task)),
         ("backbone", backbone.title if backbone else "not recognised"),
     ]
+    several = len(report.licences) > 1
+    for said in report.licences:
+        of = f" of {said.backbone}" if several else ""
+        text = ", ".join(filter(None, [f"{said.licence} (the weights{of})", said.source]))
+        rows.append(("licence", printable(text, 500)))
     if bottleneck:
         width = f", {count(bottleneck.width, 'value')}" if bottleneck.width is not None else ""
         rows.append(("bottleneck", printable(bottleneck.name) + width))

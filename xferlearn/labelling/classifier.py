@@ -20,11 +20,13 @@ from xferlearn.labelling.streaming import Labelled, label_photos
 from xferlearn.photos.folders.files import FileSource
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.pixels.headers import bytes_of_image
+from xferlearn.photos.pixels.operations import resize_pixels
 from xferlearn.photos.sources import Entry
 from xferlearn.predictors import Predictor, open_predictor
 from xferlearn.summaries.terminal import first_names
 from xferlearn.system.folders import check_no_url
 from xferlearn.system.results import facts_block, fit
+from xferlearn.system.runtime import start_tensorflow
 from xferlearn.system.text import one_line
 
 if TYPE_CHECKING:
@@ -324,10 +326,6 @@ def _entry(index: int, photo: Any) -> Entry:
 
 
 def _resized(pixels: np.ndarray, index: int, predictor: Predictor) -> np.ndarray:
-    import tensorflow as tf
-
-    from xferlearn.photos.pixels.operations import resize_pixels
-
     shape = list(pixels.shape)
     if pixels.ndim == 2:
         pixels = pixels[..., None]
@@ -352,5 +350,8 @@ def _resized(pixels: np.ndarray, index: int, predictor: Predictor) -> np.ndarray
             )
     if pixels.shape[:2] == predictor.image_size:
         return np.round(pixels).astype(np.uint8)
+    start_tensorflow()
+    import tensorflow as tf
+
     size = tf.constant(predictor.image_size)
     return resize_pixels(tf.constant(pixels), size, predictor.resize).numpy()

@@ -45,6 +45,18 @@ class MeanAveragePrecision:
         """Returns the 95% interval of one class, 0 to 1."""
         return self._interval(np.arange(len(self.positives)) == place)
 
+    @property
+    def of_photos(self) -> np.ndarray:
+        """What each photo tells of the mean, which is their mean, float64, [photos].
+
+        They vary as much as the mean does by which photos there are. None where no photo has a
+        class.
+        """
+        known = self.positives > 0
+        if not known.any():
+            return np.zeros(0)
+        return (self.mean or 0.0) + len(self.influence) * self.influence[:, known].mean(axis=1)
+
     def _interval(self, classes: np.ndarray) -> tuple[float, float]:
         """Returns Wilson's interval for as many photos as would vary as much.
 

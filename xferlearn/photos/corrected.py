@@ -10,6 +10,7 @@ from xferlearn.errors import UserError, did_you_mean
 from xferlearn.photos.corrections import EXCLUDE, KEEP, Corrections, read_corrections
 from xferlearn.photos.folders.names import class_label, first_names, other_classes_lines
 from xferlearn.photos.manifest import BadPhoto, Photo
+from xferlearn.photos.several import labels_in, read_label_text
 from xferlearn.photos.sources import Entry, PhotoSource, Wrapping
 from xferlearn.system.text import count, plural_of, readable
 
@@ -38,6 +39,7 @@ class Applied:
 
     Attributes:
         corrections: by digest.
+        multi_label: whether photos may have several labels, or none.
         relabelled: photos that have another label by them.
         excluded: photos that they leave out.
         labelled: photos without a class that are given one.
@@ -48,9 +50,11 @@ class Applied:
         twice: photos without a class that are among those with one too.
         new: classes that only they have.
         empty: classes that have no photos left by them.
+        given: the corrections as they came.
     """
 
     corrections: Corrections
+    multi_label: bool = False
     relabelled: int = 0
     excluded: int = 0
     labelled: int = 0
@@ -61,14 +65,24 @@ class Applied:
     twice: int = 0
     new: tuple[str, ...] = ()
     empty: tuple[str, ...] = ()
+    given: Corrections = dataclasses.field(init=False, repr=False)
     _seen: set[bytes] = dataclasses.field(default_factory=set, repr=False)
 
+    def __post_init__(self) -> None:
+        """Checks the corrections, and orders the labels that they give.
+
+        Raises:
+            UserError: when photos have one label each, and a correction gives a photo none.
+        """
+        self.given = self.corrections
+        self.corrections = self.given.suited(multi_label=self.multi_label)
+
     def label(self, digest: bytes, own: str | None) -> str | None:
-        """Returns the class of a photo; None where it is not used.
+        """Returns the class of a photo, or all of them as one text; None where it is not used.
 
         Args:
             digest: SHA-256 of the photo's bytes.
-            own: the class that it lies under; None for none.
+            own: the class that it lies under, or all of them; None where it has not been labelled.
         """
         row = self.corrections.get(digest)
         if row is None:
@@ -82,7 +96,7 @@ class Applied:
             self.labelled += 1
             return row.label
         # A label in another form of Unicode is the same one.
-        same = class_label(own) == row.label
+        same = (read_label_text if self.multi_label else class_label)(own) == row.label
         if row.action == KEEP:
             self.kept += same
             self.outdated += not same
@@ -98,7 +112,7 @@ class Applied:
 
     def as_dict(self) -> dict[str, Any]:
         """Returns all counts, for JSON."""
-        left_out = ("corrections", "_seen")
+        left_out = ("corrections", "multi_label", "given", "_seen")
         names = [one.name for one in dataclasses.fields(self) if one.name not in left_out]
         return {name: getattr(self, name) for name in names} | {"missing": self.missing}
 
@@ -204,7 +218,7 @@ class CorrectedSource(Wrapping):
             bad: those that could not.
         """
         before = self.labels
-        applied = Applied(self.corrections)
+        applied = Applied(self.corrections, self.is_multi_label)
         # A photo without a class that lies among those with one too is that one.
         classed = {photo.digest for photo in photos if photo.label >= 0}
         given: dict[tuple[str, int], str | None] = {}
@@ -224,9 +238,11 @@ class CorrectedSource(Wrapping):
         # A class that had no photos in the first place is not the corrections' business.
         had = {before[label] for _, label in given if label >= 0}
         kept = [name for name in before if name in held or name not in had]
-        applied.new = tuple(sorted(held.difference(before)))
-        applied.empty = tuple(name for name in before if name not in kept)
-        labels = (*kept, *applied.new)
+        new = tuple(sorted(held.difference(before)))
+        labels = (*kept, *new)
+        classes_before, classes = self._classes(before), self._classes(labels)
+        applied.new = tuple(sorted(classes.keys() - classes_before))
+        applied.empty = tuple(name for name in classes_before if name not in classes)
         if list(before) == sorted(before):
             labels = tuple(sorted(labels))
         index = {name: number for number, name in enumerate(labels)}
@@ -237,6 +253,14 @@ class CorrectedSource(Wrapping):
             applied=applied,
             unlabelled=tuple(unlabelled),
             _given={key: label for key, label in numbers.items() if label != key[1]},
+        )
+
+    def _classes(self, labels: Sequence[str]) -> dict[str, None]:
+        """Returns the classes that labels name, each once."""
+        return dict.fromkeys(
+            one
+            for label in labels
+            for one in (labels_in(label) if self.is_multi_label else [label])
         )
 
 

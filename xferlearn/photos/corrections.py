@@ -1,7 +1,8 @@
 """Corrections of labels, as corrections.csv holds them: what a person, or an audit, has decided.
 
 A correction names a photo by its content, so it holds wherever the photo lies, and the photo itself
-is never touched. The file is plain text with a line per photo, in the order of the digests: two of
+is never touched. Where photos may have several labels, its label is all of them, `cat|dog`, and
+empty for none. The file is plain text with a line per photo, in the order of the digests: two of
 them can be merged, by hand or by Git, and none is lost.
 """
 
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from xferlearn.errors import UserError
 from xferlearn.photos.folders.names import check_name, class_label
+from xferlearn.photos.several import read_label_text
 from xferlearn.system.files import real_path, write_atomically
 from xferlearn.system.folders import check_no_url
 from xferlearn.system.locks import FileLock
@@ -38,7 +40,8 @@ class Correction:
         name: the photo's name when that was decided, for people.
         action: "relabel" gives it a label; "exclude" leaves it out; "keep" says that the label it
             had is right.
-        label: the label that it is given, or keeps; "" for "exclude".
+        label: the label that it is given, or keeps; "" for "exclude", and for none where photos
+            may have several.
         when: time of the decision, UTC, as in 2026-01-31T12:00:00Z.
         command: by which command.
     """
@@ -86,6 +89,32 @@ class Corrections(Mapping[bytes, Correction]):
     def with_rows(self, rows: Iterable[Correction]) -> "Corrections":
         """Returns these corrections with others added; for the same photo the new one holds."""
         return Corrections({**self.rows, **{row.digest: row for row in rows}})
+
+    def suited(self, *, multi_label: bool) -> "Corrections":
+        """Returns these corrections for photos of a kind, with labels in the order of their names.
+
+        Args:
+            multi_label: whether photos may have several labels, or none.
+
+        Raises:
+            UserError: when photos have one label each, and a correction gives a photo none.
+        """
+        if multi_label:
+            rows = self.rows.items()
+            return Corrections(
+                {
+                    key: dataclasses.replace(row, label=read_label_text(row.label))
+                    for key, row in rows
+                }
+            )
+        for row in self.rows.values():
+            if row.action != EXCLUDE and not row.label:
+                raise UserError(
+                    f"Expected a `label` to {row.action} for {readable(row.name)} in the"
+                    " corrections: its photos have one label each. Found: none, which is for photos"
+                    " that may have several. Give it one, or exclude it."
+                )
+        return self
 
     def without(self, digests: Iterable[bytes]) -> "Corrections":
         """Returns these corrections without those of some photos."""
@@ -188,10 +217,11 @@ def _correction(cells: dict[str, str], place: str) -> Correction:
             f" Found: {readable(action) or 'nothing'}."
         )
     label = class_label(cells["label"])
-    if (action == EXCLUDE) == bool(label):
-        came = f"the label {readable(label)!r}" if label else "none"
-        wanted = "no `label` for a photo that is excluded" if label else f"a `label` to {action}"
-        raise UserError(f"Expected {wanted} in {place}. Found: {came}.")
+    if action == EXCLUDE and label:
+        raise UserError(
+            f"Expected no `label` for a photo that is excluded in {place}. Found: the label"
+            f" {readable(label)!r}."
+        )
     if label:
         check_name(label, "label", place)
     return Correction(

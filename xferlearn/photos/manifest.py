@@ -139,12 +139,16 @@ class Manifest:
             Class indices, int32, [rows]; where photos may have several labels, whether each photo
             has each class, bool, [rows, classes].
         """
-        photos = [self.photos[row] for row in rows]
+        return self.targets[[self.photos[row].label for row in rows]]
+
+    @property
+    def targets(self) -> np.ndarray:
+        """The classes of photos by their label's index, as `truth` has those of photos in a row."""
         if self.label_sets is None:
-            return np.array([photo.label for photo in photos], np.int32)
-        found = np.zeros((len(photos), len(self.labels)), bool)
-        for row, photo in enumerate(photos):
-            found[row, list(self.label_sets[photo.label])] = True
+            return np.arange(len(self.labels), dtype=np.int32)
+        found = np.zeros((len(self.label_sets), len(self.labels)), bool)
+        for row, classes in enumerate(self.label_sets):
+            found[row, list(classes)] = True
         return found
 
     @property

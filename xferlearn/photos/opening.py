@@ -37,6 +37,7 @@ def open_source(config: TrainConfig) -> PhotoSource:
     source = _with_unlabelled(config, _open_classes(config))
     if config.corrections is None and config.unlabelled is None:
         return source
+    corrections = corrections.suited(multi_label=source.is_multi_label)
     return CorrectedSource(source, corrections, source.labels)
 
 

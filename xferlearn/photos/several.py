@@ -45,6 +45,17 @@ def read_label_text(text: str) -> str:
     return label_text(filter(None, map(class_label, parted(text))))
 
 
+def labelled_rows(y: np.ndarray) -> np.ndarray:
+    """Returns which photos have been labelled, bool, [photos].
+
+    Args:
+        y: class index of each photo, int, [photos]; -1 for those that have not. Where photos may
+            have several labels, whether each has each class, int, [photos, classes]: 1, 0, or -1 in
+            all of a row.
+    """
+    return np.asarray((y >= 0) if y.ndim == 1 else (y >= 0).all(axis=1))
+
+
 def truth_of(texts: Sequence[str], labels: Sequence[str]) -> np.ndarray:
     """Returns which labels photos have, by their texts; labels that are not asked for are left out.
 

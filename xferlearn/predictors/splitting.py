@@ -75,9 +75,9 @@ class SplitModel:
 
     @functools.cached_property
     def _parts(self) -> tuple[list["keras.Model"], "keras.Model"]:
+        model = self._load()  # which starts TensorFlow, quietly
         import keras
 
-        model = self._load()
         with float32_layers():
             networks = [
                 keras.Model(model.input, model.get_layer(name).output) for name in self._layers

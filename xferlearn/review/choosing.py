@@ -17,6 +17,8 @@ def next_photos(
     labelled: np.ndarray,
     count: int,
     batch: int = BATCH,
+    *,
+    multi_label: bool = False,
 ) -> np.ndarray:
     """Returns the photos to label next, in order.
 
@@ -32,6 +34,8 @@ def next_photos(
         labelled: rows that have a label, int, [labelled].
         count: how many to return, at most.
         batch: how many are taken before the next ones may be less uncertain.
+        multi_label: whether photos may have several labels: then the margin is that between having
+            a class and not, of the class of which it is smallest.
 
     Returns:
         Rows, int, [min(count, candidates)].
@@ -43,7 +47,7 @@ def next_photos(
     """
     candidates = np.unique(candidates)
     count = min(count, len(candidates))
-    margins = _margins(probabilities, candidates)
+    margins = (_margins_of_sets if multi_label else _margins)(probabilities, candidates)
     near = _most_uncertain(margins, count + _POOL * batch)
     rows, margins = candidates[near], margins[near]
     x = _normalised(bottlenecks[rows])
@@ -83,6 +87,15 @@ def _margins(probabilities: np.ndarray, rows: np.ndarray) -> np.ndarray:
     for start in range(0, len(rows), 65_536):
         part = np.partition(probabilities[rows[start : start + 65_536]], -2, axis=1)
         found[start : start + 65_536] = part[:, -1] - part[:, -2]
+    return np.nan_to_num(found)
+
+
+def _margins_of_sets(probabilities: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Returns how sure it is of the class that is least sure, 0 where nothing is known."""
+    found = np.zeros(len(rows), np.float32)
+    for start in range(0, len(rows), 65_536):
+        part = probabilities[rows[start : start + 65_536]]
+        found[start : start + 65_536] = np.abs(2 * part - 1).min(axis=1)
     return np.nan_to_num(found)
 
 

@@ -14,6 +14,7 @@ from PIL import Image
 from xferlearn.decisions import HeatMaps, Nearest, fit_familiarity
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import Photo
+from xferlearn.photos.several import labelled_rows
 from xferlearn.photos.sources import PhotoSource
 from xferlearn.photos.views import CROP_FRACTION
 from xferlearn.review.judging import Fit
@@ -25,6 +26,7 @@ from xferlearn.summaries.pixels import read_pixels
 from xferlearn.system.text import one_line
 from xferlearn.training.fit import Prepared
 from xferlearn.training.head import build_classifier
+from xferlearn.training.own_photos import class_of_each
 
 if TYPE_CHECKING:
     import keras
@@ -195,8 +197,8 @@ class Evidence:
         ]
 
     def _shown(self, photo: Photo) -> dict[str, Any]:
-        label = self._session.label_of(photo)
-        return {"id": photo.digest.hex(), "name": shown_name(photo.name), "label": label}
+        labels = self._session.labels_of(photo)
+        return {"id": photo.digest.hex(), "name": shown_name(photo.name), "labels": labels}
 
     def _familiarity_of(self, row: int) -> float | None:
         try:
@@ -208,13 +210,18 @@ class Evidence:
     def _familiarity(self) -> np.ndarray:
         """How familiar each photo is to the others, by the heads at the start."""
         start, material = self._session.start, self._session.material
-        rows = np.flatnonzero(start.y >= 0)
-        judged = np.flatnonzero((start.best[rows] >= 0) & (material.folds[rows] >= 0))
+        labelled = labelled_rows(start.y)
+        rows = np.flatnonzero(labelled)
+        known = labelled_rows(start.best[rows])
+        judged = np.flatnonzero(known & (material.folds[rows] >= 0))
         values = np.full(len(start.y), np.nan, np.float32)
         if not len(judged):
             return values
         scores = start.probabilities[:, start.present]
-        place = np.searchsorted(start.present, start.y[rows])
+        if start.y.ndim == 2:
+            place = class_of_each(start.y[rows][:, start.present] == 1)
+        else:
+            place = np.searchsorted(start.present, start.y[rows])
         familiarity = fit_familiarity(
             material.bottlenecks,
             place,
@@ -227,7 +234,7 @@ class Evidence:
             most_weights=_MOST_WEIGHTS,
         )
         values[rows[judged]] = familiarity.own
-        others = np.flatnonzero((start.y < 0) & np.isfinite(scores).all(axis=1))
+        others = np.flatnonzero(~labelled & np.isfinite(scores).all(axis=1))
         if len(others):
             values[others] = familiarity.apply(material.bottlenecks, scores[others], others)
         return values

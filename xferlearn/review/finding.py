@@ -9,7 +9,9 @@ import numpy as np
 from xferlearn.auditing import KINDS, Finding
 from xferlearn.auditing.findings import CONFLICT, LABEL
 from xferlearn.auditing.label_errors import find_label_errors
+from xferlearn.auditing.set_errors import change_text, find_set_errors
 from xferlearn.auditing.suspects import find_suspects
+from xferlearn.photos.several import label_text, labelled_rows
 from xferlearn.photos.twins.finding import Alike
 from xferlearn.review.asking import MOST_ASKED, Ask, ask_to_label
 from xferlearn.review.choosing import next_photos
@@ -73,11 +75,24 @@ class Finder:
         order: list[int] = []
         check()
         if rows:
-            learned = np.flatnonzero(last.y >= 0)
             order = next_photos(
-                last.probabilities, material.bottlenecks, np.array(rows), learned, MOST_ASKED
+                last.probabilities,
+                material.bottlenecks,
+                np.array(rows),
+                np.flatnonzero(labelled_rows(last.y)),
+                MOST_ASKED,
+                multi_label=last.y.ndim == 2,
             ).tolist()
-        asks = [ask_to_label(material.photos[r], last.probabilities[r], labels) for r in order]
+        several = last.y.ndim == 2
+        asks = [
+            ask_to_label(
+                material.photos[row],
+                last.probabilities[row],
+                labels,
+                last.best[row] == 1 if several else None,
+            )
+            for row in order
+        ]
         return found, asks
 
     def _suspects(
@@ -85,6 +100,8 @@ class Finder:
     ) -> list[Finding]:
         """Returns label errors and twins of several classes; other twins need no decision."""
         material = self._material
+        if last.y.ndim == 2:
+            return self._suspects_of_sets(last, labels, check)
 
         def probabilities(learned: np.ndarray) -> np.ndarray:
             few = len(np.unique(last.y[learned & (last.y >= 0)])) < 2
@@ -102,6 +119,34 @@ class Finder:
         # Without numbers: the heads that tell them are not those whose numbers the page shows.
         return [
             dataclasses.replace(one, text=f"looks like {one.proposed}, not like {one.label}")
+            if one.kind == LABEL
+            else one
+            for one in found.findings
+            if one.kind in (LABEL, CONFLICT)
+        ]
+
+    def _suspects_of_sets(
+        self, last: Fit, labels: Sequence[str], check: Callable[[], None]
+    ) -> list[Finding]:
+        material, y = self._material, last.y
+
+        def probabilities(targets: np.ndarray) -> np.ndarray:
+            if np.array_equal(targets, y) or not len(last.present):
+                return last.probabilities
+            return fit(self._heads, targets, len(labels), check=check).probabilities
+
+        errors = find_set_errors(y, labels, probabilities, material.groups)
+        texts = [label_text(np.array(labels)[row == 1].tolist()) for row in y]
+        places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
+        known = labelled_rows(y)
+        photos = [
+            dataclasses.replace(photo, label=places[text] if has else -1)
+            for photo, text, has in zip(material.photos, texts, known, strict=True)
+        ]
+        same = [photos[row] for row in self._same if known[row]]
+        found = find_suspects(photos, [*places], errors, same, self._alike)
+        return [
+            dataclasses.replace(one, text=change_text(one.label, one.proposed))
             if one.kind == LABEL
             else one
             for one in found.findings

@@ -9,6 +9,7 @@ from xferlearn.photos.corrected import Applied
 from xferlearn.photos.corrections import EXCLUDE, KEEP, RELABEL, Correction, Corrections
 from xferlearn.photos.folders.names import check_name, class_label
 from xferlearn.photos.manifest import Photo
+from xferlearn.photos.several import label_text, labelled_rows, labels_in, read_label_text
 from xferlearn.system.text import readable
 from xferlearn.training.material import Material
 
@@ -27,7 +28,7 @@ class Labels:
 
     Attributes:
         names: the classes, with those that were added.
-        y: class index of each row, int32, [rows]; -1 for none.
+        y: as `Material.y`, of the labels that photos have by now.
 
     Example:
         >>> labels = Labels(material, copies={})
@@ -45,6 +46,8 @@ class Labels:
         """
         self._material, self._copies = material, copies
         self.y = material.y
+        self.is_multi_label = self.y.ndim == 2
+        self._applied = Applied(Corrections(), self.is_multi_label)
         self.names = [*material.labels]
         # A name in another form of Unicode is the same one.
         self._places = {class_label(name): place for place, name in enumerate(self.names)}
@@ -63,8 +66,8 @@ class Labels:
         return digest in self._asked
 
     def own(self, photo: Photo) -> str | None:
-        """Returns the class that a photo lies under; None for none."""
-        return self._material.labels[photo.label] if photo.label >= 0 else None
+        """Returns the class that a photo lies under, or all its labels; None for none yet."""
+        return self._material.texts[photo.label] if photo.label >= 0 else None
 
     def row(self, digest: bytes) -> int:
         """Returns the row that stands for a photo.
@@ -74,29 +77,44 @@ class Labels:
         """
         return self._known(digest)[0]
 
-    def asked(self) -> dict[bytes, tuple[str, str]]:
-        """Returns name and class, "" for none, of all photos that may be asked about, by digest."""
-        return {
-            digest: (photo.name, self.own(photo) or "") for digest, photo in self._asked.items()
-        }
+    def asked(self) -> dict[bytes, tuple[str, str | None]]:
+        """Returns name and label, None for none yet, of all that may be asked about, by digest."""
+        return {digest: (photo.name, self.own(photo)) for digest, photo in self._asked.items()}
 
-    def of(self, photo: Photo, corrections: Corrections) -> str:
-        """Returns the label that a photo, or a copy of one, has by now; "" for none."""
-        name = Applied(corrections).label(photo.digest, self.own(photo))
-        return "" if name is None else self.known(name) or name
+    def of(self, photo: Photo, corrections: Corrections) -> str | None:
+        """Returns the label that a photo, or a copy of one, has by now; None for none."""
+        text = self._by(corrections).label(photo.digest, self.own(photo))
+        return None if text is None else self.shown(text)
 
     def known(self, name: str) -> str | None:
         """Returns what the class of this name is called here; None where there is none."""
         place = self._places.get(class_label(name))
         return None if place is None else self.names[place]
 
+    def shown(self, text: str) -> str:
+        """Returns a label with its classes as they are called here; a class that is not, as is."""
+        if self.is_multi_label:
+            return label_text(self.known(one) or one for one in labels_in(text))
+        return self.known(text) or text
+
+    def parts(self, text: str | None) -> list[str] | None:
+        """Returns the classes of a label; None for none yet."""
+        if text is None:
+            return None
+        return [*labels_in(text)] if self.is_multi_label else [text]
+
     def apply(self, digests: Iterable[bytes], corrections: Corrections) -> None:
         """Gives some photos the labels that they have by now."""
-        applied = Applied(corrections)
+        applied = self._by(corrections)
         for digest in digests:
             for row in self._rows.get(digest, ()):
-                name = applied.label(digest, self.own(self._material.photos[row]))
-                self.y[row] = -1 if name is None else self._place(name)
+                text = applied.label(digest, self.own(self._material.photos[row]))
+                places = [self._place(one) for one in self.parts(text) or ()]
+                if not self.is_multi_label:
+                    self.y[row] = places[0] if places else -1
+                    continue
+                self.y[row] = -1 if text is None else 0
+                self.y[row, places] = 1
 
     def add(self, name: str) -> None:
         """Adds a class.
@@ -115,7 +133,8 @@ class Labels:
 
     def without_class(self, corrections: Corrections) -> list[int]:
         """Returns the rows of photos that never had a class, nor a correction."""
-        rest = ((row, self._material.photos[row]) for row in np.flatnonzero(self.y < 0).tolist())
+        without = np.flatnonzero(~labelled_rows(self.y)).tolist()
+        rest = ((row, self._material.photos[row]) for row in without)
         return [
             row
             for row, photo in rest
@@ -128,7 +147,8 @@ class Labels:
         Args:
             digest: which photo.
             action: "relabel", "exclude" or "keep".
-            label: one of the classes, where it is relabelled.
+            label: one of the classes, where it is relabelled; where photos may have several, all
+                that it has, as `photos.several` writes them.
             when: the time of the answer.
 
         Raises:
@@ -138,16 +158,18 @@ class Labels:
         photo = self._material.photos[self.row(digest)]
         own = [self.own(self._material.photos[row]) for row in self._known(digest)]
         if action == KEEP:
-            label = class_label(self._kept(photo, own))
+            label = self._written(self._kept(photo, own))
         elif action == EXCLUDE:
             label = ""
         elif action == RELABEL:
-            if self.known(label) is None:
-                near = did_you_mean(label, self.names)
-                raise UserError(f"There is no class {readable(label)!r}.{near} Add it first.")
-            label = class_label(label)
+            for one in self.parts(label) or ():
+                if self.known(one) is None:
+                    near = did_you_mean(one, self.names)
+                    raise UserError(f"There is no class {readable(one)!r}.{near} Add it first.")
+            label = self._written(label)
             # To give it the label that it has says that this is right.
-            action = KEEP if {one and class_label(one) for one in own} == {label} else RELABEL
+            same = {None if one is None else self._written(one) for one in own} == {label}
+            action = KEEP if same else RELABEL
         else:
             raise UserError(
                 f"Expected `action` to be relabel, exclude or keep. Received: {readable(action)!r}."
@@ -165,6 +187,14 @@ class Labels:
                 " exclude it."
             )
         if others:
+            if self.is_multi_label:
+                sets = " and ".join(
+                    readable(str(one)) or "without labels" for one in (first, *others)
+                )
+                raise UserError(
+                    f"{readable(photo.name)} is there with different labels, {sets}, so there are"
+                    " none to keep: choose those that are right, or exclude it."
+                )
             classes = " and in ".join(readable(str(one)) for one in (first, *others))
             raise UserError(
                 f"{readable(photo.name)} lies in {classes}, so there is no one label to keep:"
@@ -183,7 +213,19 @@ class Labels:
         place = self._places.setdefault(class_label(name), len(self.names))
         if place == len(self.names):
             self.names.append(name)
+            if self.is_multi_label:
+                column = np.where(labelled_rows(self.y), 0, -1).astype(self.y.dtype)
+                self.y = np.column_stack([self.y, column])
         return place
+
+    def _written(self, label: str) -> str:
+        """Returns a label as corrections have it."""
+        return read_label_text(label) if self.is_multi_label else class_label(label)
+
+    def _by(self, corrections: Corrections) -> Applied:
+        if self._applied.given is not corrections:
+            self._applied = Applied(corrections, self.is_multi_label)
+        return self._applied
 
 
 def shown_name(name: str) -> str:

@@ -223,13 +223,15 @@ def _facts(material: Material, session: Session, told: Sequence[str]) -> list[st
     labelled = sum(photo.label >= 0 for photo in material.photos)
     photos = f"{count(labelled, 'photo')} of {count(len(material.labels), 'class')}"
     if len(material.photos) > labelled:
-        photos += f", {len(material.photos) - labelled:,} without a class"
+        what = "not labelled yet" if session.is_multi_label else "without a class"
+        photos += f", {len(material.photos) - labelled:,} {what}"
     kinds = collections.Counter(item["kind"] for item in state["items"] if item["answer"] is None)
     to_ask = ", ".join(f"{kind} ({number:,})" for kind, number in kinds.items())
     lines = [photos, *material.prepared.warnings, *told, *material.manifest.warnings]
     accuracy = state["accuracy"]
     if accuracy is not None:
-        lines.append(f"linear head on {material.prepared.name}: {accuracy['text']}")
+        measure = f"{accuracy['measure']} " if session.is_multi_label else ""
+        lines.append(f"linear head on {material.prepared.name}: {measure}{accuracy['text']}")
     elif state["fit"]["error"]:
         lines.append(f"no heads yet: {state['fit']['error']}")
     lines.append(f"{count(sum(kinds.values()), 'photo')} to look at{': ' if kinds else ''}{to_ask}")

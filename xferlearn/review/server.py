@@ -16,6 +16,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from xferlearn.errors import UserError, XferlearnError
+from xferlearn.photos.several import label_text
 from xferlearn.review.answers import ChangedMeanwhile
 from xferlearn.review.evidence import Evidence
 from xferlearn.review.labels import UnknownPhoto
@@ -196,6 +197,8 @@ def _read_answer(body: dict[str, Any]) -> tuple[list[bytes], str, str]:
     if not isinstance(ids, list) or not all(isinstance(one, str) for one in ids):
         raise UserError("Expected `ids` to be a list of photos.")
     digests = [_digest(one) for one in dict.fromkeys(ids)]
+    if "labels" in body:
+        return digests, _text(body, "action"), label_text(_texts(body, "labels"))
     return digests, _text(body, "action"), _text(body, "label") if "label" in body else ""
 
 
@@ -225,6 +228,13 @@ def _text(body: dict[str, Any], name: str) -> str:
     if not isinstance(value, str) or len(value) > _MOST_BYTES:
         raise UserError(f"Expected `{name}` to be text.")
     return value
+
+
+def _texts(body: dict[str, Any], name: str) -> list[str]:
+    values = body.get(name)
+    if not isinstance(values, list) or not all(isinstance(one, str) for one in values):
+        raise UserError(f"Expected `{name}` to be a list of texts.")
+    return values
 
 
 def _json(content: dict[str, Any], code: int = 200) -> Response:

@@ -8,8 +8,9 @@ import numpy as np
 
 from xferlearn.auditing import Finding
 from xferlearn.errors import UserError, XferlearnError
-from xferlearn.photos.corrections import Corrections, now
+from xferlearn.photos.corrections import EXCLUDE, Corrections, now
 from xferlearn.photos.manifest import Photo
+from xferlearn.photos.several import labelled_rows
 from xferlearn.review.answers import Answers
 from xferlearn.review.asking import Ask, asked_before, asks_of
 from xferlearn.review.finding import Finder
@@ -92,6 +93,7 @@ class Session:
             return {
                 "title": readable(self._title),
                 "labels": [*self._labels.names],
+                "multi_label": self._labels.is_multi_label,
                 "unlabelled": len(self._without_class()),
                 "corrections": readable(str(self.answers.path)),
                 "revision": self._revision,
@@ -118,19 +120,29 @@ class Session:
             return self._revision > revision
 
     def judged(self, digest: bytes) -> tuple[int, Fit, tuple[str, ...], str]:
-        """Returns a photo's row, the last fit, the classes, and the label proposed for the photo.
+        """Returns a photo's row, the last fit, the classes, and the class proposed for the photo.
+
+        Where it may have several labels, that is the likeliest class that it does not have.
 
         Raises:
             UnknownPhoto: there is no such photo.
         """
         with self._changed:
             row = self._labels.row(digest)
+            names = (*self._labels.names,)
+            if self._labels.is_multi_label:
+                return row, self._last, names, self._likeliest(row)
             asked = (one.proposed for one in self._asks if one.digest == digest)
-            proposed = next(asked, "")
+            proposed = next(asked, None)
             best = int(self._last.best[row])
             if not proposed and best >= 0:
-                proposed = self._labels.names[best]
-            return row, self._last, tuple(self._labels.names), proposed
+                proposed = names[best]
+            return row, self._last, names, proposed or ""
+
+    @property
+    def is_multi_label(self) -> bool:
+        """Whether photos may have several labels, or none."""
+        return self._labels.is_multi_label
 
     @property
     def start(self) -> Fit:
@@ -145,12 +157,12 @@ class Session:
     def labelled(self) -> np.ndarray:
         """Returns which photos have a label by now, bool, [photos]."""
         with self._changed:
-            return self._labels.y >= 0
+            return labelled_rows(self._labels.y)
 
-    def label_of(self, photo: Photo) -> str:
-        """Returns the label that a photo, or a copy of one, has by now; "" for none."""
+    def labels_of(self, photo: Photo) -> list[str] | None:
+        """Returns the labels that a photo, or a copy of one, has by now; None for none yet."""
         with self._changed:
-            return self._labels.of(photo, self.answers.corrections)
+            return self._labels.parts(self._labels.of(photo, self.answers.corrections))
 
     # --- What it does
 
@@ -162,8 +174,8 @@ class Session:
         """Takes answers that are one act of the person; all are on disk when this returns.
 
         Args:
-            given: which photos; "relabel", "exclude" or "keep"; and one of the classes, where
-                photos are relabelled, else "".
+            given: which photos; "relabel", "exclude" or "keep"; and where photos are relabelled
+                one of the classes, or as `photos.several` writes them all labels, else "".
 
         Returns:
             The number of the act, which `undo` takes back as one.
@@ -258,6 +270,13 @@ class Session:
             self._worker.start()
         self._tell()
 
+    def _likeliest(self, row: int) -> str:
+        said = self._last.probabilities[row]
+        if not np.isfinite(said).all():
+            return ""
+        missing = self._labels.y[row, : len(said)] != 1
+        return self._labels.names[int(np.where(missing, said, said - 1).argmax())]
+
     def _without_class(self) -> list[int]:
         return self._labels.without_class(self.answers.corrections)
 
@@ -272,18 +291,19 @@ class Session:
         )
 
     def _item(self, one: Ask, corrections: Corrections) -> dict[str, Any]:
-        row = corrections.get(one.digest)
+        row, labels = corrections.get(one.digest), self._labels
+        given = None
+        if row is not None and row.action != EXCLUDE:
+            given = labels.parts(labels.shown(row.label))
         return {
             "id": one.digest.hex(),
             "name": shown_name(one.name),
-            "label": one.label,
+            "labels": labels.parts(one.label),
             "kind": one.kind,
             "score": round(one.score, 4),
-            "proposed": one.proposed,
+            "proposed": labels.parts(one.proposed),
             "text": one.text,
-            "answer": None
-            if row is None
-            else {"action": row.action, "label": self._labels.known(row.label) or row.label},
+            "answer": None if row is None else {"action": row.action, "labels": given},
         }
 
     def _answered(self, digests: set[bytes]) -> None:

@@ -93,7 +93,7 @@ def _galleries_later() -> Iterator[None]:
         del sys.modules["matplotlib"]
     for module, name, imported in _GALLERIES:
         home = sys.modules.get(f"keras.src.visualization.{module}")
-        if getattr(home, name, home) is None:
+        if home is not None and getattr(home, name, home) is None:
             setattr(home, name, _Later(imported))
 
 

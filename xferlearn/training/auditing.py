@@ -8,21 +8,34 @@ from typing import Any
 import numpy as np
 
 from xferlearn.auditing import KINDS, AuditResult, Finding, write_findings, write_page
-from xferlearn.auditing.classes import find_few_groups, find_overlaps
-from xferlearn.auditing.findings import ACROSS, TWINS
+from xferlearn.auditing.classes import (
+    find_few_groups,
+    find_few_photos,
+    find_overlaps,
+    find_together,
+)
+from xferlearn.auditing.findings import ACROSS, TWINS, ClassFinding
 from xferlearn.auditing.label_errors import LabelErrors, find_label_errors
 from xferlearn.auditing.measuring import MeasureStore, measure_photos
 from xferlearn.auditing.outliers import find_outliers, loneliness
 from xferlearn.auditing.page import checked_page
 from xferlearn.auditing.quality import find_bad_quality
 from xferlearn.auditing.result import COMMAND
+from xferlearn.auditing.set_errors import SetErrors, find_set_errors
 from xferlearn.auditing.suspects import find_suspects
 from xferlearn.config import AuditConfig, TrainConfig, default_bottleneck_dir
 from xferlearn.config.base import StrPath
 from xferlearn.config.models import output_format
 from xferlearn.config.signatures import from_settings
+from xferlearn.decisions import decide_by_others
 from xferlearn.errors import UserError, XferlearnError
-from xferlearn.metrics import Evaluation, evaluate_predictions, worth_of
+from xferlearn.metrics import (
+    AnyEvaluation,
+    Evaluation,
+    evaluate_label_sets,
+    evaluate_predictions,
+    worth_of,
+)
 from xferlearn.photos.corrected import CorrectedSource
 from xferlearn.photos.corrections import (
     KEEP,
@@ -33,6 +46,7 @@ from xferlearn.photos.corrections import (
 )
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.opening import check_outside_photos, open_source
+from xferlearn.photos.several import labelled_rows
 from xferlearn.summaries.notebook import Pictures
 from xferlearn.system.files import write_atomically
 from xferlearn.system.folders import check_output
@@ -112,16 +126,16 @@ def audit_prepared(
         material = material_of(prepared, config)
         errors, first = _label_errors(material, config.seed)
     manifest = material.manifest
-    photos, labels = manifest.photos, manifest.labels
+    photos, labels, texts = manifest.photos, manifest.labels, material.texts
     number = len(photos)
     evaluation = _evaluation(material, first)
     with clock.stage("quality"):
         by_looks, told = find_by_looks(material, config)
     with clock.stage("findings", "looking at what they say"):
         every = prepared.extraction.photos
-        decided = _decided(prepared, labels)
+        decided = _decided(prepared, texts)
         suspects = find_suspects(
-            material.photos, labels, errors, every, prepared.looks.alike, decided
+            material.photos, texts, errors, every, prepared.looks.alike, decided
         )
         expected = errors.estimate(suspects.rows)
         found = [
@@ -134,10 +148,7 @@ def audit_prepared(
         labels=labels,
         counts={label: sum(counts.values()) for label, counts in manifest.counts().items()},
         findings=tuple(sorted(found, key=lambda one: (KINDS.index(one.kind), -one.score))),
-        classes=(
-            *find_overlaps(evaluation),
-            *find_few_groups(labels, material.y[:number], material.groups[:number]),
-        ),
+        classes=_of_classes(material, evaluation),
         expected=(expected.low, expected.value, expected.high),
         evaluation=evaluation,
         digests=tuple(one.digest for one in photos),
@@ -145,6 +156,7 @@ def audit_prepared(
         places=places,
         bad=manifest.bad,
         pictures=Pictures(prepared.source, PhotoLimits.of(config)),
+        texts=texts if manifest.is_multi_label else (),
         corrected=manifest.notes,
         warnings=(*prepared.warnings, *told, *manifest.warnings),
         seconds=dict(clock.seconds),
@@ -165,7 +177,7 @@ def find_by_looks(material: Material, config: TrainConfig) -> tuple[list[Finding
         XferlearnError: when measurements of the photos can't be kept.
     """
     prepared, manifest = material.prepared, material.manifest
-    photos, labels, number = manifest.photos, manifest.labels, len(manifest.photos)
+    photos, labels, number = manifest.photos, material.texts, len(manifest.photos)
     store = MeasureStore(config.bottleneck_dir or default_bottleneck_dir())
     limits = PhotoLimits.of(config)
     measured = measure_photos(prepared.source, photos, store, limits, config.verbose)
@@ -178,29 +190,48 @@ def find_by_looks(material: Material, config: TrainConfig) -> tuple[list[Finding
     return found, [*store.warnings]
 
 
-def _label_errors(material: Material, seed: int) -> tuple[LabelErrors, np.ndarray]:
+def _label_errors(material: Material, seed: int) -> tuple[LabelErrors | SetErrors, np.ndarray]:
     """Returns what is suspected of labels, and what heads said before anything was suspected."""
     heads = LinearHeads(material.bottlenecks, material.folds, material.prepared.widths, seed)
     y, classes = material.y, len(material.labels)
     said: list[np.ndarray] = []
 
+    def fit_sets(targets: np.ndarray) -> np.ndarray:
+        said.append(heads.fit(targets, classes))
+        return said[-1]
+
     def fit(learned: np.ndarray) -> np.ndarray:
         said.append(heads.fit(y, classes, learned))
         return said[-1]
 
+    if y.ndim == 2:
+        return find_set_errors(y, material.labels, fit_sets, material.groups), said[0]
     return find_label_errors(y, fit, material.groups), said[0]
 
 
-def _evaluation(material: Material, probabilities: np.ndarray) -> Evaluation:
-    rows = np.flatnonzero((material.y >= 0) & np.isfinite(probabilities).all(axis=1))
-    groups = material.groups[rows]
-    found = evaluate_predictions(
-        material.labels,
-        material.y[rows],
-        probabilities[rows].argmax(axis=1),
-        groups.tolist() if worth_of(groups) < len(rows) else None,
-    )
+def _evaluation(material: Material, probabilities: np.ndarray) -> AnyEvaluation:
+    y = material.y
+    rows = np.flatnonzero(labelled_rows(y) & np.isfinite(probabilities).all(axis=1))
+    in_groups = material.groups[rows]
+    groups = in_groups.tolist() if worth_of(in_groups) < len(rows) else None
+    labels, said = material.labels, probabilities[rows]
+    found: AnyEvaluation
+    if y.ndim == 2:
+        decided = decide_by_others(labels, said, y[rows] == 1, material.folds[rows])
+        found = evaluate_label_sets(labels, y[rows] == 1, said, decided, groups)
+    else:
+        found = evaluate_predictions(labels, y[rows], said.argmax(axis=1), groups)
     return dataclasses.replace(found, folds=material.manifest.fold_count)
+
+
+def _of_classes(material: Material, evaluation: AnyEvaluation) -> tuple[ClassFinding, ...]:
+    number, labels = len(material.manifest.photos), material.labels
+    y, groups = material.y[:number], material.groups[:number]
+    if isinstance(evaluation, Evaluation):
+        return (*find_overlaps(evaluation), *find_few_groups(labels, y, groups))
+    has = y == 1
+    few = (*find_few_photos(labels, has), *find_few_groups(labels, has, groups))
+    return (*find_together(labels, has), *few)
 
 
 def _decided(prepared: Prepared, labels: Sequence[str]) -> set[bytes]:

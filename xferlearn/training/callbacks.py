@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xferlearn.metrics import cross_entropy
+from xferlearn.metrics import cross_entropy, mean_average_precision
 
 if TYPE_CHECKING:
     import keras
@@ -26,6 +26,19 @@ class Training:
     diverged: bool = False
 
 
+def judged_logs(probabilities: np.ndarray, y: np.ndarray) -> dict[str, float]:
+    """Returns what an epoch's logs say of validation photos beside their loss.
+
+    Args:
+        probabilities: float, [photos, classes], range [0, 1].
+        y: class indices, int, [photos]; or whether each photo has each class, [photos, classes].
+    """
+    if y.ndim == 1:
+        return {"val_accuracy": float((probabilities.argmax(axis=1) == y).mean())}
+    mean = mean_average_precision(y, probabilities).mean
+    return {"val_average_precision": math.nan if mean is None else mean}
+
+
 def validator(
     predictions: Callable[[], tuple[np.ndarray, np.ndarray]] | None,
 ) -> "keras.callbacks.Callback":
@@ -34,8 +47,8 @@ def validator(
     Keras' own evaluation takes longer to start, 50 times a training, than a head to train.
 
     Args:
-        predictions: returns probabilities, float32, [photos, classes], and class indices, int,
-            [photos]; None where there is nothing to validate on.
+        predictions: returns probabilities and classes, as `judged_logs` takes them; None where
+            there is nothing to validate on.
     """
     import keras
 
@@ -48,7 +61,7 @@ def validator(
             penalty = float(sum(np.asarray(part) for part in self.model.losses))
             logs["val_cross_entropy"] = loss
             logs["val_loss"] = loss + penalty
-            logs["val_accuracy"] = float((probabilities.argmax(axis=1) == y).mean())
+            logs.update(judged_logs(probabilities, y))
 
     return Validator()
 

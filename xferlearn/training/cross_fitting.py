@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xferlearn.metrics import cross_entropy, mean_average_precision
+from xferlearn.metrics import cross_entropy
 from xferlearn.system.runtime import float32_layers, quiet_retracing
 from xferlearn.training.batches import (
     Rows,
@@ -20,7 +20,7 @@ from xferlearn.training.batches import (
     label_weights,
     weighted_batches,
 )
-from xferlearn.training.callbacks import Training
+from xferlearn.training.callbacks import Training, judged_logs
 from xferlearn.training.descent import loss_of_sets, optimizer_of
 from xferlearn.training.head import FeatureScale, build_head, normalised
 from xferlearn.training.plan import HeadPlan
@@ -244,7 +244,7 @@ def _between_classes(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """
     if y.ndim == 2:
         # Of each class the middle between the photos that have it and those that have not.
-        of_class = [column > 0 for column in y.T if 0 < column.sum() < len(y)] or [y[:, 0] >= 0]
+        of_class = [column > 0.5 for column in y.T if 0 < column.sum() < len(y)] or [y[:, 0] >= 0]
         members = [rows for has in of_class for rows in (has, ~has) if rows.any()]
     else:
         members = [y == label for label in np.unique(y)]
@@ -343,11 +343,7 @@ def _watcher(
             probabilities, y = validation(stack())
             if len(y):
                 logs["val_loss"] = cross_entropy(probabilities, y)
-                if y.ndim == 2:
-                    mean = mean_average_precision(y, probabilities).mean
-                    logs["val_average_precision"] = math.nan if mean is None else mean
-                else:
-                    logs["val_accuracy"] = float((probabilities.argmax(axis=1) == y).mean())
+                logs.update(judged_logs(probabilities, y))
 
         def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
             if not math.isfinite((logs or {}).get("loss", 0.0)):

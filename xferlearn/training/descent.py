@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     import keras
 
 
+# As Keras clips probabilities.
+_LEAST = 1e-7
+
+
 def optimizer_of(plan: HeadPlan, learning_rate: Any) -> "keras.optimizers.Optimizer":
     """Returns an optimizer that adds the weight decay to the gradients of kernels.
 
@@ -53,11 +57,15 @@ def optimizer_of(plan: HeadPlan, learning_rate: Any) -> "keras.optimizers.Optimi
     return (DecayingSGD if plan.optimizer == "sgd" else DecayingAdam)(learning_rate)
 
 
-def loss_of_sets(weights: np.ndarray) -> Callable[[Any, Any], Any]:
+def loss_of_sets(
+    weights: np.ndarray, reduction: str = "sum", *, from_logits: bool = True
+) -> Callable[[Any, Any], Any]:
     """Returns the sum over heads of the cross-entropy of several labels, summed over the classes.
 
     Args:
-        weights: as `label_weights` returns them.
+        weights: as `label_weights` returns them; of one head, float32, [2, classes].
+        reduction: as Keras names them.
+        from_logits: whether it is of logits; else of probabilities.
     """
     import keras
     import tensorflow as tf
@@ -66,7 +74,10 @@ def loss_of_sets(weights: np.ndarray) -> Callable[[Any, Any], Any]:
 
     class LossOfSets(keras.losses.Loss):
         def call(self, y: Any, logits: Any) -> Any:
+            if not from_logits:
+                inside = tf.clip_by_value(logits, _LEAST, 1 - _LEAST)
+                logits = tf.math.log(inside) - tf.math.log1p(-inside)
             each = tf.nn.sigmoid_cross_entropy_with_logits(labels=y, logits=logits)
             return tf.reduce_sum(each * (y * with_it + (1 - y) * without), axis=-1)
 
-    return LossOfSets(reduction="sum")
+    return LossOfSets(reduction=reduction)

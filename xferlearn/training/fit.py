@@ -118,6 +118,11 @@ class Prepared:
         return tuple(dict.fromkeys(w for part in self.parts for w in part.features.warnings))
 
     @property
+    def fallbacks(self) -> tuple[str, ...]:
+        """Those among the warnings that say why a faster engine is not used."""
+        return tuple(dict.fromkeys(w for part in self.parts for w in part.features.fallbacks))
+
+    @property
     def corrected(self) -> Applied | None:
         """What corrections did to the photos; None where none were asked for."""
         return self.source.applied if isinstance(self.source, CorrectedSource) else None

@@ -106,7 +106,8 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
                 config.logs_dir, run_name(config, prepared.name, Path(config.model_dir or "").name)
             )
         )
-    warnings = list(prepared.warnings)
+    # A slower engine is no fault of the photos or of the model: the summary says it.
+    warnings = [line for line in prepared.warnings if line not in prepared.fallbacks]
     # Random weights are drawn from a generator that all threads share.
     ahead = contextlib.nullcontext() if config.weights == "none" else meanwhile(prepared.load)
     with clock.stage("training", "training"), ahead:

@@ -17,6 +17,7 @@ from xferlearn.errors import UserError
 from xferlearn.photos.corrected import CorrectedSource
 from xferlearn.photos.folding import FOLDS
 from xferlearn.photos.manifest import Manifest, Photo
+from xferlearn.photos.several import labelled_rows
 from xferlearn.training import head as heads
 from xferlearn.training.cross_fitting import HeadStack, fit_heads
 from xferlearn.training.fit import Prepared
@@ -34,7 +35,8 @@ class Material:
     Attributes:
         prepared: where they come from.
         manifest: those with a class, in folds; none is kept for a test.
-        photos: those of the manifest, and behind them the ones without a class, whose label is -1.
+        photos: those of the manifest, and behind them the ones that have not been labelled, whose
+            label is -1.
         bottlenecks: float32, [photos, width].
         folds: the head that does not learn from a photo, int, [photos]; -1 for photos that every
             head learns from, because their class is one unit.
@@ -59,9 +61,23 @@ class Material:
         return self.manifest.labels
 
     @property
+    def texts(self) -> tuple[str, ...]:
+        """What a photo's label is called: its class, or where it may have several all of them."""
+        return self.prepared.source.labels if self.manifest.is_multi_label else self.labels
+
+    @property
     def y(self) -> np.ndarray:
-        """Class index of each photo, int32, [photos]; -1 for those without a class."""
-        return np.array([photo.label for photo in self.photos], np.int32)
+        """Class index of each photo, int32, [photos]; -1 for those that have not been labelled.
+
+        Where photos may have several labels, whether each has each class, int8, [photos, classes]:
+        1, 0, or -1 in all of a row.
+        """
+        label = np.array([photo.label for photo in self.photos], np.int32)
+        if not self.manifest.is_multi_label:
+            return label
+        found = np.full((len(label), len(self.labels)), -1, np.int8)
+        found[label >= 0] = self.manifest.targets[label[label >= 0]]
+        return found
 
 
 def material_of(prepared: Prepared, config: TrainConfig) -> Material:
@@ -164,6 +180,8 @@ class LinearHeads:
 
         Args:
             y: class index of each photo, int, [photos]; -1 for none, which no head learns from.
+                Where photos may have several labels, whether each has each class, [photos,
+                classes]: 1, 0, -1 in all of a row, and between 0 and 1 where that is not known.
             classes: number of classes.
             learned: which photos heads may learn from, bool, [photos]; None for all.
             check: called some ten times; what it raises ends the fit. None for nothing.
@@ -173,17 +191,26 @@ class LinearHeads:
             a class. A photo that no head learns from is predicted by all of them, on average; NaN
             for those that all learn from.
         """
-        used = y >= 0 if learned is None else (y >= 0) & learned
+        used = labelled_rows(y) if learned is None else labelled_rows(y) & learned
+        multi_label = y.ndim == 2
         rows = np.flatnonzero(used)
         number = int(self._folds.max(initial=-1)) + 1
         of_heads = self._folds[rows, None] != np.arange(number)
         of_heads = np.concatenate([of_heads, np.ones((len(rows), 1), bool)], axis=1)
         batch = int(np.clip(len(rows) // 100, _BATCH, _MOST_BATCH))
         steps = int(np.clip(PASSES * len(rows) // batch, _FEWEST_STEPS, _MOST_STEPS))
-        plan = HeadPlan(0, 0.0, LINEAR_WEIGHT_DECAY, steps, batch_size=batch, seed=self._seed)
+        plan = HeadPlan(
+            0,
+            0.0,
+            LINEAR_WEIGHT_DECAY,
+            steps,
+            batch_size=batch,
+            seed=self._seed,
+            multi_label=multi_label,
+        )
         stack, _ = fit_heads(
             self._x[rows],
-            y[rows].astype(np.int32),
+            y[rows].astype(np.float32 if multi_label else np.int32),
             of_heads,
             classes,
             plan,
@@ -201,7 +228,11 @@ class LinearHeads:
             found[rest] = np.mean([stack.predict(n, self._x[rest]) for n in range(number)], axis=0)
         known = np.flatnonzero(used & judged)
         if len(known):
-            temperature = fit_temperature(found[known], y[known])
-            found[judged] = with_temperature(found[judged], temperature)
+            told, truth = found[known], y[known]
+            if multi_label:
+                certain = (truth == 0) | (truth == 1)
+                told, truth = told[certain][:, None], truth[certain][:, None] == 1
+            temperature = fit_temperature(told, truth)
+            found[judged] = with_temperature(found[judged], temperature, multi_label=multi_label)
             self.stack = stack.with_temperature(temperature)
         return found

@@ -107,6 +107,20 @@ def measure_familiarity(prepared: Prepared, fitted: Fitted, seed: int) -> OwnFam
     return OwnFamiliarity(familiarity, values, (int((of_test < REJECT).sum()), len(test), worth))
 
 
+def class_of_each(y: np.ndarray) -> np.ndarray:
+    """Returns one class of each photo, int64, [photos]: of several the rarest, of none any.
+
+    Args:
+        y: class indices, int, [photos]; or whether each photo has each class, bool, [photos,
+            classes].
+    """
+    if y.ndim == 1:
+        return y.astype(np.int64)
+    rarity = np.where(y, y.sum(axis=0), len(y) + 1)
+    any_class = np.arange(len(y)) % y.shape[1]
+    return np.where(y.any(axis=1), rarity.argmin(axis=1), any_class)
+
+
 def with_familiarity(
     classifier: "keras.Model", bottleneck: str, familiarity: Familiarity
 ) -> "keras.Model":

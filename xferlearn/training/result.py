@@ -101,7 +101,8 @@ class TrainResult(Result):
             bad_block(manifest.bad, _ALL_IN_METADATA),
             Block(manifest.notes),
             facts_block(
-                self._facts(), prose=("time", *_fine_tuning(self.fine_tuned), *self._promised())
+                self._facts(),
+                prose=("engine", "time", *_fine_tuning(self.fine_tuned), *self._promised()),
             ),
         ]
 
@@ -143,6 +144,7 @@ class TrainResult(Result):
         rows = {
             "bottlenecks": f"{extraction.cached} cached, {extraction.computed} computed"
             f" ({extraction.photos_per_second:.0f} photos/s)",
+            **self._engine(),
             "time": f"{stages}; {sum(self.seconds.values()):.1f} s in all",
             "training": ", ".join(filter(None, (steps, validation.folding))),
             **_fine_tuning(self.fine_tuned),
@@ -155,6 +157,13 @@ class TrainResult(Result):
         if self.run_dir is not None:
             rows["logs"] = f"{self.run_dir} ({folder_bytes(self.run_dir) / 1e6:.1f} MB)"
         return rows
+
+    def _engine(self) -> dict[str, str]:
+        """Returns why a faster engine was not used; nothing where it was."""
+        engine = self.model_folder.metadata["engine"]
+        parts = engine.get("parts", [engine])
+        lines = dict.fromkeys(line for part in parts for line in part.get("fallbacks", ()))
+        return {"engine": " ".join(lines)} if lines else {}
 
     def _promised(self) -> dict[str, str]:
         return promised_facts(self.chosen, self.familiarity, self.validation)

@@ -95,6 +95,7 @@ class KeptNetwork:
             return None
         with contextlib.suppress(OSError):
             os.utime(self.folder)
+            os.utime(self.folder.parent)  # which may be one of several, too
         return network
 
     def write(self, network: "openvino.Model") -> None:

@@ -16,7 +16,7 @@ const MARKERS = ["circle", "square", "diamond"];
 export function lineChart({ title, x: xGiven, y: yGiven, series, describe, marks = [] }) {
   const [x, y] = [rounded(xGiven), rounded(yGiven)];
   const place = ([px, py]) => [scale(px, x.domain, LEFT, WIDTH - RIGHT), scale(py, y.domain, HEIGHT - BOTTOM, TOP)];
-  const cross = s("line", { class: "cross", y1: TOP, y2: HEIGHT - BOTTOM });
+  const cross = s("line", { class: "cross", y1: TOP, y2: HEIGHT - BOTTOM, visibility: "hidden" });
   const dots = s("g", { class: "dots" });
   const marked = new Map(marks.map((name, index) => [name, s("g", { class: `mark mark-${index}` })]));
   const drawing = s(
@@ -42,6 +42,7 @@ export function lineChart({ title, x: xGiven, y: yGiven, series, describe, marks
     const [px] = place([value, 0]);
     cross.setAttribute("x1", px);
     cross.setAttribute("x2", px);
+    cross.removeAttribute("visibility");
     dots.replaceChildren(...near.map(([one, point]) => marker(MARKERS[series.indexOf(one)], place(point), `dot-${series.indexOf(one)}`)));
     status.textContent = describe(value, near.map(([one, point]) => [one.name, point]));
   }

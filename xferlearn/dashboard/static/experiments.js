@@ -1,9 +1,10 @@
 // The pages of experiments and evaluations: what was found, and the numbers that say it.
 
 import { breakable, copyButton, h, section } from "./dom.js";
+import { growthSection } from "./growth.js";
 import { matrixSection } from "./matrix.js";
 import { interval, intervalClass, percent } from "./numbers.js";
-import { growthSection } from "./growth.js";
+import { wallSection } from "./photos.js";
 import { sortableTable } from "./tables.js";
 
 // `site` has the `runs` that there are, and `open(run)` shows one of them.
@@ -14,7 +15,8 @@ export function experimentPage(report, view, site) {
     report.verdict.length ? section("What was found", null, list("verdict", report.verdict)) : null,
     sourceSection(report, site),
     report.curve ? growthSection("Accuracy by number of photos", report.curve) : null,
-    report.evaluations ? matrixSection(report, view, () => {}) : null,
+    // The matrix first: it chooses the split that the wall follows.
+    ...(report.evaluations ? [matrixSection(report, view, () => {}), wallSection(report, view)] : []),
     ...report.tables.map(tableSection),
     report.next ? nextSection(report.next) : null,
   ];

@@ -1,9 +1,8 @@
-// A plot of accuracies by numbers of photos, with their intervals and where a fitted curve leads.
+// Accuracy by number of photos, with its intervals and where a fitted curve leads.
 
-import { h, section } from "./dom.js";
+import { h, s, section } from "./dom.js";
 import { percent } from "./numbers.js";
 
-const SVG = "http://www.w3.org/2000/svg";
 const STEPS = [0.01, 0.02, 0.05, 0.1, 0.2];
 const MOST_TICKS = 6;
 // Share of the width that is left free beside the first and the last point.
@@ -57,16 +56,11 @@ function mark([photos, low, mean, high], left, up, kind) {
 }
 
 function lines(points, fit, left, up) {
-  const svg = document.createElementNS(SVG, "svg");
-  svg.setAttribute("viewBox", "0 0 1 1");
-  svg.setAttribute("preserveAspectRatio", "none");
-  const draw = (name, places) => {
-    const line = document.createElementNS(SVG, "polyline");
-    line.setAttribute("class", name);
-    line.setAttribute("points", places.map(([photos, share]) => `${left(photos)},${1 - up(share)}`).join(" "));
-    svg.append(line);
-  };
-  draw("measured", points.map(([photos, , mean]) => [photos, mean]));
-  if (fit) draw("fitted", [...fit.points, [fit.next[0], fit.next[2]]]);
-  return svg;
+  const draw = (name, places) => s("polyline", { class: name, points: places.map(([photos, share]) => `${left(photos)},${1 - up(share)}`).join(" ") });
+  return s(
+    "svg",
+    { viewBox: "0 0 1 1", preserveAspectRatio: "none" },
+    draw("measured", points.map(([photos, , mean]) => [photos, mean])),
+    fit ? draw("fitted", [...fit.points, [fit.next[0], fit.next[2]]]) : null,
+  );
 }

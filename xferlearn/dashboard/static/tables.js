@@ -8,11 +8,14 @@ import { shellQuoted } from "./words.js";
 export function sortableTable(label, columns, rows, sort) {
   const body = h("tbody");
   const heads = columns.map((column, index) =>
-    h(
-      "th",
-      { scope: "col", class: column.number ? "number" : null, title: column.help },
-      h("button", { type: "button", onclick: () => choose(index) }, column.title),
-    ),
+    // A column without a title has signs, in the order of another.
+    column.title
+      ? h(
+          "th",
+          { scope: "col", class: column.number ? "number" : null, title: column.help },
+          h("button", { type: "button", onclick: () => choose(index) }, column.title),
+        )
+      : h("td"),
   );
   const lines = rows.map((row) => ({
     row,

@@ -83,7 +83,7 @@ function classThreshold(report, scores, one) {
   const far = (some) => (limit === null ? Math.abs(some.labelled - labelled) : Math.abs(some.threshold - limit));
   const start = points.reduce((best, some, index) => (far(some) - far(points[best]) || middle(some) - middle(points[best])) < 0 ? index : best, 0);
   const now = h("tr", { class: "now" });
-  const command = h("div", {});
+  const command = h("div", { class: "commands" });
   const chart = curve(label, points, photos / scores.n, today);
   const slider = h("input", {
     type: "range",

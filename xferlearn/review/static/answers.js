@@ -1,7 +1,7 @@
 // Answers on their way to the server: one after the other, shown at once, marked until confirmed.
 
 import { Lost, Refused, post } from "./server.js";
-import { count, labelText } from "./words.js";
+import { answerText, count } from "./words.js";
 
 export class Answers {
   #model;
@@ -14,27 +14,45 @@ export class Answers {
     this.#model = model;
   }
 
-  relabel(label, targets = this.#model.targets) {
-    this.#answer([["relabel", label, targets]]);
+  // Of several labels each is turned on or off, until all are confirmed.
+  choose(label) {
+    if (this.#model.state.multi_label) this.#model.toggle(label);
+    else this.relabel([label]);
+  }
+
+  relabel(labels, targets = this.#model.targets) {
+    this.#answer([["relabel", labels, targets]]);
   }
 
   keep() {
     const targets = this.#model.targets;
-    const labelled = targets.filter((item) => item.label !== "");
+    const labelled = targets.filter((item) => item.labels !== null);
     if (targets.length && !labelled.length) this.#tell("What has no label can't be kept: give it one, or exclude it.");
-    else this.#answer([["keep", "", labelled]]);
+    else this.#answer([["keep", null, labelled]]);
   }
 
   exclude() {
-    this.#answer([["exclude", "", this.#model.targets]]);
+    this.#answer([["exclude", null, this.#model.targets]]);
   }
 
   // Each photo gets what is proposed for it: an answer per label.
   propose() {
-    const proposed = this.#model.targets.filter((item) => item.proposed !== "");
-    const labels = [...new Set(proposed.map((item) => item.proposed))];
-    if (labels.length) this.#answer(labels.map((label) => ["relabel", label, proposed.filter((item) => item.proposed === label)]));
+    if (this.#model.state.multi_label) return this.#relabelAll(this.#model.targets, (item) => [...this.#model.draftOf(item)].sort());
+    const proposed = this.#model.targets.filter((item) => item.proposed !== null);
+    if (proposed.length) this.#relabelAll(proposed, (item) => item.proposed);
     else if (this.#model.targets.length) this.#tell("No label is proposed here: choose a class.");
+  }
+
+  // An answer for each set of labels.
+  #relabelAll(items, labelsOf) {
+    const parts = new Map();
+    for (const item of items) {
+      const labels = labelsOf(item);
+      const key = JSON.stringify(labels);
+      if (!parts.has(key)) parts.set(key, ["relabel", labels, []]);
+      parts.get(key)[2].push(item);
+    }
+    this.#answer([...parts.values()]);
   }
 
   undo() {
@@ -66,15 +84,21 @@ export class Answers {
   #answer(parts) {
     const wanted = parts.filter(([, , items]) => items.length);
     if (!wanted.length) return;
-    const answers = wanted.map(([action, label, items]) => ({ action, label, ids: items.map((item) => item.id) }));
+    const answers = wanted.map(([action, labels, items]) => ({ action, labels, ids: items.map((item) => item.id) }));
     for (const answer of answers) for (const id of answer.ids) this.#model.sending.set(id, answer);
     const ids = answers.flatMap((answer) => answer.ids);
-    this.#push({ path: "answer", body: { answers }, answers, ids });
+    this.#push({ path: "answer", body: { answers: answers.map((answer) => this.#sent(answer)) }, answers, ids });
     this.#model.problem = null;
     // The person may look at something else by now.
     for (const id of ids) this.#model.selected.delete(id);
+    this.#model.settle(ids);
     if (!this.#model.isGrid && ids.includes(this.#model.current?.id)) this.#model.advance();
     this.#model.changed();
+  }
+
+  #sent({ action, labels, ids }) {
+    if (labels === null) return { action, ids };
+    return this.#model.state.multi_label ? { action, labels, ids } : { action, label: labels[0], ids };
   }
 
   #push(job) {
@@ -137,7 +161,7 @@ export class Answers {
 
   #again(job) {
     const items = (ids) => ids.map((id) => this.#model.item(id)).filter(Boolean);
-    this.#answer(job.answers.map(({ action, label, ids }) => [action, label, items(ids)]));
+    this.#answer(job.answers.map(({ action, labels, ids }) => [action, labels, items(ids)]));
   }
 
   // A later answer for the same photo may already be on its way.
@@ -145,8 +169,8 @@ export class Answers {
     for (const answer of job.answers ?? []) for (const id of answer.ids) if (this.#model.sending.get(id) === answer) this.#model.sending.delete(id);
   }
 
-  #described({ ids, action, label }) {
-    const what = action === "relabel" ? labelText(label) : action;
+  #described({ ids, ...answer }) {
+    const what = answer.action === "relabel" ? answerText(answer) : answer.action;
     return `${ids.length === 1 ? this.#model.item(ids[0])?.name : count(ids.length, "photo")}: ${what}`;
   }
 

@@ -1,7 +1,7 @@
 // What can be answered: buttons for each class, with its probability, and for everything else.
 
 import { button, h, setVariables, visible } from "./dom.js";
-import { count, percent } from "./words.js";
+import { areSame, count, labelText, percent } from "./words.js";
 
 // The letters that are left over by the commands.
 export const CLASS_KEYS = [..."123456789abcdeijlmnopqstvwyz"];
@@ -31,7 +31,7 @@ export function makeChoices(model, answers, addClass) {
     const key = CLASS_KEYS[index];
     const element = h(
       "button",
-      { type: "button", onclick: () => answers.relabel(label), "aria-keyshortcuts": key },
+      { type: "button", onclick: () => answers.choose(label), "aria-keyshortcuts": key },
       h("kbd", { "aria-hidden": "true" }, key ?? ""),
       h("span", { class: "label" }, visible(label)),
       h("span", { class: "tag" }),
@@ -41,7 +41,7 @@ export function makeChoices(model, answers, addClass) {
   }
 
   function update() {
-    const { labels } = model.state;
+    const { labels, multi_label: isMulti } = model.state;
     const targets = model.targets;
     const one = targets.length === 1 ? targets[0] : null;
     const isOne = !model.isGrid;
@@ -53,17 +53,23 @@ export function makeChoices(model, answers, addClass) {
     if (isMany && shares.size) found.sort((a, b) => (shares.get(b) ?? 0) - (shares.get(a) ?? 0));
     const wanted = found.map((label) => buttons.get(label));
     if (wanted.length !== classes.children.length || wanted.some((element, at) => classes.children[at] !== element)) classes.replaceChildren(...wanted);
-    for (const label of labels) fillClass(buttons.get(label), label, one, shares, model);
-    const proposed = new Set(targets.map((item) => item.proposed).filter((label) => label !== ""));
-    name(take, proposed.size === 1 ? `Take ${visible([...proposed][0])}` : "Take proposals");
-    take.hidden = isOne && !proposed.size;
-    take.disabled = !proposed.size;
-    name(keep, one ? `Keep ${visible(one.label)}` : "Keep labels");
+    for (const label of labels) (isMulti ? fillLabel : fillClass)(buttons.get(label), label, one, shares, model);
+    if (isMulti) {
+      name(take, one ? `Confirm ${visible(labelText([...model.draftOf(one)].sort()))}` : "Confirm labels");
+      take.disabled = !targets.length;
+    } else {
+      const proposed = new Set(targets.filter((item) => item.proposed !== null).map((item) => labelText(item.proposed)));
+      name(take, proposed.size === 1 ? `Take ${visible([...proposed][0])}` : "Take proposals");
+      take.hidden = isOne && !proposed.size;
+      take.disabled = !proposed.size;
+    }
+    name(keep, one ? `Keep ${visible(labelText(one.labels))}` : "Keep labels");
     keep.querySelector("kbd").textContent = model.isGrid ? "k" : "Space";
-    keep.hidden = one?.label === "";
-    keep.disabled = !targets.some((item) => item.label !== "");
+    keep.hidden = one?.labels === null;
+    keep.disabled = !targets.some((item) => item.labels !== null);
     for (const element of [exclude, ...buttons.values()]) element.disabled = !targets.length;
-    hint.textContent = model.isGrid ? (targets.length ? `One answer for ${count(targets.length, "photo")}` : "Select photos to answer for them at once") : "";
+    const several = isMulti ? "A photo may have several labels, or none: turn each on or off, then confirm." : "";
+    hint.textContent = model.isGrid ? (targets.length ? `One answer for ${count(targets.length, "photo")}. ${several}` : "Select photos to answer for them at once") : several;
   }
 
   const hint = h("p", { class: "hint" });
@@ -95,9 +101,9 @@ function name(element, text) {
 function fillClass(element, label, one, shares, model) {
   const share = shares.get(label);
   const answer = one ? model.answerOf(one) : null;
-  const chosen = answer && (answer.action === "keep" ? one.label : answer.label);
-  const tags = one ? [label === one.label && "now", label === one.proposed && "proposed"].filter(Boolean) : [];
-  const isChosen = Boolean(answer) && answer.action !== "exclude" && chosen === label;
+  const chosen = answer && (answer.action === "keep" ? one.labels : answer.labels);
+  const tags = one ? [areSame([label], one.labels) && "now", areSame([label], one.proposed) && "proposed"].filter(Boolean) : [];
+  const isChosen = Boolean(answer) && answer.action !== "exclude" && areSame([label], chosen);
   element.querySelector(".tag").textContent = isChosen ? "✓ your answer" : tags.join(", ");
   element.querySelector(".share").textContent = share === undefined ? "" : percent(share);
   element.classList.toggle("proposed", tags.includes("proposed"));
@@ -105,3 +111,20 @@ function fillClass(element, label, one, shares, model) {
   setVariables(element, { "--share": share ?? 0 });
 }
 
+
+// Where photos may have several labels: whether the next answer gives it, and what that changes.
+function fillLabel(element, label, one, shares, model) {
+  const share = shares.get(label);
+  const targets = model.targets;
+  const having = targets.filter((item) => model.draftOf(item).has(label)).length;
+  const isOn = having > 0 && having === targets.length;
+  const had = one?.labels?.includes(label) ?? false;
+  const changed = isOn ? "added" : "removed";
+  const some = having && !isOn ? `${having} of ${targets.length}` : "";
+  element.querySelector(".tag").textContent = !one ? some : isOn === had ? (isOn ? "✓" : "") : one.labels === null ? "✓" : changed;
+  element.querySelector(".share").textContent = share === undefined ? "" : percent(share);
+  element.setAttribute("aria-pressed", isOn || !having ? String(isOn) : "mixed");
+  element.classList.toggle("chosen", isOn);
+  element.classList.toggle("proposed", one !== null && one.labels !== null && isOn !== had);
+  setVariables(element, { "--share": share ?? 0 });
+}

@@ -2,7 +2,7 @@
 
 import { h, visible } from "./dom.js";
 import { thumbnail } from "./pictures.js";
-import { answerText, labelText } from "./words.js";
+import { changeText } from "./words.js";
 import { windowed } from "./windowed.js";
 
 const SMALLEST = 150;
@@ -77,15 +77,15 @@ export function makeGrid(model, choices) {
       h("div", { class: "picture" }, thumbnail(item.id, "", 320), h("span", { class: "mark", "aria-hidden": "true" }, "✓")),
       h("span", { class: "labels" }),
       h("span", { class: "kind faint" }),
-      h("button", { type: "button", class: "open", tabindex: -1, "aria-hidden": "true", title: "Show it large", onclick: () => model.open(item.id) }, "⤢"),
+      // For the mouse alone: an option holds no button, and Enter does the same.
+      h("span", { class: "open", "aria-hidden": "true", title: "Show it large", onclick: () => model.open(item.id) }, "⤢"),
     );
   }
 
   function fillCell(cell, item, index, total) {
     const answer = model.answerOf(item);
     const isSelected = model.selected.has(item.id);
-    const to = answer ? answerText(answer) : item.proposed;
-    const labels = visible(to && to !== item.label ? `${labelText(item.label)} → ${to}` : labelText(item.label));
+    const labels = visible(changeText(item, answer, model.editedOf(item)));
     cell.querySelector(".labels").textContent = labels;
     cell.querySelector(".kind").textContent = answer ? (model.sending.has(item.id) ? "being saved …" : "✓ answered") : item.kind;
     cell.setAttribute("aria-selected", String(isSelected));

@@ -32,7 +32,7 @@ function commandFor(key, model, commands) {
   const lower = key.length === 1 ? key.toLowerCase() : key;
   if (Object.hasOwn(commands, lower)) return commands[lower];
   const label = model.state.labels[CLASS_KEYS.indexOf(lower)];
-  return label === undefined ? null : () => commands.relabel(label);
+  return label === undefined ? null : () => commands.choose(label);
 }
 
 function isOn() {
@@ -52,8 +52,6 @@ function turn(on) {
 }
 
 const ROWS = [
-  ["1 to 9, then letters", "give the photo this class"],
-  ["Enter", "take the proposed label"],
   ["Space, or k", "keep the label that it has"],
   ["x", "exclude it: no model learns from it"],
   ["u", "undo the last answer"],
@@ -66,6 +64,14 @@ const ROWS = [
   ["/", "find a class; Enter takes the first"],
   ["?", "these keys"],
 ];
+const ANSWERS = [
+  ["1 to 9, then letters", "give the photo this class"],
+  ["Enter", "take the proposed label"],
+];
+const ANSWERS_OF_SETS = [
+  ["1 to 9, then letters", "turn this label on or off: a photo may have several, or none"],
+  ["Enter", "confirm the labels that are on"],
+];
 const GRID_ROWS = [
   ["arrows", "move; with Shift select"],
   ["Space", "select, or not"],
@@ -73,11 +79,11 @@ const GRID_ROWS = [
   ["Enter", "take the proposals of the selected; with none selected show the photo large"],
 ];
 
-export function openKeys() {
+export function openKeys(isMultiLabel) {
   openDialog(
     "Keys",
     "keys",
-    table("Everywhere", ROWS),
+    table("Everywhere", [...(isMultiLabel ? ANSWERS_OF_SETS : ANSWERS), ...ROWS]),
     table("In the grid", GRID_ROWS),
     h("label", { class: "check" }, h("input", { type: "checkbox", checked: isOn(), onchange: (event) => turn(event.target.checked) }), " Single letters and digits are keys. Turn this off if you dictate."),
   );

@@ -6,6 +6,7 @@ export const ANSWERED = "answered";
 export class Model {
   state = null;
   sending = new Map(); // answers on their way, by photo
+  #drafts = new Map(); // labels that are turned on, by photo, until they are confirmed
   filters = { kind: "", label: "", answered: OPEN };
   isGrid = false;
   showsHeat = false;
@@ -73,6 +74,38 @@ export class Model {
     return this.answerOf(item) === null;
   }
 
+  // Where photos may have several labels: those that a photo would have by the next answer.
+  draftOf(item) {
+    const answer = this.answerOf(item);
+    const given = answer?.action === "keep" ? item.labels : answer?.labels;
+    return this.#drafts.get(item.id) ?? new Set(given ?? item.proposed ?? item.labels ?? []);
+  }
+
+  // Those that a person has turned on and not confirmed yet; null where nothing was turned.
+  editedOf(item) {
+    const draft = this.#drafts.get(item.id);
+    return draft ? [...draft].sort() : null;
+  }
+
+  // Off where all have it, else on.
+  toggle(label, targets = this.targets) {
+    this.turn(label, !targets.every((item) => this.draftOf(item).has(label)), targets);
+  }
+
+  turn(label, isOn, targets) {
+    for (const item of targets) {
+      const draft = new Set(this.draftOf(item));
+      if (isOn) draft.add(label);
+      else draft.delete(label);
+      this.#drafts.set(item.id, draft);
+    }
+    this.changed();
+  }
+
+  settle(ids) {
+    for (const id of ids) this.#drafts.delete(id);
+  }
+
   // What an answer is about: the selected photos of the grid, or the photo that is shown.
   get targets() {
     if (this.isGrid) return this.shown().filter((item) => this.selected.has(item.id));
@@ -87,7 +120,7 @@ export class Model {
   #passes(item) {
     const { kind, label, answered } = this.filters;
     if (kind && item.kind !== kind) return false;
-    if (label && item.label !== label && item.proposed !== label) return false;
+    if (label && !item.labels?.includes(label) && !item.proposed?.includes(label)) return false;
     return answered === "" || (answered === OPEN) === this.isOpen(item);
   }
 

@@ -3,7 +3,7 @@
 import { breakable, button, copyButton, h, openDialog, visible } from "./dom.js";
 import { detailOf, heatMap, largePhoto, loadAhead, picture, thumbnail } from "./pictures.js";
 import { photoAddress } from "./server.js";
-import { answerText, labelText, percent, sizeOf } from "./words.js";
+import { answerText, areSame, labelText, percent, sizeOf } from "./words.js";
 
 const AHEAD = 3;
 
@@ -89,8 +89,8 @@ export function makeOne(model, choices, say) {
 }
 
 function spoken(item) {
-  const label = item.label === "" ? "without a label" : `labelled ${visible(item.label)}`;
-  const proposed = item.proposed ? ` Proposed: ${visible(item.proposed)}.` : "";
+  const label = item.labels === null ? "without a label" : `labelled ${visible(labelText(item.labels))}`;
+  const proposed = item.proposed ? ` Proposed: ${visible(labelText(item.proposed))}.` : "";
   return `${visible(item.name)}, ${label}.${proposed} ${item.kind}: ${visible(item.text)}`;
 }
 
@@ -101,12 +101,12 @@ function fillWhy(place, item, model) {
     h(
       "p",
       { class: "labels" },
-      h("b", {}, visible(labelText(item.label))),
-      item.proposed && item.proposed !== item.label
+      h("b", {}, visible(labelText(item.labels))),
+      item.proposed && !areSame(item.proposed, item.labels)
         ? [
             h("span", { class: "faint", "aria-hidden": "true" }, " → "),
             h("span", { class: "hidden" }, ", proposed: "),
-            h("b", {}, visible(item.proposed)),
+            h("b", {}, visible(labelText(item.proposed))),
           ]
         : null,
     ),
@@ -116,7 +116,7 @@ function fillWhy(place, item, model) {
 }
 
 function parts(item, detail) {
-  const labels = { [item.label]: "same", [item.proposed]: "proposed" };
+  const labels = (near) => (areSame(near, item.proposed) ? "proposed" : areSame(near, item.labels) ? "same" : "");
   return [
     detail.twins.length ? strip("Twins", detail.twins, labels, () => "") : "",
     detail.nearest.length ? strip("Nearest photos", detail.nearest, labels, (near) => percent(near.similarity, 0)) : "",
@@ -146,7 +146,7 @@ function strip(title, photos, labels, extra) {
             "button",
             { type: "button", title: visible(photo.name), onclick: () => enlarge(photo) },
             thumbnail(photo.id, "", 256),
-            h("span", { class: `label ${labels[photo.label] ?? ""}` }, visible(labelText(photo.label))),
+            h("span", { class: `label ${labels(photo.labels)}` }, visible(labelText(photo.labels))),
             h("span", { class: "faint" }, extra(photo)),
           ),
         ),
@@ -157,5 +157,5 @@ function strip(title, photos, labels, extra) {
 
 function enlarge(photo) {
   if (!photo) return;
-  openDialog(photo.name, "large", h("p", { class: "faint" }, visible(labelText(photo.label))), picture(photoAddress(photo.id, 2048), visible(photo.name)));
+  openDialog(photo.name, "large", h("p", { class: "faint" }, visible(labelText(photo.labels))), picture(photoAddress(photo.id, 2048), visible(photo.name)));
 }

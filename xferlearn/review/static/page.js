@@ -12,7 +12,7 @@ import { forgetDetails } from "./pictures.js";
 import { follow } from "./server.js";
 import { makeSide } from "./side.js";
 import { makeTop } from "./top.js";
-import { count } from "./words.js";
+import { capital, count } from "./words.js";
 
 const place = (id) => document.getElementById(id);
 const model = new Model();
@@ -20,7 +20,7 @@ const answers = new Answers(model);
 const choices = makeChoices(model, answers, openClass);
 const one = makeOne(model, choices, say);
 const grid = makeGrid(model, choices);
-const top = makeTop(model, answers, { openKeys, toggleGrid, toggleFilters });
+const top = makeTop(model, answers, { openKeys: showKeys, toggleGrid, toggleFilters });
 const side = makeSide(model);
 const notices = makeNotices(model, place("notices"));
 let learned = null; // what the heads were when the page last looked
@@ -53,9 +53,13 @@ function noticeFit() {
   if (learned !== null && now !== learned && !fit.busy) {
     forgetDetails();
     one.refresh();
-    say(`${accuracy ? `Accuracy ${accuracy.text}. ` : ""}${count(items.filter((item) => model.isOpen(item)).length, "photo")} left.`);
+    say(`${accuracy ? `${capital(accuracy.measure)} ${accuracy.text}. ` : ""}${count(items.filter((item) => model.isOpen(item)).length, "photo")} left.`);
   }
   learned = now;
+}
+
+function showKeys() {
+  openKeys(model.state.multi_label);
 }
 
 function say(text) {
@@ -94,6 +98,11 @@ function nothingLeft() {
   );
 }
 
+function give(label, targets) {
+  if (model.state.multi_label) model.turn(label, true, targets);
+  else answers.relabel([label], targets);
+}
+
 function openClass() {
   const input = h("input", { type: "text", required: true, maxlength: 200, "aria-label": "Name of the class", autocomplete: "off" });
   // The answer is for these, wherever the person is when the class is there.
@@ -102,7 +111,7 @@ function openClass() {
     const label = input.value.trim();
     if (!label) return input.focus();
     close();
-    answers.addClass(label, isGiven ? () => answers.relabel(label, targets) : null);
+    answers.addClass(label, isGiven ? () => give(label, targets) : null);
   };
   const form = h(
     "form",
@@ -130,7 +139,7 @@ function openClass() {
 // An answer on its way would be lost with the page.
 window.addEventListener("beforeunload", (event) => model.sending.size && event.preventDefault());
 listenToKeys(model, {
-  relabel: (label) => answers.relabel(label),
+  choose: (label) => answers.choose(label),
   Enter: () => answers.propose(),
   " ": () => (model.isGrid ? grid.focus() : answers.keep()),
   k: () => answers.keep(),
@@ -144,7 +153,7 @@ listenToKeys(model, {
   ArrowRight: () => (model.isGrid ? grid.focus() : model.forward()),
   "+": openClass,
   "/": () => choices.find(),
-  "?": openKeys,
+  "?": showKeys,
 });
 model.onChange(update);
 follow(

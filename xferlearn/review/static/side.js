@@ -3,7 +3,7 @@
 import { h, visible } from "./dom.js";
 import { ANSWERED, OPEN } from "./model.js";
 import { thumbnail } from "./pictures.js";
-import { answerText, count, labelText } from "./words.js";
+import { changeText, count } from "./words.js";
 import { windowed } from "./windowed.js";
 
 const ROW = 64;
@@ -25,7 +25,7 @@ export function makeSide(model) {
   function update() {
     const { state } = model;
     const kinds = tally(state.items.map((item) => [item.kind]));
-    const labels = tally(state.items.map((item) => [item.label, item.proposed]));
+    const labels = tally(state.items.map((item) => [...(item.labels ?? []), ...(item.proposed ?? [])]));
     const known = model.filters.kind && !state.kinds.includes(model.filters.kind) ? [...state.kinds, model.filters.kind] : state.kinds;
     offer(kind, [["", "All kinds"], ...known.map((name) => [name, `${name} (${kinds.get(name) ?? 0})`])], model.filters.kind);
     offer(label, [["", "All classes"], ...state.labels.map((name) => [name, `${visible(name)} (${labels.get(name) ?? 0})`])], model.filters.label);
@@ -91,7 +91,6 @@ function fillRow(row, item, index, total, model) {
   if (item === model.current) button.setAttribute("aria-current", "true");
   else button.removeAttribute("aria-current");
   button.title = visible(item.name);
-  const to = answer ? answerText(answer) : item.proposed;
-  labels.textContent = visible(to && to !== item.label ? `${labelText(item.label)} → ${to}` : labelText(item.label));
+  labels.textContent = visible(changeText(item, answer, model.editedOf(item)));
   kind.textContent = answer ? (model.sending.has(item.id) ? "being saved …" : "✓ answered") : item.kind;
 }

@@ -1,7 +1,7 @@
 // The head of the page: how far it is, how accurate, and the commands for all of it.
 
 import { button, h, openDialog, setVariables } from "./dom.js";
-import { count, percent, points } from "./words.js";
+import { capital, count, measureText, percent, points } from "./words.js";
 
 export function makeTop(model, answers, { openKeys, toggleGrid, toggleFilters }) {
   const title = h("h1");
@@ -44,13 +44,13 @@ function showAccuracy(place, { accuracy }) {
     place.replaceChildren(h("span", { class: "faint" }, "No accuracy yet"), h("span", { class: "faint" }, "too few labelled photos"));
     return;
   }
-  const { now, difference, low, high, refitted } = accuracy;
+  const { now, difference, low, high, refitted, measure } = accuracy;
   place.replaceChildren(
-    h("span", { class: "now" }, percent(now)),
+    h("span", { class: "now" }, measureText(now, measure)),
     h(
       "span",
       { class: "change" },
-      h("span", {}, refitted ? `${points(difference)} points` : "accuracy"),
+      h("span", {}, refitted ? `${points(difference)} points` : measure),
       refitted ? h("span", { class: "faint" }, `95%: ${points(low)} to ${points(high)}`) : h("span", { class: "faint" }, `at the start, N=${accuracy.n.toLocaleString("en")}`),
     ),
     refitted ? interval(accuracy) : "",
@@ -66,10 +66,11 @@ function interval({ difference, low, high }) {
 
 function openMeasure({ state }) {
   const { accuracy, classes } = state;
+  const measure = accuracy?.measure ?? "accuracy";
   openDialog(
-    "How the accuracy is measured",
+    `How the ${measure} is measured`,
     "measure",
-    h("p", {}, accuracy ? `${accuracy.text}.` : "There are too few labelled photos to measure on."),
+    h("p", {}, accuracy ? `${capital(accuracy.text)}.` : "There are too few labelled photos to measure on."),
     h(
       "p",
       {},
@@ -79,7 +80,7 @@ function openMeasure({ state }) {
     h(
       "table",
       {},
-      h("thead", {}, h("tr", {}, ["Class", "Photos", "Predicted right"].map((text, at) => h("th", { scope: "col", class: at ? "number" : null }, text)))),
+      h("thead", {}, h("tr", {}, ["Class", "Photos", state.multi_label ? "Predicted to have it" : "Predicted right"].map((text, at) => h("th", { scope: "col", class: at ? "number" : null }, text)))),
       h(
         "tbody",
         {},

@@ -23,9 +23,30 @@ export function sizeOf(detail) {
 
 export function answerText(answer) {
   if (answer.action === "exclude") return "excluded";
-  return answer.action === "keep" ? "kept" : answer.label;
+  return answer.action === "keep" ? "kept" : labelText(answer.labels);
 }
 
-export function labelText(label) {
-  return label === "" ? "no label" : label;
+// The labels of a photo; null where nobody has given it any yet.
+export function labelText(labels) {
+  if (labels === null) return "no label";
+  return labels.length ? labels.join(" + ") : "none of the classes";
+}
+
+export function areSame(some, others) {
+  return JSON.stringify(some) === JSON.stringify(others);
+}
+
+// What a photo is labelled as, and what it is to be: as edited or answered, else as proposed.
+export function changeText(item, answer, edited) {
+  const is = labelText(item.labels);
+  const to = edited ? labelText(edited) : answer ? answerText(answer) : item.proposed ? labelText(item.proposed) : is;
+  return to === is ? is : `${is} → ${to}`;
+}
+
+export function measureText(value, measure) {
+  return measure === "accuracy" ? percent(value) : value.toFixed(3);
+}
+
+export function capital(text) {
+  return text[0].toUpperCase() + text.slice(1);
 }

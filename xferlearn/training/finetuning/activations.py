@@ -61,6 +61,7 @@ class Activations:
         views: how many different views of each there are.
         training: the training photos.
         validation: the validation photos, which are seen in the plain view.
+        targets: the classes of photos by their label's index, as `Manifest.targets` has them.
     """
 
     config: TrainConfig
@@ -71,6 +72,7 @@ class Activations:
     views: int
     training: Sequence[Photo]
     validation: Sequence[Photo]
+    targets: np.ndarray
 
     @classmethod
     def plan(
@@ -80,6 +82,7 @@ class Activations:
         halves: Halves,
         training: Sequence[Photo],
         validation: Sequence[Photo],
+        targets: np.ndarray,
         owner: Path,
     ) -> "Activations":
         """Returns where the activations of photos belong; computes none.
@@ -93,6 +96,7 @@ class Activations:
             halves: the network.
             training: the training photos.
             validation: the validation photos.
+            targets: as the attribute.
             owner: what no two runs share, such as the file of their state.
 
         Raises:
@@ -125,7 +129,9 @@ class Activations:
             )
         store = BottleneckStore(folder, space, np.float16)
         os.utime(folder)
-        return cls(config, halves, store, folder, augmentation, views, training, validation)
+        return cls(
+            config, halves, store, folder, augmentation, views, training, validation, targets
+        )
 
     @property
     def trained(self) -> "keras.Model":
@@ -192,7 +198,7 @@ class Activations:
             epoch: number of the pass, from 0.
 
         Returns:
-            Activations, float32, [batch, values], and class indices, int32, [batch].
+            Activations, float32, [batch, values], and classes as `targets` has them.
         """
         number = 1 + epoch % self.views
         keyed = [(self._key(photo, number), photo.label) for photo in self.training]
@@ -215,7 +221,7 @@ class Activations:
         batches = -(-len(keyed) // size)
         for part in np.array_split(np.arange(len(keyed)), batches) if keyed else ():
             keys, labels = zip(*(keyed[i] for i in part), strict=True)
-            yield unpack(self.store.read(keys)), np.array(labels, np.int32)
+            yield unpack(self.store.read(keys)), self.targets[list(labels)]
 
     def _key(self, photo: Photo, number: int) -> bytes:
         return self.augmentation.view(photo.digest, number).key(photo.key)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
-# What a network takes, and class indices, int32, [batch].
+# What a network takes, and the photos' classes as `Manifest.truth` has them.
 Batch = tuple[np.ndarray, np.ndarray]
 # Photos of a dataset come with their bytes; this many of them are shuffled at a time.
 _SHUFFLED_BYTES = 512 * 2**20
@@ -40,6 +40,7 @@ class Photos:
         trained: the network, from pixels to bottlenecks.
         training: the training photos.
         validation: the validation photos.
+        targets: the classes of photos by their label's index, as `Manifest.targets` has them.
     """
 
     config: TrainConfig
@@ -47,6 +48,7 @@ class Photos:
     trained: "keras.Model"
     training: Sequence[Photo]
     validation: Sequence[Photo]
+    targets: np.ndarray
 
     def training_pass(self, epoch: int) -> Iterator[Batch]:
         """Yields the batches of a pass, in views and in an order of its own.
@@ -55,8 +57,8 @@ class Photos:
             epoch: number of the pass, from 0.
 
         Returns:
-            Pixels, uint8, [batch, height, width, 3], range [0, 255], and class indices,
-            int32, [batch].
+            Pixels, uint8, [batch, height, width, 3], range [0, 255], and classes as `targets` has
+            them.
         """
         augmentation = Augmentation.of(self.config, fine_tuning=True)
         # Pass 0 sees view 1: number 0 is always the plain one.
@@ -80,8 +82,7 @@ class Photos:
         loaded = readable(load_photos(entries, size, limits))
         for batch in decoded_batches(loaded, size, limits, **how):
             if batch.photos:
-                labels = np.array([item.entry.label for item in batch.photos], np.int32)
-                yield batch.pixels, labels
+                yield batch.pixels, self.targets[[item.entry.label for item in batch.photos]]
 
 
 def endless(
@@ -89,6 +90,8 @@ def endless(
     first_epoch: int,
     model: "keras.Model",
     failures: list[Exception],
+    *,
+    multi_label: bool = False,
 ) -> "tf.data.Dataset":
     """Returns the batches of pass after pass, without end.
 
@@ -98,6 +101,7 @@ def endless(
         model: takes the batches.
         failures: gets the error that ends the batches, of which TensorFlow's own error has only
             the text.
+        multi_label: whether photos may have several labels.
     """
     import tensorflow as tf
 
@@ -107,7 +111,7 @@ def endless(
                 found = False
                 for x, labels in one_pass(epoch):
                     found = True
-                    yield x, labels
+                    yield x, labels.astype(of_labels.dtype.as_numpy_dtype)
                 if not found:
                     raise no_photos("training")
         except Exception as error:
@@ -116,7 +120,10 @@ def endless(
 
     # Pixels stay bytes until they reach the network.
     kind = tf.float32 if len(model.input_shape) == 2 else tf.uint8
-    signature = (tf.TensorSpec(model.input_shape, kind), tf.TensorSpec([None], tf.int32))
+    of_labels = tf.TensorSpec([None], tf.int32)
+    if multi_label:
+        of_labels = tf.TensorSpec(model.output_shape, tf.float32)
+    signature = (tf.TensorSpec(model.input_shape, kind), of_labels)
     return untuned(tf.data.Dataset.from_generator(generate, output_signature=signature).prefetch(2))
 
 
@@ -156,8 +163,8 @@ def classifier_predictions(
 
     Returns:
         A function of no arguments that returns probabilities, float32, [photos, classes], at the
-        temperature that suits them, and class indices, int32, [photos]. It raises XferlearnError
-        if no photo can be read.
+        temperature that suits them, and their classes. It raises XferlearnError if no photo can be
+        read.
     """
     import tensorflow as tf
 
@@ -172,7 +179,8 @@ def classifier_predictions(
         probabilities, labels = (np.concatenate(one) for one in zip(*answers, strict=True))
         if np.isfinite(probabilities).all():  # else it diverged
             temperature = fit_temperature(probabilities, labels)
-            probabilities = with_temperature(probabilities, temperature)
+            multi_label = labels.ndim == 2
+            probabilities = with_temperature(probabilities, temperature, multi_label=multi_label)
         return probabilities, labels
 
     return predictions

@@ -23,8 +23,9 @@ from xferlearn.metrics import AnyEvaluation, cross_entropy
 from xferlearn.photos.manifest import TRAIN, VALIDATION, Photo
 from xferlearn.system.progress import progress_bar
 from xferlearn.training import head as heads
-from xferlearn.training.batches import class_shares, class_weights
+from xferlearn.training.batches import class_shares, class_weights, label_weights
 from xferlearn.training.callbacks import validator, weights_keeper
+from xferlearn.training.descent import loss_of_sets
 from xferlearn.training.finetuning.activations import Activations, CantKeepError
 from xferlearn.training.finetuning.averaging import averaged, momentum_for
 from xferlearn.training.finetuning.cutting import split_before
@@ -151,12 +152,18 @@ def fine_tune_one(
         unfreeze(backbone, chosen)
         head.trainable = True
     lessons = _lessons(
-        config, prepared, (backbone, chosen[0]), (training, validation), state_path, on_warning
+        config,
+        prepared,
+        (backbone, chosen[0]),
+        (training, validation, manifest.targets),
+        state_path,
+        on_warning,
     )
     steps = -(-len(training) // config.fine_tune_batch_size)
     with strategy.scope():
         model = heads.build_classifier(lessons.trained, head)
-        _compile(model, config, steps * config.fine_tune_epochs)
+        y = manifest.truth(manifest.indices(TRAIN))
+        _compile(model, config, steps * config.fine_tune_epochs, y)
         keeper = weights_keeper()
         key = _key(config, prepared, fitted, lessons)
         state = State(state_path, key, model, keeper, on_warning)
@@ -207,7 +214,7 @@ def _lessons(
     config: TrainConfig,
     prepared: Prepared,
     trained: tuple["keras.Model", "keras.layers.Layer"],
-    photos: tuple[list[Photo], list[Photo]],
+    photos: tuple[list[Photo], list[Photo], np.ndarray],
     state_path: Path,
     on_warning: Callable[[str], None],
 ) -> Photos | Activations:
@@ -217,7 +224,7 @@ def _lessons(
         config: settings.
         prepared: the photos.
         trained: the backbone and the first layer of it that is trained.
-        photos: for training and validation.
+        photos: for training and validation, and their classes by label.
         state_path: file of the state.
         on_warning: called with why activations can't be kept, and which are missing.
     """
@@ -232,7 +239,7 @@ def _lessons(
     return Photos(config, prepared.source, trained[0], *photos)
 
 
-def _compile(model: "keras.Model", config: TrainConfig, steps: int) -> None:
+def _compile(model: "keras.Model", config: TrainConfig, steps: int, y: np.ndarray) -> None:
     import keras
     import tensorflow as tf
 
@@ -243,10 +250,17 @@ def _compile(model: "keras.Model", config: TrainConfig, steps: int) -> None:
         warmup_target=config.fine_tune_learning_rate,
         warmup_steps=warm_up,
     )
+    loss: Any = "sparse_categorical_crossentropy"
+    metrics: list[Any] = [
+        "accuracy",
+        keras.metrics.SparseCategoricalCrossentropy(name="cross_entropy"),
+    ]
+    if y.ndim == 2:
+        loss, metrics = _losses_of_sets(y, config.class_weight)
     model.compile(
         keras.optimizers.Adam(schedule, use_ema=True, ema_momentum=momentum_for(steps)),
-        loss="sparse_categorical_crossentropy",
-        metrics=["accuracy", keras.metrics.SparseCategoricalCrossentropy(name="cross_entropy")],
+        loss=loss,
+        metrics=metrics,
         # XLA's convolutions are several times slower than oneDNN's on a CPU.
         jit_compile=bool(tf.config.list_logical_devices("GPU")),
     )
@@ -268,8 +282,9 @@ def _fit(
     if resumed == config.fine_tune_epochs:
         model.set_weights(keeper.weights)
         return
-    labels = np.array([photo.label for photo in lessons.training])
-    steps = -(-len(labels) // config.fine_tune_batch_size)
+    y = lessons.targets[[photo.label for photo in lessons.training]]
+    multi_label = y.ndim == 2
+    steps = -(-len(y) // config.fine_tune_batch_size)
     callbacks = [
         *averaged(validator(classifier_predictions(model, lessons.validation_pass)), keeper),
         state.callback(),
@@ -280,11 +295,14 @@ def _fit(
     failures: list[Exception] = []
     try:
         model.fit(
-            endless(lessons.training_pass, resumed, model, failures),
+            endless(lessons.training_pass, resumed, model, failures, multi_label=multi_label),
             epochs=config.fine_tune_epochs,
             initial_epoch=resumed,
             steps_per_epoch=steps,
-            class_weight=_class_weights(labels, model.output_shape[-1], config.class_weight),
+            # Where photos may have several labels, the loss weighs the classes.
+            class_weight=None
+            if multi_label
+            else _class_weights(y, model.output_shape[-1], config.class_weight),
             callbacks=callbacks,
             shuffle=False,
             verbose=0,
@@ -302,14 +320,27 @@ def calibrated(fitted: Fitted) -> tuple[np.ndarray, float]:
     temperature = fit_temperature(
         probabilities, fitted.truth(VALIDATION), [groups[i] for i in rows] if groups else None
     )
-    return with_temperature(probabilities, temperature), temperature
+    multi_label = fitted.manifest.is_multi_label
+    return with_temperature(probabilities, temperature, multi_label=multi_label), temperature
 
 
-def _class_weights(labels: np.ndarray, classes: int, class_weight: str) -> dict[int, float]:
-    every = np.ones((len(labels), 1), bool)
-    shares = class_shares(labels, every, classes, class_weight, every[:, 0])
-    weights = class_weights(labels, every, shares)
+def _class_weights(y: np.ndarray, classes: int, class_weight: str) -> dict[int, float]:
+    every = np.ones((len(y), 1), bool)
+    shares = class_shares(y, every, classes, class_weight, every[:, 0])
+    weights = class_weights(y, every, shares)
     return dict(enumerate(weights[:, 0].tolist()))
+
+
+def _losses_of_sets(y: np.ndarray, class_weight: str) -> tuple[Any, list[Any]]:
+    """Returns loss and metrics where photos may have several labels: a head's, see `fit_heads`."""
+    import keras
+
+    every = np.ones((len(y), 1), bool)
+    shares = class_shares(y, every, y.shape[1], class_weight, every[:, 0])
+    mean = "sum_over_batch_size"
+    loss = loss_of_sets(label_weights(y, every, shares)[:, 0], mean, from_logits=False)
+    alike = loss_of_sets(np.ones((2, y.shape[1]), np.float32), "none", from_logits=False)
+    return loss, [keras.metrics.MeanMetricWrapper(alike, name="cross_entropy")]
 
 
 def distribution() -> "tf.distribute.Strategy":
@@ -348,7 +379,7 @@ def _key(
         prepared.spaces[0].weights_sha256,
         type(lessons).__name__,
         *(
-            f"{p.digest.hex()} {p.label} {split}"
+            f"{p.digest.hex()} {','.join(map(str, manifest.classes_of(p)))} {split}"
             for p, split in zip(manifest.photos, manifest.splits, strict=True)
         ),
     ]
