@@ -93,14 +93,3 @@ def add_familiarity(folder: Path, reject: float) -> None:
     with_familiarity(model, "pooling", familiarity).save(folder / "model.keras")
     said = {"output": "familiarity", "reject": reject, "photos": familiarity.photos}
     edit_metadata(folder, lambda told: told.update(familiarity=said))
-
-
-def write_label_sets(photo_dir: Path, path: Path) -> Path:
-    """Writes a table of red, green and blue photos whose labels are two, none and one."""
-    sets = {"red": "red|warm", "green": "", "blue": "blue"}
-    rows = [
-        f"{photo.relative_to(photo_dir).as_posix()},{sets[photo.parent.name]}"
-        for photo in sorted(photo_dir.glob("*/*.jpg"))
-    ]
-    path.write_text("\n".join(["file,labels", *rows]) + "\n", encoding="utf-8")
-    return path

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from model_folders import write_label_sets
+from several import make_halves
 
 import xferlearn
 from xferlearn.bottlenecks.space import feature_space
@@ -199,13 +199,10 @@ def test_a_head_is_trained_on_a_model_in_python_and_compared(
     assert f"unknown ({model_file})" in said
 
 
-def test_several_labels_per_photo_on_a_model_file(
-    photo_dir: Path, tmp_path: Path, model_file: Path
-) -> None:
+def test_several_labels_per_photo_on_a_model_file(tmp_path: Path, model_file: Path) -> None:
     result = xferlearn.train(
-        image_dir=photo_dir,
-        labels=write_label_sets(photo_dir, tmp_path / "several.csv"),
-        multi_label=True,
+        image_dir=tmp_path / "photos",
+        labels=make_halves(tmp_path / "photos", 42),
         model_dir=tmp_path / "model",
         bottleneck_dir=tmp_path / "bottlenecks",
         backbone=str(model_file),
@@ -218,7 +215,7 @@ def test_several_labels_per_photo_on_a_model_file(
     assert result.exported is not None
     assert result.exported.passed, result.exported.remarks()
     written = load_classifier(result.exported.rows[0].path)
-    photos = [photo_dir / name for name in ("red/0000.jpg", "blue/0000.jpg")]
+    photos = [tmp_path / "photos" / name for name in ("000.png", "006.png")]
     assert written.predict(photos) == pytest.approx(
         load_classifier(tmp_path / "model").predict(photos), abs=0.02
     )
