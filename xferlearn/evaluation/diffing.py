@@ -135,7 +135,7 @@ def _kept(config: DiffConfig) -> _Found:
     warnings: tuple[str, ...] = ()
     if config.corrections is not None:
         corrections = read_corrections(config.corrections)
-        applied = Applied(corrections)
+        applied = Applied(corrections, photos[1].is_multi_label)
         photos = [_without_excluded(photos[0], corrections), _corrected(photos[1], applied)]
         warnings = applied.lines()
     return [folder for folder, _ in found], photos, warnings
