@@ -13,7 +13,6 @@ from hub_presets import MEAN, PRESETS, STD, save_preset
 from several import make_halves
 
 import xferlearn
-from xferlearn import load_backbone
 from xferlearn.backbones import resolve_backbone, spec_of
 from xferlearn.backbones.table import preprocessing_of
 from xferlearn.bottlenecks.engines import build_engine
