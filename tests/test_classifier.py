@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from xferlearn.backbones import load_backbone
+from xferlearn import load_backbone
 from xferlearn.config import ModelConfig
 from xferlearn.errors import UserError
 from xferlearn.exports.formats import FORMATS

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from xferlearn.backbones import load_backbone
+from xferlearn import load_backbone
 from xferlearn.bottlenecks import engines
 from xferlearn.bottlenecks.engines import Engine, EnginePlan, build_engine, planning
 from xferlearn.bottlenecks.engines.parity import BOUNDS

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hub_presets import MEAN, PRESETS, STD, save_preset
+from several import make_halves
 
 import xferlearn
-from xferlearn.backbones import load_backbone, resolve_backbone, spec_of
+from xferlearn.backbones import resolve_backbone, spec_of
 from xferlearn.backbones.table import preprocessing_of
 from xferlearn.bottlenecks.engines import build_engine
 from xferlearn.bottlenecks.engines.planning import EnginePlan
@@ -22,7 +23,7 @@ from xferlearn.errors import UserError, XferlearnError
 from xferlearn.inspection import inspect_backbone, inspect_model
 from xferlearn.labelling import load_classifier
 from xferlearn.model_folder import read_model_folder
-from xferlearn.training import TrainResult
+from xferlearn.training import TrainResult, load_backbone
 
 pytestmark = [
     pytest.mark.skipif(
@@ -320,6 +321,25 @@ def test_the_model_folder_labels_and_is_inspected(trained: TrainResult, photo_di
     assert report.image_input.value_range == (0, 255)
     assert report.backbone is not None
     assert report.backbone.name == "hub_tiny_vit"
+
+
+def test_several_labels_per_photo_on_a_preset(presets: Presets, tmp_path: Path) -> None:
+    several = xferlearn.train(
+        image_dir=tmp_path / "photos",
+        labels=make_halves(tmp_path / "photos", 42),
+        model_dir=tmp_path / "model",
+        bottleneck_dir=tmp_path / "bottlenecks",
+        backbone=presets("tiny_vit"),
+        engine="tensorflow",
+        how_many_training_steps=20,
+        summaries="none",
+        export="onnx",
+        verbose=0,
+    )
+    assert several.model_folder.is_multi_label
+    assert several.exported is not None
+    assert several.exported.passed, several.exported.remarks()
+    assert set(several.exported.thresholds) == {"blue", "green", "red"}
 
 
 def test_a_network_of_keras_layers_loads_with_keras_alone(presets: Presets, tmp_path: Path) -> None:

@@ -215,15 +215,13 @@ def test_what_a_changed_set_is():
     changed, failed = proof.changed
     assert (changed.before, changed.after, changed.truth) == ("blue|green", "blue", "blue|green")
     assert changed.labels == {"green": pytest.approx((0.31, 0.28, 0.3))}
-    assert changed.text() == (
-        "0.jpg: blue|green became blue (green 0.3100 became 0.2800, threshold 0.3000); it is"
-        " blue|green"
-    )
+    assert changed.text() == ("0.jpg: lost green, wrongly (0.3100 became 0.2800, threshold 0.3000)")
     assert failed.after == "red"
     (reason,) = proof.disagreements
     assert "2 changed the set of labels, by labels within 0.1 of their threshold" in reason
-    nothing = ChangedSet("1.jpg", "", "", "red", {})
-    assert "none became red (not all of its scores are numbers); it is none" in nothing.text()
+    got = ChangedSet("1.jpg", "red", "", "red", {"red": (0.25, 0.5, 0.25 + 0.125)})
+    assert got.text() == "1.jpg: got red (0.2500 became 0.5000, threshold 0.3750)"
+    assert ChangedSet("1.jpg", "", "", "", {}).text() == "1.jpg: not all of its scores are numbers"
 
 
 def test_other_thresholds_in_the_file_fail_the_proof(several, tmp_path, monkeypatch):

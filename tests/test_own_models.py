@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from several import make_halves
 
 import xferlearn
 from xferlearn.bottlenecks.space import feature_space
@@ -196,3 +197,25 @@ def test_a_head_is_trained_on_a_model_in_python_and_compared(
     assert code == 0
     assert "Apache-2.0 (efficientnet_lite0_64)" in said
     assert f"unknown ({model_file})" in said
+
+
+def test_several_labels_per_photo_on_a_model_file(tmp_path: Path, model_file: Path) -> None:
+    result = xferlearn.train(
+        image_dir=tmp_path / "photos",
+        labels=make_halves(tmp_path / "photos", 42),
+        model_dir=tmp_path / "model",
+        bottleneck_dir=tmp_path / "bottlenecks",
+        backbone=str(model_file),
+        engine="tensorflow",
+        how_many_training_steps=20,
+        summaries="none",
+        export="frozen_graph",
+        verbose=0,
+    )
+    assert result.exported is not None
+    assert result.exported.passed, result.exported.remarks()
+    written = load_classifier(result.exported.rows[0].path)
+    photos = [tmp_path / "photos" / name for name in ("000.png", "006.png")]
+    assert written.predict(photos) == pytest.approx(
+        load_classifier(tmp_path / "model").predict(photos), abs=0.02
+    )

@@ -12,8 +12,7 @@ import pytest
 from model_folders import edit_metadata
 
 import xferlearn
-from xferlearn import labelling
-from xferlearn.backbones import load_backbone
+from xferlearn import labelling, load_backbone
 from xferlearn.bottlenecks import settling
 from xferlearn.bottlenecks.compute import Extraction, extract
 from xferlearn.bottlenecks.engines import Engine, EnginePlan, planning

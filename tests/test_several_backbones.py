@@ -11,7 +11,8 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import xferlearn
-from xferlearn.backbones import combine_backbones, load_backbone, resolve_backbones
+from xferlearn import load_backbone
+from xferlearn.backbones import combine_backbones, resolve_backbones
 from xferlearn.bottlenecks import Extraction
 from xferlearn.cli import main
 from xferlearn.config import ImageConfig, SweepConfig, TrainConfig

@@ -24,7 +24,7 @@ import benching
 import numpy as np
 from absl import flags
 
-from xferlearn.backbones import load_backbone
+from xferlearn import load_backbone
 from xferlearn.bottlenecks import compute as extraction
 from xferlearn.bottlenecks.engines import Engine, EnginePlan, build_engine
 from xferlearn.bottlenecks.engines.planning import has_bfloat16, openvino_installed

@@ -106,7 +106,7 @@ def keras_tutorial(epochs: int) -> float:
     """Returns the seconds that the frozen network inside `fit` takes, after the imports."""
     import keras
 
-    from xferlearn.backbones import load_backbone
+    from xferlearn import load_backbone
     from xferlearn.training.head import build_classifier, build_head
 
     backbone = load_backbone(_BACKBONE.value)

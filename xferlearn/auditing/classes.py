@@ -85,7 +85,8 @@ def find_few_groups(labels: Sequence[str], y: np.ndarray, groups: np.ndarray) ->
         if units == 1:
             said = "1 group: learned, but it can't be measured"
         else:
-            said = f"only {units} groups: its accuracy is that of {units}"
+            measure = "accuracy" if y.ndim == 1 else "average precision"
+            said = f"only {units} groups: its {measure} is that of {units}"
         text = f"{readable(name)}: its {count(photos, 'photo')} are {said}"
         findings.append(ClassFinding(FEW_GROUPS, (name,), 1 - (units - 1) / FOLDS, text))
     return sorted(findings, key=lambda one: (-one.score, one.labels))

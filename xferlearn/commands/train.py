@@ -35,7 +35,8 @@ def misclassified_list(result: TrainResult) -> str:
     if not total:
         wrong, total = result.misclassified_in_validation, result.validation.total
         noun = f"{validation_name(result.validation)} photo"
-    head = misclassified_head(len(wrong), total, noun)
+    several = result.manifest.is_multi_label
+    head = misclassified_head(len(wrong), total, noun, several=several)
     return "\n" + fit(
         [misclassified_block(wrong, head, "predictions.parquet of the model has all")]
     )

@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from xferlearn.metrics import Evaluation
+from xferlearn.metrics import AnyEvaluation
 from xferlearn.photos.manifest import TEST, VALIDATION, Photo
 from xferlearn.photos.pairing import CHANGES, Answered, Compared, Paired, pair_photos
 from xferlearn.summaries.record import RunRecord
@@ -162,8 +162,8 @@ def _answered(report: Mapping[str, Any], other: Mapping[str, Any]) -> Answered:
 
 
 def _part(part: Compared) -> dict[str, Any]:
-    def measured(evaluation: Evaluation) -> dict[str, Any]:
-        return {"accuracy": evaluation.accuracy, "interval_95": list(evaluation.interval)}
+    def measured(evaluation: AnyEvaluation) -> dict[str, Any]:
+        return {"accuracy": evaluation.value, "interval_95": list(evaluation.interval)}
 
     return {
         **part.change.as_dict(),

@@ -77,13 +77,12 @@ def choose_photos(
         if len(record.probabilities.get(split, ())):
             scores, decided = record.probabilities[split], record.decided(split)
             sure = _sureness(scores, decided, record.truth(split))
-            for place, row in enumerate(manifest.judged(split)):
+            rows = zip(
+                manifest.judged(split), _classes(decided), scores, sure.tolist(), strict=True
+            )
+            for row, predicted, of_row, score in rows:
                 truth = manifest.classes_of(manifest.photos[row])
-                predicted = tuple(np.atleast_1d(decided[place]).tolist())
-                if decided.ndim == 2:
-                    predicted = tuple(np.flatnonzero(decided[place]).tolist())
-                judged = _Judged(row, scores[place], float(sure[place]))
-                cells[split, truth, predicted].append(judged)
+                cells[split, truth, predicted].append(_Judged(row, of_row, score))
     ranked: list[tuple[tuple[bool, bool, int, int], Choice]] = []
     surest = _surest(cells, most_per_cell)
     for (split, truth, predicted), found in cells.items():
@@ -97,6 +96,12 @@ def choose_photos(
             ranked.append(((later, right, rank, (TEST, VALIDATION).index(split)), choice))
     ranked.sort(key=lambda entry: entry[0])
     return [choice for _, choice in ranked[:most_in_all]]
+
+
+def _classes(decided: np.ndarray) -> list[Classes]:
+    if decided.ndim == 1:
+        return [(label,) for label in decided.tolist()]
+    return [tuple(np.flatnonzero(row).tolist()) for row in decided]
 
 
 def _sureness(scores: np.ndarray, decided: np.ndarray, truth: np.ndarray) -> np.ndarray:

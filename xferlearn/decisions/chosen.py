@@ -12,6 +12,7 @@ from xferlearn.decisions.operating_points import (
     DecisionMeasured,
     OperatingPoint,
     measure_decision,
+    measure_label_sets,
     operating_points,
     recall_thresholds,
 )
@@ -114,7 +115,10 @@ def choose(labels: Sequence[str], validation: Judged, test: Judged, **asked: Any
         limits = decision.limits if isinstance(decision, MultiLabelDecision) else None
         points = operating_points(labels, thresholds, probabilities, y, groups, limits)
     if isinstance(decision, MultiLabelDecision):
-        return Chosen(decision, _measured(decision, validation), _measured(decision, test), points)
+        of_validation, of_test = (
+            measure_label_sets(decision, *one[:3]) for one in (validation, test)
+        )
+        return Chosen(decision, of_validation, of_test, points)
     return Chosen(
         decision,
         measure_decision(decision, *validation[:3]),
@@ -124,20 +128,13 @@ def choose(labels: Sequence[str], validation: Judged, test: Judged, **asked: Any
     )
 
 
-def _measured(decision: MultiLabelDecision, judged: Judged) -> DecisionMeasured:
-    """Returns recall and precision of the classes of which something was asked."""
-    probabilities, y, groups, _ = judged
-    found = operating_points(decision.labels, {}, probabilities, y, groups, decision.limits)
-    return DecisionMeasured(tuple(one for one in found if one.label in decision.named))
-
-
 def told_thresholds(metadata: Mapping[str, Any]) -> dict[str, dict[float, float]]:
     """Returns the thresholds of a model's operating points, as `operating_points` takes them."""
     return {
         label: {
             float(point["recall_asked"]): float(point["threshold"])
             for point in points
-            if point["threshold"] is not None
+            if point["recall_asked"] is not None and point["threshold"] is not None
         }
         for label, points in (metadata.get("operating_points") or {}).items()
     }

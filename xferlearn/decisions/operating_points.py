@@ -9,6 +9,7 @@ import numpy as np
 
 from xferlearn.decisions.bounds import missable
 from xferlearn.decisions.deciding import Decision
+from xferlearn.decisions.several_labels import MultiLabelDecision
 from xferlearn.metrics import wilson_interval, worth_of
 
 RECALLS = (0.99, 0.95, 0.9, 0.8)
@@ -173,6 +174,24 @@ def measure_labels(
         cost = _cost_change(costs, before, worth_of(members[known]), float(matrix.max()))
     right = [float((one == y).mean()) if len(y) else None for one in (decided, largest)]
     return DecisionMeasured(points, right[0], right[1], cost)
+
+
+def measure_label_sets(
+    decision: MultiLabelDecision,
+    probabilities: np.ndarray,
+    y: np.ndarray,
+    groups: Sequence[int] | None = None,
+) -> DecisionMeasured:
+    """Measures the classes of which something was asked, where photos may have several labels.
+
+    Args:
+        decision: what is measured.
+        probabilities: float, [photos, classes], range [0, 1].
+        y: whether each photo has each class, bool, [photos, classes].
+        groups: what each photo belongs to; None where each stands alone.
+    """
+    found = operating_points(decision.labels, {}, probabilities, y, groups, decision.limits)
+    return DecisionMeasured(tuple(one for one in found if one.label in decision.named))
 
 
 def recall_thresholds(

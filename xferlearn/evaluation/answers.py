@@ -1,96 +1,94 @@
 """What a model says of photos with known classes, one after the other, in a few bytes each."""
 
+import abc
 import array
 import itertools
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from xferlearn.config import REJECT
-from xferlearn.decisions import (
-    Decision,
-    DecisionMeasured,
-    OperatingPoint,
-    PointCounts,
-    measure_labels,
-    told_thresholds,
-)
+from xferlearn.decisions import DecisionMeasured, OperatingPoint
 from xferlearn.labelling import Labelled
-from xferlearn.metrics import Evaluation, Misclassified, evaluate_predictions
+from xferlearn.metrics import AnyEvaluation, Misclassified
 from xferlearn.photos.predicted import Predicted
 from xferlearn.predictors import Predictor
 
 
-class Answers:
+class Measured(NamedTuple):
+    """What answers are worth.
+
+    Attributes:
+        evaluation: accuracy, or what several labels are measured by, and numbers by class.
+        misclassified: the photos with a wrong label.
+        decided: what the decision gives; None where there is none, or there are no photos.
+        points: recall and precision at the thresholds that `train` told, by class.
+    """
+
+    evaluation: AnyEvaluation
+    misclassified: tuple[Misclassified, ...]
+    decided: DecisionMeasured | None
+    points: tuple[OperatingPoint, ...]
+
+
+class Answers(abc.ABC):
     """What a model says of photos that come one by one.
 
     Attributes:
         digests: of the photos, in their order.
     """
 
-    def __init__(self, predictor: Predictor, decision: Decision, *, keep: bool) -> None:
+    is_multi_label = False
+
+    def __init__(self, predictor: Predictor, *, keep: bool) -> None:
         """Begins without photos.
 
         Args:
             predictor: the model.
-            decision: how its labels are decided.
             keep: whether names and probabilities are kept, for `kept`.
         """
         self.digests: list[bytes] = []
         # Columns, for there may be millions of photos.
-        self._truth, self._predicted, self._largest = (array.array("i") for _ in range(3))
+        self._truth = array.array("i")
         self._familiarity = array.array("f")
-        self._points: list[bytes] = []
         self._names: list[str] = []
         self._scores: list[np.ndarray] = []
-        self._wrong: list[tuple[bytes, str, int, int, float]] = []
         self._labels = predictor.labels
-        self._decision = decision
         self._keep = keep
         self._says_familiarity = predictor.says_familiarity
         self._reject = (predictor.metadata.get("familiarity") or {}).get("reject", REJECT)
-        thresholds = told_thresholds(predictor.metadata)
-        self._counts = PointCounts(self._labels, thresholds) if thresholds else None
 
     def add(self, photo: Labelled, truth: int) -> None:
         """Adds a photo.
 
         Args:
             photo: what the model says of it.
-            truth: its class, an index into the model's labels and others behind them.
+            truth: what it shows, an index into the labels that `measured` is given.
 
         Raises:
             ValueError: when it could not be used.
         """
-        scores = photo.scores
-        if scores is None:
+        if photo.scores is None:
             raise ValueError(f"{photo.name} has no scores")
-        best = int(self._decision.decide(scores[np.newaxis])[0])
         self.digests.append(photo.digest)
         self._truth.append(truth)
-        self._predicted.append(best)
-        self._largest.append(int(scores.argmax()))
         self._familiarity.append(math.nan if photo.familiarity is None else photo.familiarity)
-        if best != truth:
-            self._wrong.append((photo.digest, photo.name, truth, best, float(scores[best])))
-        if self._counts is not None:
-            self._points.append(self._counts.labelled(scores))
         if self._keep:
             self._names.append(photo.name)
-            self._scores.append(scores)
+            self._scores.append(photo.scores)
 
     def leave_out(self, digests: Collection[bytes]) -> None:
         """Forgets some of the photos."""
         kept = [digest not in digests for digest in self.digests]
-        for column in (
-            *(self.digests, self._truth, self._predicted, self._largest, self._familiarity),
-            *(self._points, self._names, self._scores),
-        ):
+        for column in (self.digests, *self._columns()):
             if column:  # those that nothing needs are empty
                 column[:] = _like(column, itertools.compress(column, kept))
-        self._wrong = [one for one in self._wrong if one[0] not in digests]
+
+    def _columns(self) -> list[Any]:
+        """Returns what is known of each photo, but for the digests."""
+        return [self._truth, self._familiarity, self._names, self._scores]
 
     @property
     def unknown(self) -> int | None:
@@ -99,55 +97,36 @@ class Answers:
             return None
         return sum(value < self._reject for value in self._familiarity)
 
-    def evaluation(self, labels: Sequence[str]) -> Evaluation:
-        """Returns accuracy and numbers by class.
+    @abc.abstractmethod
+    def measured(self, labels: Sequence[str]) -> Measured:
+        """Returns what the answers are worth.
 
         Args:
-            labels: the model's classes, and behind them others that photos have.
+            labels: the model's classes, and behind them others that photos have; where photos may
+                have several, the sets of them that occur, as `photos.several` writes them.
         """
-        return evaluate_predictions(labels, self._truth, self._predicted)
 
-    def misclassified(self, labels: Sequence[str]) -> tuple[Misclassified, ...]:
-        """Returns the photos with a wrong label; `labels` as in `evaluation`."""
-        return tuple(
-            Misclassified(name, labels[truth], labels[predicted], score, digest)
-            for digest, name, truth, predicted, score in self._wrong
-        )
-
-    def decided(self) -> DecisionMeasured | None:
-        """Returns what the decision gives; None where there is none, or there are no photos."""
-        if not self._decision or not self.digests:
-            return None
-        y, predicted, largest = map(np.array, (self._truth, self._predicted, self._largest))
-        known = np.where(y < len(self._labels), y, -1)
-        return measure_labels(self._decision, predicted, largest, known)
-
-    def points(self) -> tuple[OperatingPoint, ...]:
-        """Returns recall and precision at the thresholds that `train` told, by class."""
-        if self._counts is None:
-            return ()
-        for bits, truth in zip(self._points, self._truth, strict=True):
-            self._counts.add(bits, truth)
-        return self._counts.points()
+    @property
+    def probabilities(self) -> np.ndarray:
+        """Those that are kept, float32, [photos, classes], range [0, 1]."""
+        return np.array(self._scores, np.float32).reshape(len(self._scores), len(self._labels))
 
     def kept(self, labels: Sequence[str], splits: Mapping[bytes, str]) -> Predicted:
         """Returns the photos with their probabilities, where these are kept.
 
         Args:
-            labels: as in `evaluation`.
+            labels: as for `measured`.
             splits: the model's own photos and their splits, by digest.
         """
-        probabilities = np.zeros((len(self._scores), len(self._labels)), np.float32)
-        if self._scores:
-            probabilities[:] = self._scores
         return Predicted(
             self._labels,
             tuple(self.digests),
             tuple(self._names),
             tuple(splits.get(digest, "") for digest in self.digests),
             tuple(labels[number] for number in self._truth),
-            probabilities,
+            self.probabilities,
             np.array(self._familiarity, np.float32),
+            is_multi_label=self.is_multi_label,
         )
 
 

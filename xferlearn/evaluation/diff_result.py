@@ -6,8 +6,15 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from xferlearn.backbones.synsets.names import readable_label
-from xferlearn.metrics import ClassMetrics
+from xferlearn.metrics import (
+    AnyEvaluation,
+    ClassMetrics,
+    LabelMetrics,
+    MultiLabelEvaluation,
+    PrecisionChange,
+)
 from xferlearn.photos.pairing import CHANGES, GAINED, LOST, Compared
+from xferlearn.photos.several import NO_LABEL
 from xferlearn.summaries.notebook import accuracy_tile
 from xferlearn.summaries.terminal import first_names
 from xferlearn.system.html import Markup, faint, h, notices, table, tile, tiles
@@ -17,21 +24,21 @@ from xferlearn.system.text import count, plural_of
 # A page of a notebook with more rows is too long to be read.
 _MOST_ROWS = 100
 _HEAD = ("photos", "N", "before", "after", "points", "95% interval")
-_CLASS_HEAD = ("class", "photos", "recall before", "after", "points")
 
 
 @dataclasses.dataclass(frozen=True)
 class ChangedPhoto:
-    """A photo whose label changed.
+    """A photo whose label changed, or its labels.
 
     Attributes:
         change: "gained" where only the second model is right, "lost" where only the first is, or
-            "wrong both times".
+            "wrong both times"; of several labels all have to be right.
         name: the photo.
         digest: SHA-256 of its bytes.
-        truth: its class.
-        before: label by the first model.
-        score_before: the probability of that label, 0 to 1.
+        truth: its class; where photos may have several, their text, e.g. "cat|dog".
+        before: label by the first model, likewise.
+        score_before: the probability of that label, 0 to 1; of several how sure the least sure
+            decision was, to give a label or not.
         after: label by the second model.
         score_after: the probability of that one.
     """
@@ -58,7 +65,9 @@ class ChangedPhoto:
 
     def line(self) -> str:
         """Returns it as a line of the summary."""
-        truth, before, after = map(readable_label, (self.truth, self.before, self.after))
+        truth, before, after = (
+            readable_label(label) or NO_LABEL for label in (self.truth, self.before, self.after)
+        )
         of = "" if self.change in (GAINED, LOST) else f" (is {truth})"
         scores = f"{self.score_before:.2f}, {self.score_after:.2f}"
         return f"  {self.name}: {before} -> {after}{of} ({scores})"
@@ -128,9 +137,7 @@ class DiffResult(Result):
         return [
             facts_block(said, prose=names),
             table_block([_HEAD, *self._rows()], "row"),
-            table_block(
-                [_CLASS_HEAD, *self._class_rows()], "class", rank=lambda row: -self._moved()[row]
-            ),
+            table_block(self._class_table(), "class", rank=lambda row: -self._moved()[row]),
             *lists,
             Block((f"photos  {self.output}",) if self.output else ()),
         ]
@@ -138,6 +145,7 @@ class DiffResult(Result):
     def html(self) -> list[Any]:
         """Returns tiles, warnings, the tables, and the photos whose label changed."""
         change = self.total.change
+        head, *rows = self._class_table()
         low, high = change.interval
         lists = [
             [h("h4", text), _photo_table(photos) if photos else None]
@@ -158,7 +166,7 @@ class DiffResult(Result):
             [faint(f"{name}: {text}") for name, text in self._facts().items()],
             table(_HEAD, self._rows()),
             h("h4", "By class"),
-            table(_CLASS_HEAD, self._class_rows()),
+            table(head, rows),
             lists,
         ]
 
@@ -172,8 +180,8 @@ class DiffResult(Result):
             "classes": {
                 one.label: {
                     "n": one.photos,
-                    "recall_before": two.recall,
-                    "recall_after": one.recall,
+                    f"{self._of_class}_before": _value(two),
+                    f"{self._of_class}_after": _value(one),
                 }
                 for two, one in self._classes()
             },
@@ -195,6 +203,8 @@ class DiffResult(Result):
         alone = [f"{some:,} only {when}" for some, when in
                  zip(self.only, ("before", "after"), strict=True) if some]  # fmt: skip
         facts = {"photos": ", ".join([compared, *alone])}
+        if isinstance(self.total.change, PrecisionChange):
+            facts["measured"] = "mean average precision"
         if self.apart:
             verb = plural_of(self.apart, "is a test photo", "are test photos")
             facts["photos"] += (
@@ -233,16 +243,22 @@ class DiffResult(Result):
         both = zip(self.total.before.classes, self.total.after.classes, strict=True)
         return [(one, two) for one, two in both if two.photos]
 
-    def _moved(self) -> list[int]:
-        return [abs(two.correct - one.correct) for one, two in self._classes()]
+    @property
+    def _of_class(self) -> str:
+        several = isinstance(self.total.change, PrecisionChange)
+        return "average_precision" if several else "recall"
 
-    def _class_rows(self) -> list[list[str]]:
-        return [
+    def _moved(self) -> list[float]:
+        return [abs(_value(two) - _value(one)) for one, two in self._classes()]
+
+    def _class_table(self) -> list[list[str]]:
+        head = ["class", "photos", f"{self._of_class.replace('_', ' ')} before", "after", "points"]
+        return [head] + [
             [
                 readable_label(one.label),
                 f"{one.photos:,}",
-                *(f"{row.correct / row.photos:.1%}" for row in (one, two)),
-                f"{100 * (two.correct - one.correct) / one.photos:+.1f}",
+                *(_text(_value(row), self.total.before) for row in (one, two)),
+                f"{100 * (_value(two) - _value(one)):+.1f}",
             ]
             for one, two in self._classes()
         ]
@@ -261,32 +277,41 @@ def _cells(part: Compared) -> list[str]:
     low, high = part.change.interval
     return [
         f"{part.change.photos:,}",
-        *(
-            "-" if one.accuracy is None else f"{one.accuracy:.1%}"
-            for one in (part.before, part.after)
-        ),
+        *("-" if one.value is None else _text(one.value, one) for one in (part.before, part.after)),
         f"{100 * part.change.mean:+.1f}",
         f"{100 * low:+.1f} to {100 * high:+.1f}",
     ]
 
 
 def _compared_dict(part: Compared) -> dict[str, Any]:
+    name = part.before.measure.replace(" ", "_")
     return {
         **part.change.as_dict(),
-        "accuracy_before": part.before.accuracy,
+        f"{name}_before": part.before.value,
         "interval_95_before": list(part.before.interval),
-        "accuracy_after": part.after.accuracy,
+        f"{name}_after": part.after.value,
         "interval_95_after": list(part.after.interval),
     }
+
+
+def _value(row: ClassMetrics) -> float:
+    """Returns what is compared of a class that has photos: recall, or average precision."""
+    if isinstance(row, LabelMetrics):
+        return row.average_precision or 0.0
+    return row.recall or 0.0
+
+
+def _text(value: float, evaluation: AnyEvaluation) -> str:
+    return f"{value:.3f}" if isinstance(evaluation, MultiLabelEvaluation) else f"{value:.1%}"
 
 
 def _photo_table(photos: Sequence[ChangedPhoto]) -> Markup:
     rows = [
         [
             one.name,
-            readable_label(one.truth),
-            f"{readable_label(one.before)} {one.score_before:.0%}",
-            f"{readable_label(one.after)} {one.score_after:.0%}",
+            readable_label(one.truth) or NO_LABEL,
+            f"{readable_label(one.before) or NO_LABEL} {one.score_before:.0%}",
+            f"{readable_label(one.after) or NO_LABEL} {one.score_after:.0%}",
         ]
         for one in photos[:_MOST_ROWS]
     ]

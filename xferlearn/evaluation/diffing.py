@@ -9,7 +9,7 @@ import numpy as np
 from xferlearn.config import DiffConfig, EvaluateConfig, ImageConfig
 from xferlearn.config.models import output_format
 from xferlearn.config.signatures import from_settings
-from xferlearn.decisions import Decision
+from xferlearn.decisions import Decision, MultiLabelDecision, certainty, decision_of
 from xferlearn.errors import UserError
 from xferlearn.evaluation.diff_result import ChangedPhoto, DiffResult
 from xferlearn.evaluation.evaluating import measure_photos
@@ -24,6 +24,7 @@ from xferlearn.photos.corrections import (
 from xferlearn.photos.manifest import TEST, VALIDATION
 from xferlearn.photos.pairing import Answered, pair_photos
 from xferlearn.photos.predicted import Predicted
+from xferlearn.photos.several import label_text, labels_in
 from xferlearn.system.files import write_atomically
 from xferlearn.system.folders import check_output
 from xferlearn.system.results import Failure
@@ -39,7 +40,8 @@ def diff(config: DiffConfig) -> DiffResult:
     in the model folders, the predictions of each photo by a head that has not learned from it.
 
     Returns:
-        Both accuracies, their change with its paired interval, and the photos whose label changed.
+        Both accuracies, or mean average precisions where photos may have several labels, their
+        change with its paired interval, and the photos whose label changed.
 
     Raises:
         UserError: a model or the photos can't be used, or no photo was measured in both.
@@ -61,19 +63,10 @@ def diff_with(config: DiffConfig) -> DiffResult:
         folders, predicted, warnings = _kept(config)
     else:
         folders, predicted, warnings = _labelled(config)
-    decisions = [Decision.of(folder.metadata) for folder in folders]
+    _check_kinds(config, folders)
+    decisions = [decision_of(folder.metadata) for folder in folders]
     ways = _ways(config, folders, predicted)
-    before, after = (
-        Answered(
-            folder.labels,
-            photos.digests,
-            photos.truth,
-            [folder.labels[row] for row in decision.decide(photos.probabilities)],
-            way,
-            photos.groups,
-        )
-        for folder, photos, decision, way in zip(folders, predicted, decisions, ways, strict=True)
-    )
+    before, after = (_answered(*one) for one in zip(predicted, decisions, ways, strict=True))
     paired = pair_photos(before, after)
     if not paired.rows:
         raise UserError(
@@ -89,9 +82,9 @@ def diff_with(config: DiffConfig) -> DiffResult:
             after.digests[two],
             after.truth[two],
             before.answers[one],
-            _score(predicted[0], one, before.answers[one]),
+            _score(predicted[0], one, decisions[0]),
             after.answers[two],
-            _score(predicted[1], two, after.answers[two]),
+            _score(predicted[1], two, decisions[1]),
         )
         for kind, one, two in paired.changed()
     )
@@ -142,7 +135,7 @@ def _kept(config: DiffConfig) -> _Found:
     warnings: tuple[str, ...] = ()
     if config.corrections is not None:
         corrections = read_corrections(config.corrections)
-        applied = Applied(corrections)
+        applied = Applied(corrections, photos[1].is_multi_label)
         photos = [_without_excluded(photos[0], corrections), _corrected(photos[1], applied)]
         warnings = applied.lines()
     return [folder for folder, _ in found], photos, warnings
@@ -171,6 +164,7 @@ def _labelled(config: DiffConfig) -> _Found:
     """Returns what both models say of the photos of a folder."""
     shared = {one.name: getattr(config, one.name) for one in dataclasses.fields(ImageConfig)}
     folders = [read_model_folder(model) for model in config.models]
+    _check_kinds(config, folders)
     photos: list[Predicted] = []
     said: list[list[str]] = []
     for model in config.models:
@@ -210,5 +204,34 @@ def _ways(
     return [[TEST if split == TEST else name for split in one.splits] for one in photos]
 
 
-def _score(photos: Predicted, row: int, label: str) -> float:
-    return float(photos.probabilities[row, photos.labels.index(label)])
+def _answered(
+    photos: Predicted, decision: Decision | MultiLabelDecision, ways: Sequence[str]
+) -> Answered:
+    labels, scores = photos.labels, photos.probabilities
+    if isinstance(decision, Decision):
+        answers = [labels[row] for row in decision.decide(scores)]
+        return Answered(labels, photos.digests, photos.truth, answers, ways, photos.groups)
+    names = np.array(labels, object)
+    answers = [label_text(names[row]) for row in decision.decide(scores)]
+    truth = [label_text(labels_in(text)) for text in photos.truth]
+    return Answered(labels, photos.digests, truth, answers, ways, photos.groups, scores)
+
+
+def _score(photos: Predicted, row: int, decision: Decision | MultiLabelDecision) -> float:
+    """Returns how sure a photo's label is; of several, the least sure one, given or not."""
+    scores = photos.probabilities[row]
+    decided = decision.decide(scores[np.newaxis])[0]
+    if isinstance(decision, Decision):
+        return float(scores[decided])
+    return float(certainty(scores, decided).min())
+
+
+def _check_kinds(config: DiffConfig, folders: Sequence[ModelFolder]) -> None:
+    """Checks that both models give a photo one label, or both several."""
+    several = [folder.is_multi_label for folder in folders]
+    if several[0] != several[1]:
+        one, other = config.models if several[0] else reversed(config.models)
+        raise UserError(
+            f"{one} may give a photo several labels, and {other} gives it one. Expected two models"
+            " of one kind: nothing measures both alike."
+        )

@@ -15,10 +15,12 @@ from xferlearn.config import EvaluateConfig, default_bottleneck_dir
 from xferlearn.config.models import output_format
 from xferlearn.config.signatures import from_settings
 from xferlearn.dashboard.experiments import write_experiment
-from xferlearn.decisions import Decision
+from xferlearn.decisions import Decision, MultiLabelDecision, decision_of
 from xferlearn.errors import UserError
 from xferlearn.evaluation.answers import Answers
 from xferlearn.evaluation.evaluation_result import EvaluationResult
+from xferlearn.evaluation.label_sets import LabelSetAnswers
+from xferlearn.evaluation.one_label import OneLabelAnswers
 from xferlearn.evaluation.seen import Recognised, SeenPhotos, by_split
 from xferlearn.labelling import label_photos
 from xferlearn.model_folder import ModelFolder, read_as_one, read_model_folder
@@ -29,6 +31,7 @@ from xferlearn.photos.manifest import BadPhoto
 from xferlearn.photos.notes import ReadingNotes
 from xferlearn.photos.opening import check_outside_photos, open_measured, part_of
 from xferlearn.photos.predicted import Predicted, write_predicted
+from xferlearn.photos.several import label_text, truth_of
 from xferlearn.predictors import Predictor, model_folder_predictor
 from xferlearn.summaries.notebook import Pictures
 from xferlearn.system.files import write_atomically
@@ -47,7 +50,8 @@ def evaluate(config: EvaluateConfig) -> EvaluationResult:
     learned from are left out, unless `include_seen` is given.
 
     Returns:
-        Accuracy with its interval, numbers per class, and the photos with a wrong label.
+        Accuracy with its interval, or mean average precision where photos may have several labels;
+        numbers per class, and the photos with a wrong label.
 
     Raises:
         UserError: the model or the photos can't be used.
@@ -86,11 +90,14 @@ def measure_photos(
     output = None if config.output is None else check_output(config.output)
     # With corrections it is known later of what class a photo is.
     others = config.other_classes if config.corrections is None else UNDECIDED
-    source = open_measured(config, model_folder.labels, others)
+    several = model_folder.is_multi_label
+    source = open_measured(config, model_folder.labels, others, multi_label=several)
     labels: Sequence[str] = source.labels
+    if several and not source.is_multi_label:  # of a dataset, with one class each
+        labels = [label_text([label]) for label in labels]
     corrected: MeasuredClasses | None = None
     if config.corrections is not None:
-        corrected = MeasuredClasses(config, source.labels, model_folder.labels)
+        corrected = MeasuredClasses(config, labels, model_folder.labels, multi_label=several)
         labels = corrected.labels
     with working("loading TensorFlow", config.verbose):
         start_tensorflow()
@@ -99,15 +106,17 @@ def measure_photos(
         model_folder.path,
         lambda folder: (model_folder_predictor(folder, config), folder.photos()),
     )
-    if predictor.labels != model_folder.labels:
+    decision = decision_of(predictor.metadata)
+    if predictor.labels != model_folder.labels or several != isinstance(
+        decision, MultiLabelDecision
+    ):
         raise UserError(
             f"{model_folder.path} was replaced by a model of other classes while this was running."
             " Run again."
         )
-    decision = Decision.of(predictor.metadata)
     # Where nothing else needs them they are not kept, because they may be gigabytes.
     kept = keep or bool(config.logs_dir or output)
-    answers = Answers(predictor, decision, keep=kept)
+    answers = _answers(predictor, decision, keep=kept)
     recognised = Recognised(recorded)
     parts = {photo.digest: photo.split for photo in recorded}
     # Where nothing else says the split, the model's folder does.
@@ -150,7 +159,7 @@ def measure_photos(
     place = config.dataset or config.labels or config.image_dir or ""
     if not answers.digests and (found.total or elsewhere):
         raise UserError(_nothing_left(model_folder.path, place, part, found))
-    evaluation = answers.evaluation(labels)
+    evaluation, misclassified, decided, points = answers.measured(labels)
     warnings = (
         *source.warnings,
         *(corrected.lines() if corrected is not None else ()),
@@ -172,21 +181,29 @@ def measure_photos(
             warnings += (Failure(f"Can't write `output` {output}: {one_line(error)}."),)
     result = EvaluationResult(
         evaluation=evaluation,
-        misclassified=answers.misclassified(labels),
+        misclassified=misclassified,
         bad=tuple(bad),
         seen=found,
         pictures=Pictures(source, PhotoLimits.of(config)),
         seconds=time.perf_counter() - started,
         warnings=warnings,
         decision=decision,
-        decided=answers.decided(),
-        points=answers.points(),
+        decided=decided,
+        points=points,
         unknown=answers.unknown,
         output=written,
     )
     if config.logs_dir and rows is not None:
         result = _record(result, rows, config, model_folder, str(place))
     return result, rows
+
+
+def _answers(
+    predictor: Predictor, decision: Decision | MultiLabelDecision, *, keep: bool
+) -> Answers:
+    if isinstance(decision, MultiLabelDecision):
+        return LabelSetAnswers(predictor, decision)
+    return OneLabelAnswers(predictor, decision, keep=keep)
 
 
 def _record(
@@ -198,7 +215,11 @@ def _record(
 ) -> EvaluationResult:
     """Writes a run for TensorBoard; returns the result with its folder."""
     labels, path = result.evaluation.labels, model_folder.path
-    truth = np.array([labels.index(label) for label in rows.truth], np.int32)
+    truth = (
+        truth_of(rows.truth, labels)
+        if rows.is_multi_label
+        else np.array([labels.index(label) for label in rows.truth], np.int32)
+    )
     # Of classes that the model does not have, the score is 0.
     scores = np.pad(rows.probabilities, ((0, 0), (0, len(labels) - len(rows.labels))))
     card = (

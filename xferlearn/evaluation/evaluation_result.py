@@ -10,12 +10,20 @@ from xferlearn.dashboard.experiments import Cell, Estimate, Table, build_experim
 from xferlearn.dashboard.originals import files_of
 from xferlearn.dashboard.report import evaluation_dict
 from xferlearn.dashboard.thumbnails import read_thumbnails
-from xferlearn.decisions import Decision, DecisionMeasured, OperatingPoint
+from xferlearn.decisions import Decision, DecisionMeasured, MultiLabelDecision, OperatingPoint
 from xferlearn.evaluation.seen import SeenPhotos
-from xferlearn.metrics import Evaluation, Misclassified, wilson_interval
+from xferlearn.metrics import (
+    AnyEvaluation,
+    Evaluation,
+    Misclassified,
+    MultiLabelEvaluation,
+    wilson_interval,
+)
 from xferlearn.model_folder import ModelFolder
 from xferlearn.photos.manifest import TEST, BadPhoto, Photo
+from xferlearn.photos.several import labels_in
 from xferlearn.summaries.decided import measured_text, points_block
+from xferlearn.summaries.measured import label_set_facts
 from xferlearn.summaries.notebook import (
     Pictures,
     accuracy_tile,
@@ -28,6 +36,7 @@ from xferlearn.summaries.terminal import (
     bad_block,
     class_block,
     confusion_block,
+    label_block,
     misclassified_block,
     misclassified_head,
 )
@@ -38,6 +47,7 @@ from xferlearn.system.text import count
 
 # Wrong photos in tab Transfer: each is read once more.
 _MOST_PICTURES = 60
+_BARS = "Bars are 95% intervals."
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -48,8 +58,10 @@ class EvaluationResult(Result):
     confusion matrix, and the photos that were misclassified.
 
     Attributes:
-        evaluation: accuracy, per-class numbers, confusion matrix.
-        misclassified: photos with a wrong first label.
+        evaluation: accuracy, per-class numbers, confusion matrix; where photos may have several
+            labels mean average precision, per-class numbers, and which labels go together.
+        misclassified: photos with a wrong first label; where they may have several, with any wrong
+            one, or without one of theirs.
         bad: photos that were left out.
         seen: photos that the model has learned from or was chosen by, test photos that it has
             learned from once it was measured too, and copies of such.
@@ -68,7 +80,7 @@ class EvaluationResult(Result):
             could be written.
     """
 
-    evaluation: Evaluation
+    evaluation: AnyEvaluation
     misclassified: tuple[Misclassified, ...]
     bad: tuple[BadPhoto, ...]
     seen: SeenPhotos
@@ -76,7 +88,9 @@ class EvaluationResult(Result):
     seconds: float
     run_dir: Path | None = None
     warnings: tuple[str, ...] = ()
-    decision: Decision = dataclasses.field(default_factory=lambda: Decision(()))
+    decision: Decision | MultiLabelDecision = dataclasses.field(
+        default_factory=lambda: Decision(())
+    )
     decided: DecisionMeasured | None = None
     points: tuple[OperatingPoint, ...] = ()
     unknown: int | None = None
@@ -89,8 +103,12 @@ class EvaluationResult(Result):
         written = (
             "`output='photos.csv'` writes all" if self.output is None else f"{self.output} has all"
         )
-        head = misclassified_head(len(wrong), total, "photo")
-        facts = {"accuracy": self.evaluation.summary(), **self._left_out()}
+        evaluation = self.evaluation
+        several = isinstance(evaluation, MultiLabelEvaluation)
+        head = misclassified_head(len(wrong), total, "photo", several=several)
+        facts = {"measured" if several else "accuracy": evaluation.summary(), **self._left_out()}
+        if isinstance(evaluation, MultiLabelEvaluation) and total:
+            facts |= label_set_facts(evaluation)
         if self.decided is not None:
             facts |= {"decision": self.decision.text(), "": measured_text(self.decided)}
         if self.unknown:
@@ -102,11 +120,13 @@ class EvaluationResult(Result):
         shown = self.decision.named if self.decision else labels if len(labels) == 2 else ()
         return [
             facts_block(facts, prose=("left out", "decision", "", "unknown")),
-            class_block(self.evaluation, rest),
+            class_block(evaluation, rest)
+            if isinstance(evaluation, Evaluation)
+            else label_block(evaluation, rest),
             points_block(
                 self.points, "Operating points of `train` on these photos, 95% intervals.", shown
             ),
-            confusion_block(self.evaluation),
+            confusion_block(evaluation) if isinstance(evaluation, Evaluation) else Block(),
             misclassified_block(wrong, head, written) if wrong else Block(),
             bad_block(self.bad, rest),
             Block((f"logs  {self.run_dir}",) if self.run_dir else ()),
@@ -123,14 +143,16 @@ class EvaluationResult(Result):
         total, left_out = self.evaluation.total, len(self.bad)
         return [
             tiles(
-                accuracy_tile("Accuracy", self.evaluation, main=True),
+                accuracy_tile(self.evaluation.measure.capitalize(), self.evaluation, main=True),
                 tile("Photos", f"{total:,}", *([f"{left_out:,} left out"] if left_out else [])),
                 classes_tile(self.evaluation.labels),
                 tile("Time", duration(self.seconds), f"{total / self.seconds:,.0f} photos/s"),
             ),
             notices([*self.warnings, *left_out_lines(self.bad)]),
             [faint(f"{name}: {text}") for name, text in self._left_out().items()],
-            confusion_section(self.evaluation, "Confusion matrix"),
+            confusion_section(self.evaluation, "Confusion matrix")
+            if isinstance(self.evaluation, Evaluation)
+            else None,
             wrong_section(self.misclassified, total, self.pictures),
         ]
 
@@ -164,8 +186,12 @@ class EvaluationResult(Result):
             config: the settings.
             model: the model, whose folder may name the run that trained it.
         """
+        evaluation = self.evaluation
+        told = {"Decision": self.decision.text()} if self.decided is not None else {}
+        counts = {**told, **{name.capitalize(): text for name, text in self._left_out().items()}}
+        name, total = evaluation.measure.capitalize(), evaluation.total
         surest = sorted(self.misclassified, key=lambda one: -one.score)[:_MOST_PICTURES]
-        labels, places = self.evaluation.labels, self.pictures.source.labels
+        labels, places = evaluation.labels, self.pictures.source.labels
         wanted = [
             Photo(one.digest, places.index(one.truth), one.name)
             for one in surest
@@ -173,18 +199,14 @@ class EvaluationResult(Result):
         ]
         jpegs = read_thumbnails(self.pictures.source, wanted, self.pictures.limits)
         shown = [one for one in surest if one.digest in jpegs]
-        files = files_of(config, [Photo(one.digest, 0, one.name) for one in shown])
-        told = {"Decision": self.decision.text()} if self.decided is not None else {}
-        counts = {**told, **{name.capitalize(): text for name, text in self._left_out().items()}}
         document = build_experiment(
             "evaluate",
-            measured(
-                "Accuracy",
-                self.evaluation.accuracy,
-                self.evaluation.total,
-                self.evaluation.interval,
-            ),
-            tables=[self._class_table()],
+            measured(name, evaluation.value, total, evaluation.interval),
+            tables=[
+                _class_table(evaluation)
+                if isinstance(evaluation, Evaluation)
+                else _label_table(evaluation)
+            ],
             warnings=[*self.warnings, *left_out_lines(self.bad)],
             source={
                 "model": str(model.path),
@@ -192,14 +214,15 @@ class EvaluationResult(Result):
                 "photos": str(config.dataset or config.labels or config.image_dir),
                 "counts": [*counts.items()],
             },
-            files=files,
+            files=files_of(config, [Photo(one.digest, 0, one.name) for one in shown]),
             labels=[readable_label(label) for label in labels],
-            evaluations={TEST: evaluation_dict(self.evaluation)},
+            several_labels=isinstance(evaluation, MultiLabelEvaluation),
+            evaluations={TEST: evaluation_dict(evaluation)},
             photos=[
                 {
                     "split": TEST,
-                    "truth": labels.index(one.truth),
-                    "predicted": labels.index(one.predicted),
+                    "truth": _places(evaluation, one.truth),
+                    "predicted": _places(evaluation, one.predicted),
                     "score": round(one.score, 4),
                     "name": one.name,
                 }
@@ -208,15 +231,37 @@ class EvaluationResult(Result):
         )
         return document, [jpegs[one.digest] for one in shown]
 
-    def _class_table(self) -> Table:
-        rows: list[list[Cell]] = []
-        for row in self.evaluation.classes:
-            recall: Cell = "-"
-            if row.recall is not None:
-                low, high = wilson_interval(row.correct, row.photos)
-                text = f"{row.recall:.1%} ({100 * low:.1f} to {100 * high:.1f})"
-                recall = Estimate(text, low, row.recall, high)
-            shares = ("-" if one is None else f"{one:.1%}" for one in (row.precision, row.f1))
-            rows.append([readable_label(row.label), str(row.photos), recall, *shares])
-        notes = ["Bars are 95% intervals."]
-        return Table("Classes", ("class", "photos", "recall", "precision", "F1"), rows, notes)
+
+def _places(evaluation: AnyEvaluation, label: str) -> int | list[int]:
+    """Returns the index of a class; where photos may have several, of each that a text names."""
+    if isinstance(evaluation, Evaluation):
+        return evaluation.labels.index(label)
+    return [evaluation.labels.index(one) for one in labels_in(label)]
+
+
+def _class_table(evaluation: Evaluation) -> Table:
+    rows: list[list[Cell]] = []
+    for row in evaluation.classes:
+        recall: Cell = "-"
+        if row.recall is not None:
+            low, high = wilson_interval(row.correct, row.photos)
+            text = f"{row.recall:.1%} ({100 * low:.1f} to {100 * high:.1f})"
+            recall = Estimate(text, low, row.recall, high)
+        shares = ("-" if one is None else f"{one:.1%}" for one in (row.precision, row.f1))
+        rows.append([readable_label(row.label), str(row.photos), recall, *shares])
+    return Table("Classes", ("class", "photos", "recall", "precision", "F1"), rows, [_BARS])
+
+
+def _label_table(evaluation: MultiLabelEvaluation) -> Table:
+    rows: list[list[Cell]] = []
+    for row in evaluation.classes:
+        precision: Cell = "-"
+        if row.average_precision is not None:
+            low, high = row.interval
+            text = f"{row.average_precision:.3f} ({low:.2f} to {high:.2f})"
+            precision = Estimate(text, low, row.average_precision, high)
+        shares = (row.threshold, row.precision, row.recall, row.f1)
+        cells = ("-" if one is None else f"{one:.3f}" for one in shares)
+        rows.append([readable_label(row.label), str(row.photos), precision, *cells])
+    head = ("class", "photos", "average precision", "threshold", "precision", "recall", "F1")
+    return Table("Classes", head, rows, [_BARS])

@@ -8,7 +8,7 @@ import numpy as np
 
 from xferlearn.decisions import Decision, MultiLabelDecision
 from xferlearn.exports.photos import ProofPhotos
-from xferlearn.photos.several import NO_LABEL, label_text
+from xferlearn.photos.several import label_text, labels_in
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,13 +63,14 @@ class ChangedSet:
 
     def text(self) -> str:
         """Returns what changed, one line."""
-        each = ", ".join(
-            f"{label} {was:.4f} became {now:.4f}, threshold {limit:.4f}"
+        has, truth = set(labels_in(self.after)), set(labels_in(self.truth))
+        each = "; ".join(
+            f"{'got' if label in has else 'lost'} {label}"
+            f"{'' if (label in has) == (label in truth) else ', wrongly'}"
+            f" ({was:.4f} became {now:.4f}, threshold {limit:.4f})"
             for label, (was, now, limit) in self.labels.items()
         )
-        each = each or "not all of its scores are numbers"
-        before, after, truth = (one or NO_LABEL for one in (self.before, self.after, self.truth))
-        return f"{self.name}: {before} became {after} ({each}); it is {truth}"
+        return f"{self.name}: {each or 'not all of its scores are numbers'}"
 
 
 def labelled_alike(some: np.ndarray, others: np.ndarray) -> np.ndarray:

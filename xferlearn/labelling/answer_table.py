@@ -5,7 +5,7 @@ import math
 from typing import Any
 
 from xferlearn.backbones.synsets.names import readable_label
-from xferlearn.labelling.answering import NO_LABEL, Answer, Answerer
+from xferlearn.labelling.answering import NONE_REACHES, Answer, Answerer
 from xferlearn.labelling.streaming import Labelled
 from xferlearn.system.row_files import joined
 from xferlearn.system.text import count, plural_of, readable
@@ -90,7 +90,7 @@ class AnswerTable:
         if answer.label_set is not None:
             names = [readable(readable_label(label)) for label in answer.label_set]
             if answer.is_multi_label:
-                lines.append(f"labels: {', '.join(names)}" if names else NO_LABEL)
+                lines.append(f"labels: {', '.join(names)}" if names else NONE_REACHES)
             else:
                 lines.append(f"one of: {', '.join(names)}" if names[1:] else f"only {names[0]}")
         return lines

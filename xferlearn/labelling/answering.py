@@ -14,7 +14,7 @@ from xferlearn.predictors import Predictor, model_folder_resize
 
 Status = Literal["answered", "unknown", "ask", "failed"]
 
-NO_LABEL = "no label: none reaches its threshold"
+NONE_REACHES = "no label: none reaches its threshold"
 """What is said of a photo that may have several labels, and has none."""
 
 

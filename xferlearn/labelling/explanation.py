@@ -9,7 +9,8 @@ from PIL import Image
 
 from xferlearn.backbones.synsets.names import readable_label
 from xferlearn.decisions import HeatMap
-from xferlearn.labelling.answering import NO_LABEL, Answer
+from xferlearn.labelling.answering import NONE_REACHES, Answer
+from xferlearn.photos.several import NO_LABEL
 from xferlearn.summaries.drawing import webp
 from xferlearn.summaries.overlay import LEGEND, draw_overlay
 from xferlearn.system.html import Markup, faint, h, notices, picture, table
@@ -43,7 +44,7 @@ class Neighbour:
 
     def label_text(self) -> str:
         """Returns its label as people read it."""
-        return readable_label(self.label) or "no label"
+        return readable_label(self.label) or NO_LABEL
 
 
 @dataclasses.dataclass(frozen=True, repr=False, eq=False)
@@ -118,7 +119,7 @@ class Explanation(Result):
         """Returns the answer in words."""
         scores = dict(self.answer.scores)
         given = [f"{readable_label(one)}, {scores[one]:.1%}" for one in self.answer.labels]
-        label = "; ".join(given) or NO_LABEL
+        label = "; ".join(given) or NONE_REACHES
         if self.answer.status == "unknown":
             return f"unknown, unlike your own photos; it would be {label}"
         return f"ask a person; it would be {label}" if self.answer.status == "ask" else label

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -143,6 +144,10 @@ class PrecisionChange:
         """Returns it in points of 0.01, e.g. "+1.2 points (95%: -0.3 to +2.8)"."""
         low, high = self.interval
         return f"{100 * self.mean:+.1f} points (95%: {100 * low:+.1f} to {100 * high:+.1f})"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns everything for JSON; in -1 to 1."""
+        return {"change": self.mean, "interval_95": list(self.interval), "n": self.photos}
 
 
 def precision_change(before: MeanAveragePrecision, after: MeanAveragePrecision) -> PrecisionChange:

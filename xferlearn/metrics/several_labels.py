@@ -21,7 +21,7 @@ class LabelMetrics(ClassMetrics):
         average_precision: 0 to 1; None where no photo has the class.
         interval: 95% interval of the average precision, 0 to 1.
         threshold: from which probability on a photo is labelled so, above 0 to 1; None where
-            several were used.
+            several were used, and for a class that the model does not have.
     """
 
     average_precision: float | None
@@ -48,7 +48,8 @@ class MultiLabelEvaluation(Measured):
         worth: how many photos that stand alone tell as much as these.
         folds: number of folds where each photo was predicted by the head that has not learned from
             its fold, at thresholds chosen on the other folds; None where one head predicted all.
-        thresholds: of each class, float, [classes]; None where they differ by fold.
+        thresholds: of each class, float, [classes], NaN for one that the model does not have; None
+            where they differ by fold.
     """
 
     labels: tuple[str, ...]
@@ -96,10 +97,15 @@ class MultiLabelEvaluation(Measured):
                 correct=int(self.together[i, i]),
                 average_precision=None if np.isnan(values[i]) else float(values[i]),
                 interval=self.ranking.interval_of(i),
-                threshold=None if self.thresholds is None else float(self.thresholds[i]),
+                threshold=self._threshold(i),
             )
             for i, label in enumerate(self.labels)
         )
+
+    def _threshold(self, place: int) -> float | None:
+        if self.thresholds is None or np.isnan(self.thresholds[place]):
+            return None
+        return float(self.thresholds[place])
 
     @property
     def f1(self) -> float | None:
@@ -124,7 +130,7 @@ class MultiLabelEvaluation(Measured):
         low, high = self.interval
         return (
             f"mean average precision {self.value:.3f} (N={self.total}{self.grouped},"
-            f" 95% interval {low:.3f} to {high:.3f})"
+            f" 95%: {low:.3f} to {high:.3f})"
         )
 
     def exact_text(self) -> str:

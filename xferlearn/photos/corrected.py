@@ -269,22 +269,32 @@ class MeasuredClasses:
 
     Attributes:
         labels: the model's classes, and behind them those of photos that were met which it does not
-            have, where these are counted.
+            have, where these are counted; where photos may have several, the sets of them that
+            were met, see `photos.several`.
         applied: what the corrections did.
     """
 
-    def __init__(self, config: EvaluateConfig, found: Sequence[str], labels: Sequence[str]) -> None:
+    def __init__(
+        self,
+        config: EvaluateConfig,
+        found: Sequence[str],
+        labels: Sequence[str],
+        *,
+        multi_label: bool = False,
+    ) -> None:
         """Reads the corrections.
 
         Args:
             config: `corrections`, and what becomes of `other_classes` than those of the model.
             found: class names by the label's index that photos lie under.
             labels: the model's classes.
+            multi_label: whether photos may have several of them.
 
         Raises:
             UserError: when they can't be read.
         """
-        self.labels = [*labels]
+        self.labels = [] if multi_label else [*labels]
+        self._classes_in = labels_in if multi_label else lambda label: (label,)
         self.applied = Applied(read_corrections(config.corrections or ""))
         self._found = found
         self._rule = config.other_classes
@@ -304,19 +314,19 @@ class MeasuredClasses:
         label = self.applied.label(photo.digest, self._found[photo.label])
         if label is None:
             return None
-        if label not in self._model:
-            if self._rule == "error":
-                raise UserError(
-                    f"{readable(photo.name)} is of class {readable(label)!r}, which the model does"
-                    f" not have.{did_you_mean(label, self._model)} Say what becomes of such photos:"
-                    " `other_classes='skip'` leaves them out, `other_classes='count'` counts them"
-                    " as wrong answers."
-                )
-            self._others[label] += 1
-            if self._rule == "skip":
-                return None
-            if label not in self.labels:
-                self.labels.append(label)
+        others = [one for one in self._classes_in(label) if one not in self._model]
+        if others and self._rule == "error":
+            raise UserError(
+                f"{readable(photo.name)} is of class {readable(others[0])!r}, which the model does"
+                f" not have.{did_you_mean(others[0], self._model)} Say what becomes of such photos:"
+                " `other_classes='skip'` leaves them out, `other_classes='count'` counts them as"
+                " wrong answers."
+            )
+        self._others.update(others)
+        if others and self._rule == "skip":
+            return None
+        if label not in self.labels:
+            self.labels.append(label)
         return self.labels.index(label)
 
     def lines(self) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """Settings -> the source of photos that they ask for."""
 
+import dataclasses
 import os
 from pathlib import Path
 
@@ -125,20 +126,38 @@ def open_labelled(
     return source if group_by is None else with_groups(source, group_by)
 
 
-def open_measured(config: EvaluateConfig, labels: tuple[str, ...], others: str) -> PhotoSource:
+def open_measured(
+    config: EvaluateConfig, labels: tuple[str, ...], others: str, *, multi_label: bool
+) -> PhotoSource:
     """Returns the photos that a model is measured on, under its classes.
 
     Args:
         config: which photos, and which part of their split.
         labels: the model's classes, in its order.
         others: what to do with other classes, as `read_image_dir`.
+        multi_label: whether the model gives photos several labels, or none.
 
     Raises:
-        UserError: when there are no such photos.
+        UserError: when there are no such photos, or they have several labels and the model gives
+            one.
         XferlearnError: when a dataset can't be downloaded or prepared.
     """
+    if multi_label and config.multi_label is False:
+        raise UserError(
+            f"`multi_label=False` is for models that give each photo one label. {config.model} may"
+            " give it several, or none: leave it out."
+        )
     if config.dataset is None:
-        return open_labelled(config, labels, others)
+        if multi_label:
+            config = dataclasses.replace(config, multi_label=True)
+        source = open_labelled(config, labels, others)
+        if source.is_multi_label and not multi_label:
+            raise UserError(
+                f"{config.model} gives each photo one label, and photos of"
+                f" {config.labels or config.image_dir} may have several. Give a model that was"
+                " trained on such, or photos with one label each."
+            )
+        return source
     start_tensorflow()
     dataset = open_dataset(config.dataset, config.data_dir, verbose=config.verbose)
     return measured_dataset(dataset, labels, others, config.split)

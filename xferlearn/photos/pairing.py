@@ -6,8 +6,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from xferlearn.metrics import Change, Evaluation, evaluate_predictions, paired_change
+from xferlearn.metrics import (
+    AnyEvaluation,
+    Change,
+    PrecisionChange,
+    evaluate_label_sets,
+    evaluate_predictions,
+    paired_change,
+    precision_change,
+)
 from xferlearn.photos.manifest import TEST
+from xferlearn.photos.several import classes_in, truth_of
 
 GAINED, LOST, WRONG = CHANGES = ("gained", "lost", "wrong both times")
 
@@ -19,10 +28,12 @@ class Answered:
     Attributes:
         labels: the model's classes.
         digests: SHA-256 of each photo's bytes, or enough of its first bytes.
-        truth: the class of each photo.
-        answers: the label that each was given.
+        truth: the class of each photo; where it may have several, their text, see `photos.several`.
+        answers: the label that each was given, likewise.
         measured: how each was measured; photos that were measured otherwise are not compared.
         groups: what each photo belongs to; empty where each stands alone.
+        probabilities: where photos may have several labels, float32, [photos, labels], range [0,
+            1]; else None.
     """
 
     labels: Sequence[str]
@@ -31,14 +42,23 @@ class Answered:
     answers: Sequence[str]
     measured: Sequence[str]
     groups: Sequence[int] = ()
+    probabilities: np.ndarray | None = None
 
     def __repr__(self) -> str:
         return f"Answered({len(self.digests)} photos, {len(self.labels)} classes)"
 
+    def scores_of(self, places: np.ndarray, classes: Sequence[str]) -> np.ndarray:
+        """Returns probabilities of some photos by class; 0 for one that the model does not have."""
+        found = np.zeros((len(places), len(classes)), np.float32)
+        if self.probabilities is not None:
+            columns = [classes.index(label) for label in self.labels]
+            found[:, columns] = self.probabilities[places]
+        return found
+
 
 @dataclasses.dataclass(frozen=True)
 class Compared:
-    """An accuracy, measured twice on the same photos.
+    """An accuracy, or a mean average precision, measured twice on the same photos.
 
     Attributes:
         before: of the first model.
@@ -46,9 +66,9 @@ class Compared:
         change: from the one to the other.
     """
 
-    before: Evaluation
-    after: Evaluation
-    change: Change
+    before: AnyEvaluation
+    after: AnyEvaluation
+    change: Change | PrecisionChange
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +108,7 @@ class Paired:
         return sum(self.before.truth[one] != self.after.truth[two] for one, two in self.rows)
 
     def compared(self, measured: str | None = None) -> Compared:
-        """Returns the accuracies and their change.
+        """Returns both accuracies, or mean average precisions, and their change.
 
         Args:
             measured: one way of measuring; None for all photos.
@@ -98,6 +118,9 @@ class Paired:
             for pair in self.rows
             if measured is None or self.after.measured[pair[1]] == measured
         ]
+        groups = [self.after.groups[two] for _, two in rows] if self.after.groups else None
+        if self.after.probabilities is not None:
+            return self._label_sets(rows, groups)
         truth = [self.after.truth[two] for _, two in rows]
         answers = [self.before.answers[one] for one, _ in rows]
         later = [self.after.answers[two] for _, two in rows]
@@ -105,12 +128,29 @@ class Paired:
         number = {label: place for place, label in enumerate(labels)}
         y, first, second = (np.array([number[label] for label in of], int)
                             for of in (truth, answers, later))  # fmt: skip
-        groups = [self.after.groups[two] for _, two in rows] if self.after.groups else None
         return Compared(
             evaluate_predictions(labels, y, first, groups),
             evaluate_predictions(labels, y, second, groups),
             paired_change(first == y, second == y, groups),
         )
+
+    def _label_sets(self, rows: list[tuple[int, int]], groups: list[int] | None) -> Compared:
+        truth = [self.after.truth[two] for _, two in rows]
+        classes = tuple(
+            dict.fromkeys([*self.after.labels, *self.before.labels, *classes_in(truth)])
+        )
+        y = truth_of(truth, classes)
+        before, after = (
+            evaluate_label_sets(
+                classes,
+                y,
+                one.scores_of(places, classes),
+                truth_of([one.answers[place] for place in places], classes),
+                groups,
+            )
+            for one, places in zip((self.before, self.after), np.array(rows).T, strict=True)
+        )
+        return Compared(before, after, precision_change(before.ranking, after.ranking))
 
     def changed(self) -> list[tuple[str, int, int]]:
         """Returns the photos whose answer changed: which of `CHANGES`, and their positions."""

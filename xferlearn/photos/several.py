@@ -35,6 +35,18 @@ def classes_in(texts: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted({label for text in texts for label in labels_in(text)}))
 
 
+def truth_of(texts: Iterable[str], classes: Sequence[str]) -> np.ndarray:
+    """Returns which classes texts of `label_text` name, bool, [texts, classes].
+
+    Labels that are no class have no place in it.
+    """
+    index, sets = {label: place for place, label in enumerate(classes)}, [*map(labels_in, texts)]
+    found = np.zeros((len(sets), len(index)), bool)
+    for row, labels in enumerate(sets):
+        found[row, [index[one] for one in labels if one in index]] = True
+    return found
+
+
 def read_label_text(text: str) -> str:
     """Returns the text of the labels that a person wrote with | between them.
 
@@ -54,20 +66,3 @@ def labelled_rows(y: np.ndarray) -> np.ndarray:
             all of a row.
     """
     return np.asarray((y >= 0) if y.ndim == 1 else (y >= 0).all(axis=1))
-
-
-def truth_of(texts: Sequence[str], labels: Sequence[str]) -> np.ndarray:
-    """Returns which labels photos have, by their texts; labels that are not asked for are left out.
-
-    Args:
-        texts: of each photo, as `label_text` gives it.
-        labels: class names in output order.
-
-    Returns:
-        Bool, [photos, classes].
-    """
-    numbers = {label: number for number, label in enumerate(labels)}
-    found = np.zeros((len(texts), len(labels)), bool)
-    for row, text in enumerate(texts):
-        found[row, [numbers[one] for one in labels_in(text) if one in numbers]] = True
-    return found

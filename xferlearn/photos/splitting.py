@@ -21,7 +21,7 @@ from xferlearn.photos.manifest import (
     Photo,
     only_class,
 )
-from xferlearn.photos.several import labels_in
+from xferlearn.photos.several import classes_in, labels_in
 from xferlearn.photos.sides import check_sides, near_twin_warnings
 from xferlearn.photos.twins.finding import Alike
 
@@ -249,8 +249,7 @@ def _flat_classes(photos: Sequence[Photo], alike: Alike, classes_of: ClassesOf) 
 
 def _taken_apart(texts: Sequence[str]) -> tuple[tuple[str, ...], tuple[tuple[int, ...], ...]]:
     """Returns the classes that sets of labels name, sorted, and for each set the class indices."""
-    sets = [labels_in(text) for text in texts]
-    classes = tuple(sorted({label for labels in sets for label in labels}))
+    sets, classes = [labels_in(text) for text in texts], classes_in(texts)
     index = {label: number for number, label in enumerate(classes)}
     return classes, tuple(tuple(sorted(index[label] for label in labels)) for labels in sets)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from xferlearn.decisions import reliability
-from xferlearn.metrics import Evaluation
+from xferlearn.metrics import AnyEvaluation, Evaluation
 from xferlearn.summaries.events import EventWriter
 from xferlearn.summaries.pictures import write_confusion, write_reliability
 from xferlearn.summaries.pr_curves import write_curves
@@ -14,14 +14,15 @@ from xferlearn.system.text import one_line
 
 
 def write_evaluation(
-    run_dir: str | Path, evaluation: Evaluation, truth: np.ndarray, scores: np.ndarray, card: str
+    run_dir: str | Path, evaluation: AnyEvaluation, truth: np.ndarray, scores: np.ndarray, card: str
 ) -> tuple[str, ...]:
-    """Writes accuracy, confusion matrices, PR curves, reliability and a report.
+    """Writes accuracy, or what else is measured, confusion matrices, PR curves and reliability.
 
     Args:
         run_dir: the run's folder, as `run_folder` makes it.
         evaluation: the numbers.
-        truth: true class index of each photo, [photos].
+        truth: true class index of each photo, [photos]; or whether each has each class, bool,
+            [photos, classes].
         scores: float32, [photos, classes], range [0, 1].
         card: the report, Markdown.
 
@@ -30,10 +31,11 @@ def write_evaluation(
     """
     try:
         with EventWriter(run_dir) as events:
-            if evaluation.accuracy is not None:
-                events.scalar(
-                    "results/accuracy", evaluation.accuracy, description=evaluation.summary()
-                )
+            if evaluation.value is not None:
+                name = evaluation.measure.replace(" ", "_")
+                said = evaluation.summary()
+                events.scalar(f"results/{name}", evaluation.value, description=said)
+            if isinstance(evaluation, Evaluation) and evaluation.total:
                 write_confusion(events, evaluation, "evaluation")
             write_curves(events, evaluation, truth, scores)
             events.text("run_card", card)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from xferlearn.backbones.synsets.names import readable_label
-from xferlearn.metrics import AnyEvaluation, Evaluation
+from xferlearn.metrics import AnyEvaluation, Evaluation, MultiLabelEvaluation
 from xferlearn.system.text import count
 
 
@@ -53,14 +53,15 @@ def delivered_text(metadata: Mapping[str, Any]) -> str:
     return f"trained on {learned:,} of {count(total, 'photo')}, not on {left}"
 
 
-def _of_label_sets(main: AnyEvaluation) -> dict[str, str]:
-    """Returns what else is said of the main evaluation."""
-    if isinstance(main, Evaluation):
-        return {"to compare": largest_class_text(main)}
+def label_set_facts(evaluation: MultiLabelEvaluation) -> dict[str, str]:
+    """Returns what else is said of photos that may have several labels."""
+    f1 = "not measured" if evaluation.f1 is None else f"{evaluation.f1:.3f}"
+    where = "their thresholds" if evaluation.folds is None else "thresholds of the other folds"
+    labels = f"{evaluation.coverage:.2f} labels"
     return {
-        "F1": f"{main.f1:.3f}, mean over classes at their thresholds" if main.f1 else "",
-        "all labels right": main.exact_text(),
-        "coverage": f"{main.coverage:.2f} labels, the most probable first, hold all of a photo's",
+        "F1": f"{f1}, mean over classes at {where}",
+        "all labels right": evaluation.exact_text(),
+        "coverage": f"{labels}, the most probable first, hold all of a photo's",
     }
 
 
@@ -68,12 +69,16 @@ def measured_facts(
     validation: AnyEvaluation, test: AnyEvaluation, metadata: Mapping[str, Any]
 ) -> dict[str, str]:
     """Returns the three numbers by name, and what they are to be compared with."""
-    nothing = "none: no photos were set aside"
+    main, nothing = main_evaluation(validation, test), "none: no photos were set aside"
     if metadata["split"]["totals"]["test"]:
         nothing = "not looked at"
     return {
         validation_name(validation): validation.summary(),
         "test": test.summary() if test.total else nothing,
-        **_of_label_sets(main_evaluation(validation, test)),
+        **(
+            label_set_facts(main)
+            if isinstance(main, MultiLabelEvaluation)
+            else {"to compare": largest_class_text(main)}
+        ),
         "delivered": delivered_text(metadata),
     }

@@ -1,11 +1,12 @@
 """What a terminal shows of an evaluation: tables of classes and mistakes, and the wrong photos."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from xferlearn.backbones.synsets.names import readable_label
 from xferlearn.metrics import AnyEvaluation, Evaluation, Misclassified, MultiLabelEvaluation
 from xferlearn.photos.manifest import BadPhoto
+from xferlearn.photos.several import NO_LABEL
 from xferlearn.system.results import WIDTH, Block, table_block
 from xferlearn.system.text import count, plural_of
 
@@ -64,13 +65,23 @@ def class_block(evaluation: Evaluation, where: str) -> Block:
     return classes_block(rows, evaluation, where)
 
 
-def label_block(evaluation: MultiLabelEvaluation, where: str) -> Block:
-    """Returns average precision, and precision, recall and F1 at the threshold, by class."""
-    rows = [["class", "photos", "average precision", "precision", "recall", "F1"]]
+def label_block(
+    evaluation: MultiLabelEvaluation, where: str, delivered: Mapping[str, float] | None = None
+) -> Block:
+    """Returns average precision, and precision, recall and F1 at the threshold, by class.
+
+    Args:
+        evaluation: the numbers.
+        where: as for `classes_block`.
+        delivered: the thresholds of the model, by class, where others were used, by fold.
+    """
+    head = ("class", "photos", "average precision", "threshold", "precision", "recall", "F1")
+    rows = [[*head]]
     for row in evaluation.classes:
         low, high = row.interval
         value = row.average_precision
-        shares = (row.precision, row.recall, row.f1)
+        threshold = row.threshold if delivered is None else delivered.get(row.label)
+        shares = (threshold, row.precision, row.recall, row.f1)
         rows.append(
             [
                 readable_label(row.label),
@@ -119,17 +130,27 @@ def misclassified_block(photos: Sequence[Misclassified], head: str, where: str =
     """
     surest = sorted(photos, key=lambda photo: -photo.score)
     lines = [
-        f"  {photo.name}: {readable_label(photo.truth)} predicted as"
-        f" {readable_label(photo.predicted)} ({photo.score:.2f})"
+        f"  {photo.name}: {readable_label(photo.truth) or NO_LABEL} predicted as"
+        f" {readable_label(photo.predicted) or NO_LABEL} ({photo.score:.2f})"
         for photo in surest
     ]
     return Block((head,), lines, "photo", where, most=MOST_WRONG)
 
 
-def misclassified_head(wrong: int, total: int, noun: str) -> str:
-    """Returns how many photos were misclassified, as the heading of their list."""
-    are = plural_of(wrong, "is", "are")
-    return f"{wrong:,} of {count(total, noun)} {are} misclassified{':' if wrong else '.'}"
+def misclassified_head(wrong: int, total: int, noun: str, *, several: bool = False) -> str:
+    """Returns how many photos were misclassified, as the heading of their list.
+
+    Args:
+        wrong: how many.
+        total: of how many.
+        noun: what these are.
+        several: whether they may have several labels.
+    """
+    done = f"{plural_of(wrong, 'is', 'are')} misclassified"
+    if several:
+        has, lacks = plural_of(wrong, "has", "have"), plural_of(wrong, "lacks", "lack")
+        done = f"{has} a label too many or {lacks} one"
+    return f"{wrong:,} of {count(total, noun)} {done}{':' if wrong else '.'}"
 
 
 def bad_block(photos: Sequence[BadPhoto], where: str = "") -> Block:

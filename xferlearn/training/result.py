@@ -7,7 +7,7 @@ from typing import Any
 from xferlearn.auditing import AuditResult
 from xferlearn.backbones.synsets.names import readable_label
 from xferlearn.bottlenecks.compute import Extraction
-from xferlearn.decisions import Chosen
+from xferlearn.decisions import Chosen, MultiLabelDecision
 from xferlearn.exports import ExportResult
 from xferlearn.metrics import AnyEvaluation, Evaluation, Misclassified, MultiLabelEvaluation
 from xferlearn.model_folder import ModelFolder
@@ -112,7 +112,10 @@ class TrainResult(Result):
         test = self.test
         if not isinstance(main, Evaluation) or not isinstance(test, Evaluation):
             several = [one for one in (main, test) if isinstance(one, MultiLabelEvaluation)]
-            return label_block(several[0], _ALL_IN_METADATA)
+            thresholds, named = self.chosen.decision.thresholds, self.chosen.decision.named
+            # Of a class of which something was asked, these numbers are at another one.
+            told = {label: value for label, value in thresholds.items() if label not in named}
+            return label_block(several[0], _ALL_IN_METADATA, told)
         judged: dict[str, Evaluation] = {}
         if main is not test:
             judged["right in validation" if splits else "right, cross-validated"] = main
@@ -222,7 +225,12 @@ def promised_facts(
     """Returns which photos are unknown, how the others' labels are decided, and what that gives."""
     rows = {"unknown": familiarity.text()} if familiarity is not None else {}
     rows |= decision_facts(chosen, validation_name(validation))
-    if chosen.decision:
+    if chosen.decision and isinstance(chosen.decision, MultiLabelDecision):
+        rows["all else"] = (
+            "at the thresholds of the largest F1: the table, F1, and which photos have all labels"
+            " right; `evaluate` goes by the decision"
+        )
+    elif chosen.decision:
         rows["all else"] = (
             "by the largest probability: the table, accuracies, confusion matrices and"
             " misclassified photos; `evaluate` goes by the decision"

@@ -229,7 +229,7 @@ class _Search:
             self.several = switches_have_several(self.table, labels, multi_label)
         else:
             self.several = has_several(self.table, labels[0], multi_label)
-        if self.several:
+        if self.several and multi_label is None:
             self.notes.append(
                 f"{self.table.name}: photos may have several labels, or none;"
                 " `multi_label=False` expects one per photo."

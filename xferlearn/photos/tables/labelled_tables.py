@@ -14,7 +14,7 @@ from xferlearn.photos.folders.names import (
 )
 from xferlearn.photos.grouping import Member, group_warnings
 from xferlearn.photos.manifest import TRAIN, BadPhoto
-from xferlearn.photos.several import labels_in
+from xferlearn.photos.several import classes_in, labels_in
 from xferlearn.photos.sources import PhotoSource
 from xferlearn.photos.split_names import part_to_measure
 from xferlearn.photos.splitting import FEWEST_PHOTOS, WHAT_FOR
@@ -90,7 +90,7 @@ def open_table(
         index |= {label: places.get(label, skipped) for label in lost.keys() - counts.keys()}
     classes = known
     if columns.several:
-        classes = tuple(sorted({one for text in known for one in labels_in(text)}))
+        classes = classes_in(known)
     warnings += case_warnings(classes)
     cells = [
         Cell(row.photo, row.name, label, None if row.split == TRAIN else row.split, row.group)
@@ -217,10 +217,10 @@ def _check_classes(
     *,
     several: bool,
 ) -> None:
-    def classes_in(text: str) -> tuple[str, ...]:
+    def classes_of(text: str) -> tuple[str, ...]:
         return labels_in(text) if several else (text,)
 
-    counts = collections.Counter(one for row in rows for one in classes_in(row.label))
+    counts = collections.Counter(one for row in rows for one in classes_of(row.label))
     if several and not counts:
         raise UserError(
             f"No photo of {table.name} has a label. If these are not the labels, give"
@@ -245,7 +245,7 @@ def _check_classes(
     for label in counts:
         check_name(label, "label", table.name)
     training = [row for row in rows if row.split in (TRAIN, None)]
-    learned = {one for row in training for one in classes_in(row.label)}
+    learned = {one for row in training for one in classes_of(row.label)}
     for label in counts:
         if label not in learned:
             raise UserError(
