@@ -138,7 +138,7 @@ def choose_label_thresholds(
     expect as many photos of the class as there are. Of a rare class this tells more than the F1 of
     its few photos: with 5, 10 and 20 photos of a class among some 200 pairs of flowers the F1 on
     other photos is 0.434, not 0.393 (75 trainings; +0.041, 95%: +0.021 to +0.061;
-    tools/bench_thresholds.py --seed=1). With all 160 of a class it makes no difference.
+    tools/bench_thresholds.py --seed=1). With 160 photos of each class no difference shows.
 
     Args:
         labels: class names in output order.

@@ -7,7 +7,7 @@ import numpy as np
 from xferlearn.decisions import reliability
 from xferlearn.metrics import AnyEvaluation, Evaluation
 from xferlearn.summaries.events import EventWriter
-from xferlearn.summaries.pictures import write_confusion, write_reliability
+from xferlearn.summaries.pictures import write_confusion, write_reliability, write_together
 from xferlearn.summaries.pr_curves import write_curves
 from xferlearn.system.results import Failure
 from xferlearn.system.text import one_line
@@ -35,8 +35,10 @@ def write_evaluation(
                 name = evaluation.measure.replace(" ", "_")
                 said = evaluation.summary()
                 events.scalar(f"results/{name}", evaluation.value, description=said)
-            if isinstance(evaluation, Evaluation) and evaluation.total:
-                write_confusion(events, evaluation, "evaluation")
+                if isinstance(evaluation, Evaluation):
+                    write_confusion(events, evaluation, "evaluation")
+                else:
+                    write_together(events, evaluation, "evaluation")
             write_curves(events, evaluation, truth, scores)
             events.text("run_card", card)
             if len(truth):
