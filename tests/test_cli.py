@@ -400,7 +400,7 @@ def test_module_and_script_are_the_same_program() -> None:
         "xferlearn: `xferlearn train` has no flag --imge_dir. Did you mean --image_dir?\n"
     )
     setup = (ROOT / "setup.cfg").read_text()
-    assert "xferlearn = xferlearn.cli:main" in setup
+    assert "xferlearn = xferlearn.cli:run_and_exit" in setup
 
 
 def test_a_reader_that_goes_away_is_no_error_message() -> None:

@@ -315,7 +315,9 @@ def test_a_model_warns_of_photos_with_another_depth(trained, tmp_path: Path) -> 
 
     def said(bits: int) -> list[str]:
         photos = make_photos(tmp_path / str(bits), bits, 3)
-        found = xferlearn.evaluate(image_dir=photos, engine="tensorflow", **settings)
+        found = xferlearn.evaluate(
+            image_dir=photos, engine="tensorflow", include_seen=True, **settings
+        )
         return [line for line in found.warnings if "16-bit" in line or "beyond" in line]
 
     assert said(12) == []

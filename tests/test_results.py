@@ -12,6 +12,7 @@ import xferlearn
 from xferlearn.bottlenecks.compute import Extraction
 from xferlearn.decisions import Judged, choose
 from xferlearn.evaluation import EvaluationResult
+from xferlearn.evaluation.seen import SeenPhotos
 from xferlearn.metrics import Evaluation, Misclassified
 from xferlearn.model_folder import ModelFolder
 from xferlearn.photos import read_image_dir
@@ -56,6 +57,7 @@ def train_result(classes: int, *, bad: int = 0, wrong: int = 0, name: str = "red
         "delivered": {"photos": classes, "learned_test_photos": False},
         "cross_validation": None,
         "split": {"totals": dict.fromkeys(splits, classes)},
+        "engine": {"name": "tensorflow"},
     }
     judged = [Judged(np.eye(classes, dtype=np.float32), np.arange(classes))] * 2
     return TrainResult(
@@ -94,7 +96,8 @@ class Gone:
 def evaluation_result(classes: int, wrong: int = 0, name: str = "red/{}.jpg") -> EvaluationResult:
     bad = tuple(BadPhoto(name.format(i), 0, "not an image") for i in range(wrong))
     pictures = Pictures(Gone(), PhotoLimits())
-    return EvaluationResult(evaluation(classes), mistakes(wrong, name), bad, {}, pictures, 1.5)
+    seen = SeenPhotos({}, {})
+    return EvaluationResult(evaluation(classes), mistakes(wrong, name), bad, seen, pictures, 1.5)
 
 
 class Page(html.parser.HTMLParser):

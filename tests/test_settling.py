@@ -392,10 +392,12 @@ def test_training_falls_back_and_says_so(
     words = (*TINY, f"--image_dir={photo_dir}", "--how_many_training_steps=5")
     words += (f"--bottleneck_dir={tmp_path / 'bottlenecks'}",)
     assert main(["train", *words, f"--model_dir={tmp_path / 'model'}"]) == 0
-    _, err = capsys.readouterr()
+    out, err = capsys.readouterr()
     line = "openvino bfloat16 differs from float32 TensorFlow by up to 0.5 of a bottleneck's length"
-    assert line in err
-    assert "openvino float32 is used" in err
+    # Slower is not wrong: a line of the summary, no warning.
+    assert line in " ".join(out.split())
+    assert "openvino float32 is used" in " ".join(out.split())
+    assert line not in err
     metadata = json.loads((tmp_path / "model" / "metadata.json").read_text())
     engine = metadata["engine"]
     assert (engine["name"], engine["precision"]) == ("openvino", "float32")
@@ -425,7 +427,7 @@ def test_an_engine_is_compared_on_views_where_all_photos_are_cached(
     networks.factors[("openvino", "float32")] = 2.0
     capsys.readouterr()
     assert main(["train", *words, "--augment=flip"]) == 0
-    assert "tensorflow float32 is used" in capsys.readouterr().err
+    assert "tensorflow float32 is used" in " ".join(capsys.readouterr().out.split())
     assert networks.photos[("openvino", "float32")] == 16
     engine = json.loads((tmp_path / "model" / "metadata.json").read_text())["engine"]
     assert (engine["name"], len(engine["fallbacks"])) == ("tensorflow", 1)
