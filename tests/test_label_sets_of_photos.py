@@ -245,6 +245,28 @@ def test_folds_and_splits_are_balanced_by_class() -> None:
     assert any(note.endswith(f"{none:,} with none") for note in manifest.notes)
 
 
+def test_a_class_that_may_stand_for_no_label_is_said() -> None:
+    texts = ["cat", "dog", "None", "cat|dog"]
+    photos = photos_with([texts[row % 4] for row in range(40)], texts)
+
+    def warned(texts: list[str]) -> list[str]:
+        manifest = build_manifest(texts, photos, multi_label=True)
+        return [line for line in manifest.warnings if "show none of the classes" in line]
+
+    [line] = warned(texts)
+    assert line.startswith("Class 'None' is never together with another one.")
+    assert not warned(["cat", "dog", "None", "None|cat"]), "it is a class like any other"
+
+
+def test_one_class_and_empty_cells_may_be_several_labels(root: Path) -> None:
+    rows = [(name, "cat" if row % 2 else "") for row, name in enumerate(NAMES)]
+    with pytest.raises(
+        UserError, match=r"the 12 rows without a label show none.*`multi_label=True`"
+    ):
+        labelled(rows, "file,labels", label_column="labels")
+    assert labelled(rows, "file,labels", multi_label=True).labels == ("", "cat")
+
+
 def test_the_same_photo_twice_with_different_labels_is_said() -> None:
     texts = ["a", "b", "a|b", ""] * 5
     labels = sorted(set(texts))

@@ -72,7 +72,7 @@ def test_results_show_tiles_matrix_and_wrong_photos(page):
     assert page.count("Misclassified photos: ") == 2
     assert page.count('src="data:image/webp;base64,') >= 2
     assert "green</b>" in page
-    assert "The accuracy is too high: it is also of " in page
+    assert "What is measured is too high: it is also of " in page
 
 
 def test_names_of_classes_are_escaped(page):

@@ -13,14 +13,19 @@ from xferlearn.bottlenecks.compute import Extraction
 from xferlearn.decisions import Judged, choose
 from xferlearn.evaluation import EvaluationResult
 from xferlearn.evaluation.seen import SeenPhotos
-from xferlearn.metrics import Evaluation, Misclassified
+from xferlearn.metrics import Evaluation, Misclassified, evaluate_label_sets
 from xferlearn.model_folder import ModelFolder
 from xferlearn.photos import read_image_dir
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION, BadPhoto, Manifest, Photo
 from xferlearn.summaries.measured import delivered_text
 from xferlearn.summaries.notebook import Pictures
-from xferlearn.summaries.terminal import class_block, confusion_block, misclassified_block
+from xferlearn.summaries.terminal import (
+    class_block,
+    confusion_block,
+    label_block,
+    misclassified_block,
+)
 from xferlearn.system.html import h, interval_bar
 from xferlearn.system.results import Block, fit, table_block
 from xferlearn.training import TrainResult
@@ -225,6 +230,18 @@ def test_tables_fit_a_terminal():
     block = confusion_block(Evaluation(labels, np.ones((3, 3), int)))
     assert block.head[0].startswith("Classes that were confused")
     assert max(map(len, block.lines(40))) <= 80
+
+
+@pytest.mark.parametrize("folds", [None, 5])
+def test_only_names_are_shortened_in_the_table_of_several_labels(folds):
+    labels = ("traffic_light_1", "traffic_light_2")
+    y = np.arange(40)[:, None] % (2, 3) == 0
+    found = evaluate_label_sets(labels, y, y * 0.5 + 0.2, y, folds=folds)
+    lines = label_block(found, "", {"traffic_light_1": 0.412, "traffic_light_2": 0.3}).lines(40)
+    assert max(map(len, lines)) <= 80
+    assert re.match(r"traf\S*\.\.\.\S*_1 +20 +1\.000 \(\S+ to \S+\) +0\.412 ", lines[-2])
+    assert (folds is None) == lines[0].startswith("class ")
+    assert "other folds" in lines[0] or folds is None
 
 
 def test_a_summary_keeps_the_facts_and_the_classes_with_the_most_mistakes():

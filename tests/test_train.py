@@ -648,7 +648,7 @@ def test_evaluate_leaves_out_photos_that_were_trained_on(model_dir, photo_dir, c
     assert out == ""
     assert main([*flags, "--include_seen"]) == 0
     out, err = capsys.readouterr()
-    assert f"warning: The accuracy is too high: it is also of {seen}." in err
+    assert f"warning: What is measured is too high: it is also of {seen}." in err
     assert "90 of 90 right" in out
     assert "Confusion matrix" in out
 

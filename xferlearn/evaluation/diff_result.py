@@ -137,7 +137,7 @@ class DiffResult(Result):
         return [
             facts_block(said, prose=names),
             table_block([_HEAD, *self._rows()], "row"),
-            table_block(self._class_table(), "class", rank=lambda row: -self._moved()[row]),
+            table_block(self._class_table(), "class", 0, rank=lambda row: -self._moved()[row]),
             *lists,
             Block((f"photos  {self.output}",) if self.output else ()),
         ]

@@ -68,8 +68,8 @@ class EvaluationResult(Result):
         pictures: where the photos are read again when a notebook shows them.
         seconds: wall time, TensorFlow's start and the model's loading included.
         run_dir: folder of the run in the logs; None where no logs were asked for.
-        warnings: that the accuracy is too high where `include_seen` was given, and what could not
-            be used as planned, such as a faster engine, or not be written to the logs; one line
+        warnings: that what is measured is too high where `include_seen` was given, and what could
+            not be used as planned, such as a faster engine, or not be written to the logs; one line
             each.
         decision: how the model's labels are decided.
         decided: what the decision gives on these photos; None where there is none.

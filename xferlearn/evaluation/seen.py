@@ -52,7 +52,7 @@ class SeenPhotos:
         """Returns what a person should know where they are measured too, one line or none."""
         if self.left_out or not self.total:
             return []
-        return [f"The accuracy is too high: it is also of {self.text()}."]
+        return [f"What is measured is too high: it is also of {self.text()}."]
 
 
 class Recognised:

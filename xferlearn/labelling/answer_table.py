@@ -31,10 +31,12 @@ class AnswerTable:
         scores: dict[str, type] = {}
         for rank in range(1, top_k + 1):
             scores |= {f"label_{rank}": str, f"score_{rank}": float}
-        has_sets = answerer.is_multi_label or answerer.sets is not None
-        sets = {"label_set": str} if has_sets else {}
+        # Before the ranks: the likeliest class of a photo without any label looks like one.
+        labels = {"labels": str} if answerer.is_multi_label else {}
+        sets = {"label_set": str} if answerer.sets is not None else {}
         self.columns = {
-            "image": str, **scores, "status": str, "familiarity": float, **sets, "error": str
+            "image": str, **labels, **scores, "status": str, "familiarity": float, **sets,
+            "error": str,
         }  # fmt: skip
 
     def answer(self, photo: Labelled) -> Answer:
@@ -52,8 +54,9 @@ class AnswerTable:
         """Returns a photo's row, a value per column."""
         answer = self.answer(photo)
         scores = [cell for pair in answer.scores[: self._top_k] for cell in pair]
-        cells = [photo.name, *scores, *[None] * (2 * self._top_k - len(scores)), answer.status]
-        cells.append(answer.familiarity)
+        labels = [answer.label] if "labels" in self.columns else []
+        missing = [None] * (2 * self._top_k - len(scores))
+        cells = [photo.name, *labels, *scores, *missing, answer.status, answer.familiarity]
         if "label_set" in self.columns:
             cells.append(None if answer.label_set is None else joined(answer.label_set))
         return [*cells, photo.problem]
@@ -71,7 +74,8 @@ class AnswerTable:
         if answer.familiarity is not None:
             row["familiarity"] = _finite(round(answer.familiarity, 6))
         if answer.label_set is not None:
-            row["label_set"] = list(answer.label_set)
+            several = answer.is_multi_label
+            row["label_set"] = sorted(answer.label_set) if several else list(answer.label_set)
         if photo.problem is not None:
             row["error"] = photo.problem
         return row
@@ -103,11 +107,11 @@ class AnswerTable:
     def counted(self) -> str:
         """Returns how many photos got which label: "43 daisy, 4 roses, 3 unsure".
 
-        Where photos may have several labels, one counts for each: "43 daisy, 30 roses, 3 with
-        none".
+        Where photos may have several labels, one counts for each: "43 daisy, 30 roses, 3 without
+        a label".
         """
         labels = self._labels
-        without = "with none" if self._answerer.is_multi_label else "unsure"
+        without = "without a label" if self._answerer.is_multi_label else "unsure"
         shown = labels.most_common(_MOST_LABELS)
         left = labels.total() - sum(number for _, number in shown)
         parts = [(number, readable(readable_label(label))) for label, number in shown]

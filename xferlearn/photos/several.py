@@ -11,8 +11,10 @@ import numpy as np
 from xferlearn.photos.folders.names import class_label
 from xferlearn.system.row_files import joined, parted
 
-NO_LABEL = "none"
+NO_LABEL = "no label"
 """What a person reads where a photo has no label; files have nothing there."""
+
+_NONE_OF_THEM = ("background", "negative", "no label", "none", "nothing")
 
 
 def label_text(labels: Iterable[str]) -> str:
@@ -33,6 +35,22 @@ def labels_in(text: str) -> tuple[str, ...]:
 def classes_in(texts: Iterable[str]) -> tuple[str, ...]:
     """Returns the labels that texts of `label_text` name, sorted, each once."""
     return tuple(sorted({label for text in texts for label in labels_in(text)}))
+
+
+def none_warnings(classes: Sequence[str], label_sets: Iterable[Sequence[int]]) -> list[str]:
+    """Returns which classes may stand for photos without a label, one line each.
+
+    Args:
+        classes: all of them.
+        label_sets: the class indices of each set of labels that occurs.
+    """
+    together = {label for labels in label_sets if len(labels) > 1 for label in labels}
+    return [
+        f"Class {name!r} is never together with another one. If it means that photos show none of"
+        " the classes, leave the cell of their labels empty."
+        for label, name in enumerate(classes)
+        if label not in together and name.strip().casefold() in _NONE_OF_THEM
+    ]
 
 
 def truth_of(texts: Iterable[str], classes: Sequence[str]) -> np.ndarray:

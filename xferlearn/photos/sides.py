@@ -120,8 +120,8 @@ def near_twin_warnings(
             lines.append(
                 f"All {sizes[label]} photos of class {name!r} are near twins of"
                 f" {'one another' if len(inside[label]) == 1 else 'two'}, and near twins stay in"
-                " one split: the class is not in every split, so its accuracy can't be measured."
-                " Add other photos."
+                " one split: the class is not in every split, so it can't be measured. Add other"
+                " photos."
             )
         elif _is_large(largest, sizes[label]):
             large.append(f"{readable(name)} ({largest:,} of {sizes[label]:,})")

@@ -21,7 +21,7 @@ from xferlearn.photos.manifest import (
     Photo,
     only_class,
 )
-from xferlearn.photos.several import classes_in, labels_in
+from xferlearn.photos.several import classes_in, labels_in, none_warnings
 from xferlearn.photos.sides import check_sides, near_twin_warnings
 from xferlearn.photos.twins.finding import Alike
 from xferlearn.system.text import readable
@@ -151,6 +151,7 @@ def build_manifest(
         warnings=(
             *warnings,
             *found,
+            *(none_warnings(classes, label_sets) if label_sets is not None else ()),
             *_few_photos_warnings(classes, distinct),
             *(_everywhere_warnings(classes, distinct, len(unique)) if multi_label else ()),
             *near_twin_warnings(classes, unique, alike.twins, classes_of),
@@ -239,7 +240,7 @@ def _few_photos_warnings(labels: Sequence[str], counts: Mapping[int, int]) -> li
     if not few:
         return []
     named = first_names(few, _MOST_NAMED)
-    return [f"Fewer than {FEW_PHOTOS} photos in {named}: expect low and uncertain accuracy there."]
+    return [f"Fewer than {FEW_PHOTOS} photos in {named}: expect low and uncertain results there."]
 
 
 def _everywhere_warnings(

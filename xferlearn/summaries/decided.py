@@ -70,7 +70,7 @@ def points_block(points: Sequence[OperatingPoint], title: str, shown: Collection
             )
     if len(rows) == 1:
         return Block()
-    block = table_block(rows, "operating point")
+    block = table_block(rows, "operating point", 0)
     return Block(
         (title, *block.head), block.items, block.noun, "metadata.json of the model has all"
     )

@@ -16,6 +16,7 @@ MOST_NAMES = 6
 # Of more classes than this a table shows the worst and the best.
 MOST_CLASSES = 20
 WORST, BEST = 10, 3
+_OF_OTHER_FOLDS = "Threshold: the model's. Precision, recall, F1: at those chosen on other folds."
 # So many misclassified photos are shown, those that the model was surest of.
 MOST_WRONG = 20
 
@@ -36,7 +37,7 @@ def classes_block(rows: Sequence[Sequence[str]], evaluation: AnyEvaluation, wher
         where: where all classes are, as the end of a sentence.
     """
     mistakes, labels = evaluation.mistakes, evaluation.labels
-    block = table_block(rows, "class", rank=lambda index: -mistakes[index], where=where)
+    block = table_block(rows, "class", 0, rank=lambda index: -mistakes[index], where=where)
     ends = len(labels)
     block = dataclasses.replace(block, items=block.items[:ends], tail=block.items[ends:])
     if ends <= MOST_CLASSES:
@@ -90,7 +91,10 @@ def label_block(
                 *("-" if share is None else f"{share:.3f}" for share in shares),
             ]
         )
-    return classes_block(rows, evaluation, where)
+    block = classes_block(rows, evaluation, where)
+    if delivered is None or evaluation.folds is None:
+        return block
+    return dataclasses.replace(block, head=(_OF_OTHER_FOLDS, *block.head))
 
 
 def confusion_block(evaluation: Evaluation) -> Block:

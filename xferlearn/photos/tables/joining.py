@@ -68,6 +68,7 @@ class Join:
         rows: those that are used, each photo once.
         left_out: the photos of those that are not.
         root: folder that the photos' names are relative to; "" for names as they are.
+        unlabelled: how many rows have no label.
         warnings: which rows were passed over, and how names were read, one line each.
     """
 
@@ -88,6 +89,7 @@ class Join:
         """
         self._table, self._columns, self._picture, self._finder = table, columns, picture, finder
         self.left_out: list[LeftOut] = []
+        self.unlabelled = 0
         self.warnings: list[str] = []
         self._named: set[str | int] = set()
         self.root = finder.root
@@ -131,6 +133,7 @@ class Join:
             self.left_out.append(LeftOut(name, label, split, "labels", reason))
         if not found:
             raise self._nothing_left(unlabelled)
+        self.unlabelled = len(unlabelled)
         self._count_rows(unlabelled, "without a label", "left out")
         self._count_rows(copies, "of photos that have one already", "passed over")
         self._say_differences([rows for photo, rows in twice.items() if photo in found])

@@ -23,7 +23,7 @@ from xferlearn.photos.tables.columns import find_columns
 from xferlearn.photos.tables.joining import Join, JoinedRow, LeftOut, left_out_notes, split_note
 from xferlearn.photos.tables.locating import PhotoFinder
 from xferlearn.photos.tables.reading import Table
-from xferlearn.system.text import count, readable
+from xferlearn.system.text import count, plural_of, readable
 
 # A table may name millions of photos of which some are there. The warnings count them all;
 # metadata.json, which has the list, must stay readable.
@@ -73,7 +73,7 @@ def open_table(
     chosen = ""
     if labels is None:
         known = tuple(sorted({row.label for row in rows}))
-        _check_classes(table, rows, lost, few, several=columns.several)
+        _check_classes(table, join, lost, few, several=columns.several)
         index: dict[str, int | None] = {label: i for i, label in enumerate(known)}
         if any(row.split for row in rows):
             warnings.append(split_note(table.name, [row.split for row in rows]))
@@ -211,7 +211,7 @@ def _match_label_sets(
 
 def _check_classes(
     table: Table,
-    rows: Sequence[JoinedRow],
+    join: Join,
     lost: Mapping[str, int],
     few_will_do: bool,
     *,
@@ -220,6 +220,7 @@ def _check_classes(
     def classes_of(text: str) -> tuple[str, ...]:
         return labels_in(text) if several else (text,)
 
+    rows = join.rows
     counts = collections.Counter(one for row in rows for one in classes_of(row.label))
     if several and not counts:
         raise UserError(
@@ -229,6 +230,9 @@ def _check_classes(
     if len(counts) < 2 and not several:
         gone = [f"{label} ({number:,})" for label, number in lost.items() if label not in counts]
         more = f" No photo can be used of {first_names(gone)}." if gone else ""
+        if join.unlabelled:
+            none, show = count(join.unlabelled, "row"), plural_of(join.unlabelled, "shows", "show")
+            more += f" If the {none} without a label {show} none of them, set `multi_label=True`."
         raise UserError(
             f"Expected at least two classes. {table.name} has {len(counts)}:"
             f" {first_names(list(counts))}.{more} If these are not the classes, give"

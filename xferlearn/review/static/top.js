@@ -41,7 +41,7 @@ export function makeTop(model, answers, { openKeys, toggleGrid, toggleFilters })
 
 function showAccuracy(place, { accuracy }) {
   if (!accuracy) {
-    place.replaceChildren(h("span", { class: "faint" }, "No accuracy yet"), h("span", { class: "faint" }, "too few labelled photos"));
+    place.replaceChildren(h("span", { class: "faint" }, "Not measured yet"), h("span", { class: "faint" }, "too few labelled photos"));
     return;
   }
   const { now, difference, low, high, refitted, measure } = accuracy;
