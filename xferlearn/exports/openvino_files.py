@@ -8,6 +8,7 @@ from xferlearn.exports.metadata import describe
 from xferlearn.exports.outputs import output_names
 from xferlearn.inspection import METADATA_KEY
 from xferlearn.model_folder import ModelFolder
+from xferlearn.system.runtime import import_openvino
 
 if TYPE_CHECKING:
     import keras
@@ -25,7 +26,7 @@ def write_openvino(model: "keras.Model", model_folder: ModelFolder, folder: Path
         model_folder: the model folder.
         folder: a new folder.
     """
-    import openvino
+    openvino = import_openvino()
 
     names = output_names(model)
     graph = frozen_graph_def(model, "image", *names)

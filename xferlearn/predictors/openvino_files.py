@@ -10,6 +10,7 @@ from xferlearn.errors import UserError
 from xferlearn.inspection import OutputReport
 from xferlearn.predictors.base import Runtime
 from xferlearn.predictors.feeding import Arrays, Feed
+from xferlearn.system.runtime import import_openvino
 from xferlearn.system.text import one_line
 
 
@@ -26,7 +27,7 @@ def open_openvino(path: Path, feed: Feed, outputs: Sequence[OutputReport]) -> Ru
     """
     if not openvino_installed():
         raise UserError(f'{path} is an OpenVINO file; to run it: pip install "xferlearn[openvino]"')
-    import openvino
+    openvino = import_openvino()
 
     try:
         # In bfloat16, the default on processors that have it, scores would differ from the file's.

@@ -123,6 +123,19 @@ class _Later:
         return getattr(importlib.import_module(self._name), name)
 
 
+def import_openvino() -> Any:
+    """Imports OpenVINO without its telemetry, and returns it.
+
+    That would report each import and conversion to Google Analytics, from dozens of processes that
+    it forks for it. A program that has imported the telemetry itself keeps it.
+    """
+    if "openvino_telemetry" not in sys.modules:
+        sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # not installed
+    import openvino
+
+    return openvino
+
+
 @contextlib.contextmanager
 def float32_layers() -> Iterator[None]:
     """Has Keras make layers that compute in float32, whatever policy the user set for others.

@@ -19,6 +19,7 @@ from xferlearn.system.files import (
     replace_folder,
     temporary_folder,
 )
+from xferlearn.system.runtime import import_openvino
 from xferlearn.version import __version__
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class KeptNetwork:
 
     def read(self) -> "openvino.Model | None":
         """Returns the network; None if it is not there, damaged, or of another key."""
-        import openvino
+        openvino = import_openvino()
 
         path = self._path
         try:
@@ -103,7 +104,7 @@ class KeptNetwork:
 
         Networks that nobody has used for 30 days are removed, and so are all but the last 64.
         """
-        import openvino
+        openvino = import_openvino()
 
         # Serialising raises a RuntimeError where the disk is full.
         with contextlib.suppress(OSError, RuntimeError):

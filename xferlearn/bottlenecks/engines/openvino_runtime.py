@@ -9,6 +9,7 @@ from xferlearn.bottlenecks.engines.base import Engine
 from xferlearn.bottlenecks.engines.requests import side_by_side
 from xferlearn.bottlenecks.engines.tensorflow_runtime import freeze
 from xferlearn.system.constants import without_updates
+from xferlearn.system.runtime import import_openvino
 
 if TYPE_CHECKING:
     import keras
@@ -29,14 +30,14 @@ def openvino_engine(model: "keras.Model", precision: str = "float32") -> Engine:
 
 def convert(model: "keras.Model", values: str = "uint8") -> "openvino.Model":
     """Returns a model as OpenVINO has it; arguments as of `freeze`."""
-    import openvino
+    openvino = import_openvino()
 
     return openvino.convert_model(without_updates(freeze(model, values).graph.as_graph_def()))
 
 
 def run_converted(converted: "openvino.Model", precision: str = "float32") -> Engine:
     """Returns an engine that runs what `convert` returns."""
-    import openvino
+    openvino = import_openvino()
 
     compiled = openvino.Core().compile_model(
         converted,
