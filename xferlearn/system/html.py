@@ -10,7 +10,7 @@ from typing import Any
 
 from xferlearn.system.text import readable
 
-_VOID = ("img", "br")
+_VOID = ("br", "img", "wbr")
 
 # Colours are those of the page around it, or work on light and on dark ones. The class is doubled
 # so that these rules win over the notebook's own, which colour the rows of tables.
