@@ -15,6 +15,8 @@ import pytest
 from PIL import Image
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# Elsewhere OpenVINO reports to its makers, and forks for each of some sixty messages per network.
+os.environ.setdefault("CI", "true")
 # Looking through everything that TensorFlow holds took a tenth of the tests' time.
 gc.set_threshold(700, 10, 100)
 

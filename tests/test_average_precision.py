@@ -61,6 +61,32 @@ def test_a_class_without_photos_counts_for_nothing() -> None:
     assert (nothing.mean, nothing.interval) == (None, (0.0, 1.0))
 
 
+def test_a_class_that_all_have_is_not_measured() -> None:
+    y, scores = drawn(50, 1.0, np.random.default_rng(7))
+    more = np.concatenate([y, np.ones((50, 1), bool)], axis=1)
+    scores = np.concatenate([scores, scores[:, :1]], axis=1)
+    both = mean_average_precision(more, scores), mean_average_precision(y, scores[:, :3])
+    assert both[0].mean == both[1].mean
+    assert both[0].interval == both[1].interval
+    assert mean_average_precision(more[:, 3:], scores[:, 3:]).mean is None
+
+
+def test_intervals_of_f1_and_coverage_hold_the_truth() -> None:
+    generator = np.random.default_rng(8)
+    many, large = drawn(100_000, 1.5, generator)
+    truth = evaluate_label_sets(("a", "b", "c"), many, large, large > 1)
+    held, covered = 0, 0
+    for _ in range(200):
+        y, scores = drawn(150, 1.5, generator)
+        found = evaluate_label_sets(("a", "b", "c"), y, scores, scores > 1)
+        low, high = found.f1_interval
+        held += low <= (truth.f1 or 0) <= high
+        low, high = found.coverage_interval
+        covered += low <= truth.coverage <= high
+    assert held >= 180
+    assert covered >= 180
+
+
 def test_influences_are_derivatives() -> None:
     y, scores = drawn(40, 1.0, np.random.default_rng(1), classes=1)
     found, step = mean_average_precision(y, scores), 50

@@ -142,6 +142,50 @@ def test_the_classes_of_a_model_are_looked_for_in_sets(root: Path) -> None:
     assert open_labelled(config, ("cat",), "count").count == 24
 
 
+@pytest.mark.parametrize("sign", [";", ", "])
+def test_another_sign_between_labels_is_refused_or_said(root: Path, sign: str) -> None:
+    rows = [(name, f'"{sign.join(labels)}"') for name, labels in zip(NAMES, SETS, strict=True)]
+    with pytest.raises(UserError, match=r"has values such as 'cat[;,] ?dog'. Expected \| between"):
+        labelled(rows, "file,labels", multi_label=True)
+    source = labelled(rows, "file,labels")
+    assert not source.is_multi_label
+    assert any("taken as one class. Write | between them" in one for one in source.warnings)
+    # A name with a comma is a name, where its parts are none.
+    named = [(name, ('"crane, bird"', "dog")[row % 2]) for row, name in enumerate(NAMES)]
+    assert not any("Write |" in one for one in labelled(named, "file,labels").warnings)
+
+
+def test_empty_cells_of_0_and_1_are_counted(root: Path) -> None:
+    cells = [(name, *("" if not row else one for one in ones))
+             for row, (name, *ones) in enumerate(ONES)]  # fmt: skip
+    source = labelled(cells, "file,cat,dog", multi_label=True)
+    assert any("taken as 0, in cat (1), dog (1)" in one for one in source.warnings)
+
+
+def test_classes_and_not_sets_are_told_of_groups_colours_and_what_all_have(root: Path) -> None:
+    rows = [(name, text, f"g{row // 3}") for row, (name, text) in enumerate(BARS)]
+    source = labelled(rows, "file,labels,patient", group_column="patient")
+    assert any("8 groups (8 of them with photos of several classes)" in one
+               for one in source.warnings)  # fmt: skip
+    assert not any("Fewer than 3 groups" in one for one in source.warnings)
+    texts = ["a|b", "a"] * 10
+    labels = sorted(set(texts))
+    manifest = build_manifest(labels, photos_with(texts, labels), multi_label=True)
+    assert any(one.startswith("Every photo has a:") for one in manifest.warnings)
+
+
+def test_photos_of_one_object_stay_together_whichever_labels_they_have() -> None:
+    texts = ["a", "a|b"] * 40
+    labels = sorted(set(texts))
+    photos = [
+        Photo(one.digest, one.label, f"object{row // 2}_nohash_{row % 2}.jpg")
+        for row, one in enumerate(photos_with(texts, labels))
+    ]
+    manifest = build_manifest(labels, photos, multi_label=True)
+    sides = list(zip(manifest.splits, manifest.folds, strict=True))
+    assert sides[::2] == sides[1::2]
+
+
 def test_a_bar_in_a_name_is_written_with_a_backslash() -> None:
     names = ["a|b", "c\\", "d"]
     assert labels_in(label_text(names)) == ("a|b", "c\\", "d")

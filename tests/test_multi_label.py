@@ -157,7 +157,7 @@ def test_train_tells_thresholds_and_what_was_asked(trained: Any) -> None:
     assert "(recall 0.8), each other class from its threshold" in said
     assert "all else" in said
     assert "at the thresholds of the largest F1" in said
-    assert "mean over classes at thresholds of the other folds" in said
+    assert "mean over classes with photos at thresholds of the other folds" in said
     assert "14 with none" in said
     assert (
         "Threshold: the model's. Precision, recall, F1: at those chosen on other folds. class"

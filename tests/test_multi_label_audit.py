@@ -16,8 +16,8 @@ from xferlearn.auditing import AuditResult
 from xferlearn.auditing.classes import find_few_photos, find_together
 from xferlearn.auditing.findings import ALWAYS, CONFLICT, FEW_PHOTOS, LABEL, NEVER
 from xferlearn.auditing.set_errors import change_text, find_set_errors
-from xferlearn.config import TrainConfig
-from xferlearn.photos.corrected import CorrectedSource
+from xferlearn.config import EvaluateConfig, TrainConfig
+from xferlearn.photos.corrected import CorrectedSource, MeasuredClasses
 from xferlearn.photos.corrections import COLUMNS, Correction, Corrections, read_corrections
 from xferlearn.photos.manifest import Photo
 from xferlearn.photos.opening import open_source
@@ -181,6 +181,18 @@ def test_an_empty_label_is_none_of_the_classes_or_told(
     with pytest.raises(UserError, match="its photos have one label each"):
         open_source(TrainConfig(image_dir=tmp_path, corrections=path))
     assert open_source(TrainConfig(corrections=path, **photos)).labels
+
+
+def test_a_model_is_measured_with_corrections_of_sets(tmp_path: Path) -> None:
+    path = tmp_path / "c.csv"
+    path.write_text(f"{HEAD}\n{'00' * 32},x,relabel,,,\n{'01' * 32},y,relabel,red|blue,,\n")
+    config = EvaluateConfig(model="m", image_dir="p", corrections=path)
+    counted = MeasuredClasses(config, ("green", "blue|red"), CLASSES, multi_label=True)
+    places = [counted.index(Photo(bytes([row]) * 32, row, "x")) for row in range(2)]
+    assert [counted.labels[place] for place in places if place is not None] == ["", "blue|red"]
+    assert (counted.applied.relabelled, counted.applied.already) == (1, 1)
+    with pytest.raises(UserError, match="one label each"):
+        MeasuredClasses(config, ("green", "blue"), CLASSES)
 
 
 @pytest.fixture(scope="module")

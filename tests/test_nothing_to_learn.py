@@ -83,8 +83,8 @@ BLANK = {
 
 
 @pytest.fixture(scope="module")
-def networks() -> "tuple[keras.Model, ...]":
-    return load_networks(config_of(Path()))
+def networks(tmp_path_factory: pytest.TempPathFactory) -> "tuple[keras.Model, ...]":
+    return load_networks(config_of(tmp_path_factory.mktemp("networks")))
 
 
 def config_of(root: Path, **settings: float) -> TrainConfig:

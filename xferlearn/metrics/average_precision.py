@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from xferlearn.metrics.intervals import Z95, wilson_interval, worth_of
+from xferlearn.metrics.intervals import Z95, variance_of_sum, varying_interval, worth_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,7 +19,8 @@ class MeanAveragePrecision:
     the share of photos that have it, by chance.
 
     Attributes:
-        of_classes: of each class, float64, [classes], range [0, 1]; NaN where no photo has it.
+        of_classes: of each class, float64, [classes], range [0, 1]; NaN where no photo has it, or
+            all have, so that there is nothing to tell apart.
         influence: how much each photo moves each of them, float64, [photos, classes]: the
             derivative by the photo's weight; 0 for classes without photos.
         positives: photos that have each class, int64, [classes].
@@ -32,19 +33,24 @@ class MeanAveragePrecision:
     groups: np.ndarray | None = None
 
     @property
+    def known(self) -> np.ndarray:
+        """Which classes some photo has and some has not, bool, [classes]."""
+        return ~np.isnan(self.of_classes)
+
+    @property
     def mean(self) -> float | None:
-        """The mean over classes that some photo has, 0 to 1; None where no photo has any."""
-        known = self.positives > 0
+        """The mean over the classes that are known, 0 to 1; None where none is."""
+        known = self.known
         return float(self.of_classes[known].mean()) if known.any() else None
 
     @property
     def interval(self) -> tuple[float, float]:
         """95% interval of the mean, 0 to 1."""
-        return self._interval(self.positives > 0)
+        return self._interval(self.known)
 
     def interval_of(self, place: int) -> tuple[float, float]:
         """Returns the 95% interval of one class, 0 to 1."""
-        return self._interval(np.arange(len(self.positives)) == place)
+        return self._interval(self.known & (np.arange(len(self.positives)) == place))
 
     @property
     def of_photos(self) -> np.ndarray:
@@ -59,25 +65,16 @@ class MeanAveragePrecision:
         return (self.mean or 0.0) + len(self.influence) * self.influence[:, known].mean(axis=1)
 
     def _interval(self, classes: np.ndarray) -> tuple[float, float]:
-        """Returns Wilson's interval for as many photos as would vary as much.
-
-        Its variance is that of the sum of the photos' influences. Where hardly any photo is out of
-        place that says too little; no more photos than have the classes are taken to tell it.
-        """
-        if not self.positives[classes].any():
+        """Returns the interval of a mean, which no more photos tell than have the classes."""
+        if not classes.any():
             return 0.0, 1.0
         value = float(self.of_classes[classes].mean())
-        variance = _variance(self.influence[:, classes].mean(axis=1), self.groups)
+        variance = variance_of_sum(self.influence[:, classes].mean(axis=1), self.groups)
         most = float(self.positives[classes].sum())
         if self.groups is not None:
             having = self.influence[:, classes].any(axis=1)
             most *= worth_of(self.groups[having]) / having.sum() if having.any() else 1.0
-        worth = most
-        if variance > 0:
-            worth = min(value * (1 - value) / variance, most)
-        # Of a single class the worth of its photos is what is known; of a mean, at least one photo.
-        worth = max(worth, 1.0)
-        return wilson_interval(value * worth, worth)
+        return varying_interval(value, variance, most)
 
 
 def mean_average_precision(
@@ -99,7 +96,7 @@ def mean_average_precision(
     values = np.full(classes, np.nan)
     influence = np.zeros((photos, classes))
     for place in range(classes):
-        if y[:, place].any():
+        if 0 < y[:, place].sum() < photos:
             values[place], influence[:, place] = _of_class(y[:, place], scores[:, place])
     groups = None if groups is None else np.asarray(groups)
     return MeanAveragePrecision(values, influence, y.sum(axis=0), groups)
@@ -156,20 +153,12 @@ def precision_change(before: MeanAveragePrecision, after: MeanAveragePrecision) 
     Photos that move both alike do not blur the change. Where none moves it, as many photos as have
     the classes might still have been out of place once (the rule of three).
     """
-    known = before.positives > 0
+    known = before.known
     if not known.any():
         return PrecisionChange(0.0, (-1.0, 1.0), len(before.influence))
     mean = float((after.of_classes - before.of_classes)[known].mean())
     moved = (after.influence - before.influence)[:, known].mean(axis=1)
-    half = Z95 * math.sqrt(_variance(moved, before.groups))
+    half = Z95 * math.sqrt(variance_of_sum(moved, before.groups))
     half = max(half, 3 / max(float(before.positives.sum()), 3.0))
     low, high = max(mean - half, -1.0), min(mean + half, 1.0)
     return PrecisionChange(mean, (low, high), len(moved))
-
-
-def _variance(influence: np.ndarray, groups: np.ndarray | None) -> float:
-    """Returns the variance of a sum of influences; those of a group move together."""
-    if groups is not None:
-        _, which = np.unique(groups, return_inverse=True)
-        influence = np.bincount(which, weights=influence)
-    return float(np.square(influence).sum())

@@ -32,6 +32,35 @@ def wilson_interval(correct: float, total: float) -> tuple[float, float]:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
+def varying_interval(value: float, variance: float, most: float) -> tuple[float, float]:
+    """Returns the 95% interval of a mean of shares whose variance is known, in 0 to 1.
+
+    It is Wilson's interval for as many photos as would vary as much. Where hardly any photo is out
+    of place the variance says too little, so no more than `most` photos are taken to tell it.
+
+    Args:
+        value: the mean, 0 to 1.
+        variance: of it, by the influences of the photos.
+        most: the most photos that it can be worth.
+    """
+    worth = min(value * (1 - value) / variance, most) if variance > 0 else most
+    worth = max(worth, 1.0)
+    return wilson_interval(value * worth, worth)
+
+
+def variance_of_sum(influence: np.ndarray, groups: np.ndarray | None) -> float:
+    """Returns the variance of a sum of influences of photos; those of a group move together.
+
+    Args:
+        influence: float, [photos].
+        groups: what each photo belongs to, int, [photos]; None where each stands alone.
+    """
+    if groups is not None:
+        _, which = np.unique(groups, return_inverse=True)
+        influence = np.bincount(which, weights=influence)
+    return float(np.square(influence).sum())
+
+
 def paired_interval(
     both: float, first: float, second: float, neither: float
 ) -> tuple[float, float]:

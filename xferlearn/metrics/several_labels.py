@@ -2,13 +2,20 @@
 
 import dataclasses
 import functools
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from xferlearn.metrics.average_precision import MeanAveragePrecision, mean_average_precision
-from xferlearn.metrics.intervals import wilson_interval, worth_of
+from xferlearn.metrics.intervals import (
+    Z95,
+    variance_of_sum,
+    varying_interval,
+    wilson_interval,
+    worth_of,
+)
 from xferlearn.metrics.measured import Measured
 from xferlearn.metrics.one_label import ClassMetrics
 
@@ -18,7 +25,7 @@ class LabelMetrics(ClassMetrics):
     """One class of an evaluation; precision, recall and F1 are those at its threshold.
 
     Attributes:
-        average_precision: 0 to 1; None where no photo has the class.
+        average_precision: 0 to 1; None where no photo has the class, or all have.
         interval: 95% interval of the average precision, 0 to 1.
         threshold: from which probability on a photo is labelled so, above 0 to 1; None where
             several were used, and for a class that the model does not have.
@@ -50,6 +57,8 @@ class MultiLabelEvaluation(Measured):
             its fold, at thresholds chosen on the other folds; None where one head predicted all.
         thresholds: of each class, float, [classes], NaN for one that the model does not have; None
             where they differ by fold.
+        f1_variance: of the mean F1, by the influences of the photos.
+        coverage_interval: 95% interval of the coverage.
     """
 
     labels: tuple[str, ...]
@@ -63,6 +72,8 @@ class MultiLabelEvaluation(Measured):
     worth: float | None = None
     folds: int | None = None
     thresholds: np.ndarray | None = dataclasses.field(default=None, repr=False)
+    f1_variance: float = 0.0
+    coverage_interval: tuple[float, float] = (0.0, 0.0)
 
     measure = "mean average precision"
 
@@ -109,9 +120,18 @@ class MultiLabelEvaluation(Measured):
 
     @property
     def f1(self) -> float | None:
-        """Mean of the classes' F1, 0 to 1; None where no photo has or gets a label."""
-        known = [row.f1 for row in self.classes if row.f1 is not None]
+        """Mean F1 of the classes that some photo has, 0 to 1; None where no photo has a label."""
+        known = [row.f1 for row in self.classes if row.photos and row.f1 is not None]
         return float(np.mean(known)) if known else None
+
+    @property
+    def f1_interval(self) -> tuple[float, float]:
+        """95% interval of the mean F1, 0 to 1."""
+        if self.f1 is None:
+            return 0.0, 1.0
+        share = 1.0 if self.worth is None else self.worth / self.total
+        most = share * float(self.ranking.positives.sum())
+        return varying_interval(self.f1, self.f1_variance, most)
 
     @property
     def mistakes(self) -> np.ndarray:
@@ -147,12 +167,14 @@ class MultiLabelEvaluation(Measured):
             **({} if self.folds is None else {"folds": self.folds}),
             "interval_95": list(self.interval),
             "f1": self.f1,
+            "f1_interval_95": list(self.f1_interval),
             "exact_match": {
                 "photos": self.exact,
                 "share": self.exact / self.total if self.total else None,
                 "interval_95": list(self.exact_interval),
             },
             "coverage": self.coverage,
+            "coverage_interval_95": list(self.coverage_interval),
             "classes": {
                 row.label: {
                     "n": row.photos,
@@ -193,16 +215,35 @@ def evaluate_label_sets(
     alone = groups is None or number == len(groups)
     # The rank of the least probable of a photo's own labels; equal ones count against it.
     lowest = np.where(y, probabilities, np.inf).min(axis=1, initial=np.inf, keepdims=True)
+    looked_at = (probabilities >= lowest).sum(axis=1)
+    coverage = float(looked_at.mean()) if len(y) else 0.0
+    members = None if alone else np.asarray(groups)
+    moved = (looked_at - coverage) / max(len(y), 1)
+    half = Z95 * math.sqrt(variance_of_sum(moved, members))
     return MultiLabelEvaluation(
         tuple(labels),
         mean_average_precision(y, probabilities, None if alone else groups),
         y.astype(np.int64).T @ decided.astype(np.int64),
         decided.sum(axis=0),
         int((y == decided).all(axis=1).sum()),
-        float((probabilities >= lowest).sum(axis=1).mean()) if len(y) else 0.0,
+        coverage,
         len(y),
         None if alone else number,
         None if groups is None or alone else worth_of(groups),
         folds,
         None if thresholds is None else np.asarray(thresholds, np.float64),
+        variance_of_sum(_f1_influence(y, decided), members),
+        (max(coverage - half, 0.0), min(coverage + half, float(y.shape[1]))),
     )
+
+
+def _f1_influence(y: np.ndarray, decided: np.ndarray) -> np.ndarray:
+    """Returns how much each photo moves the mean F1 of the classes that some have, [photos]."""
+    known = y.any(axis=0)
+    if not known.any():
+        return np.zeros(len(y))
+    y, decided = y[:, known].astype(float), decided[:, known].astype(float)
+    both = 2 * y * decided
+    all_labels = y + decided
+    total = all_labels.sum(axis=0)
+    return np.asarray(((both - both.sum(axis=0) / total * all_labels) / total).mean(axis=1))

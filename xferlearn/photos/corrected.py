@@ -295,7 +295,7 @@ class MeasuredClasses:
         """
         self.labels = [] if multi_label else [*labels]
         self._classes_in = labels_in if multi_label else lambda label: (label,)
-        self.applied = Applied(read_corrections(config.corrections or ""))
+        self.applied = Applied(read_corrections(config.corrections or ""), multi_label)
         self._found = found
         self._rule = config.other_classes
         self._model = tuple(labels)

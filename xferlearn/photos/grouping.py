@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from xferlearn.errors import UserError
 from xferlearn.photos.folders.names import class_label, first_names
+from xferlearn.photos.several import labels_in
 from xferlearn.photos.sources import Entry, PhotoSource, Wrapping
 from xferlearn.photos.splitting import WHAT_FOR
 from xferlearn.system.text import count, one_line, plural_of, readable
@@ -93,29 +94,37 @@ def with_groups(source: PhotoSource, group_by: str) -> PhotoSource:
             f"`group_by={group_by!r}` puts all photos into one group, {only!r}, so none is left to"
             " measure with. Expected at least two groups per class, for a split at least three."
         )
-    warnings = group_warnings(source.labels, members)
+    warnings = group_warnings(source.labels, members, multi_label=source.is_multi_label)
     return GroupedSource(source, groups, (*source.warnings, *warnings))
 
 
-def group_warnings(labels: Sequence[str], members: Sequence[Member]) -> list[str]:
+def group_warnings(
+    labels: Sequence[str], members: Sequence[Member], *, multi_label: bool = False
+) -> list[str]:
     """Returns what a person should know of photos in groups, one line each.
 
     Args:
         labels: class names.
         members: the photos, also those that could have had a group and have none.
+        multi_label: whether `labels` are sets of class names.
 
     Raises:
         UserError: when groups and given splits together leave nothing of a class to learn from.
     """
     groups: dict[str, list[Member]] = collections.defaultdict(list)
-    units: dict[int, set[str]] = collections.defaultdict(set)
+    classes_in = [labels_in(text) if multi_label else (text,) for text in labels]
+    units: dict[str, set[str]] = collections.defaultdict(set)
     alone = [member.name for member in members if member.group is None]
     for member in members:
         if member.group is not None:
             groups[member.group].append(member)
-        units[member.label].add(f"photo {member.name}" if member.group is None else member.group)
+        for name in classes_in[member.label]:
+            units[name].add(f"photo {member.name}" if member.group is None else member.group)
     grouped = len(members) - len(alone)
-    mixed = sum(len({member.label for member in found}) > 1 for found in groups.values())
+    classes = [
+        {name for one in found for name in classes_in[one.label]} for found in groups.values()
+    ]
+    mixed = sum(len(found) > 1 for found in classes)
     several = f" ({mixed:,} of them with photos of several classes)" if mixed else ""
     lines = [
         f"{count(grouped, 'photo')} in {count(len(groups), 'group')}{several}: the photos of a"
@@ -128,9 +137,9 @@ def group_warnings(labels: Sequence[str], members: Sequence[Member]) -> list[str
             f" {first_names(list(map(readable, alone)), 3)}."
         )
     few = [
-        f"{readable(labels[label])} ({len(found)})"
-        for label, found in sorted(units.items())
-        if len(found) < FEWEST_GROUPS
+        f"{readable(name)} ({len(units[name])})"
+        for name in dict.fromkeys(name for names in classes_in for name in names)
+        if 0 < len(units[name]) < FEWEST_GROUPS
     ]
     if few:
         lines.append(
@@ -142,7 +151,7 @@ def group_warnings(labels: Sequence[str], members: Sequence[Member]) -> list[str
         if len({member.split for member in found}) > 1
     ]
     if parted:
-        _check_learned(labels, members)
+        _check_learned(classes_in, members)
         lines.append(
             f"{count(len(parted), 'group')} {plural_of(len(parted), 'has', 'have')} photos in"
             f" several of the given splits: {first_names(parted, 3)}. All photos of such a group"
@@ -151,14 +160,17 @@ def group_warnings(labels: Sequence[str], members: Sequence[Member]) -> list[str
     return lines
 
 
-def _check_learned(labels: Sequence[str], members: Sequence[Member]) -> None:
+def _check_learned(classes_in: Sequence[Sequence[str]], members: Sequence[Member]) -> None:
     """Raises UserError where the splits that groups have leave nothing of a class to learn from."""
     measured = {member.group for member in members if member.group and member.split}
     learned = {
-        member.label for member in members if member.split is None and member.group not in measured
+        name
+        for member in members
+        if member.split is None and member.group not in measured
+        for name in classes_in[member.label]
     }
-    for label, name in enumerate(labels):
-        if label not in learned:
+    for name in dict.fromkeys(name for names in classes_in for name in names):
+        if name not in learned:
             raise UserError(
                 f"Class {readable(name)!r} has no training photos left: all of its groups have"
                 " photos in the test or the validation. Change the split, or the groups."

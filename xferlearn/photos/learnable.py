@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from xferlearn.errors import UserError
-from xferlearn.photos.manifest import Photo
+from xferlearn.photos.manifest import ClassesOf, Photo, only_class
 from xferlearn.photos.twins.finding import Alike
 from xferlearn.system.text import plural_of, readable
 
@@ -21,7 +21,10 @@ _REASONS = {
 
 
 def check_learnable(
-    labels: Sequence[str], photos: Sequence[Photo], alike: Alike
+    labels: Sequence[str],
+    photos: Sequence[Photo],
+    alike: Alike,
+    classes_of: ClassesOf = only_class,
 ) -> tuple[str, ...]:
     """Checks that the network has something to tell classes apart by.
 
@@ -29,6 +32,7 @@ def check_learnable(
         labels: class names.
         photos: readable photos, copies included.
         alike: what is known of their looks.
+        classes_of: returns the classes of a photo.
 
     Returns:
         What a person should know of photos of one colour, one line each.
@@ -36,7 +40,7 @@ def check_learnable(
     Raises:
         UserError: when all photos show the same picture, or several classes the same colour.
     """
-    counts = collections.Counter(photo.label for photo in photos)
+    counts = collections.Counter(label for photo in photos for label in classes_of(photo))
     pictures = {alike.twins.get(photo.digest, photo.digest) for photo in photos}
     flat = [photo for photo in photos if photo.digest in alike.flat]
     if len(counts) > 1 and len(pictures) == 1 and not flat:
@@ -45,22 +49,23 @@ def check_learnable(
             f" {readable(photos[0].name)} and {readable(photos[-1].name)}. Give each class photos"
             " of its own."
         )
-    by_class = collections.Counter(photo.label for photo in flat)
+    by_class = collections.Counter(label for photo in flat for label in classes_of(photo))
     blank = [label for label in sorted(counts) if by_class[label] >= _NEARLY_ALL * counts[label]]
     colours = {
-        label: np.array([alike.flat[photo.digest] for photo in flat if photo.label == label])
+        label: np.array([alike.flat[photo.digest] for photo in flat if label in classes_of(photo)])
         for label in blank
     }
     for label in blank:
         same = [other for other in blank if _same_colour(colours[label], colours[other])]
         if len(same) > 1:
-            raise _no_difference(labels, photos, same, counts, colours[label])
+            first = next(photo.name for photo in photos if same[0] in classes_of(photo))
+            raise _no_difference(labels, first, same, counts, colours[label])
     warnings = [
         f"All {counts[label]} photos of class {readable(labels[label])!r} are"
         f" {_named(colours[label])}, without anything on them: the class is learned as that colour."
         for label in blank
     ]
-    others = [readable(photo.name) for photo in flat if photo.label not in blank]
+    others = [readable(photo.name) for photo in flat if not {*classes_of(photo)} & {*blank}]
     if others:
         show = plural_of(len(others), "photo shows", "photos show")
         warnings.append(
@@ -77,7 +82,7 @@ def _same_colour(one: np.ndarray, other: np.ndarray) -> bool:
 
 def _no_difference(
     labels: Sequence[str],
-    photos: Sequence[Photo],
+    first: str,
     same: Sequence[int],
     counts: "collections.Counter[int]",
     colours: np.ndarray,
@@ -88,7 +93,6 @@ def _no_difference(
     if len(same) < len(counts):
         names = [repr(readable(labels[label])) for label in same]
         whose = f"photos of classes {', '.join(names[:-1])} and {names[-1]}"
-    first = next(photo.name for photo in photos if photo.label == same[0])
     why = f" ({_REASONS[named]})" if named in _REASONS else ""
     return UserError(
         f"There is nothing to learn: all {total} {whose} look the same, {named} and without"

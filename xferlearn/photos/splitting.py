@@ -24,6 +24,7 @@ from xferlearn.photos.manifest import (
 from xferlearn.photos.several import classes_in, labels_in, none_warnings
 from xferlearn.photos.sides import check_sides, near_twin_warnings
 from xferlearn.photos.twins.finding import Alike
+from xferlearn.system.text import readable
 
 FEWEST_PHOTOS = 3
 WHAT_FOR = "some to learn from and some to measure with"
@@ -96,7 +97,7 @@ def build_manifest(
                 f" {broken[label] + files[label]} photos, e.g. {first.name} ({first.reason})."
                 " Replace or remove them."
             )
-    found = check_learnable(labels, photos, alike)
+    found = check_learnable(classes, photos, alike, classes_of)
     flat = _flat_classes(unique, alike, classes_of)
     check_counts(
         {name: distinct[label] for label, name in enumerate(classes) if label not in flat},
@@ -112,7 +113,9 @@ def build_manifest(
         dataclasses.replace(photo, digest=one.digest)
         for photo, one in zip(photos, used, strict=True)
     ]
-    all_units = units_of(labels, named, alike.twins)
+    # Photos of one object stay together whichever labels they have.
+    whose = [""] * len(labels) if multi_label else labels
+    all_units = units_of(whose, named, alike.twins)
     unit_of = dict(zip(used, all_units, strict=True))
     units = [unit_of[photo] for photo in unique]
     if testing_percentage is None:
@@ -150,6 +153,7 @@ def build_manifest(
             *found,
             *(none_warnings(classes, label_sets) if label_sets is not None else ()),
             *_few_photos_warnings(classes, distinct),
+            *(_everywhere_warnings(classes, distinct, len(unique)) if multi_label else ()),
             *near_twin_warnings(classes, unique, alike.twins, classes_of),
             *unmeasured_warnings(classes, unique, units, splits, folds, classes_of),
             *moved,
@@ -237,6 +241,19 @@ def _few_photos_warnings(labels: Sequence[str], counts: Mapping[int, int]) -> li
         return []
     named = first_names(few, _MOST_NAMED)
     return [f"Fewer than {FEW_PHOTOS} photos in {named}: expect low and uncertain results there."]
+
+
+def _everywhere_warnings(
+    labels: Sequence[str], counts: Mapping[int, int], photos: int
+) -> list[str]:
+    """Returns which classes all photos have, one line or none."""
+    found = [readable(name) for i, name in enumerate(labels) if counts[i] == photos]
+    if not found:
+        return []
+    return [
+        f"Every photo has {first_names(found, _MOST_NAMED)}: there is nothing to tell apart, so"
+        " that is not measured. Add photos without."
+    ]
 
 
 def _flat_classes(photos: Sequence[Photo], alike: Alike, classes_of: ClassesOf) -> frozenset[int]:

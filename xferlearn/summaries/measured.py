@@ -53,13 +53,28 @@ def delivered_text(metadata: Mapping[str, Any]) -> str:
     return f"trained on {learned:,} of {count(total, 'photo')}, not on {left}"
 
 
-def label_set_facts(evaluation: MultiLabelEvaluation) -> dict[str, str]:
-    """Returns what else is said of photos that may have several labels."""
-    f1 = "not measured" if evaluation.f1 is None else f"{evaluation.f1:.3f}"
-    where = "their thresholds" if evaluation.folds is None else "thresholds of the other folds"
-    labels = f"{evaluation.coverage:.2f} labels"
+def label_set_facts(
+    evaluation: MultiLabelEvaluation, *, chosen_on_them: bool = False
+) -> dict[str, str]:
+    """Returns what else is said of photos that may have several labels.
+
+    Args:
+        evaluation: what was measured.
+        chosen_on_them: whether the thresholds were chosen on the same photos.
+    """
+    low, high = evaluation.f1_interval
+    f1 = "not measured"
+    if evaluation.f1 is not None:
+        f1 = f"{evaluation.f1:.3f} (95%: {low:.3f} to {high:.3f})"
+    where = "their thresholds"
+    if evaluation.folds is not None:
+        where = "thresholds of the other folds"
+    elif chosen_on_them:
+        where = "thresholds that were chosen on these photos"
+    low, high = evaluation.coverage_interval
+    labels = f"{evaluation.coverage:.2f} labels (95%: {low:.2f} to {high:.2f})"
     return {
-        "F1": f"{f1}, mean over classes at {where}",
+        "F1": f"{f1}, mean over classes with photos at {where}",
         "all labels right": evaluation.exact_text(),
         "coverage": f"{labels}, the most probable first, hold all of a photo's",
     }
@@ -76,7 +91,7 @@ def measured_facts(
         validation_name(validation): validation.summary(),
         "test": test.summary() if test.total else nothing,
         **(
-            label_set_facts(main)
+            label_set_facts(main, chosen_on_them=main is validation)
             if isinstance(main, MultiLabelEvaluation)
             else {"to compare": largest_class_text(main)}
         ),

@@ -145,7 +145,7 @@ def label_weights(y: np.ndarray, learned: np.ndarray, shares: np.ndarray) -> np.
     """Returns how much having a class, or not, counts for each head, where photos may have several.
 
     Photos that have a class and photos that have not share their weight as `shares` says, whatever
-    each head has seen of them; for a head that has seen all it is 1.
+    each head has seen of them; unless that is balanced it is 1 for a head that has seen all.
 
     Args:
         y: whether each row has each class, bool, [rows, classes].

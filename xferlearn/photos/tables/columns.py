@@ -9,12 +9,7 @@ from xferlearn.errors import UserError
 from xferlearn.photos.grouping import FEWEST_GROUPS
 from xferlearn.photos.several import label_text, labels_in
 from xferlearn.photos.tables.column_words import is_fold, is_yes, no_label, role_of, split_of_values
-from xferlearn.photos.tables.label_texts import (
-    has_several,
-    is_switch,
-    labels_of_rows,
-    switches_have_several,
-)
+from xferlearn.photos.tables.label_texts import how_many_labels, is_switch, labels_of_rows
 from xferlearn.photos.tables.locating import PhotoFinder, sample
 from xferlearn.photos.tables.reading import Table
 from xferlearn.system.folders import is_url
@@ -225,15 +220,8 @@ class _Search:
     def labels(self, multi_label: bool | None) -> tuple[str, ...]:
         """Returns the column, or the columns, that have the classes; sets `several`."""
         labels = self.given_labels or self._labels(multi_label)
-        if len(labels) > 1:
-            self.several = switches_have_several(self.table, labels, multi_label)
-        else:
-            self.several = has_several(self.table, labels[0], multi_label)
-        if self.several and multi_label is None:
-            self.notes.append(
-                f"{self.table.name}: photos may have several labels, or none;"
-                " `multi_label=False` expects one per photo."
-            )
+        self.several, notes = how_many_labels(self.table, labels, multi_label)
+        self.notes += notes
         return labels
 
     def _labels(self, multi_label: bool | None) -> tuple[str, ...]:
@@ -360,6 +348,8 @@ class _Search:
                 f"{name!r} ({len(values):,} value{'' if len(values) == 1 else 's'}: {some}{more})"
             )
         none = f", or `{role}_column={NONE!r}` for none of them" if role in _OPTIONAL else ""
+        if role == "label":
+            none = ", or several columns of 0 and 1 with commas between them"
         return UserError(
             f"Several columns of {self.table.name} may be {_ASKED[role]}: {'; '.join(shown)}."
             f" Choose one with `{role}_column={names[0]!r}`{none}."

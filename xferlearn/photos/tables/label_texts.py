@@ -1,5 +1,6 @@
 """Cells of a table -> the labels of each row, one or several."""
 
+import collections
 from collections.abc import Iterable, Iterator, Sequence
 
 from xferlearn.errors import UserError
@@ -44,7 +45,51 @@ def labels_of_rows(table: Table, columns: Sequence[str], *, several: bool) -> It
                 yield text.lower() if truths else class_label(text)
 
 
-def has_several(table: Table, column: str, multi_label: bool | None) -> bool:
+def how_many_labels(
+    table: Table, columns: Sequence[str], multi_label: bool | None
+) -> tuple[bool, list[str]]:
+    """Returns whether photos may have several labels, and what a person should know of it.
+
+    Args:
+        table: the table.
+        columns: as for `labels_of_rows`.
+        multi_label: what the user says; None where the table is to tell.
+
+    Raises:
+        UserError: when it can't be told, or is not what the user says.
+    """
+    name, notes = table.name, []
+    if len(columns) > 1:
+        several = _switches_have_several(table, columns, multi_label)
+        empty = {one: sum(map(no_label, table.texts(one))) for one in columns}
+        said = [f"{readable(one, 60)} ({number:,})" for one, number in empty.items() if number]
+        if several and said:
+            notes.append(
+                f"{name} has empty cells that are taken as 0, in {', '.join(said)}. Leave out"
+                " photos of which it is not known whether they have a class."
+            )
+    else:
+        several = _has_several(table, columns[0], multi_label)
+        joined = None
+        if columns[0] in table.names:
+            joined = _joined_otherwise(table, columns[0], alone=not several)
+        said_of = f"Column {columns[0]!r} of {name} has values such as {readable(joined or '')!r}"
+        if joined is not None and several:
+            raise UserError(f"{said_of}. Expected | between several labels of a photo.")
+        if joined is not None:
+            notes.append(
+                f"{said_of}, which is taken as one class. Write | between them if these are several"
+                " labels."
+            )
+    if several and multi_label is None:
+        notes.append(
+            f"{name}: photos may have several labels, or none; `multi_label=False` expects one per"
+            " photo."
+        )
+    return several, notes
+
+
+def _has_several(table: Table, column: str, multi_label: bool | None) -> bool:
     """Returns whether the cells of a column name several labels.
 
     Args:
@@ -80,13 +125,33 @@ def has_several(table: Table, column: str, multi_label: bool | None) -> bool:
     )
 
 
-def switches_have_several(table: Table, columns: Sequence[str], multi_label: bool | None) -> bool:
+def _joined_otherwise(table: Table, column: str, *, alone: bool) -> str | None:
+    """Returns a value that looks like several labels with another sign between; None for none.
+
+    Args:
+        table: the table.
+        column: the column.
+        alone: whether each of them must be a value of its own too, not only a part of another one.
+    """
+    texts = {text for text in table.texts(column) if text}
+    for sign in ";,":
+        parts = {text: [class_label(one) for one in text.split(sign)] for text in texts}
+        times = collections.Counter(one for found in parts.values() for one in set(found))
+        for text in sorted(texts):
+            found = parts[text]
+            known = [one in texts if alone else times[one] > 1 for one in found]
+            if len(found) > 1 and all(known):
+                return text
+    return None
+
+
+def _switches_have_several(table: Table, columns: Sequence[str], multi_label: bool | None) -> bool:
     """Returns whether columns that each say of one class whether a photo has it name several.
 
     Args:
         table: the table.
         columns: the columns.
-        multi_label: as for `has_several`.
+        multi_label: as for `how_many_labels`.
 
     Raises:
         UserError: when there are other values than 0 and 1, it can't be told, or is not what the

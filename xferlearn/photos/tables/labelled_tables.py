@@ -103,7 +103,7 @@ def open_table(
         )
     if columns.group is not None:
         members = [Member(cell.name, cell.label, cell.split, cell.group) for cell in cells]
-        warnings += group_warnings(known, members)
+        warnings += group_warnings(known, members, multi_label=columns.several)
     # Photos of classes that a model does not have are left out on purpose.
     unused = [one for one in unused if index.get(one.label, -1) is not None]
     warnings += left_out_notes(table.name, unused)
