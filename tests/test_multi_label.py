@@ -223,6 +223,7 @@ def test_why_has_a_heat_map_for_each_label(
     assert run(*words, f"--why={page}", "--verbose=0")[0] == 0
     html = (page / "index.html").read_text()
     assert html.count("strongest") == len(answers[several].labels) + 1
+    assert "|<wbr>" in html, "labels of the nearest photos may be parted"
 
 
 def test_evaluate_measures_what_train_measured(

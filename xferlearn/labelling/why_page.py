@@ -243,8 +243,10 @@ def _scores(why: Explanation) -> Markup:
 
 
 def _neighbour(one: Neighbour) -> Markup:
+    first, *others = one.label_text().split("|")
     caption = [
-        h("b", one.label_text()),
+        # Several labels go on in the next line where they are long.
+        h("b", first, [["|", h("wbr"), label] for label in others]),
         f" {one.similarity:.2f}",
         h("span", one.name, class_="faint"),
     ]

@@ -152,15 +152,21 @@ class Manifest:
         return found
 
     @property
+    def label_counts(self) -> tuple[str, ...]:
+        """How many labels photos have, one line, where they may have several; else nothing."""
+        if self.label_sets is None:
+            return ()
+        sizes = [len(self.classes_of(photo)) for photo in self.photos]
+        several = sum(size > 1 for size in sizes)
+        return (
+            f"{count(len(sizes), 'photo')} with {np.mean(sizes):.1f} labels on average:"
+            f" {several:,} with several, {sizes.count(0):,} with none",
+        )
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What corrections did, what copies there were, and what became of them, one line each."""
         notes = [*self.corrected]
-        if self.label_sets is not None:
-            sizes = [len(self.classes_of(photo)) for photo in self.photos]
-            notes.append(
-                f"{count(len(sizes), 'photo')} with {np.mean(sizes):.1f} labels on average:"
-                f" {sum(size > 1 for size in sizes):,} with several, {sizes.count(0):,} with none"
-            )
         if self.duplicates:
             kinds = {"bytes": self.duplicates - self.equal_pixels, "pixels": self.equal_pixels}
             why = ", ".join(f"{some:,} with equal {kind}" for kind, some in kinds.items() if some)

@@ -10,7 +10,7 @@ from typing import Any
 
 from xferlearn.system.text import readable
 
-_VOID = ("img", "br")
+_VOID = ("br", "img", "wbr")
 
 # Colours are those of the page around it, or work on light and on dark ones. The class is doubled
 # so that these rules win over the notebook's own, which colour the rows of tables.
@@ -91,8 +91,8 @@ a:focus-visible{outline:2px solid var(--bar);outline-offset:2px;border-radius:2p
 .faint{color:var(--faint);font-size:13px}
 figure{margin:0;min-width:0;font-size:13px}
 figure img,.gone{display:block;width:100%;height:auto;border-radius:4px;background:var(--rest)}
-figcaption{margin-top:4px}
-figcaption span{display:block;overflow-wrap:anywhere}
+figcaption{margin-top:4px;overflow-wrap:anywhere}
+figcaption span{display:block}
 .notes{margin:12px 0 0;padding:8px 14px;list-style:none;background:var(--note);font-size:13px;
 border-left:4px solid var(--edge);border-radius:4px;overflow-wrap:anywhere}
 @media(max-width:600px){body{padding:16px 10px 32px}}

@@ -157,7 +157,7 @@ def audit_prepared(
         bad=manifest.bad,
         pictures=Pictures(prepared.source, PhotoLimits.of(config)),
         texts=texts if manifest.is_multi_label else (),
-        corrected=manifest.notes,
+        corrected=(*manifest.label_counts, *manifest.notes),
         warnings=(*prepared.warnings, *told, *manifest.warnings),
         seconds=dict(clock.seconds),
     )

@@ -99,7 +99,7 @@ class TrainResult(Result):
             Block(self.audit.table() if self.audit else ()),
             Block(self.audit.brief() if self.audit else ()),
             bad_block(manifest.bad, _ALL_IN_METADATA),
-            Block(manifest.notes),
+            Block((*manifest.label_counts, *manifest.notes)),
             facts_block(
                 self._facts(),
                 prose=("engine", "time", *_fine_tuning(self.fine_tuned), *self._promised()),
@@ -205,7 +205,14 @@ class TrainResult(Result):
                 classes_tile(manifest.labels),
                 tile("Time", duration(seconds), rate, f"{extraction.cached:,} cached"),
             ),
-            notices([*self.warnings, *manifest.notes, *left_out_lines(manifest.bad)]),
+            notices(
+                [
+                    *self.warnings,
+                    *manifest.label_counts,
+                    *manifest.notes,
+                    *left_out_lines(manifest.bad),
+                ]
+            ),
             confusion_section(main, f"Confusion matrix of the {main_name(validation, test)} photos")
             if isinstance(main, Evaluation)
             else None,
