@@ -403,6 +403,35 @@ def test_module_and_script_are_the_same_program() -> None:
     assert "xferlearn = xferlearn.cli:run_and_exit" in setup
 
 
+THREADS = """
+import threading, time
+from concurrent.futures import ThreadPoolExecutor
+from xferlearn.cli import running
+
+def late():
+    time.sleep(0.2)
+    print("pool")
+
+def later():
+    threading.main_thread().join()
+    print("thread", end="")
+
+def run(words):
+    ThreadPoolExecutor(1).submit(late)
+    threading.Thread(target=later).start()
+    threading.Thread(target=threading.Event().wait, daemon=True).start()
+    return 3
+
+running._run = run
+running.run_and_exit()
+"""
+
+
+def test_a_program_ends_after_its_threads() -> None:
+    done = run_python("-c", THREADS)
+    assert (done.returncode, done.stdout, done.stderr) == (3, "pool\nthread", "")
+
+
 def test_a_reader_that_goes_away_is_no_error_message() -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "xferlearn", "train", "--help"],

@@ -53,8 +53,8 @@ def curve() -> dict[str, Any]:
         None,
         curve={
             "x": "photos per class",
-            "points": [[1, 0.3, 0.4, 0.5], [10, 0.6, 0.7, 0.8]],
-            "fit": {"points": [[1, 0.4], [10, 0.7]], "next": [110, 0.8, 0.85, 0.9]},
+            "points": [[1, 0.3, 0.4, 0.5], [9, 0.5, 0.6, 0.7], [10, 0.6, 0.7, 0.8]],
+            "fit": {"points": [[9, 0.6], [10, 0.7]], "next": [110, 0.8, 0.85, 0.9]},
         },
     )
 
@@ -69,7 +69,7 @@ def evaluation(run: str) -> dict[str, Any]:
     cells = [[0, 0, 1], [0, 1, 1], [1, 1, 1]]
     return build_experiment(
         "evaluate",
-        experiments.measured("Accuracy", 2 / 3, 3, (0.2, 0.9)),
+        experiments.measured("Accuracy", 2 / 3, 3, (0.2, 0.9), seen=True),
         source={"model": "out/cats", "run": run, "photos": "more", "counts": []},
         labels=["cat", "dog"],
         evaluations={"test": {"n": 3, "cells": cells, "classes": classes}},
@@ -155,6 +155,10 @@ def opened(tab: Tab, run: str) -> None:
     tab.see(f"({button}?.click(), $('h1')?.textContent === {name})")
 
 
+def test_the_newest_training_is_opened(tab: Tab) -> None:
+    assert tab.see("$('.runs .current .name')?.textContent") == "other_photos"
+
+
 def test_a_sweep_shows_its_table_with_paired_differences(tab: Tab) -> None:
     opened(tab, "cats_sweep")
     rows = tab.see("$$('main tbody tr').map(r => [...r.cells].map(c => c.textContent))")
@@ -177,7 +181,8 @@ def test_a_sweep_shows_its_table_with_paired_differences(tab: Tab) -> None:
 def test_a_curve_is_drawn_with_what_more_photos_would_bring(tab: Tab) -> None:
     opened(tab, "cats_curve")
     marks = tab.see("$$('.point').map(m => m.innerText.split(/\\s+/).filter(Boolean))")
-    assert marks == [["40.0%", "1"], ["70.0%", "10"], ["85.0%", "110"]]
+    # The labels of 9 photos would touch those of 10.
+    assert marks == [["40.0%", "1"], [], ["70.0%", "10"], ["85.0%", "110"]]
     assert tab.now("$$('.point.forecast').length") == 1
     assert tab.now("$$('.growth polyline').map(l => l.getAttribute('class'))") == [
         *("measured", "fitted")
@@ -187,6 +192,10 @@ def test_a_curve_is_drawn_with_what_more_photos_would_bring(tab: Tab) -> None:
 def test_an_evaluation_leads_to_the_training_of_its_model(tab: Tab) -> None:
     opened(tab, "cats_on_more")
     assert tab.see("$('.tiles .main').innerText.includes('66.7%')")
+    # Such an accuracy is too high, wherever it stands.
+    told = [tab.now(f"$('{place} .seen').textContent") for place in (".tiles .main", ".current")]
+    assert told == ["on photos it has learned from"] * 2
+    assert tab.now("$$('.seen').length") == 2
     tab.see("($('.matrix tbody').rows[0].cells[2].click(), !!$('dialog h2'))")
     assert tab.now("$('dialog h2').textContent") == "cat predicted as dog"
     tab.press("Escape")

@@ -149,6 +149,13 @@ class XferlearnToyRepeated(XferlearnToyNamed):
         return super()._example(pixels, i) | {"image/filename": f"shot{i % 3}.jpg"}
 
 
+class XferlearnToyAmber(_Toy):
+    """Of one class."""
+
+    def _example(self, pixels: np.ndarray, i: int) -> dict[str, Any]:
+        return {"image": pixels, "label": 1}
+
+
 class XferlearnToyText(_Toy):
     """Not of photos."""
 
@@ -233,6 +240,17 @@ def test_a_model_is_measured_on_a_dataset_under_its_own_classes(
     assert "only its" not in err
     assert main([*words, "--image_dir=photos"]) == 2
     assert "Expected either --image_dir or --dataset. Received: both." in capsys.readouterr().err
+    words[2] = "--dataset=xferlearn_toy_repeated"
+    assert main([*words, "--other_classes=count", "--split=train"]) == 2
+    assert capsys.readouterr().err == (
+        "xferlearn: xferlearn_toy_repeated has no splits, and none of its photos is a train photo"
+        f" of {small_model}. Leave out --split to measure all.\n"
+    )
+    words[2] = "--dataset=xferlearn_toy_amber"
+    assert main([*words, "--other_classes=skip", "--split=train"]) == 2
+    assert capsys.readouterr().err == (
+        "xferlearn: xferlearn_toy_amber has no photo of the model's classes, blue, green, red.\n"
+    )
 
 
 def test_labels_keep_the_datasets_order(tmp_path: Path) -> None:

@@ -186,8 +186,13 @@ def test_damaged_comparisons_are_made_again_with_a_line(tmp_path: Path) -> None:
         said: list[str] = []
         assert read_parity(tmp_path, plan, said) is None
         assert "is damaged" in said[0]
-    said = []
     path.unlink()
+    path.mkdir()  # as a file of somebody else's, it may be sound
+    said = []
+    assert read_parity(tmp_path, plan, said) is None
+    assert said == [f"{path} can't be read (Is a directory); the engine is compared again."]
+    path.rmdir()
+    said = []
     assert read_parity(tmp_path, plan, said) is None
     assert said == []
 

@@ -1,5 +1,6 @@
 """Converted networks in the cache: a first use pays, and whatever happens to them does no harm."""
 
+import inspect
 import json
 import os
 import shutil
@@ -16,9 +17,13 @@ from pictures import encode, picture
 
 import xferlearn
 from xferlearn.bottlenecks import engines, networks
+from xferlearn.bottlenecks.engines import tensorflow_runtime
+from xferlearn.bottlenecks.engines.kept import deciding_files
 from xferlearn.config import TrainConfig
 from xferlearn.errors import XferlearnError
 from xferlearn.photos.folders.files import read_image_dir
+from xferlearn.predictors import splitting
+from xferlearn.system.constants import without_updates
 from xferlearn.system.files import file_digest, read_record, write_record
 from xferlearn.training.fit import Prepared, prepare
 from xferlearn.training.networks import load_networks
@@ -246,6 +251,14 @@ def test_the_last_heads_are_kept(tmp_path: Path) -> None:
     assert kept.read() is not None
     left = {path.name for path in kept.folder.parent.iterdir()}
     assert left == {kept.folder.name, *map(str, range(64))}
+
+
+def test_networks_follow_from_the_code_that_makes_them() -> None:
+    used = (
+        *(engines.convert, engines.build_engine, tensorflow_runtime.freeze, without_updates),
+        *(networks.load_rows, networks.FrozenNetwork, splitting.one_output, splitting.SplitModel),
+    )
+    assert {Path(inspect.getfile(one)) for one in used} <= {*deciding_files()}
 
 
 def small_graph():

@@ -45,6 +45,42 @@ def test_the_first_line_of_a_program_prints_nothing(call, colour_model, photo_di
     assert (done.stdout, done.stderr) == ("", "")
 
 
+def test_other_threads_may_import_matplotlib_while_keras_is_imported():
+    script = """
+import importlib.machinery, sys, threading
+import xferlearn
+
+begun, imported = threading.Event(), threading.Event()
+
+def other():
+    begun.wait()
+    import matplotlib.cbook
+    imported.set()
+
+class Waiting:
+    def find_spec(self, name, path=None, target=None):
+        if name != "keras.src":
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(name, path)
+        execute = spec.loader.exec_module
+
+        def wait(module):
+            begun.set()
+            print(imported.wait(60))
+            execute(module)
+
+        spec.loader.exec_module = wait
+        return spec
+
+sys.meta_path.insert(0, Waiting())
+threading.Thread(target=other, daemon=True).start()
+xferlearn.build_head(8, 3)
+import keras
+print(keras.src.visualization.plot_image_gallery.plt.imread.__name__)
+"""
+    assert run(script).stdout == "True\nimread\n"
+
+
 def test_messages_of_a_tensorflow_that_was_imported_before_stay_as_they_are():
     script = """
 import logging, os

@@ -6,6 +6,7 @@ import importlib
 import io
 import os
 import sys
+import threading
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -73,11 +74,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run_and_exit() -> NoReturn:
     """Runs the command that the program was called with, and ends the process.
 
-    What runs at exit has run then, but TensorFlow is not taken apart, which takes half a second.
+    Threads have ended and what runs at exit has run then, as Python has it, but TensorFlow is not
+    taken apart, which takes half a second.
     """
     code = main()
     if sys.getprofile() is not None or sys.gettrace() is not None:
         sys.exit(code)  # who watches the process has still to write what was seen
+    with contextlib.suppress(KeyboardInterrupt):  # who does not want to wait
+        threading._shutdown()  # type: ignore[attr-defined]  # ends executors' threads too
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):  # closed, or nobody reads it any more

@@ -64,7 +64,12 @@ class Table:
 
 
 def measured(
-    name: str, accuracy: float | None, photos: int, interval: tuple[float, float]
+    name: str,
+    accuracy: float | None,
+    photos: int,
+    interval: tuple[float, float],
+    *,
+    seen: bool = False,
 ) -> dict[str, Any] | None:
     """Returns an accuracy as the list of runs and the top of a page show it; None without photos.
 
@@ -73,13 +78,13 @@ def measured(
         accuracy: 0 to 1.
         photos: how many were measured.
         interval: 95% interval.
+        seen: whether the model has learned from some of them.
     """
     if accuracy is None or not photos:
         return None
-    few = photos < FEW_PHOTOS
     return {
         **{"name": name, "accuracy": accuracy, "n": photos, "interval_95": [*interval]},
-        "few": few,
+        **{"few": photos < FEW_PHOTOS, "seen": seen},
     }
 
 
@@ -154,7 +159,8 @@ def in_short(report: Mapping[str, Any]) -> dict[str, Any]:
         ):
             raise ValueError(numbers)
         names = ("accuracy", "n", "interval_95", "few")
-        headline = {name: headline[name] for name in names}
+        # Evaluations of earlier versions do not say it.
+        headline = {**{name: headline[name] for name in names}, "seen": headline.get("seen", False)}
     return {"kind": kind, "measured": headline}
 
 

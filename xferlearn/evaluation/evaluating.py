@@ -25,7 +25,7 @@ from xferlearn.evaluation.seen import Recognised, SeenPhotos, by_split
 from xferlearn.labelling import label_photos
 from xferlearn.model_folder import ModelFolder, read_as_one, read_model_folder
 from xferlearn.photos.corrected import MeasuredClasses
-from xferlearn.photos.folders.names import UNDECIDED
+from xferlearn.photos.folders.names import UNDECIDED, first_names
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import BadPhoto
 from xferlearn.photos.notes import ReadingNotes
@@ -157,13 +157,17 @@ def measure_photos(
     if found.left_out:
         answers.leave_out(copies)
     place = config.dataset or config.labels or config.image_dir or ""
-    if not answers.digests and (found.total or elsewhere):
-        raise UserError(_nothing_left(model_folder.path, place, part, found))
+    if not answers.digests and (found.total or elsewhere or not bad):
+        raise UserError(_nothing_left(config, model_folder.labels, str(place), found, elsewhere))
     evaluation, misclassified, decided, points = answers.measured(labels)
     warnings = (
         *source.warnings,
         *(corrected.lines() if corrected is not None else ()),
-        *([_by_record(model_folder.path, part, evaluation.total, elsewhere)] if part else ()),
+        *(
+            [_by_record(model_folder.path, part, evaluation.total, elsewhere)]
+            if part and evaluation.total
+            else ()
+        ),
         *found.warnings(),
         *notes.lines(),
         *notes.labelling_depth(predictor.bit_depth),
@@ -236,17 +240,27 @@ def _record(
     return dataclasses.replace(result, run_dir=run_dir, warnings=(*result.warnings, *warnings))
 
 
-def _nothing_left(model: Path, place: str | Path, part: str | None, found: SeenPhotos) -> str:
-    if not found.total:
+def _nothing_left(
+    config: EvaluateConfig, labels: Sequence[str], place: str, found: SeenPhotos, elsewhere: int
+) -> str:
+    if found.total:
         return (
-            f"Nothing of {place} says a split, and none of its photos is a {part} photo of {model}."
-            " Leave out `split` to measure all."
+            f"No photo of {place} is new to {config.model}: {found.text()}. Give other photos;"
+            " these `train` has measured by heads that had not learned from them, and metadata.json"
+            " of the model has what it found. `include_seen` measures them all the same."
         )
-    return (
-        f"No photo of {place} is new to {model}: {found.text()}. Give other photos; these `train`"
-        " has measured by heads that had not learned from them, and metadata.json of the model has"
-        " what it found. `include_seen` measures them all the same."
-    )
+    if elsewhere:
+        without = (
+            f"Nothing of {place} says a split"
+            if config.dataset is None
+            else f"{place} has no splits"
+        )
+        return (
+            f"{without}, and none of its photos is a {config.split} photo of {config.model}. Leave"
+            " out `split` to measure all."
+        )
+    excluded = " but for those that `corrections` excludes" if config.corrections else ""
+    return f"{place} has no photo of the model's classes, {first_names(labels, 12)}{excluded}."
 
 
 def _by_record(model: Path, part: str, measured: int, elsewhere: int) -> str:

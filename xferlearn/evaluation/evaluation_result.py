@@ -201,7 +201,13 @@ class EvaluationResult(Result):
         shown = [one for one in surest if one.digest in jpegs]
         document = build_experiment(
             "evaluate",
-            measured(name, evaluation.value, total, evaluation.interval),
+            measured(
+                name,
+                evaluation.value,
+                total,
+                evaluation.interval,
+                seen=bool(self.seen.total) and not self.seen.left_out,
+            ),
             tables=[
                 _class_table(evaluation)
                 if isinstance(evaluation, Evaluation)

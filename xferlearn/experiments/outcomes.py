@@ -21,7 +21,7 @@ from xferlearn.metrics import (
     worth_of,
 )
 from xferlearn.photos.manifest import VALIDATION, Manifest
-from xferlearn.system.files import read_record, remove_stale, write_record
+from xferlearn.system.files import read_record, remove_stale, unusable, write_record
 from xferlearn.system.text import count, one_line
 
 
@@ -111,7 +111,7 @@ class OutcomeStore:
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            self.warnings.append(f"{path} is damaged ({one_line(error)}); its run is made again.")
+            self.warnings.append(f"{unusable(path, error)}; its run is made again.")
             return None
 
     def put(self, key: str, outcome: Outcome) -> None:

@@ -8,7 +8,7 @@ from xferlearn.errors import XferlearnError
 from xferlearn.exports.proof import Proof, Reference, Speed
 from xferlearn.summaries import EventWriter
 from xferlearn.summaries.card import escape, table
-from xferlearn.system.files import read_record, write_record
+from xferlearn.system.files import read_record, unusable, write_record
 from xferlearn.system.results import Failure
 from xferlearn.system.text import one_line
 
@@ -150,7 +150,7 @@ def write_report(
     except FileNotFoundError:
         pass
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        damage.append(f"{path} is damaged ({one_line(error)}); it is written anew.")
+        damage.append(f"{unusable(path, error)}; it is written anew.")
     # "tensorrt" is a row where no engine was built; the rows of engines have a precision behind it.
     redone = {row.format.partition("_fp")[0] for row in rows}
     kept = {name: one for name, one in kept.items() if name.partition("_fp")[0] not in redone}

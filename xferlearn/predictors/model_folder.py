@@ -202,6 +202,8 @@ class CachedScores:
             kept = kept_head(root, model_folder, familiarity=says_familiarity)
             in_openvino = all(part.features.plan.name == "openvino" for part in self._parts)
             self._head = start_head(split.head, kept if in_openvino else None)
+        except UserError:  # a ValueError too, which says itself what is wrong
+            raise
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise UserError(
                 f"{model_folder.path / METADATA_FILE} is damaged ({one_line(error)})."

@@ -91,14 +91,14 @@ def read_record(path: Path) -> dict[str, Any]:
     """Returns the fields of a file that `write_record` wrote.
 
     Raises:
-        FileNotFoundError: when there is no such file.
-        ValueError: when it is damaged or can't be read, with the reason.
+        OSError: when it can't be read; FileNotFoundError when there is no such file.
+        ValueError: when it is damaged, with the reason.
     """
     try:
         fields = json.loads(path.read_bytes())
         told = fields.pop(_CHECKSUM, None)
         intact = told == _checksum(fields)
-    except FileNotFoundError:
+    except OSError:
         raise
     except Exception as error:  # a damaged file raises many types
         raise ValueError(one_line(error)) from None
@@ -107,6 +107,17 @@ def read_record(path: Path) -> dict[str, Any]:
     if not intact:
         raise ValueError("its bytes are not those that were written")
     return dict(fields)
+
+
+def unusable(path: Path, error: Exception) -> str:
+    """Returns that a record can't be read or is damaged, and why: the start of a sentence.
+
+    Args:
+        path: the file.
+        error: what `read_record` raised, or what its fields led to.
+    """
+    what = "can't be read" if isinstance(error, OSError) else "is damaged"
+    return f"{path} {what} ({one_line(error)})"
 
 
 def _checksum(fields: Mapping[str, Any]) -> int:

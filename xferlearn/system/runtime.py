@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 import tempfile
+import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -86,15 +87,33 @@ def _galleries_later() -> Iterator[None]:
     if {"matplotlib", "keras"} & {*sys.modules}:
         yield
         return
-    sys.modules["matplotlib"] = None  # type: ignore[assignment]  # as if it were not installed
+    finder = _NoMatplotlib()
+    # Lists of their own: a thread that imports something meanwhile walks along the one that it has.
+    sys.meta_path = [finder, *sys.meta_path]
     try:
         yield
     finally:
-        del sys.modules["matplotlib"]
+        sys.meta_path = [one for one in sys.meta_path if one is not finder]
     for module, name, imported in _GALLERIES:
         home = sys.modules.get(f"keras.src.visualization.{module}")
         if home is not None and getattr(home, name, home) is None:
             setattr(home, name, _Later(imported))
+
+
+class _NoMatplotlib:
+    """Has matplotlib look as if it were not installed, to the thread that made this alone."""
+
+    def __init__(self) -> None:
+        self._thread = threading.get_ident()
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        """Leaves a module to other finders.
+
+        Raises:
+            ModuleNotFoundError: it is matplotlib, or in it.
+        """
+        if name.partition(".")[0] == "matplotlib" and threading.get_ident() == self._thread:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 
 @contextlib.contextmanager

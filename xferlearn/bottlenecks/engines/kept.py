@@ -30,7 +30,10 @@ _UNUSED_SECONDS = 30 * 24 * 3600
 _MOST_KEPT = 64
 _VERSIONED = ("openvino", "tensorflow", "keras")
 # Whose code decides what a network's layers are, and how it is converted.
-_CODE = ("backbones/*.py", "bottlenecks/engines/*.py")
+_CODE = (
+    *("backbones/*.py", "bottlenecks/networks.py", "bottlenecks/engines/*.py"),
+    *("predictors/splitting.py", "system/constants.py"),
+)
 _GRAPH, _WEIGHTS, _RECORD = "network.xml", "network.bin", "network.json"
 
 
@@ -47,6 +50,12 @@ def machine() -> Mapping[str, str]:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[name] = importlib.metadata.version(name)
     return {**versions, "processor": _processor()}
+
+
+def deciding_files() -> list[Path]:
+    """Returns the modules of this package that decide what a kept network is."""
+    package = Path(__file__).parents[2]
+    return sorted(path for pattern in _CODE for path in package.glob(pattern))
 
 
 def key_digest(key: Mapping[str, Any]) -> str:
@@ -142,8 +151,7 @@ def _processor() -> str:
 
 
 def _code_digest() -> str:
-    package = Path(__file__).parents[2]
     digest = hashlib.sha256()
-    for path in sorted(path for pattern in _CODE for path in package.glob(pattern)):
+    for path in deciding_files():
         digest.update(path.read_bytes())
     return digest.hexdigest()

@@ -9,8 +9,8 @@ import numpy as np
 
 from xferlearn.bottlenecks.engines.base import Engine
 from xferlearn.bottlenecks.engines.planning import EnginePlan
-from xferlearn.system.files import read_record, write_record
-from xferlearn.system.text import count, one_line
+from xferlearn.system.files import read_record, unusable, write_record
+from xferlearn.system.text import count
 
 # Largest relative error of any compared photo's bottleneck. One feature space holds what agrees
 # with float32 TensorFlow within its precision's bound, whichever engine computed it.
@@ -85,7 +85,7 @@ def read_parity(folder: Path, plan: EnginePlan, damage: list[str]) -> Parity | N
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError) as error:
-        damage.append(f"{path} is damaged ({one_line(error)}); the engine is compared again.")
+        damage.append(f"{unusable(path, error)}; the engine is compared again.")
         return None
     # With another bound, or in another precision, it would have to be measured again.
     asked = (plan.name, plan.precision, BOUNDS[plan.precision])

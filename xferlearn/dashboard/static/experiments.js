@@ -3,7 +3,7 @@
 import { breakable, copyButton, h, section } from "./dom.js";
 import { growthSection } from "./growth.js";
 import { matrixSection } from "./matrix.js";
-import { interval, intervalClass, percent } from "./numbers.js";
+import { SEEN, interval, intervalClass, percent } from "./numbers.js";
 import { wallSection } from "./photos.js";
 import { sortableTable } from "./tables.js";
 
@@ -28,7 +28,7 @@ function tiles({ measured, facts = [] }) {
         "div",
         { class: "main" },
         h("dt", {}, measured.name),
-        h("dd", {}, h("b", {}, percent(measured.accuracy)), h("span", { class: intervalClass(measured) }, interval(measured.interval_95)), h("span", {}, `95% interval, N = ${measured.n.toLocaleString("en")}`)),
+        h("dd", {}, h("b", {}, percent(measured.accuracy)), h("span", { class: intervalClass(measured) }, interval(measured.interval_95)), h("span", {}, `95% interval, N = ${measured.n.toLocaleString("en")}`), measured.seen ? h("span", { class: "seen" }, SEEN) : null),
       )
     : h("div", { class: "main" }, h("dt", {}, "Accuracy"), h("dd", {}, h("b", {}, "not measured")));
   const others = facts.map(([term, value, detail]) => h("div", {}, h("dt", {}, term), h("dd", {}, h("b", {}, value), detail ? h("span", {}, detail) : null)));

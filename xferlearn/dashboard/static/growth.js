@@ -7,6 +7,8 @@ const STEPS = [0.01, 0.02, 0.05, 0.1, 0.2];
 const MOST_TICKS = 6;
 // Share of the width that is left free beside the first and the last point.
 const MARGIN = 0.06;
+// Least space between the labels of two points, px.
+const GAP = 4;
 
 // `curve` has `points` as [photos, low, mean, high], and what was fitted to the last of them.
 export function growthSection(title, curve) {
@@ -21,11 +23,9 @@ export function growthSection(title, curve) {
   const [first, last] = [points[0][0], Math.max(...ends.map((one) => one[0]))].map((photos) => Math.log(photos));
   const left = (photos) => (last > first ? MARGIN + ((1 - 2 * MARGIN) * (Math.log(photos) - first)) / (last - first) : 0.5);
   const up = (share) => (share - low) / (1 - low || 1);
-  const marks = [
-    // Beside a narrow page the labels of every second one would stand in the next.
-    ...points.map((point, index) => mark(point, left, up, (points.length - index + (fit ? 0 : 1)) % 2 ? "spare" : "")),
-    ...(fit ? [mark(fit.next, left, up, "forecast")] : []),
-  ];
+  const marks = [...points.map((point) => mark(point, left, up, "")), ...(fit ? [mark(fit.next, left, up, "forecast")] : [])];
+  const area = h("div", { class: "growth-area", "aria-hidden": "true", vars: { "--ticks": ticks } }, lines(points, fit, left, up), marks);
+  new ResizeObserver(() => thinLabels(marks)).observe(area);
   return section(
     title,
     null,
@@ -33,7 +33,7 @@ export function growthSection(title, curve) {
       "figure",
       { class: "growth", role: "img", "aria-label": `Accuracy by ${curve.x}; the table has the numbers` },
       h("div", { class: "growth-y", "aria-hidden": "true" }, Array.from({ length: ticks + 1 }, (_, tick) => yTick(low, tick / ticks))),
-      h("div", { class: "growth-area", "aria-hidden": "true", vars: { "--ticks": ticks } }, lines(points, fit, left, up), marks),
+      area,
       h("figcaption", { "aria-hidden": "true" }, curve.x),
     ),
     fit ? h("p", { class: "note" }, h("span", { class: "key-dashed", "aria-hidden": "true" }), " dashed: fitted to the last points, and what more photos would bring if it goes on so") : null,
@@ -53,6 +53,18 @@ function mark([photos, low, mean, high], left, up, kind) {
     h("b", {}, percent(mean)),
     h("span", {}, photos.toLocaleString("en")),
   );
+}
+
+// Leaves out the labels that would touch those of a later point: the last ones say most.
+function thinLabels(marks) {
+  for (const one of marks) one.classList.remove("spare");
+  const sides = marks.map((one) => [...one.querySelectorAll("b, span")].map((label) => label.getBoundingClientRect()));
+  let end = Infinity;
+  for (const index of [...marks.keys()].reverse()) {
+    const spare = Math.max(...sides[index].map(({ right }) => right)) + GAP > end;
+    marks[index].classList.toggle("spare", spare);
+    if (!spare) end = Math.min(...sides[index].map(({ left }) => left));
+  }
 }
 
 function lines(points, fit, left, up) {

@@ -77,7 +77,8 @@ async function load() {
     if (!state.known.has(run) && state.compared.size < MOST_COMPARED) state.compared.add(run);
     state.known.add(run);
   }
-  if (!good.some((run) => run.run === state.run)) state.run = good[0]?.run ?? null;
+  // What is measured anew says less than what was trained.
+  if (!good.some((run) => run.run === state.run)) state.run = (good.find(isTraining) ?? good[0])?.run ?? null;
   drawList();
   await loadReport();
 }

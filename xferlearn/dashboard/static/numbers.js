@@ -2,6 +2,9 @@
 
 export const NONE = "–";
 
+// Beside an accuracy that is too high.
+export const SEEN = "on photos it has learned from";
+
 export function percent(share, digits = 1) {
   return share === null || share === undefined ? NONE : `${(share * 100).toFixed(digits)}%`;
 }

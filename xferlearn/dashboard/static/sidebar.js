@@ -1,7 +1,7 @@
 // The list of runs, which folds.
 
 import { breakable, h, segmented, uniqueId } from "./dom.js";
-import { interval, intervalClass, mainSplit, percent } from "./numbers.js";
+import { SEEN, interval, intervalClass, mainSplit, percent } from "./numbers.js";
 
 const MANY = 6;
 
@@ -126,6 +126,7 @@ function runItem(run, state, onChoose, onCompare) {
       measured?.n
         ? h("span", { class: intervalClass(measured) }, `${interval(measured.interval_95)}, N = ${measured.n}`)
         : h("span", { class: "faint" }, "not measured"),
+      measured?.seen ? h("span", { class: "seen" }, SEEN) : null,
     ),
   );
 }
