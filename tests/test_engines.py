@@ -1,5 +1,6 @@
 """Engines: which are tried, whether all give the same bottlenecks, and how that is checked."""
 
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -112,6 +113,12 @@ def test_bfloat16_needs_a_processor_that_has_it(machine, engine: str) -> None:
     machine(bfloat16=False, openvino=True)
     with pytest.raises(UserError, match=r"no bfloat16 arithmetic .*`precision='float32'` or"):
         engines.plan_engines(engine, "bfloat16")
+
+
+def test_openvino_reports_nothing_to_its_makers(built) -> None:
+    assert EnginePlan("openvino", "float32") in built
+    # As if it were not installed: what it would send takes dozens of processes, too.
+    assert sys.modules["openvino_telemetry"] is None
 
 
 @pytest.mark.parametrize("plan", PLANS, ids=lambda plan: f"{plan.name} {plan.precision}")
