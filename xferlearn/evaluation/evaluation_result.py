@@ -119,7 +119,7 @@ class EvaluationResult(Result):
         labels = self.decision.labels
         shown = self.decision.named if self.decision else labels if len(labels) == 2 else ()
         return [
-            facts_block(facts, prose=("left out", "decision", "", "unknown")),
+            facts_block(facts, prose=("left out", "decision", "F1", "coverage", "", "unknown")),
             class_block(evaluation, rest)
             if isinstance(evaluation, Evaluation)
             else label_block(evaluation, rest),

@@ -102,7 +102,14 @@ class TrainResult(Result):
             Block((*manifest.label_counts, *manifest.notes)),
             facts_block(
                 self._facts(),
-                prose=("engine", "time", *_fine_tuning(self.fine_tuned), *self._promised()),
+                prose=(
+                    "engine",
+                    "time",
+                    "F1",
+                    "coverage",
+                    *_fine_tuning(self.fine_tuned),
+                    *self._promised(),
+                ),
             ),
         ]
 
