@@ -142,14 +142,24 @@ def test_the_classes_of_a_model_are_looked_for_in_sets(root: Path) -> None:
     assert open_labelled(config, ("cat",), "count").count == 24
 
 
-@pytest.mark.parametrize("sign", [";", ", "])
+@pytest.mark.parametrize("sign", [";", ", ", "/", " + ", " & "])
 def test_another_sign_between_labels_is_refused_or_said(root: Path, sign: str) -> None:
     rows = [(name, f'"{sign.join(labels)}"') for name, labels in zip(NAMES, SETS, strict=True)]
-    with pytest.raises(UserError, match=r"has values such as 'cat[;,] ?dog'. Expected \| between"):
+    with pytest.raises(
+        UserError, match=r"has values such as 'cat ?[;,/+&] ?dog'. Expected \| between"
+    ):
         labelled(rows, "file,labels", multi_label=True)
     source = labelled(rows, "file,labels")
     assert not source.is_multi_label
     assert any("taken as one class. Write | between them" in one for one in source.warnings)
+    # A blank is part of many names, so it is only said.
+    rows = [(name, " ".join(labels)) for name, labels in zip(NAMES, SETS, strict=True)]
+    source = labelled(rows, "file,labels", multi_label=True)
+    assert any("'cat dog', which is taken as one class" in one for one in source.warnings)
+    # Where some photos have |, all else is part of names.
+    bars = [(name, '"crane, bird|dog"' if row % 2 else '"crane, bird"')
+            for row, name in enumerate(NAMES)]  # fmt: skip
+    assert labelled(bars, "file,labels").labels == ("crane, bird", "crane, bird|dog")
     # A name with a comma is a name, where its parts are none.
     named = [(name, ('"crane, bird"', "dog")[row % 2]) for row, name in enumerate(NAMES)]
     assert not any("Write |" in one for one in labelled(named, "file,labels").warnings)

@@ -10,6 +10,9 @@ from xferlearn.photos.tables.column_words import is_yes, no_label
 from xferlearn.photos.tables.reading import Table
 from xferlearn.system.text import count, readable
 
+# What people write between labels, too.
+_OTHER_SIGNS = ";,/+&\t "
+
 
 def labels_of_rows(table: Table, columns: Sequence[str], *, several: bool) -> Iterator[str | None]:
     """Yields the label of each row, None for none; of several labels their text.
@@ -70,13 +73,12 @@ def how_many_labels(
             )
     else:
         several = _has_several(table, columns[0], multi_label)
-        joined = None
-        if columns[0] in table.names:
-            joined = _joined_otherwise(table, columns[0], alone=not several)
-        said_of = f"Column {columns[0]!r} of {name} has values such as {readable(joined or '')!r}"
-        if joined is not None and several:
+        sign, joined = _joined_otherwise(table, columns[0], alone=not several)
+        said_of = f"Column {columns[0]!r} of {name} has values such as {readable(joined)!r}"
+        # A blank is part of many names.
+        if several and sign.strip():
             raise UserError(f"{said_of}. Expected | between several labels of a photo.")
-        if joined is not None:
+        if sign:
             notes.append(
                 f"{said_of}, which is taken as one class. Write | between them if these are several"
                 " labels."
@@ -125,24 +127,29 @@ def _has_several(table: Table, column: str, multi_label: bool | None) -> bool:
     )
 
 
-def _joined_otherwise(table: Table, column: str, *, alone: bool) -> str | None:
-    """Returns a value that looks like several labels with another sign between; None for none.
+def _joined_otherwise(table: Table, column: str, *, alone: bool) -> tuple[str, str]:
+    """Returns another sign than | that seems to stand between labels, and a value that has it.
 
     Args:
         table: the table.
         column: the column.
         alone: whether each of them must be a value of its own too, not only a part of another one.
+
+    Returns:
+        Both "" where none seems to, or some value has |.
     """
-    texts = {text for text in table.texts(column) if text}
-    for sign in ";,":
+    texts = {text for text in table.texts(column) if text} if column in table.names else set()
+    if any(len(labels_in(text)) > 1 for text in texts):
+        return "", ""
+    for sign in _OTHER_SIGNS:
         parts = {text: [class_label(one) for one in text.split(sign)] for text in texts}
         times = collections.Counter(one for found in parts.values() for one in set(found))
         for text in sorted(texts):
             found = parts[text]
             known = [one in texts if alone else times[one] > 1 for one in found]
             if len(found) > 1 and all(known):
-                return text
-    return None
+                return sign, text
+    return "", ""
 
 
 def _switches_have_several(table: Table, columns: Sequence[str], multi_label: bool | None) -> bool:
