@@ -181,7 +181,10 @@ def find_by_looks(material: Material, config: TrainConfig) -> tuple[list[Finding
     store = MeasureStore(config.bottleneck_dir or default_bottleneck_dir())
     limits = PhotoLimits.of(config)
     measured = measure_photos(prepared.source, photos, store, limits, config.verbose)
-    lonely = loneliness(material.bottlenecks[:number], material.folds[:number], seed=config.seed)
+    of_labelled = material.bottlenecks
+    if number < len(of_labelled):
+        of_labelled = of_labelled.take(np.arange(number), axis=0)
+    lonely = loneliness(of_labelled, material.folds[:number], seed=config.seed)
     strange = find_outliers(photos, labels, lonely)
     poor = find_bad_quality(photos, labels, measured)
     # That a black photo is unlike others goes without saying.

@@ -25,6 +25,7 @@ from xferlearn.photos.splitting import build_manifest
 from xferlearn.photos.views import Augmentation
 from xferlearn.system.folders import check_writable
 from xferlearn.system.text import count
+from xferlearn.training.stored_rows import StoredRows, read_rows
 
 if TYPE_CHECKING:
     import keras
@@ -66,12 +67,14 @@ class Prepared:
         extraction: the photos, and those that were left out; counts and seconds are those of all
             parts together.
         looks: which photos have equal pixels, and which are near twins.
+        max_memory: bytes that the command may take; None for half of what is free.
     """
 
     source: PhotoSource
     parts: tuple[Part, ...]
     extraction: Extraction
     looks: Looks
+    max_memory: int | None = None
 
     @functools.cached_property
     def backbone(self) -> "keras.Model":
@@ -85,7 +88,7 @@ class Prepared:
 
     def only(self, parts: slice) -> "Prepared":
         """Returns the same photos with the bottlenecks of some of the parts."""
-        return _joined(self.source, self.parts[parts], self.looks)
+        return _joined(self.source, self.parts[parts], self.looks, self.max_memory)
 
     @property
     def name(self) -> str:
@@ -159,8 +162,10 @@ class Prepared:
             corrected=self.corrected.lines() if self.corrected else (),
         )
 
-    def read(self, photos: tuple[Photo, ...]) -> np.ndarray:
+    def read(self, photos: Sequence[Photo]) -> np.ndarray | StoredRows:
         """Returns the bottlenecks of photos in the plain view, float32, [photos, sum of widths].
+
+        Those of more photos than a training has memory for stay in the store.
 
         Raises:
             XferlearnError: when one has none.
@@ -170,14 +175,14 @@ class Prepared:
                 raise XferlearnError(
                     f"{photo.name} changed or was removed while this was running. Run again."
                 )
-        return self._read([photo.key for photo in photos])
+        return self._rows([photo.key for photo in photos])
 
     def views(
         self,
         photos: list[Photo],
         config: TrainConfig,
         on_warning: Callable[[str], None] = lambda problem: None,
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> tuple[np.ndarray | StoredRows, np.ndarray]:
         """Returns bottlenecks of the views of photos; computes missing ones.
 
         Args:
@@ -221,14 +226,16 @@ class Prepared:
                 f" {count(len(named), 'view')}, e.g. those of {example_of(bad, lost)}."
             )
         positions = np.array([position for position, _ in kept], int)
-        return self._read([key for _, key in kept]), positions
+        # The plain bottlenecks of all photos may be in memory beside them.
+        return self._rows([key for _, key in kept], beside=len(photos)), positions
 
     def _has(self, key: bytes) -> bool:
         return all(key in part.features.store for part in self.parts)
 
-    def _read(self, keys: list[bytes]) -> np.ndarray:
-        rows = [part.features.store.read(keys) for part in self.parts]
-        return rows[0] if len(rows) == 1 else np.concatenate(rows, axis=1)
+    def _rows(self, keys: list[bytes], beside: int = 0) -> np.ndarray | StoredRows:
+        together = np.frombuffer(b"".join(keys), np.uint8).reshape(len(keys), -1)
+        stores = [part.features.store for part in self.parts]
+        return read_rows(stores, together, self.max_memory, beside)
 
 
 def prepare(
@@ -262,12 +269,13 @@ def prepare(
         else _prepare_part(source, network, configs, looks, keep=keep)[0]
         for network in networks
     ]
-    found = _joined(source, parts, looks)
+    most = PhotoLimits.of(config).max_memory
+    found = _joined(source, parts, looks, most)
     if isinstance(source, CorrectedSource) and source.applied is None:
         # What a photo is called by corrections is known once it is read.
         extraction = found.extraction
         source = source.settled(extraction.photos, extraction.bad)
-        found = _joined(source, [_corrected(part, source) for part in parts], looks)
+        found = _joined(source, [_corrected(part, source) for part in parts], looks, most)
     return found
 
 
@@ -283,12 +291,14 @@ def _corrected(part: Part, source: CorrectedSource) -> Part:
 def join(prepared: Sequence[Prepared]) -> Prepared:
     """Returns photos with the bottlenecks of several, which were prepared with the same looks."""
     parts = [part for one in prepared for part in one.parts]
-    return _joined(prepared[0].source, parts, prepared[0].looks)
+    return _joined(prepared[0].source, parts, prepared[0].looks, prepared[0].max_memory)
 
 
-def _joined(source: PhotoSource, parts: Sequence[Part], looks: Looks) -> Prepared:
+def _joined(
+    source: PhotoSource, parts: Sequence[Part], looks: Looks, max_memory: int | None
+) -> Prepared:
     first, *others = (part.extraction for part in parts)
-    return Prepared(source, tuple(parts), first.joined(others), looks)
+    return Prepared(source, tuple(parts), first.joined(others), looks, max_memory)
 
 
 def _prepare_part(
