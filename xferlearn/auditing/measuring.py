@@ -34,7 +34,7 @@ class MeasureStore(RowStore):
         facts = {"measures": quality.VERSION, "side": quality.SIDE, "resize": RESIZE_POLICY}
         about = json.dumps(facts, indent=2, sort_keys=True) + "\n"
         name = hashlib.sha256(about.encode()).hexdigest()[:16]
-        super().__init__(Path(root) / "measures" / name, about, quality.MEASURES, np.float32)
+        super().__init__(root, f"measures/{name}", about, quality.MEASURES, np.float32)
 
 
 def measure_photos(

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from xferlearn.bottlenecks.store import PrintStore, ShardWriter
+from xferlearn.bottlenecks.store import PrintStore
+from xferlearn.bottlenecks.writing import ShardWriter
 from xferlearn.errors import XferlearnError
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import Photo

@@ -14,7 +14,8 @@ from xferlearn.bottlenecks.engines import build_engine
 from xferlearn.bottlenecks.engines.planning import has_bfloat16
 from xferlearn.bottlenecks.settling import Candidates, Features, Sample, sample_pixels
 from xferlearn.bottlenecks.space import FeatureSpace
-from xferlearn.bottlenecks.store import BottleneckStore, ShardWriter
+from xferlearn.bottlenecks.store import BottleneckStore
+from xferlearn.bottlenecks.writing import ShardWriter
 from xferlearn.config import ImageConfig, default_bottleneck_dir
 from xferlearn.errors import UserError, XferlearnError
 from xferlearn.model_folder import (
