@@ -11,7 +11,7 @@ import pytest
 from clusters import CLASSES, WIDTH, clusters
 
 import xferlearn
-from xferlearn.bottlenecks import store as shards
+from xferlearn.bottlenecks import writing
 from xferlearn.bottlenecks.space import FeatureSpace
 from xferlearn.bottlenecks.store import BottleneckStore
 from xferlearn.decisions import fit_familiarity
@@ -35,11 +35,12 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[StoredRows,
     """Rows of two networks in many shards, by class, and the same as an array."""
     root = tmp_path_factory.mktemp("stores")
     x, y = clusters(NUMBER, spread=1.0)
+    x = x.astype(np.float16).astype(np.float32)  # which stores keep exactly
     keys = [hashlib.sha256(b"%d" % number).digest() for number in range(NUMBER)]
     widths = (WIDTH - 4, 4)
     stores = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shards, "ROWS_PER_SHARD", 16)
+        patch.setattr(writing, "ROWS_PER_SHARD", 16)
         # Few rows are mixed at a time, and few batches read.
         patch.setattr(stored_rows, "_MOST_POOL", 100)
         patch.setattr(batches, "_MOST_BATCHES", 2)
@@ -104,8 +105,9 @@ def test_an_array_where_a_training_fits_into_memory(both: tuple[StoredRows, np.n
     assert isinstance(read_rows(stored._stores, stored._keys, 2**30, beside), StoredRows)
 
 
-@pytest.mark.parametrize("several", [False, True], ids=["one label", "several labels"])
-@pytest.mark.parametrize("hidden", [0, 8])
+@pytest.mark.parametrize(
+    ("hidden", "several"), [(0, False), (8, False), (0, True)], ids=["linear", "hidden", "sets"]
+)
 def test_heads_are_as_good_as_those_in_memory(
     both: tuple[StoredRows, np.ndarray], hidden: int, several: bool
 ) -> None:

@@ -170,12 +170,14 @@ class Prepared:
         Raises:
             XferlearnError: when one has none.
         """
-        for photo in photos:
-            if not self._has(photo.key):
-                raise XferlearnError(
-                    f"{photo.name} changed or was removed while this was running. Run again."
-                )
-        return self._rows([photo.key for photo in photos])
+        keys = _together([photo.key for photo in photos])
+        lost = np.flatnonzero(~self._have(keys))
+        if len(lost):
+            name = photos[int(lost[0])].name
+            raise XferlearnError(
+                f"{name} changed or was removed while this was running. Run again."
+            )
+        return self._rows(keys)
 
     def views(
         self,
@@ -218,24 +220,31 @@ class Prepared:
             )
             bad += found.bad
         # A photo may be broken in a part that the plain view does not see.
-        kept = [(position, key) for position, key in named if self._has(key)]
-        if len(kept) < len(named):
-            lost = {photos[position].name for position, key in named if not self._has(key)}
+        keys, positions = (
+            _together([key for _, key in named]),
+            np.array([at for at, _ in named], int),
+        )
+        kept = self._have(keys)
+        if not kept.all():
+            lost = {photos[at].name for at in positions[~kept]}
             on_warning(
-                f"The head learns without {len(named) - len(kept):,} of"
+                f"The head learns without {int((~kept).sum()):,} of"
                 f" {count(len(named), 'view')}, e.g. those of {example_of(bad, lost)}."
             )
-        positions = np.array([position for position, _ in kept], int)
         # The plain bottlenecks of all photos may be in memory beside them.
-        return self._rows([key for _, key in kept], beside=len(photos)), positions
+        return self._rows(keys[kept], beside=len(photos)), positions[kept]
 
-    def _has(self, key: bytes) -> bool:
-        return all(key in part.features.store for part in self.parts)
+    def _have(self, keys: np.ndarray) -> np.ndarray:
+        return np.all([part.features.store.has(keys) for part in self.parts], axis=0)
 
-    def _rows(self, keys: list[bytes], beside: int = 0) -> np.ndarray | StoredRows:
-        together = np.frombuffer(b"".join(keys), np.uint8).reshape(len(keys), -1)
+    def _rows(self, keys: np.ndarray, beside: int = 0) -> np.ndarray | StoredRows:
         stores = [part.features.store for part in self.parts]
-        return read_rows(stores, together, self.max_memory, beside)
+        return read_rows(stores, keys, self.max_memory, beside)
+
+
+def _together(keys: Sequence[bytes]) -> np.ndarray:
+    """Returns keys of photos as uint8, [photos, 32]."""
+    return np.frombuffer(b"".join(keys), np.uint8).reshape(len(keys), 32)
 
 
 def prepare(

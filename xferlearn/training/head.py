@@ -57,7 +57,7 @@ def measure_scale(
     mean /= number
     squares = squares / number - np.square(mean)
     blocks = np.split(squares, np.cumsum(widths)[:-1])
-    deviations = [max(math.sqrt(max(np.mean(block), 0.0)), 1e-30) for block in blocks]
+    deviations = [max(math.sqrt(max(float(np.mean(block)), 0.0)), 1e-30) for block in blocks]
     several = len(blocks) > 1
     return FeatureScale(
         mean.astype(np.float32), np.repeat(deviations, widths) if several else deviations[0]

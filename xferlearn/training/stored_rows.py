@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from xferlearn.bottlenecks.store import BottleneckStore
-from xferlearn.errors import XferlearnError
 from xferlearn.system.memory import memory_room
 
 # What a training takes at its peak, as a multiple of its bottlenecks: themselves, TensorFlow's copy
@@ -53,7 +52,8 @@ class StoredRows:
     def __getitem__(self, rows: Any) -> np.ndarray:
         """Returns the rows at these positions, in their order, float32, [rows, width]."""
         keys = self._keys[rows]
-        found = self._read(self._stores, keys.reshape(-1, self._keys.shape[1]))
+        together = keys.reshape(-1, self._keys.shape[1])
+        found = _side_by_side([store.read(together) for store in self._stores])
         return found if keys.ndim == 2 else found[0]
 
     def take(self, rows: Any, axis: int = 0) -> "StoredRows":
@@ -75,21 +75,13 @@ class StoredRows:
             Places in `rows`, int64, [block], and the rows there, float32, [block, width].
 
         Raises:
-            XferlearnError: rows are not in a store any more.
+            XferlearnError: shards were removed or damaged meanwhile.
         """
         keys = self._keys if rows is None else self._keys[rows]
         first, *others = self._stores
-        left = len(keys)
-        for places, block in _blocks(first, keys, rng):
-            left -= len(places)
-            if others:
-                block = np.concatenate([block, self._read(others, keys[places])], axis=1)
-            yield places, block
-        if left:
-            raise XferlearnError(
-                f"Bottlenecks of {left:,} photos were removed or damaged while this was running."
-                " Run again; they are computed again."
-            )
+        for places, block in first.blocks(keys, rng=rng):
+            parts = [block, *(store.read(keys[places]) for store in others)]
+            yield places, _side_by_side(parts)
 
     def mixed(self, piece: int, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yields rows without end, each pass in an order of its own.
@@ -142,11 +134,6 @@ class StoredRows:
             some = slots[start : start + piece]
             yield places_of[some], pool[some]
 
-    @staticmethod
-    def _read(stores: Sequence[BottleneckStore], keys: np.ndarray) -> np.ndarray:
-        rows = [store.read(_names(keys)) for store in stores]
-        return rows[0] if len(rows) == 1 else np.concatenate(rows, axis=1)
-
 
 def read_rows(
     stores: Sequence[BottleneckStore], keys: np.ndarray, max_memory: int | None, beside: int = 0
@@ -168,15 +155,5 @@ def read_rows(
     return rows if PEAK * size > memory_room(max_memory) else rows[:]
 
 
-def _names(keys: np.ndarray) -> list[bytes]:
-    return [key.tobytes() for key in keys]
-
-
-def _blocks(
-    store: BottleneckStore, keys: np.ndarray, rng: np.random.Generator | None
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    names = _names(keys)
-    place = {name: at for at, name in enumerate(names)}
-    order = range(len(names)) if rng is None else rng.permutation(len(names)).tolist()
-    for some, block in store.blocks([names[at] for at in order]):
-        yield np.array([place[name] for name in some], np.int64), block
+def _side_by_side(parts: Sequence[np.ndarray]) -> np.ndarray:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
