@@ -115,12 +115,12 @@ def test_the_budget_follows_what_is_free_and_what_is_given(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for free, budget in ((64 * GIB, GIB), (3 * GIB, 768 * 2**20), (GIB // 8, 64 * 2**20)):
-        monkeypatch.setattr(memory, "free_memory", lambda free=free: free)
+        monkeypatch.setattr(machine, "free_memory", lambda free=free: free)
         assert PixelMemory().budget == budget
     assert PixelMemory(2 * GIB).budget == GIB
     # What is given admits a photo that is decoded alone; the default never more than 1 GiB.
     assert PixelMemory(8 * GIB).largest > 7 * GIB
-    monkeypatch.setattr(memory, "free_memory", lambda: 500 * GIB)
+    monkeypatch.setattr(machine, "free_memory", lambda: 500 * GIB)
     assert PixelMemory().largest < GIB
 
 

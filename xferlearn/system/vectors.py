@@ -1,5 +1,6 @@
 """Rows of numbers, in an array or on disk, and how either is gone through."""
 
+import tempfile
 from collections.abc import Iterator
 from typing import Any, Protocol
 
@@ -7,6 +8,8 @@ import numpy as np
 
 # Rows of an array that are worked on at a time.
 BLOCK_ROWS = 4096
+# Of a table that is kept in memory, such as the probabilities of a million photos.
+MOST_TABLE_BYTES = 2**30
 
 
 class StoredVectors(Protocol):
@@ -58,3 +61,15 @@ def blocks_of(
     for start in range(0, len(x) if rows is None else len(rows), most):
         part = x[start : start + most] if rows is None else x[rows[start : start + most]]
         yield np.arange(start, start + len(part)), part
+
+
+def new_table(rows: int, columns: int) -> np.ndarray:
+    """Returns zeros, float32, [rows, columns].
+
+    Where they are more than 1 GiB they are those of a temporary file, which the machine may write
+    back when memory is short, and which is gone when the table is.
+    """
+    if 4 * rows * columns <= MOST_TABLE_BYTES:
+        return np.zeros((rows, columns), np.float32)
+    with tempfile.TemporaryFile(prefix="xferlearn-") as file:
+        return np.memmap(file, np.float32, "w+", shape=(rows, columns))

@@ -6,14 +6,14 @@ head: a batch goes through all heads at once.
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from xferlearn.metrics import cross_entropy
 from xferlearn.system.runtime import float32_layers, quiet_retracing
-from xferlearn.system.vectors import Vectors, blocks_of
+from xferlearn.system.vectors import Vectors, blocks_of, new_table
 from xferlearn.training.batches import (
     Rows,
     class_shares,
@@ -70,7 +70,7 @@ class HeadStack:
             for kernel, bias in zip(self.kernels, self.biases, strict=True)
         ]
         number = len(bottlenecks) if rows is None else len(rows)
-        found = np.zeros((number, self.biases[-1].shape[1]), np.float32)
+        found = new_table(number, self.biases[-1].shape[1])
         with np.errstate(over="ignore", invalid="ignore"):  # of heads that diverged
             for places, block in blocks_of(bottlenecks, rows):
                 x = self.scale.apply(block)
@@ -96,10 +96,18 @@ class HeadStack:
             Float32, [photos with a fold, classes], range [0, 1].
         """
         judged = np.flatnonzero(folds >= 0)
-        found = np.zeros((len(judged), self.biases[-1].shape[1]), np.float32)
-        for fold in np.unique(folds[judged]).tolist():
-            own = np.flatnonzero(folds[judged] == fold)
-            found[own] = self.predict(fold, bottlenecks, judged[own])
+        found = new_table(len(judged), self.biases[-1].shape[1])
+        parts: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]]
+        if isinstance(bottlenecks, np.ndarray):
+            parts = [(np.arange(len(judged)), judged, bottlenecks)]
+        else:  # read once, not once per fold
+            blocks = bottlenecks.blocks(judged)
+            parts = ((places, np.arange(len(block)), block) for places, block in blocks)
+        for places, rows, x in parts:
+            of_rows = folds[judged[places]]
+            for fold in np.unique(of_rows).tolist():
+                own = of_rows == fold
+                found[places[own]] = self.predict(fold, x, rows[own])
         return found
 
     def with_temperature(self, temperature: float) -> "HeadStack":

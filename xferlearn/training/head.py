@@ -11,7 +11,7 @@ from xferlearn.config import TrainConfig
 from xferlearn.config.presets import HIDDEN_UNITS, WEIGHT_DECAY
 from xferlearn.errors import UserError
 from xferlearn.system.runtime import float32_layers, start_tensorflow
-from xferlearn.system.vectors import Vectors, blocks_of
+from xferlearn.system.vectors import Vectors, blocks_of, new_table
 
 if TYPE_CHECKING:
     import keras
@@ -330,7 +330,7 @@ def predict_head(
         rows: positions of the photos that are asked about, int, [number]; None for all.
     """
     number = len(bottlenecks) if rows is None else len(rows)
-    found = np.zeros((number, head.output_shape[-1]), np.float32)
+    found = new_table(number, head.output_shape[-1])
     # Starting Keras' predict takes longer than predicting a small set.
     for places, block in blocks_of(bottlenecks, rows):
         found[places] = head(block, training=False)
