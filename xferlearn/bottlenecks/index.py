@@ -8,7 +8,7 @@ compared with their keys when they are read, and shards that it does not name ar
 import mmap
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,7 +20,7 @@ from xferlearn.system.files import write_atomically
 _MAGIC = b"xferidx1"
 _HEADER = struct.Struct("<8sQQ")
 _CHECKSUM = struct.Struct("<I4x")
-_NAME_BYTES = 32
+_SHARD = struct.Struct("<32sQ")
 # Rows that are merged at a time: an index is written in flat memory.
 _BLOCK = 2**18
 _COLUMNS = ("first", "rest", "shard", "row")
@@ -30,7 +30,7 @@ class Index:
     """The rows of some shards.
 
     Attributes:
-        shards: the shards' names.
+        shards: the shards' names, and the bytes that each has.
         alive: bool, [shards]: False for those that are gone or damaged, whose rows aren't found.
         first: the first 8 bytes of each key as a big-endian number, uint64, [rows], ascending.
         rest: its other 24 bytes, uint64, [rows, 3].
@@ -40,23 +40,23 @@ class Index:
 
     def __init__(
         self,
-        shards: Sequence[str],
+        shards: Mapping[str, int],
         first: np.ndarray,
         rest: np.ndarray,
         shard: np.ndarray,
         row: np.ndarray,
     ) -> None:
         """Takes columns that are sorted; see `of`, `load` and `merged`."""
-        self.shards = tuple(shards)
+        self.shards = shards
         self.alive = np.ones(len(self.shards), bool)
         self.first, self.rest, self.shard, self.row = first, rest, shard, row
 
     @classmethod
-    def of(cls, shards: Sequence[str], keys: Sequence[np.ndarray]) -> "Index":
+    def of(cls, shards: Mapping[str, int], keys: Sequence[np.ndarray]) -> "Index":
         """Returns the index of shards in memory.
 
         Args:
-            shards: their names.
+            shards: their names, and the bytes that each has.
             keys: their keys, each uint8, [rows, 32].
         """
         first, rest = _split(np.concatenate([*keys, np.empty((0, KEY_BYTES), np.uint8)]))
@@ -80,23 +80,21 @@ class Index:
         if size < _HEADER.size:
             raise ValueError("it is cut off")
         magic, rows, shards = _HEADER.unpack_from(data)
-        at = _HEADER.size + shards * _NAME_BYTES
+        at = _HEADER.size + shards * _SHARD.size
         # Sizes first, which damage may have made enormous.
         if magic != _MAGIC or size != at + _CHECKSUM.size + rows * (KEY_BYTES + 8):
             raise ValueError("it is cut off, or of another version")
         if _CHECKSUM.unpack_from(data, at) != (zlib.crc32(data[:at]),):
             raise ValueError("its bytes are not those that were written")
-        names = [
-            data[start : start + _NAME_BYTES].hex()
-            for start in range(_HEADER.size, at, _NAME_BYTES)
-        ]
+        named = _SHARD.iter_unpack(data[_HEADER.size : at])
+        sizes = {name.hex(): length for name, length in named}
         at += _CHECKSUM.size
         columns = []
         for kind, numbers in (("<u8", 1), ("<u8", 3), ("<u4", 1), ("<u4", 1)):
             column = np.frombuffer(data, kind, rows * numbers, at)
             columns.append(column.reshape(rows, numbers) if numbers > 1 else column)
             at += column.nbytes
-        return cls(names, *columns)
+        return cls(sizes, *columns)
 
     def __len__(self) -> int:
         """Returns how many different keys are found."""
@@ -154,21 +152,23 @@ class Index:
 
     def merged(self, other: "Index") -> "Index":
         """Returns the living rows of both, in memory."""
-        names, columns = self._merge(other)
-        return Index(names, *(np.concatenate([*blocks]) for blocks in columns))
+        shards, columns = self._merge(other)
+        return Index(shards, *(np.concatenate([*blocks]) for blocks in columns))
 
-    def save(self, path: Path, other: "Index") -> tuple[str, ...]:
+    def save(self, path: Path, other: "Index") -> Mapping[str, int]:
         """Writes the living rows of both to a file, which is replaced as a whole.
 
         Returns:
-            The names of their shards.
+            Their shards, as the attribute.
 
         Raises:
             OSError: when it can't be written.
         """
-        names, columns = self._merge(other)
+        shards, columns = self._merge(other)
         rows = sum(int(one.alive.take(one.shard, mode="clip").sum()) for one in (self, other))
-        head = _HEADER.pack(_MAGIC, rows, len(names)) + bytes.fromhex("".join(names))
+        head = _HEADER.pack(_MAGIC, rows, len(shards)) + b"".join(
+            _SHARD.pack(bytes.fromhex(name), length) for name, length in shards.items()
+        )
 
         def write(file: BinaryIO) -> None:
             file.write(head + _CHECKSUM.pack(zlib.crc32(head)))
@@ -178,17 +178,18 @@ class Index:
 
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, write)
-        return tuple(names)
+        return shards
 
-    def _merge(self, other: "Index") -> tuple[list[str], list[Iterator[np.ndarray]]]:
-        """Returns the names of the living shards of both, and each column in blocks."""
-        names: list[str] = []
+    def _merge(self, other: "Index") -> tuple[dict[str, int], list[Iterator[np.ndarray]]]:
+        """Returns the living shards of both, and each column in blocks."""
+        shards: dict[str, int] = {}
         numbers = []
         for index in (self, other):
-            numbers.append((np.cumsum(index.alive) - 1 + len(names)).astype(np.uint32))
-            names += [name for name, alive in zip(index.shards, index.alive, strict=True) if alive]
+            numbers.append((np.cumsum(index.alive) - 1 + len(shards)).astype(np.uint32))
+            named = zip(index.shards.items(), index.alive, strict=True)
+            shards.update(shard for shard, alive in named if alive)
         at = self.first.searchsorted(other.first)
-        return names, [self._blocks(other, column, at, *numbers) for column in _COLUMNS]
+        return shards, [self._blocks(other, column, at, *numbers) for column in _COLUMNS]
 
     def _blocks(
         self, other: "Index", column: str, at: np.ndarray, own: np.ndarray, others: np.ndarray
@@ -230,4 +231,4 @@ _NONE = np.empty(0, np.uint32)
 
 def empty_index() -> Index:
     """Returns an index of no rows."""
-    return Index.of([], [])
+    return Index.of({}, [])

@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from xferlearn.errors import UserError, XferlearnError
 from xferlearn.photos.pixels.operations import RESIZE_POLICY
 from xferlearn.photos.twins import prints
 from xferlearn.system.files import expire, remove_stale
-from xferlearn.system.places import FileFound, Place, is_bucket, place_of
+from xferlearn.system.places import Place, place_of
 from xferlearn.system.text import one_line
 
 _SPACE_FILE, _INDEX = "space.json", "index"
@@ -50,15 +50,6 @@ class LostRowsError(XferlearnError):
 
 class _WrongIndexError(Exception):
     """The index says of a sound shard what is not so."""
-
-
-def local_root(root: str | Path | None) -> Path:
-    """Returns the folder on this machine for what belongs to bottlenecks but is no row of a store.
-
-    Args:
-        root: `bottleneck_dir`; that of a bucket has the default one of this machine.
-    """
-    return default_bottleneck_dir() if root is None or is_bucket(root) else Path(root)
 
 
 class RowStore:
@@ -98,7 +89,7 @@ class RowStore:
         """
         self.root = root
         self.place: Place = place_of(root, "`bottleneck_dir`").child(name)
-        self.folder = self.place.local or local_root(root) / name
+        self.folder = self.place.local or default_bottleneck_dir() / name
         self.width = width
         self.warnings: list[str] = []
         self._kind = np.dtype(kind)
@@ -110,7 +101,7 @@ class RowStore:
         self._index_path = self.folder / (_INDEX if self.place.local else index)
         # The index from its file, and that of shards which it does not name yet.
         self._indexes = (empty_index(), empty_index())
-        self._seen: set[str] = set()
+        self._seen: dict[str, int] = {}
         self._damaged: set[str] = set()
         # Shards that were compared with their names in this process.
         self._sound: dict[str, Layout] = {}
@@ -175,6 +166,28 @@ class RowStore:
             positions = np.flatnonzero(self.has(wanted))
             with contextlib.suppress(LostRowsError, KeyError):
                 return positions, self.read(wanted[positions])
+
+    def read_or_make(
+        self, keys: Sequence[bytes], make: Callable[[Sequence[bytes]], None]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the rows of photos after those that are missing or damaged were made.
+
+        Args:
+            keys: 32 bytes each.
+            make: writes the rows of those keys that the store lacks, where it can.
+
+        Returns:
+            As `read_known`.
+        """
+        for _ in range(2):  # damage is found when rows are read
+            lacking = [keys[place] for place in np.flatnonzero(~self.has(keys)).tolist()]
+            if lacking:
+                make(list(dict.fromkeys(lacking)))
+            expected = int(self.has(keys).sum())
+            there, rows = self.read_known(keys)
+            if len(there) == expected:
+                break
+        return there, rows
 
     def blocks(
         self, keys: Keys, *, rng: np.random.Generator | None = None
@@ -273,51 +286,47 @@ class RowStore:
         """Compares the index with the shards that are there."""
         with self._taking_in:
             there = {
-                name: file
+                file.name[: -len(SHARD)]: file.size
                 for file in self.place.files()
-                if file.name.endswith(SHARD) and _is_digest(name := file.name[: -len(SHARD)])
+                if file.name.endswith(SHARD) and _is_digest(file.name[: -len(SHARD)])
             }
             for index in self._indexes:
-                index.alive &= np.fromiter((name in there for name in index.shards), bool)
-            self._seen &= there.keys()
-            new = sorted(there.keys() - self._seen)
-            for few in (
-                new[i : i + _SHARDS_AT_A_TIME] for i in range(0, len(new), _SHARDS_AT_A_TIME)
-            ):
-                self._add([there[name] for name in few])
+                same = (there.get(name) == size for name, size in index.shards.items())
+                index.alive &= np.fromiter(same, bool)
+            new = sorted(name for name, size in there.items() if self._seen.get(name) != size)
+            self._seen = {name: size for name, size in self._seen.items() if name in there}
+            for start in range(0, len(new), _SHARDS_AT_A_TIME):
+                self._add({name: there[name] for name in new[start : start + _SHARDS_AT_A_TIME]})
             self._keep_index()
 
-    def _add(self, files: Sequence[FileFound]) -> None:
-        """Reads the keys of shards."""
+    def _add(self, shards: Mapping[str, int]) -> None:
+        """Reads the keys of shards, which are given with their sizes."""
         if self.place.local is None:
             with ThreadPoolExecutor(_REQUESTS) as pool:
-                found = [*pool.map(self._keys_of, files)]
+                found = [*pool.map(self._keys_of, shards, shards.values())]
         else:
-            found = [*map(self._keys_of, files)]
-        self._seen.update(file.name[: -len(SHARD)] for file in files)
-        known = [
-            (file.name[: -len(SHARD)], keys)
-            for file, keys in zip(files, found, strict=True)
-            if keys is not None
-        ]
+            found = [*map(self._keys_of, shards, shards.values())]
+        self._seen.update(shards)
+        keys = {name: one for name, one in zip(shards, found, strict=True) if one is not None}
         kept, recent = self._indexes
-        added = Index.of([name for name, _ in known], [keys for _, keys in known])
+        added = Index.of({name: shards[name] for name in keys}, [*keys.values()])
         self._indexes = (kept, recent.merged(added))
 
-    def _keys_of(self, file: FileFound) -> np.ndarray | None:
+    def _keys_of(self, name: str, size: int) -> np.ndarray | None:
         """Returns the keys of a shard; None, and a warning, where it can't be used."""
-        name = file.name[: -len(SHARD)]
         try:
             try:
-                with self.place.open(file.name) as opened:
-                    layout, keys = self._format.read_keys(opened, file.size)
+                if self._seen.get(name, size) != size:
+                    raise ValueError("its size has changed")
+                with self.place.open(f"{name}{SHARD}") as file:
+                    layout, keys = self._format.read_keys(file, size)
                 if self._trusts(layout):
                     return keys
                 problem = ValueError("it may be of another feature space")
             except ValueError as error:
                 problem = error
             # Whether somebody else wrote it or a disk damaged it, all of its bytes tell.
-            if hashlib.sha256(self.place.read(file.name)).hexdigest() == name:
+            if hashlib.sha256(self.place.read(f"{name}{SHARD}")).hexdigest() == name:
                 self.warnings.append(f"Shard {self._address(name)} is not used: {problem}.")
             else:
                 self._found_damaged(name, problem)
@@ -338,9 +347,9 @@ class RowStore:
             return
         # Without room or rights it stays in memory.
         with contextlib.suppress(OSError, ValueError):
-            names = kept.save(self._index_path, recent)
+            shards = kept.save(self._index_path, recent)
             written = Index.load(self._index_path)
-            if written.shards == names:  # not that of another process, which came between
+            if written.shards == shards:  # not that of another process, which came between
                 self._indexes = (written, empty_index())
 
     def _distrust_index(self) -> None:
@@ -412,7 +421,7 @@ class RowStore:
                 # It may have been written anew meanwhile, or only its transfer was at fault.
                 if hashlib.sha256(self.place.read(f"{name}{SHARD}")).hexdigest() != name:
                     self._move_aside(name)
-                self._seen.discard(name)
+                self._seen.pop(name, None)
         self._damaged.clear()
 
     def _move_aside(self, name: str) -> None:

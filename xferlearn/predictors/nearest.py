@@ -1,7 +1,6 @@
 """The photos that a model has learned from and that are nearest to others, from the cache."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -36,7 +35,7 @@ class NearestPhotos:
         Raises:
             UserError: when the list of these photos or the cache can't be read.
         """
-        root = Path(config.bottleneck_dir or default_bottleneck_dir())
+        root = config.bottleneck_dir or default_bottleneck_dir()
         said = model_folder.metadata.get("feature_space", {})
         try:
             spaces = [FeatureSpace(**part) for part in said.get("parts", [said])]

@@ -1,5 +1,6 @@
 """Photos -> bottlenecks: what `train` and every run of an experiment start from."""
 
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Sequence
@@ -13,14 +14,14 @@ from xferlearn.bottlenecks.networks import FrozenNetwork
 from xferlearn.bottlenecks.prints import Looks, look_at_photos
 from xferlearn.bottlenecks.settling import Candidates, Features, sample_pixels
 from xferlearn.bottlenecks.space import FeatureSpace
-from xferlearn.bottlenecks.store import BottleneckStore, PrintStore
+from xferlearn.bottlenecks.store import BottleneckStore, LostRowsError, PrintStore
 from xferlearn.config import TrainConfig, default_bottleneck_dir
 from xferlearn.errors import UserError, XferlearnError
 from xferlearn.photos.corrected import Applied, CorrectedSource
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import TEST, VALIDATION, BadPhoto, Manifest, Photo
 from xferlearn.photos.selecting import pick_photos, views_of
-from xferlearn.photos.sources import PhotoSource
+from xferlearn.photos.sources import Entry, PhotoSource
 from xferlearn.photos.splitting import build_manifest
 from xferlearn.photos.views import Augmentation
 from xferlearn.system.folders import check_writable
@@ -40,11 +41,17 @@ class Part:
         features: its engine and store.
         extraction: the photos, and those that were left out; its seconds include the settling of
             the engine.
+        candidates: the engines that could compute more of them.
+        limits: caps on bytes and pixels of photos.
+        verbose: 0 shows no progress.
     """
 
     frozen: FrozenNetwork
     features: Features
     extraction: Extraction
+    candidates: Candidates
+    limits: PhotoLimits
+    verbose: int
 
     @property
     def network(self) -> "keras.Model":
@@ -55,6 +62,39 @@ class Part:
     def space(self) -> FeatureSpace:
         """The feature space of its bottlenecks."""
         return self.features.store.space
+
+    def compute(
+        self, entries: Callable[[], Iterable[Entry]], number: int, *, views: bool = False
+    ) -> Extraction:
+        """Computes the bottlenecks of more photos or views that the store lacks.
+
+        Args:
+            entries: returns the photos.
+            number: how many there are.
+            views: as for `extract`.
+
+        Raises:
+            XferlearnError: when no engine is exact enough for this store, or it can't be written.
+        """
+        features, store = self.features, self.features.store
+        if number and not features.proven:  # nothing was missing before, so none was compared
+            features = self.candidates.settle(
+                lambda store: sample_pixels(entries(), store, self.limits, views=views)
+            )
+            if features.store is not store:
+                raise XferlearnError(
+                    f"{' '.join(features.fallbacks)} Bottlenecks are missing, and no engine can"
+                    " compute them again beside those that there are. Run again."
+                )
+        return extract(
+            entries(),
+            store,
+            features.engine,
+            self.limits,
+            count=number,
+            views=views,
+            verbose=self.verbose,
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,19 +205,22 @@ class Prepared:
     def read(self, photos: Sequence[Photo]) -> np.ndarray | StoredRows:
         """Returns the bottlenecks of photos in the plain view, float32, [photos, sum of widths].
 
-        Those of more photos than a training has memory for stay in the store.
+        Those that turn out to be damaged are computed again. Those of more photos than a training
+        has memory for stay in the store.
 
         Raises:
             XferlearnError: when one has none.
         """
         keys = _together([photo.key for photo in photos])
-        lost = np.flatnonzero(~self._have(keys))
-        if len(lost):
-            name = photos[int(lost[0])].name
-            raise XferlearnError(
-                f"{name} changed or was removed while this was running. Run again."
-            )
-        return self._rows(keys)
+        self._check(keys, photos)
+
+        def compute() -> None:
+            for part in self.parts:
+                lost = [photo for photo in photos if photo.key not in part.features.store]
+                part.compute(functools.partial(pick_photos, self.source, lost), len(lost))
+            self._check(keys, photos)
+
+        return self._read(keys, compute)
 
     def views(
         self,
@@ -206,19 +249,17 @@ class Prepared:
         # The plain view, number 0, is cached already.
         drawn = numbers[1:]
         bad: list[BadPhoto] = []
-        for part in self.parts:
-            store = part.features.store
-            missing = dict.fromkeys(photos[position] for position, key in named if key not in store)
-            found = extract(
-                pick_photos(self.source, missing, augmentation=augmentation, numbers=drawn),
-                store,
-                part.features.engine,
-                PhotoLimits.of(config),
-                count=len(missing) * len(drawn),
-                views=True,
-                verbose=config.verbose,
-            )
-            bad += found.bad
+
+        def compute() -> None:
+            for part in self.parts:
+                store = part.features.store
+                missing = dict.fromkeys(photos[place] for place, key in named if key not in store)
+                again = functools.partial(
+                    pick_photos, self.source, missing, augmentation=augmentation, numbers=drawn
+                )
+                bad.extend(part.compute(again, len(missing) * len(drawn), views=True).bad)
+
+        compute()
         # A photo may be broken in a part that the plain view does not see.
         keys, positions = (
             _together([key for _, key in named]),
@@ -231,14 +272,36 @@ class Prepared:
                 f"The head learns without {int((~kept).sum()):,} of"
                 f" {count(len(named), 'view')}, e.g. those of {example_of(bad, lost)}."
             )
+        keys, positions = keys[kept], positions[kept]
+
+        def heal() -> None:
+            self.read(photos)
+            compute()
+            self._check(keys, [photos[position] for position in positions])
+
         # The plain bottlenecks of all photos may be in memory beside them.
-        return self._rows(keys[kept], beside=len(photos)), positions[kept]
+        return self._read(keys, heal, beside=len(photos)), positions
 
     def _have(self, keys: np.ndarray) -> np.ndarray:
         return np.all([part.features.store.has(keys) for part in self.parts], axis=0)
 
-    def _rows(self, keys: np.ndarray, beside: int = 0) -> np.ndarray | StoredRows:
+    def _check(self, keys: np.ndarray, photos: Sequence[Photo]) -> None:
+        lost = np.flatnonzero(~self._have(keys))
+        if len(lost):
+            name = photos[int(lost[0])].name
+            raise XferlearnError(
+                f"{name} changed or was removed while this was running. Run again."
+            )
+
+    def _read(
+        self, keys: np.ndarray, compute: Callable[[], None], beside: int = 0
+    ) -> np.ndarray | StoredRows:
+        """Returns rows; `compute` computes those again that turn out to be damaged."""
         stores = [part.features.store for part in self.parts]
+        for _ in stores:
+            with contextlib.suppress(LostRowsError):
+                return read_rows(stores, keys, self.max_memory, beside)
+            compute()
         return read_rows(stores, keys, self.max_memory, beside)
 
 
@@ -334,7 +397,7 @@ def _prepare_part(
     candidates = Candidates.of(config, network.model, network.space, keep=keep)
     features = candidates.settle(sample)
     store = features.store
-    prints = looks.prints if looks else PrintStore(store.folder.parent, store.space.image_size)
+    prints = looks.prints if looks else PrintStore(store.root, store.space.image_size)
     extraction = extract_source(
         source,
         store,
@@ -347,7 +410,7 @@ def _prepare_part(
         near = config.twins == "group"
         looks = look_at_photos(source, extraction.photos, prints, limits, near=near)
         store.warnings += prints.warnings
-    return Part(network, features, extraction), looks
+    return Part(network, features, extraction, candidates, limits, config.verbose), looks
 
 
 def check_result_folders(config: TrainConfig) -> None:
