@@ -34,7 +34,7 @@ from xferlearn.config.sizes import read_size, size_text
 from xferlearn.errors import UserError, XferlearnError
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.notes import ReadingNotes
-from xferlearn.photos.pixels import headers, memory
+from xferlearn.photos.pixels import headers
 from xferlearn.photos.pixels.containers import first_scan_has_all, jxl_size, png_blocks_behind
 from xferlearn.photos.pixels.decoding import decoded_batches
 from xferlearn.photos.pixels.formats import BadImage, NoReader
@@ -162,7 +162,7 @@ def test_a_photo_beyond_the_budget_names_the_setting_that_admits_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     data = encode(picture(2000, 1500), "WEBP", method=0)
-    monkeypatch.setattr(memory, "free_memory", lambda: 2**20)
+    monkeypatch.setattr(machine, "free_memory", lambda: 2**20)
     with pytest.raises(BadImage) as caught:
         prepare(data, SIZE, MANY)
     assert str(caught.value) == (
