@@ -84,7 +84,7 @@ def measure_head(number: int, width: int, classes: int, folder: Path, streamed: 
     """Trains seven heads for one pass, and predicts every photo by that which has not seen it.
 
     Returns:
-        The largest memory of the process in GiB.
+        The largest memory of the process while the heads learn, in GiB.
     """
     from xferlearn.system.runtime import start_tensorflow
 
@@ -106,15 +106,18 @@ def measure_head(number: int, width: int, classes: int, folder: Path, streamed: 
     scale = measure_scale(x, rows=np.flatnonzero(known))
     stack, training = fit_heads(x, y, np.stack(heads, axis=1), classes, plan, scale, known=known)
     fitted = time.process_time()
+    # What is predicted is a table of a temporary file where it is large, which the machine may keep
+    # in memory as long as there is room.
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     found = stack.out_of_fold(x, folds)
     right = float((found.argmax(axis=1) == y[known]).mean())
     wall, ended = time.perf_counter() - wall, time.process_time()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(
         f"head, {'streamed' if training.streamed else 'in memory'}: {number:,} x {width},"
         f" {classes} classes, {len(heads)} heads, one pass: {(fitted - cpu) / number * 1e6:.1f} us"
         f" of CPU per photo, predicting them {(ended - fitted) / number * 1e6:.1f} us,"
-        f" {wall:.0f} s in all, {right:.1%} right, {peak:.2f} GiB at most",
+        f" {wall:.0f} s in all, {right:.1%} right, {peak:.2f} GiB at most while"
+        " learning",
         flush=True,
     )
     return peak

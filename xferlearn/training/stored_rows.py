@@ -8,8 +8,8 @@ import numpy as np
 from xferlearn.bottlenecks.store import BottleneckStore
 from xferlearn.system.memory import memory_room
 
-# What a training takes at its peak, as a multiple of its bottlenecks: themselves, TensorFlow's copy
-# of them, and that of those outside the validation.
+# What a training takes at its peak, as a multiple of its bottlenecks, which TensorFlow copies: 3.4
+# for 196,608 of width 1,280 (`tools/bench_scale.py`).
 PEAK = 3.5
 # Rows are mixed among as many as this holds, of several shards.
 _POOL_BYTES, _MOST_POOL = 256 * 2**20, 65_536
