@@ -54,13 +54,9 @@ from xferlearn.system.progress import StageClock
 from xferlearn.system.results import Failure
 from xferlearn.system.runtime import choose_device, start_tensorflow
 from xferlearn.system.text import one_line
-from xferlearn.training.fit import (
-    Prepared,
-    check_result_folders,
-    prepare,
-)
+from xferlearn.training.fit import Prepared, prepare
 from xferlearn.training.material import LinearHeads, Material, material_of
-from xferlearn.training.networks import check_backbone, load_networks
+from xferlearn.training.networks import check_backbone, check_result_folders, load_networks
 
 # Of these two a person decides nothing about the photo.
 _ALWAYS = (ACROSS, TWINS)

@@ -1,6 +1,5 @@
 """Photos -> bottlenecks: what `train` and every run of an experiment start from."""
 
-import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Sequence
@@ -14,8 +13,8 @@ from xferlearn.bottlenecks.networks import FrozenNetwork
 from xferlearn.bottlenecks.prints import Looks, look_at_photos
 from xferlearn.bottlenecks.settling import Candidates, Features, sample_pixels
 from xferlearn.bottlenecks.space import FeatureSpace
-from xferlearn.bottlenecks.store import BottleneckStore, LostRowsError, PrintStore
-from xferlearn.config import TrainConfig, default_bottleneck_dir
+from xferlearn.bottlenecks.store import BottleneckStore, PrintStore
+from xferlearn.config import TrainConfig
 from xferlearn.errors import UserError, XferlearnError
 from xferlearn.photos.corrected import Applied, CorrectedSource
 from xferlearn.photos.limits import PhotoLimits
@@ -24,9 +23,8 @@ from xferlearn.photos.selecting import pick_photos, views_of
 from xferlearn.photos.sources import Entry, PhotoSource
 from xferlearn.photos.splitting import build_manifest
 from xferlearn.photos.views import Augmentation
-from xferlearn.system.folders import check_writable
 from xferlearn.system.text import count
-from xferlearn.training.stored_rows import StoredRows, read_rows
+from xferlearn.training.stored_rows import StoredRows, keys_together, read_rows
 
 if TYPE_CHECKING:
     import keras
@@ -211,7 +209,7 @@ class Prepared:
         Raises:
             XferlearnError: when one has none.
         """
-        keys = _together([photo.key for photo in photos])
+        keys = keys_together([photo.key for photo in photos])
         self._check(keys, photos)
 
         def compute() -> None:
@@ -261,10 +259,8 @@ class Prepared:
 
         compute()
         # A photo may be broken in a part that the plain view does not see.
-        keys, positions = (
-            _together([key for _, key in named]),
-            np.array([at for at, _ in named], int),
-        )
+        keys = keys_together([key for _, key in named])
+        positions = np.array([at for at, _ in named], int)
         kept = self._have(keys)
         if not kept.all():
             lost = {photos[at].name for at in positions[~kept]}
@@ -296,18 +292,8 @@ class Prepared:
     def _read(
         self, keys: np.ndarray, compute: Callable[[], None], beside: int = 0
     ) -> np.ndarray | StoredRows:
-        """Returns rows; `compute` computes those again that turn out to be damaged."""
         stores = [part.features.store for part in self.parts]
-        for _ in stores:
-            with contextlib.suppress(LostRowsError):
-                return read_rows(stores, keys, self.max_memory, beside)
-            compute()
-        return read_rows(stores, keys, self.max_memory, beside)
-
-
-def _together(keys: Sequence[bytes]) -> np.ndarray:
-    """Returns keys of photos as uint8, [photos, 32]."""
-    return np.frombuffer(b"".join(keys), np.uint8).reshape(len(keys), 32)
+        return read_rows(stores, keys, self.max_memory, compute, beside)
 
 
 def prepare(
@@ -411,14 +397,3 @@ def _prepare_part(
         looks = look_at_photos(source, extraction.photos, prints, limits, near=near)
         store.warnings += prints.warnings
     return Part(network, features, extraction, candidates, limits, config.verbose), looks
-
-
-def check_result_folders(config: TrainConfig) -> None:
-    """Checks, before any work, that bottlenecks and logs can be written.
-
-    Raises:
-        UserError: when they can't be.
-    """
-    check_writable("bottleneck_dir", config.bottleneck_dir or default_bottleneck_dir())
-    if config.summaries != "none":
-        check_writable("logs_dir", config.logs_dir)

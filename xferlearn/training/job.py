@@ -33,10 +33,10 @@ from xferlearn.system.workers import meanwhile
 from xferlearn.training import head as heads
 from xferlearn.training.auditing import audit_prepared
 from xferlearn.training.finetuning import fine_tune, select_layers
-from xferlearn.training.fit import Prepared, check_result_folders, prepare
+from xferlearn.training.fit import Prepared, prepare
 from xferlearn.training.fitting import Fitted, diverged_error, fit_head
 from xferlearn.training.metadata import describe, run_name
-from xferlearn.training.networks import check_backbone, load_networks
+from xferlearn.training.networks import check_backbone, check_result_folders, load_networks
 from xferlearn.training.own_photos import measure_familiarity, with_familiarity
 from xferlearn.training.result import TrainResult, promised_facts
 

@@ -1,11 +1,12 @@
 """Bottlenecks that stay in their stores: what stands for an array that memory is too small for."""
 
-from collections.abc import Iterator, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from xferlearn.bottlenecks.store import BottleneckStore
+from xferlearn.bottlenecks.store import BottleneckStore, LostRowsError
 from xferlearn.system.memory import memory_room
 
 # What a training takes at its peak, as a multiple of its bottlenecks, which TensorFlow copies: 3.4
@@ -135,8 +136,17 @@ class StoredRows:
             yield places_of[some], pool[some]
 
 
+def keys_together(keys: Sequence[bytes]) -> np.ndarray:
+    """Returns keys of photos as uint8, [photos, 32]."""
+    return np.frombuffer(b"".join(keys), np.uint8).reshape(len(keys), 32)
+
+
 def read_rows(
-    stores: Sequence[BottleneckStore], keys: np.ndarray, max_memory: int | None, beside: int = 0
+    stores: Sequence[BottleneckStore],
+    keys: np.ndarray,
+    max_memory: int | None,
+    compute: Callable[[], None],
+    beside: int = 0,
 ) -> np.ndarray | StoredRows:
     """Returns bottlenecks as an array where a training on it fits into memory.
 
@@ -144,21 +154,26 @@ def read_rows(
         stores: of each network.
         keys: of the photos, uint8, [photos, 32].
         max_memory: bytes that the command may take; None for half of what is free.
+        compute: computes those again that turned out to be damaged.
         beside: rows that are in memory with them.
 
     Returns:
         Float32, [photos, width].
-
-    Raises:
-        LostRowsError: shards turned out to be damaged.
     """
     rows = StoredRows(stores, keys)
     number, width = rows.shape
-    if PEAK * (number + beside) * width * rows.dtype.itemsize <= memory_room(max_memory):
-        return rows[:]
-    for store in stores:  # what is damaged is to be known before hours of work
-        for _ in store.blocks(keys):
-            pass
+    small = PEAK * (number + beside) * width * rows.dtype.itemsize <= memory_room(max_memory)
+    for _ in stores:
+        with contextlib.suppress(LostRowsError):
+            return rows[:] if small else _looked_through(rows)
+        compute()
+    return rows[:] if small else _looked_through(rows)
+
+
+def _looked_through(rows: StoredRows) -> StoredRows:
+    """Returns rows that were all read once: damage is to be known before hours of work."""
+    for _ in rows.blocks():
+        pass
     return rows
 
 
