@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from xferlearn.bottlenecks import store as bottlenecks
+from xferlearn.bottlenecks import writing
 from xferlearn.bottlenecks.space import FeatureSpace
 from xferlearn.bottlenecks.store import BottleneckStore
 from xferlearn.errors import UserError, XferlearnError
@@ -39,7 +39,12 @@ def key(number: int) -> bytes:
 
 
 def vector(number: int) -> np.ndarray:
-    return np.random.default_rng(number).normal(size=WIDTH).astype(np.float32)
+    """Returns a row that float16 holds as it is."""
+    return stored(number).astype(np.float32)
+
+
+def stored(number: int) -> np.ndarray:
+    return np.random.default_rng(number).normal(size=WIDTH).astype(np.float16)
 
 
 def write(root: Path, numbers: range) -> BottleneckStore:
@@ -115,13 +120,13 @@ def test_the_folder_tells_its_space_to_a_reader(tmp_path: Path) -> None:
 def test_shards_are_committed_when_they_are_full_or_old(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bottlenecks, "ROWS_PER_SHARD", 4)
+    monkeypatch.setattr(writing, "ROWS_PER_SHARD", 4)
     store = BottleneckStore(tmp_path, SPACE)
     with store.writer() as writer:
         for number in range(6):
             writer.add(key(number), vector(number))
         assert len(BottleneckStore(tmp_path, SPACE)) == 4
-        monkeypatch.setattr(bottlenecks, "SECONDS_PER_SHARD", 0.0)
+        monkeypatch.setattr(writing, "SECONDS_PER_SHARD", 0.0)
         writer.add(key(6), vector(6))
         assert len(BottleneckStore(tmp_path, SPACE)) == 7
     check(store, range(7))
@@ -147,7 +152,7 @@ WRITER = """
 import sys, time
 sys.path[:0] = {paths!r}
 from test_bottlenecks import *
-bottlenecks.ROWS_PER_SHARD = 5
+writing.ROWS_PER_SHARD = 5
 store = BottleneckStore({root!r}, SPACE)
 with store.writer() as writer:
     for number in range({first}, {last}):
@@ -218,7 +223,7 @@ def test_one_flipped_bit_in_a_vector_is_found(tmp_path: Path) -> None:
     store = write(tmp_path, range(20))
     shard = only_shard(store)
     data = bytearray(shard.read_bytes())
-    data[data.index(vector(7).tobytes()) + 5] ^= 1
+    data[data.index(stored(7).tobytes()) + 5] ^= 1
     shard.write_bytes(data)
     again = BottleneckStore(tmp_path, SPACE)
     assert key(7) not in again
@@ -297,7 +302,7 @@ def test_harm_to_a_shard_after_opening_is_an_error_that_says_what_to_do(
     elif harm == "truncate":
         shard.write_bytes(data[:-200])
     else:
-        shard.write_bytes(data.replace(vector(7).tobytes(), vector(8).tobytes()))
+        shard.write_bytes(data.replace(stored(7).tobytes(), stored(8).tobytes()))
     with pytest.raises(XferlearnError, match=r"removed or damaged while.*Run again"):
         store.read([key(number) for number in range(20)])
 
@@ -334,7 +339,7 @@ def test_a_folder_that_can_not_be_written_to_is_named(
 def test_a_full_disk_is_one_line_and_keeps_what_was_committed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bottlenecks, "ROWS_PER_SHARD", 4)
+    monkeypatch.setattr(writing, "ROWS_PER_SHARD", 4)
     BottleneckStore(tmp_path, SPACE)
     written = iter(range(2))
 
@@ -389,7 +394,7 @@ def test_a_shard_can_be_read_by_anyone_with_arrow(tmp_path: Path) -> None:
 
 def test_the_first_shard_comes_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
-    monkeypatch.setattr(bottlenecks.time, "monotonic", lambda: now)
+    monkeypatch.setattr(writing.time, "monotonic", lambda: now)
     store = BottleneckStore(tmp_path, SPACE)
     sizes = []
     with store.writer() as writer:

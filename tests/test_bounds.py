@@ -34,7 +34,7 @@ from xferlearn.config.sizes import read_size, size_text
 from xferlearn.errors import UserError, XferlearnError
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.notes import ReadingNotes
-from xferlearn.photos.pixels import headers, memory
+from xferlearn.photos.pixels import headers
 from xferlearn.photos.pixels.containers import first_scan_has_all, jxl_size, png_blocks_behind
 from xferlearn.photos.pixels.decoding import decoded_batches
 from xferlearn.photos.pixels.formats import BadImage, NoReader
@@ -115,12 +115,12 @@ def test_the_budget_follows_what_is_free_and_what_is_given(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for free, budget in ((64 * GIB, GIB), (3 * GIB, 768 * 2**20), (GIB // 8, 64 * 2**20)):
-        monkeypatch.setattr(memory, "free_memory", lambda free=free: free)
+        monkeypatch.setattr(machine, "free_memory", lambda free=free: free)
         assert PixelMemory().budget == budget
     assert PixelMemory(2 * GIB).budget == GIB
     # What is given admits a photo that is decoded alone; the default never more than 1 GiB.
     assert PixelMemory(8 * GIB).largest > 7 * GIB
-    monkeypatch.setattr(memory, "free_memory", lambda: 500 * GIB)
+    monkeypatch.setattr(machine, "free_memory", lambda: 500 * GIB)
     assert PixelMemory().largest < GIB
 
 
@@ -162,7 +162,7 @@ def test_a_photo_beyond_the_budget_names_the_setting_that_admits_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     data = encode(picture(2000, 1500), "WEBP", method=0)
-    monkeypatch.setattr(memory, "free_memory", lambda: 2**20)
+    monkeypatch.setattr(machine, "free_memory", lambda: 2**20)
     with pytest.raises(BadImage) as caught:
         prepare(data, SIZE, MANY)
     assert str(caught.value) == (

@@ -514,9 +514,9 @@ def test_killed_run_keeps_its_shards(make_photo_dir, tmp_path):
     # Small shards and a slow network, so that there is a middle to be killed in.
     code = (
         "import sys, time\n"
-        "from xferlearn.bottlenecks import settling, store\n"
+        "from xferlearn.bottlenecks import settling, writing\n"
         "from xferlearn.cli import main\n"
-        "store.ROWS_PER_SHARD = 32\n"
+        "writing.ROWS_PER_SHARD = 32\n"
         "build = settling.start_engine\n"
         "def slow(*args):\n"
         "    engine = build(*args)\n"

@@ -34,7 +34,7 @@ class MeasureStore(RowStore):
         facts = {"measures": quality.VERSION, "side": quality.SIDE, "resize": RESIZE_POLICY}
         about = json.dumps(facts, indent=2, sort_keys=True) + "\n"
         name = hashlib.sha256(about.encode()).hexdigest()[:16]
-        super().__init__(Path(root) / "measures" / name, about, quality.MEASURES, np.float32)
+        super().__init__(root, f"measures/{name}", about, quality.MEASURES, np.float32)
 
 
 def measure_photos(
@@ -59,19 +59,22 @@ def measure_photos(
     Raises:
         XferlearnError: when measurements can't be written.
     """
-    missing = {photo.digest: photo for photo in photos if photo.digest not in store}
-    if missing:
+    wanted = {photo.digest: photo for photo in photos}
+
+    def measure_missing(lacking: Sequence[bytes]) -> None:
         side = quality.SIDE
-        loaded = readable(load_photos(pick_photos(source, missing.values()), side, limits))
+        entries = pick_photos(source, [wanted[one] for one in lacking])
+        loaded = readable(load_photos(entries, side, limits))
         with (
-            progress_bar("quality", len(missing), verbose=verbose) as bar,
+            progress_bar("quality", len(lacking), verbose=verbose) as bar,
             store.writer() as writer,
         ):
             for batch in decoded_batches(loaded, side, limits):
                 for item, pixels in zip(batch.photos, batch.pixels, strict=True):
                     writer.add(item.digest, quality.measure(pixels, *(item.size or (0, 0))))
                     bar.update()
+
     found = np.full((len(photos), quality.MEASURES), np.nan, np.float32)
-    rows = [row for row, photo in enumerate(photos) if photo.digest in store]
-    found[rows] = store.read([photos[row].digest for row in rows])
+    there, rows = store.read_or_make([photo.digest for photo in photos], measure_missing)
+    found[there] = rows
     return found

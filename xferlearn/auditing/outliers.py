@@ -6,6 +6,7 @@ import numpy as np
 
 from xferlearn.auditing.findings import OUTLIER, Finding
 from xferlearn.photos.manifest import Photo
+from xferlearn.system.vectors import Vectors, blocks_of
 
 # A photo is as lonely as it is far from the one that is so many places from it. By the nearest
 # alone, two strange photos that are like each other would not be strange: of 5 solar cells among
@@ -20,7 +21,7 @@ _LONELY = 2.5
 _MOST_SHARE = 0.02
 
 
-def loneliness(bottlenecks: np.ndarray, folds: np.ndarray, seed: int = 0) -> np.ndarray:
+def loneliness(bottlenecks: Vectors, folds: np.ndarray, seed: int = 0) -> np.ndarray:
     """Returns how far photos are from others, in standard deviations, float32, [photos].
 
     A photo is compared with those of other folds, because near twins and groups are in its own.
@@ -31,23 +32,26 @@ def loneliness(bottlenecks: np.ndarray, folds: np.ndarray, seed: int = 0) -> np.
         seed: of which of many photos are compared with.
     """
     number = len(bottlenecks)
-    lengths = np.maximum(np.linalg.norm(bottlenecks, axis=1, keepdims=True), np.float32(1e-12))
     drawn = np.random.default_rng(seed % 2**64).permutation(number)[:_MOST_COMPARED]
-    others, of_others = bottlenecks[drawn] / lengths[drawn], folds[drawn]
+    others, of_others = _unit(bottlenecks[drawn]), folds[drawn]
     # As many places as photos that are compared with have; few photos have few neighbours.
     place = int(np.clip(_NEIGHBOUR * len(drawn) // max(number, 1), 1, max(len(drawn) // 10, 1)))
     found = np.zeros(number, np.float32)
-    for start in range(0, number, _BLOCK):
-        rows = slice(start, start + _BLOCK)
-        near = (bottlenecks[rows] / lengths[rows]) @ others.T
+    for rows, block in blocks_of(bottlenecks, most=_BLOCK):
+        near = _unit(block) @ others.T
         same = (folds[rows, None] == of_others) & (of_others >= 0)
-        same |= drawn == np.arange(number)[rows, None]
+        same |= drawn == rows[:, None]
         near[same] = -1
         if near.shape[1]:
             found[rows] = np.partition(near, -place, axis=1)[:, -place]
     middle = np.median(found) if number else 0
     deviation = 1.4826 * np.median(np.abs(found - middle)) if number else 0
     return (middle - found) / max(float(deviation), 1e-3)
+
+
+def _unit(bottlenecks: np.ndarray) -> np.ndarray:
+    lengths = np.linalg.norm(bottlenecks, axis=1, keepdims=True)
+    return bottlenecks / np.maximum(lengths, np.float32(1e-12))
 
 
 def find_outliers(

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from xferlearn.bottlenecks.store import PrintStore, ShardWriter
+from xferlearn.bottlenecks.store import PrintStore
+from xferlearn.bottlenecks.writing import ShardWriter
 from xferlearn.errors import XferlearnError
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import Photo
@@ -43,8 +44,9 @@ class Looks:
     def recorded(self, photos: Sequence[Photo]) -> list[bytes]:
         """Returns what of each photo's print goes with a model; nothing where it has no print."""
         known = [photo.digest for photo in photos if photo.digest in self.prints]
-        rows = recorded_looks(Prints(self.prints.read(known)))
-        found = {digest: row.tobytes() for digest, row in zip(known, rows, strict=True)}
+        there, rows = self.prints.read_known(known)
+        looks = recorded_looks(Prints(rows))
+        found = {known[place]: look.tobytes() for place, look in zip(there, looks, strict=True)}
         return [found.get(photo.digest, b"") for photo in photos]
 
 
@@ -68,18 +70,21 @@ def look_at_photos(
     Raises:
         XferlearnError: when prints can't be written.
     """
-    missing = {photo.digest: photo for photo in photos if photo.digest not in store}
-    if missing:
-        # Bottlenecks of earlier versions have no prints beside them.
-        entries = pick_photos(source, missing.values())
+    wanted = {photo.digest: photo for photo in photos}
+
+    def make_missing(lacking: Sequence[bytes]) -> None:
+        entries = pick_photos(source, [wanted[one] for one in lacking])
         size = store.image_size
         with store.writer() as writer:
             loaded = readable(load_photos(entries, size, limits))
             for batch in decoded_batches(loaded, size, limits):
                 add_prints(writer, batch)
-    # One that changed meanwhile is like no other; reading its bottleneck will say so.
-    digests = [digest for digest in {photo.digest: None for photo in photos} if digest in store]
-    return Looks(find_alike(digests, Prints(store.read(digests)), near=near), store)
+
+    # Bottlenecks of earlier versions have no prints beside them. A photo that changed meanwhile is
+    # like no other; reading its bottleneck will say so.
+    digests = list(wanted)
+    there, rows = store.read_or_make(digests, make_missing)
+    return Looks(find_alike([digests[one] for one in there], Prints(rows), near=near), store)
 
 
 class KeptPrints:

@@ -4,7 +4,6 @@ import dataclasses
 import functools
 import itertools
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -130,8 +129,7 @@ class Candidates:
         if trained is not None and precision == "auto":
             choices = list(dict.fromkeys([trained, "float32"]))
         plans = tuple(plan for one in choices for plan in plan_engines(engine, one))
-        root = Path(config.bottleneck_dir or default_bottleneck_dir())
-        # Opening a store reads all of its shards.
+        root = config.bottleneck_dir or default_bottleneck_dir()
         open_store = functools.cache(lambda kind: BottleneckStore(root, space_of(kind)))
         return cls(load, plans, open_store, config.verbose, keep)
 

@@ -59,7 +59,8 @@ class PhotoConfig(Config):
         Setting(
             "Memory that the command may take, e.g. `4GiB`. Photos being decoded take at most 1 GiB"
             " of it; one that takes more is decoded alone where it is given and has room, and left"
-            " out otherwise. Default: half of what is free.",
+            " out otherwise. Heads learn from bottlenecks in memory where they fit into it, and"
+            " otherwise stream them from disk. Default: half of what is free.",
             minimum=2**30,
             size=True,
             section="Photos",

@@ -8,9 +8,9 @@ from xferlearn.dashboard.thumbnails import Choice
 from xferlearn.decisions import Near, Nearest
 from xferlearn.photos.manifest import TRAIN, VALIDATION, Photo
 from xferlearn.summaries.record import RunRecord
+from xferlearn.system.vectors import blocks_of
 
 NEAREST = 3
-_AT_ONCE = 4096
 
 
 def nearest_photos(record: RunRecord, choices: Sequence[Choice]) -> list[list[Near[Photo]]]:
@@ -38,8 +38,7 @@ def nearest_photos(record: RunRecord, choices: Sequence[Choice]) -> list[list[Ne
     )
     rows = np.array([choice.row for choice in choices])
     nearest = Nearest(np.split(record.bottlenecks[rows], ends, axis=1), NEAREST)
-    for start in range(0, len(training), _AT_ONCE):
-        block = np.arange(start, min(start + _AT_ONCE, len(training)))
+    for block, bottlenecks in blocks_of(record.bottlenecks):
         unknown = ~training[block] | (own[:, None] == folds[block])
-        nearest.add(block, np.split(record.bottlenecks[block], ends, axis=1), unknown)
+        nearest.add(block, np.split(bottlenecks, ends, axis=1), unknown)
     return nearest.found(manifest.photos)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from xferlearn.metrics import wilson_interval, worth_of
+from xferlearn.system.vectors import blocks_of, new_table
 
 MOST_BINS = 15
 
@@ -20,6 +21,8 @@ LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.05, 20.0
 _PRIOR_DEVIATION = 0.5
 _GRID = 17
 _TOLERANCE = 1e-3
+# Probabilities by which a temperature is found, which in float64 take half a GiB.
+_MOST_ASKED = 2**26
 _TINY = float(np.finfo(np.float32).tiny)
 
 
@@ -30,7 +33,8 @@ def fit_temperature(
 
     It minimises the cross-entropy of softmax(log p / T) together with a weak prior, log T normal
     around 0 with deviation 0.5, which decides where there are few photos. Where photos may have
-    several labels it is that of sigmoid(logit p / T), on average over the classes.
+    several labels it is that of sigmoid(logit p / T), on average over the classes. Of more than 64
+    million probabilities, those of as many photos as have that many are asked, drawn evenly.
 
     Args:
         probabilities: of photos that the model has not learned from, float, [photos, classes],
@@ -54,7 +58,8 @@ def fit_temperature(
         return 1.0
     worth = len(y) if groups is None else worth_of(groups)
     entropy_of = _entropy_of_sets if y.ndim == 2 else _entropy
-    entropy_at = entropy_of(probabilities, y)
+    every = -(-probabilities.size // _MOST_ASKED)
+    entropy_at = entropy_of(probabilities[::every], y[::every])
 
     def cost(log_temperature: float) -> float:
         entropy = entropy_at(math.exp(-log_temperature))
@@ -97,10 +102,14 @@ def with_temperature(
     """
     if not 0 < temperature < math.inf:
         raise ValueError(f"Expected a temperature above 0. Received: {temperature}.")
-    if multi_label:
-        return (1 / (1 + np.exp(-_logits(probabilities) / temperature))).astype(np.float32)
-    powers = np.exp(_logs(probabilities) / temperature)
-    return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+    found = new_table(*probabilities.shape)
+    for rows, block in blocks_of(probabilities):
+        if multi_label:
+            found[rows] = 1 / (1 + np.exp(-_logits(block) / temperature))
+            continue
+        powers = np.exp(_logs(block) / temperature)
+        found[rows] = powers / powers.sum(axis=1, keepdims=True)
+    return found
 
 
 @dataclasses.dataclass(frozen=True)

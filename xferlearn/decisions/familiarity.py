@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from xferlearn.system.vectors import Vectors, blocks_of
+
 MOST_CORE = 1000
 # Twice as many raised the mean AUROC of flowers left out by 0.004.
 _MOST_DIRECTIONS = 64
@@ -99,7 +101,7 @@ class Familiarity:
 
     def apply(
         self,
-        bottlenecks: np.ndarray,
+        bottlenecks: Vectors,
         probabilities: np.ndarray,
         rows: Sequence[int] | np.ndarray | None = None,
     ) -> np.ndarray:
@@ -114,8 +116,8 @@ class Familiarity:
             Float32, [photos], range [0, 1]: the share of own photos that are no more typical.
         """
         known = _Known(self.scale, self.basis, self.core, self.usual, self.classes)
-        rows = np.arange(len(bottlenecks)) if rows is None else np.asarray(rows, np.int64)
-        return self._levels(known.parts(bottlenecks, rows, probabilities))
+        places = np.arange(len(bottlenecks)) if rows is None else np.asarray(rows, np.int64)
+        return self._levels(known.parts(bottlenecks, places, probabilities))
 
     def _levels(self, parts: np.ndarray) -> np.ndarray:
         return np.interp(self._sums(parts), self.knots, self.levels).astype(np.float32)
@@ -136,28 +138,27 @@ class _Known(NamedTuple):
     classes: int
 
     def parts(
-        self, bottlenecks: np.ndarray, rows: np.ndarray, probabilities: np.ndarray
+        self, bottlenecks: Vectors, rows: np.ndarray, probabilities: np.ndarray
     ) -> np.ndarray:
         """Returns similarity beyond the usual, largest probability and similarity, [photos, 3].
 
         The first is that to the photos of each class, weighed by how likely the class is. It is
         measured in blocks, so that many photos take little memory.
         """
-        found = [np.zeros((0, 3))]
-        for start in range(0, len(rows), MOST_PHOTOS):
-            block = slice(start, start + MOST_PHOTOS)
-            similarity = _unit(bottlenecks[rows[block]], self.scale) @ self.basis @ self.core.T
-            likely = probabilities[block]
+        found = np.zeros((len(rows), 3))
+        for places, block in blocks_of(bottlenecks, rows, MOST_PHOTOS):
+            similarity = _unit(block, self.scale) @ self.basis @ self.core.T
+            likely = probabilities[places]
             beyond = (similarity - self.usual).reshape(len(similarity), self.classes, -1)
             local = beyond.max(axis=2, initial=_NONE)
             local = local[:, 0] if self.classes == 1 else (local * likely).sum(axis=1)
             nearest = similarity.max(axis=1, initial=_NONE)
-            found.append(np.stack([local, likely.max(axis=1), nearest], axis=1))
-        return np.concatenate(found)
+            found[places] = np.stack([local, likely.max(axis=1), nearest], axis=1)
+        return found
 
 
 def fit_familiarity(
-    bottlenecks: np.ndarray,
+    bottlenecks: Vectors,
     y: np.ndarray,
     calibration: np.ndarray,
     probabilities: np.ndarray,

@@ -80,14 +80,17 @@ class Recognised:
         """
         found: dict[bytes, str] = {}
         if store is not None:
-            new = [digest for digest in digests if digest in store]
-            looked = Prints(store.read(new))
+            there, rows = store.read_known(digests)
+            new, looked = [digests[place] for place in there], Prints(rows)
+            learned = list(self._learned.values())
+            there, rows = store.read_known([photo.digest for photo in learned])
             # Prints say more, where they were not made on another machine.
-            near = [photo for photo in self._learned.values() if photo.digest in store]
-            far = [one for one in self._learned.values() if one.look and one.digest not in store]
+            near, printed = [learned[place] for place in there], Prints(rows)
+            known = {photo.digest for photo in near}
+            far = [one for one in learned if one.look and one.digest not in known]
             looks = np.frombuffer(b"".join(photo.look for photo in far), np.uint8)
             by_look = find_recorded(looked, looks.reshape(len(far), -1)) if far else [-1] * len(new)
-            by_print = find_copies(looked, Prints(store.read([photo.digest for photo in near])))
+            by_print = find_copies(looked, printed)
             for digest, one, other in zip(new, by_print, by_look, strict=True):
                 if one >= 0 or other >= 0:
                     found[digest] = near[one].split if one >= 0 else far[other].split

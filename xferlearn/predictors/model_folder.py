@@ -5,7 +5,6 @@ import dataclasses
 import functools
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,8 +13,9 @@ from xferlearn.bottlenecks.engines import build_engine
 from xferlearn.bottlenecks.engines.planning import has_bfloat16
 from xferlearn.bottlenecks.settling import Candidates, Features, Sample, sample_pixels
 from xferlearn.bottlenecks.space import FeatureSpace
-from xferlearn.bottlenecks.store import BottleneckStore, ShardWriter
-from xferlearn.config import ImageConfig, default_bottleneck_dir
+from xferlearn.bottlenecks.store import BottleneckStore, LostRowsError
+from xferlearn.bottlenecks.writing import ShardWriter
+from xferlearn.config import ImageConfig
 from xferlearn.errors import UserError, XferlearnError
 from xferlearn.model_folder import (
     FAMILIARITY,
@@ -190,7 +190,6 @@ class CachedScores:
         try:
             spaces = [FeatureSpace(**said) for said in parts_of(metadata["feature_space"])]
             split = SplitModel.of(metadata, load)
-            root = Path(config.bottleneck_dir or default_bottleneck_dir())
             self._parts = [
                 _CachedPart(
                     config,
@@ -199,6 +198,7 @@ class CachedScores:
                 )
                 for index, space in enumerate(spaces)
             ]
+            root = self._parts[0].features.store.folder.parent
             kept = kept_head(root, model_folder, familiarity=says_familiarity)
             in_openvino = all(part.features.plan.name == "openvino" for part in self._parts)
             self._head = start_head(split.head, kept if in_openvino else None)
@@ -234,7 +234,7 @@ class CachedScores:
     def answer(self, pixels: np.ndarray) -> Answers:
         """Returns what `Predictor.answer` does, without the cache."""
         settled = [part.settled(lambda store: pixels) for part in self._parts]
-        rows = [features.engine().run(pixels) for features in settled]
+        rows = [part.store.rounded(part.engine().run(pixels)) for part in settled]
         return self._head(np.concatenate(rows, axis=1))
 
 
@@ -287,7 +287,7 @@ class _Scorer:
         self._head = head
 
     def knows(self, key: bytes) -> bool:
-        return all(key in part.store for part in self._parts)
+        return all(part.knows(key) for part in self._parts)
 
     def answer(self, keys: Sequence[bytes], pixels: np.ndarray) -> Answers:
         rows = [part.rows(keys, pixels) for part in self._parts]
@@ -307,16 +307,30 @@ class _KeptRows:
         self._writing = contextlib.ExitStack()
         self._writer: ShardWriter | None = None
         self._unwritten: list[str] = []
+        self._at_hand: dict[bytes, np.ndarray] = {}
+
+    def knows(self, key: bytes) -> bool:
+        """Returns whether a photo needs no pixels: damage of its row is found before it is said."""
+        if key in self.store:
+            with contextlib.suppress(LostRowsError, KeyError):
+                self._at_hand[key] = self.store.read([key])[0]
+                return True
+        return False
 
     def rows(self, keys: Sequence[bytes], pixels: np.ndarray) -> np.ndarray:
         """Returns bottlenecks, float32, [photos, width]; arguments are those of `scores`."""
         vectors = np.empty((len(keys), self.store.space.width), np.float32)
-        known = [i for i, key in enumerate(keys) if key in self.store]
-        new = [i for i, key in enumerate(keys) if key not in self.store]
-        if known:
+        held = [self._at_hand.pop(key, None) for key in keys]
+        for row, vector in zip(vectors, held, strict=True):
+            if vector is not None:
+                row[:] = vector
+        rest = [i for i, vector in enumerate(held) if vector is None]
+        known = [i for i in rest if keys[i] in self.store]
+        new = [i for i in rest if keys[i] not in self.store]
+        if known:  # copies, and photos that came twice
             vectors[known] = self.store.read([keys[i] for i in known])
         if new:
-            vectors[new] = self._engine().run(pixels[new])
+            vectors[new] = self.store.rounded(self._engine().run(pixels[new]))
             self._add([(keys[i], vectors[i]) for i in new])
         return vectors
 

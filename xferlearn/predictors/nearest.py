@@ -1,10 +1,10 @@
 """The photos that a model has learned from and that are nearest to others, from the cache."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
+from xferlearn.bottlenecks.shards import as_keys
 from xferlearn.bottlenecks.space import FeatureSpace
 from xferlearn.bottlenecks.store import BottleneckStore
 from xferlearn.config import ImageConfig, default_bottleneck_dir
@@ -35,7 +35,7 @@ class NearestPhotos:
         Raises:
             UserError: when the list of these photos or the cache can't be read.
         """
-        root = Path(config.bottleneck_dir or default_bottleneck_dir())
+        root = config.bottleneck_dir or default_bottleneck_dir()
         said = model_folder.metadata.get("feature_space", {})
         try:
             spaces = [FeatureSpace(**part) for part in said.get("parts", [said])]
@@ -69,8 +69,13 @@ class NearestPhotos:
         nearest = Nearest(bottlenecks, most)
         own = np.array(digests, object)[:, None]
         first, *others = self._stores
-        for keys, vectors in first.blocks(self._numbers):
-            numbers = np.array([self._numbers[key] for key in keys])
+        keys, every = as_keys([*self._numbers]), np.array([*self._numbers.values()], int)
+        there = np.logical_and.reduce([store.has(keys) for store in self._stores])
+        keys, every = keys[there], every[there]
+        for positions, vectors in first.blocks(keys):
+            numbers = every[positions]
             same = own == np.array([self._photos[one].digest for one in numbers], object)
-            nearest.add(numbers, [vectors, *(store.read(keys) for store in others)], same)
+            nearest.add(
+                numbers, [vectors, *(store.read(keys[positions]) for store in others)], same
+            )
         return nearest.found(self._photos)

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from xferlearn.system.vectors import Vectors, blocks_of
+
 BATCH = 10
 # A batch is half of the most uncertain photos: those farthest from each other. More uncertain ones
 # teach more, but not where each photo has near copies.
@@ -12,7 +14,7 @@ _MOST_EQUAL = 2000
 
 def next_photos(
     probabilities: np.ndarray,
-    bottlenecks: np.ndarray,
+    bottlenecks: Vectors,
     candidates: np.ndarray,
     labelled: np.ndarray,
     count: int,
@@ -104,10 +106,9 @@ def _normalised(x: np.ndarray) -> np.ndarray:
     return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
 
 
-def _most_similar(x: np.ndarray, bottlenecks: np.ndarray, labelled: np.ndarray) -> np.ndarray:
+def _most_similar(x: np.ndarray, bottlenecks: Vectors, labelled: np.ndarray) -> np.ndarray:
     """Returns the largest cosine of each photo with any labelled one, -1 for none."""
     found = np.full(len(x), -1, np.float32)
-    for start in range(0, len(labelled), 4096):
-        others = _normalised(bottlenecks[labelled[start : start + 4096]])
-        found = np.maximum(found, (x @ others.T).max(axis=1))
+    for _, block in blocks_of(bottlenecks, labelled):
+        found = np.maximum(found, (x @ _normalised(block).T).max(axis=1))
     return found

@@ -24,6 +24,7 @@ from xferlearn.review.session import Session
 from xferlearn.summaries.overlay import heat_layer
 from xferlearn.summaries.pixels import read_pixels
 from xferlearn.system.text import one_line
+from xferlearn.system.vectors import blocks_of
 from xferlearn.training.fit import Prepared
 from xferlearn.training.head import build_classifier
 from xferlearn.training.own_photos import class_of_each
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     import keras
 
 NEIGHBOURS = 6
-_BLOCK = 4096
 # Of feature maps that are kept: after a refit only the head is another one.
 _MOST_MAPS = 64
 _HEAT_SIDE = 512
@@ -186,9 +186,7 @@ class Evidence:
         nearest = Nearest([own[:, span] for span in spans], NEIGHBOURS)
         out = np.array([one.digest == material.photos[row].digest for one in material.photos])
         out |= ~self._session.labelled()  # they tell nothing of classes
-        for start in range(0, len(material.photos), _BLOCK):
-            part = material.bottlenecks[start : start + _BLOCK]
-            rows = np.arange(start, start + len(part))
+        for rows, part in blocks_of(material.bottlenecks):
             nearest.add(rows, [part[:, span] for span in spans], out[None, rows])
         (found,) = nearest.found(range(len(material.photos)))
         return [

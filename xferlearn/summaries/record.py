@@ -11,6 +11,7 @@ from xferlearn.decisions import Reliability, decide_by_others, reliability
 from xferlearn.metrics import AnyEvaluation, MultiLabelEvaluation, cross_entropy
 from xferlearn.photos.manifest import Manifest
 from xferlearn.photos.sources import PhotoSource
+from xferlearn.system.vectors import Vectors
 
 if TYPE_CHECKING:
     import keras
@@ -43,7 +44,7 @@ class RunRecord:
     config: TrainConfig
     source: PhotoSource
     manifest: Manifest
-    bottlenecks: np.ndarray
+    bottlenecks: Vectors
     predict: Callable[[np.ndarray], np.ndarray]
     classifier: "keras.Model"
     probabilities: Mapping[str, np.ndarray]

@@ -5,6 +5,10 @@ import ctypes
 import os
 from pathlib import Path
 
+# What a process takes before any photo: TensorFlow, the network, the batches.
+PROGRAM_BYTES = 768 * 2**20
+_LEAST = 64 * 2**20
+
 
 def free_memory() -> int | None:
     """Returns the bytes that can be taken without swapping; None where that is unknown.
@@ -13,6 +17,18 @@ def free_memory() -> int | None:
     """
     known = [size for size in (_machine(), *group_memory()) if size is not None]
     return max(min(known), 0) if known else None
+
+
+def memory_room(max_memory: int | None = None) -> int:
+    """Returns the bytes that a command may take beside TensorFlow and the network.
+
+    Args:
+        max_memory: bytes for the whole process; None for half of what is free.
+    """
+    if max_memory is None:
+        free = free_memory()
+        max_memory = 4 * 2**30 if free is None else free // 2
+    return max(max_memory - PROGRAM_BYTES, max_memory // 4, _LEAST)
 
 
 def return_freed_memory() -> None:

@@ -54,13 +54,9 @@ from xferlearn.system.progress import StageClock
 from xferlearn.system.results import Failure
 from xferlearn.system.runtime import choose_device, start_tensorflow
 from xferlearn.system.text import one_line
-from xferlearn.training.fit import (
-    Prepared,
-    check_result_folders,
-    prepare,
-)
+from xferlearn.training.fit import Prepared, prepare
 from xferlearn.training.material import LinearHeads, Material, material_of
-from xferlearn.training.networks import check_backbone, load_networks
+from xferlearn.training.networks import check_backbone, check_result_folders, load_networks
 
 # Of these two a person decides nothing about the photo.
 _ALWAYS = (ACROSS, TWINS)
@@ -181,7 +177,10 @@ def find_by_looks(material: Material, config: TrainConfig) -> tuple[list[Finding
     store = MeasureStore(config.bottleneck_dir or default_bottleneck_dir())
     limits = PhotoLimits.of(config)
     measured = measure_photos(prepared.source, photos, store, limits, config.verbose)
-    lonely = loneliness(material.bottlenecks[:number], material.folds[:number], seed=config.seed)
+    of_labelled = material.bottlenecks
+    if number < len(of_labelled):
+        of_labelled = of_labelled.take(np.arange(number), axis=0)
+    lonely = loneliness(of_labelled, material.folds[:number], seed=config.seed)
     strange = find_outliers(photos, labels, lonely)
     poor = find_bad_quality(photos, labels, measured)
     # That a black photo is unlike others goes without saying.

@@ -1,15 +1,21 @@
 """Batches of bottlenecks for many heads, with how much each photo counts for each head."""
 
+import contextlib
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from xferlearn.errors import XferlearnError
 from xferlearn.system.runtime import untuned
+from xferlearn.training.stored_rows import StoredRows
 
 if TYPE_CHECKING:
     import tensorflow as tf
+
+# Batches that are read from disk at a time, and the bytes that they may take.
+_MOST_BATCHES, _PIECE_BYTES = 64, 32 * 2**20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,7 +23,7 @@ class Rows:
     """What heads learn from.
 
     Attributes:
-        x: bottlenecks, float32, [rows, width].
+        x: bottlenecks, float32, [rows, width], in memory or in their stores.
         y: class indices, int32, [rows]; or whether each row has each class, float32,
             [rows, classes].
         learned: which rows each head learns from, bool, [rows, heads].
@@ -25,7 +31,7 @@ class Rows:
             where photos may have several labels 1, and the loss weighs the classes.
     """
 
-    x: np.ndarray
+    x: np.ndarray | StoredRows
     y: np.ndarray
     learned: np.ndarray
     weights: np.ndarray
@@ -41,8 +47,11 @@ class Rows:
         return np.asarray(self.x[rows]), labels, share
 
 
-def weighted_batches(rows: Rows, batch_size: int, seed: int) -> "tf.data.Dataset":
+@contextlib.contextmanager
+def weighted_batches(rows: Rows, batch_size: int, seed: int) -> Iterator["tf.data.Dataset"]:
     """Returns batches without end, every pass in an order of its own.
+
+    Rows that are not in memory are read shard by shard, several mixed among one another.
 
     Args:
         rows: what is learned from.
@@ -53,41 +62,100 @@ def weighted_batches(rows: Rows, batch_size: int, seed: int) -> "tf.data.Dataset
         Bottlenecks, float32, [batch, width]; class indices, int32, [batch, heads], the same for
         each head, or where photos may have several labels float32, [batch, heads, classes]; how
         much each counts, float32, [batch, heads]: for a head the photos that it learns from share
-        1 among them, times the weights of their classes.
+        1 among them, times the weights of their classes. While they are learned from, the block
+        raises what the reading of rows raises.
     """
     import tensorflow as tf
 
-    # Only indices are shuffled and batched; one gather fetches a whole batch.
-    return untuned(
-        tf.data.Dataset.range(len(rows.y))
-        .shuffle(len(rows.y), seed=seed)
-        .repeat()
-        .batch(batch_size)
-        .map(_gatherer(rows))
-        .prefetch(8)
-    )
+    failures: list[XferlearnError] = []
+    if isinstance(rows.x, np.ndarray):
+        batches = _gathered(rows, rows.x, batch_size, seed)
+    else:
+        batches = _streamed(rows, rows.x, batch_size, seed, failures)
+    try:
+        yield untuned(batches.prefetch(8))
+    except tf.errors.OpError:
+        if failures:
+            raise failures[0] from None
+        raise
 
 
-def _gatherer(rows: Rows) -> Callable[["tf.Tensor"], tuple]:
+def _gathered(rows: Rows, x: np.ndarray, batch_size: int, seed: int) -> "tf.data.Dataset":
     import tensorflow as tf
 
-    heads = rows.learned.shape[1]
-    bottlenecks = tf.constant(rows.x)
-    several = rows.y.ndim == 2
-    labels = tf.constant(rows.y, tf.float32 if several else tf.int32)
-    learned, weights = tf.constant(rows.learned), tf.constant(rows.weights, tf.float32)
+    bottlenecks, learned = tf.constant(x), tf.constant(rows.learned)
+    labels, weigh = tf.constant(rows.y, _kind_of_labels(rows)), _weigher(rows)
 
     @tf.autograph.experimental.do_not_convert
     def batch(indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        own = tf.cast(tf.gather(learned, indices), tf.float32)
+        own, y = tf.gather(learned, indices), tf.gather(labels, indices)
+        return tf.gather(bottlenecks, indices), *weigh(own, y)
+
+    # Only indices are shuffled and batched; one gather fetches a whole batch.
+    indices = tf.data.Dataset.range(len(rows.y)).shuffle(len(rows.y), seed=seed)
+    return indices.repeat().batch(batch_size).map(batch)
+
+
+def _streamed(
+    rows: Rows, x: StoredRows, batch_size: int, seed: int, failures: list[XferlearnError]
+) -> "tf.data.Dataset":
+    import tensorflow as tf
+
+    # Python takes as long for many batches as for one.
+    most = _PIECE_BYTES // (x.dtype.itemsize * x.shape[1] * batch_size)
+    number = int(np.clip(min(most, len(x) // batch_size), 1, _MOST_BATCHES))
+    kind, weigh = _kind_of_labels(rows), _weigher(rows)
+
+    def pieces() -> Iterator[tuple[np.ndarray, ...]]:
+        try:
+            for places, piece in x.mixed(number * batch_size, seed):
+                values = piece, rows.learned[places], rows.y[places].astype(kind.as_numpy_dtype)
+                yield tuple(value.reshape(number, batch_size, *value.shape[1:]) for value in values)
+        except XferlearnError as error:
+            failures.append(error)
+            raise
+
+    shape = number, batch_size
+    batches = tf.data.Dataset.from_generator(
+        pieces,
+        output_signature=(
+            tf.TensorSpec((*shape, x.shape[1]), tf.float32),
+            tf.TensorSpec((*shape, rows.learned.shape[1]), tf.bool),
+            tf.TensorSpec((*shape, *rows.y.shape[1:]), kind),
+        ),
+    )
+
+    @tf.autograph.experimental.do_not_convert
+    def batch(
+        bottlenecks: tf.Tensor, own: tf.Tensor, y: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        return bottlenecks, *weigh(own, y)
+
+    return batches.prefetch(1).unbatch().map(batch)
+
+
+def _kind_of_labels(rows: Rows) -> "tf.DType":
+    import tensorflow as tf
+
+    return tf.float32 if rows.y.ndim == 2 else tf.int32
+
+
+def _weigher(rows: Rows) -> Callable[["tf.Tensor", "tf.Tensor"], tuple["tf.Tensor", "tf.Tensor"]]:
+    """Returns what makes the labels and weights of a batch of who learns from it and classes."""
+    import tensorflow as tf
+
+    heads, several = rows.learned.shape[1], rows.y.ndim == 2
+    weights = tf.constant(rows.weights, tf.float32)
+
+    def weigh(learned: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        own = tf.cast(learned, tf.float32)
         share = own / tf.maximum(tf.reduce_sum(own, axis=0), 1)
-        y = tf.gather(labels, indices)
         repeated = tf.repeat(y[:, None], heads, axis=1)
         if not several:
             share *= tf.gather(weights, y)
-        return tf.gather(bottlenecks, indices), repeated, share
+        return repeated, share
 
-    return batch
+    return weigh
 
 
 def class_shares(

@@ -20,10 +20,13 @@ class Training:
     Attributes:
         steps: steps run.
         diverged: True where the loss stopped being a number.
+        streamed: whether bottlenecks were read from their stores in every pass, because a training
+            on them in memory takes more than there is.
     """
 
     steps: int
     diverged: bool = False
+    streamed: bool = False
 
 
 def judged_logs(probabilities: np.ndarray, y: np.ndarray) -> dict[str, float]:

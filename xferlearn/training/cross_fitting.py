@@ -6,13 +6,14 @@ head: a batch goes through all heads at once.
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from xferlearn.metrics import cross_entropy
 from xferlearn.system.runtime import float32_layers, quiet_retracing
+from xferlearn.system.vectors import Vectors, blocks_of, new_table
 from xferlearn.training.batches import (
     Rows,
     class_shares,
@@ -24,14 +25,13 @@ from xferlearn.training.callbacks import Training, judged_logs
 from xferlearn.training.descent import loss_of_sets, optimizer_of
 from xferlearn.training.head import FeatureScale, build_head, normalised
 from xferlearn.training.plan import HeadPlan
+from xferlearn.training.stored_rows import StoredRows
 
 if TYPE_CHECKING:
     import keras
 
 # Points of the charts.
 LOOKS = 10
-# Rows that are predicted at a time.
-_ROWS = 4096
 # Of photos that have a class, from which a head begins.
 _LEAST_SHARE = 1e-4
 # Rows by which a head that diverged is known.
@@ -55,33 +55,36 @@ class HeadStack:
     kernels: tuple[np.ndarray, ...] = dataclasses.field(repr=False)
     biases: tuple[np.ndarray, ...] = dataclasses.field(repr=False)
 
-    def predict(self, head: int, bottlenecks: np.ndarray) -> np.ndarray:
+    def predict(
+        self, head: int, bottlenecks: Vectors, rows: np.ndarray | None = None
+    ) -> np.ndarray:
         """Returns the probabilities of one head, float32, [photos, classes], range [0, 1].
 
         Args:
             head: which one.
             bottlenecks: float32, [photos, width].
+            rows: positions of the photos that are asked about, int, [number]; None for all.
         """
         layers = [
             (np.ascontiguousarray(kernel[:, head]), bias[head])
             for kernel, bias in zip(self.kernels, self.biases, strict=True)
         ]
-        found = np.zeros((len(bottlenecks), self.biases[-1].shape[1]), np.float32)
+        number = len(bottlenecks) if rows is None else len(rows)
+        found = new_table(number, self.biases[-1].shape[1])
         with np.errstate(over="ignore", invalid="ignore"):  # of heads that diverged
-            for start in range(0, len(bottlenecks), _ROWS):
-                x = self.scale.apply(bottlenecks[start : start + _ROWS])
+            for places, block in blocks_of(bottlenecks, rows):
+                x = self.scale.apply(block)
                 for kernel, bias in layers[:-1]:
                     x = np.maximum(x @ kernel + bias, 0)
                 logits = x @ layers[-1][0] + layers[-1][1]
-                rows = slice(start, start + _ROWS)
                 if self.plan.multi_label:
-                    found[rows] = 1 / (1 + np.exp(-logits))
+                    found[places] = 1 / (1 + np.exp(-logits))
                     continue
                 powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-                found[rows] = powers / powers.sum(axis=1, keepdims=True)
+                found[places] = powers / powers.sum(axis=1, keepdims=True)
         return found
 
-    def out_of_fold(self, bottlenecks: np.ndarray, folds: np.ndarray) -> np.ndarray:
+    def out_of_fold(self, bottlenecks: Vectors, folds: np.ndarray) -> np.ndarray:
         """Returns the probabilities of photos, each by the head of its fold.
 
         Args:
@@ -92,11 +95,20 @@ class HeadStack:
         Returns:
             Float32, [photos with a fold, classes], range [0, 1].
         """
-        found = np.zeros((len(bottlenecks), self.biases[-1].shape[1]), np.float32)
-        for fold in np.unique(folds[folds >= 0]).tolist():
-            rows = np.flatnonzero(folds == fold)
-            found[rows] = self.predict(fold, bottlenecks[rows])
-        return found[folds >= 0]
+        judged = np.flatnonzero(folds >= 0)
+        found = new_table(len(judged), self.biases[-1].shape[1])
+        parts: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]]
+        if isinstance(bottlenecks, np.ndarray):
+            parts = [(np.arange(len(judged)), judged, bottlenecks)]
+        else:  # read once, not once per fold
+            blocks = bottlenecks.blocks(judged)
+            parts = ((places, np.arange(len(block)), block) for places, block in blocks)
+        for places, rows, x in parts:
+            of_rows = folds[judged[places]]
+            for fold in np.unique(of_rows).tolist():
+                own = of_rows == fold
+                found[places[own]] = self.predict(fold, x, rows[own])
+        return found
 
     def with_temperature(self, temperature: float) -> "HeadStack":
         """Returns the same heads with their logits divided by a temperature."""
@@ -137,7 +149,7 @@ class HeadStack:
 
 
 def fit_heads(
-    x: np.ndarray,
+    x: np.ndarray | StoredRows,
     y: np.ndarray,
     learned: np.ndarray,
     classes: int,
@@ -157,7 +169,7 @@ def fit_heads(
     Without a hidden layer, photos are centred between the classes rather than at their mean.
 
     Args:
-        x: bottlenecks, float32, [rows, width].
+        x: bottlenecks, float32, [rows, width], in memory or in their stores.
         y: class indices, int32, [rows]; where the plan is for several labels, whether each row has
             each class, float32, [rows, classes].
         learned: which rows each head learns from, bool, [rows, heads].
@@ -182,7 +194,7 @@ def fit_heads(
     if known is None:
         known = np.ones(len(y), bool)
     if not plan.hidden_units:
-        scale = dataclasses.replace(scale, mean=_between_classes(x[known], y[known]))
+        scale = dataclasses.replace(scale, mean=_between_classes(x, y, np.flatnonzero(known)))
     shares = class_shares(y, learned, classes, plan.class_weight, known)
     model = _stacked(x.shape[1], plan, scale, shares)
     looks = _looks(plan.steps)
@@ -215,9 +227,10 @@ def fit_heads(
 
     rows = Rows(x, y, learned, class_weights(y, learned, shares))
     watcher = _watcher(number, stack, validation if callbacks else None)
-    with quiet_retracing():
+    batches = weighted_batches(rows, min(plan.batch_size, len(y)), plan.seed)
+    with quiet_retracing(), batches as endless:
         model.fit(
-            weighted_batches(rows, min(plan.batch_size, len(y)), plan.seed),
+            endless,
             epochs=looks,
             steps_per_epoch=per_look,
             # First, because the others read what it finds.
@@ -232,24 +245,52 @@ def fit_heads(
     found = stack()
     # The loss is that before the last step.
     finite = all(np.isfinite(found.predict(head, x[:_FEW])).all() for head in range(number))
-    return found, Training(watcher.looks * per_look, diverged=watcher.diverged or not finite)
+    return found, Training(
+        watcher.looks * per_look,
+        diverged=watcher.diverged or not finite,
+        streamed=not isinstance(x, np.ndarray),
+    )
 
 
-def _between_classes(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def _between_classes(x: Vectors, y: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Returns the mean of the classes' means, float32, [width].
 
     The mean of all photos lies among those of a common class, which a head that starts from zero
     would then be unsure of. Only its bias could tell, and with more features than photos it hardly
     learns: each photo is told by features of its own.
+
+    Args:
+        x: bottlenecks, float32, [photos, width].
+        y: class indices, int, [photos]; or whether each photo has each class, [photos, classes].
+        rows: positions of the photos that count, int, [rows].
     """
-    if y.ndim == 2:
-        # Of each class the middle between the photos that have it and those that have not.
-        of_class = [column > 0.5 for column in y.T if 0 < column.sum() < len(y)] or [y[:, 0] >= 0]
-        members = [rows for has in of_class for rows in (has, ~has) if rows.any()]
-    else:
-        members = [y == label for label in np.unique(y)]
-    means = [x[rows].mean(axis=0, dtype=np.float64) for rows in members]
-    return np.mean(means, axis=0).astype(np.float32)
+    several = y.ndim == 2
+    classes = y.shape[1] if several else int(y[rows].max(initial=0)) + 1
+    sums, total = np.zeros((classes, x.shape[1])), np.zeros(x.shape[1])
+    counts = np.zeros(classes, np.int64)
+    for places, block in blocks_of(x, rows):
+        own = y[rows[places]]
+        total += block.sum(axis=0, dtype=np.float64)
+        if several:
+            counts += (own > 0.5).sum(axis=0)
+            sums += (own > 0.5).T.astype(np.float64) @ block.astype(np.float64)
+            continue
+        order = np.argsort(own, kind="stable")
+        found, starts, numbers = np.unique(own[order], return_index=True, return_counts=True)
+        sums[found] += np.add.reduceat(block[order], starts, axis=0, dtype=np.float64)
+        counts[found] += numbers
+    if not several:
+        return np.mean(sums[counts > 0] / counts[counts > 0, None], axis=0).astype(np.float32)
+    # Of each class the middle between the photos that have it and those that have not.
+    share = y[rows].sum(axis=0)
+    told = (share > 0) & (share < len(rows))
+    has, hasnt = told & (counts > 0), told & (counts < len(rows))
+    means = [
+        sums[has] / counts[has, None],
+        (total - sums[hasnt]) / (len(rows) - counts[hasnt, None]),
+        [] if told.any() else [total / len(rows)],
+    ]
+    return np.mean([one for part in means for one in part], axis=0).astype(np.float32)
 
 
 def _looks(steps: int) -> int:

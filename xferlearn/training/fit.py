@@ -14,17 +14,17 @@ from xferlearn.bottlenecks.prints import Looks, look_at_photos
 from xferlearn.bottlenecks.settling import Candidates, Features, sample_pixels
 from xferlearn.bottlenecks.space import FeatureSpace
 from xferlearn.bottlenecks.store import BottleneckStore, PrintStore
-from xferlearn.config import TrainConfig, default_bottleneck_dir
+from xferlearn.config import TrainConfig
 from xferlearn.errors import UserError, XferlearnError
 from xferlearn.photos.corrected import Applied, CorrectedSource
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import TEST, VALIDATION, BadPhoto, Manifest, Photo
 from xferlearn.photos.selecting import pick_photos, views_of
-from xferlearn.photos.sources import PhotoSource
+from xferlearn.photos.sources import Entry, PhotoSource
 from xferlearn.photos.splitting import build_manifest
 from xferlearn.photos.views import Augmentation
-from xferlearn.system.folders import check_writable
 from xferlearn.system.text import count
+from xferlearn.training.stored_rows import StoredRows, keys_together, read_rows
 
 if TYPE_CHECKING:
     import keras
@@ -39,11 +39,17 @@ class Part:
         features: its engine and store.
         extraction: the photos, and those that were left out; its seconds include the settling of
             the engine.
+        candidates: the engines that could compute more of them.
+        limits: caps on bytes and pixels of photos.
+        verbose: 0 shows no progress.
     """
 
     frozen: FrozenNetwork
     features: Features
     extraction: Extraction
+    candidates: Candidates
+    limits: PhotoLimits
+    verbose: int
 
     @property
     def network(self) -> "keras.Model":
@@ -54,6 +60,39 @@ class Part:
     def space(self) -> FeatureSpace:
         """The feature space of its bottlenecks."""
         return self.features.store.space
+
+    def compute(
+        self, entries: Callable[[], Iterable[Entry]], number: int, *, views: bool = False
+    ) -> Extraction:
+        """Computes the bottlenecks of more photos or views that the store lacks.
+
+        Args:
+            entries: returns the photos.
+            number: how many there are.
+            views: as for `extract`.
+
+        Raises:
+            XferlearnError: when no engine is exact enough for this store, or it can't be written.
+        """
+        features, store = self.features, self.features.store
+        if number and not features.proven:  # nothing was missing before, so none was compared
+            features = self.candidates.settle(
+                lambda store: sample_pixels(entries(), store, self.limits, views=views)
+            )
+            if features.store is not store:
+                raise XferlearnError(
+                    f"{' '.join(features.fallbacks)} Bottlenecks are missing, and no engine can"
+                    " compute them again beside those that there are. Run again."
+                )
+        return extract(
+            entries(),
+            store,
+            features.engine,
+            self.limits,
+            count=number,
+            views=views,
+            verbose=self.verbose,
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,12 +105,14 @@ class Prepared:
         extraction: the photos, and those that were left out; counts and seconds are those of all
             parts together.
         looks: which photos have equal pixels, and which are near twins.
+        max_memory: bytes that the command may take; None for half of what is free.
     """
 
     source: PhotoSource
     parts: tuple[Part, ...]
     extraction: Extraction
     looks: Looks
+    max_memory: int | None = None
 
     @functools.cached_property
     def backbone(self) -> "keras.Model":
@@ -85,7 +126,7 @@ class Prepared:
 
     def only(self, parts: slice) -> "Prepared":
         """Returns the same photos with the bottlenecks of some of the parts."""
-        return _joined(self.source, self.parts[parts], self.looks)
+        return _joined(self.source, self.parts[parts], self.looks, self.max_memory)
 
     @property
     def name(self) -> str:
@@ -159,25 +200,32 @@ class Prepared:
             corrected=self.corrected.lines() if self.corrected else (),
         )
 
-    def read(self, photos: tuple[Photo, ...]) -> np.ndarray:
+    def read(self, photos: Sequence[Photo]) -> np.ndarray | StoredRows:
         """Returns the bottlenecks of photos in the plain view, float32, [photos, sum of widths].
+
+        Those that turn out to be damaged are computed again. Those of more photos than a training
+        has memory for stay in the store.
 
         Raises:
             XferlearnError: when one has none.
         """
-        for photo in photos:
-            if not self._has(photo.key):
-                raise XferlearnError(
-                    f"{photo.name} changed or was removed while this was running. Run again."
-                )
-        return self._read([photo.key for photo in photos])
+        keys = keys_together([photo.key for photo in photos])
+        self._check(keys, photos)
+
+        def compute() -> None:
+            for part in self.parts:
+                lost = [photo for photo in photos if photo.key not in part.features.store]
+                part.compute(functools.partial(pick_photos, self.source, lost), len(lost))
+            self._check(keys, photos)
+
+        return self._read(keys, compute)
 
     def views(
         self,
         photos: list[Photo],
         config: TrainConfig,
         on_warning: Callable[[str], None] = lambda problem: None,
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> tuple[np.ndarray | StoredRows, np.ndarray]:
         """Returns bottlenecks of the views of photos; computes missing ones.
 
         Args:
@@ -199,36 +247,53 @@ class Prepared:
         # The plain view, number 0, is cached already.
         drawn = numbers[1:]
         bad: list[BadPhoto] = []
-        for part in self.parts:
-            store = part.features.store
-            missing = dict.fromkeys(photos[position] for position, key in named if key not in store)
-            found = extract(
-                pick_photos(self.source, missing, augmentation=augmentation, numbers=drawn),
-                store,
-                part.features.engine,
-                PhotoLimits.of(config),
-                count=len(missing) * len(drawn),
-                views=True,
-                verbose=config.verbose,
-            )
-            bad += found.bad
+
+        def compute() -> None:
+            for part in self.parts:
+                store = part.features.store
+                missing = dict.fromkeys(photos[place] for place, key in named if key not in store)
+                again = functools.partial(
+                    pick_photos, self.source, missing, augmentation=augmentation, numbers=drawn
+                )
+                bad.extend(part.compute(again, len(missing) * len(drawn), views=True).bad)
+
+        compute()
         # A photo may be broken in a part that the plain view does not see.
-        kept = [(position, key) for position, key in named if self._has(key)]
-        if len(kept) < len(named):
-            lost = {photos[position].name for position, key in named if not self._has(key)}
+        keys = keys_together([key for _, key in named])
+        positions = np.array([at for at, _ in named], int)
+        kept = self._have(keys)
+        if not kept.all():
+            lost = {photos[at].name for at in positions[~kept]}
             on_warning(
-                f"The head learns without {len(named) - len(kept):,} of"
+                f"The head learns without {int((~kept).sum()):,} of"
                 f" {count(len(named), 'view')}, e.g. those of {example_of(bad, lost)}."
             )
-        positions = np.array([position for position, _ in kept], int)
-        return self._read([key for _, key in kept]), positions
+        keys, positions = keys[kept], positions[kept]
 
-    def _has(self, key: bytes) -> bool:
-        return all(key in part.features.store for part in self.parts)
+        def heal() -> None:
+            self.read(photos)
+            compute()
+            self._check(keys, [photos[position] for position in positions])
 
-    def _read(self, keys: list[bytes]) -> np.ndarray:
-        rows = [part.features.store.read(keys) for part in self.parts]
-        return rows[0] if len(rows) == 1 else np.concatenate(rows, axis=1)
+        # The plain bottlenecks of all photos may be in memory beside them.
+        return self._read(keys, heal, beside=len(photos)), positions
+
+    def _have(self, keys: np.ndarray) -> np.ndarray:
+        return np.all([part.features.store.has(keys) for part in self.parts], axis=0)
+
+    def _check(self, keys: np.ndarray, photos: Sequence[Photo]) -> None:
+        lost = np.flatnonzero(~self._have(keys))
+        if len(lost):
+            name = photos[int(lost[0])].name
+            raise XferlearnError(
+                f"{name} changed or was removed while this was running. Run again."
+            )
+
+    def _read(
+        self, keys: np.ndarray, compute: Callable[[], None], beside: int = 0
+    ) -> np.ndarray | StoredRows:
+        stores = [part.features.store for part in self.parts]
+        return read_rows(stores, keys, self.max_memory, compute, beside)
 
 
 def prepare(
@@ -262,12 +327,13 @@ def prepare(
         else _prepare_part(source, network, configs, looks, keep=keep)[0]
         for network in networks
     ]
-    found = _joined(source, parts, looks)
+    most = PhotoLimits.of(config).max_memory
+    found = _joined(source, parts, looks, most)
     if isinstance(source, CorrectedSource) and source.applied is None:
         # What a photo is called by corrections is known once it is read.
         extraction = found.extraction
         source = source.settled(extraction.photos, extraction.bad)
-        found = _joined(source, [_corrected(part, source) for part in parts], looks)
+        found = _joined(source, [_corrected(part, source) for part in parts], looks, most)
     return found
 
 
@@ -283,12 +349,14 @@ def _corrected(part: Part, source: CorrectedSource) -> Part:
 def join(prepared: Sequence[Prepared]) -> Prepared:
     """Returns photos with the bottlenecks of several, which were prepared with the same looks."""
     parts = [part for one in prepared for part in one.parts]
-    return _joined(prepared[0].source, parts, prepared[0].looks)
+    return _joined(prepared[0].source, parts, prepared[0].looks, prepared[0].max_memory)
 
 
-def _joined(source: PhotoSource, parts: Sequence[Part], looks: Looks) -> Prepared:
+def _joined(
+    source: PhotoSource, parts: Sequence[Part], looks: Looks, max_memory: int | None
+) -> Prepared:
     first, *others = (part.extraction for part in parts)
-    return Prepared(source, tuple(parts), first.joined(others), looks)
+    return Prepared(source, tuple(parts), first.joined(others), looks, max_memory)
 
 
 def _prepare_part(
@@ -315,7 +383,7 @@ def _prepare_part(
     candidates = Candidates.of(config, network.model, network.space, keep=keep)
     features = candidates.settle(sample)
     store = features.store
-    prints = looks.prints if looks else PrintStore(store.folder.parent, store.space.image_size)
+    prints = looks.prints if looks else PrintStore(store.root, store.space.image_size)
     extraction = extract_source(
         source,
         store,
@@ -328,15 +396,4 @@ def _prepare_part(
         near = config.twins == "group"
         looks = look_at_photos(source, extraction.photos, prints, limits, near=near)
         store.warnings += prints.warnings
-    return Part(network, features, extraction), looks
-
-
-def check_result_folders(config: TrainConfig) -> None:
-    """Checks, before any work, that bottlenecks and logs can be written.
-
-    Raises:
-        UserError: when they can't be.
-    """
-    check_writable("bottleneck_dir", config.bottleneck_dir or default_bottleneck_dir())
-    if config.summaries != "none":
-        check_writable("logs_dir", config.logs_dir)
+    return Part(network, features, extraction, candidates, limits, config.verbose), looks

@@ -25,15 +25,22 @@ from xferlearn.photos.folding import MOST_LEFT_OUT
 from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION, Manifest
 from xferlearn.photos.views import Augmentation
 from xferlearn.system.progress import StageClock
+from xferlearn.system.vectors import Vectors
 from xferlearn.training import head as heads
 from xferlearn.training.batches import Rows
 from xferlearn.training.callbacks import Training
 from xferlearn.training.cross_fitting import HeadStack, fit_heads
 from xferlearn.training.fit import Prepared
 from xferlearn.training.plan import HeadPlan, plan_head
+from xferlearn.training.stored_rows import StoredRows
 
 if TYPE_CHECKING:
     import keras
+
+
+# Validation photos by which the charts of a training are drawn whose bottlenecks are not in memory:
+# an accuracy is then known to about half a point.
+_MOST_CHARTED = 16_384
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +49,7 @@ class Fitted:
 
     Attributes:
         manifest: the photos, their split and their folds.
-        bottlenecks: of `manifest.photos`, float32, [photos, width].
+        bottlenecks: of `manifest.photos`, float32, [photos, width], in memory or in their stores.
         head: from bottlenecks to probabilities: the one that is delivered.
         measured: a head like it that has not seen the test photos; `head` itself where that has
             not seen them either.
@@ -56,7 +63,7 @@ class Fitted:
     """
 
     manifest: Manifest
-    bottlenecks: np.ndarray
+    bottlenecks: np.ndarray | StoredRows
     head: "keras.Model"
     measured: "keras.Model"
     training: Training
@@ -81,7 +88,7 @@ class Fitted:
         return dataclasses.replace(
             self,
             manifest=self.manifest.only(rows),
-            bottlenecks=self.bottlenecks[rows],
+            bottlenecks=self.bottlenecks.take(rows, axis=0),
             out_of_fold=out_of_fold,
         )
 
@@ -118,7 +125,7 @@ class Fitted:
         """
         if split == VALIDATION and self.out_of_fold is not None:
             return self.out_of_fold
-        return heads.predict_head(self.measured, self.bottlenecks[self.rows(split)])
+        return heads.predict_head(self.measured, self.bottlenecks, np.array(self.rows(split), int))
 
     def truth(self, split: str) -> np.ndarray:
         """Returns the classes of `rows(split)`, as `Manifest.truth` does."""
@@ -204,8 +211,8 @@ def fit_head(
         manifest = dataclasses.replace(manifest, folds=())
     y = manifest.truth(range(len(manifest.photos)))
     x, multi_label = prepared.read(manifest.photos), manifest.is_multi_label
-    training = np.array([split == TRAIN for split in manifest.splits], bool)
-    folds = np.array(manifest.folds or [-1] * len(y))
+    training = np.asarray(manifest.splits) == TRAIN
+    folds = np.asarray(manifest.folds) if manifest.folds else np.full(len(y), -1)
     refit = only is None and config.refit == "all" and not training.all()
     of_folds = [training & (folds != fold) for fold in range(manifest.fold_count)]
     whole = [] if only == VALIDATION and of_folds else [training]
@@ -219,7 +226,7 @@ def fit_head(
         few = few or (number < whole_size and number <= MOST_LEFT_OUT)
     used = np.flatnonzero(learned.any(axis=1))
     seen = used
-    train_x: np.ndarray = x if len(used) == len(x) else x[used]
+    train_x = x if len(used) == len(x) else x.take(used, axis=0)
     augmented = Augmentation.of(config).most_views != 1
     if augmented:
         photos = [manifest.photos[i] for i in used]
@@ -228,12 +235,24 @@ def fit_head(
         seen = used[of_photo]
     started = time.perf_counter()
     plan = plan_head(config, number, few=few, views=augmented, multi_label=multi_label)
-    judged = manifest.judged(VALIDATION)
+    judged = np.array(manifest.judged(VALIDATION), int)
+
+    def predicted(
+        stack: HeadStack, x: Vectors, folds: np.ndarray, rows: np.ndarray | None
+    ) -> np.ndarray:
+        if manifest.folds:
+            return stack.out_of_fold(x, folds)
+        return stack.predict(len(of_folds), x, rows)
+
+    # Every point of the charts asks again: of what is not in memory, some photos are kept there.
+    charted, charted_x, asked = judged, x, judged
+    if run_dir is not None and not isinstance(x, np.ndarray):
+        charted = _some(judged, config.seed)
+        charted_x, asked = x[charted], np.arange(len(charted))
+    folds_of_charted = folds if charted_x is x else folds[charted]
 
     def validation(stack: HeadStack) -> tuple[np.ndarray, np.ndarray]:
-        if manifest.folds:
-            return stack.out_of_fold(x, folds), y[judged]
-        return stack.predict(len(of_folds), x[judged]), y[judged]
+        return predicted(stack, charted_x, folds_of_charted, asked), y[charted]
 
     def charts(rows: Rows, stack: Callable[[], HeadStack]) -> list["keras.callbacks.Callback"]:
         first = np.arange(min(config.train_batch_size, len(rows.y)))
@@ -254,14 +273,14 @@ def fit_head(
         len(manifest.labels),
         plan,
         # Labels play no part in it, nor do test photos.
-        heads.measure_scale(train_x[training[seen]], prepared.widths),
+        heads.measure_scale(train_x, prepared.widths, np.flatnonzero(training[seen])),
         known=training[seen],
         validation=validation,
         callbacks=charts if run_dir is not None else None,
     )
     temperature, out_of_fold = 1.0, None
     if not course.diverged:
-        probabilities, truth = validation(stack)
+        probabilities, truth = predicted(stack, x, folds, judged), y[judged]
         groups = [manifest.groups[i] for i in judged] if manifest.groups else None
         temperature = fit_temperature(probabilities, truth, groups)
         stack = stack.with_temperature(temperature)
@@ -281,6 +300,12 @@ def fit_head(
         out_of_fold,
         stack.head if manifest.folds else None,
     )
+
+
+def _some(rows: np.ndarray, seed: int) -> np.ndarray:
+    """Returns rows, or as many of them as a chart needs, drawn at random, rising."""
+    drawn = np.random.default_rng(seed % 2**64).permutation(rows)[:_MOST_CHARTED]
+    return np.sort(drawn)
 
 
 def diverged_error(config: TrainConfig, name: str = "learning_rate") -> UserError:

@@ -11,6 +11,7 @@ from xferlearn.config import TrainConfig
 from xferlearn.config.presets import HIDDEN_UNITS, WEIGHT_DECAY
 from xferlearn.errors import UserError
 from xferlearn.system.runtime import float32_layers, start_tensorflow
+from xferlearn.system.vectors import Vectors, blocks_of, new_table
 
 if TYPE_CHECKING:
     import keras
@@ -38,17 +39,25 @@ class FeatureScale:
         return (bottlenecks - self.mean) / np.float32(self.deviation)
 
 
-def measure_scale(bottlenecks: np.ndarray, widths: Sequence[int] = ()) -> FeatureScale:
+def measure_scale(
+    bottlenecks: Vectors, widths: Sequence[int] = (), rows: np.ndarray | None = None
+) -> FeatureScale:
     """Returns the scale of training bottlenecks.
 
     Args:
         bottlenecks: float32, [photos, width].
         widths: how many values each backbone made, where there are several.
+        rows: positions of those that are measured, int, [number]; None for all.
     """
-    mean = bottlenecks.mean(axis=0, dtype=np.float64)
-    squares = np.square(bottlenecks).mean(axis=0, dtype=np.float64) - np.square(mean)
+    number = len(bottlenecks) if rows is None else len(rows)
+    mean, squares = np.zeros(bottlenecks.shape[1]), np.zeros(bottlenecks.shape[1])
+    for _, block in blocks_of(bottlenecks, rows):
+        mean += block.sum(axis=0, dtype=np.float64)
+        squares += np.square(block).sum(axis=0, dtype=np.float64)
+    mean /= number
+    squares = squares / number - np.square(mean)
     blocks = np.split(squares, np.cumsum(widths)[:-1])
-    deviations = [max(math.sqrt(max(np.mean(block), 0.0)), 1e-30) for block in blocks]
+    deviations = [max(math.sqrt(max(float(np.mean(block)), 0.0)), 1e-30) for block in blocks]
     several = len(blocks) > 1
     return FeatureScale(
         mean.astype(np.float32), np.repeat(deviations, widths) if several else deviations[0]
@@ -310,16 +319,22 @@ def _unfolded(head: "keras.Model", bottleneck: "keras.KerasTensor") -> Any:
     return bottleneck
 
 
-def predict_head(head: "keras.Model", bottlenecks: np.ndarray) -> np.ndarray:
-    """Returns probabilities, float32, [photos, classes], for bottlenecks, [photos, width]."""
-    if not len(bottlenecks):
-        return np.zeros((0, head.output_shape[-1]), np.float32)
+def predict_head(
+    head: "keras.Model", bottlenecks: Vectors, rows: np.ndarray | None = None
+) -> np.ndarray:
+    """Returns probabilities, float32, [photos, classes], for bottlenecks, [photos, width].
+
+    Args:
+        head: the head.
+        bottlenecks: float32, [photos, width].
+        rows: positions of the photos that are asked about, int, [number]; None for all.
+    """
+    number = len(bottlenecks) if rows is None else len(rows)
+    found = new_table(number, head.output_shape[-1])
     # Starting Keras' predict takes longer than predicting a small set.
-    parts = [
-        np.asarray(head(np.asarray(bottlenecks[start : start + 4096]), training=False))
-        for start in range(0, len(bottlenecks), 4096)
-    ]
-    return np.concatenate(parts)
+    for places, block in blocks_of(bottlenecks, rows):
+        found[places] = head(block, training=False)
+    return found
 
 
 def fold_temperature(head: "keras.Model", temperature: float) -> None:

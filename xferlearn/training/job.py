@@ -33,10 +33,10 @@ from xferlearn.system.workers import meanwhile
 from xferlearn.training import head as heads
 from xferlearn.training.auditing import audit_prepared
 from xferlearn.training.finetuning import fine_tune, select_layers
-from xferlearn.training.fit import check_result_folders, prepare
+from xferlearn.training.fit import Prepared, prepare
 from xferlearn.training.fitting import Fitted, diverged_error, fit_head
 from xferlearn.training.metadata import describe, run_name
-from xferlearn.training.networks import check_backbone, load_networks
+from xferlearn.training.networks import check_backbone, check_result_folders, load_networks
 from xferlearn.training.own_photos import measure_familiarity, with_familiarity
 from xferlearn.training.result import TrainResult, promised_facts
 
@@ -107,7 +107,7 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
             )
         )
     # A slower engine is no fault of the photos or of the model: the summary says it.
-    warnings = [line for line in prepared.warnings if line not in prepared.fallbacks]
+    warnings = _damage(prepared)
     # Random weights are drawn from a generator that all threads share.
     ahead = contextlib.nullcontext() if config.weights == "none" else meanwhile(prepared.load)
     with clock.stage("training", "training"), ahead:
@@ -230,9 +230,15 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
         misclassified=_misclassified(fitted, TEST, probabilities[TEST]),
         misclassified_in_validation=_misclassified(fitted, VALIDATION, probabilities[VALIDATION]),
         pictures=Pictures(prepared.source, PhotoLimits.of(config)),
-        warnings=(*warnings, *manifest.warnings),
+        # Damage of the store is found when its rows are read, which was after the first of these.
+        warnings=tuple(dict.fromkeys([*warnings, *_damage(photos), *manifest.warnings])),
         seconds=dict(clock.seconds),
     )
+
+
+def _damage(prepared: Prepared) -> list[str]:
+    """Returns what is wrong with the store, one line each."""
+    return [line for line in prepared.warnings if line not in prepared.fallbacks]
 
 
 def _check_folders(config: TrainConfig) -> None:

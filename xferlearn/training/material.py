@@ -22,6 +22,7 @@ from xferlearn.training import head as heads
 from xferlearn.training.cross_fitting import HeadStack, fit_heads
 from xferlearn.training.fit import Prepared
 from xferlearn.training.plan import PASSES, HeadPlan
+from xferlearn.training.stored_rows import StoredRows
 
 # Fewer passes and larger batches than a delivered head has: what it is asked is which label fits.
 _MOST_STEPS, _FEWEST_STEPS = 1000, 400
@@ -37,7 +38,7 @@ class Material:
         manifest: those with a class, in folds; none is kept for a test.
         photos: those of the manifest, and behind them the ones that have not been labelled, whose
             label is -1.
-        bottlenecks: float32, [photos, width].
+        bottlenecks: float32, [photos, width], in memory or in their stores.
         folds: the head that does not learn from a photo, int, [photos]; -1 for photos that every
             head learns from, because their class is one unit.
         groups: the number of what each photo belongs to, int, [photos].
@@ -47,7 +48,7 @@ class Material:
     prepared: Prepared
     manifest: Manifest
     photos: tuple[Photo, ...]
-    bottlenecks: np.ndarray
+    bottlenecks: np.ndarray | StoredRows
     folds: np.ndarray
     groups: np.ndarray
     fixed: tuple[str | None, ...]
@@ -154,7 +155,11 @@ class LinearHeads:
     stack: HeadStack
 
     def __init__(
-        self, bottlenecks: np.ndarray, folds: np.ndarray, widths: Sequence[int], seed: int = 0
+        self,
+        bottlenecks: np.ndarray | StoredRows,
+        folds: np.ndarray,
+        widths: Sequence[int],
+        seed: int = 0,
     ) -> None:
         """Prepares fits.
 
@@ -209,7 +214,7 @@ class LinearHeads:
             multi_label=multi_label,
         )
         stack, _ = fit_heads(
-            self._x[rows],
+            self._x.take(rows, axis=0),
             y[rows].astype(np.float32 if multi_label else np.int32),
             of_heads,
             classes,
@@ -222,10 +227,10 @@ class LinearHeads:
         judged = self._folds >= 0
         for fold in range(number):
             held = np.flatnonzero(used & (self._folds == fold))
-            found[held] = stack.predict(fold, self._x[held])
+            found[held] = stack.predict(fold, self._x, held)
         rest = np.flatnonzero(~used & judged)
         if len(rest):
-            found[rest] = np.mean([stack.predict(n, self._x[rest]) for n in range(number)], axis=0)
+            found[rest] = np.mean([stack.predict(n, self._x, rest) for n in range(number)], axis=0)
         known = np.flatnonzero(used & judged)
         if len(known):
             told, truth = found[known], y[known]

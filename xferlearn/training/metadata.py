@@ -103,6 +103,7 @@ def describe(
         "training": {
             **config.as_dict(),
             "steps_run": training.steps,
+            "streamed": training.streamed,
             "validation_loss": loss,
         },
         "cross_validation": (

@@ -13,6 +13,7 @@ from xferlearn.config import TrainConfig, default_bottleneck_dir
 from xferlearn.config.base import Several, settings_of
 from xferlearn.config.heads import BackboneConfig, OwnNetworkConfig
 from xferlearn.errors import UserError
+from xferlearn.system.folders import check_writable
 from xferlearn.training.own_models import own_backbone
 
 if TYPE_CHECKING:
@@ -134,3 +135,14 @@ def _check_stated(rows: Sequence[tuple[BackboneSpec, int]], config: BackboneConf
                 f"`{name}` belongs to a Keras model of your own as `backbone`. {config.backbone}"
                 " has its own."
             )
+
+
+def check_result_folders(config: TrainConfig) -> None:
+    """Checks, before any work, that bottlenecks and logs can be written.
+
+    Raises:
+        UserError: when they can't be.
+    """
+    check_writable("bottleneck_dir", config.bottleneck_dir or default_bottleneck_dir())
+    if config.summaries != "none":
+        check_writable("logs_dir", config.logs_dir)

@@ -151,12 +151,13 @@ class TrainResult(Result):
         extraction, validation = self.extraction, self.validation
         stages = ", ".join(f"{name} {value:.1f} s" for name, value in self.seconds.items())
         steps = count(self.training.steps, "step")
+        streamed = "bottlenecks streamed from disk" if self.training.streamed else ""
         rows = {
             "bottlenecks": f"{extraction.cached} cached, {extraction.computed} computed"
             f" ({extraction.photos_per_second:.0f} photos/s)",
             **self._engine(),
             "time": f"{stages}; {sum(self.seconds.values()):.1f} s in all",
-            "training": ", ".join(filter(None, (steps, validation.folding))),
+            "training": ", ".join(filter(None, (steps, validation.folding, streamed))),
             **_fine_tuning(self.fine_tuned),
             **measured_facts(validation, self.test, self.model_folder.metadata),
             **self._promised(),

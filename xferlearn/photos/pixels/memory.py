@@ -6,15 +6,12 @@ from collections.abc import Iterator
 
 from xferlearn.config.sizes import size_text
 from xferlearn.photos.pixels.formats import BadImage
-from xferlearn.system.memory import free_memory, return_freed_memory
+from xferlearn.system.memory import PROGRAM_BYTES, memory_room, return_freed_memory
 from xferlearn.system.runtime import core_count
 
 # A photo that takes no more than this is decoded inside the pipeline, several at a time.
 SMALL_BYTES = 16 * 2**20
 _MOST_IN_FLIGHT = 2**30
-# What a process takes before any photo: TensorFlow, the network, the batches.
-_PROGRAM = 768 * 2**20
-_LEAST = 64 * 2**20
 
 
 class PixelMemory:
@@ -31,16 +28,12 @@ class PixelMemory:
         Args:
             max_memory: bytes for the whole process; None for half of what is free.
         """
-        given = max_memory
-        if max_memory is None:
-            free = free_memory()
-            max_memory = 4 * 2**30 if free is None else free // 2
-        room = max(max_memory - _PROGRAM, max_memory // 4, _LEAST)
+        room = memory_room(max_memory)
         self.budget = min(_MOST_IN_FLIGHT, room)
         # A quarter is the pipeline's, in which small photos are decoded, and some are data that
         # waits.
         self._capacity = self.budget // 2
-        self.largest = self._capacity if given is None else max(self._capacity, room)
+        self.largest = self._capacity if max_memory is None else max(self._capacity, room)
         self._taken = 0
         self._changed = threading.Condition()
 
@@ -66,7 +59,7 @@ class PixelMemory:
         if size > self.largest:
             raise BadImage(
                 f"{what} take {size_text(size)} to decode, more than the {size_text(self.largest)}"
-                f" there are for it: set max_memory={_whole_gib(size + _PROGRAM)} or more"
+                f" there are for it: set max_memory={_whole_gib(size + PROGRAM_BYTES)} or more"
             )
         with self._changed:
             # What is larger than the capacity is decoded alone.
