@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from xferlearn.errors import UserError
-from xferlearn.photos.folders.files import photos_below
 from xferlearn.photos.folders.names import class_label, first_names
+from xferlearn.photos.folders.trees import photos_below
 from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION
 from xferlearn.photos.several import label_text, labels_in
 from xferlearn.photos.split_names import split_summary, splits_of_names
@@ -294,7 +294,7 @@ class Join:
                 {os.path.dirname(str(row.photo)) or "." for row in self.rows}
             )
             inside = os.path.abspath(common).startswith(os.path.abspath(self.root))
-            listed = photos_below(common) if inside else []
+            listed = [path for path, _ in photos_below(common).files] if inside else []
         beside = [self._name(path, "") for path in listed if path not in self._named]
         if beside:
             number = len(beside)

@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
-from xferlearn.photos.folders.files import photos_below
 from xferlearn.photos.folders.names import normal
+from xferlearn.photos.folders.trees import photos_below
 from xferlearn.system.folders import is_url
 from xferlearn.system.text import readable
 
@@ -58,7 +58,7 @@ class PhotoFinder:
     @functools.cached_property
     def photos(self) -> list[str]:
         """The photos below `root`, sorted."""
-        return photos_below(self.root) if self.root else []
+        return [path for path, _ in photos_below(self.root).files] if self.root else []
 
     @functools.cached_property
     def _indices(self) -> list["_Index"]:

@@ -6,7 +6,7 @@ import re
 from xferlearn.config import DataConfig, EvaluateConfig, SplitDataConfig
 from xferlearn.config.in_memory import TableInMemory
 from xferlearn.errors import UserError, did_you_mean
-from xferlearn.photos.grouping import FOLDER
+from xferlearn.photos.grouping import FOLDER, Groupable
 from xferlearn.photos.sources import PhotoSource
 from xferlearn.photos.tables.arrow_photos import ArrowPhotos, Cell, photo_names
 from xferlearn.photos.tables.labelled_tables import open_table, picture_column
@@ -22,7 +22,7 @@ def open_labels(
     group_by: str | None,
     labels: tuple[str, ...] | None,
     other_classes: str = "error",
-) -> tuple[PhotoSource, str | None]:
+) -> tuple[Groupable, str | None]:
     """Returns the photos of a table.
 
     Args:
