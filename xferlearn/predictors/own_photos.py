@@ -91,7 +91,9 @@ def _places(
     """Yields where to look, the most likely place first; others are listed if asked for."""
     yield from _labelled_places(training, photos, image_dir, most_bytes)
     unlabelled = training.get("unlabelled")
-    if unlabelled is not None and os.path.isdir(unlabelled):
+    if is_bucket(unlabelled):
+        yield photos_below(str(unlabelled)).entries()
+    elif unlabelled is not None and os.path.isdir(unlabelled):
         yield photos_below(os.path.abspath(unlabelled)).entries()
 
 
