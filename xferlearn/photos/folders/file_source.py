@@ -37,8 +37,8 @@ class FileSource:
         part: the part of a given split that these are; "" where they are all, or none is given.
         is_multi_label: whether photos may have several labels, see `PhotoSource`.
         group_by: the regular expression that found the groups in names; None for none.
-        place: a folder in a bucket that all of them are in, which they are read from; None for
-            files of this machine, and for objects that are read from their addresses.
+        place: a folder in a bucket that what is in it is read from; other objects are read from
+            their addresses.
     """
 
     labels: tuple[str, ...]
@@ -80,12 +80,12 @@ class FileSource:
 
     def _entry(self, file: FileRow, split: str | None, group: str | None) -> Entry:
         path, name = file.folder + file.name, _folder_below(file.folder, self.root) + file.name
-        if self.place is not None:
-            root = self.place.address.partition("?")[0]
-            inside = _folder_below(file.folder, root) + file.name
-            read = functools.partial(_read_object, self.place, inside)
-        elif is_bucket(path):
+        if is_bucket(path):
             read = functools.partial(_read_address, path)
+            if self.place is not None:
+                inside = _folder_below(file.folder, self.place.address.partition("?")[0])
+                if inside != file.folder:
+                    read = functools.partial(_read_object, self.place, inside + file.name)
         else:
             read = functools.partial(_read_file, path)
             size = _size(path) if file.size == UNKNOWN else file.size

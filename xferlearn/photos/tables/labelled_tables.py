@@ -141,6 +141,7 @@ def open_table(
         left_out,
         part=chosen,
         is_multi_label=columns.several,
+        place=finder.place,
     )
 
 
