@@ -165,8 +165,14 @@ def test_what_a_list_names_is_taken_as_it_stands(photos: Path) -> None:
         ("@gone.txt", "Can't read the list of photos gone.txt: No such file or directory"),
         ("@photos", "Can't read the list of photos photos: Is a directory"),
         ("@empty.txt", "Expected empty.txt to list photos, one name per line"),
-        ("@urls.txt", "Expected photos to be a path or one of s3://, gs://, hdfs://. Received: http:/"),
-        ("https://example.org/a.jpg", "Expected photos to be a path or one of s3://, gs://, hdfs://. Received: https:/"),
+        (
+            "@urls.txt",
+            "Expected photos to be a path or one of s3://, gs://, hdfs://. Received: http:/",
+        ),
+        (
+            "https://example.org/a.jpg",
+            "Expected photos to be a path or one of s3://, gs://, hdfs://. Received: https:/",
+        ),
         ("abfs://bucket/*.jpg", "Expected photos to be a path or one of s3://, gs://"),
         ("@folders.txt", "Found no photos in folder nothing."),
         ("noth*", "Found no photos in folder nothing, which noth* matches."),
