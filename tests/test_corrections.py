@@ -140,8 +140,9 @@ class Listed:
     warnings = left_out = ()
     count, holds_bytes, is_multi_label = 6, False, False
 
-    def entries(self) -> Iterator[Photo]:
+    def entries(self, order: None = None) -> Iterator[Photo]:
         """Yields photos as they lie."""
+        del order
         yield from PHOTOS
 
     def only(self, names: object, most_bytes: int | None = None) -> "Listed":

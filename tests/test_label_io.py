@@ -165,9 +165,15 @@ def test_what_a_list_names_is_taken_as_it_stands(photos: Path) -> None:
         ("@gone.txt", "Can't read the list of photos gone.txt: No such file or directory"),
         ("@photos", "Can't read the list of photos photos: Is a directory"),
         ("@empty.txt", "Expected empty.txt to list photos, one name per line"),
-        ("@urls.txt", "Received a URL, http://example.org/a.jpg: download it"),
-        ("https://example.org/a.jpg", "Expected photos on this machine. Received a URL"),
-        ("gs://bucket/*.jpg", "Received a URL, gs://bucket/"),
+        (
+            "@urls.txt",
+            "Expected photos to be a path or one of s3://, gs://, hdfs://. Received: http:/",
+        ),
+        (
+            "https://example.org/a.jpg",
+            "Expected photos to be a path or one of s3://, gs://, hdfs://. Received: https:/",
+        ),
+        ("abfs://bucket/*.jpg", "Expected photos to be a path or one of s3://, gs://"),
         ("@folders.txt", "Found no photos in folder nothing."),
         ("noth*", "Found no photos in folder nothing, which noth* matches."),
         ("gone*", "Nothing matches gone*."),
@@ -220,7 +226,7 @@ def test_raw_photos_in_a_folder_are_named_and_fail_where_asked(label: Run, photo
 
 
 def test_urls_are_refused_in_python_and_by_export(colour_model: Path) -> None:
-    with pytest.raises(UserError, match=r"Received a URL, https://example.org/a.jpg"):
+    with pytest.raises(UserError, match=r"Received: https://example.org/a.jpg"):
         xferlearn.load_classifier(colour_model).label("https://example.org/a.jpg")
     with pytest.raises(UserError, match="Expected `image_dir` on this machine"):
         xferlearn.export(model=colour_model, format="tflite", image_dir="s3://bucket/photos")

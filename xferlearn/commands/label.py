@@ -15,7 +15,8 @@ from xferlearn.labelling import (
     checked_folder,
     label_photos,
 )
-from xferlearn.photos.folders.files import FileSource, read_files
+from xferlearn.photos.folders.file_source import FileSource
+from xferlearn.photos.folders.files import read_files
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.notes import ReadingNotes
 from xferlearn.predictors import Predictor, open_predictor

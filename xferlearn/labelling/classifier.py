@@ -17,14 +17,15 @@ from xferlearn.labelling.answering import Answer, Answerer
 from xferlearn.labelling.explaining import Explainer, Pixels
 from xferlearn.labelling.explanation import Explanation
 from xferlearn.labelling.streaming import Labelled, label_photos
-from xferlearn.photos.folders.files import FileSource
+from xferlearn.photos.folders.columns import Files
+from xferlearn.photos.folders.file_source import FileSource
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.pixels.headers import bytes_of_image
 from xferlearn.photos.pixels.operations import resize_pixels
 from xferlearn.photos.sources import Entry
 from xferlearn.predictors import Predictor, open_predictor
 from xferlearn.summaries.terminal import first_names
-from xferlearn.system.folders import check_no_url
+from xferlearn.system.places import check_address
 from xferlearn.system.results import facts_block, fit
 from xferlearn.system.runtime import start_tensorflow
 from xferlearn.system.text import one_line
@@ -321,8 +322,9 @@ def _entry(index: int, photo: Any) -> Entry:
         )
     if isinstance(photo, bytes):
         return Entry(f"photo {index}", -1, lambda: photo, len(photo))
-    check_no_url("photos", str(photo))
-    return next(FileSource((), ((os.fspath(photo), -1),)).entries())
+    path = os.fspath(photo)
+    check_address("photos", path)
+    return next(FileSource((), Files.of([(path, -1)])).entries())
 
 
 def _resized(pixels: np.ndarray, index: int, predictor: Predictor) -> np.ndarray:

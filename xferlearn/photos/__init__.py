@@ -9,7 +9,8 @@ from xferlearn.system.lazy import lazy_names
 
 if TYPE_CHECKING:
     from xferlearn.photos.datasets import DatasetSource, open_dataset
-    from xferlearn.photos.folders.files import FileSource, read_files, read_image_dir
+    from xferlearn.photos.folders.file_source import FileSource
+    from xferlearn.photos.folders.files import read_files, read_image_dir
     from xferlearn.photos.limits import PhotoLimits
     from xferlearn.photos.manifest import BadPhoto, Manifest, Photo
     from xferlearn.photos.opening import open_source
@@ -50,7 +51,7 @@ _HOMES = {
     "DatasetSource": "xferlearn.photos.datasets",
     "DecodedBatch": "xferlearn.photos.pixels.decoding",
     "Entry": "xferlearn.photos.sources",
-    "FileSource": "xferlearn.photos.folders.files",
+    "FileSource": "xferlearn.photos.folders.file_source",
     "Loaded": "xferlearn.photos.reading",
     "Manifest": "xferlearn.photos.manifest",
     "Photo": "xferlearn.photos.manifest",

@@ -5,9 +5,12 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any, Protocol, TypeVar
 
+import numpy as np
+
 from xferlearn.config import EvaluateConfig
 from xferlearn.errors import UserError, did_you_mean
 from xferlearn.photos.corrections import EXCLUDE, KEEP, Corrections, read_corrections
+from xferlearn.photos.folders.columns import Codes
 from xferlearn.photos.folders.names import class_label, first_names, other_classes_lines
 from xferlearn.photos.manifest import BadPhoto, Photo
 from xferlearn.photos.several import labels_in, read_label_text
@@ -190,9 +193,14 @@ class CorrectedSource(Wrapping):
         """Number of photos, without those that are left out."""
         return self.source.count - sum(label is None for label in self._given.values())
 
-    def entries(self) -> Iterator[Entry]:
-        """Yields the photos in the order of their source."""
-        return self.relabelled(self.source.entries())
+    @property
+    def any_order(self) -> bool:
+        """Whether `entries` takes an order: not where some photos of the source are left out."""
+        return self.source.any_order and self.count == self.source.count
+
+    def entries(self, order: np.ndarray | None = None) -> Iterator[Entry]:
+        """Yields the photos in the order of their source, or as `order` says."""
+        return self.relabelled(self.source.entries(order))
 
     def only(self, names: Set[str], most_bytes: int | None = None) -> "CorrectedSource":
         """Returns a source of the photos with these names."""
@@ -220,8 +228,9 @@ class CorrectedSource(Wrapping):
         before = self.labels
         applied = Applied(self.corrections, self.is_multi_label)
         # A photo without a class that lies among those with one too is that one.
-        classed = {photo.digest for photo in photos if photo.label >= 0}
-        given: dict[tuple[str, int], str | None] = {}
+        alone = {photo.digest for photo in photos if photo.label < 0}
+        classed = {photo.digest for photo in photos if photo.label >= 0 and photo.digest in alone}
+        given = Codes()
         unlabelled = []
         for photo in photos:
             own = before[photo.label] if photo.label >= 0 else None
@@ -232,11 +241,12 @@ class CorrectedSource(Wrapping):
                 name = applied.label(photo.digest, own)
                 if name is None and photo.digest not in self.corrections:
                     unlabelled.append(photo)
-            given[photo.name, photo.label] = name
-        given |= {(one.name, one.label): before[one.label] for one in bad if one.label >= 0}
-        held = {name for name in given.values() if name is not None}
+            given.add(name)
+        texts = given.finish()
         # A class that had no photos in the first place is not the corrections' business.
-        had = {before[label] for _, label in given if label >= 0}
+        labelled = {one.label for one in photos} | {one.label for one in bad}
+        had = {before[label] for label in labelled if label >= 0}
+        held = {*texts.values, *(before[one.label] for one in bad if one.label >= 0)}
         kept = [name for name in before if name in held or name not in had]
         new = tuple(sorted(held.difference(before)))
         labels = (*kept, *new)
@@ -246,13 +256,21 @@ class CorrectedSource(Wrapping):
         if list(before) == sorted(before):
             labels = tuple(sorted(labels))
         index = {name: number for number, name in enumerate(labels)}
-        numbers = {key: None if name is None else index[name] for key, name in given.items()}
         return dataclasses.replace(
             self,
             labels=labels,
             applied=applied,
             unlabelled=tuple(unlabelled),
-            _given={key: label for key, label in numbers.items() if label != key[1]},
+            _given={
+                (photo.name, photo.label): label
+                for photo, name in zip(photos, texts, strict=True)
+                if (label := None if name is None else index[name]) != photo.label
+            }
+            | {
+                (one.name, one.label): label
+                for one in bad
+                if one.label >= 0 and (label := index[before[one.label]]) != one.label
+            },
         )
 
     def _classes(self, labels: Sequence[str]) -> dict[str, None]:

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from xferlearn.errors import UserError, XferlearnError, did_you_mean
 from xferlearn.photos.folders.names import class_label, match_labels
 from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION, BadPhoto
@@ -56,6 +58,7 @@ class DatasetSource:
     index: Mapping[int, int | None] = dataclasses.field(default_factory=dict, repr=False)
     is_multi_label = False
     holds_bytes = True
+    any_order = False
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -78,8 +81,12 @@ class DatasetSource:
         """Returns a source of the photos with these names."""
         return dataclasses.replace(self, names=names, most_bytes=most_bytes)
 
-    def entries(self) -> Iterator[Entry]:
-        """Yields the labelled photos; examples without a label are left out."""
+    def entries(self, order: np.ndarray | None = None) -> Iterator[Entry]:
+        """Yields the labelled photos; examples without a label are left out.
+
+        Args:
+            order: None, because there is none but that of the dataset.
+        """
         entries = self._all_entries()
         return entries if self.names is None else named(entries, self.names, self.most_bytes)
 

@@ -9,12 +9,14 @@ from xferlearn.errors import UserError
 from xferlearn.photos.corrected import CorrectedSource
 from xferlearn.photos.corrections import Corrections, read_corrections
 from xferlearn.photos.datasets import measured_dataset, open_dataset
-from xferlearn.photos.folders.files import FileSource, read_image_dir
-from xferlearn.photos.grouping import FOLDER, GroupedSource, with_groups
+from xferlearn.photos.folders.file_source import FileSource
+from xferlearn.photos.folders.files import read_image_dir
+from xferlearn.photos.grouping import FOLDER, with_groups
 from xferlearn.photos.sources import PhotoSource
 from xferlearn.photos.tables.table_files import holds_tables
 from xferlearn.photos.unlabelled import with_unlabelled
-from xferlearn.system.folders import check_no_url, check_outside
+from xferlearn.system.folders import check_outside
+from xferlearn.system.places import check_address
 from xferlearn.system.runtime import start_tensorflow
 
 _OF_TABLES = ("path_column", "label_column", "image_column", "split_column", "group_column")
@@ -62,17 +64,16 @@ def _with_unlabelled(config: TrainConfig, source: PhotoSource) -> PhotoSource:
     """Returns the photos with those of a folder without classes, where a config names one."""
     if config.unlabelled is None:
         return source
-    check_no_url("`unlabelled`", config.unlabelled)
+    check_address("`unlabelled`", config.unlabelled)
     root = config.image_dir
-    by_name = isinstance(source, GroupedSource) and config.group_by != FOLDER
-    listed = source.source if isinstance(source, GroupedSource) else source
     if config.labels is None and root is not None and not holds_tables(root):
         check_outside(root, "unlabelled", config.unlabelled)
-    elif isinstance(listed, FileSource):
-        root = listed.root or os.path.dirname(str(config.labels)) or "."
+    elif isinstance(source, FileSource):
+        root = source.root or os.path.dirname(str(config.labels)) or "."
     else:  # a dataset, or a table that holds the photos themselves
         root = None
-    return with_unlabelled(source, config.unlabelled, root, config.group_by if by_name else None)
+    group_by = getattr(source, "group_by", None)
+    return with_unlabelled(source, config.unlabelled, root, group_by)
 
 
 def open_labelled(
@@ -92,7 +93,7 @@ def open_labelled(
     """
     for name in ("image_dir", "labels"):
         if getattr(config, name) is not None:
-            check_no_url(f"`{name}`", getattr(config, name))
+            check_address(f"`{name}`", getattr(config, name))
     group_by = config.group_by if isinstance(config, SplitDataConfig) else None
     if config.labels is not None or holds_tables(config.image_dir or ""):
         if config.layout != "auto":
@@ -107,7 +108,7 @@ def open_labelled(
         for name in _OF_TABLES:
             if getattr(config, name, None) is not None:
                 raise UserError(f"`{name}` needs a table of `labels`. Received: none.")
-        source = read_image_dir(
+        listed = read_image_dir(
             config.image_dir or "",
             labels,
             layout=config.layout,
@@ -119,7 +120,8 @@ def open_labelled(
         if config.multi_label:
             from xferlearn.photos.folders.copies import joined_copies
 
-            source = joined_copies(source)
+            listed = joined_copies(listed)
+        source = listed
     if config.on_bad_image == "fail" and source.left_out:
         bad = source.left_out[0]
         raise UserError(f"{bad.name} can't be used: {bad.reason}.")

@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Set
 from typing import Protocol
 
+import numpy as np
+
 from xferlearn.photos.manifest import BadPhoto
 from xferlearn.photos.views import Augmentation
 
@@ -67,8 +69,17 @@ class PhotoSource(Protocol):
     def holds_bytes(self) -> bool:
         """Whether entries have their photos' bytes with them, and take memory while they wait."""
 
-    def entries(self) -> Iterator[Entry]:
-        """Yields the photos, always in the same order."""
+    @property
+    def any_order(self) -> bool:
+        """Whether `entries` takes an order, because each photo can be read without the others."""
+
+    def entries(self, order: np.ndarray | None = None) -> Iterator[Entry]:
+        """Yields the photos, always in the same order.
+
+        Args:
+            order: positions of the photos that are yielded, in this order, integers, [photos]; None
+                for all as they are, and where not `any_order`.
+        """
 
     def only(self, names: Set[str], most_bytes: int | None = None) -> "PhotoSource":
         """Returns a source of some of the photos, which passes over the others.
@@ -104,6 +115,11 @@ class Wrapping:
     def holds_bytes(self) -> bool:
         """Whether the entries of photos with labels have their bytes with them."""
         return self.source.holds_bytes
+
+    @property
+    def any_order(self) -> bool:
+        """Whether `entries` takes an order."""
+        return self.source.any_order
 
 
 def named(entries: Iterable[Entry], names: Set[str], most_bytes: int | None) -> Iterator[Entry]:

@@ -6,9 +6,13 @@ import re
 from collections.abc import Iterator, Set
 from pathlib import Path
 
+import numpy as np
+
 from xferlearn.errors import UserError
-from xferlearn.photos.folders.files import FileSource, photos_below
+from xferlearn.photos.folders.file_source import FileSource
+from xferlearn.photos.folders.trees import photos_below
 from xferlearn.photos.sources import Entry, PhotoSource, Wrapping
+from xferlearn.system.places import is_bucket
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,13 +44,22 @@ class WithUnlabelled(Wrapping):
         """Number of photos."""
         return self.source.count + self.others.count
 
-    def entries(self) -> Iterator[Entry]:
-        """Yields the photos with classes, then the others."""
-        yield from self.source.entries()
-        for entry in self.others.entries():
-            found = self.group_by.search(entry.name) if self.group_by else None
-            group = found and (found.group(1) if found.re.groups else found.group())
-            yield dataclasses.replace(entry, group=group or None)
+    def entries(self, order: np.ndarray | None = None) -> Iterator[Entry]:
+        """Yields the photos with classes, then the others; or some in an order."""
+        if order is None:
+            yield from self.source.entries()
+            yield from map(self._grouped, self.others.entries())
+            return
+        behind = order >= self.source.count
+        others = map(self._grouped, self.others.entries(order[behind] - self.source.count))
+        labelled = self.source.entries(order[~behind])
+        for is_other in behind:
+            yield next(others if is_other else labelled)
+
+    def _grouped(self, entry: Entry) -> Entry:
+        found = self.group_by.search(entry.name) if self.group_by else None
+        group = found and (found.group(1) if found.re.groups else found.group())
+        return dataclasses.replace(entry, group=group or None)
 
     def only(self, names: Set[str], most_bytes: int | None = None) -> "WithUnlabelled":
         """Returns a source of the photos with these names."""
@@ -72,12 +85,13 @@ def with_unlabelled(
     Raises:
         UserError: when there is no such folder, or it has no photos.
     """
-    if not os.path.isdir(folder):
-        came = "a file" if os.path.exists(folder) else "nothing"
-        raise UserError(f"Expected `unlabelled` to be a folder. Found {came} at {folder}.")
-    paths = photos_below(os.path.abspath(folder))
-    if not paths:
+    if not is_bucket(folder) and os.path.isdir(folder):
+        folder = os.path.abspath(folder)
+    others = photos_below(folder, "`unlabelled`")
+    if not others.count:
         raise UserError(f"Found no photos in `unlabelled` {folder}.")
-    base = "" if root is None else os.path.abspath(root)
-    others = FileSource((), tuple((path, -1) for path in paths), base)
+    base = ""
+    if root is not None:
+        base = str(root) if is_bucket(root) else os.path.abspath(root)
+    others = dataclasses.replace(others, root=base)
     return WithUnlabelled(source, others, re.compile(group_by) if group_by else None)

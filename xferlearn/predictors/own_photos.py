@@ -11,7 +11,10 @@ import numpy as np
 from xferlearn.config import ImageConfig
 from xferlearn.model_folder import ModelFolder
 from xferlearn.photos.datasets import open_dataset
-from xferlearn.photos.folders.files import FileSource, photos_below
+from xferlearn.photos.folders.columns import Files
+from xferlearn.photos.folders.file_source import FileSource
+from xferlearn.photos.folders.listing import path_below
+from xferlearn.photos.folders.trees import photos_below
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.pixels.decoding import decoded_batches
 from xferlearn.photos.reading import Loaded
@@ -21,6 +24,7 @@ from xferlearn.photos.sources import Entry
 from xferlearn.photos.tables.opening import photos_in_table
 from xferlearn.photos.tables.table_files import ARROW_ENDINGS
 from xferlearn.predictors.model_folder import model_folder_bit_depth, model_folder_resize
+from xferlearn.system.places import is_bucket, place_of
 
 _LIMITS = ("max_image_pixels", "max_image_bytes")
 
@@ -87,9 +91,10 @@ def _places(
     """Yields where to look, the most likely place first; others are listed if asked for."""
     yield from _labelled_places(training, photos, image_dir, most_bytes)
     unlabelled = training.get("unlabelled")
-    if unlabelled is not None and os.path.isdir(unlabelled):
-        paths = photos_below(os.path.abspath(unlabelled))
-        yield FileSource((), tuple((path, -1) for path in paths)).entries()
+    if is_bucket(unlabelled):
+        yield photos_below(str(unlabelled)).entries()
+    elif unlabelled is not None and os.path.isdir(unlabelled):
+        yield photos_below(os.path.abspath(unlabelled)).entries()
 
 
 def _labelled_places(
@@ -111,8 +116,10 @@ def _labelled_places(
         yield stored.entries()
         return
     root = os.path.dirname(root) or "." if os.path.isfile(root) else root
-    if os.path.isdir(root):
-        named = dict.fromkeys(str(Path(root) / photo.name) for photo in photos)
-        yield FileSource((), tuple((path, -1) for path in named)).entries()
-        others = [path for path in photos_below(Path(root)) if path not in named]
-        yield FileSource((), tuple((path, -1) for path in others)).entries()
+    place = place_of(root) if is_bucket(root) else None
+    if place is not None or os.path.isdir(root):
+        top = str(Path(root)) if place is None else root.partition("?")[0]
+        named = dict.fromkeys(path_below(top, photo.name) for photo in photos)
+        yield FileSource((), Files.of((path, -1) for path in named), place=place).entries()
+        others = photos_below(root)
+        yield (entry for entry in others.entries() if entry.name not in named)

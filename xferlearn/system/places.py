@@ -183,11 +183,17 @@ class _Bucket(Place):
     def files(self, *, below: bool = False) -> Iterator[FileFound]:
         from pyarrow.fs import FileSelector, FileType
 
-        selector = FileSelector(self.path, recursive=below, allow_not_found=True)
-        for found in self.system.get_file_info(selector):
-            if found.type == FileType.File:
-                name = found.path[len(self.path) + 1 :] if self.path else found.path
-                yield FileFound(name, found.size or 0, found.mtime_ns or 0)
+        def listed(path: str, recursive: bool) -> Iterator[FileFound]:
+            selector = FileSelector(path, recursive=recursive, allow_not_found=True)
+            for found in self.system.get_file_info(selector):
+                if found.type == FileType.File:
+                    name = found.path[len(self.path) + 1 :] if self.path else found.path
+                    yield FileFound(name, found.size or 0, found.mtime_ns or 0)
+                # All that is below at once would take a kilobyte of memory per file.
+                elif below and not recursive:
+                    yield from listed(found.path, True)
+
+        yield from listed(self.path, False)
 
     def find(self, name: str) -> FileFound | None:
         from pyarrow.fs import FileType

@@ -1,20 +1,17 @@
 """Photos in files: a folder of class folders, or files, folders and globs as a user names them."""
 
 import collections
-import dataclasses
-import errno
-import functools
 import glob
-import itertools
 import os
-import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from xferlearn.errors import UserError
+from xferlearn.photos.folders.columns import FilesBuilder, bytes_of
+from xferlearn.photos.folders.file_source import FileSource
 from xferlearn.photos.folders.layouts import ClassFolder, Layout, classes_hint, find_layout
 from xferlearn.photos.folders.listed import read_list
-from xferlearn.photos.folders.listing import Folder, PassedOver, list_folder
+from xferlearn.photos.folders.listing import Folder, PassedOver, list_folder, path_below
 from xferlearn.photos.folders.names import (
     case_warnings,
     check_name,
@@ -23,66 +20,13 @@ from xferlearn.photos.folders.names import (
     match_labels,
     same_class_error,
 )
-from xferlearn.photos.manifest import SPLITS, TEST, TRAIN, VALIDATION, BadPhoto
-from xferlearn.photos.sources import Entry
+from xferlearn.photos.folders.objects import add_objects
+from xferlearn.photos.folders.trees import add_photos, listed_folder
+from xferlearn.photos.manifest import SPLITS, TEST, TRAIN, VALIDATION
 from xferlearn.photos.split_names import part_to_measure, split_summary
 from xferlearn.photos.splitting import check_counts
-from xferlearn.system.folders import check_no_url
+from xferlearn.system.places import check_address, is_bucket
 from xferlearn.system.text import count, plural_of
-
-
-@dataclasses.dataclass(frozen=True)
-class FileSource:
-    """A source of photos in files; see `read_image_dir` and `read_files`.
-
-    Attributes:
-        labels: class names, sorted.
-        files: path and label's index of each photo.
-        root: folder that the photos' names are relative to; "" for names as given.
-        warnings: what a person should know of what was found, one line each.
-        splits: the split that each photo is given, None for one that is still to be decided; ()
-            where none is given.
-        groups: what each photo stays together with, None for nothing; () where none is given.
-        left_out: photos that were named and can't be found.
-        part: the part of a given split that these are; "" where they are all, or none is given.
-        is_multi_label: whether photos may have several labels, see `PhotoSource`.
-    """
-
-    labels: tuple[str, ...]
-    files: tuple[tuple[str, int], ...] = dataclasses.field(repr=False)
-    root: str = ""
-    warnings: tuple[str, ...] = ()
-    splits: tuple[str | None, ...] = dataclasses.field(default=(), repr=False)
-    groups: tuple[str | None, ...] = dataclasses.field(default=(), repr=False)
-    left_out: tuple[BadPhoto, ...] = dataclasses.field(default=(), repr=False)
-    part: str = ""
-    is_multi_label: bool = False
-    holds_bytes = False
-
-    @property
-    def count(self) -> int:
-        """Number of files."""
-        return len(self.files)
-
-    def entries(self) -> Iterator[Entry]:
-        """Yields the photos in the order of `files`."""
-        given = itertools.zip_longest(self.files, self.splits, self.groups)
-        for (path, label), split, group in given:
-            name = os.path.relpath(path, self.root).replace(os.sep, "/") if self.root else path
-            read = functools.partial(_read_file, path)
-            yield Entry(name, label, read, _size(path), split, group)
-
-    def only(self, names: Set[str], most_bytes: int | None = None) -> "FileSource":
-        """Returns a source of the photos with these names, without listing the others."""
-        # Making the name of every path takes seconds at a million photos.
-        paths = {os.path.normpath(os.path.join(self.root, name)) for name in names}
-        kept = [os.path.normpath(path) in paths for path, _ in self.files]
-        return dataclasses.replace(
-            self,
-            files=tuple(itertools.compress(self.files, kept)),
-            splits=tuple(itertools.compress(self.splits, kept)),
-            groups=tuple(itertools.compress(self.groups, kept)),
-        )
 
 
 def read_image_dir(
@@ -126,11 +70,8 @@ def read_image_dir(
         >>> read_image_dir("flower_photos").labels
         ('daisy', 'dandelion', 'roses', 'sunflowers', 'tulips')
     """
-    if not os.path.isdir(image_dir):
-        came = "a file" if os.path.exists(image_dir) else "nothing"
-        raise UserError(f"Expected `image_dir` to be a folder. Found {came} at {image_dir}.")
-    root, passed = str(Path(image_dir)), PassedOver()
-    top = list_folder(root, passed)
+    passed = PassedOver()
+    top, root, place = listed_folder("`image_dir`", image_dir, passed)
     tree = find_layout(top, root, layout, labels or (), grouped=grouped)
     parts = sorted(tree.classes, key=lambda part: (class_label(part.name), part.path))
     _check_names(parts, root)
@@ -140,10 +81,9 @@ def read_image_dir(
         chosen, measured = part_to_measure(root, given, split)
         parts = [part for part in parts if not chosen or (part.split or TRAIN) == chosen]
         warnings += [measured] if measured else []
-    paths = [part.folder.photo_paths(os.path.join(root, part.path)) for part in parts]
     counts: collections.Counter[str] = collections.Counter()
-    for part, below in zip(parts, paths, strict=True):
-        counts[part.name] += len(below)
+    for part in parts:
+        counts[part.name] += part.folder.photo_count()
     if labels is None:
         hint = " ".join(("", *_leftover_warnings(tree), *passed.warnings(root)))
         hint += classes_hint(top, root)
@@ -151,7 +91,7 @@ def read_image_dir(
         known = tuple(dict.fromkeys(class_label(part.name) for part in parts))
         places = {label: number for number, label in enumerate(known)}
         index: dict[str, int | None] = {name: places[class_label(name)] for name in counts}
-        warnings += _split_warnings(tree, parts, map(len, paths), root)
+        warnings += _split_warnings(tree, parts, root)
     else:
         index, known, others = match_labels(
             counts, labels, other_classes, root, classes_hint(top, root)
@@ -163,24 +103,14 @@ def read_image_dir(
                 f" {first_names(labels, 12)}.{classes_hint(top, root)}"
             )
     warnings += [*case_warnings(known), *_leftover_warnings(tree), *passed.warnings(root)]
-    files: list[tuple[str, int]] = []
-    splits: list[str | None] = []
-    groups: list[str | None] = []
-    for part, below in zip(parts, paths, strict=True):
+    builder = FilesBuilder()
+    for part in parts:
         label = index[part.name]
         if label is not None:
-            files += [(path, label) for path in below]
-            splits += [part.split] * len(below)
-            groups += [part.group] * len(below)
-    return FileSource(
-        known,
-        tuple(files),
-        root,
-        tuple(warnings),
-        tuple(splits) if any(splits) else (),
-        tuple(groups) if any(groups) else (),
-        part=chosen,
-    )
+            runs = part.folder.runs(path_below(root, part.path))
+            add_photos(builder, runs, label, part.split, part.group)
+    files, splits, groups = builder.finish()
+    return FileSource(known, files, root, tuple(warnings), splits, groups, part=chosen, place=place)
 
 
 def _check_names(parts: Iterable[ClassFolder], root: str) -> None:
@@ -206,7 +136,7 @@ def _check_classes(
     if not parts and top.photos:
         raise UserError(
             f"{root} holds photos but no sub-folders. Expected one sub-folder per class, e.g."
-            f" {os.path.join(root, 'daisy')}."
+            f" {path_below(root, 'daisy')}."
         )
     by_label: collections.Counter[str] = collections.Counter()
     for name, number in counts.items():
@@ -222,15 +152,13 @@ def _check_classes(
             )
 
 
-def _split_warnings(
-    tree: Layout, parts: Sequence[ClassFolder], numbers: Iterable[int], root: str
-) -> list[str]:
+def _split_warnings(tree: Layout, parts: Sequence[ClassFolder], root: str) -> list[str]:
     """Returns what a split is that was found, and which classes are not in all of it."""
     by_split: collections.Counter[str] = collections.Counter()
     labels: dict[str, set[str]] = {split: set() for split in SPLITS}
-    for part, number in zip(parts, numbers, strict=True):
+    for part in parts:
         split = part.split or TRAIN
-        by_split[split] += number
+        by_split[split] += part.folder.photo_count()
         labels[split].add(class_label(part.name))
     groups = list(dict.fromkeys(part.group for part in parts if part.group is not None))
     warnings = []
@@ -278,80 +206,64 @@ def read_files(patterns: Iterable[str]) -> FileSource:
     reported among the others; what is passed over in folders is in the warnings.
 
     Args:
-        patterns: paths and globs, relative to the current folder or absolute; `@list.txt` for the
-            files and folders that a list names, `-` for those of a list on stdin.
+        patterns: paths and globs, relative to the current folder or absolute, or addresses in
+            buckets; `@list.txt` for the files and folders that a list names, `-` for those of a
+            list on stdin. In a list, the address of a folder ends with a slash.
 
     Returns:
         The photos without labels, each path once, in the order given.
 
     Raises:
         UserError: for a folder without photos, a glob that matches no photo, a list that can't be
-            read, or a URL.
+            read, a bucket that can't be listed, or an address that is not supported.
     """
-    files: list[str] = []
+    builder = FilesBuilder()
     warnings: list[str] = []
 
-    def photos_of(folder: str) -> list[str]:
-        passed = PassedOver()
-        below = list_folder(folder, passed).photo_paths(folder)
-        warnings.extend(passed.warnings(folder))
-        return below
+    def add_file(path: str) -> int:
+        name = os.path.basename(path)
+        builder.add(path[: len(path) - len(name)], bytes_of(name), -1)
+        return 1
 
-    def named_folder(folder: str) -> list[str]:
+    def add_below(folder: str) -> int:
+        passed = PassedOver()
+        top = list_folder(folder, passed)
+        warnings.extend(passed.warnings(folder))
+        return add_photos(builder, top.runs(folder))
+
+    def add_folder(folder: str) -> None:
         # As `Path` writes it, without a slash at the end.
-        below = photos_of(str(Path(folder)))
-        if not below:
+        if not add_below(str(Path(folder))):
             raise UserError(" ".join((f"Found no photos in folder {folder}.", *warnings)))
-        return below
+
+    def add_matches(pattern: str) -> None:
+        matches = sorted(glob.glob(pattern, recursive=True))
+        if not matches:
+            raise UserError(f"Nothing matches {pattern}.")
+        if not sum([add_below(one) if os.path.isdir(one) else add_file(one) for one in matches]):
+            what = plural_of(len(matches), "folder", "folders")
+            said = f"Found no photos in {what} {first_names(matches)}, which {pattern} matches."
+            raise UserError(" ".join((said, *warnings)))
 
     for pattern in patterns:
-        check_no_url("photos", pattern)
+        check_address("photos", pattern)
         listed = read_list(pattern)
         if listed is not None:
             for name in listed:
-                check_no_url("photos", name)
-                files += named_folder(name) if os.path.isdir(name) else [name]
+                check_address("photos", name)
+                if is_bucket(name) and name.endswith("/"):
+                    warnings += add_objects(builder, name)
+                elif os.path.isdir(name):
+                    add_folder(name)
+                else:
+                    add_file(name)
+        elif is_bucket(pattern):
+            warnings += add_objects(builder, pattern)
         elif os.path.isdir(pattern):
-            files += named_folder(pattern)
+            add_folder(pattern)
         elif glob.has_magic(pattern) and not os.path.exists(pattern):
-            matches = sorted(glob.glob(pattern, recursive=True))
-            if not matches:
-                raise UserError(f"Nothing matches {pattern}.")
-            below = [
-                path
-                for match in matches
-                for path in (photos_of(match) if os.path.isdir(match) else [match])
-            ]
-            if not below:
-                what = plural_of(len(matches), "folder", "folders")
-                said = f"Found no photos in {what} {first_names(matches)}, which {pattern} matches."
-                raise UserError(" ".join((said, *warnings)))
-            files += below
+            add_matches(pattern)
         else:
-            files.append(pattern)
-    return FileSource(
-        (), tuple((path, -1) for path in dict.fromkeys(files)), warnings=tuple(warnings)
-    )
-
-
-def photos_below(folder: str | Path) -> list[str]:
-    """Returns the paths of all photos in a folder and below, sorted.
-
-    Raises:
-        UserError: on a folder that can't be read.
-    """
-    return list_folder(folder, PassedOver()).photo_paths(str(folder))
-
-
-def _read_file(path: str) -> bytes:
-    # Reading a pipe would wait forever, and a device might never end.
-    if not stat.S_ISREG(os.stat(path).st_mode):
-        raise OSError(errno.EINVAL, "not a regular file", path)
-    return Path(path).read_bytes()
-
-
-def _size(path: str) -> int:
-    try:
-        return os.stat(path).st_size
-    except OSError:
-        return 0
+            add_file(pattern)
+    files, _, _ = builder.finish()
+    return FileSource((), files.once(), warnings=tuple(warnings))

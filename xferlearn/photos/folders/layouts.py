@@ -9,7 +9,7 @@ import os
 from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 
 from xferlearn.errors import UserError
-from xferlearn.photos.folders.listing import Folder
+from xferlearn.photos.folders.listing import Folder, path_below
 from xferlearn.photos.folders.names import class_label, first_names
 from xferlearn.photos.manifest import SPLITS, TRAIN
 from xferlearn.photos.split_names import splits_of_names
@@ -110,7 +110,7 @@ def find_layout(
     node = _unwrapped(root, known)
     if layout == "auto":
         layout = _by_labels(node, known) if known else ""
-        where = os.path.normpath(os.path.join(place, node.path))
+        where = path_below(place, node.path) if node.path else place
         layout = layout or _by_structure(node, where, grouped)
     warnings = []
     if node is not root:
@@ -137,7 +137,7 @@ def classes_hint(top: Folder, place: str) -> str:
         names = [name for name, below in folder.folders.items() if below.photos]
         if path and path.count(os.sep) < _HINT_DEPTH and len(names) > 1:
             return (
-                f" The classes seem to be in {os.path.join(place, path)} ({first_names(names)}):"
+                f" The classes seem to be in {path_below(place, path)} ({first_names(names)}):"
                 " give that as `image_dir`."
             )
     return ""
@@ -247,7 +247,7 @@ def _check_split(node: _Node, place: str, grouped: bool) -> None:
     for one in () if grouped else parts.values():
         if names := _alike(one):
             raise UserError(
-                f"The folders {first_names(names)} of {os.path.join(place, one.path)} would be"
+                f"The folders {first_names(names)} of {path_below(place, one.path)} would be"
                 f" classes, but hold the same sub-folders ({_names_inside(one, names)}). Move these"
                 " up, or say with `layout='split'` that the classes are right."
             )
@@ -382,7 +382,7 @@ def _layout(
 ) -> Layout:
     """Returns a layout whose classes are the folders of some levels."""
     own = {one.path: len(one.folder.photos) for one in levels}
-    all_below = {one.path: len(one.folder.photo_paths(one.path)) for one in beside}
+    all_below = {one.path: one.folder.photo_count() for one in beside}
     return Layout(
         classes=tuple(classes),
         empty=tuple(

@@ -3,14 +3,22 @@
 System folders and files are passed over, everything else that is no photo is counted.
 """
 
+import bisect
 import collections
 import dataclasses
+import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
 
 from xferlearn.errors import UserError
+from xferlearn.photos.folders.columns import UNKNOWN, bytes_of, text_of
 from xferlearn.photos.pixels.formats import HEAD_BYTES, SUFFIXES, is_photo
+from xferlearn.system.growing_table import BLOCK_ROWS, GrowingTable
+from xferlearn.system.places import is_bucket
 from xferlearn.system.text import count, one_line
 
 # In lower case. What systems keep beside photos, most of it small copies of them. Those whose
@@ -28,17 +36,49 @@ _MOST_ENDINGS = 8
 _LONGEST_ENDING = 16
 
 
+class Names(Sequence[str]):
+    """Names of photos of one folder, sorted: a part of those of all folders."""
+
+    def __init__(self, listed: "Listed", start: int = 0, stop: int = 0) -> None:
+        self._listed, self._start, self._stop = listed, start, stop
+
+    def __len__(self) -> int:
+        return self._stop - self._start
+
+    def __getitem__(self, row: Any) -> Any:
+        rows = range(self._start, self._stop)[row]
+        if isinstance(rows, range):
+            return Names(self._listed, rows.start, rows.stop)
+        return text_of(self._listed.table.column("name")[rows].as_py())
+
+    def rows(self) -> Iterator[tuple[bytes, int]]:
+        """Yields each name, as `bytes_of` has it, and the size of its file, bytes or `UNKNOWN`."""
+        for block in self._listed.table.slice(self._start, len(self)).to_batches(BLOCK_ROWS):
+            yield from zip(*block.to_pydict().values(), strict=True)
+
+
+class Listed:
+    """The names and sizes of all photos of a tree, folder after folder.
+
+    Attributes:
+        table: `name` and `size`, once all are known.
+    """
+
+    schema = pa.schema([("name", pa.large_binary()), ("size", pa.int64())])
+    table: pa.Table = schema.empty_table()
+
+
 @dataclasses.dataclass(eq=False)
 class Folder:
     """What a folder holds.
 
     Attributes:
-        photos: names of its photos.
+        photos: names of its photos, sorted.
         folders: the folders in it by name, sorted, without those of the system. Through links a
             folder can be in several others, and in itself.
     """
 
-    photos: list[str] = dataclasses.field(default_factory=list)
+    photos: Names = dataclasses.field(default_factory=lambda: Names(Listed()))
     folders: "dict[str, Folder]" = dataclasses.field(default_factory=dict)
 
     def walk(self, path: str = "") -> Iterator[tuple[str, "Folder"]]:
@@ -53,24 +93,41 @@ class Folder:
             yield path, folder
             # The last one is taken first.
             waiting += [
-                (os.path.join(path, name), below)
-                for name, below in reversed(folder.folders.items())
+                (path_below(path, name), below) for name, below in reversed(folder.folders.items())
             ]
 
-    def photo_paths(self, path: str) -> list[str]:
-        """Returns the paths of all photos in it and below, sorted.
+    def photo_count(self) -> int:
+        """Returns the number of photos in it and below."""
+        return sum(len(folder.photos) for _, folder in self.walk())
+
+    def runs(self, path: str) -> list[tuple[str, Names]]:
+        """Returns all photos in it and below, sorted by path: folders with some of their names.
 
         Args:
             path: of this folder.
+
+        Returns:
+            Beginnings of paths, with the separator, and names. A folder is there several times
+            where the paths of folders in it come between those of its own photos.
         """
-        # Strings: Path objects cost seconds at a million photos.
-        return sorted(
-            os.path.join(place, name) for place, folder in self.walk(path) for name in folder.photos
-        )
+        found = []
+        for place, folder in self.walk(path):
+            start, names = path_below(place, ""), folder.photos
+            between = {bisect.bisect_left(names, name + start[-1:]) for name in folder.folders}
+            cuts = sorted({0, len(names), *between})
+            found += [(start, names[one:end]) for one, end in itertools.pairwise(cuts)]
+        return sorted(found, key=lambda run: run[0] + run[1][0])
 
     def holds_photos(self) -> bool:
         """Returns whether there are photos in it or below."""
         return any(folder.photos for _, folder in self.walk())
+
+
+def path_below(path: str, name: str) -> str:
+    """Returns the path, or address, of what is in a folder; of "" the folder with a separator."""
+    if is_bucket(path):
+        return f"{path.rstrip('/')}/{name}".replace(os.sep, "/")
+    return os.path.join(path, name)
 
 
 @dataclasses.dataclass
@@ -86,6 +143,19 @@ class PassedOver:
     endings: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     hidden: int = 0
     folders: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
+
+    def is_hidden(self, name: str) -> bool:
+        """Returns whether a file is hidden, and counts it if it is."""
+        if not is_hidden(name):
+            return False
+        # Of each file on a foreign disk macOS keeps a second one, ._NAME.
+        self.hidden += name.lower() not in _SYSTEM_FILES and not name.startswith("._")
+        return True
+
+    def add(self, name: str) -> None:
+        """Counts a file that is no photo, unless a system writes such."""
+        if name.lower() not in _SYSTEM_FILES:
+            self.endings[ending_of(name)] += 1
 
     def __str__(self) -> str:
         """Returns such as "12 .txt, 1 without ending, 1 hidden file, folder __MACOSX", or ""."""
@@ -114,6 +184,12 @@ class PassedOver:
         return (f"Passed over in {place}: {self}.",) if str(self) else ()
 
 
+def ending_of(name: str) -> str:
+    """Returns the ending of a file's name in lower case, "" where it has none."""
+    ending = os.path.splitext(name.lower())[1]
+    return ending if len(ending) <= _LONGEST_ENDING else ""
+
+
 def list_folder(path: str | Path, passed: PassedOver) -> Folder:
     """Lists a folder and all below it; reads only the first bytes of files of unknown endings.
 
@@ -128,6 +204,7 @@ def list_folder(path: str | Path, passed: PassedOver) -> Folder:
     """
     known: dict[tuple[int, int], Folder] = {}
     waiting: list[tuple[str, Folder]] = []
+    listed, rows, number = Listed(), GrowingTable(Listed.schema), 0
 
     def folder_at(place: str) -> Folder:
         status = os.stat(place)
@@ -142,15 +219,20 @@ def list_folder(path: str | Path, passed: PassedOver) -> Folder:
         while waiting:
             place, folder = waiting.pop()
             below: list[str] = []
+            photos: list[bytes] = []
             with os.scandir(place) as entries:
                 for entry in entries:
                     if _is_folder(entry):
-                        if _is_hidden(entry.name) or entry.name.lower() in _SYSTEM_FOLDERS:
+                        if is_passed_folder(entry.name):
                             passed.folders[entry.name] += 1
                         else:
                             below.append(entry.name)
                     elif _is_photo_file(entry, passed):
-                        folder.photos.append(entry.name)
+                        photos.append(bytes_of(entry.name))
+            for photo in sorted(photos):
+                rows.add(photo, UNKNOWN)
+            folder.photos = Names(listed, number, number + len(photos))
+            number += len(photos)
             for name in sorted(below):
                 folder.folders[name] = folder_at(os.path.join(place, name))
     except OSError as error:
@@ -158,7 +240,13 @@ def list_folder(path: str | Path, passed: PassedOver) -> Folder:
             f"Can't read folder {error.filename}: {one_line(error)}. Make it readable, or remove"
             " it."
         ) from None
+    listed.table = rows.finish()
     return top
+
+
+def is_passed_folder(name: str) -> bool:
+    """Returns whether a folder is passed over because it is hidden, or one of a system."""
+    return is_hidden(name) or name.lower() in _SYSTEM_FOLDERS
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -170,21 +258,16 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 def _is_photo_file(entry: os.DirEntry[str], passed: PassedOver) -> bool:
     """Returns whether a file is to be read as a photo; counts it where it is not."""
-    name = entry.name.lower()
-    if _is_hidden(name):
-        # Of each file on a foreign disk macOS keeps a second one, ._NAME.
-        passed.hidden += name not in _SYSTEM_FILES and not name.startswith("._")
+    if passed.is_hidden(entry.name):
         return False
-    if name.endswith(SUFFIXES) or _begins_like_photo(entry):
+    if entry.name.lower().endswith(SUFFIXES) or _begins_like_photo(entry):
         return True
-    if name not in _SYSTEM_FILES:
-        ending = os.path.splitext(name)[1]
-        passed.endings[ending if len(ending) <= _LONGEST_ENDING else ""] += 1
+    passed.add(entry.name)
     return False
 
 
-def _is_hidden(name: str) -> bool:
-    # A name of dots alone is a name.
+def is_hidden(name: str) -> bool:
+    """Returns whether a name begins with a dot; one of dots alone is a name."""
     return name.startswith(".") and bool(name.strip("."))
 
 

@@ -117,7 +117,7 @@ class ArrowPart:
     def __init__(self, path: str) -> None:
         self.name = path
         with pa.memory_map(path) as file:
-            self.schema = _arrow_reader(file).schema
+            self.schema = arrow_reader(file).schema
         self._rows = sum(batch.num_rows for batch in self._batches(self._smallest()))
 
     def _smallest(self) -> list[str]:
@@ -128,7 +128,7 @@ class ArrowPart:
         # Fields that are not asked for are not unpacked.
         fields = [self.schema.names.index(name) for name in columns]
         with pa.memory_map(self.name) as file:
-            reader = _arrow_reader(file, pa.ipc.IpcReadOptions(included_fields=fields))
+            reader = arrow_reader(file, pa.ipc.IpcReadOptions(included_fields=fields))
             if isinstance(reader, pa.RecordBatchFileReader):
                 yield from (reader.get_batch(i) for i in range(reader.num_record_batches))
             else:
@@ -152,7 +152,7 @@ class ArrowPart:
         return [Block(self._rows, lambda name: (b.column(name) for b in self._batches([name])))]
 
 
-def _arrow_reader(file: pa.NativeFile, options: pa.ipc.IpcReadOptions | None = None) -> Any:
+def arrow_reader(file: pa.NativeFile, options: pa.ipc.IpcReadOptions | None = None) -> Any:
     """Returns a reader of a file or of a stream, as Hugging Face datasets write it."""
     if file.read(6) == b"ARROW1":
         return pa.ipc.open_file(file, options=options)

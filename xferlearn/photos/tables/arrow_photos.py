@@ -4,10 +4,13 @@ import bisect
 import collections
 import dataclasses
 import os
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from typing import Any, NamedTuple
 
-from xferlearn.photos.folders.files import FileSource
+import numpy as np
+
+from xferlearn.photos.folders.columns import Coded, Files
+from xferlearn.photos.folders.file_source import FileSource
 from xferlearn.photos.manifest import BadPhoto
 from xferlearn.photos.sources import Entry
 from xferlearn.photos.tables.arrow_files import DAMAGED, damaged
@@ -53,6 +56,7 @@ class ArrowPhotos:
         most_bytes: the photos end after passing this many bytes; None for no end.
         part: the part of a given split that these are; "" where they are all, or none is given.
         is_multi_label: whether photos may have several labels, see `PhotoSource`.
+        group_by: the regular expression that found the groups in names; None for none.
     """
 
     labels: tuple[str, ...]
@@ -64,7 +68,9 @@ class ArrowPhotos:
     most_bytes: int | None = None
     part: str = ""
     is_multi_label: bool = False
+    group_by: str | None = None
     holds_bytes = True
+    any_order = False
 
     @property
     def count(self) -> int:
@@ -76,8 +82,23 @@ class ArrowPhotos:
         cells = tuple(cell for cell in self.cells if cell.name in names)
         return dataclasses.replace(self, cells=cells, most_bytes=most_bytes)
 
-    def entries(self) -> Iterator[Entry]:
+    def grouped(
+        self, groups: Coded, warnings: Sequence[str], group_by: str | None = None
+    ) -> "ArrowPhotos":
+        """Returns the same photos in groups; see `with_groups`."""
+        cells = (cell._replace(group=group) for cell, group in zip(self.cells, groups, strict=True))
+        return dataclasses.replace(
+            self,
+            cells=tuple(cells),
+            warnings=(*self.warnings, *warnings),
+            group_by=group_by,
+        )
+
+    def entries(self, order: np.ndarray | None = None) -> Iterator[Entry]:
         """Yields the photos by row; each has its bytes with it.
+
+        Args:
+            order: None, because there is none but that of rows.
 
         Raises:
             UserError: when a file is damaged.
@@ -96,7 +117,7 @@ class ArrowPhotos:
             data, path = value.get("bytes"), value.get("path")
         if data is None and path:
             file = os.path.join(self.table.folder, path)
-            entry = next(FileSource((), ((file, -1),)).entries())
+            entry = next(FileSource((), Files.of([(file, -1)])).entries())
             return entry.read, entry.size
         # An empty photo is reported as one that can't be read.
         found: bytes = data or b""

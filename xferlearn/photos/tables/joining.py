@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from xferlearn.errors import UserError
-from xferlearn.photos.folders.files import photos_below
 from xferlearn.photos.folders.names import class_label, first_names
+from xferlearn.photos.folders.trees import photos_below
 from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION
 from xferlearn.photos.several import label_text, labels_in
 from xferlearn.photos.split_names import split_summary, splits_of_names
@@ -19,6 +19,7 @@ from xferlearn.photos.tables.columns import Columns, bad_split
 from xferlearn.photos.tables.label_texts import labels_of_rows
 from xferlearn.photos.tables.locating import NotFound, PhotoFinder
 from xferlearn.photos.tables.reading import Table
+from xferlearn.system.places import is_bucket
 from xferlearn.system.text import count, plural_of, readable
 
 # By the kind of problem: what is said of one photo, and of several.
@@ -137,7 +138,7 @@ class Join:
         self._count_rows(unlabelled, "without a label", "left out")
         self._count_rows(copies, "of photos that have one already", "passed over")
         self._say_differences([rows for photo, rows in twice.items() if photo in found])
-        if not self.root and not all(os.path.isabs(str(photo)) for photo in found):
+        if not self.root and not all(_is_whole(str(photo)) for photo in found):
             self.root = self._table.folder
         joined = [
             JoinedRow(photo, self._name(photo, name), label, split, group)
@@ -214,6 +215,8 @@ class Join:
         # relpath takes seconds for a hundred thousand.
         start = self.root.rstrip("/") + "/"
         inside = photo.startswith(start)
+        if not inside and is_bucket(photo):
+            return photo
         name = photo[len(start) :] if inside else os.path.relpath(photo, self.root)
         return name.replace(os.sep, "/")
 
@@ -291,10 +294,14 @@ class Join:
         if not self._finder.root and self.root:
             # Only the folders that the table names: it may lie beside thousands of others.
             common = os.path.commonpath(
-                {os.path.dirname(str(row.photo)) or "." for row in self.rows}
+                {
+                    os.path.dirname(str(row.photo)) or "."
+                    for row in self.rows
+                    if not is_bucket(row.photo)
+                }
             )
             inside = os.path.abspath(common).startswith(os.path.abspath(self.root))
-            listed = photos_below(common) if inside else []
+            listed = [path for path, _ in photos_below(common).files] if inside else []
         beside = [self._name(path, "") for path in listed if path not in self._named]
         if beside:
             number = len(beside)
@@ -337,6 +344,10 @@ def split_note(name: str, splits: Sequence[str | None]) -> str:
     """Returns how many photos a table has in each split, as a sentence."""
     counts = collections.Counter(split or TRAIN for split in splits)
     return f"{name} says the split, {split_summary(counts)}"
+
+
+def _is_whole(path: str) -> bool:
+    return os.path.isabs(path) or is_bucket(path)
 
 
 def _split_of_file(path: str) -> str | None:

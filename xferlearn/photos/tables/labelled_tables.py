@@ -4,7 +4,8 @@ import collections
 from collections.abc import Mapping, Sequence
 
 from xferlearn.errors import UserError
-from xferlearn.photos.folders.files import FileSource
+from xferlearn.photos.folders.columns import Coded, Files
+from xferlearn.photos.folders.file_source import FileSource
 from xferlearn.photos.folders.names import (
     case_warnings,
     check_name,
@@ -12,10 +13,9 @@ from xferlearn.photos.folders.names import (
     first_names,
     match_labels,
 )
-from xferlearn.photos.grouping import Member, group_warnings
+from xferlearn.photos.grouping import Groupable, Members, group_warnings
 from xferlearn.photos.manifest import TRAIN, BadPhoto
 from xferlearn.photos.several import classes_in, labels_in
-from xferlearn.photos.sources import PhotoSource
 from xferlearn.photos.split_names import part_to_measure
 from xferlearn.photos.splitting import FEWEST_PHOTOS, WHAT_FOR
 from xferlearn.photos.tables.arrow_photos import ArrowPhotos, Cell
@@ -40,7 +40,7 @@ def open_table(
     few: bool = False,
     split: str | None = None,
     multi_label: bool | None = None,
-) -> PhotoSource:
+) -> Groupable:
     """Returns the photos of a table with their labels, and the splits and groups that it tells.
 
     Args:
@@ -102,7 +102,7 @@ def open_table(
             f"{table.name} has no photo of the model's classes, {first_names(labels or (), 12)}."
         )
     if columns.group is not None:
-        members = [Member(cell.name, cell.label, cell.split, cell.group) for cell in cells]
+        members = Members.of((cell.name, cell.label, cell.split, cell.group) for cell in cells)
         warnings += group_warnings(known, members, multi_label=columns.several)
     # Photos of classes that a model does not have are left out on purpose.
     unused = [one for one in unused if index.get(one.label, -1) is not None]
@@ -133,14 +133,15 @@ def open_table(
         )
     return FileSource(
         known,
-        tuple((str(cell.photo), cell.label) for cell in cells),
+        Files.of((str(cell.photo), cell.label) for cell in cells),
         join.root,
         tuple(warnings),
-        tuple(cell.split for cell in cells),
-        tuple(cell.group for cell in cells),
+        Coded.of(cell.split for cell in cells),
+        Coded.of(cell.group for cell in cells),
         left_out,
         part=chosen,
         is_multi_label=columns.several,
+        place=finder.place,
     )
 
 

@@ -6,9 +6,10 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
-from xferlearn.photos.folders.files import photos_below
 from xferlearn.photos.folders.names import normal
+from xferlearn.photos.folders.trees import photos_below
 from xferlearn.system.folders import is_url
+from xferlearn.system.places import is_bucket, place_of
 from xferlearn.system.text import readable
 
 _SAMPLE = 200
@@ -40,6 +41,7 @@ class PhotoFinder:
     Attributes:
         root: folder that photos are looked for in; "" where none was given.
         prefix: beginning of names that stands for `root`, such as the folder on another machine.
+        place: that folder, where it is in a bucket; else None.
         by_end: the photos, by name, that `find_all` found by the ends of their names alone.
     """
 
@@ -50,7 +52,10 @@ class PhotoFinder:
             image_dir: folder of the photos; None where names lead to them without.
             folder: folder of the table.
         """
-        self.root = image_dir or ""
+        # What lies beside a table in a bucket is listed once, not looked for name by name.
+        address = image_dir or (folder if is_bucket(folder) else "")
+        self.place = place_of(address, "`image_dir`") if is_bucket(address) else None
+        self.root = address.partition("?")[0].rstrip("/") if self.place else address
         self.prefix = ""
         self.by_end: dict[str, str] = {}
         self._folder = folder
@@ -58,7 +63,10 @@ class PhotoFinder:
     @functools.cached_property
     def photos(self) -> list[str]:
         """The photos below `root`, sorted."""
-        return photos_below(self.root) if self.root else []
+        if not self.root:
+            return []
+        found = photos_below(self.place.address if self.place else self.root, "`image_dir`")
+        return [path for path, _ in found.files]
 
     @functools.cached_property
     def _indices(self) -> list["_Index"]:
@@ -140,6 +148,9 @@ class PhotoFinder:
 
     def _whole(self, value: str) -> str | None:
         name = _slashes(value)
+        if is_bucket(name):
+            # Whether it is there is seen when it is read: to look would be a request per photo.
+            return self._listed(name) or (None if self._below_root(name) else name)
         if is_url(name):
             raise NotFound("url", "is a URL; download the photo")
         path = self._listed(name) or self._there(name)
@@ -158,8 +169,13 @@ class PhotoFinder:
                 name = name[len(root) :]
         return self._indices[0].whole(name) if self._indices else None
 
+    def _below_root(self, name: str) -> bool:
+        return self.place is not None and name.startswith(f"{self.root}/")
+
     def _there(self, name: str) -> str | None:
         """Returns a file that need not look like a photo, nor lie below `root`."""
+        if self.place is not None:
+            return None
         for place in dict.fromkeys((self.root or self._folder, self._folder)):
             path = os.path.join(place, name)
             try:
@@ -173,6 +189,8 @@ class PhotoFinder:
     def _absolute_roots(self) -> list[str]:
         if not self.root:
             return []
+        if self.place is not None:
+            return [f"{self.root}/"]
         roots = (os.path.abspath(self.root), os.path.realpath(self.root))
         return [f"{_slashes(root).rstrip('/')}/" for root in dict.fromkeys(roots)]
 

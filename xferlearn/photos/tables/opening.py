@@ -6,13 +6,14 @@ import re
 from xferlearn.config import DataConfig, EvaluateConfig, SplitDataConfig
 from xferlearn.config.in_memory import TableInMemory
 from xferlearn.errors import UserError, did_you_mean
-from xferlearn.photos.grouping import FOLDER
+from xferlearn.photos.grouping import FOLDER, Groupable
 from xferlearn.photos.sources import PhotoSource
 from xferlearn.photos.tables.arrow_photos import ArrowPhotos, Cell, photo_names
 from xferlearn.photos.tables.labelled_tables import open_table, picture_column
 from xferlearn.photos.tables.locating import PhotoFinder
 from xferlearn.photos.tables.reading import Table, read_table
 from xferlearn.photos.tables.table_files import holds_tables
+from xferlearn.system.places import is_bucket
 
 _WORD = re.compile(r"[\w -]+")
 
@@ -22,7 +23,7 @@ def open_labels(
     group_by: str | None,
     labels: tuple[str, ...] | None,
     other_classes: str = "error",
-) -> tuple[PhotoSource, str | None]:
+) -> tuple[Groupable, str | None]:
     """Returns the photos of a table.
 
     Args:
@@ -39,12 +40,16 @@ def open_labels(
     """
     given = config.labels if config.labels is not None else config.image_dir
     image_dir = None if config.labels is None else config.image_dir
-    if image_dir is not None and not os.path.isdir(image_dir):
+    if not (image_dir is None or is_bucket(image_dir) or os.path.isdir(image_dir)):
         came = "a file" if os.path.exists(image_dir) else "nothing"
         raise UserError(f"Expected `image_dir` to be a folder. Found {came} at {image_dir}.")
     if not isinstance(given, str):
         raise UserError(f"Expected `labels` to be a table. Received: {given!r}.")
-    folder = "" if isinstance(given, TableInMemory) else os.path.dirname(given) or "."
+    folder = (
+        ""
+        if isinstance(given, TableInMemory)
+        else os.path.dirname(given.partition("?")[0] if is_bucket(given) else given) or "."
+    )
     finder = PhotoFinder(None if image_dir is None else str(image_dir), folder)
     table = read_table(given, lambda name: finder.any_path(name) is not None)
     if table.pictures and image_dir is not None and config.path_column is None:
@@ -98,6 +103,14 @@ def photos_in_table(path: str, column: str | None) -> PhotoSource | None:
         return None
     names = photo_names(table, picture)
     return ArrowPhotos((), table, picture, tuple(Cell(*one, -1) for one in enumerate(names)))
+
+
+def _folder(table: str) -> str:
+    """Returns the folder that a table is in, also as an address with its options."""
+    if not is_bucket(table):
+        return os.path.dirname(table) or "."
+    bare, mark, options = table.partition("?")
+    return f"{bare.rpartition('/')[0]}{mark}{options}"
 
 
 def _group_column(

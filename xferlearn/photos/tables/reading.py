@@ -22,8 +22,10 @@ from xferlearn.photos.tables.arrow_files import (
     is_picture,
     open_part,
 )
+from xferlearn.photos.tables.bucket_tables import fetch_table
 from xferlearn.photos.tables.table_files import arrow_files_below
-from xferlearn.photos.tables.text_tables import read_text_table
+from xferlearn.photos.tables.text_tables import TextTable, read_text_table
+from xferlearn.system.places import is_bucket
 from xferlearn.system.text import one_line, readable
 
 Text = str | None
@@ -200,6 +202,13 @@ def read_table(given: str | TableInMemory, is_photo: Callable[[str], bool]) -> T
     """
     if isinstance(given, TableInMemory):
         return _of_parts("the table", "", (MemoryPart(_as_arrow(given.table)),))
+    if is_bucket(given):
+        bare = given.partition("?")[0]
+        fetched = fetch_table(given, is_photo)
+        name, folder = readable(os.path.basename(bare)), os.path.dirname(bare)
+        if isinstance(fetched, TextTable):
+            return _of_text(name, folder, fetched)
+        return _of_parts(name, folder, (fetched,))
     name = readable(os.path.basename(os.path.normpath(given)))
     try:
         if os.path.isdir(given):
@@ -222,6 +231,10 @@ def read_table(given: str | TableInMemory, is_photo: Callable[[str], bool]) -> T
         text = read_text_table(given, is_photo)
     except OSError as error:
         raise UserError(f"Can't read {given}: {one_line(error)}.") from None
+    return _of_text(name, folder, text)
+
+
+def _of_text(name: str, folder: str, text: TextTable) -> Table:
     table = _of_parts(name, folder, (MemoryPart(text.columns),))
     return dataclasses.replace(table, header=text.header, nested=text.nested, notes=text.notes)
 

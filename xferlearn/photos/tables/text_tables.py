@@ -48,18 +48,24 @@ class TextTable(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def read_text_table(path: str, is_photo: Callable[[str], bool]) -> TextTable:
+def read_text_table(
+    path: str, is_photo: Callable[[str], bool], content: bytes | None = None
+) -> TextTable:
     """Reads a table in text: CSV with any usual separator, JSON or JSON Lines; also compressed.
 
     Args:
         path: the file.
         is_photo: returns whether a cell names a photo that is there.
+        content: its bytes; None to read them.
 
     Raises:
         OSError: when it can't be read.
         UserError: when it is no such table.
     """
-    with pa.input_stream(path, compression="detect") as file:
+    if content is None:
+        with open(path, "rb") as raw:
+            content = raw.read()
+    with pa.input_stream(pa.py_buffer(content), compression=_compression(path)) as file:
         data = file.read()
     if not data.strip():
         raise UserError(f"{path} is empty.")
@@ -76,6 +82,13 @@ def read_text_table(path: str, is_photo: Callable[[str], bool]) -> TextTable:
         return _read_json(path, text)._replace(notes=notes)
     table = _read_csv(path, text, is_photo)
     return table._replace(notes=(*notes, *table.notes))
+
+
+def _compression(path: str) -> str | None:
+    try:
+        return pa.Codec.detect(path).name
+    except (TypeError, ValueError):  # of a name that tells none
+        return None
 
 
 def _decoded(path: str, data: bytes) -> tuple[str, tuple[str, ...]]:
