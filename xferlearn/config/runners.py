@@ -14,8 +14,8 @@ class RunnerConfig(Config):
         str,
         Setting(
             "Where photos are read and go through the network: `local`, this process with all its"
-            " cores, or `ray`, the machines of a Ray cluster (`pip install 'xferlearn[ray]'`), all of"
-            " which must reach the photos and `bottleneck_dir`.",
+            " cores, or `ray`, the machines of a Ray cluster (`pip install 'xferlearn[ray]'`), all"
+            " of which must reach the photos and `bottleneck_dir`.",
             choices=("local", "ray"),
             section="Speed",
         ),
