@@ -98,6 +98,9 @@ def test_training_and_audit_on_ray_are_those_of_this_process(
     for name in ("photos.csv", "predictions.parquet", "labels.txt"):
         assert (tmp_path / "here" / name).read_bytes() == (tmp_path / "there" / name).read_bytes()
     (photos / "daisy" / "poison.jpg").unlink()
+    inside = {**common, "image_dir": None, "dataset": "elpv", "model_dir": tmp_path / "none"}
+    with pytest.raises(UserError, match="`runner='ray'` is for photos in files"):
+        train(**inside, runner="ray")
     audited = [
         audit(image_dir=photos, verbose=0, bottleneck_dir=tmp_path / "b2", runner=runner)
         for runner in ("local", "ray")
