@@ -2,5 +2,6 @@
 
 from xferlearn.runners.base import POSITION, PROBLEM, Job, Runner, Work
 from xferlearn.runners.local import LocalRunner
+from xferlearn.runners.opening import open_runner
 
-__all__ = ["POSITION", "PROBLEM", "Job", "LocalRunner", "Runner", "Work"]
+__all__ = ["POSITION", "PROBLEM", "Job", "LocalRunner", "Runner", "Work", "open_runner"]

@@ -5,7 +5,7 @@ lost does again elsewhere: a job must do no harm when it is done twice.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Job:
             It loads networks and opens caches.
         arguments: for `make`; small, because each worker gets a copy.
         failed: returns the result of a block of one row whose worker it ended, with a reason in
-            `PROBLEM`; a function that can be imported.
+            `PROBLEM`; called in this process.
     """
 
     make: Callable[..., Work]
@@ -39,17 +39,20 @@ class Job:
 
 
 class Runner(Protocol):
-    """Runs a job on blocks."""
+    """Runs a job on blocks; `open_runner` returns one."""
 
     @property
     def name(self) -> str:
         """Name of the runner, as the setting has it."""
 
-    @property
-    def block_rows(self) -> int:
-        """Rows that a block should have."""
+    def block_rows(self, total: int) -> int:
+        """Returns how many rows a block should have.
 
-    def run(self, job: Job, blocks: "Iterable[pa.Table]") -> "Iterator[pa.Table]":
+        Args:
+            total: rows of all blocks together.
+        """
+
+    def run(self, job: Job, blocks: "Iterable[pa.Table]") -> "Generator[pa.Table, None, None]":
         """Yields the results of blocks, in no certain order, each row once.
 
         Args:

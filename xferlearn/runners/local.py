@@ -1,6 +1,6 @@
 """Blocks in this process, one after the other."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from typing import TYPE_CHECKING
 
 from xferlearn.runners.base import Job
@@ -8,15 +8,20 @@ from xferlearn.runners.base import Job
 if TYPE_CHECKING:
     import pyarrow as pa
 
+# Of a killed run at most one block is lost.
+_ROWS = 4096
+
 
 class LocalRunner:
     """Runs a job here: reading, decoding and the network use all cores already."""
 
     name = "local"
-    # Of a killed run at most one block is lost.
-    block_rows = 4096
 
-    def run(self, job: Job, blocks: "Iterable[pa.Table]") -> "Iterator[pa.Table]":
+    def block_rows(self, total: int) -> int:
+        """Returns how many rows a block should have; see `Runner.block_rows`."""
+        return _ROWS
+
+    def run(self, job: Job, blocks: "Iterable[pa.Table]") -> "Generator[pa.Table, None, None]":
         """Yields the results in the order of the blocks; see `Runner.run`."""
         work = job.make(**job.arguments)
         for block in blocks:
