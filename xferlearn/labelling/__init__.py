@@ -2,8 +2,17 @@
 
 from xferlearn.labelling.answer_table import AnswerTable
 from xferlearn.labelling.answering import Answer, Answerer
+from xferlearn.labelling.blocks import (
+    Labeller,
+    failed,
+    labelled_in,
+    labelling_job,
+    worker_settings,
+)
 from xferlearn.labelling.classifier import Classifier, load_classifier
 from xferlearn.labelling.explanation import Explanation, Neighbour
+from xferlearn.labelling.made_by import made_by
+from xferlearn.labelling.parts import PartFolder, plan_parts
 from xferlearn.labelling.streaming import Labelled, Onlooker, label_photos
 from xferlearn.labelling.why_page import WhyPage, checked_folder
 
@@ -14,10 +23,18 @@ __all__ = [
     "Classifier",
     "Explanation",
     "Labelled",
+    "Labeller",
     "Neighbour",
     "Onlooker",
+    "PartFolder",
     "WhyPage",
     "checked_folder",
+    "failed",
     "label_photos",
+    "labelled_in",
+    "labelling_job",
     "load_classifier",
+    "made_by",
+    "plan_parts",
+    "worker_settings",
 ]

@@ -70,7 +70,8 @@ class FileSource:
         for (path, label), split, group in given:
             name = os.path.relpath(path, self.root).replace(os.sep, "/") if self.root else path
             read = functools.partial(_read_file, path)
-            yield Entry(name, label, read, _size(path), split, group)
+            size, changed = _size_and_time(path)
+            yield Entry(name, label, read, size, split, group, address=path, changed=changed)
 
     def only(self, names: Set[str], most_bytes: int | None = None) -> "FileSource":
         """Returns a source of the photos with these names, without listing the others."""
@@ -350,8 +351,9 @@ def _read_file(path: str) -> bytes:
     return Path(path).read_bytes()
 
 
-def _size(path: str) -> int:
+def _size_and_time(path: str) -> tuple[int, int]:
     try:
-        return os.stat(path).st_size
+        found = os.stat(path)
     except OSError:
-        return 0
+        return 0, 0
+    return found.st_size, found.st_mtime_ns
