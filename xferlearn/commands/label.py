@@ -105,14 +105,11 @@ def _labelled(
 ) -> Iterator[Labelled]:
     """Yields the photos with their labels; those that can't be read are told, and collected."""
     with progress_bar("labels", source.count, starts=True, verbose=config.verbose) as bar:
-        limits = PhotoLimits.of(config)
         if config.runner == "local":
+            limits = PhotoLimits.of(config)
             found = label_photos(source.entries, predictor, limits, onlooker, notes)
         else:
-            runner = open_runner(config)
-            job = labelling_job(predictor, config, source.entries)
-            results = in_order(runner.run(job, blocks_of(source.entries(), runner.block_rows)))
-            found = (photo for one in results for photo in labelled_in(one, notes))
+            found = _by_workers(config, source, predictor, notes)
         for photo in found:
             bar.update()
             _check(config, photo, notes)
@@ -120,6 +117,16 @@ def _labelled(
             if photo.problem is not None:
                 unreadable.append(photo.name)
                 tell(f"{photo.name}: {photo.problem}")
+
+
+def _by_workers(
+    config: LabelConfig, source: FileSource, predictor: Predictor, notes: ReadingNotes
+) -> Iterator[Labelled]:
+    """Yields the photos in their order, as workers have labelled them."""
+    job = labelling_job(predictor, config, source.entries)
+    with open_runner(config) as runner:
+        for result in in_order(runner.run(job, blocks_of(source.entries(), runner.block_rows))):
+            yield from labelled_in(result, notes)
 
 
 def _write_parts(
@@ -139,10 +146,11 @@ def _write_parts(
     if parts.there == len(plan):
         return parts.unreadable
     here = config.runner == "local"
-    runner = open_runner(config)
-    with progress_bar(
-        "labels", source.count, done=parts.photos_there, starts=True, verbose=config.verbose
-    ) as bar:
+    done, verbose = parts.photos_there, config.verbose
+    with (
+        progress_bar("labels", source.count, done=done, starts=True, verbose=verbose) as bar,
+        open_runner(config) as runner,
+    ):
         job = labelling_job(predictor, config, source.entries, bar.update)
         for result in runner.run(job, parts.blocks(source.entries())):
             positions = result[POSITION].to_pylist()

@@ -1,4 +1,7 @@
-"""The runner that settings ask for."""
+"""Settings -> the runner that they ask for."""
+
+import contextlib
+from collections.abc import Iterator
 
 from xferlearn.config.runners import RunnerConfig
 from xferlearn.errors import UserError
@@ -6,8 +9,29 @@ from xferlearn.runners.base import Runner
 from xferlearn.runners.local import LocalRunner
 
 
-def open_runner(config: RunnerConfig) -> Runner:
-    """Returns the runner that settings ask for."""
-    if config.runner != "local":
-        raise UserError("Ray is not installed.")
-    return LocalRunner()
+@contextlib.contextmanager
+def open_runner(config: RunnerConfig) -> Iterator[Runner]:
+    """Returns the runner that a config asks for, in a block that ends it.
+
+    Args:
+        config: runner, address and number of workers.
+
+    Raises:
+        UserError: when Ray is not installed, there is no cluster at the address, or what is said of
+            a cluster is said of this process.
+
+    Example:
+        >>> with open_runner(config) as runner:
+        ...     for table in runner.run(job, blocks):
+        ...         print(table.num_rows)
+    """
+    if config.runner == "local":
+        for name in ("ray_address", "workers"):
+            if getattr(config, name) is not None:
+                raise UserError(f"`{name}` is for `runner='ray'`. Received: `runner='local'`.")
+        yield LocalRunner()
+        return
+    from xferlearn.runners.ray import RayRunner, connected
+
+    with connected(config.ray_address):
+        yield RayRunner(config.workers)

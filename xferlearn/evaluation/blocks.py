@@ -1,0 +1,83 @@
+"""What workers do when a model is measured: they label blocks of photos, and keep their prints."""
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from xferlearn.bottlenecks.prints import KeptPrints
+from xferlearn.bottlenecks.store import PrintStore
+from xferlearn.config import EvaluateConfig, ModelConfig, default_bottleneck_dir
+from xferlearn.errors import UserError
+from xferlearn.labelling import (
+    Labelled,
+    Labeller,
+    failed,
+    label_photos,
+    labelled_in,
+    worker_settings,
+)
+from xferlearn.photos.blocks import blocks_of
+from xferlearn.photos.limits import PhotoLimits
+from xferlearn.photos.notes import ReadingNotes
+from xferlearn.photos.sources import Entry
+from xferlearn.predictors import Predictor, open_predictor
+from xferlearn.runners import Job, in_order, open_runner
+
+
+def predicted_photos(
+    config: EvaluateConfig,
+    predictor: Predictor,
+    entries: Callable[[], Iterable[Entry]],
+    notes: ReadingNotes,
+) -> Iterator[Labelled]:
+    """Yields what a model says of photos, in their order; their prints are kept where they can be.
+
+    Args:
+        config: where the work is done.
+        predictor: the model, opened here.
+        entries: returns the photos.
+        notes: counts what is worth a line in the end.
+    """
+    if config.runner == "local":
+        with contextlib.ExitStack() as stack:
+            store = print_store(config, predictor)
+            kept = None if store is None else stack.enter_context(_kept(store))
+            limits = PhotoLimits.of(config)
+            yield from label_photos(entries, predictor, limits, kept, notes)
+        return
+    settings = worker_settings(predictor, config, entries)
+    model = {"model": str(Path(config.model or "").absolute())}
+    job = Job(open_measuring, {"settings": {**settings, **model}}, failed)
+    with open_runner(config) as runner:
+        for result in in_order(runner.run(job, blocks_of(entries(), runner.block_rows))):
+            yield from labelled_in(result, notes)
+
+
+def open_measuring(settings: Mapping[str, Any]) -> Labeller:
+    """Opens a model in a worker.
+
+    Args:
+        settings: those of `ModelConfig` that were given.
+    """
+    config = ModelConfig(**settings)
+    predictor = open_predictor(config)
+    store = print_store(config, predictor)
+    limits = PhotoLimits.of(config)
+    if store is None:
+        return Labeller(predictor, limits)
+    return Labeller(predictor, limits, lambda: _kept(store))
+
+
+def print_store(config: EvaluateConfig | ModelConfig, predictor: Predictor) -> PrintStore | None:
+    """Returns where prints are kept; None where a model saw its photos in another way."""
+    if predictor.resize != "crop" or predictor.height != predictor.width:
+        return None
+    try:
+        return PrintStore(config.bottleneck_dir or default_bottleneck_dir(), predictor.height)
+    except UserError:  # the predictor has said that nothing can be cached there
+        return None
+
+
+def _kept(store: PrintStore) -> contextlib.AbstractContextManager[KeptPrints]:
+    return contextlib.closing(KeptPrints(store))
