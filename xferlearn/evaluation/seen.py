@@ -90,13 +90,12 @@ class Recognised:
         near = [photo for photo in self._learned.values() if photo.digest in store]
         far = [one for one in self._learned.values() if one.look and one.digest not in store]
         looks = np.frombuffer(b"".join(photo.look for photo in far), np.uint8)
-        looks = looks.reshape(len(far), -1)
         prints = Prints(store.read([photo.digest for photo in near]))
         for start in range(0, len(digests), _AT_ONCE):
             block = [row.tobytes() for row in digests[start : start + _AT_ONCE]]
             new = [one for one in dict.fromkeys(block) if one not in self._learned and one in store]
             looked = Prints(store.read(new))
-            by_look = find_recorded(looked, looks) if far else [-1] * len(new)
+            by_look = find_recorded(looked, looks.reshape(len(far), -1)) if far else [-1] * len(new)
             split = {}
             for digest, one, other in zip(new, find_copies(looked, prints), by_look, strict=True):
                 if one >= 0 or other >= 0:
