@@ -24,7 +24,7 @@ PAGE = ROOT / "docs" / "explanation" / "architecture.md"
 # What is imported where it is used, because it takes long or need not be installed.
 HEAVY = {
     *("ai_edge_litert", "h5py", "keras", "onnx", "onnxruntime", "openvino", "scipy"),
-    *("tensorflow", "tensorflow_datasets", "tensorrt", "tf2onnx", "torch"),
+    *("ray", "tensorflow", "tensorflow_datasets", "tensorrt", "tf2onnx", "torch"),
 }
 # Themselves imported late, and about nothing but that library.
 MAY_BE_HEAVY = {"photos/elpv.py", "dashboard/plugin.py"}
@@ -102,6 +102,17 @@ def test_heavy_libraries_are_imported_where_they_are_used() -> None:
         if path not in MAY_BE_HEAVY and (heavy := loaded_at_once(tree) & HEAVY)
     }
     assert not early
+
+
+def test_one_module_alone_knows_of_ray() -> None:
+    knowing = {
+        path
+        for path, tree in TREES.items()
+        for node in ast.walk(tree)
+        if (isinstance(node, ast.Import) and any(room(one.name) == "ray" for one in node.names))
+        or (isinstance(node, ast.ImportFrom) and room(node.module or "") == "ray")
+    }
+    assert knowing == {"runners/ray.py"}
 
 
 def test_one_module_alone_prints() -> None:

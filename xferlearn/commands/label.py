@@ -125,7 +125,9 @@ def _by_workers(
     """Yields the photos in their order, as workers have labelled them."""
     job = labelling_job(predictor, config, source.entries)
     with open_runner(config) as runner:
-        for result in in_order(runner.run(job, blocks_of(source.entries(), runner.block_rows))):
+        for result in in_order(
+            runner.run(job, blocks_of(source.entries(), runner.block_rows(source.count)))
+        ):
             yield from labelled_in(result, notes)
 
 

@@ -23,7 +23,7 @@ class RunnerConfig(Config):
     ray_address: Annotated[
         str | None,
         Setting(
-            "Address of the Ray cluster, such as ray://head:10001, or `auto` for the one that this"
+            "Address of the Ray cluster, such as head:6379, or `auto` for the one that this"
             " machine belongs to. Default: RAY_ADDRESS, else Ray is started on this machine alone.",
             section="Speed",
             form="ADDRESS",

@@ -1,7 +1,7 @@
 """What workers do when a model is measured: they label blocks of photos, and keep their prints."""
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,23 +20,20 @@ from xferlearn.labelling import (
 from xferlearn.photos.blocks import blocks_of
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.notes import ReadingNotes
-from xferlearn.photos.sources import Entry
+from xferlearn.photos.sources import PhotoSource
 from xferlearn.predictors import Predictor, open_predictor
 from xferlearn.runners import Job, in_order, open_runner
 
 
 def predicted_photos(
-    config: EvaluateConfig,
-    predictor: Predictor,
-    entries: Callable[[], Iterable[Entry]],
-    notes: ReadingNotes,
+    config: EvaluateConfig, predictor: Predictor, source: PhotoSource, notes: ReadingNotes
 ) -> Iterator[Labelled]:
     """Yields what a model says of photos, in their order; their prints are kept where they can be.
 
     Args:
         config: where the work is done.
         predictor: the model, opened here.
-        entries: returns the photos.
+        source: the photos.
         notes: counts what is worth a line in the end.
     """
     if config.runner == "local":
@@ -44,13 +41,14 @@ def predicted_photos(
             store = print_store(config, predictor)
             kept = None if store is None else stack.enter_context(_kept(store))
             limits = PhotoLimits.of(config)
-            yield from label_photos(entries, predictor, limits, kept, notes)
+            yield from label_photos(source.entries, predictor, limits, kept, notes)
         return
-    settings = worker_settings(predictor, config, entries)
+    settings = worker_settings(predictor, config, source.entries)
     model = {"model": str(Path(config.model or "").absolute())}
     job = Job(open_measuring, {"settings": {**settings, **model}}, failed)
     with open_runner(config) as runner:
-        for result in in_order(runner.run(job, blocks_of(entries(), runner.block_rows))):
+        blocks = blocks_of(source.entries(), runner.block_rows(source.count))
+        for result in in_order(runner.run(job, blocks)):
             yield from labelled_in(result, notes)
 
 

@@ -124,7 +124,7 @@ def measure_photos(
     bad: list[BadPhoto] = [*source.left_out]
     notes = ReadingNotes()
     with progress_bar("evaluate", source.count, starts=True, verbose=config.verbose) as bar:
-        for photo in predicted_photos(config, predictor, source.entries, notes):
+        for photo in predicted_photos(config, predictor, source, notes):
             bar.update()
             if photo.scores is None:
                 if config.on_bad_image == "fail":

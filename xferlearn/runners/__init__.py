@@ -5,4 +5,6 @@ from xferlearn.runners.local import LocalRunner
 from xferlearn.runners.opening import open_runner
 from xferlearn.runners.ordering import in_order
 
-__all__ = ["POSITION", "PROBLEM", "Job", "LocalRunner", "Runner", "Work", "in_order", "open_runner"]
+__all__ = [
+    "POSITION", "PROBLEM", "Job", "LocalRunner", "Runner", "Work", "in_order", "open_runner"
+]  # fmt: skip

@@ -30,7 +30,7 @@ class Job:
             It loads networks and opens caches.
         arguments: for `make`; small, because each worker gets a copy.
         failed: returns the result of a block of one row whose worker it ended, with a reason in
-            `PROBLEM`; a function that can be imported.
+            `PROBLEM`; called in this process.
     """
 
     make: Callable[..., Work]
@@ -39,15 +39,18 @@ class Job:
 
 
 class Runner(Protocol):
-    """Runs a job on blocks."""
+    """Runs a job on blocks; `open_runner` returns one."""
 
     @property
     def name(self) -> str:
         """Name of the runner, as the setting has it."""
 
-    @property
-    def block_rows(self) -> int:
-        """Rows that a block should have."""
+    def block_rows(self, total: int) -> int:
+        """Returns how many rows a block should have.
+
+        Args:
+            total: rows of all blocks together.
+        """
 
     def run(self, job: Job, blocks: "Iterable[pa.Table]") -> "Iterator[pa.Table]":
         """Yields the results of blocks, in no certain order, each row once.

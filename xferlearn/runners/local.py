@@ -8,13 +8,18 @@ from xferlearn.runners.base import Job
 if TYPE_CHECKING:
     import pyarrow as pa
 
+# Of a killed run at most one block is lost.
+_ROWS = 4096
+
 
 class LocalRunner:
     """Runs a job here: reading, decoding and the network use all cores already."""
 
     name = "local"
-    # Of a killed run at most one block is lost.
-    block_rows = 4096
+
+    def block_rows(self, total: int) -> int:
+        """Returns how many rows a block should have; see `Runner.block_rows`."""
+        return _ROWS
 
     def run(self, job: Job, blocks: "Iterable[pa.Table]") -> "Iterator[pa.Table]":
         """Yields the results in the order of the blocks; see `Runner.run`."""
