@@ -130,6 +130,7 @@ def extract(
     count: int | None = None,
     views: bool = False,
     prints: PrintStore | None = None,
+    notes: ReadingNotes | None = None,
     verbose: int = 1,
 ) -> Extraction:
     """Makes sure that every readable photo has its bottleneck in the store.
@@ -147,6 +148,7 @@ def extract(
             then keys of views.
         prints: where the prints of photos that go through the network are written; None for
             nowhere.
+        notes: counts the photos, in the order of the entries; None for new ones.
         verbose: 0 shows no progress.
 
     Raises:
@@ -168,7 +170,7 @@ def extract(
     pending: dict[bytes, list[tuple[int, Loaded]]] = {}
     through: dict[bytes, str | None] = {}
     computed, starting = 0, 0.0
-    notes, records = ReadingNotes(), DepthRecords(store.folder.parent)
+    notes, records = notes or ReadingNotes(), DepthRecords(store.folder.parent)
 
     def finish(position: int, item: Loaded) -> None:
         if item.problem is not None and limits.on_bad_image == "fail":
@@ -257,31 +259,17 @@ def extract(
     )
 
 
-def extract_source(
-    source: PhotoSource,
-    store: BottleneckStore,
-    engine: Callable[[], Engine],
-    limits: PhotoLimits,
-    *,
-    prints: PrintStore | None = None,
-    verbose: int = 1,
-) -> Extraction:
+def extract_source(source: PhotoSource, once: Callable[..., Extraction]) -> Extraction:
     """Extracts all photos of a source, those with more than 8 bits per channel with one depth.
 
     Args:
         source: the photos.
-        store: as for `extract`.
-        engine: as for `extract`.
-        limits: as for `extract`; their `bit_depth` is decided by the photos.
-        prints: as for `extract`.
-        verbose: 0 shows no progress.
+        once: `extract`, with all but its `entries` and `count`; the `bit_depth` of its limits is
+            decided by the photos.
 
     Returns:
         As of `extract`. Its `bit_depth` is the smallest that holds the values of all photos.
     """
-    once = functools.partial(
-        extract, store=store, engine=engine, limits=limits, prints=prints, verbose=verbose
-    )
     found = once(source.entries(), count=source.count)
     deep = [photo for photo in found.photos if photo.bit_depth is not None]
     if not deep:

@@ -6,6 +6,7 @@ the name of its bottlenecks.
 
 import contextlib
 import dataclasses
+import functools
 import os
 import threading
 from collections.abc import Callable
@@ -29,6 +30,7 @@ class FrozenNetwork:
     Attributes:
         spec: its row.
         parameters: number of its weights.
+        load: returns a copy of it, in other processes too; None where only this one has it.
     """
 
     def __init__(
@@ -36,7 +38,8 @@ class FrozenNetwork:
         spec: BackboneSpec,
         space: FeatureSpace,
         parameters: int,
-        load: Callable[[], "keras.Model"],
+        load: Callable[[], "keras.Model"] | None,
+        model: "keras.Model | None" = None,
     ) -> None:
         """Prepares a network; loads nothing.
 
@@ -44,20 +47,23 @@ class FrozenNetwork:
             spec: its row.
             space: its feature space in float32.
             parameters: number of its weights.
-            load: returns it; called once.
+            load: returns it; called once here. None where there is a model.
+            model: the network, where it is loaded.
         """
         self.spec = spec
         self.parameters = parameters
+        self.load = load
         self._space = space
-        self._load = load
-        self._model: keras.Model | None = None
+        self._model = model
         self._loading = threading.Lock()
 
     @classmethod
-    def of(cls, model: "keras.Model") -> "FrozenNetwork":
+    def of(
+        cls, model: "keras.Model", load: Callable[[], "keras.Model"] | None = None
+    ) -> "FrozenNetwork":
         """Returns a network that is loaded: one that `load_backbone` returned, or a tuned one."""
         space = feature_space(model, "float32")
-        return cls(spec_of(model), space, model.count_params(), lambda: model)
+        return cls(spec_of(model), space, model.count_params(), load, model)
 
     @property
     def image_size(self) -> int:
@@ -72,7 +78,9 @@ class FrozenNetwork:
         """Returns the network itself, as `load_backbone` does; any thread may ask for it."""
         with self._loading:
             if self._model is None:
-                self._model = self._load()
+                if self.load is None:
+                    raise ValueError("a network needs a model, or a way to load it")
+                self._model = self.load()
             return self._model
 
 
@@ -97,13 +105,10 @@ def frozen_network(
         UserError: as `load_backbone`.
         XferlearnError: as `load_backbone`.
     """
-
-    def load() -> "keras.Model":
-        return load_rows([(spec, size)], weights, verbose=verbose)[0]
-
+    load = functools.partial(_load, spec, size, weights, verbose)
     origin = origin_of(spec, size, weights)
     if origin is None:
-        return FrozenNetwork.of(load())
+        return FrozenNetwork.of(load(), load)
     key = key_digest({**origin, **machine()})
     path = networks_folder(root) / f"{spec.name}-{size}-{key[:16]}.json"
     try:
@@ -114,7 +119,7 @@ def frozen_network(
         space = FeatureSpace(**fields)
     # One that is damaged, or another program's, is written anew.
     except (OSError, ValueError, KeyError, TypeError):
-        found = FrozenNetwork.of(load())
+        found = FrozenNetwork.of(load(), load)
         fields = dataclasses.asdict(found.space("float32"))
         with contextlib.suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -123,15 +128,20 @@ def frozen_network(
     with contextlib.suppress(OSError):
         os.utime(path)  # what is not used for long is removed
 
-    def checked() -> "keras.Model":
-        model = load()
-        if feature_space(model, "float32") != space:
-            with contextlib.suppress(OSError):
-                path.unlink()
-            raise XferlearnError(
-                f"{path} said something else of {spec.name} than the network that was built. It was"
-                " removed: run again."
-            )
-        return model
+    return FrozenNetwork(spec, space, parameters, functools.partial(_checked, load, space, path))
 
-    return FrozenNetwork(spec, space, parameters, checked)
+
+def _load(spec: BackboneSpec, size: int, weights: str | Path | None, verbose: int) -> "keras.Model":
+    return load_rows([(spec, size)], weights, verbose=verbose)[0]
+
+
+def _checked(load: Callable[[], "keras.Model"], space: FeatureSpace, record: Path) -> "keras.Model":
+    model = load()
+    if feature_space(model, "float32") != space:
+        with contextlib.suppress(OSError):
+            record.unlink()
+        raise XferlearnError(
+            f"{record} said something else of {space.backbone} than the network that was built. It"
+            " was removed: run again."
+        )
+    return model

@@ -163,7 +163,7 @@ class Candidates:
             if parity is None:
                 pixels = sample(store)
                 if not len(pixels):
-                    return Features(plan, store, _never_compared, None, *map(tuple, said))
+                    return Features(plan, store, never_compared, None, *map(tuple, said))
                 damage += lost  # not where nothing is computed, in each run anew
                 checked = f"preparing the engine, checked on {count(len(pixels), 'photo')}"
                 with working(checked, self.verbose):
@@ -198,7 +198,12 @@ class Candidates:
         )
 
 
-def _never_compared() -> Engine:
+def never_compared() -> Engine:
+    """Ends the extraction of photos that were not there when no engine was needed.
+
+    Raises:
+        XferlearnError: always.
+    """
     raise XferlearnError(
         "A photo was added or changed while this was running, before an engine was compared with"
         " float32 TensorFlow. Run again."

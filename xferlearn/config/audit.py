@@ -8,6 +8,7 @@ from xferlearn.config.experiments import FitConfig, like_train
 from xferlearn.config.heads import BackboneConfig
 from xferlearn.config.images import ImageConfig
 from xferlearn.config.models import output_format
+from xferlearn.config.runners import RunnerConfig
 from xferlearn.config.training import TrainConfig
 from xferlearn.errors import UserError
 
@@ -29,7 +30,7 @@ class LookConfig(FitConfig, ImageConfig, BackboneConfig):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class AuditConfig(LookConfig):
+class AuditConfig(LookConfig, RunnerConfig):
     """Settings of `xferlearn audit` and of `xferlearn.audit(...)`."""
 
     output: Annotated[

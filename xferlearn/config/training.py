@@ -8,11 +8,12 @@ from xferlearn.config.decisions import DecisionConfig
 from xferlearn.config.heads import BackboneConfig, HeadConfig, ViewConfig
 from xferlearn.config.models import EXPORT_FORMATS
 from xferlearn.config.presets import RECIPES, TESTING_PERCENTAGE
+from xferlearn.config.runners import RunnerConfig
 from xferlearn.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class TrainConfig(DecisionConfig, ViewConfig, HeadConfig, BackboneConfig):
+class TrainConfig(DecisionConfig, ViewConfig, HeadConfig, BackboneConfig, RunnerConfig):
     """Settings of `xferlearn train` and of `xferlearn.train(...)`."""
 
     validation_percentage: Annotated[

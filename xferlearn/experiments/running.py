@@ -43,7 +43,8 @@ SPACE = ("backbone", "image_size", "device")
 # What a run's result does not depend on.
 _ELSEWHERE = (
     *WHERE_LABELS_ARE, *DECISION, "image_dir", "model_dir", "logs_dir", "bottleneck_dir",
-    "max_memory", "summaries", "overwrite", "verbose", "audit", "run_name",
+    "max_memory", "summaries", "overwrite", "verbose", "audit", "run_name", "runner", "ray_address",
+    "workers",
     "twins",  # the groups, which are part of the key, say it
 )  # fmt: skip
 

@@ -10,11 +10,12 @@ from xferlearn.runners.local import LocalRunner
 
 
 @contextlib.contextmanager
-def open_runner(config: RunnerConfig) -> Iterator[Runner]:
+def open_runner(config: RunnerConfig, *, verbose: int = 0) -> Iterator[Runner]:
     """Returns the runner that a config asks for, in a block that ends it.
 
     Args:
         config: runner, address and number of workers.
+        verbose: 0 does not show that Ray starts.
 
     Raises:
         UserError: when Ray is not installed, there is no cluster at the address, or what is said of
@@ -33,5 +34,5 @@ def open_runner(config: RunnerConfig) -> Iterator[Runner]:
         return
     from xferlearn.runners.ray import RayRunner, connected
 
-    with connected(config.ray_address):
+    with connected(config.ray_address, verbose):
         yield RayRunner(config.workers)

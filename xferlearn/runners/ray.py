@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from xferlearn.errors import UserError, XferlearnError
 from xferlearn.runners.base import Job, Work
+from xferlearn.system.progress import working
 from xferlearn.system.runtime import core_count
 from xferlearn.system.text import count, one_line
 from xferlearn.system.version import __version__
@@ -73,7 +74,7 @@ class RayRunner:
 
 
 @contextlib.contextmanager
-def connected(address: str | None) -> Iterator[None]:
+def connected(address: str | None, verbose: int = 0) -> Iterator[None]:
     """Connects this process to a Ray cluster while the block runs.
 
     A process that is connected already stays as it is. Without any address, Ray is started on this
@@ -81,6 +82,7 @@ def connected(address: str | None) -> Iterator[None]:
 
     Args:
         address: of the cluster, or "auto"; None for RAY_ADDRESS, or a start of its own.
+        verbose: 0 does not show that this goes on.
 
     Raises:
         UserError: when Ray is not installed, or the cluster can't be reached.
@@ -105,7 +107,9 @@ def connected(address: str | None) -> Iterator[None]:
             yield
             return
         try:
-            _connect(address)
+            on = "starting Ray" if address is None else f"connecting to Ray at {address}"
+            with working(on, verbose):
+                _connect(address)
             yield
         finally:
             ray.shutdown()
@@ -224,8 +228,8 @@ class _Crew:
             self._hire(len(self._waiting) - starting)
             if not any_ready and time.monotonic() - began > _PATIENCE_SECONDS:
                 raise XferlearnError(
-                    f"No node of the Ray cluster could work within {_PATIENCE_SECONDS:g} s. Expected"
-                    " one with all of its cores free. End other jobs, or add nodes."
+                    f"No node of the Ray cluster could work within {_PATIENCE_SECONDS:g} s."
+                    " Expected one with all of its cores free. End other jobs, or add nodes."
                 )
             if not self._busy:
                 time.sleep(0.2)
@@ -312,8 +316,9 @@ class _Crew:
             self._false_starts[hand.node] += 1
             if self._false_starts[hand.node] == _TRIES:
                 raise XferlearnError(
-                    f"Node {hand.name}: {count(_TRIES, 'worker')} ended while starting, the last with:"
-                    f" {one_line(error)}. See that it has xferlearn {__version__} and free memory."
+                    f"Node {hand.name}: {count(_TRIES, 'worker')} ended while starting, the last"
+                    f" with: {one_line(error)}. See that it has xferlearn {__version__} and free"
+                    " memory."
                 )
             return
         block.tries += 1

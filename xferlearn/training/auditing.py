@@ -47,6 +47,7 @@ from xferlearn.photos.corrections import (
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.opening import check_outside_photos, open_source
 from xferlearn.photos.several import labelled_rows
+from xferlearn.runners import open_runner
 from xferlearn.summaries.notebook import Pictures
 from xferlearn.system.files import write_atomically
 from xferlearn.system.folders import check_output
@@ -94,15 +95,16 @@ def audit_with(config: AuditConfig) -> AuditResult:
     outputs = _checked_outputs(config)
     check_backbone(settings)
     check_result_folders(settings)
-    with clock.stage("list photos", "looking for photos"):
-        source = open_source(settings)
-    with clock.stage("import", "loading TensorFlow"):
-        start_tensorflow()
-        choose_device(settings.device)
-    with clock.stage("backbone", "loading the network"):
-        networks = load_networks(settings)
-    with clock.stage("bottlenecks"):
-        prepared = prepare(settings, source, networks)
+    with open_runner(settings, verbose=settings.verbose) as runner:
+        with clock.stage("list photos", "looking for photos"):
+            source = open_source(settings)
+        with clock.stage("import", "loading TensorFlow"):
+            start_tensorflow()
+            choose_device(settings.device)
+        with clock.stage("backbone", "loading the network"):
+            networks = load_networks(settings)
+        with clock.stage("bottlenecks"):
+            prepared = prepare(settings, source, networks, runner=runner)
     result = audit_prepared(settings, prepared, clock)
     return _written(config, result, outputs)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from xferlearn.backbones import combine_backbones, combined_name
+from xferlearn.bottlenecks.blocks import BlockWork, extract_blocks
 from xferlearn.bottlenecks.compute import Extraction, example_of, extract, extract_source
 from xferlearn.bottlenecks.networks import FrozenNetwork
 from xferlearn.bottlenecks.prints import Looks, look_at_photos
@@ -23,6 +24,7 @@ from xferlearn.photos.selecting import pick_photos, views_of
 from xferlearn.photos.sources import PhotoSource
 from xferlearn.photos.splitting import build_manifest
 from xferlearn.photos.views import Augmentation
+from xferlearn.runners import Runner
 from xferlearn.system.folders import check_writable
 from xferlearn.system.text import count
 
@@ -238,6 +240,7 @@ def prepare(
     others: Iterable[TrainConfig] = (),
     looks: Looks | None = None,
     *,
+    runner: Runner | None = None,
     keep: bool = True,
 ) -> Prepared:
     """Returns photos with their bottlenecks: those that are not cached yet are computed.
@@ -249,17 +252,27 @@ def prepare(
         others: settings of more heads on these photos, which may see them in other views.
         looks: which photos look alike, where another network's pixels have told it: prints depend
             on the size of the photos, and runs that are compared need the same split.
+        runner: where the bottlenecks are computed; None for here.
         keep: whether networks are kept for later runs in a form that starts at once.
+
+    Raises:
+        UserError: the photos can't be used, or can't be read by another machine than this one.
+        XferlearnError: something outside failed, here or on another machine.
     """
+    if runner is not None and runner.name != "local" and source.holds_bytes:
+        raise UserError(
+            f"`runner={runner.name!r}` is for photos in files, which every machine can read."
+            " Received: photos inside a dataset or a table. Leave it out, or write them to files."
+        )
     configs = (config, *others)
     # First the largest: prints of the size that the whole model takes are those that `evaluate`
     # looks up.
     first = max(networks, key=lambda network: network.image_size)
-    largest, looks = _prepare_part(source, first, configs, looks, keep=keep)
+    largest, looks = _prepare_part(source, first, configs, looks, runner, keep=keep)
     parts = [
         largest
         if network is first
-        else _prepare_part(source, network, configs, looks, keep=keep)[0]
+        else _prepare_part(source, network, configs, looks, runner, keep=keep)[0]
         for network in networks
     ]
     found = _joined(source, parts, looks)
@@ -296,6 +309,7 @@ def _prepare_part(
     network: FrozenNetwork,
     configs: Sequence[TrainConfig],
     looks: Looks | None,
+    runner: Runner | None,
     *,
     keep: bool,
 ) -> tuple[Part, Looks]:
@@ -316,14 +330,18 @@ def _prepare_part(
     features = candidates.settle(sample)
     store = features.store
     prints = looks.prints if looks else PrintStore(store.folder.parent, store.space.image_size)
-    extraction = extract_source(
-        source,
-        store,
-        features.engine,
-        limits,
-        prints=prints if looks is None else None,
-        verbose=config.verbose,
+    printing = prints if looks is None else None
+    once: Callable[..., Extraction] = functools.partial(
+        extract, store=store, engine=features.engine, limits=limits, prints=printing
     )
+    elsewhere = runner is not None and runner.name != "local"
+    if elsewhere:
+        work = BlockWork.of(features, network, limits, printing, config.device)
+        once = functools.partial(extract_blocks, runner=runner, work=work)
+    extraction = extract_source(source, functools.partial(once, verbose=config.verbose))
+    if elsewhere:
+        store.refresh()
+        prints.refresh()
     if looks is None:
         near = config.twins == "group"
         looks = look_at_photos(source, extraction.photos, prints, limits, near=near)

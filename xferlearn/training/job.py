@@ -23,6 +23,7 @@ from xferlearn.photos.opening import check_outside_photos, open_source
 from xferlearn.photos.predicted import predicted_photos
 from xferlearn.photos.several import classes_in, label_text
 from xferlearn.predictors.splitting import keep_head
+from xferlearn.runners import open_runner
 from xferlearn.summaries.notebook import Pictures
 from xferlearn.system.folders import check_outside_model
 from xferlearn.system.progress import StageClock
@@ -73,6 +74,7 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
     exporting = _export_config(config)
     _check_folders(config)
     check_backbone(config)
+    runner = runs.enter_context(open_runner(config, verbose=config.verbose))
     with clock.stage("list photos", "looking for photos"):
         source = open_source(config)
         if config.corrections is None:
@@ -88,7 +90,7 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
         if config.unfreeze:
             select_layers(networks[0].model(), config.unfreeze)
     with clock.stage("bottlenecks"):
-        prepared = prepare(config, source, networks)
+        prepared = prepare(config, source, networks, runner=runner)
         manifest = prepared.split(config)
         wanted = config.asked(manifest.labels, multi_label=manifest.is_multi_label)
     if config.unfreeze and (manifest.few or not manifest.judged(VALIDATION)):
