@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -18,8 +19,7 @@ from model_folders import edit_metadata
 
 import xferlearn
 from xferlearn.cli import main
-from xferlearn.commands import label as label_command
-from xferlearn.evaluation import blocks as evaluation_blocks
+from xferlearn.labelling import blocks as labelling_blocks
 from xferlearn.labelling import parts
 from xferlearn.runners import Job
 from xferlearn.system import places
@@ -226,7 +226,7 @@ class Elsewhere:
         return 5
 
     def run(self, job: Job, blocks: Iterable[pa.Table]) -> Iterator[pa.Table]:
-        work = job.make(**json.loads(json.dumps(dict(job.arguments))))
+        work = job.make(**pickle.loads(pickle.dumps(dict(job.arguments))))
         *before, last = blocks
         yield job.failed(last.slice(last.num_rows - 1), "the process that read it ended")
         if last.num_rows > 1:
@@ -239,11 +239,10 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """`--runner=ray` without Ray."""
 
     @contextlib.contextmanager
-    def opened(config: object) -> Iterator[Elsewhere]:
+    def opened(config: object, **rest: object) -> Iterator[Elsewhere]:
         yield Elsewhere()
 
-    for module in (label_command, evaluation_blocks):
-        monkeypatch.setattr(module, "open_runner", opened)
+    monkeypatch.setattr(labelling_blocks, "open_runner", opened)
 
 
 @pytest.mark.usefixtures("elsewhere")

@@ -10,22 +10,23 @@ from xferlearn.labelling import (
     Answerer,
     AnswerTable,
     Labelled,
+    Labeller,
     Onlooker,
     PartFolder,
     WhyPage,
     checked_folder,
     label_photos,
     labelled_in,
-    labelling_job,
     made_by,
     plan_parts,
+    working_on,
 )
 from xferlearn.photos.blocks import blocks_of
 from xferlearn.photos.folders.files import FileSource, read_files
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.notes import ReadingNotes
 from xferlearn.predictors import Predictor, open_predictor
-from xferlearn.runners import POSITION, in_order, open_runner
+from xferlearn.runners import POSITION, in_order
 from xferlearn.system.files import write_atomically
 from xferlearn.system.folders import check_output, check_writable
 from xferlearn.system.places import Place, place_of
@@ -123,11 +124,9 @@ def _by_workers(
     config: LabelConfig, source: FileSource, predictor: Predictor, notes: ReadingNotes
 ) -> Iterator[Labelled]:
     """Yields the photos in their order, as workers have labelled them."""
-    job = labelling_job(predictor, config, source.entries)
-    with open_runner(config) as runner:
-        for result in in_order(
-            runner.run(job, blocks_of(source.entries(), runner.block_rows(source.count)))
-        ):
+    with working_on(config, predictor, source) as (runner, job):
+        blocks = blocks_of(source.entries(), runner.block_rows(source.count))
+        for result in in_order(runner.run(job, blocks)):
             yield from labelled_in(result, notes)
 
 
@@ -147,13 +146,13 @@ def _write_parts(
         tell(f"{parts.there:,} of {count(len(plan), 'part')} were there.")
     if parts.there == len(plan):
         return parts.unreadable
-    here = config.runner == "local"
-    done, verbose = parts.photos_there, config.verbose
+    done, verbose, limits = parts.photos_there, config.verbose, PhotoLimits.of(config)
     with (
         progress_bar("labels", source.count, done=done, starts=True, verbose=verbose) as bar,
-        open_runner(config) as runner,
+        working_on(
+            config, predictor, source, here=Labeller(predictor, limits, counted=bar.update)
+        ) as (runner, job),
     ):
-        job = labelling_job(predictor, config, source.entries, bar.update)
         for result in runner.run(job, parts.blocks(source.entries())):
             positions = result[POSITION].to_pylist()
             for position, photo in zip(positions, labelled_in(result, notes), strict=True):
@@ -161,7 +160,7 @@ def _write_parts(
                 parts.add(position, photo)
                 if photo.problem is not None:
                     tell(f"{photo.name}: {photo.problem}")
-            if not here:
+            if runner.name != "local":
                 bar.update(len(positions))
     parts.finish()
     return parts.unreadable

@@ -2,9 +2,9 @@
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
+from xferlearn.bottlenecks.blocks import Probe
 from xferlearn.bottlenecks.prints import KeptPrints
 from xferlearn.bottlenecks.store import PrintStore
 from xferlearn.config import EvaluateConfig, ModelConfig, default_bottleneck_dir
@@ -12,17 +12,17 @@ from xferlearn.errors import UserError
 from xferlearn.labelling import (
     Labelled,
     Labeller,
-    failed,
     label_photos,
     labelled_in,
-    worker_settings,
+    open_there,
+    working_on,
 )
 from xferlearn.photos.blocks import blocks_of
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.notes import ReadingNotes
 from xferlearn.photos.sources import PhotoSource
-from xferlearn.predictors import Predictor, open_predictor
-from xferlearn.runners import Job, in_order, open_runner
+from xferlearn.predictors import Predictor
+from xferlearn.runners import in_order
 
 
 def predicted_photos(
@@ -43,23 +43,15 @@ def predicted_photos(
             limits = PhotoLimits.of(config)
             yield from label_photos(source.entries, predictor, limits, kept, notes)
         return
-    settings = worker_settings(predictor, config, source.entries)
-    model = {"model": str(Path(config.model or "").absolute())}
-    job = Job(open_measuring, {"settings": {**settings, **model}}, failed)
-    with open_runner(config) as runner:
+    with working_on(config, predictor, source, open_measuring) as (runner, job):
         blocks = blocks_of(source.entries(), runner.block_rows(source.count))
         for result in in_order(runner.run(job, blocks)):
             yield from labelled_in(result, notes)
 
 
-def open_measuring(settings: Mapping[str, Any]) -> Labeller:
-    """Opens a model in a worker.
-
-    Args:
-        settings: those of `ModelConfig` that were given.
-    """
-    config = ModelConfig(**settings)
-    predictor = open_predictor(config)
+def open_measuring(settings: Mapping[str, Any], probe: Probe) -> Labeller:
+    """Opens a model in a worker; see `open_labeller`."""
+    config, predictor = open_there(settings, probe)
     store = print_store(config, predictor)
     limits = PhotoLimits.of(config)
     if store is None:

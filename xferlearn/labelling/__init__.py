@@ -4,10 +4,9 @@ from xferlearn.labelling.answer_table import AnswerTable
 from xferlearn.labelling.answering import Answer, Answerer
 from xferlearn.labelling.blocks import (
     Labeller,
-    failed,
     labelled_in,
-    labelling_job,
-    worker_settings,
+    open_there,
+    working_on,
 )
 from xferlearn.labelling.classifier import Classifier, load_classifier
 from xferlearn.labelling.explanation import Explanation, Neighbour
@@ -29,12 +28,11 @@ __all__ = [
     "PartFolder",
     "WhyPage",
     "checked_folder",
-    "failed",
     "label_photos",
     "labelled_in",
-    "labelling_job",
     "load_classifier",
     "made_by",
+    "open_there",
     "plan_parts",
-    "worker_settings",
+    "working_on",
 ]

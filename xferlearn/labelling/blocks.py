@@ -2,25 +2,36 @@
 
 import contextlib
 import dataclasses
+import itertools
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xferlearn.config import ImageConfig, LabelConfig, ModelConfig
+from xferlearn.bottlenecks.blocks import Probe, check_seen, probed
+from xferlearn.config import (
+    EvaluateConfig,
+    ImageConfig,
+    LabelConfig,
+    ModelConfig,
+    default_bottleneck_dir,
+)
 from xferlearn.labelling.streaming import Labelled, Onlooker, label_photos
-from xferlearn.photos.blocks import entries_in
+from xferlearn.photos.blocks import block_of, entries_in
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.notes import ReadingNotes
 from xferlearn.photos.reading import Loaded
-from xferlearn.photos.sources import Entry
+from xferlearn.photos.sources import PhotoSource
 from xferlearn.predictors import Predictor, open_predictor
-from xferlearn.runners import POSITION, PROBLEM, Job
+from xferlearn.runners import POSITION, PROBLEM, Job, Runner, open_runner
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+# A photo among so many is looked for that can be read.
+_FIRST = 64
 Looking = Callable[[], contextlib.AbstractContextManager[Onlooker | None]]
 
 
@@ -71,14 +82,25 @@ class Labeller:
         return _table(block, photos, notes.rows)
 
 
-def open_labeller(settings: Mapping[str, Any]) -> Labeller:
+def open_labeller(settings: Mapping[str, Any], probe: Probe) -> Labeller:
     """Opens a model in a worker.
 
     Args:
-        settings: those of `ModelConfig` that were given.
+        settings: of the model, and how it runs.
+        probe: what must be seen there.
+
+    Raises:
+        UserError: when it is not seen, or the model can't be opened.
     """
+    config, predictor = open_there(settings, probe)
+    return Labeller(predictor, PhotoLimits.of(config))
+
+
+def open_there(settings: Mapping[str, Any], probe: Probe) -> tuple[ModelConfig, Predictor]:
+    """Opens a model in a worker; arguments as for `open_labeller`."""
     config = ModelConfig(**settings)
-    return Labeller(open_predictor(config), PhotoLimits.of(config))
+    check_seen(probe, str(config.bottleneck_dir))
+    return config, open_predictor(config)
 
 
 def failed(block: "pa.Table", reason: str) -> "pa.Table":
@@ -87,47 +109,54 @@ def failed(block: "pa.Table", reason: str) -> "pa.Table":
     return _table(block, photos, [(False, "", None)] * block.num_rows)
 
 
-def labelling_job(
+@contextlib.contextmanager
+def working_on(
+    config: LabelConfig | EvaluateConfig,
     predictor: Predictor,
-    config: LabelConfig,
-    entries: Callable[[], Iterable[Entry]],
-    counted: Callable[[], object] = int,
-) -> Job:
-    """Returns the job of labelling photos.
+    source: PhotoSource,
+    make: Callable[..., Labeller] = open_labeller,
+    here: Labeller | None = None,
+) -> Iterator[tuple[Runner, Job]]:
+    """Opens what runs the labelling of photos, and the job that it runs.
 
     Args:
-        predictor: the model of `config`, opened here.
-        config: settings of the model, and where it runs.
-        entries: returns the photos, of which some are read where engines are compared.
-        counted: called for each photo that this process labels.
-    """
-    if config.runner == "local":
-        limits = PhotoLimits.of(config)
-        return Job(lambda: Labeller(predictor, limits, counted=counted), {}, failed)
-    return Job(open_labeller, {"settings": worker_settings(predictor, config, entries)}, failed)
-
-
-def worker_settings(
-    predictor: Predictor, config: ImageConfig, entries: Callable[[], Iterable[Entry]]
-) -> dict[str, Any]:
-    """Returns the settings of `ModelConfig` for workers: as given, with the engine settled here.
-
-    Args:
+        config: the model, how it runs, and where.
         predictor: the model, opened here.
-        config: settings that these are among.
-        entries: returns the photos, of which some are read where engines are compared.
+        source: the photos, of which some are read where engines are compared.
+        make: opens the model in a worker elsewhere, as `open_labeller`.
+        here: what labels in this process, where that is the runner.
     """
+    with contextlib.ExitStack() as stack:
+        runner = stack.enter_context(open_runner(config, verbose=config.verbose))
+        if runner.name == "local":
+            labeller = here or Labeller(predictor, PhotoLimits.of(config))
+            yield runner, Job(lambda: labeller, {}, failed)
+            return
+        settings = _settings_there(config, predictor, source)
+        first = itertools.islice(source.entries(), _FIRST)
+        # Others read by addresses, and those are absolute there.
+        some = entries_in(block_of([one for one in first if one.address is not None], 0))
+        probe = stack.enter_context(probed(Path(settings["bottleneck_dir"]), some))
+        yield runner, Job(make, {"settings": settings, "probe": probe}, failed)
+
+
+def _settings_there(
+    config: LabelConfig | EvaluateConfig, predictor: Predictor, source: PhotoSource
+) -> dict[str, Any]:
+    """Returns the settings of `ModelConfig` for workers: as given, with the engine settled here."""
     of_model = ModelConfig if isinstance(config, ModelConfig) else ImageConfig
     names = {field.name for field in dataclasses.fields(of_model)}
     given = {name: value for name, value in config.changed().items() if name in names}
+    given |= {"model": config.model, "verbose": 0}
+    given["bottleneck_dir"] = config.bottleneck_dir or default_bottleneck_dir()
     for name in ("model", "weights", "labels", "bottleneck_dir"):
         path = given.get(name)
-        if path is not None and os.path.exists(path):
+        if path is not None and (os.path.exists(path) or name == "bottleneck_dir"):
             given[name] = os.path.abspath(path)
-    with predictor.scoring(entries, PhotoLimits.of(config)):
+    os.makedirs(given["bottleneck_dir"], exist_ok=True)
+    with predictor.scoring(source.entries, PhotoLimits.of(config)):
         pass  # which settles the engine
-    settled = predictor.cached.settled if predictor.cached is not None else {}
-    return given | dict(settled) | {"verbose": 0}
+    return given | dict(predictor.cached.settled if predictor.cached is not None else {})
 
 
 def labelled_in(table: "pa.Table", notes: ReadingNotes) -> Iterator[Labelled]:

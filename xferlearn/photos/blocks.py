@@ -67,12 +67,14 @@ def block_of(entries: Sequence[Entry], first: int) -> "pa.Table":
 
 def entries_in(block: "pa.Table") -> list[Entry]:
     """Returns the photos of a block that `block_of` made, ready to be read."""
+    rows = block.to_pylist()
+    addressed = [(os.fsdecode(row["address"]), row["label"]) for row in rows if row["address"]]
+    files = FileSource((), tuple(addressed)).entries()
     found = []
-    for row in block.to_pylist():
+    for row in rows:
         name = os.fsdecode(row["name"])
-        if row["address"] is not None:
-            files = FileSource((), ((os.fsdecode(row["address"]), row["label"]),))
-            found.append(dataclasses.replace(next(files.entries()), name=name))
+        if row["address"]:
+            found.append(dataclasses.replace(next(files), name=name))
         else:
             read = functools.partial(_held, row["content"], row["unread"])
             found.append(Entry(name, row["label"], read, len(row["content"] or b"")))
