@@ -127,7 +127,7 @@ def test_a_killed_job_goes_on(label: Run, words: list[str], photos: Path, tmp_pa
     planned = json.loads((folder / "_job.json").read_text())["parts"]
     assert [one.name for one in folder.iterdir() if one.name != "_job.json"] == planned[:1]
     code, _, err = label(photos, f"--output={folder}")
-    assert (code, f"1 of {len(planned)} parts were there." in err) == (1, True)
+    assert (code, f"1 of {len(planned)} parts was there." in err) == (1, True)
     assert rows_of(folder).num_rows == 13
 
 

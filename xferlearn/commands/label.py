@@ -33,7 +33,7 @@ from xferlearn.system.places import Place, place_of
 from xferlearn.system.progress import progress_bar
 from xferlearn.system.row_files import write_csv, write_json_lines, write_parquet
 from xferlearn.system.terminal import say, say_csv, say_json, tell
-from xferlearn.system.text import count, readable
+from xferlearn.system.text import count, plural_of, readable
 
 
 def run(config: LabelConfig) -> int:
@@ -143,7 +143,8 @@ def _write_parts(
     plan = plan_parts(source.entries(), by)
     parts = PartFolder(place, plan, by, table, replace=config.replace_parts)
     if parts.there:
-        tell(f"{parts.there:,} of {count(len(plan), 'part')} were there.")
+        were = plural_of(parts.there, "was", "were")
+        tell(f"{parts.there:,} of {count(len(plan), 'part')} {were} there.")
     if parts.there == len(plan):
         return parts.unreadable
     done, verbose, limits = parts.photos_there, config.verbose, PhotoLimits.of(config)
