@@ -63,7 +63,7 @@ _FIRST = 64
 
 
 @dataclasses.dataclass(frozen=True)
-class _Probe:
+class Probe:
     """What this machine sees, for others to see whether they see the same.
 
     Attributes:
@@ -105,7 +105,7 @@ class BlockWork:
     proven: bool
     prints: int | None
     folder: str
-    probe: "_Probe | None" = None
+    probe: Probe | None = None
 
     @classmethod
     def of(
@@ -164,7 +164,7 @@ def extract_blocks(
     warnings: dict[str, None] = {}
     rest = iter(entries)
     first = list(itertools.islice(rest, _FIRST))
-    with _probed(Path(work.root), first) as probe:
+    with probed(Path(work.root), first) as probe:
         job = Job(extracting, {"work": dataclasses.replace(work, probe=probe)}, lost_photo)
         blocks = photo_blocks(itertools.chain(first, rest), runner.block_rows(count))
         with (
@@ -206,7 +206,7 @@ def extracting(work: BlockWork) -> Work:
     with contextlib.suppress(OSError):
         os.chdir(work.folder)
     if work.probe is not None:
-        _check_seen(work.probe, work.root)
+        check_seen(work.probe, work.root)
     plan_engines(work.plan.name, work.plan.precision)
     start_tensorflow()
     choose_device(work.device)
@@ -308,13 +308,17 @@ def _items(table: pa.Table) -> Iterator[tuple[int, Loaded]]:
 
 
 @contextlib.contextmanager
-def _probed(root: Path, first: Iterable[Entry]) -> Iterator[_Probe]:
+def probed(root: Path, first: Iterable[Entry]) -> Iterator[Probe]:
     """Returns what workers must see; the file among it is removed in the end.
+
+    Args:
+        root: folder of the bottlenecks.
+        first: some of the photos.
 
     Raises:
         UserError: when the folder of the bottlenecks can't be written to.
     """
-    probe = _Probe(f".probe-{secrets.token_hex(8)}", secrets.token_bytes(32))
+    probe = Probe(f".probe-{secrets.token_hex(8)}", secrets.token_bytes(32))
     for entry in first:
         with contextlib.suppress(OSError):
             digest = hashlib.sha256(entry.read()).digest()
@@ -328,8 +332,12 @@ def _probed(root: Path, first: Iterable[Entry]) -> Iterator[_Probe]:
         path.unlink(missing_ok=True)
 
 
-def _check_seen(probe: _Probe, root: str) -> None:
+def check_seen(probe: Probe, root: str) -> None:
     """Checks that this machine sees what the one that asks sees.
+
+    Args:
+        probe: what `probed` returned there.
+        root: folder of the bottlenecks.
 
     Raises:
         UserError: when it does not.

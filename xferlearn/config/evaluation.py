@@ -7,6 +7,7 @@ from xferlearn.config.base import Setting, StrPath
 from xferlearn.config.data import DatasetConfig
 from xferlearn.config.images import ImageConfig
 from xferlearn.config.models import MODEL_FOLDER, output_format
+from xferlearn.config.runners import RunnerConfig
 from xferlearn.errors import UserError
 
 IncludeSeen: TypeAlias = Annotated[
@@ -21,7 +22,7 @@ IncludeSeen: TypeAlias = Annotated[
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class EvaluateConfig(DatasetConfig, ImageConfig):
+class EvaluateConfig(DatasetConfig, ImageConfig, RunnerConfig):
     """Settings of `xferlearn.evaluate(...)`."""
 
     model: Annotated[

@@ -1,11 +1,14 @@
 """Settings of the commands that take a model."""
 
 import dataclasses
+import os
+import re
 from typing import Annotated, cast
 
 from xferlearn.config.answers import AnswerConfig
 from xferlearn.config.base import Config, Setting, Several, StrPath, Verbose
 from xferlearn.config.images import ImageConfig
+from xferlearn.config.runners import RunnerConfig
 from xferlearn.errors import UserError
 
 MODEL_FOLDER = "Folder of a trained model."
@@ -189,6 +192,8 @@ def as_numbers(value: Several[float]) -> tuple[float, ...]:
     return cast("tuple[float, ...]", value)
 
 
+# `.csv`, but not the `.2` of `run.2`.
+_FILE_ENDING = re.compile(r"\.[a-z][a-z0-9]*$", re.IGNORECASE)
 # The format of a file of labels, by its ending.
 OUTPUT_FORMATS = {
     ".csv": "csv", ".tsv": "tsv", ".parquet": "parquet", ".jsonl": "json", ".ndjson": "json"
@@ -212,7 +217,7 @@ def output_format(output: StrPath | None) -> str | None:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class LabelConfig(ModelConfig, AnswerConfig):
+class LabelConfig(ModelConfig, AnswerConfig, RunnerConfig):
     """Settings of `xferlearn label`."""
 
     photos: Annotated[
@@ -240,12 +245,22 @@ class LabelConfig(ModelConfig, AnswerConfig):
         StrPath | None,
         Setting(
             "Write to this file instead, whose ending says how: .csv, .tsv, .parquet, or .jsonl"
-            " for JSON Lines. It is there once it is complete.",
+            " for JSON Lines. It is there once it is complete. Or a folder, on this machine or in"
+            " a bucket (s3://, gs://, hdfs://), for a Parquet file per 1,000 to 4,096 photos:"
+            " stopped in the middle, the same command goes on where it was.",
             section="Output",
-            form="FILE",
+            form="FILE|FOLDER",
             common=True,
         ),
     ] = None
+    replace_parts: Annotated[
+        bool,
+        Setting(
+            "Remove what the folder `output` holds of other photos, another model or other"
+            " settings. Without this such a folder is refused.",
+            section="Output",
+        ),
+    ] = False
 
     why: Annotated[
         StrPath | None,
@@ -271,10 +286,32 @@ class LabelConfig(ModelConfig, AnswerConfig):
                 f" {self.format}. Leave out `format`, or give a file of that ending."
             )
 
+        if self.why is not None and (self.output_folder or self.runner != "local"):
+            other = f"`runner={self.runner!r}`" if self.runner != "local" else "a folder `output`"
+            raise UserError(
+                f"`why` looks into the model on this machine, photo by photo, and {other} is for"
+                " more photos than anybody looks at. Leave one out."
+            )
+        if self.replace_parts and not self.output_folder:
+            raise UserError("`replace_parts` belongs to a folder `output`.")
+
+    @property
+    def output_folder(self) -> bool:
+        """Whether `output` is a folder: by a slash at its end, or for want of a file's ending."""
+        if self.output is None:
+            return False
+        text = str(self.output)
+        if text.endswith(("/", os.sep)):
+            return True
+        if text.lower().endswith(tuple(OUTPUT_FORMATS)):
+            return False
+        # What looks like another file's ending may be a slip.
+        return os.path.isdir(text) or not _FILE_ENDING.search(text)
+
     @property
     def output_format(self) -> str | None:
         """The format of `output`, by its ending; None where there is none."""
-        return output_format(self.output)
+        return "parquet" if self.output_folder else output_format(self.output)
 
 
 # The list of export formats; `exports.formats` has a row for each.

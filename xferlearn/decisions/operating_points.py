@@ -281,6 +281,11 @@ class PointCounts:
         self._limits = np.array([np.inf if t is None else t for _, _, t in rows], np.float32)
         self._photos, self._labelled, self._correct = np.zeros((3, len(rows)), np.int64)
 
+    @property
+    def width(self) -> int:
+        """Bytes that `labelled` returns."""
+        return (len(self._limits) + 7) // 8
+
     def labelled(self, scores: np.ndarray) -> bytes:
         """Returns at which of the points a photo has the label, a bit each.
 

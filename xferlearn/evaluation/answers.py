@@ -1,11 +1,10 @@
 """What a model says of photos with known classes, one after the other, in a few bytes each."""
 
 import abc
-import array
-import itertools
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -15,6 +14,10 @@ from xferlearn.labelling import Labelled
 from xferlearn.metrics import AnyEvaluation, Misclassified
 from xferlearn.photos.predicted import Predicted
 from xferlearn.predictors import Predictor
+from xferlearn.system.growing_table import GrowingTable, taken
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 class Measured(NamedTuple):
@@ -36,8 +39,7 @@ class Measured(NamedTuple):
 class Answers(abc.ABC):
     """What a model says of photos that come one by one.
 
-    Attributes:
-        digests: of the photos, in their order.
+    Photos are added, then `finish` is called, then the answers are asked what they are worth.
     """
 
     is_multi_label = False
@@ -49,14 +51,24 @@ class Answers(abc.ABC):
             predictor: the model.
             keep: whether names and probabilities are kept, for `kept`.
         """
-        self.digests: list[bytes] = []
-        # Columns, for there may be millions of photos.
-        self._truth = array.array("i")
-        self._familiarity = array.array("f")
-        self._names: list[str] = []
-        self._scores: list[np.ndarray] = []
+        import pyarrow as pa
+
         self._labels = predictor.labels
         self._keep = keep
+        kept = {"name": pa.large_binary(), "scores": pa.binary(4 * len(self._labels))}
+        # On disk where they are many.
+        self._rows = GrowingTable(
+            pa.schema(
+                {
+                    "digest": pa.binary(32),
+                    "truth": pa.int32(),
+                    "familiarity": pa.float32(),
+                    **self._own_columns(),
+                    **(kept if keep else {}),
+                }
+            )
+        )
+        self._table: pa.Table | None = None
         self._says_familiarity = predictor.says_familiarity
         self._reject = (predictor.metadata.get("familiarity") or {}).get("reject", REJECT)
 
@@ -72,30 +84,60 @@ class Answers(abc.ABC):
         """
         if photo.scores is None:
             raise ValueError(f"{photo.name} has no scores")
-        self.digests.append(photo.digest)
-        self._truth.append(truth)
-        self._familiarity.append(math.nan if photo.familiarity is None else photo.familiarity)
-        if self._keep:
-            self._names.append(photo.name)
-            self._scores.append(photo.scores)
+        familiarity = math.nan if photo.familiarity is None else photo.familiarity
+        kept = [os.fsencode(photo.name), photo.scores.tobytes()] if self._keep else []
+        self._rows.add(photo.digest, truth, familiarity, *self._own_cells(photo, truth), *kept)
 
-    def leave_out(self, digests: Collection[bytes]) -> None:
-        """Forgets some of the photos."""
-        kept = [digest not in digests for digest in self.digests]
-        for column in (self.digests, *self._columns()):
-            if column:  # those that nothing needs are empty
-                column[:] = _like(column, itertools.compress(column, kept))
+    def _own_columns(self) -> "dict[str, pa.DataType]":
+        """Returns what else is known of each photo."""
+        return {}
 
-    def _columns(self) -> list[Any]:
-        """Returns what is known of each photo, but for the digests."""
-        return [self._truth, self._familiarity, self._names, self._scores]
+    def _own_cells(self, photo: Labelled, truth: int) -> list[Any]:
+        """Returns the values of a photo for `_own_columns`."""
+        return []
+
+    def finish(self) -> None:
+        """Ends the adding of photos; only now can be asked for what they are worth."""
+        self._table = self._rows.finish()
+
+    def only(self, kept: np.ndarray) -> None:
+        """Forgets photos.
+
+        Args:
+            kept: of each photo whether it is kept, bool, [photos].
+        """
+        self._table = taken(self._known, np.flatnonzero(kept))
+
+    @property
+    def _known(self) -> "pa.Table":
+        if self._table is None:
+            raise ValueError("finish() was not called")
+        return self._table
+
+    def _column(self, name: str, dtype: str) -> np.ndarray:
+        """Returns a column of fixed width, without a copy, [photos] or [photos, values]."""
+        array = self._known.column(name).combine_chunks()
+        width = array.type.bit_width // 8
+        start = array.offset * width
+        values = np.frombuffer(array.buffers()[1] or b"", np.uint8)
+        values = values[start : start + len(array) * width].view(dtype)
+        return values if len(values) == len(array) else values.reshape(len(array), -1)
+
+    @property
+    def digests(self) -> np.ndarray:
+        """SHA-256 of each photo, uint8, [photos, 32]."""
+        return self._column("digest", "u1").reshape(-1, 32)
+
+    @property
+    def _truth(self) -> np.ndarray:
+        return self._column("truth", "i4")
 
     @property
     def unknown(self) -> int | None:
         """How many photos are unlike those of the model; None for models that don't say."""
         if not self._says_familiarity:
             return None
-        return sum(value < self._reject for value in self._familiarity)
+        return int((self._column("familiarity", "f4") < self._reject).sum())
 
     @abc.abstractmethod
     def measured(self, labels: Sequence[str]) -> Measured:
@@ -109,7 +151,11 @@ class Answers(abc.ABC):
     @property
     def probabilities(self) -> np.ndarray:
         """Those that are kept, float32, [photos, classes], range [0, 1]."""
-        return np.array(self._scores, np.float32).reshape(len(self._scores), len(self._labels))
+        return self._column("scores", "f4").reshape(-1, len(self._labels))
+
+    @property
+    def _names(self) -> list[str]:
+        return [os.fsdecode(name) for name in self._known.column("name").to_pylist()]
 
     def kept(self, labels: Sequence[str], splits: Mapping[bytes, str]) -> Predicted:
         """Returns the photos with their probabilities, where these are kept.
@@ -118,18 +164,14 @@ class Answers(abc.ABC):
             labels: as for `measured`.
             splits: the model's own photos and their splits, by digest.
         """
+        digests = tuple(row.tobytes() for row in self.digests)
         return Predicted(
             self._labels,
-            tuple(self.digests),
+            digests,
             tuple(self._names),
-            tuple(splits.get(digest, "") for digest in self.digests),
+            tuple(splits.get(digest, "") for digest in digests),
             tuple(labels[number] for number in self._truth),
             self.probabilities,
-            np.array(self._familiarity, np.float32),
+            self._column("familiarity", "f4"),
             is_multi_label=self.is_multi_label,
         )
-
-
-def _like(column: Any, values: Iterable[Any]) -> Any:
-    """Returns values in the kind of column that one is."""
-    return array.array(column.typecode, values) if isinstance(column, array.array) else [*values]

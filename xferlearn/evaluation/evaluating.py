@@ -1,6 +1,6 @@
 """Measures a trained model on photos whose classes are known."""
 
-import contextlib
+import collections
 import dataclasses
 import time
 from collections.abc import Sequence
@@ -9,20 +9,18 @@ from pathlib import Path
 import numpy as np
 
 from xferlearn import summaries
-from xferlearn.bottlenecks.prints import KeptPrints
-from xferlearn.bottlenecks.store import PrintStore
-from xferlearn.config import EvaluateConfig, default_bottleneck_dir
+from xferlearn.config import EvaluateConfig
 from xferlearn.config.models import output_format
 from xferlearn.config.signatures import from_settings
 from xferlearn.dashboard.experiments import write_experiment
 from xferlearn.decisions import Decision, MultiLabelDecision, decision_of
 from xferlearn.errors import UserError
 from xferlearn.evaluation.answers import Answers
+from xferlearn.evaluation.blocks import predicted_photos, print_store
 from xferlearn.evaluation.evaluation_result import EvaluationResult
 from xferlearn.evaluation.label_sets import LabelSetAnswers
 from xferlearn.evaluation.one_label import OneLabelAnswers
-from xferlearn.evaluation.seen import Recognised, SeenPhotos, by_split
-from xferlearn.labelling import label_photos
+from xferlearn.evaluation.seen import Recognised, SeenPhotos, by_split, copied_splits
 from xferlearn.model_folder import ModelFolder, read_as_one, read_model_folder
 from xferlearn.photos.corrected import MeasuredClasses
 from xferlearn.photos.folders.names import UNDECIDED, first_names
@@ -122,16 +120,11 @@ def measure_photos(
     # Where nothing else says the split, the model's folder does.
     part = config.split if config.split != "all" and not part_of(source) else None
     elsewhere = 0
-    seen: list[str] = []
+    seen: collections.Counter[str] = collections.Counter()
     bad: list[BadPhoto] = [*source.left_out]
     notes = ReadingNotes()
-    prints = _prints(config, predictor)
-    with (
-        progress_bar("evaluate", source.count, starts=True, verbose=config.verbose) as bar,
-        contextlib.closing(prints) if prints is not None else contextlib.nullcontext(),
-    ):
-        limits = PhotoLimits.of(config)
-        for photo in label_photos(source.entries, predictor, limits, prints, notes):
+    with progress_bar("evaluate", source.count, starts=True, verbose=config.verbose) as bar:
+        for photo in predicted_photos(config, predictor, source, notes):
             bar.update()
             if photo.scores is None:
                 if config.on_bad_image == "fail":
@@ -146,18 +139,17 @@ def measure_photos(
                 continue
             learned = recognised.split(photo.digest)
             if learned is not None:
-                seen.append(learned)
+                seen[learned] += 1
                 if not config.include_seen:
                     continue
             answers.add(photo, true)
-    new = [digest for digest in answers.digests if recognised.split(digest) is None]
-    copied = recognised.copies(new, prints.store if prints is not None else None)
-    copies = {digest: split for digest, split in zip(new, copied, strict=True) if split}
-    found = SeenPhotos(by_split(seen), by_split([*filter(None, copied)]), not config.include_seen)
+    answers.finish()
+    copied = recognised.copies(answers.digests, print_store(config, predictor))
+    found = SeenPhotos(by_split(seen), copied_splits(copied), not config.include_seen)
     if found.left_out:
-        answers.leave_out(copies)
+        answers.only(copied < 0)
     place = config.dataset or config.labels or config.image_dir or ""
-    if not answers.digests and (found.total or elsewhere or not bad):
+    if not len(answers.digests) and (found.total or elsewhere or not bad):
         raise UserError(_nothing_left(config, model_folder.labels, str(place), found, elsewhere))
     evaluation, misclassified, decided, points = answers.measured(labels)
     warnings = (
@@ -267,14 +259,3 @@ def _by_record(model: Path, part: str, measured: int, elsewhere: int) -> str:
     others = f"; {elsewhere:,} others are not" if elsewhere else ""
     are = plural_of(measured, "photo is a", "photos are")
     return f"{measured:,} {are} {part} {plural_of(measured, 'photo', 'photos')} of {model}{others}"
-
-
-def _prints(config: EvaluateConfig, predictor: Predictor) -> KeptPrints | None:
-    """Returns where prints are kept; None where a model saw its photos in another way."""
-    if predictor.resize != "crop" or predictor.height != predictor.width:
-        return None
-    try:
-        root = config.bottleneck_dir or default_bottleneck_dir()
-        return KeptPrints(PrintStore(root, predictor.height))
-    except UserError:  # the predictor has said that nothing can be cached there
-        return None

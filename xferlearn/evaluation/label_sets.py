@@ -1,5 +1,6 @@
 """What a model says of photos that may have several labels, or none."""
 
+import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -20,7 +21,8 @@ from xferlearn.predictors import Predictor
 class LabelSetAnswers(Answers):
     """What a model says of photos with any number of labels, which come one by one.
 
-    All probabilities are kept, because average precision is of the order of all photos.
+    All probabilities are kept, because average precision is of the order of all photos: on disk,
+    where they are many.
     """
 
     is_multi_label = True
@@ -64,15 +66,15 @@ class LabelSetAnswers(Answers):
         decided: np.ndarray,
         sure: np.ndarray,
     ) -> tuple[Misclassified, ...]:
-        names = np.array(classes, object)
+        names, photos = np.array(classes, object), self._known
         return tuple(
             Misclassified(
-                self._names[row],
+                os.fsdecode(photos.column("name")[row].as_py()),
                 texts[row],
                 label_text(names[decided[row]]),
                 # Of the label that was given, or not given, in vain and most surely.
                 float(sure[row, decided[row] != y[row]].max()),
-                self.digests[row],
+                self.digests[row].tobytes(),
             )
             for row in np.flatnonzero((decided != y).any(axis=1)).tolist()
         )

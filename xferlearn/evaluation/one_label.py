@@ -1,8 +1,7 @@
 """What a model says of photos that have one label each."""
 
-import array
-from collections.abc import Collection, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +18,9 @@ from xferlearn.labelling import Labelled
 from xferlearn.metrics import Misclassified, evaluate_predictions
 from xferlearn.predictors import Predictor
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 
 class OneLabelAnswers(Answers):
     """What a model says of photos with one label each, which come one by one."""
@@ -31,33 +33,32 @@ class OneLabelAnswers(Answers):
             decision: how its labels are decided.
             keep: whether names and probabilities are kept, for `kept`.
         """
-        super().__init__(predictor, keep=keep)
-        self._predicted, self._largest = array.array("i"), array.array("i")
-        self._points: list[bytes] = []
         self._wrong: list[tuple[bytes, str, int, int, float]] = []
         self._decision = decision
         thresholds = told_thresholds(predictor.metadata)
-        self._counts = PointCounts(self._labels, thresholds) if thresholds else None
+        self._counts = PointCounts(predictor.labels, thresholds) if thresholds else None
+        super().__init__(predictor, keep=keep)
 
-    def add(self, photo: Labelled, truth: int) -> None:
-        """Adds a photo, see `Answers.add`."""
-        super().add(photo, truth)
+    def _own_columns(self) -> "dict[str, pa.DataType]":
+        import pyarrow as pa
+
+        columns = {"predicted": pa.int32(), "largest": pa.int32()}
+        return columns | ({"points": pa.binary(self._counts.width)} if self._counts else {})
+
+    def _own_cells(self, photo: Labelled, truth: int) -> list[Any]:
         scores = np.asarray(photo.scores)
         best = int(self._decision.decide(scores[np.newaxis])[0])
-        self._predicted.append(best)
-        self._largest.append(int(scores.argmax()))
         if best != truth:
             self._wrong.append((photo.digest, photo.name, truth, best, float(scores[best])))
-        if self._counts is not None:
-            self._points.append(self._counts.labelled(scores))
+        points = [self._counts.labelled(scores)] if self._counts is not None else []
+        return [best, int(scores.argmax()), *points]
 
-    def leave_out(self, digests: Collection[bytes]) -> None:
-        """Forgets some of the photos."""
-        super().leave_out(digests)
-        self._wrong = [one for one in self._wrong if one[0] not in digests]
-
-    def _columns(self) -> list[Any]:
-        return [*super()._columns(), self._predicted, self._largest, self._points]
+    def only(self, kept: np.ndarray) -> None:
+        """Forgets photos, see `Answers.only`."""
+        # A copy that is left out is so wherever it lies.
+        gone = {row.tobytes() for row in self.digests[~kept]}
+        super().only(kept)
+        self._wrong = [one for one in self._wrong if one[0] not in gone]
 
     def measured(self, labels: Sequence[str]) -> Measured:
         """Returns what the answers are worth, see `Answers.measured`."""
@@ -65,19 +66,22 @@ class OneLabelAnswers(Answers):
             Misclassified(name, labels[truth], labels[predicted], score, digest)
             for digest, name, truth, predicted, score in self._wrong
         )
-        evaluation = evaluate_predictions(labels, self._truth, self._predicted)
+        evaluation = evaluate_predictions(labels, self._truth, self._column("predicted", "i4"))
         return Measured(evaluation, wrong, self._decided(), self._at_points())
 
     def _decided(self) -> DecisionMeasured | None:
-        if not self._decision or not self.digests:
+        if not self._decision or not len(self.digests):
             return None
-        y, predicted, largest = map(np.array, (self._truth, self._predicted, self._largest))
+        y, predicted, largest = (
+            self._column(name, "i4") for name in ("truth", "predicted", "largest")
+        )
         known = np.where(y < len(self._labels), y, -1)
         return measure_labels(self._decision, predicted, largest, known)
 
     def _at_points(self) -> tuple[OperatingPoint, ...]:
         if self._counts is None:
             return ()
-        for bits, truth in zip(self._points, self._truth, strict=True):
-            self._counts.add(bits, truth)
+        points = self._column("points", "u1").reshape(-1, self._counts.width)
+        for bits, truth in zip(points, self._truth, strict=True):
+            self._counts.add(bits.tobytes(), int(truth))
         return self._counts.points()

@@ -1,6 +1,5 @@
 """Photos that a model has learned from, or that are copies of such: on them it looks too good."""
 
-import collections
 import dataclasses
 from collections.abc import Mapping, Sequence
 
@@ -12,6 +11,9 @@ from xferlearn.photos.recorded import RecordedPhoto
 from xferlearn.photos.twins.finding import find_copies, find_recorded
 from xferlearn.photos.twins.prints import Prints
 from xferlearn.system.text import plural_of
+
+# Photos whose prints, of 1 KiB each, are compared at a time.
+_AT_ONCE = 2**16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,36 +73,50 @@ class Recognised:
         photo = self._learned.get(digest)
         return None if photo is None else photo.split
 
-    def copies(self, digests: Sequence[bytes], store: PrintStore | None) -> list[str | None]:
-        """Returns for each photo the split of the one that it is a copy of; None for others.
+    def copies(self, digests: np.ndarray, store: PrintStore | None) -> np.ndarray:
+        """Returns of which split the photo is that each photo is a copy of.
 
         Args:
-            digests: photos that the model has not learned from.
+            digests: of the photos, uint8, [photos, 32].
             store: their prints; None where there are none.
+
+        Returns:
+            int8, [photos], an index into `SPLITS`; -1 for no copies, and for the model's own.
         """
-        found: dict[bytes, str] = {}
-        if store is not None:
-            there, rows = store.read_known(digests)
-            new, looked = [digests[place] for place in there], Prints(rows)
-            learned = list(self._learned.values())
-            there, rows = store.read_known([photo.digest for photo in learned])
-            # Prints say more, where they were not made on another machine.
-            near, printed = [learned[place] for place in there], Prints(rows)
-            known = {photo.digest for photo in near}
-            far = [one for one in learned if one.look and one.digest not in known]
-            looks = np.frombuffer(b"".join(photo.look for photo in far), np.uint8)
+        found = np.full(len(digests), -1, np.int8)
+        if store is None:
+            return found
+        learned = list(self._learned.values())
+        there, rows = store.read_known([photo.digest for photo in learned])
+        # Prints say more, where they were not made on another machine.
+        near, printed = [learned[place] for place in there], Prints(rows)
+        known = {photo.digest for photo in near}
+        far = [one for one in learned if one.look and one.digest not in known]
+        looks = np.frombuffer(b"".join(photo.look for photo in far), np.uint8)
+        for start in range(0, len(digests), _AT_ONCE):
+            block = [row.tobytes() for row in digests[start : start + _AT_ONCE]]
+            asked = [one for one in dict.fromkeys(block) if one not in self._learned]
+            there, rows = store.read_known(asked)
+            new, looked = [asked[place] for place in there], Prints(rows)
             by_look = find_recorded(looked, looks.reshape(len(far), -1)) if far else [-1] * len(new)
-            by_print = find_copies(looked, printed)
-            for digest, one, other in zip(new, by_print, by_look, strict=True):
+            split = {}
+            for digest, one, other in zip(new, find_copies(looked, printed), by_look, strict=True):
                 if one >= 0 or other >= 0:
-                    found[digest] = near[one].split if one >= 0 else far[other].split
-        return [found.get(digest) for digest in digests]
+                    copied = near[one] if one >= 0 else far[other]
+                    split[digest] = SPLITS.index(copied.split)
+            for row, digest in enumerate(block):
+                found[start + row] = split.get(digest, -1)
+        return found
 
 
-def by_split(splits: Sequence[str]) -> dict[str, int]:
-    """Returns how often each split occurs."""
-    counts = collections.Counter(splits)
-    return {split: counts[split] for split in SPLITS}
+def copied_splits(copied: np.ndarray) -> dict[str, int]:
+    """Returns how often each split occurs in what `Recognised.copies` returned."""
+    return {split: int((copied == number).sum()) for number, split in enumerate(SPLITS)}
+
+
+def by_split(counts: Mapping[str, int]) -> dict[str, int]:
+    """Returns how often each split occurs, in their order."""
+    return {split: counts.get(split, 0) for split in SPLITS}
 
 
 def _by_split(numbers: Mapping[str, int]) -> str:

@@ -2,8 +2,16 @@
 
 from xferlearn.labelling.answer_table import AnswerTable
 from xferlearn.labelling.answering import Answer, Answerer
+from xferlearn.labelling.blocks import (
+    Labeller,
+    labelled_in,
+    open_there,
+    working_on,
+)
 from xferlearn.labelling.classifier import Classifier, load_classifier
 from xferlearn.labelling.explanation import Explanation, Neighbour
+from xferlearn.labelling.made_by import made_by
+from xferlearn.labelling.parts import PartFolder, plan_parts
 from xferlearn.labelling.streaming import Labelled, Onlooker, label_photos
 from xferlearn.labelling.why_page import WhyPage, checked_folder
 
@@ -14,10 +22,17 @@ __all__ = [
     "Classifier",
     "Explanation",
     "Labelled",
+    "Labeller",
     "Neighbour",
     "Onlooker",
+    "PartFolder",
     "WhyPage",
     "checked_folder",
     "label_photos",
+    "labelled_in",
     "load_classifier",
+    "made_by",
+    "open_there",
+    "plan_parts",
+    "working_on",
 ]

@@ -2,13 +2,16 @@
 
 import collections
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from xferlearn.backbones.synsets.names import readable_label
 from xferlearn.labelling.answering import NONE_REACHES, Answer, Answerer
 from xferlearn.labelling.streaming import Labelled
-from xferlearn.system.row_files import joined
+from xferlearn.system.row_files import joined, parted, utf8
 from xferlearn.system.text import count, plural_of, readable
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 # Of more labels the summary counts the others together.
 _MOST_LABELS = 8
@@ -49,6 +52,24 @@ class AnswerTable:
             self._labels.update(sure)
             self._without += not sure
         return answer
+
+    def count_rows(self, rows: "pa.Table") -> None:
+        """Counts answers that an earlier run has written.
+
+        Args:
+            rows: with the columns of this table.
+        """
+        column = next(one for one in ("labels", "label_set", "label_1") if one in self.columns)
+        pairs = zip(rows["status"].to_pylist(), rows[column].to_pylist(), strict=True)
+        exact = {utf8(label): label for label in self._answerer.labels}
+        for (status, cell), number in collections.Counter(pairs).items():
+            self._counts[status] += number
+            if status != "answered":
+                continue
+            given = [cell] if column == "label_1" else parted(cell)
+            sure = given if self._answerer.is_multi_label or len(given) == 1 else []
+            self._labels.update({exact.get(label, label): number for label in sure})
+            self._without += 0 if sure else number
 
     def cells(self, photo: Labelled) -> list[Any]:
         """Returns a photo's row, a value per column."""

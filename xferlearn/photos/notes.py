@@ -28,14 +28,26 @@ class ReadingNotes:
 
     def add(self, item: Loaded) -> None:
         """Counts a photo."""
-        if item.paged:
+        reached = item.depth.reached if item.depth is not None else None
+        self.add_read(item.entry.name, paged=item.paged, remedy=item.remedy, reached=reached)
+
+    def add_read(self, name: str, *, paged: bool, remedy: str, reached: int | None) -> None:
+        """Counts a photo that was read elsewhere.
+
+        Args:
+            name: the photo.
+            paged: as of `Loaded`.
+            remedy: likewise.
+            reached: bits that its largest value needs; None for photos of 8 bits per channel.
+        """
+        if paged:
             self._paged_count += 1
-            self._paged = self._paged or [item.entry.name]
-        if item.remedy:
-            self._unread[item.remedy] += 1
-        if item.depth is not None:
-            self._reached[item.depth.reached] += 1
-            self._examples.setdefault(item.depth.reached, item.entry.name)
+            self._paged = self._paged or [name]
+        if remedy:
+            self._unread[remedy] += 1
+        if reached is not None:
+            self._reached[reached] += 1
+            self._examples.setdefault(reached, name)
 
     @property
     def largest_depth(self) -> int | None:

@@ -26,6 +26,8 @@ class Entry:
             view.
         digest: SHA-256 that its bytes must have; None if they may be any. See `pick_photos`.
         bit_depth: bits used if it has more than 8 per channel; None for what the limits say.
+        address: the path from which others can read it; None where only `read` has it.
+        changed: time of its last change, ns since 1970; 0 where it is unknown.
     """
 
     name: str
@@ -37,6 +39,8 @@ class Entry:
     view: tuple[Augmentation, int] | None = None
     digest: bytes | None = None
     bit_depth: int | None = None
+    address: str | None = None
+    changed: int = 0
 
 
 class PhotoSource(Protocol):

@@ -73,6 +73,10 @@ class Scorer(Protocol):
 class CachedScores(Protocol):
     """Scores that may come from cached bottlenecks."""
 
+    @property
+    def settled(self) -> Mapping[str, str]:
+        """`engine` and `precision` of what computes; {} where several backbones differ."""
+
     def scoring(
         self, entries: Callable[[], Iterable[Entry]], limits: PhotoLimits
     ) -> contextlib.AbstractContextManager[Scorer]:

@@ -216,6 +216,15 @@ class CachedScores:
         found = [line for part in self._parts for line in part.features.warnings]
         return tuple(dict.fromkeys([*found, *self._unwritten]))
 
+    @property
+    def settled(self) -> dict[str, str]:
+        """`engine` and `precision` of what computes; {} where several backbones differ."""
+        plans = {part.features.plan for part in self._parts}
+        if len(plans) > 1:
+            return {}
+        (plan,) = plans
+        return {"engine": plan.name, "precision": plan.precision}
+
     @contextlib.contextmanager
     def scoring(
         self, entries: Callable[[], Iterable[Entry]], limits: PhotoLimits

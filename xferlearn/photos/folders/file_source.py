@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xferlearn.photos.folders.columns import UNKNOWN, Coded, FileRow, Files, blocks_of
+from xferlearn.photos.folders.columns import Coded, FileRow, Files, blocks_of
 from xferlearn.photos.manifest import BadPhoto
 from xferlearn.photos.sources import Entry
 from xferlearn.system.places import Place, is_bucket, place_of
@@ -88,9 +88,9 @@ class FileSource:
                     read = functools.partial(_read_object, self.place, inside + file.name)
         else:
             read = functools.partial(_read_file, path)
-            size = _size(path) if file.size == UNKNOWN else file.size
-            return Entry(name, file.label, read, size, split, group)
-        return Entry(name, file.label, read, max(file.size, 0), split, group)
+            size, changed = _size_and_time(path)
+            return Entry(name, file.label, read, size, split, group, address=path, changed=changed)
+        return Entry(name, file.label, read, max(file.size, 0), split, group, address=path)
 
     def only(self, names: Set[str], most_bytes: int | None = None) -> "FileSource":
         """Returns a source of the photos with these names, without listing the others."""
@@ -158,8 +158,9 @@ def _place(address: str) -> Place:
     return place_of(address, "photos")
 
 
-def _size(path: str) -> int:
+def _size_and_time(path: str) -> tuple[int, int]:
     try:
-        return os.stat(path).st_size
+        found = os.stat(path)
     except OSError:
-        return 0
+        return 0, 0
+    return found.st_size, found.st_mtime_ns
