@@ -72,7 +72,7 @@ class Index:
 
         Raises:
             OSError: when it can't be read.
-            ValueError: when it is cut off or damaged at its beginning.
+            ValueError: when it is cut off, or damaged so that no key could be looked up.
         """
         with path.open("rb") as file:
             size = file.seek(0, 2)
@@ -94,6 +94,11 @@ class Index:
             column = np.frombuffer(data, kind, rows * numbers, at)
             columns.append(column.reshape(rows, numbers) if numbers > 1 else column)
             at += column.nbytes
+        first = columns[0]
+        for start in range(0, rows - 1, _BLOCK):  # 8 bytes per row, all that opening looks at
+            some = first[start : start + _BLOCK + 1]
+            if (some[:-1] > some[1:]).any():
+                raise ValueError("its rows are not sorted")
         return cls(sizes, *columns)
 
     def __len__(self) -> int:

@@ -10,15 +10,12 @@ more, and whoever can computes them again.
 import contextlib
 import hashlib
 import json
-import os
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from xferlearn.bottlenecks.index import Index, empty_index
+from xferlearn.bottlenecks.catalogue import Catalogue
 from xferlearn.bottlenecks.shards import Keys, Layout, ShardFormat, as_halves, as_keys
 from xferlearn.bottlenecks.space import FeatureSpace
 from xferlearn.bottlenecks.writing import SHARD, ShardWriter
@@ -26,20 +23,10 @@ from xferlearn.config import default_bottleneck_dir
 from xferlearn.errors import UserError, XferlearnError
 from xferlearn.photos.pixels.operations import RESIZE_POLICY
 from xferlearn.photos.twins import prints
-from xferlearn.system.files import expire, remove_stale
 from xferlearn.system.places import Place, place_of
 from xferlearn.system.text import one_line
 
 _SPACE_FILE, _INDEX = "space.json", "index"
-# Damaged shards are kept this long for whoever wants to know what happened.
-_DAMAGED = ".damaged"
-_DAMAGED_SECONDS = 7 * 24 * 3600
-# The index is written anew when this share of its shards came or went: until then their keys are
-# read at each opening, which costs less than writing it.
-_SHARE_TO_REWRITE = 1 / 16
-# Shards whose keys are in memory at a time when they are indexed.
-_SHARDS_AT_A_TIME = 1024
-_REQUESTS = 8
 # Of a shard that was compared with its name, up to this share of rows is read one by one.
 _SHARE_READ_SINGLY = 1 / 4
 
@@ -97,20 +84,16 @@ class RowStore:
         self._about = about.encode()
         kinds = (self._kind, np.dtype(np.float16)) if halves else (self._kind,)
         self._format = ShardFormat(width, kinds, hashlib.sha256(self._about).hexdigest())
-        index = f"{_INDEX}-{hashlib.sha256(self.place.address.encode()).hexdigest()[:16]}"
-        self._index_path = self.folder / (_INDEX if self.place.local else index)
-        # The index from its file, and that of shards which it does not name yet.
-        self._indexes = (empty_index(), empty_index())
-        self._seen: dict[str, int] = {}
-        self._damaged: set[str] = set()
+        index = _INDEX
+        if self.place.local is None:
+            index += f"-{hashlib.sha256(self.place.address.encode()).hexdigest()[:16]}"
         # Shards that were compared with their names in this process.
         self._sound: dict[str, Layout] = {}
-        self._taking_in = threading.RLock()
         try:
-            self._is_ours = self._check_space()
-            if self._is_ours:
-                self._open_index()
-            self._take_in()
+            is_ours = self._check_space()
+            self._catalogue = Catalogue(
+                self.place, self.folder / index, self._format, self.warnings, is_ours=is_ours
+            )
         except OSError as error:
             raise UserError(
                 f"Can't write bottlenecks to {self.place.address}: {one_line(error)}. Choose"
@@ -118,11 +101,10 @@ class RowStore:
             ) from None
 
     def __contains__(self, key: bytes) -> bool:
-        return any(index.has(key) for index in self._indexes)
+        return self._catalogue.has(key)
 
     def __len__(self) -> int:
-        kept, recent = self._indexes
-        return len(kept.merged(recent))
+        return len(self._catalogue)
 
     def has(self, keys: Keys) -> np.ndarray:
         """Returns which photos have a row, bool, [n].
@@ -130,12 +112,12 @@ class RowStore:
         Args:
             keys: 32 bytes each, or uint8, [n, 32].
         """
-        return self._find(as_keys(keys))[0] >= 0
+        return self._catalogue.find(as_keys(keys))[0] >= 0
 
     def refresh(self) -> None:
         """Takes in the shards that were committed since, by this process or by others."""
         with contextlib.suppress(OSError):  # what is known stays known
-            self._take_in()
+            self._catalogue.take_in()
 
     def read(self, keys: Keys) -> np.ndarray:
         """Returns the rows of photos, [n, width], in their order.
@@ -209,7 +191,7 @@ class RowStore:
         wanted = as_keys(keys)
         pending, problem = np.arange(len(wanted)), ""
         while len(pending):
-            shards, rows, names = self._find(wanted[pending])
+            shards, rows, names = self._catalogue.find(wanted[pending])
             if (shards < 0).any():
                 if not problem:
                     raise KeyError(wanted[pending[np.argmin(shards)]].tobytes())
@@ -224,15 +206,17 @@ class RowStore:
                 try:
                     found = self._rows(name, rows[group], wanted[positions])
                 except _WrongIndexError:
-                    self._distrust_index()
+                    self._catalogue.distrust_index()
                     lost.append(positions)
                 except (OSError, ValueError) as error:
                     # Rows may be in another shard too, such as one that was computed since.
                     problem = problem or (
-                        f"Shard {self._address(name)} was removed or damaged while this was running"
-                        f" ({one_line(error, 100)}). Run again; its photos are computed again."
+                        f"Shard {self._catalogue.address(name)} was removed or damaged while this"
+                        f" was running ({one_line(error, 100)}). Run again; its photos are computed"
+                        " again."
                     )
-                    self._drop(name, error)
+                    self._sound.pop(name, None)
+                    self._catalogue.drop(name, error)
                     lost.append(positions)
                 else:
                     yield positions, found.astype(self._kind, copy=False)
@@ -253,7 +237,7 @@ class RowStore:
     @contextlib.contextmanager
     def writer(self) -> Iterator[ShardWriter]:
         """Returns a writer whose last rows are committed when the block ends, however it ends."""
-        self._tidy()
+        self._catalogue.tidy()
         writer = ShardWriter(self.place, self._format.space, self._kind, halves=self._halves)
         try:
             yield writer
@@ -276,101 +260,6 @@ class RowStore:
             self.place.write(_SPACE_FILE, self._about)
         return is_ours
 
-    def _open_index(self) -> None:
-        with contextlib.suppress(OSError, ValueError):  # it is made again
-            kept = Index.load(self._index_path)
-            self._indexes = (kept, empty_index())
-            self._seen.update(kept.shards)
-
-    def _take_in(self) -> None:
-        """Compares the index with the shards that are there."""
-        with self._taking_in:
-            there = {
-                file.name[: -len(SHARD)]: file.size
-                for file in self.place.files()
-                if file.name.endswith(SHARD) and _is_digest(file.name[: -len(SHARD)])
-            }
-            for index in self._indexes:
-                same = (there.get(name) == size for name, size in index.shards.items())
-                index.alive &= np.fromiter(same, bool)
-            new = sorted(name for name, size in there.items() if self._seen.get(name) != size)
-            self._seen = {name: size for name, size in self._seen.items() if name in there}
-            for start in range(0, len(new), _SHARDS_AT_A_TIME):
-                self._add({name: there[name] for name in new[start : start + _SHARDS_AT_A_TIME]})
-            self._keep_index()
-
-    def _add(self, shards: Mapping[str, int]) -> None:
-        """Reads the keys of shards, which are given with their sizes."""
-        if self.place.local is None:
-            with ThreadPoolExecutor(_REQUESTS) as pool:
-                found = [*pool.map(self._keys_of, shards, shards.values())]
-        else:
-            found = [*map(self._keys_of, shards, shards.values())]
-        self._seen.update(shards)
-        keys = {name: one for name, one in zip(shards, found, strict=True) if one is not None}
-        kept, recent = self._indexes
-        added = Index.of({name: shards[name] for name in keys}, [*keys.values()])
-        self._indexes = (kept, recent.merged(added))
-
-    def _keys_of(self, name: str, size: int) -> np.ndarray | None:
-        """Returns the keys of a shard; None, and a warning, where it can't be used."""
-        try:
-            try:
-                if self._seen.get(name, size) != size:
-                    raise ValueError("its size has changed")
-                with self.place.open(f"{name}{SHARD}") as file:
-                    layout, keys = self._format.read_keys(file, size)
-                if self._trusts(layout):
-                    return keys
-                problem = ValueError("it may be of another feature space")
-            except ValueError as error:
-                problem = error
-            # Whether somebody else wrote it or a disk damaged it, all of its bytes tell.
-            if hashlib.sha256(self.place.read(f"{name}{SHARD}")).hexdigest() == name:
-                self.warnings.append(f"Shard {self._address(name)} is not used: {problem}.")
-            else:
-                self._found_damaged(name, problem)
-        except FileNotFoundError:  # another process found it damaged just now
-            pass
-        except OSError as error:
-            self._found_unreadable(name, error)
-        return None
-
-    def _trusts(self, layout: Layout) -> bool:
-        return layout.ours or (layout.ours is None and self._is_ours)
-
-    def _keep_index(self) -> None:
-        """Writes the index where much came or went."""
-        kept, recent = self._indexes
-        changed = len(recent.shards) + len(kept.shards) - int(kept.alive.sum())
-        if not changed or changed < _SHARE_TO_REWRITE * len(kept.shards):
-            return
-        # Without room or rights it stays in memory.
-        with contextlib.suppress(OSError, ValueError):
-            shards = kept.save(self._index_path, recent)
-            written = Index.load(self._index_path)
-            if written.shards == shards:  # not that of another process, which came between
-                self._indexes = (written, empty_index())
-
-    def _distrust_index(self) -> None:
-        """Makes the index again from the shards' keys."""
-        with self._taking_in:
-            with contextlib.suppress(OSError):
-                self._index_path.unlink()
-            self._indexes = (empty_index(), empty_index())
-            self._seen.clear()
-            self.refresh()
-
-    def _find(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[str]]:
-        """Returns where rows are: numbers of shards, -1 for none, rows there, names of shards."""
-        kept, recent = self._indexes
-        shards, rows = kept.find(keys)
-        lacking = np.flatnonzero(shards < 0)
-        if len(lacking):
-            more, rows[lacking] = recent.find(keys[lacking])
-            shards[lacking] = np.where(more < 0, -1, more + len(kept.shards))
-        return shards, rows, [*kept.shards, *recent.shards]
-
     def _rows(self, name: str, rows: np.ndarray, keys: np.ndarray) -> np.ndarray:
         """Returns rows of a shard, [n, width], as they are stored, each compared with its key."""
         layout = self._sound.get(name)
@@ -387,57 +276,6 @@ class RowStore:
         if rows.max() >= layout.rows or (layout.keys_in(data)[rows] != keys).any():
             raise _WrongIndexError
         return layout.vectors_in(data, self.width)[rows]
-
-    def _drop(self, name: str, error: Exception) -> None:
-        """Finds the rows of a shard no more."""
-        for index in self._indexes:
-            index.drop(name)
-        self._sound.pop(name, None)
-        if isinstance(error, ValueError):
-            self._found_damaged(name, error)
-        elif not isinstance(error, FileNotFoundError):  # as another process found it damaged
-            self._found_unreadable(name, error)
-
-    def _found_damaged(self, name: str, error: Exception) -> None:
-        self._damaged.add(name)
-        self.warnings.append(
-            f"Shard {self._address(name)} is damaged ({one_line(error, 100)}); its photos are"
-            " computed again."
-        )
-
-    def _found_unreadable(self, name: str, error: Exception) -> None:
-        self.warnings.append(
-            f"Shard {self._address(name)} can't be read ({one_line(error, 100)}); its photos are"
-            " computed again."
-        )
-
-    def _tidy(self) -> None:
-        """Does what only writers do: moves damaged shards aside, removes what is old."""
-        if self.place.local is not None:
-            remove_stale(self.place.local)
-            expire(self.place.local, f"*{_DAMAGED}", _DAMAGED_SECONDS)
-        for name in sorted(self._damaged):
-            with contextlib.suppress(OSError):
-                # It may have been written anew meanwhile, or only its transfer was at fault.
-                if hashlib.sha256(self.place.read(f"{name}{SHARD}")).hexdigest() != name:
-                    self._move_aside(name)
-                self._seen.pop(name, None)
-        self._damaged.clear()
-
-    def _move_aside(self, name: str) -> None:
-        if self.place.local is None:
-            self.place.remove(f"{name}{SHARD}")
-            return
-        path = self.place.local / f"{name}{SHARD}"
-        os.utime(path)  # from now on it is kept for a while
-        path.rename(path.with_suffix(_DAMAGED))
-
-    def _address(self, name: str) -> str:
-        return self.place.address_of(f"{name}{SHARD}")
-
-
-def _is_digest(name: str) -> bool:
-    return len(name) == 64 and not name.strip("0123456789abcdef")
 
 
 class BottleneckStore(RowStore):
