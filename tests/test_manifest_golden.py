@@ -1,4 +1,4 @@
-"""What was decided of awkward photos stays decided: splits, folds, groups and warnings, as hashes."""
+"""What was decided of awkward photos stays decided: splits, folds, groups, warnings, as hashes."""
 
 import hashlib
 import random

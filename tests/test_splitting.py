@@ -325,7 +325,7 @@ def test_few_photos_are_not_kept_for_a_test_unless_asked(
     photos[:plant] = [dataclasses.replace(p, group="plant") for p in photos[:plant]]
     usual = build_manifest(("a", "b"), photos)
     assert bool(usual.indices(TEST)) == tested
-    assert sorted(usual.judged(VALIDATION) + usual.indices(TEST)) == list(range(count + others))
+    assert sorted([*usual.judged(VALIDATION), *usual.indices(TEST)]) == list(range(count + others))
     asked = build_manifest(("a", "b"), photos, testing_percentage=10).counts()
     assert all(row[TEST] for row in asked.values())
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from xferlearn.config.presets import TESTING_PERCENTAGE
 from xferlearn.errors import UserError
+from xferlearn.photos.columns import Numbers, Photos, Splits
 from xferlearn.photos.conflicts import conflict_warnings, grouped
 from xferlearn.photos.dealing import CLAIMS, deal, deal_again, units_of
 from xferlearn.photos.folders.names import first_names
@@ -140,10 +141,10 @@ def build_manifest(
     return Manifest(
         labels=classes,
         label_sets=label_sets,
-        photos=unique,
-        splits=splits,
-        groups=_numbered(units),
-        folds=folds,
+        photos=Photos.of(unique),
+        splits=Splits.of(splits),
+        groups=Numbers.of(_numbered(units)),
+        folds=Numbers.of(folds),
         bad=tuple(bad),
         duplicates=len(photos) - len(unique),
         equal_pixels=len({(photo.label, photo.digest) for photo in photos}) - len(unique),

@@ -159,7 +159,7 @@ class Prepared:
             corrected=self.corrected.lines() if self.corrected else (),
         )
 
-    def read(self, photos: tuple[Photo, ...]) -> np.ndarray:
+    def read(self, photos: Sequence[Photo]) -> np.ndarray:
         """Returns the bottlenecks of photos in the plain view, float32, [photos, sum of widths].
 
         Raises:
