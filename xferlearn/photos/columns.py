@@ -217,7 +217,10 @@ class Photos(_Column[Photo]):
 
     def take(self, rows: Sequence[int] | np.ndarray) -> Self:
         """Returns the photos at these positions."""
-        return type(self)(taken(self._table, positions(rows)))
+        wanted = positions(rows)
+        if len(wanted) == len(self) and (np.diff(wanted, prepend=-1) == 1).all():
+            return self
+        return type(self)(taken(self._table, wanted))
 
     def with_labels(self, labels: np.ndarray) -> "Photos":
         """Returns the same photos with other labels, int32, [photos]."""

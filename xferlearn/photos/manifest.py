@@ -5,8 +5,7 @@ the metadata. So photos may be renamed, moved and added without changing what wa
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -20,14 +19,6 @@ from xferlearn.photos.photo import BadPhoto as BadPhoto
 from xferlearn.photos.photo import Photo as Photo
 from xferlearn.photos.several import label_text
 from xferlearn.system.text import count, plural_of
-
-ClassesOf: TypeAlias = Callable[[Photo | BadPhoto], tuple[int, ...]]
-"""Returns the class indices of a photo."""
-
-
-def only_class(photo: Photo | BadPhoto) -> tuple[int, ...]:
-    """Returns the class index of a photo that has one label."""
-    return (photo.label,) if photo.label >= 0 else ()
 
 
 @dataclasses.dataclass(frozen=True)
