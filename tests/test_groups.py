@@ -10,7 +10,7 @@ import pytest
 
 from xferlearn.config import TrainConfig
 from xferlearn.errors import UserError
-from xferlearn.photos import Photo, PhotoSource, open_source
+from xferlearn.photos import Photo, PhotoSource, build_manifest, open_source
 
 PLANTS = 8
 

@@ -222,9 +222,9 @@ class Photos(_Column[Photo]):
             return self
         return type(self)(taken(self._table, wanted))
 
-    def with_labels(self, labels: np.ndarray) -> "Photos":
-        """Returns the same photos with other labels, int32, [photos]."""
-        return self._with("label", labels)
+    def without_splits(self) -> "Photos":
+        """Returns the same photos as if no split had been given."""
+        return self._with("fixed_split", np.full(len(self), -1))
 
     def with_depth(self, bits: int) -> "Photos":
         """Returns the same photos; those with more than 8 bits per channel use this many."""

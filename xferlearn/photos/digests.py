@@ -1,6 +1,6 @@
 """Digests of many photos as one array: which are the same, and what is known of some of them."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -9,7 +9,7 @@ T = TypeVar("T")
 WIDTH = 32
 
 
-def as_digests(digests: "np.ndarray | list[bytes] | tuple[bytes, ...]") -> np.ndarray:
+def as_digests(digests: Sequence[bytes] | np.ndarray) -> np.ndarray:
     """Returns digests as uint8, [digests, 32]."""
     if isinstance(digests, np.ndarray):
         return digests
@@ -60,7 +60,7 @@ class DigestMap(Mapping[bytes, T]):
     """What is known of some photos by their digests, as a table that costs its bytes alone.
 
     Attributes:
-        values: what is known, uint8, [digests, bytes], in the order of the digests.
+        table: what is known, uint8, [digests, bytes], in the order of the digests.
 
     Example:
         >>> colours = DigestMap(digests, values, lambda row: tuple(row.tolist()))
@@ -73,7 +73,7 @@ class DigestMap(Mapping[bytes, T]):
     ) -> None:
         """Takes digests, uint8, [digests, 32], each once, and what is known of each."""
         order = np.argsort(sortable(digests), kind="stable")
-        self._digests, self.values, self._read = digests[order], values[order], read
+        self._digests, self.table, self._read = digests[order], values[order], read
 
     def __len__(self) -> int:
         return len(self._digests)
@@ -85,10 +85,10 @@ class DigestMap(Mapping[bytes, T]):
         place = int(self.find(as_digests([digest]))[0])
         if place < 0:
             raise KeyError(digest)
-        return self._read(self.values[place])
+        return self._read(self.table[place])
 
     def find(self, digests: np.ndarray) -> np.ndarray:
-        """Returns the places of digests, uint8, [digests, 32], in `values`, int64; -1 for none."""
+        """Returns the places of digests, uint8, [digests, 32], in `table`, int64; -1 for none."""
         if not len(self):
             return np.full(len(digests), -1)
         places = np.searchsorted(sortable(self._digests), sortable(digests))

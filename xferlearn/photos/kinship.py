@@ -45,7 +45,7 @@ class Kinship:
                 places = known.find(photos.digests)
                 found = places >= 0
                 rows = np.flatnonzero(found)
-                first = rows[first_rows(known.values[places[rows]])]
+                first = rows[first_rows(known.table[places[rows]])]
                 # Named by the first of them, as those of the same bytes are.
                 numbers = files.copy()
                 numbers[rows] = files[first]
@@ -59,5 +59,5 @@ class Kinship:
     def take(self, rows: np.ndarray) -> "Kinship":
         """Returns the same of the photos at these positions."""
         if len(rows) == len(self.files):  # each once, so all of them
-            rows = np.s_[:]
+            return self
         return Kinship(*(getattr(self, one.name)[rows] for one in dataclasses.fields(self)))

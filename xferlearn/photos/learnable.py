@@ -53,7 +53,7 @@ def check_learnable(
     by_class = classes.counts(labels)
     blank = np.flatnonzero((counts > 0) & (by_class >= _NEARLY_ALL * counts)).tolist()
     known = colours_of(alike.flat)
-    colours = known.values[known.find(photos.digests[flat])]
+    colours = known.table[known.find(photos.digests[flat])]
     having = {label: classes.has(labels, label) for label in blank}
     for label in blank:
         same = [one for one in blank if _same_colour(*(colours[having[i]] for i in (label, one)))]
