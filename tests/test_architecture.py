@@ -11,7 +11,7 @@ import pytest
 
 import xferlearn
 from xferlearn.cli import COMMANDS
-from xferlearn.version import __version__
+from xferlearn.system.version import __version__
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "xferlearn"

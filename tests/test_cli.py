@@ -14,7 +14,7 @@ from xferlearn.config.base import keras_words, settings_of
 from xferlearn.config.wording import flag_value
 from xferlearn.errors import UserError
 from xferlearn.system.folders import check_outside
-from xferlearn.version import __version__
+from xferlearn.system.version import __version__
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -47,7 +47,7 @@ from typing import TYPE_CHECKING
 
 from xferlearn.errors import UserError, XferlearnError
 from xferlearn.system.lazy import lazy_names
-from xferlearn.version import __version__
+from xferlearn.system.version import __version__
 
 if TYPE_CHECKING:
     from xferlearn.evaluation import decide, diff, evaluate

@@ -5,7 +5,7 @@ from importlib import metadata
 
 from xferlearn.config import VersionConfig
 from xferlearn.system.terminal import say
-from xferlearn.version import __version__
+from xferlearn.system.version import __version__
 
 # What trains, what runs the frozen network, and what shows, reads and writes models.
 _LIBRARIES = (

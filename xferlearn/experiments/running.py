@@ -27,6 +27,7 @@ from xferlearn.photos.sources import PhotoSource
 from xferlearn.system.folders import check_writable
 from xferlearn.system.progress import working
 from xferlearn.system.runtime import gpu_is_visible, on_device, start_tensorflow
+from xferlearn.system.version import __version__
 from xferlearn.training.fit import (
     Prepared,
     check_result_folders,
@@ -36,7 +37,6 @@ from xferlearn.training.fit import (
 from xferlearn.training.fitting import Fitted, fit_head
 from xferlearn.training.metadata import describe, run_name
 from xferlearn.training.networks import load_networks, rows_of
-from xferlearn.version import __version__
 
 # What decides which bottlenecks a run needs.
 SPACE = ("backbone", "image_size", "device")

@@ -32,7 +32,7 @@ from xferlearn.system.folders import check_no_url, check_outside, check_writable
 from xferlearn.system.progress import progress_bar, working
 from xferlearn.system.runtime import core_count, start_tensorflow
 from xferlearn.system.text import count, one_line, plural_of
-from xferlearn.version import __version__
+from xferlearn.system.version import __version__
 
 if TYPE_CHECKING:
     import keras

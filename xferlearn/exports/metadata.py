@@ -6,7 +6,7 @@ from typing import Any
 from xferlearn.config.presets import REJECT
 from xferlearn.exports.outputs import PROBABILITIES
 from xferlearn.model_folder import FAMILIARITY, FORMAT_VERSION, ModelFolder
-from xferlearn.version import __version__
+from xferlearn.system.version import __version__
 
 # Not `weights`, which may be a path on the machine of the training.
 _BACKBONE = (

@@ -14,11 +14,11 @@ from xferlearn.backbones.table import weights_licence
 from xferlearn.config import TrainConfig
 from xferlearn.metrics import AnyEvaluation, cross_entropy
 from xferlearn.photos.manifest import SPLITS, TRAIN, VALIDATION
+from xferlearn.system.version import __version__
 from xferlearn.training.finetuning import FineTuned
 from xferlearn.training.fit import Part, Prepared
 from xferlearn.training.fitting import Fitted
 from xferlearn.training.head import activation_of
-from xferlearn.version import __version__
 
 _VERSIONED = ("tensorflow", "keras", "tensorboard", "tensorflow-datasets", "numpy", "pillow")
 

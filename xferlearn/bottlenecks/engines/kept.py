@@ -20,7 +20,7 @@ from xferlearn.system.files import (
     temporary_folder,
 )
 from xferlearn.system.runtime import import_openvino
-from xferlearn.version import __version__
+from xferlearn.system.version import __version__
 
 if TYPE_CHECKING:
     import openvino
