@@ -1,12 +1,13 @@
 """Folds: decided by content, balanced by class, and no group is parted."""
 
 import collections
+import dataclasses
 import hashlib
 import random
 
 import pytest
 
-from xferlearn.photos.folding import FOLDS, MOST_LEFT_OUT, deal_folds
+from xferlearn.photos.folding import FOLDS, MOST_LEFT_OUT
 from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION, Manifest, Photo
 from xferlearn.photos.splitting import build_manifest
 
@@ -49,9 +50,10 @@ def test_every_photo_outside_the_test_is_in_one_fold() -> None:
 def test_folds_of_named_photos_are_pinned() -> None:
     # A golden: whoever changes these changes every accuracy that was reported.
     photos = photos_of(30) + photos_of(30, 1)
-    digests = [one.digest.hex() for one in photos]
-    folds = deal_folds(photos, digests, [TRAIN] * 60, 0)
-    salted = deal_folds(photos, digests, [TRAIN] * 60, 1)
+    folds, salted = (
+        build_manifest(("a", "b"), photos, testing_percentage=0, split_seed=seed).folds
+        for seed in (0, 1)
+    )
     assert (
         "".join(map(str, folds)) == "210021303213344211243040402341421330240110412223400433431120"
     )
@@ -162,5 +164,7 @@ def test_a_class_that_is_one_unit_is_learned_by_all_heads_and_measured_by_none()
 
 
 def test_one_unit_has_no_folds() -> None:
-    assert deal_folds(photos_of(3), ["one"] * 3, [TRAIN] * 3, 0) == ()
-    assert deal_folds([], [], [], 0) == ()
+    photos = [dataclasses.replace(one, group="one") for one in [*photos_of(3), *photos_of(3, 1)]]
+    manifest = build_manifest(("a", "b"), photos, testing_percentage=0)
+    assert manifest.folds == ()
+    assert not manifest.fold_count

@@ -10,8 +10,7 @@ import pytest
 
 from xferlearn.config import TrainConfig
 from xferlearn.errors import UserError
-from xferlearn.photos import Photo, PhotoSource, open_source
-from xferlearn.photos.dealing import assign_splits
+from xferlearn.photos import Photo, PhotoSource, build_manifest, open_source
 
 PLANTS = 8
 
@@ -186,7 +185,9 @@ def photo(number: int, label: int, group: str | None) -> Photo:
 @pytest.mark.parametrize("seed", range(20))
 def test_groups_of_all_classes_reach_every_split_and_stay_whole(seed: int) -> None:
     photos = [photo(number, label, f"g{number % 6}") for label in (0, 1, 2) for number in range(24)]
-    splits = assign_splits(("a", "b", "c"), photos, split_seed=seed)
+    splits = build_manifest(
+        ("a", "b", "c"), photos, validation_percentage=10, testing_percentage=10, split_seed=seed
+    ).splits
     found = defaultdict(set)
     for one, split in zip(photos, splits, strict=True):
         found[one.group].add(split)

@@ -52,7 +52,7 @@ def train_result(classes: int, *, bad: int = 0, wrong: int = 0, name: str = "red
     labels = evaluation(classes).labels
     splits = (TRAIN, VALIDATION, TEST)
     photos = tuple(
-        Photo(f"{label} {split}".encode(), label, f"{label}/{split}.jpg")
+        Photo(f"{label} {split}".encode().ljust(32), label, f"{label}/{split}.jpg")
         for label in range(classes)
         for split in splits
     )

@@ -245,7 +245,7 @@ def test_views_go_through_all_parts(trained: TrainResult, photo_dir: Path) -> No
 
 
 def test_photos_that_one_part_could_not_read_are_left_out() -> None:
-    good, lost = (Photo(name.encode(), 0, name) for name in ("a", "b"))
+    good, lost = (Photo(name.encode().ljust(32), 0, name) for name in ("a", "b"))
     bad = BadPhoto("b", 0, "it is gone")
     first = Extraction((good, lost), (), computed=2, cached=0, seconds=1.0)
     second = Extraction((good,), (bad,), computed=0, cached=1, seconds=2.0)

@@ -6,13 +6,18 @@ import hashlib
 import random
 import time
 
+import numpy as np
 import pytest
 
 from xferlearn.errors import UserError
-from xferlearn.photos.dealing import assign_splits
+from xferlearn.photos.class_table import ClassTable
+from xferlearn.photos.columns import Photos, Splits
+from xferlearn.photos.dealing import deal
+from xferlearn.photos.kinship import Kinship
 from xferlearn.photos.manifest import SPLITS, TEST, TRAIN, VALIDATION, BadPhoto, Manifest, Photo
 from xferlearn.photos.splitting import build_manifest, check_counts
 from xferlearn.photos.twins.finding import Alike
+from xferlearn.photos.units import units_of
 
 
 def photo(content: object, label: int = 0, name: str = "", fixed_split: str | None = None) -> Photo:
@@ -24,8 +29,17 @@ def photos_of(count: int, label: int = 0, first: int = 0) -> list[Photo]:
     return [photo(f"{label}-{number}", label) for number in range(first, first + count)]
 
 
-def splits_of(photos: list[Photo], **settings: float) -> tuple[str, ...]:
-    return assign_splits([f"class{label}" for label in range(1000)], photos, **settings)
+def splits_of(
+    photos: list[Photo], twins: dict[bytes, bytes] | None = None, **settings: float
+) -> tuple[str, ...]:
+    columns, labels = Photos.of(photos), [f"class{label}" for label in range(1000)]
+    units = units_of(
+        labels, columns, Kinship.of(columns, Alike(twins=twins or {})), np.arange(len(photos))
+    )
+    asked = {"testing_percentage": 10, "validation_percentage": 10, "split_seed": 0, **settings}
+    return tuple(
+        Splits(deal(units, columns.labels, ClassTable(1000), columns.fixed_splits, **asked))
+    )
 
 
 def split_by_digest(photos: list[Photo], **settings: float) -> dict[bytes, str]:
@@ -325,7 +339,7 @@ def test_few_photos_are_not_kept_for_a_test_unless_asked(
     photos[:plant] = [dataclasses.replace(p, group="plant") for p in photos[:plant]]
     usual = build_manifest(("a", "b"), photos)
     assert bool(usual.indices(TEST)) == tested
-    assert sorted(usual.judged(VALIDATION) + usual.indices(TEST)) == list(range(count + others))
+    assert sorted([*usual.judged(VALIDATION), *usual.indices(TEST)]) == list(range(count + others))
     asked = build_manifest(("a", "b"), photos, testing_percentage=10).counts()
     assert all(row[TEST] for row in asked.values())
 

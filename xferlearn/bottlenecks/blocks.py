@@ -10,6 +10,7 @@ import functools
 import hashlib
 import itertools
 import json
+import operator
 import os
 import pickle
 import secrets
@@ -18,6 +19,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 
 from xferlearn.bottlenecks.compute import Extraction, extract
@@ -28,8 +30,9 @@ from xferlearn.bottlenecks.settling import Features, never_compared
 from xferlearn.bottlenecks.space import FeatureSpace, feature_space
 from xferlearn.bottlenecks.store import BottleneckStore, PrintStore
 from xferlearn.errors import UserError
+from xferlearn.photos.columns import PhotosBuilder
 from xferlearn.photos.limits import PhotoLimits
-from xferlearn.photos.manifest import BadPhoto, Photo
+from xferlearn.photos.manifest import BadPhoto
 from xferlearn.photos.notes import ReadingNotes
 from xferlearn.photos.pixels.depth import Depth
 from xferlearn.photos.reading import Loaded
@@ -142,6 +145,7 @@ def extract_blocks(
     work: BlockWork,
     *,
     count: int,
+    order: np.ndarray | None = None,
     verbose: int = 1,
 ) -> Extraction:
     """Makes sure that every readable photo has its bottleneck, as `extract`; elsewhere.
@@ -151,6 +155,7 @@ def extract_blocks(
         runner: where.
         work: what workers do.
         count: number of entries.
+        order: place of each entry in the listing; None where they come in its order.
         verbose: 0 shows no progress.
 
     Raises:
@@ -159,7 +164,7 @@ def extract_blocks(
     """
     started, starting = time.perf_counter(), 0.0
     notes = ReadingNotes()
-    done: list[tuple[int, Photo | BadPhoto]] = []
+    photos, bad = PhotosBuilder(), list[tuple[int, BadPhoto]]()
     computed = 0
     warnings: dict[str, None] = {}
     rest = iter(entries)
@@ -181,13 +186,15 @@ def extract_blocks(
                     notes.add(item)
                     if item.problem is not None and work.limits.on_bad_image == "fail":
                         raise notes.refusal(item.entry.name, item.problem)
-                    done.append((position, item.photo if item.problem is None else item.bad))
+                    place = position if order is None else int(order[position])
+                    if item.problem is None:
+                        photos.add(item.photo, place)
+                    else:
+                        bad.append((place, item.bad))
                 bar.update(table.num_rows)
-    done.sort(key=lambda pair: pair[0])
-    photos = tuple(result for _, result in done if isinstance(result, Photo))
     return Extraction(
-        photos=photos,
-        bad=tuple(result for _, result in done if isinstance(result, BadPhoto)),
+        photos=photos.finish(),
+        bad=tuple(one for _, one in sorted(bad, key=operator.itemgetter(0))),
         computed=computed,
         cached=len(photos) - computed,
         seconds=time.perf_counter() - started - starting,

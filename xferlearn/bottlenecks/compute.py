@@ -9,25 +9,34 @@ import contextlib
 import dataclasses
 import functools
 import itertools
+import operator
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 
 from xferlearn.bottlenecks.engines import Engine
 from xferlearn.bottlenecks.prints import add_prints
 from xferlearn.bottlenecks.store import BottleneckStore, PrintStore
+from xferlearn.bottlenecks.writing import ROWS_PER_SHARD
+from xferlearn.photos.columns import Photos, PhotosBuilder
 from xferlearn.photos.limits import PhotoLimits
-from xferlearn.photos.manifest import BadPhoto, Photo
 from xferlearn.photos.notes import ReadingNotes
+from xferlearn.photos.photo import BadPhoto, Photo
 from xferlearn.photos.pixels.decoding import DecodedBatch, decoded_batches
 from xferlearn.photos.pixels.depth_records import DepthRecords
 from xferlearn.photos.reading import Loaded, load_photos
 from xferlearn.photos.selecting import pick_photos
 from xferlearn.photos.sources import Entry, PhotoSource
 from xferlearn.system.progress import progress_bar, working
+
+# Keys that are remembered until the store is asked again what it knows by now.
+_MOST_UNKNOWN = 4 * ROWS_PER_SHARD
+# Places of a listing that are gone through side by side, so that a shard has rows of many classes.
+_CURSORS = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +54,7 @@ class Extraction:
         remedies: those of them that say how more photos can be read.
     """
 
-    photos: tuple[Photo, ...]
+    photos: Photos
     bad: tuple[BadPhoto, ...]
     computed: int
     cached: int
@@ -53,6 +62,10 @@ class Extraction:
     bit_depth: int | None = None
     warnings: tuple[str, ...] = ()
     remedies: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        # Whoever makes one by hand has a tuple.
+        object.__setattr__(self, "photos", Photos.of(self.photos))
 
     def __repr__(self) -> str:
         return (
@@ -76,9 +89,13 @@ class Extraction:
         every = (self, *others)
         left_out = {(bad.name, bad.label): bad for one in others for bad in one.bad}
         known = {(bad.name, bad.label) for bad in self.bad}
+        photos = self.photos
+        if left_out:
+            rows = (row for row, p in enumerate(photos) if (p.name, p.label) not in left_out)
+            photos = photos.take(np.fromiter(rows, np.int64))
         return dataclasses.replace(
             self,
-            photos=tuple(p for p in self.photos if (p.name, p.label) not in left_out),
+            photos=photos,
             bad=(*self.bad, *(bad for key, bad in left_out.items() if key not in known)),
             computed=sum(one.computed for one in every),
             cached=sum(one.cached for one in every),
@@ -128,6 +145,7 @@ def extract(
     limits: PhotoLimits,
     *,
     count: int | None = None,
+    order: np.ndarray | None = None,
     views: bool = False,
     prints: PrintStore | None = None,
     notes: ReadingNotes | None = None,
@@ -144,6 +162,7 @@ def extract(
         engine: returns the network; called once, and only if some photo needs it.
         limits: caps on bytes and pixels, and what to do with bad photos.
         count: number of entries, for the progress bar; None if it is unknown.
+        order: the position of each entry in the result, int64, [entries]; None for as they come.
         views: whether entries are seen as their `view` says; the digests of the photos found are
             then keys of views.
         prints: where the prints of photos that go through the network are written; None for
@@ -162,13 +181,15 @@ def extract(
     """
     started = time.perf_counter()
     image_size = store.space.image_size
-    done: list[tuple[int, Photo | BadPhoto]] = []
+    photos, bad = PhotosBuilder(), list[tuple[int, BadPhoto]]()
     # Copies wait for their first photo. tf.data reads `missing` in a thread of its own, so the lock
-    # guards both: `pending` has the photos whose key is on its way through the network,
-    # `through` the keys that are done, with the problem of those that failed.
+    # guards all of these: `pending` has the photos whose key is on its way through the network,
+    # `failed` the problem of those that came to none, `through` the keys that are done, until the
+    # store knows them.
     lock = threading.Lock()
     pending: dict[bytes, list[tuple[int, Loaded]]] = {}
-    through: dict[bytes, str | None] = {}
+    failed: dict[bytes, str] = {}
+    through: set[bytes] = set()
     computed, starting = 0, 0.0
     notes, records = notes or ReadingNotes(), DepthRecords(store.folder.parent)
 
@@ -176,19 +197,30 @@ def extract(
         if item.problem is not None and limits.on_bad_image == "fail":
             advice = " Remove it, or leave out bad photos with `on_bad_image='skip'`."
             raise notes.refusal(item.entry.name, item.problem, advice)
-        done.append((position, item.photo if item.problem is None else item.bad))
+        place = position if order is None else int(order[position])
+        with lock:
+            if item.problem is None:
+                photos.add(item.photo, place)
+            else:
+                bad.append((place, item.bad))
         bar.update()
 
     def finish_all(key: bytes, problem: str | None) -> None:
         with lock:
-            through[key] = problem
+            if problem is None:
+                through.add(key)
+            else:
+                failed[key] = problem
+            if len(through) >= _MOST_UNKNOWN:
+                store.refresh()
+                through.difference_update([one for one in through if one in store])
             same = pending.pop(key)
         for position, item in same:
             finish(position, dataclasses.replace(item, problem=problem))
 
     def known(key: bytes) -> bool:
         with lock:
-            return key in store or key in pending or key in through
+            return key in store or key in pending or key in through or key in failed
 
     def missing() -> Iterator[Loaded]:
         loaded = load_photos(entries, image_size, limits, known, depth_of=records.get)
@@ -202,12 +234,12 @@ def extract(
                 continue
             freed = dataclasses.replace(item, image=None)
             with lock:
-                is_through = item.key in through
+                is_through = item.key in through or item.key in failed or item.key in store
                 is_first = not is_through and item.key not in pending
                 if not is_through:
                     pending.setdefault(item.key, []).append((position, freed))
             if is_through:
-                finish(position, dataclasses.replace(freed, problem=through[item.key]))
+                finish(position, dataclasses.replace(freed, problem=failed.get(item.key)))
             elif is_first:
                 yield item
 
@@ -245,11 +277,9 @@ def extract(
                         bar.restart()
                         is_first_batch = False
     records.save()
-    done.sort(key=lambda pair: pair[0])
-    photos = tuple(result for _, result in done if isinstance(result, Photo))
     return Extraction(
-        photos=photos,
-        bad=tuple(result for _, result in done if isinstance(result, BadPhoto)),
+        photos=photos.finish(),
+        bad=tuple(one for _, one in sorted(bad, key=operator.itemgetter(0))),
         computed=computed,
         cached=len(photos) - computed,
         seconds=time.perf_counter() - started - starting,
@@ -270,22 +300,41 @@ def extract_source(source: PhotoSource, once: Callable[..., Extraction]) -> Extr
     Returns:
         As of `extract`. Its `bit_depth` is the smallest that holds the values of all photos.
     """
-    found = once(source.entries(), count=source.count)
-    deep = [photo for photo in found.photos if photo.bit_depth is not None]
-    if not deep:
+    found = once(**_mixed(source), count=source.count)
+    deep = found.photos.take(np.flatnonzero(found.photos.bit_depths))
+    if found.bit_depth is None or not deep:
         return found
-    at_depth = [dataclasses.replace(photo, bit_depth=found.bit_depth) for photo in deep]
-    again = once(pick_photos(source, at_depth), count=len(deep))
-    read = {(photo.name, photo.label): photo for photo in again.photos}
-    photos = [
-        photo if photo.bit_depth is None else read.get((photo.name, photo.label))
-        for photo in found.photos
-    ]
+    again = once(pick_photos(source, deep.with_depth(found.bit_depth)), count=len(deep))
+    photos, read = PhotosBuilder(), iter(again.photos)
+    following = next(read, None)
+    for photo in found.photos:
+        if photo.bit_depth is None:
+            photos.add(photo)
+        elif following is not None and _place(photo) == _place(following):
+            photos.add(following)
+            following = next(read, None)
     return dataclasses.replace(
         found,
-        photos=tuple(photo for photo in photos if photo is not None),
+        photos=photos.finish(),
         bad=(*found.bad, *again.bad),
         computed=found.computed + again.computed,
         cached=found.cached - len(deep) + again.cached,
         seconds=found.seconds + again.seconds,
     )
+
+
+def _mixed(source: PhotoSource) -> dict[str, Any]:
+    """Returns the entries of a source, and their order where it is not that of the listing.
+
+    Listings go class by class, and rows that are learned from together are read together.
+    """
+    if source.count <= ROWS_PER_SHARD or not source.any_order:
+        return {"entries": source.entries()}
+    step = -(-source.count // _CURSORS)
+    order = np.arange(_CURSORS * step).reshape(_CURSORS, step).T.ravel()
+    order = order[order < source.count]
+    return {"entries": source.entries(order), "order": order}
+
+
+def _place(photo: Photo) -> tuple[str, int]:
+    return photo.name, photo.label

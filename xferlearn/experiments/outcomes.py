@@ -219,7 +219,7 @@ def judged_photos(manifest: Manifest, split: str, probabilities: np.ndarray) -> 
         probabilities: of the split's photos, by heads that have not seen them, float32, [photos,
             classes], range [0, 1].
     """
-    rows = manifest.judged(split)
+    rows: Sequence[int] = manifest.judged(split)
     truth = manifest.truth(rows)
     if manifest.is_multi_label:
         told = mean_average_precision(truth, probabilities).of_photos

@@ -1,24 +1,25 @@
 """Photos that are in more than one class, so that no model can learn what they are."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+import numpy as np
+
+from xferlearn.photos.columns import Photos
 from xferlearn.photos.folders.names import first_names
-from xferlearn.photos.manifest import Photo
-from xferlearn.photos.twins.finding import Alike
+from xferlearn.photos.kinship import Kinship
+from xferlearn.photos.photo import Photo
 from xferlearn.system.text import plural_of
 
 _MOST_COPIES = 4
 _MOST_NAMED = 5
 
 
-def conflict_warnings(
-    photos: Sequence[Photo], alike: Alike, *, multi_label: bool = False
-) -> list[str]:
+def conflict_warnings(photos: Photos, kin: Kinship, *, multi_label: bool = False) -> list[str]:
     """Returns which photos are in more than one class, one line for each way of being the same.
 
     Args:
         photos: the photos.
-        alike: what is known of their looks.
+        kin: what they have in common.
         multi_label: whether photos may have several labels: then which have different sets of them.
     """
     where = "in more than one class"
@@ -26,27 +27,41 @@ def conflict_warnings(
     if multi_label:
         where = "there more than once, with different labels,"
         twins = "like a near twin that has other labels"
-    kinds: tuple[tuple[str, Mapping[bytes, bytes] | None], ...] = (
-        (f"{where} with the same bytes, which no model can learn", None),
-        (f"{where} with the same pixels, which no model can learn", alike.pixels),
-        (f"{twins} (check which label is right)", alike.twins),
+    kinds = (
+        (f"{where} with the same bytes, which no model can learn", kin.files, slice(None)),
+        (f"{where} with the same pixels, which no model can learn", kin.pixels, kin.has_pixels),
+        (f"{twins} (check which label is right)", kin.twins, kin.has_twins),
     )
     warnings = []
-    told: set[bytes] = set()
-    for what, common in kinds:
+    told: set[int] = set()
+    for what, numbers, some in kinds:
         conflicts = []
-        some = photos if common is None else [p for p in photos if p.digest in common]
-        for same in grouped(some, common or {}):
-            picture = alike.twins.get(same[0].digest, same[0].digest)
-            if len({photo.label for photo in same}) > 1 and picture not in told:
+        for same in _in_conflict(np.arange(len(photos))[some], numbers[some], photos.labels):
+            picture = int(kin.twins[same[0]])
+            if picture not in told:
                 told.add(picture)
-                conflicts.append(" = ".join(photo.name for photo in same[:_MOST_COPIES]))
+                conflicts.append(" = ".join(p.name for p in photos.take(same[:_MOST_COPIES])))
         if conflicts:
             photos_are = plural_of(len(conflicts), "photo is", "photos are")
             warnings.append(
                 f"{len(conflicts):,} {photos_are} {what}: {first_names(conflicts, _MOST_NAMED)}."
             )
     return warnings
+
+
+def _in_conflict(rows: np.ndarray, numbers: np.ndarray, labels: np.ndarray) -> Iterator[np.ndarray]:
+    """Yields the rows with the same number that have different labels, in their order."""
+    order = np.argsort(numbers, kind="stable")
+    differs = np.diff(numbers[order]) != 0
+    starts = np.flatnonzero(np.concatenate([[True], differs]))[: len(order)]
+    if not len(starts):
+        return
+    ends = np.append(starts[1:], len(order))
+    rows = rows[order]
+    least, most = (some.reduceat(labels[rows], starts) for some in (np.minimum, np.maximum))
+    found = np.flatnonzero(least != most)
+    for one in found[np.argsort(rows[starts[found]])]:
+        yield rows[starts[one] : ends[one]]
 
 
 def grouped(photos: Sequence[Photo], common: Mapping[bytes, bytes]) -> list[list[Photo]]:

@@ -1,184 +1,148 @@
-"""Photos -> the split of each, decided by content; what belongs together is one unit."""
+"""Units of photos -> the split of each photo, decided by content."""
 
-import collections
-import dataclasses
 import hashlib
-import re
-import types
-from collections.abc import Mapping, Sequence
 
-from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION, ClassesOf, Photo, only_class
+import numpy as np
 
-_NOHASH = re.compile(r"_nohash_.*$", re.DOTALL)
+from xferlearn.photos.class_table import ClassTable
+from xferlearn.photos.photo import SPLITS, TEST, TRAIN, VALIDATION
+from xferlearn.photos.units import Units
 
 # Where a dataset's authors put equal photos into several splits, the first of these counts.
 CLAIMS = (TEST, VALIDATION, TRAIN, None)
+# The place in `CLAIMS` of each split's code, and of none's, -1; and back.
+CLAIM_OF = np.array([2, 1, 0, 3], np.int8)
+_TRAIN, _VALIDATION, _TEST = range(len(SPLITS))
 
 
-def assign_splits(
-    labels: Sequence[str],
-    photos: Sequence[Photo],
+def deal(
+    units: Units,
+    labels: np.ndarray,
+    classes: ClassTable,
+    given: np.ndarray,
     *,
-    twins: Mapping[bytes, bytes] = types.MappingProxyType({}),
-    testing_percentage: float = 10.0,
-    validation_percentage: float = 10.0,
-    split_seed: int = 0,
-) -> tuple[str, ...]:
+    testing_percentage: float,
+    validation_percentage: float,
+    split_seed: int,
+) -> np.ndarray:
     """Returns the split of each photo, decided by its content alone.
 
-    What must stay together is one unit: files with the same bytes, near twins, files of one group,
-    and files of one class whose names agree up to `_nohash_` (photos of one object). A unit's
-    digest and the seed make a number from 0 to 100 that is compared with the percentages, so adding
-    a photo moves no other one. If that leaves a class of at least three units without one in some
-    split, the unit whose number is nearest moves there: one of this class alone if there is any,
-    else one that no other class is in need of where it is.
+    A unit's name and the seed make a number from 0 to 100 that is compared with the percentages, so
+    adding a photo moves no other one. If that leaves a class of at least three units without one in
+    some split, the unit whose number is nearest moves there: one of this class alone if there is
+    any, else one that no other class is in need of where it is.
 
     Args:
-        labels: class names, sorted.
-        photos: readable photos.
-        twins: what near twins have in common, as in `Alike`.
+        units: what stays together.
+        labels: of each photo, int32, [photos].
+        classes: what labels stand for.
+        given: the split that each photo was given, int8, [photos], as in `Splits`; -1 for none.
         testing_percentage: 0 to 90; 0 puts no photo into the test split.
         validation_percentage: 0 to 90; 0 puts no photo into the validation split.
         split_seed: salt of the numbers.
 
     Returns:
-        For each photo "train", "validation" or "test".
+        As in `Splits`, int8, [photos].
     """
-    return deal(
-        photos,
-        units_of(labels, photos, twins),
-        testing_percentage=testing_percentage,
-        validation_percentage=validation_percentage,
-        split_seed=split_seed,
-        classes_of=only_class,
-    )
+    position = np.fromiter((_percent(name, split_seed) for name in units.names()), float)
+    ends = testing_percentage, testing_percentage + validation_percentage
+    bounds = {_TRAIN: (ends[1], 100.0), _TEST: (0.0, ends[0]), _VALIDATION: ends}
+    splits = np.full(len(units), _TRAIN, np.int8)
+    for split in (_VALIDATION, _TEST):
+        low, high = bounds[split]
+        splits[(low <= position) & (position < high)] = split
+    claims = np.full(len(units), CLAIMS.index(None), np.int8)
+    # Test wins over train: the same photo must not be learned and then tested.
+    np.minimum.at(claims, units.of_photo, CLAIM_OF[given])
+    is_fixed = claims < CLAIMS.index(None)
+    splits[is_fixed] = np.argsort(CLAIM_OF)[claims[is_fixed]]
+    held = Held(units, labels, classes)
+    sizes = held.sizes(splits)
 
-
-def deal(
-    photos: Sequence[Photo],
-    unit_of: Sequence[str],
-    *,
-    testing_percentage: float,
-    validation_percentage: float,
-    split_seed: int,
-    classes_of: ClassesOf,
-) -> tuple[str, ...]:
-    """Returns the split of each photo as `assign_splits` does, by the unit that it belongs to."""
-    members: dict[str, list[int]] = {}
-    for index, unit in enumerate(unit_of):
-        members.setdefault(unit, []).append(index)
-    position = {unit: _percent(unit, split_seed) for unit in members}
-    bounds = {
-        TEST: (0.0, testing_percentage),
-        VALIDATION: (testing_percentage, testing_percentage + validation_percentage),
-        TRAIN: (testing_percentage + validation_percentage, 100.0),
-    }
-    split_of: dict[str, str] = {}
-    held_by = {
-        unit: {label for index in found for label in classes_of(photos[index])}
-        for unit, found in members.items()
-    }
-    held: dict[int, list[str]] = collections.defaultdict(list)
-    movable: dict[int, list[str]] = collections.defaultdict(list)
-    for unit, indices in members.items():
-        for label in held_by[unit]:
-            held[label].append(unit)
-        fixed = {photos[index].fixed_split for index in indices} - {None}
-        if fixed:
-            # Test wins over train: the same photo must not be learned and then tested.
-            split_of[unit] = next(name for name in CLAIMS if name and name in fixed)
-            continue
-        split_of[unit] = next(
-            (name for name, (low, high) in bounds.items() if low <= position[unit] < high), TRAIN
-        )
-        for label in held_by[unit]:
-            movable[label].append(unit)
-
-    def spare(label: int) -> list[str]:
-        sizes = {
-            one: collections.Counter(split_of[unit] for unit in held[one])
-            for one in {one for unit in movable[label] for one in held_by[unit]}
-        }
-        free = [
-            unit
-            for unit in movable[label]
-            if all(sizes[one][split_of[unit]] > 1 for one in held_by[unit])
-        ]
+    def spare(movable: np.ndarray) -> np.ndarray:
+        free = np.array([(sizes[held.classes(unit), splits[unit]] > 1).all() for unit in movable])
+        some = movable[free] if len(movable) else movable
         # Moving a unit of several classes moves photos that may be well where they are.
-        return [unit for unit in free if len(held_by[unit]) == 1] or free
+        alone = some[held.number[some] == 1]
+        return alone if len(alone) else some
 
-    for label in sorted(movable):
-        for name in (TRAIN, TEST, VALIDATION):
-            low, high = bounds[name]
-            if high > low and all(split_of[unit] != name for unit in held[label]):
-                units = spare(label)
-                # A class that is one unit can't be tested, but it must be learned.
-                if name == TRAIN and not units:
-                    alone = [unit for unit in movable[label] if len(held_by[unit]) == 1]
-                    units = alone or movable[label]
-                if units:
-                    middle = (low + high) / 2
-                    nearest = min(units, key=lambda unit: (abs(position[unit] - middle), unit))
-                    split_of[nearest] = name
-    return tuple(split_of[unit] for unit in unit_of)
+    for label in range(classes.number):
+        if sizes[label].all():
+            continue
+        movable = held.units(label)
+        movable = movable[~is_fixed[movable]]
+        for split, (low, high) in bounds.items():
+            if high <= low or sizes[label, split] or not len(movable):
+                continue
+            found = spare(movable)
+            # A class that is one unit can't be tested, but it must be learned.
+            if split == _TRAIN and not len(found):
+                alone = movable[held.number[movable] == 1]
+                found = alone if len(alone) else movable
+            if len(found):
+                apart = np.abs(position[found] - (low + high) / 2)
+                nearest = found[apart == apart.min()]
+                unit = min(zip(units.names(nearest), nearest.tolist(), strict=True))[1]
+                sizes[held.classes(unit), splits[unit]] -= 1
+                sizes[held.classes(unit), split] += 1
+                splits[unit] = split
+    return splits[units.of_photo]
 
 
-def deal_again(
-    photos: Sequence[Photo],
-    units: Sequence[str],
-    splits: Sequence[str],
-    validation_percentage: float,
-    split_seed: int,
-    classes_of: ClassesOf,
-) -> tuple[str, ...]:
-    """Returns splits with the same test photos; the others are dealt by another seed.
+class Held:
+    """Which classes units have, and which units classes have.
 
-    Several splits are compared to choose something. If each had its own test photos, the test
-    photos of one would be validation photos of another, and no test would be of unseen photos.
+    Attributes:
+        number: how many classes each unit has, int64, [units].
     """
-    held = [
-        dataclasses.replace(photo, fixed_split=TEST) if split == TEST else photo
-        for photo, split in zip(photos, splits, strict=True)
-    ]
-    return deal(
-        held,
-        units,
-        testing_percentage=0,
-        validation_percentage=validation_percentage,
-        split_seed=split_seed,
-        classes_of=classes_of,
-    )
 
+    def __init__(self, units: Units, labels: np.ndarray, classes: ClassTable) -> None:
+        """Takes units, the label of each photo, and what labels stand for."""
+        rows, found = classes.pairs(labels)
+        count = max(classes.number, 1)
+        pairs = np.unique(units.of_photo[rows].astype(np.int64) * count + found)
+        self._unit, self._class = pairs // count, (pairs % count).astype(np.int32)
+        self._count = classes.number
+        self.number = np.bincount(self._unit, minlength=len(units))
+        self._starts = np.concatenate([[0], self.number.cumsum()])
 
-def units_of(
-    labels: Sequence[str], photos: Sequence[Photo], twins: Mapping[bytes, bytes]
-) -> list[str]:
-    """Returns the name of each photo's unit: of all names of its photos, the last in order."""
-    parent: dict[str, str] = {}
+    def classes(self, unit: int) -> np.ndarray:
+        """Returns the classes of a unit, ascending."""
+        return self._class[self._starts[unit] : self._starts[unit + 1]]
 
-    def find(name: str) -> str:
-        while parent.setdefault(name, name) != name:
-            parent[name] = parent[parent[name]]
-            name = parent[name]
-        return name
+    def units(self, label: int) -> np.ndarray:
+        """Returns the units of a class, ascending."""
+        return self._unit[self._class == label]
 
-    digests = [photo.digest.hex() for photo in photos]
-    for photo, digest in zip(photos, digests, strict=True):
-        find(digest)
-        groups = [] if photo.group is None else [f"group of photos {photo.group}"]
-        if photo.digest in twins:
-            # Sorts before every digest: their unit is named as that of a photo without twins is.
-            groups.append(f"*{twins[photo.digest].hex()}")
-        file_name = photo.name.rsplit("/", 1)[-1]
-        if "_nohash_" in file_name:
-            # By the class's name: its index would change with every class that is added.
-            groups.append(f"group {labels[photo.label]}/{_NOHASH.sub('', file_name)}")
-        for group in groups:
-            first, second = sorted((find(group), find(digest)))
-            # "group ..." sorts after every hex digest, and should name the unit: a digest would
-            # change when a photo with a greater one joins the group.
-            parent[first] = second
-    return [find(digest) for digest in digests]
+    def units_by_class(self, units: np.ndarray | None = None) -> np.ndarray:
+        """Returns how many units each class has, of some or all, int64, [classes]."""
+        found = self._class
+        if units is not None:
+            counted = np.zeros(len(self.number), bool)
+            counted[units] = True
+            found = found[counted[self._unit]]
+        return np.bincount(found, minlength=self._count)
+
+    def only_ones(self) -> np.ndarray:
+        """Returns the units that are the only one of some class."""
+        return self._unit[self.units_by_class()[self._class] == 1]
+
+    def rarest(self, units: np.ndarray) -> np.ndarray:
+        """Returns how many of these units the rarest class of each one has, 0 for no class."""
+        number = self.units_by_class(units)
+        found = np.full(len(self.number), np.iinfo(np.int64).max)
+        np.minimum.at(found, self._unit, number[self._class])
+        return np.where(self.number[units] > 0, found[units], 0)
+
+    def sizes(self, splits: np.ndarray) -> np.ndarray:
+        """Returns how many units each class has in each split, int64, [classes, splits].
+
+        Args:
+            splits: of each unit, as in `Splits`.
+        """
+        place = self._class * np.int64(len(SPLITS)) + splits[self._unit]
+        found = np.bincount(place, minlength=self._count * len(SPLITS))
+        return found.reshape(self._count, len(SPLITS))
 
 
 def _percent(unit: str, split_seed: int) -> float:

@@ -1,10 +1,14 @@
 """Folds: which photos are predicted by which head that has not learned from them."""
 
-import collections
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION, ClassesOf, Photo, only_class
+import numpy as np
+
+from xferlearn.photos.class_table import ClassTable
+from xferlearn.photos.dealing import Held
+from xferlearn.photos.photo import SPLITS, TEST, TRAIN, VALIDATION
+from xferlearn.photos.units import Units
 from xferlearn.system.text import readable
 
 FOLDS = 5
@@ -13,12 +17,8 @@ MOST_LEFT_OUT = 40
 
 
 def deal_folds(
-    photos: Sequence[Photo],
-    units: Sequence[str],
-    splits: Sequence[str],
-    split_seed: int,
-    classes_of: ClassesOf = only_class,
-) -> tuple[int, ...]:
+    units: Units, labels: np.ndarray, classes: ClassTable, splits: np.ndarray, split_seed: int
+) -> np.ndarray:
     """Returns the fold of each training photo, decided by its content as the split is.
 
     What stays together in the split is one unit here too. A unit's digest and the seed say which
@@ -29,107 +29,93 @@ def deal_folds(
     Tsoumakas, I. Vlahavas, On the Stratification of Multi-Label Data, ECML PKDD 2011).
 
     Args:
-        photos: the photos.
-        units: the name of what each stays together with.
-        splits: the split of each.
+        units: what stays together.
+        labels: of each photo, int32, [photos].
+        classes: what labels stand for.
+        splits: of each photo, as in `Splits`.
         split_seed: salt of the folds.
-        classes_of: returns the classes of a photo.
 
     Returns:
-        For each photo its fold, 0 and up: there are 5, or with at most 40 units as many as units.
-        -1 for photos of other splits, and for those of a class that is one unit: a head that has
-        not seen it would not know the class. Empty where there are no folds.
+        For each photo its fold, 0 and up, int8: there are 5, or with at most 40 units as many as
+        units. -1 for photos of other splits, and for those of a class that is one unit: a head that
+        has not seen it would not know the class. Empty where there are no folds.
     """
-    members: dict[str, list[int]] = {}
-    for row, (unit, split) in enumerate(zip(units, splits, strict=True)):
-        if split == TRAIN:
-            members.setdefault(unit, []).append(row)
-    held: dict[int, list[str]] = {}
-    for unit, rows in members.items():
-        for label in {label for row in rows for label in classes_of(photos[row])}:
-            held.setdefault(label, []).append(unit)
-    for found in held.values():
-        if len(found) == 1:
-            members.pop(found[0], None)
-    if not members:
-        return ()
-    ordered = sorted(members, key=lambda unit: _number(unit, split_seed, "order"))
-    if len(ordered) <= MOST_LEFT_OUT:
-        fold_of = {unit: fold for fold, unit in enumerate(ordered)}
+    is_member = np.zeros(len(units), bool)
+    is_member[units.of_photo[splits == SPLITS.index(TRAIN)]] = True
+    held = Held(units, np.where(is_member[units.of_photo], labels, -1), classes)
+    is_member[held.only_ones()] = False
+    members = np.flatnonzero(is_member)
+    if not len(members):
+        return np.empty(0, np.int8)
+    names = units.names(members)
+    order = np.argsort(np.fromiter((_number(one, split_seed, "order") for one in names), np.uint64))
+    members = members[order]
+    fold_of = np.full(len(units), -1, np.int8)
+    if len(members) <= MOST_LEFT_OUT:
+        fold_of[members] = np.arange(len(members))
     else:
-        classes = {
-            unit: sorted({label for row in members[unit] for label in classes_of(photos[row])})
-            for unit in ordered
-        }
-        if classes_of is not only_class:
-            number = collections.Counter(label for unit in ordered for label in classes[unit])
-            ordered.sort(key=lambda unit: min((number[one] for one in classes[unit]), default=0))
-        fold_of = _balanced(ordered, classes, split_seed)
-    folds = [-1] * len(photos)
-    for unit, rows in members.items():
-        for row in rows:
-            folds[row] = fold_of[unit]
-    return tuple(folds)
+        if classes.label_sets is not None:
+            members = members[np.argsort(held.rarest(members), kind="stable")]
+        fold_of[members] = np.fromiter(_balanced(units, members, held, split_seed), np.int8)
+    return fold_of[units.of_photo]
 
 
 def unmeasured_warnings(
-    labels: Sequence[str],
-    photos: Sequence[Photo],
-    units: Sequence[str],
-    splits: Sequence[str],
-    folds: Sequence[int],
-    classes_of: ClassesOf = only_class,
+    names: Sequence[str],
+    units: Units,
+    labels: np.ndarray,
+    classes: ClassTable,
+    splits: np.ndarray,
+    folds: np.ndarray,
 ) -> list[str]:
-    """Returns which classes no photo measures because all are one group, one line each."""
-    if VALIDATION in splits:
+    """Returns which classes no photo measures because all are one group, one line each.
+
+    Args:
+        names: of the classes.
+        units: what stays together.
+        labels: of each photo, int32, [photos].
+        classes: what labels stand for.
+        splits: of each photo, as in `Splits`.
+        folds: as of `deal_folds`.
+    """
+    if (splits == SPLITS.index(VALIDATION)).any():
         return []
-    held = folds or [-1] * len(photos)
-    measured = {
-        label
-        for photo, split, fold in zip(photos, splits, held, strict=True)
-        if split == TEST or fold >= 0
-        for label in classes_of(photo)
-    }
-    sizes = collections.Counter(label for photo in photos for label in classes_of(photo))
-    of_class: dict[int, set[str]] = collections.defaultdict(set)
-    for photo, unit in zip(photos, units, strict=True):
-        for label in classes_of(photo):
-            of_class[label].add(unit)
+    is_measured = splits == SPLITS.index(TEST)
+    if len(folds):
+        is_measured = is_measured | (folds >= 0)
+    measured, sizes = (classes.counts(labels[some]) for some in (is_measured, slice(None)))
+    number = Held(units, labels, classes).units_by_class()
     return [
-        f"Class {readable(labels[label])!r} is one {'photo' if sizes[label] == 1 else 'group'}: it"
+        f"Class {readable(names[label])!r} is one {'photo' if sizes[label] == 1 else 'group'}: it"
         " is learned, but can't be measured. Add other photos to it."
-        for label, found in sorted(of_class.items())
-        # Of near twins there is a warning already.
-        if len(found) == 1 and label not in measured and not next(iter(found)).startswith("*")
+        for label in np.flatnonzero((number == 1) & (measured == 0)).tolist()
     ]
 
 
-def _balanced(
-    units: Sequence[str], classes: dict[str, list[int]], split_seed: int
-) -> dict[str, int]:
-    of_class = collections.Counter(label for unit in units for label in classes[unit])
-    filled: dict[int, list[int]] = {label: [0] * FOLDS for label in of_class}
-    larger: collections.Counter[int] = collections.Counter()
+def _balanced(units: Units, members: np.ndarray, held: Held, split_seed: int) -> Iterator[int]:
+    of_class = held.units_by_class(members).tolist()
+    filled = [[0] * FOLDS for _ in of_class]
+    larger = [0] * len(of_class)
 
     def has_room(label: int, fold: int) -> bool:
         least, more = divmod(of_class[label], FOLDS)
         found = filled[label][fold]
         return found < least or (found == least and larger[label] < more)
 
-    fold_of = {}
-    for unit in units:
-        labels = classes[unit]
-        wished = sorted(range(FOLDS), key=lambda fold: _number(unit, split_seed, f"fold {fold}"))
+    for unit, name in zip(members.tolist(), units.names(members), strict=True):
+        labels = held.classes(unit).tolist()
+        wish = [_number(name, split_seed, f"fold {fold}") for fold in range(FOLDS)]
+        wished = sorted(range(FOLDS), key=wish.__getitem__)
         # Units of several classes may find no fold that has room for all of them.
-        room = {fold: sum(has_room(label, fold) for label in labels) for fold in wished}
-        fold = max(wished, key=room.__getitem__)
-        fold_of[unit] = fold
+        room = [sum(has_room(label, fold) for label in labels) for fold in wished]
+        fold = wished[room.index(max(room))]
         for label in labels:
             larger[label] += filled[label][fold] >= of_class[label] // FOLDS
             filled[label][fold] += 1
-    return fold_of
+        yield fold
 
 
-def _number(unit: str, split_seed: int, what: str) -> bytes:
+def _number(unit: str, split_seed: int, what: str) -> int:
     text = f"{split_seed}:{what}:{unit}"
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
+    digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
+    return int.from_bytes(digest[:8], "big")

@@ -1,12 +1,14 @@
 """Whether the photos show something that can be learned: classes of one colour, one picture."""
 
-import collections
 from collections.abc import Sequence
 
 import numpy as np
 
 from xferlearn.errors import UserError
-from xferlearn.photos.manifest import ClassesOf, Photo, only_class
+from xferlearn.photos.class_table import ClassTable
+from xferlearn.photos.columns import Photos
+from xferlearn.photos.digests import colours_of
+from xferlearn.photos.kinship import Kinship
 from xferlearn.photos.twins.finding import Alike
 from xferlearn.system.text import plural_of, readable
 
@@ -21,18 +23,16 @@ _REASONS = {
 
 
 def check_learnable(
-    labels: Sequence[str],
-    photos: Sequence[Photo],
-    alike: Alike,
-    classes_of: ClassesOf = only_class,
+    names: Sequence[str], photos: Photos, classes: ClassTable, kin: Kinship, alike: Alike
 ) -> tuple[str, ...]:
     """Checks that the network has something to tell classes apart by.
 
     Args:
-        labels: class names.
+        names: of the classes.
         photos: readable photos, copies included.
+        classes: what their labels stand for.
+        kin: what they have in common.
         alike: what is known of their looks.
-        classes_of: returns the classes of a photo.
 
     Returns:
         What a person should know of photos of one colour, one line each.
@@ -40,42 +40,42 @@ def check_learnable(
     Raises:
         UserError: when all photos show the same picture, or several classes the same colour.
     """
-    counts = collections.Counter(label for photo in photos for label in classes_of(photo))
-    pictures = {alike.twins.get(photo.digest, photo.digest) for photo in photos}
-    flat = [photo for photo in photos if photo.digest in alike.flat]
-    if len(counts) > 1 and len(pictures) == 1 and not flat:
+    counts = classes.counts(photos.labels)
+    flat = np.flatnonzero(kin.is_flat)
+    one_picture = len(photos) > 0 and bool((kin.twins == kin.twins[0]).all())
+    if (counts > 0).sum() > 1 and one_picture and not len(flat):
         raise UserError(
             f"There is nothing to learn: all {len(photos)} photos show the same picture, e.g."
             f" {readable(photos[0].name)} and {readable(photos[-1].name)}. Give each class photos"
             " of its own."
         )
-    by_class = collections.Counter(label for photo in flat for label in classes_of(photo))
-    blank = [label for label in sorted(counts) if by_class[label] >= _NEARLY_ALL * counts[label]]
-    colours = {
-        label: np.array([alike.flat[photo.digest] for photo in flat if label in classes_of(photo)])
-        for label in blank
-    }
+    labels = photos.labels[flat]
+    by_class = classes.counts(labels)
+    blank = np.flatnonzero((counts > 0) & (by_class >= _NEARLY_ALL * counts)).tolist()
+    known = colours_of(alike.flat)
+    colours = known.table[known.find(photos.digests[flat])]
+    having = {label: classes.has(labels, label) for label in blank}
     for label in blank:
-        same = [other for other in blank if _same_colour(colours[label], colours[other])]
+        same = [one for one in blank if _same_colour(*(colours[having[i]] for i in (label, one)))]
         if len(same) > 1:
-            first = next(photo.name for photo in photos if same[0] in classes_of(photo))
-            raise _no_difference(labels, first, same, counts, colours[label])
+            first = photos[int(classes.has(photos.labels, same[0]).argmax())].name
+            raise _no_difference(names, first, same, counts, colours[having[label]])
     warnings = [
-        f"All {counts[label]} photos of class {readable(labels[label])!r} are"
-        f" {_named(colours[label])}, without anything on them: the class is learned as that colour."
+        f"All {counts[label]} photos of class {readable(names[label])!r} are"
+        f" {_named(colours[having[label]])}, without anything on them: the class is learned as that"
+        " colour."
         for label in blank
     ]
-    others = [readable(photo.name) for photo in flat if not {*classes_of(photo)} & {*blank}]
-    if others:
+    others = flat[~np.logical_or.reduce([np.zeros(len(flat), bool), *having.values()])]
+    if len(others):
         show = plural_of(len(others), "photo shows", "photos show")
-        warnings.append(
-            f"{len(others):,} {show} one colour and nothing else, e.g. {', '.join(others[:3])}."
-        )
+        some = ", ".join(readable(photo.name) for photo in photos.take(others[:3]))
+        warnings.append(f"{len(others):,} {show} one colour and nothing else, e.g. {some}.")
     return tuple(warnings)
 
 
 def _same_colour(one: np.ndarray, other: np.ndarray) -> bool:
-    """Returns whether all colours of two classes, int, [photos, 3], are about the same."""
+    """Returns whether all colours of two classes, uint8, [photos, 3], are about the same."""
     both = np.concatenate([one, other])
     return bool((np.abs(both - np.median(both, axis=0)) <= _SAME_COLOUR).all())
 
@@ -84,13 +84,13 @@ def _no_difference(
     labels: Sequence[str],
     first: str,
     same: Sequence[int],
-    counts: "collections.Counter[int]",
+    counts: np.ndarray,
     colours: np.ndarray,
 ) -> UserError:
     named = _named(colours)
-    total = sum(counts[label] for label in same)
+    total = counts[same].sum()
     whose = "photos"
-    if len(same) < len(counts):
+    if len(same) < (counts > 0).sum():
         names = [repr(readable(labels[label])) for label in same]
         whose = f"photos of classes {', '.join(names[:-1])} and {names[-1]}"
     why = f" ({_REASONS[named]})" if named in _REASONS else ""

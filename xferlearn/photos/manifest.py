@@ -5,67 +5,20 @@ the metadata. So photos may be renamed, moved and added without changing what wa
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from collections.abc import Sequence
 
 import numpy as np
 
-from xferlearn.photos.pixels.depth import key_at
+from xferlearn.photos.class_table import ClassTable
+from xferlearn.photos.columns import Numbers, Photos, Splits, positions
+from xferlearn.photos.photo import SPLITS as SPLITS
+from xferlearn.photos.photo import TEST as TEST
+from xferlearn.photos.photo import TRAIN as TRAIN
+from xferlearn.photos.photo import VALIDATION as VALIDATION
+from xferlearn.photos.photo import BadPhoto as BadPhoto
+from xferlearn.photos.photo import Photo as Photo
 from xferlearn.photos.several import label_text
 from xferlearn.system.text import count, plural_of
-
-TRAIN, VALIDATION, TEST = SPLITS = ("train", "validation", "test")
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Photo:
-    """One readable photo.
-
-    Attributes:
-        digest: SHA-256 of the file's bytes, 32 bytes.
-        label: index of its class in the source's labels; where photos may have several, of the set
-            of its classes. `Manifest.classes_of` returns them in either case.
-        name: path below the photos' folder with `/`, or the dataset's key.
-        fixed_split: the split that the dataset's authors gave it; None if they gave none.
-        group: name of what it must stay together with in the split; None if it stands alone.
-        bit_depth: bits used of its values; None for photos of 8 bits per channel.
-    """
-
-    digest: bytes
-    label: int
-    name: str
-    fixed_split: str | None = None
-    group: str | None = None
-    bit_depth: int | None = None
-
-    @property
-    def key(self) -> bytes:
-        """Name of its bottleneck in the cache, 32 bytes."""
-        return key_at(self.digest, self.bit_depth)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class BadPhoto:
-    """One photo that was left out, and why.
-
-    Attributes:
-        name: as in `Photo`.
-        label: as in `Photo`; -1 if it has none.
-        reason: why, one line for a person.
-    """
-
-    name: str
-    label: int
-    reason: str
-
-
-ClassesOf: TypeAlias = Callable[[Photo | BadPhoto], tuple[int, ...]]
-"""Returns the class indices of a photo."""
-
-
-def only_class(photo: Photo | BadPhoto) -> tuple[int, ...]:
-    """Returns the class index of a photo that has one label."""
-    return (photo.label,) if photo.label >= 0 else ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,17 +46,27 @@ class Manifest:
     """
 
     labels: tuple[str, ...]
-    photos: tuple[Photo, ...]
-    splits: tuple[str, ...]
+    photos: Photos
+    splits: Splits
     bad: tuple[BadPhoto, ...] = ()
     duplicates: int = 0
     equal_pixels: int = 0
     near_twins: int = 0
     warnings: tuple[str, ...] = ()
-    groups: tuple[int, ...] = ()
-    folds: tuple[int, ...] = ()
+    groups: Numbers = dataclasses.field(default_factory=Numbers)
+    folds: Numbers = dataclasses.field(default_factory=Numbers)
     corrected: tuple[str, ...] = ()
     label_sets: tuple[tuple[int, ...], ...] | None = None
+
+    def __post_init__(self) -> None:
+        # Whoever makes one by hand has tuples.
+        for name, column in (
+            ("photos", Photos.of(self.photos)),
+            ("splits", Splits.of(self.splits)),
+            ("groups", Numbers.of(self.groups)),
+            ("folds", Numbers.of(self.folds)),
+        ):
+            object.__setattr__(self, name, column)
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{len(self.indices(split))} {split}" for split in SPLITS)
@@ -119,9 +82,14 @@ class Manifest:
 
     def classes_of(self, photo: Photo | BadPhoto) -> tuple[int, ...]:
         """Returns the class indices of a photo, ascending; none where it has no label."""
-        if self.label_sets is None or photo.label < 0:
-            return only_class(photo)
-        return self.label_sets[photo.label]
+        if photo.label < 0:
+            return ()
+        return (photo.label,) if self.label_sets is None else self.label_sets[photo.label]
+
+    @property
+    def classes(self) -> ClassTable:
+        """Which classes photos have by their labels, for all of them at once."""
+        return ClassTable(len(self.labels), self.label_sets)
 
     def label_text(self, photo: Photo | BadPhoto) -> str:
         """Returns the class of a photo; where it may have several, as `photos.several` writes them.
@@ -139,7 +107,7 @@ class Manifest:
             Class indices, int32, [rows]; where photos may have several labels, whether each photo
             has each class, bool, [rows, classes].
         """
-        return self.targets[[self.photos[row].label for row in rows]]
+        return self.targets[self.photos.labels[positions(rows)]]
 
     @property
     def targets(self) -> np.ndarray:
@@ -156,11 +124,10 @@ class Manifest:
         """How many labels photos have, one line, where they may have several; else nothing."""
         if self.label_sets is None:
             return ()
-        sizes = [len(self.classes_of(photo)) for photo in self.photos]
-        several = sum(size > 1 for size in sizes)
+        sizes = np.array([len(one) for one in self.label_sets])[self.photos.labels]
         return (
             f"{count(len(sizes), 'photo')} with {np.mean(sizes):.1f} labels on average:"
-            f" {several:,} with several, {sizes.count(0):,} with none",
+            f" {(sizes > 1).sum():,} with several, {(sizes == 0).sum():,} with none",
         )
 
     @property
@@ -176,11 +143,11 @@ class Manifest:
             notes.append(f"{self.near_twins:,} photos have a near twin, which is in the same split")
         return tuple(notes)
 
-    def indices(self, split: str) -> list[int]:
+    def indices(self, split: str) -> Numbers:
         """Returns the positions in `photos` of a split's photos."""
-        return [index for index, name in enumerate(self.splits) if name == split]
+        return Numbers(np.flatnonzero(self.splits.codes == SPLITS.index(split)))
 
-    def judged(self, split: str) -> list[int]:
+    def judged(self, split: str) -> Numbers:
         """Returns the positions in `photos` of those that measure a head which never saw them.
 
         Args:
@@ -188,43 +155,45 @@ class Manifest:
                 apart for it; "test".
         """
         if split == VALIDATION and self.folds:
-            return [index for index, fold in enumerate(self.folds) if fold >= 0]
+            return Numbers(np.flatnonzero(np.asarray(self.folds) >= 0))
         return self.indices(split)
 
     @property
     def fold_count(self) -> int:
         """Number of folds; 0 where there are none."""
-        return max(self.folds, default=-1) + 1
+        return int(np.max(self.folds, initial=-1)) + 1
 
     @property
     def few(self) -> bool:
         """Whether each unit is a fold of its own (leave-one-out)."""
         rows = self.judged(VALIDATION)
-        units = {self.groups[row] for row in rows} if self.groups else rows
+        units = np.unique(self.groups.take(rows)) if self.groups else rows
         return bool(self.folds) and self.fold_count == len(units)
 
     def held_out(self, fold: int) -> "Manifest":
         """Returns a manifest whose validation photos are those of one fold, without folds."""
-        splits = [
-            VALIDATION if one == fold else split
-            for one, split in zip(self.folds, self.splits, strict=True)
-        ]
-        return dataclasses.replace(self, splits=tuple(splits), folds=())
+        codes = np.where(
+            np.asarray(self.folds) == fold, SPLITS.index(VALIDATION), self.splits.codes
+        )
+        return dataclasses.replace(self, splits=Splits(codes), folds=Numbers())
 
-    def only(self, rows: Sequence[int]) -> "Manifest":
+    def only(self, rows: Sequence[int] | np.ndarray) -> "Manifest":
         """Returns a manifest of only the photos at these positions."""
         return dataclasses.replace(
             self,
-            photos=tuple(self.photos[i] for i in rows),
-            splits=tuple(self.splits[i] for i in rows),
-            groups=tuple(self.groups[i] for i in rows) if self.groups else (),
-            folds=tuple(self.folds[i] for i in rows) if self.folds else (),
+            photos=self.photos.take(rows),
+            splits=self.splits.take(rows),
+            groups=self.groups.take(rows) if self.groups else self.groups,
+            folds=self.folds.take(rows) if self.folds else self.folds,
         )
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Returns the number of photos by label and split; one of several labels is in several."""
-        table = {label: dict.fromkeys(SPLITS, 0) for label in self.labels}
-        for photo, split in zip(self.photos, self.splits, strict=True):
-            for place in self.classes_of(photo):
-                table[self.labels[place]][split] += 1
-        return table
+        by_split = [
+            self.classes.counts(self.photos.labels[self.splits.codes == code]).tolist()
+            for code in range(len(SPLITS))
+        ]
+        return {
+            label: dict(zip(SPLITS, found, strict=True))
+            for label, found in zip(self.labels, zip(*by_split, strict=True), strict=True)
+        }

@@ -102,11 +102,11 @@ def predicted_photos(
         manifest.labels,
         tuple(photo.digest for photo in manifest.photos),
         tuple(photo.name for photo in manifest.photos),
-        manifest.splits,
+        tuple(manifest.splits),
         tuple(map(manifest.label_text, manifest.photos)),
         found,
         familiarity,
-        manifest.groups,
+        tuple(manifest.groups),
         manifest.is_multi_label,
     )
 

@@ -1,29 +1,27 @@
 """Photos -> manifest: copies left out, enough left per class, and each in its split."""
 
-import collections
-import dataclasses
-import functools
 import types
 from collections.abc import Iterable, Mapping, Sequence
 
+import numpy as np
+
 from xferlearn.config.presets import TESTING_PERCENTAGE
 from xferlearn.errors import UserError
-from xferlearn.photos.conflicts import conflict_warnings, grouped
-from xferlearn.photos.dealing import CLAIMS, deal, deal_again, units_of
+from xferlearn.photos.class_table import ClassTable
+from xferlearn.photos.columns import Numbers, Photos, Splits
+from xferlearn.photos.conflicts import conflict_warnings
+from xferlearn.photos.dealing import CLAIM_OF, Held, deal
+from xferlearn.photos.digests import first_rows, sortable
 from xferlearn.photos.folders.names import first_names
 from xferlearn.photos.folding import deal_folds, unmeasured_warnings
+from xferlearn.photos.kinship import Kinship
 from xferlearn.photos.learnable import check_learnable
-from xferlearn.photos.manifest import (
-    VALIDATION,
-    BadPhoto,
-    ClassesOf,
-    Manifest,
-    Photo,
-    only_class,
-)
+from xferlearn.photos.manifest import Manifest
+from xferlearn.photos.photo import SPLITS, TEST, VALIDATION, BadPhoto, Photo
 from xferlearn.photos.several import classes_in, labels_in, none_warnings
 from xferlearn.photos.sides import check_sides, near_twin_warnings
 from xferlearn.photos.twins.finding import Alike
+from xferlearn.photos.units import units_of
 from xferlearn.system.text import readable
 
 FEWEST_PHOTOS = 3
@@ -74,90 +72,81 @@ def build_manifest(
             can't be used, nothing tells classes apart, or the given split leaves a class no
             training photo, because they are like others' photos.
     """
-    photos, alike = tuple(photos), alike or Alike()
-    classes, label_sets, classes_of = tuple(labels), None, only_class
-    if multi_label:
-        classes, label_sets = _taken_apart(labels)
-        classes_of = functools.partial(_in_set, label_sets)
-    kept: dict[tuple[int, bytes], Photo] = {}
-    for photo in photos:
-        key = _key(photo, alike)
-        if key not in kept or _claim(photo) < _claim(kept[key]):
-            kept[key] = photo
-    unique = tuple(kept.values())
-    files, distinct, broken = (
-        collections.Counter(label for photo in some for label in classes_of(photo))
-        for some in (photos, unique, bad)
-    )
-    for label, name in enumerate(classes):
-        if broken[label] > files[label]:
-            first = next(photo for photo in bad if label in classes_of(photo))
-            raise UserError(
-                f"More than half of class {name!r} can't be used: {broken[label]} of"
-                f" {broken[label] + files[label]} photos, e.g. {first.name} ({first.reason})."
-                " Replace or remove them."
-            )
-    found = check_learnable(classes, photos, alike, classes_of)
-    flat = _flat_classes(unique, alike, classes_of)
+    every, alike = Photos.of(photos), alike or Alike()
+    names, label_sets = _taken_apart(labels) if multi_label else (tuple(labels), None)
+    classes = ClassTable(len(names), label_sets)
+    every_kin = Kinship.of(every, alike)
+    used, kept = _used(every, every_kin)
+    unique, kin = every.take(kept), every_kin.take(kept)
+    files, distinct = classes.counts(every.labels), classes.counts(unique.labels)
+    _check_broken(names, classes, files, bad)
+    found = check_learnable(names, every, classes, every_kin, alike)
+    # Classes of one colour: a few photos say all about them, or a single one.
+    flat = (distinct > 0) & (classes.counts(unique.labels[~kin.is_flat]) == 0)
     check_counts(
-        {name: distinct[label] for label, name in enumerate(classes) if label not in flat},
+        {name: int(distinct[label]) for label, name in enumerate(names) if not flat[label]},
         kind="different readable",
-        copies={name: files[label] - distinct[label] for label, name in enumerate(classes)},
-        others=len(flat),
+        copies=dict(zip(names, (files - distinct).tolist(), strict=True)),
+        others=int(flat.sum()),
         multi_label=multi_label,
     )
-    twins = [photo for photo in unique if photo.digest in alike.twins]
-    used = [kept[_key(photo, alike)] for photo in photos]
-    # A copy that is left out still holds its group together with that of the one that is used.
-    named = [
-        dataclasses.replace(photo, digest=one.digest)
-        for photo, one in zip(photos, used, strict=True)
-    ]
     # Photos of one object stay together whichever labels they have.
-    whose = [""] * len(labels) if multi_label else labels
-    all_units = units_of(whose, named, alike.twins)
-    unit_of = dict(zip(used, all_units, strict=True))
-    units = [unit_of[photo] for photo in unique]
+    every_unit = units_of([""] * len(labels) if multi_label else labels, every, every_kin, used)
+    units = every_unit.take(kept)
     if testing_percentage is None:
-        testing_percentage = 0.0 if _are_few(unique, units, classes_of) else TESTING_PERCENTAGE
-    splits = deal(
-        unique,
+        are_few = _are_few(Held(units, unique.labels, classes).units_by_class(), len(units))
+        testing_percentage = 0.0 if are_few else TESTING_PERCENTAGE
+    codes = deal(
         units,
+        unique.labels,
+        classes,
+        unique.fixed_splits,
         testing_percentage=testing_percentage,
         validation_percentage=validation_percentage,
         split_seed=split_seed if test_seed is None else test_seed,
-        classes_of=classes_of,
     )
     if test_seed not in (None, split_seed):
-        share = 100 * validation_percentage / (100 - testing_percentage)
-        splits = deal_again(unique, units, splits, share, split_seed, classes_of)
-    split_of = dict(zip(unique, splits, strict=True))
-    folds: tuple[int, ...] = ()
-    if VALIDATION not in splits:
-        folds = deal_folds(unique, units, splits, split_seed, classes_of)
-    sides = [split_of[one] for one in used]
-    moved = check_sides(classes, photos, sides, all_units, alike, classes_of)
+        # Several splits are compared to choose something. If each had its own test photos, those of
+        # one would be validation photos of another, and no test would be of unseen photos.
+        is_test = codes == SPLITS.index(TEST)
+        codes = deal(
+            units,
+            unique.labels,
+            classes,
+            np.where(is_test, codes, unique.fixed_splits),
+            testing_percentage=0,
+            validation_percentage=100 * validation_percentage / (100 - testing_percentage),
+            split_seed=split_seed,
+        )
+    folds = np.empty(0, np.int8)
+    if not (codes == SPLITS.index(VALIDATION)).any():
+        folds = deal_folds(units, unique.labels, classes, codes, split_seed)
+    place = np.empty(len(every), np.int64)
+    place[kept] = np.arange(len(kept))
+    moved = check_sides(names, every, classes, codes[place[used]], every_unit, every_kin)
+    in_class = first_rows(every_kin.files * np.int64(len(labels)) + every.labels)
+    together = np.bincount(kin.twins[kin.has_twins], minlength=1)
     return Manifest(
-        labels=classes,
+        labels=names,
         label_sets=label_sets,
         photos=unique,
-        splits=splits,
-        groups=_numbered(units),
-        folds=folds,
+        splits=Splits(codes),
+        groups=Numbers(units.of_photo),
+        folds=Numbers(folds),
         bad=tuple(bad),
-        duplicates=len(photos) - len(unique),
-        equal_pixels=len({(photo.label, photo.digest) for photo in photos}) - len(unique),
-        near_twins=sum(len(same) for same in grouped(twins, alike.twins) if len(same) > 1),
+        duplicates=len(every) - len(unique),
+        equal_pixels=len(np.unique(in_class)) - len(unique),
+        near_twins=int(together[together > 1].sum()),
         warnings=(
             *warnings,
             *found,
-            *(none_warnings(classes, label_sets) if label_sets is not None else ()),
-            *_few_photos_warnings(classes, distinct),
-            *(_everywhere_warnings(classes, distinct, len(unique)) if multi_label else ()),
-            *near_twin_warnings(classes, unique, alike.twins, classes_of),
-            *unmeasured_warnings(classes, unique, units, splits, folds, classes_of),
+            *(none_warnings(names, label_sets) if label_sets is not None else ()),
+            *_few_photos_warnings(names, distinct),
+            *(_everywhere_warnings(names, distinct, len(unique)) if multi_label else ()),
+            *near_twin_warnings(names, unique.labels, classes, kin.twins),
+            *unmeasured_warnings(names, units, unique.labels, classes, codes, folds),
             *moved,
-            *conflict_warnings(unique, alike, multi_label=multi_label),
+            *conflict_warnings(unique, kin, multi_label=multi_label),
         ),
     )
 
@@ -207,35 +196,46 @@ def check_counts(
             )
 
 
-def _key(photo: Photo, alike: Alike) -> tuple[int, bytes]:
-    """Returns what photos of which one is used have in common."""
-    return photo.label, alike.pixels.get(photo.digest, photo.digest)
+def _used(photos: Photos, kin: Kinship) -> tuple[np.ndarray, np.ndarray]:
+    """Returns which photo is used in the place of each, and all that are used, int, [photos].
+
+    Of several with the same pixels in one class it is the first by its claim to a split, then by
+    content, not by order.
+    """
+    same = first_rows(kin.pixels * np.int64(photos.labels.max(initial=0) + 1) + photos.labels)
+    rows = np.flatnonzero(np.bincount(same, minlength=len(same))[same] > 1)
+    content = np.argsort(np.argsort(sortable(photos.digests[rows]), kind="stable"), kind="stable")
+    content = content[first_rows(photos.digests[rows])]
+    rows = rows[np.lexsort((rows, content, CLAIM_OF[photos.fixed_splits[rows]]))[::-1]]
+    best = same.astype(np.int64)
+    best[same[rows]] = rows
+    used = best[same]
+    return used, used[np.flatnonzero(same == np.arange(len(same)))]
 
 
-def _claim(photo: Photo) -> tuple[int, bytes]:
-    # By content, not by order, where pixels are equal and bytes differ.
-    return CLAIMS.index(photo.fixed_split), photo.digest
+def _check_broken(
+    names: Sequence[str], classes: ClassTable, files: np.ndarray, bad: Sequence[BadPhoto]
+) -> None:
+    labels = np.fromiter((photo.label for photo in bad), np.int32)
+    broken = classes.counts(labels)
+    for label in np.flatnonzero(broken > files)[:1].tolist():
+        first = bad[int(classes.has(labels, label).argmax())]
+        raise UserError(
+            f"More than half of class {names[label]!r} can't be used: {broken[label]} of"
+            f" {broken[label] + files[label]} photos, e.g. {first.name} ({first.reason})."
+            " Replace or remove them."
+        )
 
 
-def _are_few(photos: Sequence[Photo], units: Sequence[str], classes_of: ClassesOf) -> bool:
-    """Returns whether test photos would cost more than they tell."""
-    of_class: dict[int, set[str]] = collections.defaultdict(set)
-    for photo, unit in zip(photos, units, strict=True):
-        for label in classes_of(photo):
-            of_class[label].add(unit)
-    smallest = min(len(found) for found in of_class.values())
-    number = len(set(units))
+def _are_few(by_class: np.ndarray, number: int) -> bool:
+    """Returns whether test photos would cost more than they tell, by the units of each class."""
+    of_class = by_class[by_class > 0]
     if number <= MOST_WITHOUT_TEST * len(of_class):
         return True
-    return smallest <= MOST_WITHOUT_TEST and number < _FEWEST_WITH_TEST
+    return bool(of_class.min() <= MOST_WITHOUT_TEST) and number < _FEWEST_WITH_TEST
 
 
-def _numbered(units: Sequence[str]) -> tuple[int, ...]:
-    numbers: dict[str, int] = {}
-    return tuple(numbers.setdefault(unit, len(numbers)) for unit in units)
-
-
-def _few_photos_warnings(labels: Sequence[str], counts: Mapping[int, int]) -> list[str]:
+def _few_photos_warnings(labels: Sequence[str], counts: np.ndarray) -> list[str]:
     few = [f"{name} ({counts[i]})" for i, name in enumerate(labels) if counts[i] < FEW_PHOTOS]
     if not few:
         return []
@@ -243,9 +243,7 @@ def _few_photos_warnings(labels: Sequence[str], counts: Mapping[int, int]) -> li
     return [f"Fewer than {FEW_PHOTOS} photos in {named}: expect low and uncertain results there."]
 
 
-def _everywhere_warnings(
-    labels: Sequence[str], counts: Mapping[int, int], photos: int
-) -> list[str]:
+def _everywhere_warnings(labels: Sequence[str], counts: np.ndarray, photos: int) -> list[str]:
     """Returns which classes all photos have, one line or none."""
     found = [readable(name) for i, name in enumerate(labels) if counts[i] == photos]
     if not found:
@@ -256,21 +254,8 @@ def _everywhere_warnings(
     ]
 
 
-def _flat_classes(photos: Sequence[Photo], alike: Alike, classes_of: ClassesOf) -> frozenset[int]:
-    """Returns the classes of one colour: a few photos say all about them, or a single one."""
-    found, different = (
-        {label for photo in some for label in classes_of(photo)}
-        for some in (photos, [photo for photo in photos if photo.digest not in alike.flat])
-    )
-    return frozenset(found - different)
-
-
 def _taken_apart(texts: Sequence[str]) -> tuple[tuple[str, ...], tuple[tuple[int, ...], ...]]:
     """Returns the classes that sets of labels name, sorted, and for each set the class indices."""
     sets, classes = [labels_in(text) for text in texts], classes_in(texts)
     index = {label: number for number, label in enumerate(classes)}
     return classes, tuple(tuple(sorted(index[label] for label in labels)) for labels in sets)
-
-
-def _in_set(label_sets: Sequence[tuple[int, ...]], photo: Photo | BadPhoto) -> tuple[int, ...]:
-    return label_sets[photo.label] if photo.label >= 0 else ()

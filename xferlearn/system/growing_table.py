@@ -6,6 +6,7 @@ name, or lose it when they are closed, so nothing is left behind, whatever ends 
 
 import mmap
 import tempfile
+import weakref
 from collections.abc import Sequence
 from typing import IO, Any
 
@@ -15,8 +16,13 @@ import pyarrow as pa
 from xferlearn.errors import XferlearnError
 from xferlearn.system.text import one_line
 
-BLOCK_ROWS = 2**14
+BLOCK_ROWS = 2**12
 """Rows that are worked on at a time; tables of fewer stay in memory. A multiple of 8."""
+
+
+_COPIED = 2**20
+# Arrow asks for 64.
+_ALIGNED = 64
 
 
 class GrowingTable:
@@ -67,7 +73,7 @@ class GrowingTable:
         arrays = self._arrays()
         if self._columns:
             self.extend(arrays)
-            arrays = [column.finish() for column in self._columns]
+            arrays = _mapped(self._columns)
         return pa.Table.from_arrays(arrays, schema=self._schema)
 
     def _arrays(self) -> list[pa.Array]:
@@ -96,47 +102,57 @@ def taken(table: pa.Table, rows: np.ndarray) -> pa.Table:
     return grown.finish()
 
 
+def _mapped(columns: "Sequence[_Column]") -> list[pa.Array]:
+    """Returns columns as arrays; all are in one file, because of open files there may be few."""
+    whole = _File()
+    places = [[part.move_to(whole) for part in column.parts] for column in columns]
+    data = whole.mapped()
+    return [column.array([data[start:end] for start, end in found])
+            for column, found in zip(columns, places, strict=True)]  # fmt: skip
+
+
 class _Column:
-    """A column that grows on disk: one file for its values, one for where each ends."""
+    """A column that grows on disk.
+
+    Attributes:
+        parts: the file of its values; of text, what is not null, where each ends, and the values.
+    """
 
     def __init__(self, kind: pa.DataType) -> None:
         self._kind = kind
-        self._is_text = pa.types.is_large_binary(kind)
-        self._values, self._ends = _File(), _File()
-        self._known = bytearray()
         self._rows = self._bytes = 0
+        self._is_text = pa.types.is_large_binary(kind)
+        self.parts = [_File() for _ in range(3 if self._is_text else 1)]
         if self._is_text:
-            self._ends.write(np.zeros(1, np.int64))
+            self.parts[1].write(np.zeros(1, np.int64))
 
     def append(self, array: pa.Array) -> None:
-        if not len(array):
-            return
         if not self._is_text:
             width = self._kind.bit_width // 8
             start = array.offset * width
-            self._values.write(array.buffers()[1][start : start + len(array) * width])
-        else:
+            self.parts[-1].write(array.buffers()[1][start : start + len(array) * width])
+        elif len(array):
             ends = np.frombuffer(array.buffers()[1], np.int64)
             ends = ends[array.offset : array.offset + len(array) + 1]
             if values := array.buffers()[2]:
-                self._values.write(values[int(ends[0]) : int(ends[-1])])
-            self._ends.write(ends[1:] - ends[0] + self._bytes)
+                self.parts[-1].write(values[int(ends[0]) : int(ends[-1])])
+            self.parts[1].write(ends[1:] - ends[0] + self._bytes)
             self._bytes += int(ends[-1] - ends[0])
             known = array.is_valid().to_numpy(zero_copy_only=False)
-            self._known += np.packbits(known, bitorder="little").tobytes()
+            self.parts[0].write(np.packbits(known, bitorder="little"))
         self._rows += len(array)
 
-    def finish(self) -> pa.Array:
-        values, ends = self._values.mapped(), self._ends.mapped()
-        buffers = [pa.py_buffer(bytes(self._known)), ends, values]
-        if not self._is_text:
-            buffers = [None, values]
-        return pa.Array.from_buffers(self._kind, self._rows, buffers)
+    def array(self, buffers: list[pa.Buffer]) -> pa.Array:
+        """Returns the rows, whose parts are in these places of memory."""
+        nulls = [] if self._is_text else [None]
+        return pa.Array.from_buffers(self._kind, self._rows, [*nulls, *buffers])
 
 
 class _File:
     def __init__(self) -> None:
         self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
+        # A table may be given up before it is finished.
+        weakref.finalize(self, self._file.close)
 
     def write(self, data: Any) -> None:
         try:
@@ -146,6 +162,17 @@ class _File:
                 f"Can't keep what is known of the photos in {tempfile.gettempdir()}:"
                 f" {one_line(error)}. Make room there, or set TMPDIR to another folder."
             ) from None
+
+    def move_to(self, whole: "_File") -> tuple[int, int]:
+        """Appends the content to another file, and returns where it begins and ends there."""
+        start = end = whole._file.tell()
+        with self._file as file:
+            file.seek(0)
+            while block := file.read(_COPIED):
+                whole.write(block)
+                end += len(block)
+        whole.write(bytes(-end % _ALIGNED))
+        return start, end
 
     def mapped(self) -> pa.Buffer:
         """Returns the content; on Windows too the file ends with the last one that uses it."""

@@ -17,9 +17,10 @@ from xferlearn.bottlenecks.space import FeatureSpace
 from xferlearn.bottlenecks.store import BottleneckStore, PrintStore
 from xferlearn.config import TrainConfig
 from xferlearn.errors import UserError, XferlearnError
+from xferlearn.photos.columns import Photos
 from xferlearn.photos.corrected import Applied, CorrectedSource
 from xferlearn.photos.limits import PhotoLimits
-from xferlearn.photos.manifest import TEST, VALIDATION, BadPhoto, Manifest, Photo
+from xferlearn.photos.manifest import SPLITS, TEST, VALIDATION, BadPhoto, Manifest, Photo
 from xferlearn.photos.selecting import pick_photos, views_of
 from xferlearn.photos.sources import PhotoSource
 from xferlearn.photos.splitting import build_manifest
@@ -115,7 +116,9 @@ class Prepared:
             config: shares and seed of the splits.
             test_seed: the seed that chooses the test photos; None for the same one.
         """
-        official = {photo.fixed_split for photo in self.extraction.photos}
+        official = {
+            SPLITS[code] for code in np.unique(self.extraction.photos.fixed_splits) if code >= 0
+        }
         try:
             manifest = build_manifest(
                 self.source.labels,
@@ -289,7 +292,7 @@ def prepare(
 def _corrected(part: Part, source: CorrectedSource) -> Part:
     extraction = dataclasses.replace(
         part.extraction,
-        photos=tuple(source.relabelled(part.extraction.photos)),
+        photos=Photos.of(source.relabelled(part.extraction.photos)),
         bad=tuple(source.relabelled(part.extraction.bad)),
     )
     return dataclasses.replace(part, extraction=extraction)

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import time
-from collections.abc import Callable, Set
+from collections.abc import Callable, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,8 +21,9 @@ from xferlearn.decisions import (
 )
 from xferlearn.errors import UserError
 from xferlearn.metrics import AnyEvaluation, evaluate_label_sets, evaluate_predictions
+from xferlearn.photos.columns import Numbers
 from xferlearn.photos.folding import MOST_LEFT_OUT
-from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION, Manifest
+from xferlearn.photos.manifest import SPLITS, TEST, TRAIN, VALIDATION, Manifest
 from xferlearn.photos.views import Augmentation
 from xferlearn.system.progress import StageClock
 from xferlearn.system.vectors import Vectors
@@ -113,7 +114,7 @@ class Fitted:
         """Returns the delivered head's probabilities, float32, [photos, classes], range [0, 1]."""
         return heads.predict_head(self.head, bottlenecks)
 
-    def rows(self, split: str) -> list[int]:
+    def rows(self, split: str) -> Sequence[int]:
         """Returns the positions of photos that a split is measured on: `Manifest.judged`."""
         return self.manifest.judged(split)
 
@@ -208,10 +209,10 @@ def fit_head(
     manifest = manifest or prepared.split(config)
     few = manifest.few
     if only == TEST:
-        manifest = dataclasses.replace(manifest, folds=())
+        manifest = dataclasses.replace(manifest, folds=Numbers())
     y = manifest.truth(range(len(manifest.photos)))
     x, multi_label = prepared.read(manifest.photos), manifest.is_multi_label
-    training = np.asarray(manifest.splits) == TRAIN
+    training = manifest.splits.codes == SPLITS.index(TRAIN)
     folds = np.asarray(manifest.folds) if manifest.folds else np.full(len(y), -1)
     refit = only is None and config.refit == "all" and not training.all()
     of_folds = [training & (folds != fold) for fold in range(manifest.fold_count)]
@@ -229,7 +230,7 @@ def fit_head(
     train_x = x if len(used) == len(x) else x.take(used, axis=0)
     augmented = Augmentation.of(config).most_views != 1
     if augmented:
-        photos = [manifest.photos[i] for i in used]
+        photos = [*manifest.photos.take(used)]
         with (clock or StageClock()).stage("views"):
             train_x, of_photo = prepared.views(photos, config, on_warning)
         seen = used[of_photo]

@@ -91,9 +91,9 @@ def material_of(prepared: Prepared, config: TrainConfig) -> Material:
     Raises:
         UserError: when the photos can't be split, or all are one group.
     """
-    free = [dataclasses.replace(photo, fixed_split=None) for photo in prepared.extraction.photos]
+    free = prepared.extraction.photos.without_splits()
     undivided = dataclasses.replace(
-        prepared, extraction=dataclasses.replace(prepared.extraction, photos=tuple(free))
+        prepared, extraction=dataclasses.replace(prepared.extraction, photos=free)
     )
     settings = dataclasses.replace(config, testing_percentage=0.0, validation_percentage=0.0)
     manifest = undivided.split(settings)

@@ -12,9 +12,16 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from xferlearn.photos.digests import DigestMap, as_digests, first_rows, sortable
 from xferlearn.photos.twins.matching import detail, enough_detail, same_picture
 from xferlearn.photos.twins.neighbours import MOST, near_pairs
-from xferlearn.photos.twins.prints import SIDE, Prints, difference_hashes, window_cells
+from xferlearn.photos.twins.prints import (
+    DIGEST_BYTES,
+    SIDE,
+    Prints,
+    difference_hashes,
+    window_cells,
+)
 
 # What a print shows at large: cosines of these waves and fewer per side, 54 in all.
 _WAVES = 10
@@ -61,11 +68,14 @@ class Alike:
         return f"Alike({len(self.pixels)} share pixels, {len(self.twins)} have twins)"
 
 
-def find_alike(digests: Sequence[bytes], prints: Prints, *, near: bool = True) -> Alike:
+def find_alike(
+    digests: Sequence[bytes] | np.ndarray, prints: Prints, *, near: bool = True
+) -> Alike:
     """Returns which photos have equal pixels, which are near twins, and which have one colour.
 
     Args:
-        digests: SHA-256 of each photo, each once, in any order.
+        digests: SHA-256 of each photo, each once, in any order; 32 bytes each, or uint8,
+            [photos, 32].
         prints: their prints.
         near: whether to look for near twins too.
 
@@ -74,24 +84,26 @@ def find_alike(digests: Sequence[bytes], prints: Prints, *, near: bool = True) -
         Alike(12 share pixels, 31 have twins)
     """
     # By digest, so that nothing depends on names or order.
-    order = sorted(range(len(digests)), key=digests.__getitem__)
-    flat, pixels = prints.flat, prints.pixels.tolist()
-    members: dict[bytes, list[int]] = {}
-    for row in order:
-        if not flat[row]:
-            members.setdefault(pixels[row], []).append(row)
-    shared = {
-        digests[row]: digests[rows[0]] for rows in members.values() if len(rows) > 1 for row in rows
-    }
-    twins = dict(shared)
+    names, flat = as_digests(digests), prints.flat
+    order = np.argsort(sortable(names), kind="stable")
+    blank, seen = order[flat[order]], order[~flat[order]]
+    # Of each the first photo with the same pixels, as a place in `seen`.
+    first = first_rows(prints.rows[seen, :DIGEST_BYTES])
+    pixels = _shared(names[seen], first)
+    root = np.arange(len(seen))
     if near:
-        same = [*members.values()]
-        for group in _groups(prints[[rows[0] for rows in same]]):
-            names = [digests[row] for one in group.tolist() for row in same[one]]
-            twins |= dict.fromkeys(names, min(names))
-    blank = [row for row in order if flat[row]]
-    colours = map(tuple, prints[blank].mean.round().astype(int).tolist())
-    return Alike(shared, twins, dict(zip((digests[row] for row in blank), colours, strict=True)))
+        different = np.flatnonzero(first == root)
+        for group in _groups(prints[seen[different]]):
+            root[different[group]] = different[group.min()]
+    twins = _shared(names[seen], root[first])
+    colours = prints[blank].mean.round().astype(np.uint8)
+    return Alike(pixels, twins, DigestMap(names[blank], colours, lambda row: tuple(row.tolist())))
+
+
+def _shared(digests: np.ndarray, first: np.ndarray) -> DigestMap[bytes]:
+    """Returns the digest of the first one of those that several have, given each one's first."""
+    some = np.flatnonzero(np.bincount(first, minlength=len(first))[first] > 1)
+    return DigestMap(digests[some], digests[first[some]], np.ndarray.tobytes)
 
 
 def find_copies(prints: Prints, others: Prints) -> np.ndarray:

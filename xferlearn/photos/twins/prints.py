@@ -16,10 +16,10 @@ from PIL import Image
 VERSION = 1
 SIDE = 32
 _COLOUR_SIDE = 4
-_DIGEST = 32
+DIGEST_BYTES = 32
 _GRAY = SIDE * SIDE
 _COLOUR = 2 * _COLOUR_SIDE**2
-PRINT_BYTES = _DIGEST + _GRAY + _COLOUR + 1
+PRINT_BYTES = DIGEST_BYTES + _GRAY + _COLOUR + 1
 # Deviations are kept in steps of 1/16, up to 15.9.
 _STEPS = 16
 # JPEG (JFIF 1.02): luma and the two colour differences of RGB.
@@ -48,18 +48,18 @@ class Prints:
     @property
     def pixels(self) -> np.ndarray:
         """SHA-256 of the pixels of each photo, bytes of 32, [photos]."""
-        return np.ascontiguousarray(self.rows[:, :_DIGEST]).view(f"V{_DIGEST}")[:, 0]
+        return np.ascontiguousarray(self.rows[:, :DIGEST_BYTES]).view(f"V{DIGEST_BYTES}")[:, 0]
 
     @property
     def gray(self) -> np.ndarray:
         """Each photo small and gray, float32, [photos, SIDE, SIDE], range [0, 255]."""
-        gray = self.rows[:, _DIGEST : _DIGEST + _GRAY]
+        gray = self.rows[:, DIGEST_BYTES : DIGEST_BYTES + _GRAY]
         return gray.reshape(-1, SIDE, SIDE).astype(np.float32)
 
     @property
     def colour(self) -> np.ndarray:
         """Blue and red difference, float32, [photos, 2, 4, 4], range [-128, 127]; 0 is gray."""
-        colour = self.rows[:, _DIGEST + _GRAY : -1].astype(np.float32)
+        colour = self.rows[:, DIGEST_BYTES + _GRAY : -1].astype(np.float32)
         return colour.reshape(-1, 2, _COLOUR_SIDE, _COLOUR_SIDE) - 128
 
     @property
@@ -95,14 +95,14 @@ def make_prints(pixels: np.ndarray) -> np.ndarray:
     rows = np.empty((len(pixels), PRINT_BYTES), np.uint8)
     for row, photo in zip(rows, pixels, strict=True):
         data = np.ascontiguousarray(photo)
-        row[:_DIGEST] = np.frombuffer(hashlib.sha256(data.data).digest(), np.uint8)
+        row[:DIGEST_BYTES] = np.frombuffer(hashlib.sha256(data.data).digest(), np.uint8)
         # Pillow, because matrices this small keep the threads of a BLAS waiting for one another.
         small = Image.fromarray(data).resize((SIDE, SIDE), Image.Resampling.BOX)
         means = np.asarray(small, np.float32)
-        row[_DIGEST : _DIGEST + _GRAY] = np.rint(means @ _LUMA).reshape(_GRAY)
+        row[DIGEST_BYTES : DIGEST_BYTES + _GRAY] = np.rint(means @ _LUMA).reshape(_GRAY)
         colours = np.asarray(small.resize((_COLOUR_SIDE, _COLOUR_SIDE), Image.Resampling.BOX))
         differences = (colours @ _DIFFERENCES.T).transpose(2, 0, 1) + 128
-        row[_DIGEST + _GRAY : -1] = np.rint(differences).clip(0, 255).reshape(_COLOUR)
+        row[DIGEST_BYTES + _GRAY : -1] = np.rint(differences).clip(0, 255).reshape(_COLOUR)
         # Every 16th pixel tells how much they vary.
         some = data[::4, ::4] - means.mean((0, 1))
         row[-1] = min(round(math.sqrt(np.square(some).mean()) * _STEPS), 255)
