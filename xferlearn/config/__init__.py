@@ -72,4 +72,5 @@ __all__ = [
     "TrainConfig",
     "VersionConfig",
     "default_bottleneck_dir",
+    "local_bottleneck_dir",
 ]

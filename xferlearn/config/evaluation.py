@@ -26,7 +26,9 @@ class EvaluateConfig(DatasetConfig, ImageConfig):
 
     model: Annotated[
         StrPath | None,
-        Setting(MODEL_FOLDER, aliases=("graph", "model_dir"), form="FOLDER", common=True),
+        Setting(
+            MODEL_FOLDER, aliases=("graph", "model_dir"), form="FOLDER", bucket=True, common=True
+        ),
     ] = None
     split: Annotated[
         str | None,
@@ -60,6 +62,7 @@ class EvaluateConfig(DatasetConfig, ImageConfig):
             " .parquet, or .jsonl for JSON Lines.",
             section="Output",
             form="FILE",
+            bucket=True,
             common=True,
         ),
     ] = None
@@ -70,6 +73,7 @@ class EvaluateConfig(DatasetConfig, ImageConfig):
             " new run in this folder.",
             section="Output",
             form="FOLDER",
+            bucket=True,
         ),
     ] = None
     run_name: Annotated[
@@ -109,6 +113,7 @@ class DiffConfig(ImageConfig):
             positional=True,
             section="Model",
             form="FOLDER",
+            bucket=True,
             common=True,
         ),
     ] = ()
@@ -119,13 +124,18 @@ class DiffConfig(ImageConfig):
             " photos that both have measured themselves on, as their folders hold it.",
             section="Data",
             form="FOLDER",
+            bucket=True,
             common=True,
         ),
     ] = None
     corrections: Annotated[
         StrPath | None,
         Setting(
-            "File of corrections (CSV) for these photos.", section="Data", form="FILE", common=True
+            "File of corrections (CSV) for these photos.",
+            section="Data",
+            form="FILE",
+            bucket=True,
+            common=True,
         ),
     ] = None
     include_seen: IncludeSeen = False

@@ -25,6 +25,7 @@ class ModelConfig(ImageConfig):
             aliases=("graph", "model_dir"),
             section="Model",
             form="PATH",
+            bucket=True,
             common=True,
         ),
     ] = None
@@ -57,6 +58,7 @@ class ModelConfig(ImageConfig):
             " labels.txt beside it.",
             section="Model",
             form="FILE",
+            bucket=True,
             common=True,
         ),
     ] = None
@@ -223,6 +225,7 @@ class LabelConfig(ModelConfig, AnswerConfig):
             positional=True,
             aliases=("image", "source"),
             form="PHOTO",
+            bucket=True,
             common=True,
         ),
     ] = ()
@@ -243,6 +246,7 @@ class LabelConfig(ModelConfig, AnswerConfig):
             " for JSON Lines. It is there once it is complete.",
             section="Output",
             form="FILE",
+            bucket=True,
             common=True,
         ),
     ] = None
@@ -294,6 +298,7 @@ class ExportConfig(Config):
             f"{MODEL_FOLDER} The files go to its exports folder.",
             aliases=("graph", "model_dir"),
             form="FOLDER",
+            bucket=True,
             common=True,
         ),
     ] = None
@@ -333,7 +338,9 @@ class ExportConfig(Config):
     logs_dir: Annotated[
         StrPath | None,
         Setting(
-            "Also show the comparison in TensorBoard, as a new run in this folder.", form="FOLDER"
+            "Also show the comparison in TensorBoard, as a new run in this folder.",
+            form="FOLDER",
+            bucket=True,
         ),
     ] = None
     verbose: Verbose = 1

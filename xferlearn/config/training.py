@@ -67,6 +67,7 @@ class TrainConfig(DecisionConfig, ViewConfig, HeadConfig, BackboneConfig):
             " folder, table or dataset.",
             section="Output",
             form="FOLDER",
+            bucket=True,
             common=True,
         ),
     ] = None

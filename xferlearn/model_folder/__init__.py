@@ -1,10 +1,9 @@
 """The model folder, as `train` writes it: the model, labels, metadata, photos and predictions."""
 
-from xferlearn.model_folder.reading import (
+from xferlearn.model_folder.layout import (
     EXPORTS_DIR,
     FAMILIARITY,
     FILES,
-    FORMAT_VERSION,
     LABELS_FILE,
     METADATA_FILE,
     MODEL_FILE,
@@ -12,6 +11,9 @@ from xferlearn.model_folder.reading import (
     PREDICTIONS,
     PREDICTIONS_FILE,
     UNFINISHED_EXPORT,
+)
+from xferlearn.model_folder.reading import (
+    FORMAT_VERSION,
     ModelFolder,
     find_model_folder_around,
     is_model_folder,

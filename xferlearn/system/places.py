@@ -9,7 +9,6 @@ their own tools write, and never stand in an address, which is shown and recorde
 import abc
 import datetime
 import functools
-import hashlib
 import os
 import uuid
 from collections.abc import Iterator
@@ -18,16 +17,19 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from xferlearn.errors import UserError
+from xferlearn.system.addresses import (
+    ANYBODY,
+    check_address,
+    is_bucket,
+    shown_address,
+    without_users,
+)
 from xferlearn.system.files import write_atomically
-from xferlearn.system.folders import is_url
-from xferlearn.system.text import one_line, readable
+from xferlearn.system.text import one_line
 
 if TYPE_CHECKING:
     import pyarrow.fs
 
-SCHEMES = ("s3", "gs", "hdfs")
-# Whoever may read without an account puts it before the bucket's name.
-_ANYBODY = "anonymous"
 _SECONDS_TO_CONNECT, _SECONDS_PER_REQUEST = 10.0, 60.0
 
 
@@ -227,49 +229,6 @@ class _Bucket(Place):
         return f"{self.path}/{name}".removeprefix("/")
 
 
-def is_bucket(address: object) -> bool:
-    """Returns whether an address is one of a bucket that can be read and written."""
-    return (
-        isinstance(address, str)
-        and address.partition("://")[0].lower() in SCHEMES
-        and ("://" in address)
-    )
-
-
-def check_address(what: str, address: str | Path) -> None:
-    """Checks that an address is of a kind that can be read and written, connecting to nothing.
-
-    Args:
-        what: what it was given for, such as "`image_dir`".
-        address: a path, or an address with a scheme.
-
-    Raises:
-        UserError: when its scheme is not supported, or it holds credentials.
-    """
-    if not is_url(address) or os.path.exists(address):
-        return
-    text = str(address)
-    if not is_bucket(text):
-        known = ", ".join(f"{scheme}://" for scheme in SCHEMES)
-        raise UserError(
-            f"Expected {what} to be a path or one of {known}. Received: {readable(text, 200)}."
-        )
-    parts = urlsplit(text)
-    user = parts.netloc.rpartition("@")[0]
-    if user not in ("", _ANYBODY):
-        raise UserError(
-            f"Expected {what} without credentials, because an address is shown and recorded."
-            f" Received: one with a user name before {parts.netloc.rpartition('@')[2]}. Put them"
-            " where the bucket's own tools look for them, such as AWS_ACCESS_KEY_ID and"
-            " AWS_SECRET_ACCESS_KEY or ~/.aws/credentials."
-        )
-    if not parts.netloc and parts.scheme.lower() != "hdfs":
-        raise UserError(
-            f"Expected {what} to name a bucket, as in s3://bucket/folder. Received:"
-            f" {readable(text, 200)}."
-        )
-
-
 def place_of(address: str | Path, what: str = "a folder") -> Place:
     """Returns a folder on this machine or in a bucket; it need not exist.
 
@@ -286,9 +245,9 @@ def place_of(address: str | Path, what: str = "a folder") -> Place:
         b'\\xff\\xd8\\xff'
     """
     check_address(what, address)
-    if not is_bucket(address) or os.path.exists(address):
-        return _LocalPlace(address)
     text = str(address)
+    if not is_bucket(text):
+        return _LocalPlace(address)
     head, mark, options = text.partition("?")
     head = head.rstrip("/") if head.rstrip("/").count("/") > 1 else head
     text = f"{head}{mark}{options}"
@@ -297,8 +256,8 @@ def place_of(address: str | Path, what: str = "a folder") -> Place:
         system = file_system(parts.scheme.lower(), parts.netloc, parts.query)
     except Exception as error:  # of several libraries
         raise UserError(
-            f"Can't reach {what} {readable(head, 200)}: {one_line(error, 200)}. Check the address,"
-            " and that this machine may use it."
+            f"Can't reach {what} {shown_address(head)}: {without_users(one_line(error))}. Check"
+            " the address, and that this machine may use it."
         ) from None
     return _Bucket(text, system, _path_of(parts))
 
@@ -329,7 +288,7 @@ def file_system(scheme: str, host: str, options: str) -> "pyarrow.fs.FileSystem"
     if scheme == "gs":
         # Its own limit is a quarter of an hour.
         limit = datetime.timedelta(seconds=_SECONDS_PER_REQUEST)
-        return fs.GcsFileSystem(anonymous=user == _ANYBODY, retry_time_limit=limit)
+        return fs.GcsFileSystem(anonymous=user == ANYBODY, retry_time_limit=limit)
     if scheme == "hdfs":
         return fs.FileSystem.from_uri(f"hdfs://{host}/{'?' * bool(options)}{options}")[0]
     stated = {name: values[-1] for name, values in parse_qs(options).items()}
@@ -349,15 +308,9 @@ def file_system(scheme: str, host: str, options: str) -> "pyarrow.fs.FileSystem"
         endpoint_override=endpoint,
         scheme=stated.get("scheme")
         or ("http" if (endpoint or "").startswith("http:") else "https"),
-        anonymous=user == _ANYBODY,
+        anonymous=user == ANYBODY,
         connect_timeout=_SECONDS_TO_CONNECT,
         request_timeout=_SECONDS_PER_REQUEST,
         # Photos are read by many threads, each through a connection of its own.
         background_writes=False,
     )
-
-
-def local_name(address: str) -> str:
-    """Returns a file name for what this machine keeps of an address: readable, and its own."""
-    last = urlsplit(address).path.rstrip("/").rpartition("/")[2] or urlsplit(address).netloc
-    return f"{last[-40:]}-{hashlib.sha256(address.encode()).hexdigest()[:16]}"

@@ -24,6 +24,8 @@ from xferlearn.photos.predicted import predicted_photos
 from xferlearn.photos.several import classes_in, label_text
 from xferlearn.predictors.splitting import keep_head
 from xferlearn.summaries.notebook import Pictures
+from xferlearn.system.addresses import is_bucket
+from xferlearn.system.fetching import staging_folder
 from xferlearn.system.folders import check_outside_model
 from xferlearn.system.progress import StageClock
 from xferlearn.system.results import Failure
@@ -266,6 +268,9 @@ def _export_config(config: TrainConfig) -> ExportConfig | None:
 
 
 def _state_path(config: TrainConfig) -> Path:
+    """Returns where fine-tuning keeps how far it is: beside the model, or here for a bucket's."""
+    if is_bucket(config.model_dir):
+        return staging_folder(str(config.model_dir)).with_suffix(".fine-tuning")
     model_dir = Path(config.model_dir or "").absolute()
     return model_dir.with_name(f".{model_dir.name}.fine-tuning")
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from xferlearn.photos.folders.files import photos_below
 from xferlearn.photos.folders.names import normal
-from xferlearn.system.folders import is_url
+from xferlearn.system.addresses import is_url
 from xferlearn.system.text import readable
 
 _SAMPLE = 200

@@ -1,0 +1,163 @@
+"""Copies on this machine of files and folders in buckets, for what can only read local ones.
+
+A copy is a folder named after its address and after the sizes and change times of what it holds, so
+it is never changed once it has its name: who reads it goes on reading what was there. Copies that
+nobody has asked for in a month are removed.
+"""
+
+import contextlib
+import datetime
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from xferlearn.errors import UserError, XferlearnError
+from xferlearn.system.addresses import (
+    is_bucket,
+    last_name,
+    local_name,
+    shown_address,
+    without_users,
+)
+from xferlearn.system.files import (
+    cache_folder,
+    expire,
+    remove_stale,
+    replace_folder,
+    temporary_folder,
+)
+from xferlearn.system.places import FileFound, Place, place_of
+from xferlearn.system.text import one_line
+
+_KEPT = datetime.timedelta(days=30)
+# A folder that changes more often than that while it is read is given up.
+_MOST_READS = 5
+# Beside a copy: of which files it is.
+_LISTING = "listing.json"
+
+
+def staging_folder(address: str) -> Path:
+    """Returns a folder of this machine for what is made here and then put to an address."""
+    folder = cache_folder() / "staged" / local_name(address)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def fetched(
+    address: str | Path,
+    what: str,
+    *,
+    skip: Callable[[str], bool] = lambda _: False,
+    beside: Callable[[str], bool] = lambda _: False,
+) -> Path:
+    """Returns where a file or folder is on this machine; of one in a bucket, a copy of today.
+
+    Args:
+        address: a path, which is returned, or an address of a bucket.
+        what: what it was given for, such as "`model`".
+        skip: whether a file of a folder, by its name below it, is not needed.
+        beside: whether a file that lies beside a file, by its name, is needed with it.
+
+    Raises:
+        UserError: when there is nothing at the address, or its bucket can't be reached.
+        XferlearnError: when it changes again and again, or the copy can't be written.
+
+    Example:
+        >>> fetched("s3://models/flowers", "`model`")
+        PosixPath('/home/ann/.cache/xferlearn/fetched/flowers-0f3a.../9c1e.../flowers')
+    """
+    if not is_bucket(address):
+        return Path(address)
+    address = str(address)
+    kept = cache_folder() / "fetched" / local_name(address)
+    expire(kept.parent, "*/*", _KEPT.total_seconds())
+    try:
+        for _ in range(_MOST_READS):
+            place, files, one = _listed(address, what, skip, beside)
+            copy = kept / hashlib.sha256(json.dumps(files).encode()).hexdigest()[:16]
+            if not copy.is_dir():
+                _copy(place, files, copy)
+                if _listed(address, what, skip, beside)[1] != files:
+                    continue  # what was read may be parts of two
+            os.utime(copy)
+            return copy / last_name(place.address) / one
+    except OSError as error:
+        raise XferlearnError(
+            f"Can't fetch {what} {shown_address(address)}: {without_users(one_line(error))}."
+        ) from None
+    raise XferlearnError(
+        f"{shown_address(address)} is changed again and again. Try when that has ended."
+    )
+
+
+@contextlib.contextmanager
+def told_by_address(address: str | Path, copy: Path) -> Iterator[None]:
+    """Lets errors name an address where they name the copy that was made of it."""
+    try:
+        yield
+    except XferlearnError as error:
+        if not is_bucket(address):
+            raise
+        shown = shown_address(address)
+        raise type(error)(*(str(one).replace(str(copy), shown) for one in error.args)) from None
+
+
+def _listed(
+    address: str, what: str, skip: Callable[[str], bool], beside: Callable[[str], bool]
+) -> tuple[Place, list[FileFound], str]:
+    """Returns the files at an address, below which folder, and which one it is of itself."""
+    place = place_of(address, what)
+    files = sorted(
+        one
+        for one in place.files(below=True)
+        # A bucket takes any name, also one that leads out of the copy.
+        if ".." not in one.name.split("/") and not skip(one.name)
+    )
+    if files:
+        return place, files, ""
+    head, mark, options = address.partition("?")
+    above, _, name = head.rstrip("/").rpartition("/")
+    if not above.endswith("/"):
+        folder = place_of(f"{above}{mark}{options}", what)
+        found = folder.find(name)
+        if found is not None:
+            others = (one for one in folder.files() if one.name != name and beside(one.name))
+            return folder, sorted([found, *others]), name
+    raise UserError(f"Found nothing at {shown_address(address)}, given for {what}.")
+
+
+def _copy(place: Place, files: list[FileFound], copy: Path) -> None:
+    """Makes a copy; of files that did not change it shares those of earlier copies."""
+    former = _former(copy.parent)
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    remove_stale(copy.parent)
+    with temporary_folder(copy) as new:
+        for one in files:
+            target = new / last_name(place.address) / one.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            earlier = former.get(one)
+            if earlier is not None and _linked(earlier, target):
+                continue
+            target.write_bytes(place.read(one.name))
+        (new / _LISTING).write_text(json.dumps(files))
+        replace_folder(copy, new)
+
+
+def _former(kept: Path) -> dict[FileFound, Path]:
+    found = {}
+    for listing in kept.glob(f"*/{_LISTING}"):
+        with contextlib.suppress(OSError, ValueError, TypeError):
+            files = [FileFound(*one) for one in json.loads(listing.read_text())]
+            below = [one for one in listing.parent.iterdir() if one.is_dir()]
+            found |= {one: below[0] / one.name for one in files if below}
+    return found
+
+
+def _linked(earlier: Path, target: Path) -> bool:
+    try:
+        os.link(earlier, target)
+    except OSError:
+        return False
+    return True
