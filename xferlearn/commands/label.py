@@ -19,8 +19,7 @@ from xferlearn.photos.folders.files import FileSource, read_files
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.notes import ReadingNotes
 from xferlearn.predictors import Predictor, open_predictor
-from xferlearn.system.files import write_atomically
-from xferlearn.system.folders import check_output
+from xferlearn.system.outputs import check_output_anywhere
 from xferlearn.system.progress import progress_bar
 from xferlearn.system.row_files import write_csv, write_json_lines, write_parquet
 from xferlearn.system.terminal import say, say_csv, say_json, tell
@@ -29,7 +28,7 @@ from xferlearn.system.text import count, readable
 
 def run(config: LabelConfig) -> int:
     """Labels all photos; returns 1 where some could not be read, after labelling the others."""
-    output = None if config.output is None else check_output(config.output)
+    output = None if config.output is None else check_output_anywhere(config.output)
     why = None if config.why is None else checked_folder(config.why)
     source = read_files(config.photos)
     predictor = open_predictor(config)
@@ -49,7 +48,7 @@ def run(config: LabelConfig) -> int:
             _PRINTERS[config.format or "text"](table, photos)
         else:
             write = _WRITERS[config.output_format or ""]
-            write_atomically(output, lambda file: write(file, table, photos))
+            output.write(lambda file: write(file, table, photos))
 
     if page is None:
         deliver(photos)

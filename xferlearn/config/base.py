@@ -377,7 +377,7 @@ def _read_one(name: str, value: Any, kind: type, rules: Setting) -> Any:
     if value == "":
         raise UserError(f"Expected a value for `{name}`. Received: an empty one.")
     if rules.is_path:
-        check_address(f"`{name}`", value, bucket=rules.bucket)
+        check_address(f"`{name}`", str(value), bucket=rules.bucket)
     if kind not in (int, float):
         return value
     number = _finite(name, value, kind)

@@ -57,7 +57,7 @@ class DecideResult(Result):
         return {
             "decision": self.chosen.decision.text(),
             **decision_facts(self.chosen, self._validation),
-            "model": str(self.model_folder.path),
+            "model": self.model_folder.place,
         }
 
 

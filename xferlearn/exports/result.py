@@ -8,6 +8,7 @@ from typing import Any
 
 from xferlearn.exports.formats import FORMATS
 from xferlearn.exports.report import REPORT_FILE, ExportRow, changed_lines
+from xferlearn.system.fetching import origin
 from xferlearn.system.html import facts, h, notices, table
 from xferlearn.system.results import Block, Result, facts_block, table_block, wrapped
 
@@ -98,7 +99,7 @@ class ExportResult(Result):
     def _files(self) -> dict[str, str]:
         files = {row.format: str(row.path) for row in self.rows if row.passed}
         files["report"] = str(self.report)
-        return files if self.run_dir is None else {**files, "logs": str(self.run_dir)}
+        return files if self.run_dir is None else {**files, "logs": origin(self.run_dir)}
 
     def html(self) -> list[Any]:
         """Returns warnings, failures, the table, changed photos, and where the files are."""

@@ -1,5 +1,6 @@
 """The model folder, as `train` writes it: the model, labels, metadata, photos and predictions."""
 
+from xferlearn.model_folder.buckets import fetched_model, mirrored_exports
 from xferlearn.model_folder.layout import (
     EXPORTS_DIR,
     FAMILIARITY,
@@ -37,8 +38,10 @@ __all__ = [
     "ModelFolder",
     "change_metadata",
     "check_model_dir",
+    "fetched_model",
     "find_model_folder_around",
     "is_model_folder",
+    "mirrored_exports",
     "read_as_one",
     "read_model_folder",
     "write_model_folder",

@@ -4,6 +4,9 @@ A bucket can't rename a folder. So what names a model, its metadata.json, goes f
 between, a reader finds no model there; before and after, the digests in it say which files are its.
 """
 
+import contextlib
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from xferlearn.errors import UserError, XferlearnError
@@ -15,10 +18,9 @@ from xferlearn.model_folder.layout import (
     PHOTOS_FILE,
     PREDICTIONS_FILE,
 )
-from xferlearn.system.addresses import last_name, shown_address, without_users
-from xferlearn.system.fetching import fetched
+from xferlearn.system.addresses import bucket_reason, is_bucket, last_name, shown_address
+from xferlearn.system.fetching import fetched, origin, told_by_address
 from xferlearn.system.places import Place, place_of
-from xferlearn.system.text import one_line
 
 _OWN_NAMES = (MODEL_FILE, LABELS_FILE, METADATA_FILE, PHOTOS_FILE, PREDICTIONS_FILE)
 # What tools of others call the file of labels beside a model.
@@ -56,7 +58,7 @@ def check_bucket(model_dir: str, overwrite: bool) -> Place:
     try:
         names = sorted(one.name for one in place.files(below=True))
     except OSError as error:
-        raise XferlearnError(f"Can't read {shown}: {without_users(one_line(error))}.") from None
+        raise XferlearnError(f"Can't read {shown}: {bucket_reason(error)}.") from None
     strange = [
         name for name in names if name not in _OWN_NAMES and not name.startswith(f"{EXPORTS_DIR}/")
     ]
@@ -96,6 +98,49 @@ def put_model(folder: Path, model_dir: str, overwrite: bool) -> None:
     except OSError as error:
         raise XferlearnError(
             f"Can't write the model to {shown_address(model_dir)}:"
-            f" {without_users(one_line(error))}. It is in {folder}, for a day: put its files there,"
+            f" {bucket_reason(error)}. It is in {folder}, for a day: put its files there,"
             f" {METADATA_FILE} last, or run again."
         ) from None
+
+
+@contextlib.contextmanager
+def mirrored_exports(folder: Path) -> Iterator[None]:
+    """Brings the exports of a model in a bucket beside its copy, and puts back what changed there.
+
+    Args:
+        folder: of the model; nothing is done for one that is on this machine.
+
+    Raises:
+        XferlearnError: when the bucket can't be read or written.
+    """
+    address = origin(folder / EXPORTS_DIR)
+    if not is_bucket(address):
+        yield
+        return
+    exports = folder / EXPORTS_DIR
+    try:
+        place = place_of(address, "`model`")
+        shutil.rmtree(exports, ignore_errors=True)
+        before = {}
+        for one in place.files(below=True):
+            if ".." not in one.name.split("/"):
+                (exports / one.name).parent.mkdir(parents=True, exist_ok=True)
+                (exports / one.name).write_bytes(place.read(one.name))
+                before[one.name] = _identity(exports / one.name)
+        with told_by_address(folder):
+            yield
+        after = {path.relative_to(exports).as_posix(): path for path in exports.rglob("*")}
+        for name, path in sorted(after.items()):
+            if path.is_file() and before.get(name) != _identity(path):
+                place.write(name, path.read_bytes())
+        for name in before.keys() - after.keys():
+            place.remove(name)
+    except OSError as error:
+        raise XferlearnError(
+            f"Can't write {shown_address(address)}: {bucket_reason(error)}."
+        ) from None
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_ino, status.st_mtime_ns

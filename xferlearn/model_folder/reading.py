@@ -31,7 +31,7 @@ from xferlearn.model_folder.layout import (
 )
 from xferlearn.photos.predicted import Predicted, read_predicted
 from xferlearn.photos.recorded import RecordedPhoto, parse_photos
-from xferlearn.system.fetching import told_by_address
+from xferlearn.system.fetching import origin, told_by_address
 from xferlearn.system.files import file_digest, recover_folder
 from xferlearn.system.text import count, one_line
 
@@ -64,7 +64,12 @@ class ModelFolder:
     metadata: dict[str, Any]
 
     def __repr__(self) -> str:
-        return f"ModelFolder({str(self.path)!r}, {len(self.labels)} classes)"
+        return f"ModelFolder({self.place!r}, {len(self.labels)} classes)"
+
+    @property
+    def place(self) -> str:
+        """Where the model is, for people and records: its address, or its path."""
+        return origin(self.path)
 
     @property
     def is_multi_label(self) -> bool:
@@ -267,7 +272,7 @@ def read_model_folder(model_dir: str | Path, *, renamed: bool = False) -> ModelF
         ('daisy', 'dandelion', 'roses', 'sunflowers', 'tulips')
     """
     path = fetched_model(model_dir)
-    with told_by_address(model_dir, path):
+    with told_by_address(path):
         return _read_model_folder(path, renamed=renamed)
 
 
@@ -339,7 +344,7 @@ def read_as_one(
     for _ in range(_MOST_READS):
         seen = _identity(path / METADATA_FILE)
         try:
-            with told_by_address(model_dir, path):
+            with told_by_address(path):
                 result = read(read_model_folder(path, renamed=renamed))
         except UserError:
             if seen == _identity(path / METADATA_FILE):

@@ -29,7 +29,7 @@ from xferlearn.model_folder.reading import (
 from xferlearn.photos.manifest import Manifest
 from xferlearn.photos.predicted import Predicted, write_predicted
 from xferlearn.photos.recorded import write_photos
-from xferlearn.system.addresses import is_bucket, last_name, without_users
+from xferlearn.system.addresses import bucket_reason, is_bucket, last_name
 from xferlearn.system.fetching import staging_folder
 from xferlearn.system.files import (
     expire,
@@ -80,7 +80,7 @@ def check_model_dir(model_dir: str | Path, overwrite: bool) -> None:
 def staged_model(model_dir: str) -> Path:
     """Returns a new path of this machine for a model that is then put to an address."""
     folder = staging_folder(model_dir)
-    expire(folder, "*", _STAGED_SECONDS)
+    expire(folder, "?" * 8, _STAGED_SECONDS)
     return folder / uuid.uuid4().hex[:8] / last_name(model_dir)
 
 
@@ -246,6 +246,6 @@ def _change_in_bucket(
         place_of(model_dir, "`model`").write(METADATA_FILE, _as_text(content))
     except OSError as error:
         raise XferlearnError(
-            f"Can't write {METADATA_FILE} to {model_dir}: {without_users(one_line(error))}."
+            f"Can't write {METADATA_FILE} to {model_dir}: {bucket_reason(error)}."
         ) from None
     return read_model_folder(model_dir)

@@ -14,7 +14,7 @@ from xferlearn.photos.grouping import FOLDER, GroupedSource, with_groups
 from xferlearn.photos.sources import PhotoSource
 from xferlearn.photos.tables.table_files import holds_tables
 from xferlearn.photos.unlabelled import with_unlabelled
-from xferlearn.system.folders import check_no_url, check_outside
+from xferlearn.system.folders import check_outside
 from xferlearn.system.runtime import start_tensorflow
 
 _OF_TABLES = ("path_column", "label_column", "image_column", "split_column", "group_column")
@@ -62,7 +62,6 @@ def _with_unlabelled(config: TrainConfig, source: PhotoSource) -> PhotoSource:
     """Returns the photos with those of a folder without classes, where a config names one."""
     if config.unlabelled is None:
         return source
-    check_no_url("`unlabelled`", config.unlabelled)
     root = config.image_dir
     by_name = isinstance(source, GroupedSource) and config.group_by != FOLDER
     listed = source.source if isinstance(source, GroupedSource) else source
@@ -90,9 +89,6 @@ def open_labelled(
         UserError: when there are no such photos, or one that a table names is not found where
             `on_bad_image` is "fail".
     """
-    for name in ("image_dir", "labels"):
-        if getattr(config, name) is not None:
-            check_no_url(f"`{name}`", getattr(config, name))
     group_by = config.group_by if isinstance(config, SplitDataConfig) else None
     if config.labels is not None or holds_tables(config.image_dir or ""):
         if config.layout != "auto":

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from xferlearn.errors import UserError
-from xferlearn.system.text import readable
+from xferlearn.system.text import one_line, readable
 
 # Amazon S3 and what speaks like it, Google Cloud Storage, Hadoop.
 SCHEMES = ("s3", "gs", "hdfs")
@@ -19,6 +19,8 @@ _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 # What a `Path` makes of an address.
 _COLLAPSED = re.compile(rf"({'|'.join(SCHEMES)}):/(?=[^/])", re.IGNORECASE)
 _USER = re.compile(r"://[^/?#]*@")
+# Pyarrow's: what it was about, then what the server said, then the number of the request.
+_AWS = re.compile(r"AWS Error (\w+) during \w+ operation: (.*?)(?: \(Request ID.*)?\Z")
 # What may stand behind `?`, as in pyarrow's addresses.
 _OPTIONS = {
     "s3": ("region", "endpoint_override", "scheme"),
@@ -110,9 +112,16 @@ def shown_address(address: str | Path) -> str:
     return readable(f"{head}{mark and '?...'}", 200)
 
 
-def without_users(text: str) -> str:
-    """Returns the text of a library's error without what stands before an @ of its addresses."""
-    return _USER.sub(_hidden_user, text)
+def bucket_reason(error: Exception) -> str:
+    """Returns what a library of buckets says, on one line, and of addresses no user names.
+
+    Example:
+        >>> bucket_reason(error)
+        'The specified bucket does not exist (NO_SUCH_BUCKET)'
+    """
+    said = _USER.sub(_hidden_user, one_line(error, 1000))
+    found = _AWS.search(said)
+    return readable(f"{found[2].rstrip('. ')} ({found[1]})" if found else said, 200)
 
 
 def _hidden_user(found: re.Match[str]) -> str:
@@ -123,6 +132,17 @@ def last_name(address: str) -> str:
     """Returns the last name of an address: of "s3://flowers/photos?region=x" it is "photos"."""
     parts = urlsplit(address)
     return parts.path.rstrip("/").rpartition("/")[2] or parts.netloc.rpartition("@")[2] or "files"
+
+
+def address_below(address: str, name: str) -> str:
+    """Returns the address of a file or folder below another.
+
+    Example:
+        >>> address_below("s3://flowers/photos?region=x", "roses/1.jpg")
+        's3://flowers/photos/roses/1.jpg?region=x'
+    """
+    head, mark, options = address.partition("?")
+    return f"{head.rstrip('/')}/{name}{mark}{options}" if name else address
 
 
 def local_name(address: str) -> str:

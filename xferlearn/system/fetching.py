@@ -15,11 +15,12 @@ from pathlib import Path
 
 from xferlearn.errors import UserError, XferlearnError
 from xferlearn.system.addresses import (
+    address_below,
+    bucket_reason,
     is_bucket,
     last_name,
     local_name,
     shown_address,
-    without_users,
 )
 from xferlearn.system.files import (
     cache_folder,
@@ -27,22 +28,45 @@ from xferlearn.system.files import (
     remove_stale,
     replace_folder,
     temporary_folder,
+    write_atomically,
 )
 from xferlearn.system.places import FileFound, Place, place_of
-from xferlearn.system.text import one_line
 
 _KEPT = datetime.timedelta(days=30)
 # A folder that changes more often than that while it is read is given up.
 _MOST_READS = 5
 # Beside a copy: of which files it is.
 _LISTING = "listing.json"
+# In the folder of all copies of an address: what lies in each of them.
+_ADDRESS = "address.txt"
+_FETCHED, _STAGED = "fetched", "staged"
 
 
 def staging_folder(address: str) -> Path:
-    """Returns a folder of this machine for what is made here and then put to an address."""
-    folder = cache_folder() / "staged" / local_name(address)
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    """Returns a folder of this machine for what is made here and then put to an address.
+
+    What is put there lies in it below any name and then the last one of the address.
+    """
+    return _folder_of(_STAGED, address)
+
+
+def origin(path: str | Path) -> str:
+    """Returns the address that a copy is of, or is meant for; of any other path, it itself.
+
+    Example:
+        >>> origin(fetched("s3://models/flowers", "`model`") / "labels.txt")
+        's3://models/flowers/labels.txt'
+    """
+    root = cache_folder()
+    parts = Path(path).parts[len(root.parts) :] if Path(path).is_relative_to(root) else ()
+    # fetched/flowers-0f3a.../9c1e.../flowers/labels.txt
+    if len(parts) < 4 or parts[0] not in (_FETCHED, _STAGED):
+        return str(path)
+    try:
+        address = (root / parts[0] / parts[1] / _ADDRESS).read_text()
+    except OSError:
+        return str(path)
+    return address_below(address, "/".join(parts[4:]))
 
 
 def fetched(
@@ -71,11 +95,11 @@ def fetched(
     if not is_bucket(address):
         return Path(address)
     address = str(address)
-    kept = cache_folder() / "fetched" / local_name(address)
-    expire(kept.parent, "*/*", _KEPT.total_seconds())
+    expire(cache_folder() / _FETCHED, "*/*", _KEPT.total_seconds())
     try:
         for _ in range(_MOST_READS):
             place, files, one = _listed(address, what, skip, beside)
+            kept = _folder_of(_FETCHED, address, place.address)
             copy = kept / hashlib.sha256(json.dumps(files).encode()).hexdigest()[:16]
             if not copy.is_dir():
                 _copy(place, files, copy)
@@ -85,7 +109,7 @@ def fetched(
             return copy / last_name(place.address) / one
     except OSError as error:
         raise XferlearnError(
-            f"Can't fetch {what} {shown_address(address)}: {without_users(one_line(error))}."
+            f"Can't fetch {what} {shown_address(address)}: {bucket_reason(error)}."
         ) from None
     raise XferlearnError(
         f"{shown_address(address)} is changed again and again. Try when that has ended."
@@ -93,15 +117,22 @@ def fetched(
 
 
 @contextlib.contextmanager
-def told_by_address(address: str | Path, copy: Path) -> Iterator[None]:
-    """Lets errors name an address where they name the copy that was made of it."""
+def told_by_address(copy: Path) -> Iterator[None]:
+    """Lets errors name the address of a copy where they name the copy."""
     try:
         yield
     except XferlearnError as error:
-        if not is_bucket(address):
+        shown = origin(copy)
+        if shown == str(copy):
             raise
-        shown = shown_address(address)
         raise type(error)(*(str(one).replace(str(copy), shown) for one in error.args)) from None
+
+
+def _folder_of(kind: str, address: str, above: str = "") -> Path:
+    folder = cache_folder() / kind / local_name(address)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / _ADDRESS, (above or address).encode())
+    return folder
 
 
 def _listed(
@@ -146,7 +177,7 @@ def _copy(place: Place, files: list[FileFound], copy: Path) -> None:
 
 
 def _former(kept: Path) -> dict[FileFound, Path]:
-    found = {}
+    found: dict[FileFound, Path] = {}
     for listing in kept.glob(f"*/{_LISTING}"):
         with contextlib.suppress(OSError, ValueError, TypeError):
             files = [FileFound(*one) for one in json.loads(listing.read_text())]

@@ -7,8 +7,7 @@ import uuid
 from pathlib import Path
 
 from xferlearn.errors import UserError
-from xferlearn.system.addresses import is_bucket, is_url, names_below, shown_address, without_users
-from xferlearn.system.files import real_path
+from xferlearn.system.addresses import bucket_reason, is_bucket, is_url, names_below, shown_address
 from xferlearn.system.places import place_of
 from xferlearn.system.text import one_line
 
@@ -28,26 +27,6 @@ def check_no_url(what: str, path: str | Path) -> None:
             f"Expected {what} on this machine. Received a URL, {shown_address(path)}: download"
             " it, or mount its bucket, and give the path."
         )
-
-
-def check_output(output: str | Path, name: str = "output") -> Path:
-    """Returns the file that results go to; sees, before any work, that it can be written.
-
-    Args:
-        output: the file.
-        name: setting that names it.
-
-    Raises:
-        UserError: when it can't, or is a folder.
-    """
-    check_no_url(f"`{name}`", output)
-    path = real_path(output)
-    if path.is_dir():
-        raise UserError(f"Expected `{name}` to be a file. Found a folder at {output}.")
-    if not path.parent.is_dir():
-        raise UserError(f"There is no folder {os.path.dirname(output)} for `{name}`. Make it.")
-    check_writable(name, path.parent)
-    return path
 
 
 # A full disk still makes empty files.
@@ -127,6 +106,6 @@ def _check_bucket(name: str, folder: str) -> None:
         place.remove(probe)
     except OSError as error:
         raise UserError(
-            f"Can't write to {shown_address(folder)}: {without_users(one_line(error))}. Check that"
+            f"Can't write to {shown_address(folder)}: {bucket_reason(error)}. Check that"
             f" the bucket is there and that you may write to it, or choose another `{name}`."
         ) from None

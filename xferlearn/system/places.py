@@ -19,13 +19,13 @@ from urllib.parse import SplitResult, parse_qs, urlsplit
 from xferlearn.errors import UserError
 from xferlearn.system.addresses import (
     ANYBODY,
+    address_below,
+    bucket_reason,
     check_address,
     is_bucket,
     shown_address,
-    without_users,
 )
 from xferlearn.system.files import write_atomically
-from xferlearn.system.text import one_line
 
 if TYPE_CHECKING:
     import pyarrow.fs
@@ -179,8 +179,7 @@ class _Bucket(Place):
         return _Bucket(self.address_of(name), self.system, self._path(name))
 
     def address_of(self, name: str) -> str:
-        address, mark, options = self.address.partition("?")
-        return f"{address}/{name}{mark}{options}"
+        return address_below(self.address, name)
 
     def files(self, *, below: bool = False) -> Iterator[FileFound]:
         from pyarrow.fs import FileSelector, FileType
@@ -256,7 +255,7 @@ def place_of(address: str | Path, what: str = "a folder") -> Place:
         system = file_system(parts.scheme.lower(), parts.netloc, parts.query)
     except Exception as error:  # of several libraries
         raise UserError(
-            f"Can't reach {what} {shown_address(head)}: {without_users(one_line(error))}. Check"
+            f"Can't reach {what} {shown_address(head)}: {bucket_reason(error)}. Check"
             " the address, and that this machine may use it."
         ) from None
     return _Bucket(text, system, _path_of(parts))
@@ -313,4 +312,6 @@ def file_system(scheme: str, host: str, options: str) -> "pyarrow.fs.FileSystem"
         request_timeout=_SECONDS_PER_REQUEST,
         # Photos are read by many threads, each through a connection of its own.
         background_writes=False,
+        # Small files are one request instead of three.
+        allow_delayed_open=True,
     )

@@ -124,6 +124,7 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
     if fitted.training.diverged:
         if run_dir is not None:
             summaries.keep_run(run_dir)  # its charts show how it went
+            summaries.deliver_run(run_dir)
         raise diverged_error(config)
     fine_tuned = None
     if config.unfreeze:
@@ -209,6 +210,7 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
             warnings += summaries.write_run(run_dir, record, config.summaries)
             pictures = config.summaries == "full"
             warnings += write_transfer_summary(run_dir, record, audited, photos=pictures)
+            warnings += summaries.deliver_run(run_dir)
     exported = None
     if exporting is not None:
         with clock.stage("export"):

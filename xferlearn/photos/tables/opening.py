@@ -13,6 +13,8 @@ from xferlearn.photos.tables.labelled_tables import open_table, picture_column
 from xferlearn.photos.tables.locating import PhotoFinder
 from xferlearn.photos.tables.reading import Table, read_table
 from xferlearn.photos.tables.table_files import holds_tables
+from xferlearn.system.addresses import is_bucket
+from xferlearn.system.fetching import fetched
 
 _WORD = re.compile(r"[\w -]+")
 
@@ -46,7 +48,7 @@ def open_labels(
         raise UserError(f"Expected `labels` to be a table. Received: {given!r}.")
     folder = "" if isinstance(given, TableInMemory) else os.path.dirname(given) or "."
     finder = PhotoFinder(None if image_dir is None else str(image_dir), folder)
-    table = read_table(given, lambda name: finder.any_path(name) is not None)
+    table = read_table(_here(given), lambda name: finder.any_path(name) is not None)
     if table.pictures and image_dir is not None and config.path_column is None:
         raise UserError(
             f"{table.name} holds the photos itself, in column {table.pictures[0]!r}. Leave out"
@@ -75,6 +77,10 @@ def open_labels(
         split=split,
     )
     return source, group_by
+
+
+def _here(given: str | TableInMemory) -> str | TableInMemory:
+    return str(fetched(given, "`labels`")) if is_bucket(given) else given
 
 
 def photos_in_table(path: str, column: str | None) -> PhotoSource | None:
