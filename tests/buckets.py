@@ -30,6 +30,7 @@ def s3_server() -> Iterator[str]:
         ...     place_of(f"{bucket}/photos").write("1.jpg", content)
     """
     from moto.server import ThreadedMotoServer
+    from pyarrow.fs import S3FileSystem
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # it logs every request
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
@@ -40,7 +41,11 @@ def s3_server() -> Iterator[str]:
         places.file_system.cache_clear()
         try:
             name = f"test-{uuid.uuid4().hex[:8]}"
-            places.file_system("s3", name, "").create_dir(name)
+            S3FileSystem(
+                endpoint_override=settings["AWS_ENDPOINT_URL"],
+                region="us-east-1",
+                allow_bucket_creation=True,
+            ).create_dir(name)
             yield f"s3://{name}"
         finally:
             places.file_system.cache_clear()

@@ -87,7 +87,7 @@ class ExportResult(Result):
         made = {row.format: row for row in self.rows if row.passed}
         if not made:
             return []
-        path = shlex.quote(str(next(iter(made.values())).path))
+        path = shlex.quote(origin(str(next(iter(made.values())).path)))
         facts = {
             name: FORMATS[name.partition("_fp")[0]].then.format(path=str(row.path))
             for name, row in made.items()
@@ -97,8 +97,8 @@ class ExportResult(Result):
         return [Block(("next:", f"  xferlearn label --model={path} PHOTO...")), block, applied]
 
     def _files(self) -> dict[str, str]:
-        files = {row.format: str(row.path) for row in self.rows if row.passed}
-        files["report"] = str(self.report)
+        files = {row.format: origin(str(row.path)) for row in self.rows if row.passed}
+        files["report"] = origin(self.report)
         return files if self.run_dir is None else {**files, "logs": origin(self.run_dir)}
 
     def html(self) -> list[Any]:

@@ -7,9 +7,11 @@ their own tools write, and never stand in an address, which is shown and recorde
 """
 
 import abc
+import contextlib
 import datetime
 import functools
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +32,10 @@ from xferlearn.system.files import write_atomically
 if TYPE_CHECKING:
     import pyarrow.fs
 
+# Bytes that are uploaded in one request, which is done or not; more are several parts.
+_ONE_REQUEST = 5 * 2**20
+# What is being written, here and in file systems that have folders.
+_TEMPORARY = re.compile(r"(.*/)?\.(.+\.)?[0-9a-f]{8}\.tmp", re.DOTALL)
 _SECONDS_TO_CONNECT, _SECONDS_PER_REQUEST = 10.0, 60.0
 
 
@@ -82,6 +88,8 @@ class Place(abc.ABC):
     def files(self, *, below: bool = False) -> Iterator[FileFound]:
         """Yields its files, in no certain order; none where there is no such folder.
 
+        Those that are being written, or were when a kill came, are not among them.
+
         Args:
             below: whether those of folders in it are meant too.
         """
@@ -132,6 +140,8 @@ class _LocalPlace(Place):
                     if entry.is_dir():
                         if below:
                             waiting.append(f"{name}/")
+                        continue
+                    if _TEMPORARY.fullmatch(name):
                         continue
                     try:
                         stat = entry.stat()
@@ -186,7 +196,7 @@ class _Bucket(Place):
 
         selector = FileSelector(self.path, recursive=below, allow_not_found=True)
         for found in self.system.get_file_info(selector):
-            if found.type == FileType.File:
+            if found.type == FileType.File and not _TEMPORARY.fullmatch(found.path):
                 name = found.path[len(self.path) + 1 :] if self.path else found.path
                 yield FileFound(name, found.size or 0, found.mtime_ns or 0)
 
@@ -207,18 +217,26 @@ class _Bucket(Place):
 
     def write(self, name: str, content: bytes) -> None:
         path = self._path(name)
-        if self.system.type_name in ("s3", "gcs"):
-            # An upload is seen by nobody before it is complete.
-            with self.system.open_output_stream(path, compression=None) as file:
-                file.write(content)
+        objects = self.system.type_name in ("s3", "gcs")
+        if objects and len(content) <= _ONE_REQUEST:
+            self._write(path, content)
             return
+        # Pyarrow completes an upload of which a part failed: half of it would be there.
         folder, _, last = path.rpartition("/")
         temporary = f"{folder}/.{last}.{uuid.uuid4().hex[:8]}.tmp".removeprefix("/")
-        if folder:
+        if folder and not objects:
             self.system.create_dir(folder, recursive=True)
-        with self.system.open_output_stream(temporary, compression=None) as file:
+        try:
+            self._write(temporary, content)
+            self.system.move(temporary, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                self.system.delete_file(temporary)
+            raise
+
+    def _write(self, path: str, content: bytes) -> None:
+        with self.system.open_output_stream(path, compression=None) as file:
             file.write(content)
-        self.system.move(temporary, path)
 
     def remove(self, name: str) -> None:
         if self.find(name) is not None:
