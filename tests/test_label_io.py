@@ -103,7 +103,7 @@ def test_labels_are_written_to_a_file_by_its_ending(
         (("--output=a.jsonl", "--format=text"), "is json, and --format says text"),
         (("--output=photos.csv/a.csv",), "There is no folder photos.csv for --output"),
         (("--output=folder.csv",), "Found a folder at folder.csv"),
-        (("--output=s3://bucket/a.csv",), "Expected --output on this machine. Received a URL"),
+        (("--output=ftp://bucket/a.csv",), "Expected --output to be a path or one of s3://, gs://"),
     ],
 )
 def test_an_output_that_can_not_be_written_is_refused_before_the_work(
@@ -166,7 +166,7 @@ def test_what_a_list_names_is_taken_as_it_stands(photos: Path) -> None:
         ("@photos", "Can't read the list of photos photos: Is a directory"),
         ("@empty.txt", "Expected empty.txt to list photos, one name per line"),
         ("@urls.txt", "Received a URL, http://example.org/a.jpg: download it"),
-        ("https://example.org/a.jpg", "Expected photos on this machine. Received a URL"),
+        ("https://example.org/a.jpg", "Expected --photos to be a path or one of s3://, gs://"),
         ("gs://bucket/*.jpg", "Received a URL, gs://bucket/"),
         ("@folders.txt", "Found no photos in folder nothing."),
         ("noth*", "Found no photos in folder nothing, which noth* matches."),
@@ -222,5 +222,5 @@ def test_raw_photos_in_a_folder_are_named_and_fail_where_asked(label: Run, photo
 def test_urls_are_refused_in_python_and_by_export(colour_model: Path) -> None:
     with pytest.raises(UserError, match=r"Received a URL, https://example.org/a.jpg"):
         xferlearn.load_classifier(colour_model).label("https://example.org/a.jpg")
-    with pytest.raises(UserError, match="Expected `image_dir` on this machine"):
+    with pytest.raises(UserError, match="Expected `image_dir` to be a path on this machine"):
         xferlearn.export(model=colour_model, format="tflite", image_dir="s3://bucket/photos")

@@ -2,7 +2,6 @@
 
 import collections.abc
 import dataclasses
-import math
 import numbers
 import os
 import types
@@ -11,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias, TypeVar
 
+from xferlearn.config.bounds import read_number
 from xferlearn.config.foreign_words import HINTS
 from xferlearn.config.in_memory import (
     ModelInMemory,
@@ -380,29 +380,4 @@ def _read_one(name: str, value: Any, kind: type, rules: Setting) -> Any:
         check_address(f"`{name}`", str(value), bucket=rules.bucket)
     if kind not in (int, float):
         return value
-    number = _finite(name, value, kind)
-    for bound, fails, words in (
-        (rules.minimum, lambda n, b: n < b, "at least"),
-        (rules.maximum, lambda n, b: n > b, "at most"),
-        (rules.above, lambda n, b: n <= b, "above"),
-    ):
-        if bound is not None and fails(number, bound):
-            raise UserError(
-                f"Expected `{name}` to be {words} {_text(bound)}. Received: {_text(number)}."
-            )
-    return number
-
-
-def _finite(name: str, value: Any, kind: type) -> Any:
-    # NumPy's numbers have no place in JSON files.
-    try:
-        number = kind(value)
-    except OverflowError:  # a whole number that no float holds
-        number = math.inf
-    if kind is float and not math.isfinite(number):
-        raise UserError(f"Expected `{name}` to be a finite number. Received: {value}.")
-    return number
-
-
-def _text(value: float) -> str:
-    return str(value) if isinstance(value, int) else f"{value:g}"
+    return read_number(name, value, kind, (rules.minimum, rules.maximum, rules.above))

@@ -110,7 +110,8 @@ def decide_with(config: DecideConfig) -> DecideResult:
     exports = place_of(folder.place).child(EXPORTS_DIR)
     if former != _rule(folder.metadata) and any(exports.files(below=True)):
         warnings.append(
-            f"The files in {exports.address} were made before and decide as they did. Export them again."
+            f"The files in {exports.address} were made before and decide as they did. Export them"
+            " again."
         )
     return DecideResult(folder, chosen, tuple(warnings))
 

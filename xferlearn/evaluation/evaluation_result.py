@@ -77,8 +77,8 @@ class EvaluationResult(Result):
         points: by class, recall and precision at the thresholds that `train` told.
         unknown: to how many photos `label` gives no label, because they are unlike those that the
             model was made from; here they count like all others. None for models that don't say.
-        output: the file, or its address, that the probabilities were written to; None where none was asked for, or
-            could be written.
+        output: the file, or its address in a bucket, that the probabilities were written to; None
+            where none was asked for, or could be written.
     """
 
     evaluation: AnyEvaluation

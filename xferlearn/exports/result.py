@@ -89,7 +89,7 @@ class ExportResult(Result):
             return []
         path = shlex.quote(origin(str(next(iter(made.values())).path)))
         facts = {
-            name: FORMATS[name.partition("_fp")[0]].then.format(path=str(row.path))
+            name: FORMATS[name.partition("_fp")[0]].then.format(path=origin(str(row.path)))
             for name, row in made.items()
         }
         block = facts_block(facts, prose=facts)

@@ -101,12 +101,11 @@ def fetched(
             place, files, one = _listed(address, what, skip, beside)
             kept = _folder_of(_FETCHED, address, place.address)
             copy = kept / hashlib.sha256(json.dumps(files).encode()).hexdigest()[:16]
-            if not copy.is_dir():
-                _copy(place, files, copy)
-                if _listed(address, what, skip, beside)[1] != files:
-                    continue  # what was read may be parts of two
-            os.utime(copy)
-            return copy / last_name(place.address) / one
+            if copy.is_dir() or _copied(
+                place, files, copy, lambda: _listed(address, what, skip, beside)[1]
+            ):
+                os.utime(copy)
+                return copy / last_name(place.address) / one
     except OSError as error:
         raise XferlearnError(
             f"Can't fetch {what} {shown_address(address)}: {bucket_reason(error)}."
@@ -140,14 +139,6 @@ def _listed(
 ) -> tuple[Place, list[FileFound], str]:
     """Returns the files at an address, below which folder, and which one it is of itself."""
     place = place_of(address, what)
-    files = sorted(
-        one
-        for one in place.files(below=True)
-        # A bucket takes any name, also one that leads out of the copy.
-        if ".." not in one.name.split("/") and not skip(one.name)
-    )
-    if files:
-        return place, files, ""
     head, mark, options = address.partition("?")
     above, _, name = head.rstrip("/").rpartition("/")
     if not above.endswith("/"):
@@ -156,13 +147,25 @@ def _listed(
         if found is not None:
             others = (one for one in folder.files() if one.name != name and beside(one.name))
             return folder, sorted([found, *others]), name
-    raise UserError(f"Found nothing at {shown_address(address)}, given for {what}.")
+    files = sorted(
+        one
+        for one in place.files(below=True)
+        # A bucket takes any name, also one that leads out of the copy.
+        if ".." not in one.name.split("/") and not skip(one.name)
+    )
+    if not files:
+        raise UserError(f"Found nothing at {shown_address(address)}, given for {what}.")
+    return place, files, ""
 
 
-def _copy(place: Place, files: list[FileFound], copy: Path) -> None:
-    """Makes a copy; of files that did not change it shares those of earlier copies."""
+def _copied(
+    place: Place, files: list[FileFound], copy: Path, now: Callable[[], list[FileFound]]
+) -> bool:
+    """Makes a copy; returns False where the files changed meanwhile, which may be parts of two.
+
+    Of files that did not change it shares those of earlier copies.
+    """
     former = _former(copy.parent)
-    copy.parent.mkdir(parents=True, exist_ok=True)
     remove_stale(copy.parent)
     with temporary_folder(copy) as new:
         for one in files:
@@ -171,9 +174,15 @@ def _copy(place: Place, files: list[FileFound], copy: Path) -> None:
             earlier = former.get(one)
             if earlier is not None and _linked(earlier, target):
                 continue
-            target.write_bytes(place.read(one.name))
+            try:
+                target.write_bytes(place.read(one.name))
+            except FileNotFoundError:
+                return False
+        if now() != files:
+            return False
         (new / _LISTING).write_text(json.dumps(files))
         replace_folder(copy, new)
+    return True
 
 
 def _former(kept: Path) -> dict[FileFound, Path]:
