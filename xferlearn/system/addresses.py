@@ -21,6 +21,7 @@ _COLLAPSED = re.compile(rf"({'|'.join(SCHEMES)}):/(?=[^/])", re.IGNORECASE)
 _USER = re.compile(r"://[^/?#]*@")
 # Pyarrow's: what it was about, then what the server said, then the number of the request.
 _AWS = re.compile(r"AWS Error (\w+) during \w+ operation: (.*?)(?: \(Request ID.*)?\Z")
+_GOOGLE = re.compile(r"google::cloud::Status\((\w+): (.*?)(?: error_info=.*)?\)?\Z")
 # What may stand behind `?`, as in pyarrow's addresses.
 _OPTIONS = {
     "s3": ("region", "endpoint_override", "scheme"),
@@ -120,7 +121,7 @@ def bucket_reason(error: Exception) -> str:
         'The specified bucket does not exist (NO_SUCH_BUCKET)'
     """
     said = _USER.sub(_hidden_user, one_line(error, 1000))
-    found = _AWS.search(said)
+    found = _AWS.search(said) or _GOOGLE.search(said)
     return readable(f"{found[2].rstrip('. ')} ({found[1]})" if found else said, 200)
 
 
