@@ -206,6 +206,7 @@ class SourceConfig(SplitDataConfig, DatasetConfig):
             " like all others.",
             section="Data",
             form="FOLDER",
+            bucket=True,
         ),
     ] = None
     twins: Annotated[
