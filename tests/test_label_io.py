@@ -102,7 +102,7 @@ def test_labels_are_written_to_a_file_by_its_ending(
         (("--output=a.jsonl", "--format=text"), "is json, and --format says text"),
         (("--output=photos.csv/a.csv",), "There is no folder photos.csv for --output"),
         (("--output=folder.csv",), "Found a folder at folder.csv"),
-        (("--output=s3://bucket/a.csv",), "Expected --output on this machine. Received a URL"),
+        (("--output=ftp://bucket/a.csv",), "Expected --output to be a path or one of s3://, gs://"),
     ],
 )
 def test_an_output_that_can_not_be_written_is_refused_before_the_work(
@@ -170,9 +170,9 @@ def test_what_a_list_names_is_taken_as_it_stands(photos: Path) -> None:
         ),
         (
             "https://example.org/a.jpg",
-            "Expected photos to be a path or one of s3://, gs://, hdfs://. Received: https:/",
+            "Expected --photos to be a path or one of s3://, gs://, hdfs://. Received: https:/",
         ),
-        ("abfs://bucket/*.jpg", "Expected photos to be a path or one of s3://, gs://"),
+        ("abfs://bucket/*.jpg", "Expected --photos to be a path or one of s3://, gs://"),
         ("@folders.txt", "Found no photos in folder nothing."),
         ("noth*", "Found no photos in folder nothing, which noth* matches."),
         ("gone*", "Nothing matches gone*."),
@@ -227,5 +227,5 @@ def test_raw_photos_in_a_folder_are_named_and_fail_where_asked(label: Run, photo
 def test_urls_are_refused_in_python_and_by_export(colour_model: Path) -> None:
     with pytest.raises(UserError, match=r"Received: https://example.org/a.jpg"):
         xferlearn.load_classifier(colour_model).label("https://example.org/a.jpg")
-    with pytest.raises(UserError, match="Expected `image_dir` on this machine"):
+    with pytest.raises(UserError, match="Expected `image_dir` to be a path on this machine"):
         xferlearn.export(model=colour_model, format="tflite", image_dir="s3://bucket/photos")

@@ -20,7 +20,6 @@ from xferlearn.auditing.result import AuditResult
 from xferlearn.errors import UserError
 from xferlearn.summaries.notebook import left_out_lines
 from xferlearn.system.files import write_atomically
-from xferlearn.system.folders import check_output
 from xferlearn.system.html import (
     DOCUMENT_STYLE,
     Markup,
@@ -30,6 +29,7 @@ from xferlearn.system.html import (
     note_list,
     picture,
 )
+from xferlearn.system.outputs import check_output
 from xferlearn.system.text import count, readable
 
 PICTURE_SIZE = 176  # px

@@ -1,6 +1,7 @@
 """`xferlearn board`: TensorBoard on the runs, with tab Transfer in front."""
 
 import contextlib
+import dataclasses
 import io
 import logging
 import os
@@ -12,6 +13,8 @@ from pathlib import Path
 
 from xferlearn.config import BoardConfig
 from xferlearn.errors import UserError
+from xferlearn.system.addresses import is_bucket
+from xferlearn.system.fetching import fetched
 from xferlearn.system.runtime import start_tensorflow
 from xferlearn.system.terminal import say, tell
 from xferlearn.system.text import count, one_line
@@ -30,10 +33,12 @@ def run(config: BoardConfig) -> int:
         UserError: there are no runs, or the port is in use.
         XferlearnError: TensorBoard can't start.
     """
-    runs = find_runs(config.logs_dir)
-    say(f"{count(len(runs), 'run')} in {config.logs_dir}")
+    here = dataclasses.replace(config, logs_dir=str(fetched(config.logs_dir, "`logs_dir`")))
+    runs = find_runs(here.logs_dir)
+    later = "; later ones appear when it is started again" if is_bucket(config.logs_dir) else ""
+    say(f"{count(len(runs), 'run')} in {config.logs_dir}{later}")
     try:
-        address = start_board(config)
+        address = start_board(here)
         say(f"TensorBoard is at {address} (Ctrl-C ends it)", flush=True)
         if config.open and not webbrowser.open(address):
             tell("No browser was found to open it in.")

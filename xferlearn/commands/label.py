@@ -28,8 +28,8 @@ from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.notes import ReadingNotes
 from xferlearn.predictors import Predictor, open_predictor
 from xferlearn.runners import POSITION, in_order
-from xferlearn.system.files import write_atomically
-from xferlearn.system.folders import check_output, check_writable
+from xferlearn.system.folders import check_writable
+from xferlearn.system.outputs import check_output_anywhere
 from xferlearn.system.places import Place, place_of
 from xferlearn.system.progress import progress_bar
 from xferlearn.system.row_files import write_csv, write_json_lines, write_parquet
@@ -43,7 +43,7 @@ def run(config: LabelConfig) -> int:
     if config.output_folder:
         folder = _folder_of(config)
     elif config.output is not None:
-        output = check_output(config.output)
+        output = check_output_anywhere(config.output)
     why = None if config.why is None else checked_folder(config.why)
     source = read_files(config.photos)
     predictor = open_predictor(config)
@@ -66,7 +66,7 @@ def run(config: LabelConfig) -> int:
                 _PRINTERS[config.format or "text"](table, photos)
             else:
                 write = _WRITERS[config.output_format or ""]
-                write_atomically(output, lambda file: write(file, table, photos))
+                output.write(lambda file: write(file, table, photos))
 
         if page is None:
             deliver(photos)

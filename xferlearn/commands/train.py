@@ -6,6 +6,7 @@ from xferlearn.commands import board_command, print_result
 from xferlearn.config import TrainConfig
 from xferlearn.summaries.measured import validation_name
 from xferlearn.summaries.terminal import misclassified_block, misclassified_head
+from xferlearn.system.fetching import origin
 from xferlearn.system.results import fit
 from xferlearn.system.terminal import say
 from xferlearn.training.job import train_with
@@ -49,5 +50,5 @@ def next_commands(config: TrainConfig, result: TrainResult) -> str:
     if result.audit is not None and result.audit.findings:
         lines.append(f"  xferlearn review --model_dir={model}")
     if result.run_dir is not None:
-        lines.append(f"  {board_command(result.run_dir.parent)}")
+        lines.append(f"  {board_command(origin(result.run_dir.parent))}")
     return "\n".join(lines)

@@ -23,6 +23,7 @@ from xferlearn.config.images import (
     ImageConfig,
     PhotoConfig,
     default_bottleneck_dir,
+    local_bottleneck_dir,
 )
 from xferlearn.config.looking import (
     BackbonesConfig,
@@ -72,4 +73,5 @@ __all__ = [
     "TrainConfig",
     "VersionConfig",
     "default_bottleneck_dir",
+    "local_bottleneck_dir",
 ]

@@ -2,7 +2,6 @@
 
 import collections.abc
 import dataclasses
-import math
 import numbers
 import os
 import types
@@ -11,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias, TypeVar
 
+from xferlearn.config.bounds import read_number
 from xferlearn.config.foreign_words import HINTS
 from xferlearn.config.in_memory import (
     ModelInMemory,
@@ -23,6 +23,7 @@ from xferlearn.config.in_memory import (
 from xferlearn.config.keras_words import KERAS_WORDS
 from xferlearn.config.sizes import read_size
 from xferlearn.errors import UserError, did_you_mean, nearest
+from xferlearn.system.addresses import check_address
 
 T = TypeVar("T")
 # One value, a sequence of them, or text with commas between them.
@@ -34,6 +35,8 @@ SECTIONS = (
     "Data", "Model", "Settings", "Answers", "Output", "Network", "Head", "Augmentation",
     "Fine-tuning", "Decision", "Photos", "Speed", "Progress",
 )  # fmt: skip
+# Forms of values that name files or folders.
+_PATHS = frozenset({"FILE", "FOLDER", "PATH", "PHOTO"})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +63,7 @@ class Setting:
         joined: where several values are one, the text between them; a comma is read as that.
         pairs: where the value is numbers by name, what the names are; a colon parts two.
         form: what a value is, such as FOLDER; "" where choices or type say enough.
+        bucket: where the value is a path, True where it may be an address of a bucket too.
         common: True where the short help of a command with many settings shows it.
     """
 
@@ -78,7 +82,13 @@ class Setting:
     joined: str = ""
     pairs: str = ""
     form: str = ""
+    bucket: bool = False
     common: bool = False
+
+    @property
+    def is_path(self) -> bool:
+        """Whether its values name files or folders."""
+        return not _PATHS.isdisjoint(self.form.split("|"))
 
 
 Verbose: TypeAlias = Annotated[
@@ -366,31 +376,8 @@ def _read_one(name: str, value: Any, kind: type, rules: Setting) -> Any:
         raise UserError(f"Expected `{name}` to be one of {choices}. Received: {value!r}.{near}")
     if value == "":
         raise UserError(f"Expected a value for `{name}`. Received: an empty one.")
+    if rules.is_path:
+        check_address(f"`{name}`", str(value), bucket=rules.bucket)
     if kind not in (int, float):
         return value
-    number = _finite(name, value, kind)
-    for bound, fails, words in (
-        (rules.minimum, lambda n, b: n < b, "at least"),
-        (rules.maximum, lambda n, b: n > b, "at most"),
-        (rules.above, lambda n, b: n <= b, "above"),
-    ):
-        if bound is not None and fails(number, bound):
-            raise UserError(
-                f"Expected `{name}` to be {words} {_text(bound)}. Received: {_text(number)}."
-            )
-    return number
-
-
-def _finite(name: str, value: Any, kind: type) -> Any:
-    # NumPy's numbers have no place in JSON files.
-    try:
-        number = kind(value)
-    except OverflowError:  # a whole number that no float holds
-        number = math.inf
-    if kind is float and not math.isfinite(number):
-        raise UserError(f"Expected `{name}` to be a finite number. Received: {value}.")
-    return number
-
-
-def _text(value: float) -> str:
-    return str(value) if isinstance(value, int) else f"{value:g}"
+    return read_number(name, value, kind, (rules.minimum, rules.maximum, rules.above))

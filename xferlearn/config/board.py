@@ -13,7 +13,10 @@ class BoardConfig(Config):
     logs_dir: Annotated[
         StrPath,
         Setting(
-            "Folder with the runs that `xferlearn train` wrote.", aliases=("logdir",), form="FOLDER"
+            "Folder with the runs that `xferlearn train` wrote.",
+            aliases=("logdir",),
+            form="FOLDER",
+            bucket=True,
         ),
     ] = "logs"
     host: Annotated[

@@ -35,6 +35,7 @@ class DataConfig(PhotoConfig):
             aliases=("data",),
             positional=True,
             form="FOLDER",
+            bucket=True,
             common=True,
         ),
     ] = None
@@ -47,6 +48,7 @@ class DataConfig(PhotoConfig):
             section="Data",
             table=True,
             form="FILE",
+            bucket=True,
             common=True,
         ),
     ] = None
@@ -111,6 +113,7 @@ class DataConfig(PhotoConfig):
             " left out. The photos themselves are not touched.",
             section="Data",
             form="FILE",
+            bucket=True,
         ),
     ] = None
 
@@ -203,6 +206,7 @@ class SourceConfig(SplitDataConfig, DatasetConfig):
             " like all others.",
             section="Data",
             form="FOLDER",
+            bucket=True,
         ),
     ] = None
     twins: Annotated[
@@ -222,6 +226,7 @@ class SourceConfig(SplitDataConfig, DatasetConfig):
             aliases=("summaries_dir", "logdir"),
             section="Output",
             form="FOLDER",
+            bucket=True,
         ),
     ] = "logs"
     weights: Annotated[

@@ -119,6 +119,7 @@ class DecideConfig(DecisionConfig):
             section="Data",
             aliases=("graph", "model_dir"),
             form="FOLDER",
+            bucket=True,
             common=True,
         ),
     ] = None

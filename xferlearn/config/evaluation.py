@@ -27,7 +27,9 @@ class EvaluateConfig(DatasetConfig, ImageConfig, RunnerConfig):
 
     model: Annotated[
         StrPath | None,
-        Setting(MODEL_FOLDER, aliases=("graph", "model_dir"), form="FOLDER", common=True),
+        Setting(
+            MODEL_FOLDER, aliases=("graph", "model_dir"), form="FOLDER", bucket=True, common=True
+        ),
     ] = None
     split: Annotated[
         str | None,
@@ -61,6 +63,7 @@ class EvaluateConfig(DatasetConfig, ImageConfig, RunnerConfig):
             " .parquet, or .jsonl for JSON Lines.",
             section="Output",
             form="FILE",
+            bucket=True,
             common=True,
         ),
     ] = None
@@ -71,6 +74,7 @@ class EvaluateConfig(DatasetConfig, ImageConfig, RunnerConfig):
             " new run in this folder.",
             section="Output",
             form="FOLDER",
+            bucket=True,
         ),
     ] = None
     run_name: Annotated[
@@ -110,6 +114,7 @@ class DiffConfig(ImageConfig):
             positional=True,
             section="Model",
             form="FOLDER",
+            bucket=True,
             common=True,
         ),
     ] = ()
@@ -120,13 +125,18 @@ class DiffConfig(ImageConfig):
             " photos that both have measured themselves on, as their folders hold it.",
             section="Data",
             form="FOLDER",
+            bucket=True,
             common=True,
         ),
     ] = None
     corrections: Annotated[
         StrPath | None,
         Setting(
-            "File of corrections (CSV) for these photos.", section="Data", form="FILE", common=True
+            "File of corrections (CSV) for these photos.",
+            section="Data",
+            form="FILE",
+            bucket=True,
+            common=True,
         ),
     ] = None
     include_seen: IncludeSeen = False

@@ -45,6 +45,9 @@ def _compared_backbones() -> Setting:
 class FitConfig(SourceConfig):
     """What every command takes that fits heads on the way to something else than a model."""
 
+    # Runs are found again there, and gone on with.
+    logs_dir: Annotated[StrPath, like_train("logs_dir", bucket=False)] = TrainConfig.logs_dir
+
     def train_config(self, **changed: Any) -> TrainConfig:
         """Returns the settings of one run.
 

@@ -1,23 +1,28 @@
 """Settings of every command that reads photos, and what they share."""
 
 import dataclasses
-import os
 from pathlib import Path
 from typing import Annotated
 
 from xferlearn.config.base import Config, Setting, StrPath, Verbose
+from xferlearn.system.addresses import is_bucket
+from xferlearn.system.files import cache_folder
 
 
 def default_bottleneck_dir() -> Path:
-    """Returns the folder for bottlenecks: `$XDG_CACHE_HOME/xferlearn/bottlenecks`.
+    """Returns the folder for bottlenecks where none is given, below `cache_folder`."""
+    return cache_folder() / "bottlenecks"
 
-    Where XDG_CACHE_HOME is unset or not absolute it is ~/.cache, as the XDG Base Directory
-    Specification asks.
+
+def local_bottleneck_dir(config: "PhotoConfig") -> Path:
+    """Returns the folder of this machine for what is kept beside bottlenecks and not shared.
+
+    Where they are in a bucket it is the default folder: networks made ready for this processor,
+    and what fine-tuning reads over and over.
     """
-    root = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    if not root.is_absolute():
-        root = Path.home() / ".cache"
-    return root / "xferlearn" / "bottlenecks"
+    if config.bottleneck_dir is None or is_bucket(str(config.bottleneck_dir)):
+        return default_bottleneck_dir()
+    return Path(config.bottleneck_dir)
 
 
 DEFAULT_BACKBONE = "efficientnet_lite0"
@@ -73,6 +78,7 @@ class PhotoConfig(Config):
             " Default: xferlearn/bottlenecks in $XDG_CACHE_HOME or ~/.cache.",
             section="Photos",
             form="FOLDER",
+            bucket=True,
         ),
     ] = None
     engine: Annotated[

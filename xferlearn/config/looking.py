@@ -18,6 +18,7 @@ class InspectConfig(Config):
             positional=True,
             aliases=("graph", "model_dir"),
             form="PATH",
+            bucket=True,
         ),
     ] = None
     backbone: Annotated[

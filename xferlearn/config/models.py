@@ -28,6 +28,7 @@ class ModelConfig(ImageConfig):
             aliases=("graph", "model_dir"),
             section="Model",
             form="PATH",
+            bucket=True,
             common=True,
         ),
     ] = None
@@ -60,6 +61,7 @@ class ModelConfig(ImageConfig):
             " labels.txt beside it.",
             section="Model",
             form="FILE",
+            bucket=True,
             common=True,
         ),
     ] = None
@@ -228,6 +230,7 @@ class LabelConfig(ModelConfig, AnswerConfig, RunnerConfig):
             positional=True,
             aliases=("image", "source"),
             form="PHOTO",
+            bucket=True,
             common=True,
         ),
     ] = ()
@@ -250,6 +253,7 @@ class LabelConfig(ModelConfig, AnswerConfig, RunnerConfig):
             " stopped in the middle, the same command goes on where it was.",
             section="Output",
             form="FILE|FOLDER",
+            bucket=True,
             common=True,
         ),
     ] = None
@@ -331,6 +335,7 @@ class ExportConfig(Config):
             f"{MODEL_FOLDER} The files go to its exports folder.",
             aliases=("graph", "model_dir"),
             form="FOLDER",
+            bucket=True,
             common=True,
         ),
     ] = None
@@ -370,7 +375,9 @@ class ExportConfig(Config):
     logs_dir: Annotated[
         StrPath | None,
         Setting(
-            "Also show the comparison in TensorBoard, as a new run in this folder.", form="FOLDER"
+            "Also show the comparison in TensorBoard, as a new run in this folder.",
+            form="FOLDER",
+            bucket=True,
         ),
     ] = None
     verbose: Verbose = 1

@@ -68,6 +68,7 @@ class TrainConfig(DecisionConfig, ViewConfig, HeadConfig, BackboneConfig, Runner
             " folder, table or dataset.",
             section="Output",
             form="FOLDER",
+            bucket=True,
             common=True,
         ),
     ] = None

@@ -11,6 +11,7 @@ from xferlearn.model_folder import EXPORTS_DIR, ModelFolder, change_metadata
 from xferlearn.photos.predicted import Predicted
 from xferlearn.summaries.decided import decision_facts, points_block
 from xferlearn.system.html import facts, notices
+from xferlearn.system.places import place_of
 from xferlearn.system.results import Block, Result, facts_block
 
 
@@ -57,7 +58,7 @@ class DecideResult(Result):
         return {
             "decision": self.chosen.decision.text(),
             **decision_facts(self.chosen, self._validation),
-            "model": str(self.model_folder.path),
+            "model": self.model_folder.place,
         }
 
 
@@ -106,10 +107,11 @@ def decide_with(config: DecideConfig) -> DecideResult:
     folder = change_metadata(config.model or "", change)
     former, chosen = found[-1]
     warnings = []
-    exports = folder.path / EXPORTS_DIR
-    if former != _rule(folder.metadata) and exports.is_dir() and any(exports.iterdir()):
+    exports = place_of(folder.place).child(EXPORTS_DIR)
+    if former != _rule(folder.metadata) and any(exports.files(below=True)):
         warnings.append(
-            f"The files in {exports} were made before and decide as they did. Export them again."
+            f"The files in {exports.address} were made before and decide as they did. Export them"
+            " again."
         )
     return DecideResult(folder, chosen, tuple(warnings))
 

@@ -26,7 +26,7 @@ from xferlearn.photos.pairing import Answered, pair_photos
 from xferlearn.photos.predicted import Predicted
 from xferlearn.photos.several import label_text, labels_in
 from xferlearn.system.files import write_atomically
-from xferlearn.system.folders import check_output
+from xferlearn.system.outputs import check_output
 from xferlearn.system.results import Failure
 from xferlearn.system.row_files import write_rows
 from xferlearn.system.text import one_line, readable

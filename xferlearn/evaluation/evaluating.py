@@ -32,8 +32,9 @@ from xferlearn.photos.predicted import Predicted, write_predicted
 from xferlearn.photos.several import label_text, truth_of
 from xferlearn.predictors import Predictor, model_folder_predictor
 from xferlearn.summaries.notebook import Pictures
-from xferlearn.system.files import write_atomically
-from xferlearn.system.folders import check_output, check_writable
+from xferlearn.system.addresses import is_bucket
+from xferlearn.system.folders import check_writable
+from xferlearn.system.outputs import check_output_anywhere
 from xferlearn.system.progress import progress_bar, working
 from xferlearn.system.results import Failure
 from xferlearn.system.runtime import choose_device, start_tensorflow
@@ -85,7 +86,7 @@ def measure_photos(
             check_outside_photos(config, name, folder)
     if config.logs_dir:
         check_writable("logs_dir", config.logs_dir)
-    output = None if config.output is None else check_output(config.output)
+    output = None if config.output is None else check_output_anywhere(config.output)
     # With corrections it is known later of what class a photo is.
     others = config.other_classes if config.corrections is None else UNDECIDED
     several = model_folder.is_multi_label
@@ -101,7 +102,7 @@ def measure_photos(
         start_tensorflow()
     choose_device(config.device)
     predictor, recorded = read_as_one(
-        model_folder.path,
+        model_folder.place,
         lambda folder: (model_folder_predictor(folder, config), folder.photos()),
     )
     decision = decision_of(predictor.metadata)
@@ -109,7 +110,7 @@ def measure_photos(
         decision, MultiLabelDecision
     ):
         raise UserError(
-            f"{model_folder.path} was replaced by a model of other classes while this was running."
+            f"{model_folder.place} was replaced by a model of other classes while this was running."
             " Run again."
         )
     # Where nothing else needs them they are not kept, because they may be gigabytes.
@@ -156,7 +157,7 @@ def measure_photos(
         *source.warnings,
         *(corrected.lines() if corrected is not None else ()),
         *(
-            [_by_record(model_folder.path, part, evaluation.total, elsewhere)]
+            [_by_record(model_folder.place, part, evaluation.total, elsewhere)]
             if part and evaluation.total
             else ()
         ),
@@ -167,14 +168,14 @@ def measure_photos(
         *predictor.later_warnings(),
     )
     rows = answers.kept(labels, parts) if kept else None
-    written: Path | None = None
+    written: str | Path | None = None
     if output is not None and rows is not None:
-        photos, form = rows, output_format(output) or ""
+        photos, form = rows, output_format(output.given) or ""
         try:
-            write_atomically(output, lambda file: write_predicted(file, photos, form))
-            written = Path(config.output or "")
+            output.write(lambda file: write_predicted(file, photos, form))
+            written = output.given if is_bucket(output.given) else Path(output.given)
         except OSError as error:  # what was measured must not be lost
-            warnings += (Failure(f"Can't write `output` {output}: {one_line(error)}."),)
+            warnings += (Failure(f"Can't write `output` {output.given}: {one_line(error)}."),)
     result = EvaluationResult(
         evaluation=evaluation,
         misclassified=misclassified,
@@ -210,7 +211,7 @@ def _record(
     place: str,
 ) -> EvaluationResult:
     """Writes a run for TensorBoard; returns the result with its folder."""
-    labels, path = result.evaluation.labels, model_folder.path
+    labels = result.evaluation.labels
     truth = (
         truth_of(rows.truth, labels)
         if rows.is_multi_label
@@ -219,16 +220,20 @@ def _record(
     # Of classes that the model does not have, the score is 0.
     scores = np.pad(rows.probabilities, ((0, 0), (0, len(labels) - len(rows.labels))))
     card = (
-        f"# {result.evaluation.summary()}\n\nModel `{path}` on the photos of `{place}`."
+        f"# {result.evaluation.summary()}\n\nModel `{model_folder.place}` on the photos of"
+        f" `{place}`."
         f" {'Left out' if result.seen.left_out else 'Among them'}:"
         f" {result.seen.text() or 'none'}.\n"
     )
     part = config.split if config.split not in (None, "all") else ""
-    name = "_".join(filter(None, [path.name, "on", config.data_name or "photos", part]))
+    name = "_".join(
+        filter(None, [model_folder.path.name, "on", config.data_name or "photos", part])
+    )
     warnings: tuple[str, ...] = ()
     with summaries.run_folder(config.logs_dir or "", config.run_name or name) as run_dir:
         warnings += summaries.write_evaluation(run_dir, result.evaluation, truth, scores, card)
         warnings += write_experiment(run_dir, *result.document(config, model_folder))
+        warnings += tuple(summaries.deliver_run(run_dir))
     return dataclasses.replace(result, run_dir=run_dir, warnings=(*result.warnings, *warnings))
 
 
@@ -255,7 +260,7 @@ def _nothing_left(
     return f"{place} has no photo of the model's classes, {first_names(labels, 12)}{excluded}."
 
 
-def _by_record(model: Path, part: str, measured: int, elsewhere: int) -> str:
+def _by_record(model: str, part: str, measured: int, elsewhere: int) -> str:
     others = f"; {elsewhere:,} others are not" if elsewhere else ""
     are = plural_of(measured, "photo is a", "photos are")
     return f"{measured:,} {are} {part} {plural_of(measured, 'photo', 'photos')} of {model}{others}"

@@ -40,6 +40,7 @@ from xferlearn.summaries.terminal import (
     misclassified_block,
     misclassified_head,
 )
+from xferlearn.system.fetching import origin
 from xferlearn.system.html import faint, notices, tile, tiles
 from xferlearn.system.progress import duration
 from xferlearn.system.results import Block, Result, facts_block
@@ -76,8 +77,8 @@ class EvaluationResult(Result):
         points: by class, recall and precision at the thresholds that `train` told.
         unknown: to how many photos `label` gives no label, because they are unlike those that the
             model was made from; here they count like all others. None for models that don't say.
-        output: the file that the probabilities were written to; None where none was asked for, or
-            could be written.
+        output: the file, or its address in a bucket, that the probabilities were written to; None
+            where none was asked for, or could be written.
     """
 
     evaluation: AnyEvaluation
@@ -94,7 +95,7 @@ class EvaluationResult(Result):
     decided: DecisionMeasured | None = None
     points: tuple[OperatingPoint, ...] = ()
     unknown: int | None = None
-    output: Path | None = None
+    output: str | Path | None = None
 
     def blocks(self) -> list[Block]:
         """Returns the summary: accuracy, classes, confusion matrix, wrong and unreadable photos."""
@@ -129,7 +130,7 @@ class EvaluationResult(Result):
             confusion_block(evaluation) if isinstance(evaluation, Evaluation) else Block(),
             misclassified_block(wrong, head, written) if wrong else Block(),
             bad_block(self.bad, rest),
-            Block((f"logs  {self.run_dir}",) if self.run_dir else ()),
+            Block((f"logs  {origin(self.run_dir)}",) if self.run_dir else ()),
             Block((f"probabilities  {self.output}",) if self.output else ()),
         ]
 

@@ -23,12 +23,13 @@ from xferlearn.model_folder import (
     MODEL_FILE,
     UNFINISHED_EXPORT,
     ModelFolder,
+    mirrored_exports,
     read_model_folder,
 )
 from xferlearn.predictors import Answers, check_keras_file
-from xferlearn.summaries import run_folder
+from xferlearn.summaries import deliver_run, run_folder
 from xferlearn.system.files import file_digest, remove_stale, write_atomically
-from xferlearn.system.folders import check_no_url, check_outside, check_writable
+from xferlearn.system.folders import check_outside, check_writable
 from xferlearn.system.progress import progress_bar, working
 from xferlearn.system.runtime import core_count, start_tensorflow
 from xferlearn.system.text import count, one_line, plural_of
@@ -65,13 +66,16 @@ def export(config: ExportConfig) -> ExportResult:
 def export_with(config: ExportConfig) -> ExportResult:
     """Exports as `config` says; see `export`."""
     check_formats(config.formats)
-    if config.image_dir:
-        check_no_url("`image_dir`", config.image_dir)
     if config.image_dir and config.logs_dir:
         check_outside(config.image_dir, "logs_dir", config.logs_dir)
     if config.logs_dir:
         check_writable("logs_dir", config.logs_dir)
     model_folder = read_model_folder(config.model or "")
+    with mirrored_exports(model_folder.path):
+        return _export(config, model_folder)
+
+
+def _export(config: ExportConfig, model_folder: ModelFolder) -> ExportResult:
     check_writable("model", model_folder.path / EXPORTS_DIR)
     check_keras_file(model_folder.path / MODEL_FILE)
     with working("loading TensorFlow", config.verbose):
@@ -108,6 +112,7 @@ def export_with(config: ExportConfig) -> ExportResult:
         name = model_folder.path.name
         with run_folder(config.logs_dir, f"export_{name}") as run_dir:
             warnings += write_events(run_dir, name, comparison, cells, tuple(rows))
+            warnings += tuple(deliver_run(run_dir))
     return ExportResult(
         tuple(rows), cells, comparison, warnings, report, run_dir, about.get("thresholds", {})
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 from xferlearn.exports.formats import FORMATS
 from xferlearn.exports.report import REPORT_FILE, ExportRow, changed_lines
+from xferlearn.system.fetching import origin
 from xferlearn.system.html import facts, h, notices, table
 from xferlearn.system.results import Block, Result, facts_block, table_block, wrapped
 
@@ -86,9 +87,9 @@ class ExportResult(Result):
         made = {row.format: row for row in self.rows if row.passed}
         if not made:
             return []
-        path = shlex.quote(str(next(iter(made.values())).path))
+        path = shlex.quote(origin(str(next(iter(made.values())).path)))
         facts = {
-            name: FORMATS[name.partition("_fp")[0]].then.format(path=str(row.path))
+            name: FORMATS[name.partition("_fp")[0]].then.format(path=origin(str(row.path)))
             for name, row in made.items()
         }
         block = facts_block(facts, prose=facts)
@@ -96,9 +97,9 @@ class ExportResult(Result):
         return [Block(("next:", f"  xferlearn label --model={path} PHOTO...")), block, applied]
 
     def _files(self) -> dict[str, str]:
-        files = {row.format: str(row.path) for row in self.rows if row.passed}
-        files["report"] = str(self.report)
-        return files if self.run_dir is None else {**files, "logs": str(self.run_dir)}
+        files = {row.format: origin(str(row.path)) for row in self.rows if row.passed}
+        files["report"] = origin(self.report)
+        return files if self.run_dir is None else {**files, "logs": origin(self.run_dir)}
 
     def html(self) -> list[Any]:
         """Returns warnings, failures, the table, changed photos, and where the files are."""

@@ -31,6 +31,9 @@ from xferlearn.inspection.signatures import Signature, recognise_backbone
 from xferlearn.inspection.sizes import known_size
 from xferlearn.inspection.stated import with_metadata
 from xferlearn.inspection.values import ValueFacts, read_start, value_facts
+from xferlearn.model_folder import fetched_model
+from xferlearn.system.addresses import is_bucket
+from xferlearn.system.fetching import origin, told_by_address
 from xferlearn.system.text import count, one_line, printable
 
 _MOST_ENDS = 16
@@ -73,6 +76,11 @@ def open_model(path: str | Path) -> tuple[ModelFile, GraphReport]:
     """
     if not isinstance(path, (str, os.PathLike)) or path == "":
         raise UserError(f"Expected the path of a model. Received: {path!r}.")
+    if is_bucket(path):
+        copy = fetched_model(path, "a model")
+        with told_by_address(copy):
+            held, report = open_model(copy)
+        return held, replace(report, path=origin(copy))
     path = Path(path)
     with unpacked(path) as archive:
         opened = open_unpacked(path, archive)

@@ -19,7 +19,7 @@ from xferlearn.predictors import Predictor
 from xferlearn.summaries.drawing import webp
 from xferlearn.summaries.overlay import LEGEND, draw_overlay
 from xferlearn.system.files import real_path, remove_stale, write_atomically
-from xferlearn.system.folders import check_no_url, check_writable
+from xferlearn.system.folders import check_writable
 from xferlearn.system.html import (
     DOCUMENT_STYLE,
     Markup,
@@ -153,7 +153,6 @@ def checked_folder(folder: str | Path) -> Path:
     Raises:
         UserError: it holds other things than such a page, or can't be written to.
     """
-    check_no_url("`why`", folder)
     path = real_path(folder)
     if path.exists() and not path.is_dir():
         raise UserError(f"Expected `why` to be a folder. Found a file at {folder}.")

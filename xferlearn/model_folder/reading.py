@@ -17,12 +17,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from xferlearn.errors import UserError
+from xferlearn.model_folder.buckets import fetched_model
+from xferlearn.model_folder.layout import (
+    EXPORTS_DIR,
+    FILES,
+    LABELS_FILE,
+    METADATA_FILE,
+    MODEL_FILE,
+    OWN_DIGEST,
+    PHOTOS_FILE,
+    PREDICTIONS,
+    PREDICTIONS_FILE,
+)
 from xferlearn.photos.predicted import Predicted, read_predicted
 from xferlearn.photos.recorded import RecordedPhoto, parse_photos
-from xferlearn.system.files import (
-    file_digest,
-    recover_folder,
-)
+from xferlearn.system.fetching import origin, told_by_address
+from xferlearn.system.files import file_digest, recover_folder
 from xferlearn.system.text import count, one_line
 
 if TYPE_CHECKING:
@@ -31,25 +41,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 FORMAT_VERSION = 1
-MODEL_FILE = "model.keras"
-LABELS_FILE = "labels.txt"
-METADATA_FILE = "metadata.json"
-PHOTOS_FILE = "photos.csv"
-PREDICTIONS_FILE = "predictions.parquet"
-EXPORTS_DIR = "exports"
-# Exports are made in hidden folders of the model folder whose names begin with this.
-UNFINISHED_EXPORT = "export"
-# Outputs of model.keras, where it has two.
-PREDICTIONS, FAMILIARITY = "predictions", "familiarity"
 # Settings that are paths, and what `weights` may be instead.
 _PATHS = ("image_dir", "labels", "data_dir", "unlabelled", "corrections", "weights")
 _WEIGHTS = ("imagenet", "none")
 _MOST_METADATA_BYTES = 16 * 2**20
 # A folder that is replaced more often than that while it is read is given up.
 _MOST_READS = 10
-# Of metadata.json: the digests of the other files by name, and its own, of all that is before it.
-# Folders of earlier versions have neither.
-FILES, OWN_DIGEST = "files", "sha256"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +64,12 @@ class ModelFolder:
     metadata: dict[str, Any]
 
     def __repr__(self) -> str:
-        return f"ModelFolder({str(self.path)!r}, {len(self.labels)} classes)"
+        return f"ModelFolder({self.place!r}, {len(self.labels)} classes)"
+
+    @property
+    def place(self) -> str:
+        """Where the model is, for people and records: its address, or its path."""
+        return origin(self.path)
 
     @property
     def is_multi_label(self) -> bool:
@@ -258,7 +260,7 @@ def read_model_folder(model_dir: str | Path, *, renamed: bool = False) -> ModelF
     """Reads a model folder's metadata; loads no model and needs no TensorFlow.
 
     Args:
-        model_dir: the folder.
+        model_dir: the folder; one in a bucket is fetched.
         renamed: True where the classes are given other names, so that labels.txt does not matter.
 
     Raises:
@@ -269,7 +271,12 @@ def read_model_folder(model_dir: str | Path, *, renamed: bool = False) -> ModelF
         >>> read_model_folder("out/flowers").labels
         ('daisy', 'dandelion', 'roses', 'sunflowers', 'tulips')
     """
-    path = Path(model_dir)
+    path = fetched_model(model_dir)
+    with told_by_address(path):
+        return _read_model_folder(path, renamed=renamed)
+
+
+def _read_model_folder(path: Path, *, renamed: bool) -> ModelFolder:
     recover_folder(path)
     if not path.is_dir():
         found = "a file" if path.exists() else "nothing"
@@ -333,15 +340,17 @@ def read_as_one(
     Raises:
         UserError: as `read_model_folder` and `read`; when it is replaced again and again.
     """
+    path = fetched_model(model_dir)
     for _ in range(_MOST_READS):
-        seen = _identity(Path(model_dir) / METADATA_FILE)
+        seen = _identity(path / METADATA_FILE)
         try:
-            result = read(read_model_folder(model_dir, renamed=renamed))
+            with told_by_address(path):
+                result = read(read_model_folder(path, renamed=renamed))
         except UserError:
-            if seen == _identity(Path(model_dir) / METADATA_FILE):
+            if seen == _identity(path / METADATA_FILE):
                 raise
         else:
-            if seen == _identity(Path(model_dir) / METADATA_FILE):
+            if seen == _identity(path / METADATA_FILE):
                 return result
     raise UserError(f"{model_dir} is replaced again and again. Try when that has ended.")
 

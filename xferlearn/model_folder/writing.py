@@ -1,15 +1,16 @@
 """Writes a model folder, whole or not at all."""
 
 import json
+import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xferlearn.errors import UserError, XferlearnError
-from xferlearn.model_folder.reading import (
+from xferlearn.model_folder.buckets import check_bucket, fetched_model, put_model
+from xferlearn.model_folder.layout import (
     EXPORTS_DIR,
     FILES,
-    FORMAT_VERSION,
     LABELS_FILE,
     METADATA_FILE,
     MODEL_FILE,
@@ -17,6 +18,9 @@ from xferlearn.model_folder.reading import (
     PHOTOS_FILE,
     PREDICTIONS_FILE,
     UNFINISHED_EXPORT,
+)
+from xferlearn.model_folder.reading import (
+    FORMAT_VERSION,
     ModelFolder,
     is_model_folder,
     own_digest,
@@ -25,7 +29,10 @@ from xferlearn.model_folder.reading import (
 from xferlearn.photos.manifest import Manifest
 from xferlearn.photos.predicted import Predicted, write_predicted
 from xferlearn.photos.recorded import write_photos
+from xferlearn.system.addresses import bucket_reason, is_bucket, last_name
+from xferlearn.system.fetching import staging_folder
 from xferlearn.system.files import (
+    expire,
     file_digest,
     real_path,
     recover_folder,
@@ -35,6 +42,7 @@ from xferlearn.system.files import (
     write_atomically,
 )
 from xferlearn.system.folders import check_writable
+from xferlearn.system.places import place_of
 from xferlearn.system.text import one_line
 
 if TYPE_CHECKING:
@@ -45,6 +53,8 @@ _OWN_NAMES = (
 )  # fmt: skip
 # Changes of metadata.json that other changes come before, one after the other.
 _MOST_CHANGES = 10
+# What was put to a bucket, or could not be.
+_STAGED_SECONDS = 24 * 3600
 
 
 def check_model_dir(model_dir: str | Path, overwrite: bool) -> None:
@@ -57,10 +67,21 @@ def check_model_dir(model_dir: str | Path, overwrite: bool) -> None:
     Raises:
         UserError: when the folder holds what must not be replaced, or can't be written.
     """
+    if is_bucket(str(model_dir)):
+        check_writable("model_dir", model_dir)
+        check_bucket(str(model_dir), overwrite)
+        return
     recover_folder(real_path(model_dir))
     # Beside it, because it is written under a temporary name first.
     check_writable("model_dir", real_path(model_dir).parent)
     _check_replaceable(Path(model_dir), overwrite)
+
+
+def staged_model(model_dir: str) -> Path:
+    """Returns a new path of this machine for a model that is then put to an address."""
+    folder = staging_folder(model_dir)
+    expire(folder, "?" * 8, _STAGED_SECONDS)
+    return folder / uuid.uuid4().hex[:8] / last_name(model_dir)
 
 
 def write_model_folder(
@@ -93,7 +114,8 @@ def write_model_folder(
         UserError: when the folder holds what must not be replaced.
         XferlearnError: when it can't be written.
     """
-    path = real_path(model_dir)
+    bucket = str(model_dir) if is_bucket(str(model_dir)) else ""
+    path = staged_model(bucket) if bucket else real_path(model_dir)
     content = {"format_version": FORMAT_VERSION, "labels": list(manifest.labels), **metadata}
     try:
         with temporary_folder(path) as new:
@@ -111,7 +133,9 @@ def write_model_folder(
         ) from None
     # Of models, and of the states of fine-tuning, which are written beside them.
     remove_stale(path.parent, path.name)
-    return ModelFolder(Path(model_dir), manifest.labels, content)
+    if bucket:
+        put_model(path, bucket, overwrite)
+    return ModelFolder(path if bucket else Path(model_dir), manifest.labels, content)
 
 
 def _check_replaceable(path: Path, overwrite: bool) -> None:
@@ -177,11 +201,11 @@ def change_metadata(
         UserError: as `read_model_folder` and `change`; when others change it again and again.
         XferlearnError: when it can't be written.
     """
+    if is_bucket(str(model_dir)):
+        return _change_in_bucket(str(model_dir), change)
     for _ in range(_MOST_CHANGES):
         folder = read_model_folder(model_dir)
-        content = {**folder.metadata, **json.loads(json.dumps(change(folder)))}
-        if content.pop(OWN_DIGEST, None) is not None:
-            content[OWN_DIGEST] = own_digest(content)
+        content = _changed(folder, change)
 
         def check(read: ModelFolder = folder) -> None:
             if read.is_replaced():
@@ -199,3 +223,29 @@ def change_metadata(
         remove_stale(path, METADATA_FILE)
         return ModelFolder(Path(model_dir), folder.labels, content)
     raise UserError(f"{model_dir} is changed again and again. Try when that has ended.")
+
+
+def _changed(
+    folder: ModelFolder, change: Callable[[ModelFolder], dict[str, Any]]
+) -> dict[str, Any]:
+    """Returns a model's metadata with other values, and the digest that belongs to them."""
+    content = {**folder.metadata, **json.loads(json.dumps(change(folder)))}
+    if content.pop(OWN_DIGEST, None) is not None:
+        content[OWN_DIGEST] = own_digest(content)
+    return content
+
+
+def _change_in_bucket(
+    model_dir: str, change: Callable[[ModelFolder], dict[str, Any]]
+) -> ModelFolder:
+    folder = read_model_folder(model_dir)
+    content = _changed(folder, change)
+    if fetched_model(model_dir) != folder.path:
+        raise UserError(f"{model_dir} was changed meanwhile. Run again.")
+    try:
+        place_of(model_dir, "`model`").write(METADATA_FILE, _as_text(content))
+    except OSError as error:
+        raise XferlearnError(
+            f"Can't write {METADATA_FILE} to {model_dir}: {bucket_reason(error)}."
+        ) from None
+    return read_model_folder(model_dir)

@@ -18,8 +18,8 @@ from pathlib import Path
 from xferlearn.errors import UserError
 from xferlearn.photos.folders.names import check_name, class_label
 from xferlearn.photos.several import read_label_text
+from xferlearn.system.fetching import fetched
 from xferlearn.system.files import real_path, write_atomically
-from xferlearn.system.folders import check_no_url
 from xferlearn.system.locks import FileLock
 from xferlearn.system.text import count, one_line, readable
 
@@ -145,9 +145,9 @@ def read_corrections(path: str | Path, *, missing_ok: bool = False) -> Correctio
         >>> len(read_corrections("corrections.csv"))
         12
     """
-    check_no_url("`corrections`", path)
+    here = fetched(path, "`corrections`")
     try:
-        with open(path, "rb") as file:
+        with open(here, "rb") as file:
             data = file.read(_MOST_BYTES + 1)
     except FileNotFoundError:
         if missing_ok:

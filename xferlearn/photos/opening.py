@@ -16,7 +16,6 @@ from xferlearn.photos.sources import PhotoSource
 from xferlearn.photos.tables.table_files import holds_tables
 from xferlearn.photos.unlabelled import with_unlabelled
 from xferlearn.system.folders import check_outside
-from xferlearn.system.places import check_address
 from xferlearn.system.runtime import start_tensorflow
 
 _OF_TABLES = ("path_column", "label_column", "image_column", "split_column", "group_column")
@@ -64,7 +63,6 @@ def _with_unlabelled(config: TrainConfig, source: PhotoSource) -> PhotoSource:
     """Returns the photos with those of a folder without classes, where a config names one."""
     if config.unlabelled is None:
         return source
-    check_address("`unlabelled`", config.unlabelled)
     root = config.image_dir
     if config.labels is None and root is not None and not holds_tables(root):
         check_outside(root, "unlabelled", config.unlabelled)
@@ -91,9 +89,6 @@ def open_labelled(
         UserError: when there are no such photos, or one that a table names is not found where
             `on_bad_image` is "fail".
     """
-    for name in ("image_dir", "labels"):
-        if getattr(config, name) is not None:
-            check_address(f"`{name}`", getattr(config, name))
     group_by = config.group_by if isinstance(config, SplitDataConfig) else None
     if config.labels is not None or holds_tables(config.image_dir or ""):
         if config.layout != "auto":

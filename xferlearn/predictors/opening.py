@@ -25,6 +25,7 @@ from xferlearn.model_folder import (
     METADATA_FILE,
     MODEL_FILE,
     ModelFolder,
+    fetched_model,
     find_model_folder_around,
     read_as_one,
 )
@@ -52,6 +53,7 @@ from xferlearn.predictors.openvino_files import open_openvino
 from xferlearn.predictors.saved_model import open_saved_model
 from xferlearn.predictors.scores import read_scores
 from xferlearn.predictors.tflite_files import open_tflite
+from xferlearn.system.fetching import origin, told_by_address
 from xferlearn.system.files import recover_folder
 from xferlearn.system.progress import working
 from xferlearn.system.runtime import choose_device, gpu_may_be_there, start_tensorflow
@@ -106,7 +108,15 @@ def open_predictor(config: ModelConfig) -> Predictor:
             resize=config.resize,
             verbose=config.verbose,
         )
-    path = Path(config.model or "")
+    path = fetched_model(config.model or "")
+    with told_by_address(path):
+        predictor = _open_path(path, config)
+    shown = tuple(line.replace(str(path), origin(path)) for line in predictor.warnings)
+    return dataclasses.replace(predictor, name=origin(path), warnings=shown)
+
+
+def _open_path(path: Path, config: ModelConfig) -> Predictor:
+    """Returns the predictor of a model, which may be in an archive."""
     if not is_archive(path):
         recover_folder(path)
         return _open_file(path, config)

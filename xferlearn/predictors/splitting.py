@@ -12,7 +12,7 @@ import numpy as np
 
 from xferlearn.bottlenecks.engines import KeptNetwork
 from xferlearn.bottlenecks.engines.openvino_runtime import convert, run_converted
-from xferlearn.config import ImageConfig, default_bottleneck_dir
+from xferlearn.config import ImageConfig, local_bottleneck_dir
 from xferlearn.model_folder import FAMILIARITY, FILES, MODEL_FILE, PREDICTIONS, ModelFolder
 from xferlearn.predictors.base import Answers
 from xferlearn.system.runtime import float32_layers
@@ -118,7 +118,7 @@ def keep_head(model_folder: ModelFolder, model: "keras.Model", config: ImageConf
     if any(engine["name"] != "openvino" for engine in parts_of(metadata["engine"])):
         return
     says_familiarity = isinstance(model.output, dict)
-    root = Path(config.bottleneck_dir or default_bottleneck_dir())
+    root = local_bottleneck_dir(config)
     kept = kept_head(root, model_folder, familiarity=says_familiarity)
     start_head(SplitModel.of(metadata, lambda: model).head, kept)
 

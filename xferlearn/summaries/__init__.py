@@ -9,6 +9,7 @@ from xferlearn.summaries.graph import write_graph
 from xferlearn.summaries.record import RunRecord
 from xferlearn.summaries.runs import (
     create_run,
+    deliver_run,
     folder_bytes,
     joined_name,
     keep_run,
@@ -21,6 +22,7 @@ __all__ = [
     "EventWriter",
     "RunRecord",
     "create_run",
+    "deliver_run",
     "folder_bytes",
     "joined_name",
     "keep_run",

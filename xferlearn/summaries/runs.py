@@ -10,7 +10,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from xferlearn.errors import UserError
-from xferlearn.system.files import remove_stale, temporary_folder
+from xferlearn.system.addresses import bucket_reason, is_bucket, last_name
+from xferlearn.system.fetching import origin, staging_folder
+from xferlearn.system.files import expire, remove_stale, temporary_folder
+from xferlearn.system.places import place_of
+from xferlearn.system.results import Failure
 from xferlearn.system.text import one_line
 
 try:
@@ -23,6 +27,8 @@ except ImportError:  # Windows
 _MARK = ".unfinished"
 # File systems take names of 255 bytes.
 _LONGEST = 180
+# Runs whose logs are in a bucket.
+_KEPT_SECONDS = 30 * 24 * 3600
 
 
 def create_run(logs_dir: str | Path, name: str) -> Path:
@@ -33,14 +39,15 @@ def create_run(logs_dir: str | Path, name: str) -> Path:
     Raises:
         UserError: when it can't be made.
     """
-    return _at_a_new_name(logs_dir, name, lambda path: path.mkdir(parents=True))
+    return _at_a_new_name(_here(logs_dir), name, lambda path: path.mkdir(parents=True))
 
 
 @contextlib.contextmanager
 def run_folder(logs_dir: str | Path, name: str) -> Iterator[Path]:
     """Makes a new folder for a run, as `create_run` does, which stays if the block ends well.
 
-    Otherwise, and after a kill, the next run in these logs removes it.
+    Otherwise, and after a kill, the next run in these logs removes it. For a bucket it is made on
+    this machine, and `deliver_run` puts it there.
 
     Args:
         logs_dir: folder of all runs.
@@ -49,7 +56,7 @@ def run_folder(logs_dir: str | Path, name: str) -> Iterator[Path]:
     Raises:
         UserError: when it can't be made.
     """
-    path, lock = _make_marked(logs_dir, name)
+    path, lock = _make_marked(_here(logs_dir), name)
     try:
         yield path
         keep_run(path)
@@ -62,6 +69,36 @@ def keep_run(run_dir: Path) -> None:
     """Lets a run of `run_folder` stay, whatever comes, for what it shows so far."""
     with contextlib.suppress(OSError):
         (run_dir / _MARK).unlink(missing_ok=True)
+
+
+def deliver_run(run_dir: Path | None) -> list[str]:
+    """Puts a run that is complete to the bucket that its logs are in, if they are in one.
+
+    Args:
+        run_dir: as `run_folder` makes it; None for no run.
+
+    Returns:
+        A `Failure` where that failed, because a run must not cost what it shows; else nothing.
+    """
+    if run_dir is None or not is_bucket(origin(run_dir.parent)):
+        return []
+    logs_dir = origin(run_dir.parent)
+    files = [path for path in run_dir.rglob("*") if path.is_file() and path.name != _MARK]
+    try:
+        place = place_of(origin(run_dir), "`logs_dir`")
+        if any(place.files(below=True)):
+            raise UserError("another run has its name")
+        # Event files make a run appear: what they show is there before.
+        for path in sorted(files, key=lambda path: "tfevents" in path.name):
+            place.write(path.relative_to(run_dir).as_posix(), path.read_bytes())
+    except (OSError, UserError) as error:
+        return [
+            Failure(
+                f"Can't write the run to {logs_dir}: {bucket_reason(error)}. It is in"
+                f" {run_dir}, for a month."
+            )
+        ]
+    return []
 
 
 def joined_name(model: str, data: str) -> str:
@@ -79,6 +116,15 @@ def joined_name(model: str, data: str) -> str:
 def folder_bytes(folder: Path) -> int:
     """Returns the size of all files below a folder."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _here(logs_dir: str | Path) -> Path:
+    """Returns the folder of this machine that runs are made in."""
+    if not is_bucket(logs_dir):
+        return Path(logs_dir)
+    folder = staging_folder(str(logs_dir)) / "runs" / last_name(str(logs_dir))
+    expire(folder, "*", _KEPT_SECONDS)
+    return folder
 
 
 def _make_marked(logs_dir: str | Path, name: str) -> tuple[Path, int | None]:

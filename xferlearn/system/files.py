@@ -29,6 +29,18 @@ _CHECKSUM = "crc32"
 _TEMPORARY = r"(?:.+\.)?[0-9a-f]{8}(?:[0-9a-f]{24})?\.(?:tmp|old)"
 
 
+def cache_folder() -> Path:
+    """Returns the package's folder for what can be made again: `$XDG_CACHE_HOME/xferlearn`.
+
+    Where XDG_CACHE_HOME is unset or not absolute it is ~/.cache, as the XDG Base Directory
+    Specification asks.
+    """
+    root = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if not root.is_absolute():
+        root = Path.home() / ".cache"
+    return root / "xferlearn"
+
+
 def real_path(path: str | Path) -> Path:
     """Returns where a path leads: a link to a folder stays one when the folder is replaced."""
     return Path(os.path.realpath(path))

@@ -2,20 +2,14 @@
 
 import errno
 import os
-import re
 import tempfile
+import uuid
 from pathlib import Path
 
 from xferlearn.errors import UserError
-from xferlearn.system.files import real_path
-from xferlearn.system.text import one_line, readable
-
-_URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
-
-
-def is_url(path: str | Path) -> bool:
-    """Returns whether a path is the address of a web page or bucket, such as https:// or s3://."""
-    return _URL.match(str(path)) is not None
+from xferlearn.system.addresses import bucket_reason, is_bucket, is_url, names_below, shown_address
+from xferlearn.system.places import place_of
+from xferlearn.system.text import one_line
 
 
 def check_no_url(what: str, path: str | Path) -> None:
@@ -30,29 +24,9 @@ def check_no_url(what: str, path: str | Path) -> None:
     """
     if is_url(path) and not os.path.exists(path):
         raise UserError(
-            f"Expected {what} on this machine. Received a URL, {readable(str(path), 200)}: download"
+            f"Expected {what} on this machine. Received a URL, {shown_address(path)}: download"
             " it, or mount its bucket, and give the path."
         )
-
-
-def check_output(output: str | Path, name: str = "output") -> Path:
-    """Returns the file that results go to; sees, before any work, that it can be written.
-
-    Args:
-        output: the file.
-        name: setting that names it.
-
-    Raises:
-        UserError: when it can't, or is a folder.
-    """
-    check_no_url(f"`{name}`", output)
-    path = real_path(output)
-    if path.is_dir():
-        raise UserError(f"Expected `{name}` to be a file. Found a folder at {output}.")
-    if not path.parent.is_dir():
-        raise UserError(f"There is no folder {os.path.dirname(output)} for `{name}`. Make it.")
-    check_writable(name, path.parent)
-    return path
 
 
 # A full disk still makes empty files.
@@ -70,11 +44,8 @@ def check_outside(image_dir: str | Path, name: str, folder: str | Path) -> None:
     Raises:
         UserError: when it would become a class or part of one. Hidden folders don't.
     """
-    root, path = Path(image_dir).resolve(), Path(folder).resolve()
-    if not path.is_relative_to(root):
-        return
-    inside = path.relative_to(root).parts
-    if not inside or not inside[0].startswith("."):
+    inside = names_below(image_dir, folder)
+    if inside is not None and (not inside or not inside[0].startswith(".")):
         raise UserError(
             f"`{name}={str(folder)!r}` lies in `image_dir={str(image_dir)!r}`, where every folder"
             f" is a class. Choose a `{name}` outside of it."
@@ -92,7 +63,7 @@ def check_outside_model(model_dir: str | Path, name: str, folder: str | Path) ->
     Raises:
         UserError: when it would be replaced together with the model.
     """
-    if Path(folder).resolve().is_relative_to(Path(model_dir).resolve()):
+    if names_below(model_dir, folder) is not None:
         raise UserError(
             f"`{name}={str(folder)!r}` lies in `model_dir={str(model_dir)!r}`, which is replaced"
             f" as a whole. Choose a `{name}` outside of it."
@@ -104,11 +75,14 @@ def check_writable(name: str, folder: str | Path) -> None:
 
     Args:
         name: setting that names the folder.
-        folder: the folder.
+        folder: the folder, on this machine or in a bucket.
 
     Raises:
         UserError: when they can't be written.
     """
+    if is_bucket(str(folder)):
+        _check_bucket(name, str(folder))
+        return
     path = Path(folder).absolute()
     there = next(parent for parent in (path, *path.parents) if os.path.lexists(parent))
     try:
@@ -121,4 +95,17 @@ def check_writable(name: str, folder: str | Path) -> None:
     except OSError as error:
         raise UserError(
             f"Can't write to {folder}: {one_line(error)}. Choose another `{name}`."
+        ) from None
+
+
+def _check_bucket(name: str, folder: str) -> None:
+    place = place_of(folder, f"`{name}`")
+    probe = f".{uuid.uuid4().hex[:8]}.tmp"
+    try:
+        place.write(probe, b"")
+        place.remove(probe)
+    except OSError as error:
+        raise UserError(
+            f"Can't write to {shown_address(folder)}: {bucket_reason(error)}. Check that"
+            f" the bucket is there and that you may write to it, or choose another `{name}`."
         ) from None

@@ -7,10 +7,11 @@ their own tools write, and never stand in an address, which is shown and recorde
 """
 
 import abc
+import contextlib
 import datetime
 import functools
-import hashlib
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,16 +19,23 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from xferlearn.errors import UserError
+from xferlearn.system.addresses import (
+    ANYBODY,
+    address_below,
+    bucket_reason,
+    check_address,
+    is_bucket,
+    shown_address,
+)
 from xferlearn.system.files import write_atomically
-from xferlearn.system.folders import is_url
-from xferlearn.system.text import one_line, readable
 
 if TYPE_CHECKING:
     import pyarrow.fs
 
-SCHEMES = ("s3", "gs", "hdfs")
-# Whoever may read without an account puts it before the bucket's name.
-_ANYBODY = "anonymous"
+# Bytes that are uploaded in one request, which is done or not; more are several parts.
+_ONE_REQUEST = 5 * 2**20
+# What is being written, here and in file systems that have folders.
+_TEMPORARY = re.compile(r"(.*/)?\.(.+\.)?[0-9a-f]{8}\.tmp", re.DOTALL)
 _SECONDS_TO_CONNECT, _SECONDS_PER_REQUEST = 10.0, 60.0
 
 
@@ -80,6 +88,8 @@ class Place(abc.ABC):
     def files(self, *, below: bool = False) -> Iterator[FileFound]:
         """Yields its files, in no certain order; none where there is no such folder.
 
+        Those that are being written, or were when a kill came, are not among them.
+
         Args:
             below: whether those of folders in it are meant too.
         """
@@ -131,6 +141,8 @@ class _LocalPlace(Place):
                         if below:
                             waiting.append(f"{name}/")
                         continue
+                    if _TEMPORARY.fullmatch(name):
+                        continue
                     try:
                         stat = entry.stat()
                     except FileNotFoundError:  # removed meanwhile
@@ -177,8 +189,7 @@ class _Bucket(Place):
         return _Bucket(self.address_of(name), self.system, self._path(name))
 
     def address_of(self, name: str) -> str:
-        address, mark, options = self.address.partition("?")
-        return f"{address}/{name}{mark}{options}"
+        return address_below(self.address, name)
 
     def files(self, *, below: bool = False) -> Iterator[FileFound]:
         from pyarrow.fs import FileSelector, FileType
@@ -187,6 +198,8 @@ class _Bucket(Place):
             selector = FileSelector(path, recursive=recursive, allow_not_found=True)
             for found in self.system.get_file_info(selector):
                 if found.type == FileType.File:
+                    if _TEMPORARY.fullmatch(found.path):
+                        continue
                     name = found.path[len(self.path) + 1 :] if self.path else found.path
                     yield FileFound(name, found.size or 0, found.mtime_ns or 0)
                 # All that is below at once would take a kilobyte of memory per file.
@@ -212,18 +225,26 @@ class _Bucket(Place):
 
     def write(self, name: str, content: bytes) -> None:
         path = self._path(name)
-        if self.system.type_name in ("s3", "gcs"):
-            # An upload is seen by nobody before it is complete.
-            with self.system.open_output_stream(path, compression=None) as file:
-                file.write(content)
+        objects = self.system.type_name in ("s3", "gcs")
+        if objects and len(content) <= _ONE_REQUEST:
+            self._write(path, content)
             return
+        # Pyarrow completes an upload of which a part failed: half of it would be there.
         folder, _, last = path.rpartition("/")
         temporary = f"{folder}/.{last}.{uuid.uuid4().hex[:8]}.tmp".removeprefix("/")
-        if folder:
+        if folder and not objects:
             self.system.create_dir(folder, recursive=True)
-        with self.system.open_output_stream(temporary, compression=None) as file:
+        try:
+            self._write(temporary, content)
+            self.system.move(temporary, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                self.system.delete_file(temporary)
+            raise
+
+    def _write(self, path: str, content: bytes) -> None:
+        with self.system.open_output_stream(path, compression=None) as file:
             file.write(content)
-        self.system.move(temporary, path)
 
     def remove(self, name: str) -> None:
         if self.find(name) is not None:
@@ -231,49 +252,6 @@ class _Bucket(Place):
 
     def _path(self, name: str) -> str:
         return f"{self.path}/{name}".removeprefix("/")
-
-
-def is_bucket(address: object) -> bool:
-    """Returns whether an address is one of a bucket that can be read and written."""
-    return (
-        isinstance(address, str)
-        and address.partition("://")[0].lower() in SCHEMES
-        and ("://" in address)
-    )
-
-
-def check_address(what: str, address: str | Path) -> None:
-    """Checks that an address is of a kind that can be read and written, connecting to nothing.
-
-    Args:
-        what: what it was given for, such as "`image_dir`".
-        address: a path, or an address with a scheme.
-
-    Raises:
-        UserError: when its scheme is not supported, or it holds credentials.
-    """
-    if not is_url(address) or os.path.exists(address):
-        return
-    text = str(address)
-    if not is_bucket(text):
-        known = ", ".join(f"{scheme}://" for scheme in SCHEMES)
-        raise UserError(
-            f"Expected {what} to be a path or one of {known}. Received: {readable(text, 200)}."
-        )
-    parts = urlsplit(text)
-    user = parts.netloc.rpartition("@")[0]
-    if user not in ("", _ANYBODY):
-        raise UserError(
-            f"Expected {what} without credentials, because an address is shown and recorded."
-            f" Received: one with a user name before {parts.netloc.rpartition('@')[2]}. Put them"
-            " where the bucket's own tools look for them, such as AWS_ACCESS_KEY_ID and"
-            " AWS_SECRET_ACCESS_KEY or ~/.aws/credentials."
-        )
-    if not parts.netloc and parts.scheme.lower() != "hdfs":
-        raise UserError(
-            f"Expected {what} to name a bucket, as in s3://bucket/folder. Received:"
-            f" {readable(text, 200)}."
-        )
 
 
 def place_of(address: str | Path, what: str = "a folder") -> Place:
@@ -292,9 +270,9 @@ def place_of(address: str | Path, what: str = "a folder") -> Place:
         b'\\xff\\xd8\\xff'
     """
     check_address(what, address)
-    if not is_bucket(address) or os.path.exists(address):
-        return _LocalPlace(address)
     text = str(address)
+    if not is_bucket(text):
+        return _LocalPlace(address)
     head, mark, options = text.partition("?")
     head = head.rstrip("/") if head.rstrip("/").count("/") > 1 else head
     text = f"{head}{mark}{options}"
@@ -303,8 +281,8 @@ def place_of(address: str | Path, what: str = "a folder") -> Place:
         system = file_system(parts.scheme.lower(), parts.netloc, parts.query)
     except Exception as error:  # of several libraries
         raise UserError(
-            f"Can't reach {what} {readable(head, 200)}: {one_line(error, 200)}. Check the address,"
-            " and that this machine may use it."
+            f"Can't reach {what} {shown_address(head)}: {bucket_reason(error)}. Check"
+            " the address, and that this machine may use it."
         ) from None
     return _Bucket(text, system, _path_of(parts))
 
@@ -335,7 +313,7 @@ def file_system(scheme: str, host: str, options: str) -> "pyarrow.fs.FileSystem"
     if scheme == "gs":
         # Its own limit is a quarter of an hour.
         limit = datetime.timedelta(seconds=_SECONDS_PER_REQUEST)
-        return fs.GcsFileSystem(anonymous=user == _ANYBODY, retry_time_limit=limit)
+        return fs.GcsFileSystem(anonymous=user == ANYBODY, retry_time_limit=limit)
     if scheme == "hdfs":
         return fs.FileSystem.from_uri(f"hdfs://{host}/{'?' * bool(options)}{options}")[0]
     stated = {name: values[-1] for name, values in parse_qs(options).items()}
@@ -355,15 +333,11 @@ def file_system(scheme: str, host: str, options: str) -> "pyarrow.fs.FileSystem"
         endpoint_override=endpoint,
         scheme=stated.get("scheme")
         or ("http" if (endpoint or "").startswith("http:") else "https"),
-        anonymous=user == _ANYBODY,
+        anonymous=user == ANYBODY,
         connect_timeout=_SECONDS_TO_CONNECT,
         request_timeout=_SECONDS_PER_REQUEST,
         # Photos are read by many threads, each through a connection of its own.
         background_writes=False,
+        # Small files are one request instead of three.
+        allow_delayed_open=True,
     )
-
-
-def local_name(address: str) -> str:
-    """Returns a file name for what this machine keeps of an address: readable, and its own."""
-    last = urlsplit(address).path.rstrip("/").rpartition("/")[2] or urlsplit(address).netloc
-    return f"{last[-40:]}-{hashlib.sha256(address.encode()).hexdigest()[:16]}"

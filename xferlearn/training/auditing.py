@@ -50,7 +50,7 @@ from xferlearn.photos.several import labelled_rows
 from xferlearn.runners import open_runner
 from xferlearn.summaries.notebook import Pictures
 from xferlearn.system.files import write_atomically
-from xferlearn.system.folders import check_output
+from xferlearn.system.outputs import check_output
 from xferlearn.system.progress import StageClock
 from xferlearn.system.results import Failure
 from xferlearn.system.runtime import choose_device, start_tensorflow

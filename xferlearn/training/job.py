@@ -25,6 +25,8 @@ from xferlearn.photos.several import classes_in, label_text
 from xferlearn.predictors.splitting import keep_head
 from xferlearn.runners import open_runner
 from xferlearn.summaries.notebook import Pictures
+from xferlearn.system.addresses import is_bucket
+from xferlearn.system.fetching import staging_folder
 from xferlearn.system.folders import check_outside_model
 from xferlearn.system.progress import StageClock
 from xferlearn.system.results import Failure
@@ -124,6 +126,7 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
     if fitted.training.diverged:
         if run_dir is not None:
             summaries.keep_run(run_dir)  # its charts show how it went
+            summaries.deliver_run(run_dir)
         raise diverged_error(config)
     fine_tuned = None
     if config.unfreeze:
@@ -209,6 +212,7 @@ def _train(config: TrainConfig, runs: contextlib.ExitStack) -> TrainResult:
             warnings += summaries.write_run(run_dir, record, config.summaries)
             pictures = config.summaries == "full"
             warnings += write_transfer_summary(run_dir, record, audited, photos=pictures)
+            warnings += summaries.deliver_run(run_dir)
     exported = None
     if exporting is not None:
         with clock.stage("export"):
@@ -274,6 +278,9 @@ def _export_config(config: TrainConfig) -> ExportConfig | None:
 
 
 def _state_path(config: TrainConfig) -> Path:
+    """Returns where fine-tuning keeps how far it is: beside the model, or here for a bucket's."""
+    if is_bucket(config.model_dir):
+        return staging_folder(str(config.model_dir)).with_suffix(".fine-tuning")
     model_dir = Path(config.model_dir or "").absolute()
     return model_dir.with_name(f".{model_dir.name}.fine-tuning")
 

@@ -9,7 +9,7 @@ from xferlearn.backbones import BackboneSpec, combine_backbones, load_rows, reso
 from xferlearn.backbones.loading import check_weights
 from xferlearn.backbones.names import Resolve
 from xferlearn.bottlenecks.networks import FrozenNetwork, frozen_network
-from xferlearn.config import TrainConfig, default_bottleneck_dir
+from xferlearn.config import TrainConfig, default_bottleneck_dir, local_bottleneck_dir
 from xferlearn.config.base import Several, settings_of
 from xferlearn.config.heads import BackboneConfig, OwnNetworkConfig
 from xferlearn.errors import UserError
@@ -46,7 +46,7 @@ def load_networks(config: TrainConfig) -> tuple[FrozenNetwork, ...]:
     """
     rows = rows_of(config)
     check_weights(rows, config.weights)
-    root = Path(config.bottleneck_dir or default_bottleneck_dir())
+    root = local_bottleneck_dir(config)
     return tuple(
         frozen_network(spec, size, config.weights, root, verbose=config.verbose)
         for spec, size in rows

@@ -29,6 +29,7 @@ from xferlearn.summaries.notebook import (
     wrong_section,
 )
 from xferlearn.summaries.terminal import bad_block, classes_block, label_block
+from xferlearn.system.fetching import origin
 from xferlearn.system.html import facts, h, notices, tile, tiles
 from xferlearn.system.progress import duration
 from xferlearn.system.results import Block, Result, facts_block
@@ -161,12 +162,12 @@ class TrainResult(Result):
             **_fine_tuning(self.fine_tuned),
             **measured_facts(validation, self.test, self.model_folder.metadata),
             **self._promised(),
-            "model": str(self.model_folder.path),
+            "model": self.model_folder.place,
         }
         if self.exported is not None:
             rows["exports"] = ", ".join(f"{r.format} {r.result}" for r in self.exported.rows)
         if self.run_dir is not None:
-            rows["logs"] = f"{self.run_dir} ({folder_bytes(self.run_dir) / 1e6:.1f} MB)"
+            rows["logs"] = f"{origin(self.run_dir)} ({folder_bytes(self.run_dir) / 1e6:.1f} MB)"
         return rows
 
     def _engine(self) -> dict[str, str]:

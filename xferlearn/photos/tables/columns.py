@@ -12,7 +12,7 @@ from xferlearn.photos.tables.column_words import is_fold, is_yes, no_label, role
 from xferlearn.photos.tables.label_texts import how_many_labels, is_switch, labels_of_rows
 from xferlearn.photos.tables.locating import PhotoFinder, sample
 from xferlearn.photos.tables.reading import Table
-from xferlearn.system.folders import is_url
+from xferlearn.system.addresses import is_url
 from xferlearn.system.text import readable
 
 # Stands for no column.

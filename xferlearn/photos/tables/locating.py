@@ -8,8 +8,8 @@ from typing import TypeVar
 
 from xferlearn.photos.folders.names import normal
 from xferlearn.photos.folders.trees import photos_below
-from xferlearn.system.folders import is_url
-from xferlearn.system.places import is_bucket, place_of
+from xferlearn.system.addresses import is_bucket, is_url
+from xferlearn.system.places import place_of
 from xferlearn.system.text import readable
 
 _SAMPLE = 200

@@ -13,7 +13,7 @@ from xferlearn.photos.tables.labelled_tables import open_table, picture_column
 from xferlearn.photos.tables.locating import PhotoFinder
 from xferlearn.photos.tables.reading import Table, read_table
 from xferlearn.photos.tables.table_files import holds_tables
-from xferlearn.system.places import is_bucket
+from xferlearn.system.addresses import is_bucket
 
 _WORD = re.compile(r"[\w -]+")
 

@@ -18,7 +18,7 @@ import numpy as np
 from xferlearn.bottlenecks.compute import example_of, extract
 from xferlearn.bottlenecks.engines import REFERENCE, Engine, build_engine
 from xferlearn.bottlenecks.store import BottleneckStore
-from xferlearn.config import TrainConfig, default_bottleneck_dir
+from xferlearn.config import TrainConfig, local_bottleneck_dir
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import Photo
 from xferlearn.photos.selecting import pick_photos
@@ -104,7 +104,7 @@ class Activations:
         """
         augmentation = Augmentation.of(config, fine_tuning=True)
         asked = min(config.fine_tune_epochs, augmentation.most_views or config.fine_tune_epochs)
-        root = Path(config.bottleneck_dir or default_bottleneck_dir()) / "activations"
+        root = local_bottleneck_dir(config) / "activations"
         root.mkdir(parents=True, exist_ok=True)
         expire(root, "*", _LEFT_SECONDS)
         folder = root / hashlib.sha256(os.fsencode(owner)).hexdigest()[:16]
