@@ -16,7 +16,6 @@ import pickle
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,6 +37,8 @@ from xferlearn.photos.pixels.depth import Depth
 from xferlearn.photos.reading import Loaded
 from xferlearn.photos.sources import Entry
 from xferlearn.runners import POSITION, PROBLEM, Job, Runner, Work
+from xferlearn.system.addresses import absolute_address
+from xferlearn.system.places import place_of
 from xferlearn.system.progress import progress_bar
 from xferlearn.system.runtime import choose_device, start_tensorflow
 from xferlearn.system.text import one_line, readable
@@ -87,7 +88,7 @@ class BlockWork:
     """What a worker needs to know of an extraction; small, and the same for all of them.
 
     Attributes:
-        root: folder of all feature spaces, absolute.
+        root: folder of all feature spaces, absolute, or its address in a bucket.
         space: the feature space of the bottlenecks.
         plan: the engine, as the driver has settled it.
         load: returns the network in float32.
@@ -127,7 +128,7 @@ class BlockWork:
         if network.load is None:
             raise ValueError(f"{network.spec.name} is in this process alone")
         return cls(
-            root=os.path.abspath(features.store.folder.parent),
+            root=absolute_address(features.store.root),
             space=features.store.space,
             plan=features.plan,
             load=network.load,
@@ -169,7 +170,7 @@ def extract_blocks(
     warnings: dict[str, None] = {}
     rest = iter(entries)
     first = list(itertools.islice(rest, _FIRST))
-    with probed(Path(work.root), first) as probe:
+    with probed(work.root, first) as probe:
         job = Job(extracting, {"work": dataclasses.replace(work, probe=probe)}, lost_photo)
         blocks = photo_blocks(itertools.chain(first, rest), runner.block_rows(count))
         with (
@@ -219,7 +220,7 @@ def extracting(work: BlockWork) -> Work:
     choose_device(work.device)
     store = BottleneckStore(work.root, work.space)
     prints = None if work.prints is None else PrintStore(work.root, work.prints)
-    engine = functools.cache(functools.partial(_engine, work))
+    engine = functools.cache(functools.partial(_engine, work, store))
 
     def extract_block(block: pa.Table) -> pa.Table:
         # Others may have done a part: of a block that is done again, or of copies.
@@ -263,10 +264,10 @@ class _Noted(ReadingNotes):
         self.items.append(dataclasses.replace(item, image=None))
 
 
-def _engine(work: BlockWork) -> Engine:
+def _engine(work: BlockWork, store: BottleneckStore) -> Engine:
     if not work.proven:
         return never_compared()
-    kept = KeptNetwork.of(Path(work.root), work.space.folder, {"space": work.space.digest})
+    kept = KeptNetwork.of(store.folder.parent, work.space.folder, {"space": work.space.digest})
     return start_engine(functools.partial(_network, work), work.plan, kept)
 
 
@@ -315,7 +316,7 @@ def _items(table: pa.Table) -> Iterator[tuple[int, Loaded]]:
 
 
 @contextlib.contextmanager
-def probed(root: Path, first: Iterable[Entry]) -> Iterator[Probe]:
+def probed(root: str, first: Iterable[Entry]) -> Iterator[Probe]:
     """Returns what workers must see; the file among it is removed in the end.
 
     Args:
@@ -331,12 +332,13 @@ def probed(root: Path, first: Iterable[Entry]) -> Iterator[Probe]:
             digest = hashlib.sha256(entry.read()).digest()
             probe = dataclasses.replace(probe, photo=entry, digest=digest)
             break
-    path = root / probe.name
+    place = place_of(root, "`bottleneck_dir`")
     try:
-        path.write_bytes(probe.content)
+        place.write(probe.name, probe.content)
         yield probe
     finally:
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            place.remove(probe.name)
 
 
 def check_seen(probe: Probe, root: str) -> None:
@@ -352,7 +354,7 @@ def check_seen(probe: Probe, root: str) -> None:
     deadline = time.monotonic() + _PROBE_SECONDS
     while True:
         try:
-            same = (Path(root) / probe.name).read_bytes() == probe.content
+            same = place_of(root).read(probe.name) == probe.content
         except OSError:
             same = False
         if same:

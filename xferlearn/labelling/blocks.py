@@ -5,7 +5,6 @@ import dataclasses
 import itertools
 import os
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +25,7 @@ from xferlearn.photos.reading import Loaded
 from xferlearn.photos.sources import PhotoSource
 from xferlearn.predictors import Predictor, open_predictor
 from xferlearn.runners import POSITION, PROBLEM, Job, Runner, open_runner
+from xferlearn.system.addresses import absolute_address
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -136,7 +136,7 @@ def working_on(
         first = itertools.islice(source.entries(), _FIRST)
         # Others read by addresses, and those are absolute there.
         some = entries_in(block_of([one for one in first if one.address is not None], 0))
-        probe = stack.enter_context(probed(Path(settings["bottleneck_dir"]), some))
+        probe = stack.enter_context(probed(settings["bottleneck_dir"], some))
         yield runner, Job(make, {"settings": settings, "probe": probe}, failed)
 
 
@@ -152,8 +152,7 @@ def _settings_there(
     for name in ("model", "weights", "labels", "bottleneck_dir"):
         path = given.get(name)
         if path is not None and (os.path.exists(path) or name == "bottleneck_dir"):
-            given[name] = os.path.abspath(path)
-    os.makedirs(given["bottleneck_dir"], exist_ok=True)
+            given[name] = absolute_address(path)
     with predictor.scoring(source.entries, PhotoLimits.of(config)):
         pass  # which settles the engine
     return given | dict(predictor.cached.settled if predictor.cached is not None else {})

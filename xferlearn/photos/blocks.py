@@ -10,7 +10,7 @@ from xferlearn.photos.folders.columns import Files
 from xferlearn.photos.folders.file_source import FileSource
 from xferlearn.photos.sources import Entry
 from xferlearn.runners import POSITION
-from xferlearn.system.folders import is_url
+from xferlearn.system.addresses import absolute_address
 from xferlearn.system.text import one_line
 
 if TYPE_CHECKING:
@@ -52,7 +52,10 @@ def block_of(entries: Sequence[Entry], first: int) -> "pa.Table":
     import pyarrow as pa
 
     contents = [_content(entry) if entry.address is None else (None, None) for entry in entries]
-    addresses = [None if one.address is None else _absolute(one.address) for one in entries]
+    addresses = [
+        None if one.address is None else os.fsencode(absolute_address(one.address))
+        for one in entries
+    ]
     return pa.table(
         {
             POSITION: pa.array(range(first, first + len(entries)), pa.int64()),
@@ -87,10 +90,6 @@ def _content(entry: Entry) -> tuple[bytes | None, str | None]:
         return entry.read(), None
     except OSError as error:
         return None, one_line(error)
-
-
-def _absolute(address: str) -> bytes:
-    return os.fsencode(address if is_url(address) else os.path.abspath(address))
 
 
 def _held(content: bytes | None, unread: str | None) -> bytes:

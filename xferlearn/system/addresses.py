@@ -4,6 +4,7 @@ An address is shown and recorded, so it holds no credentials; those of others ar
 """
 
 import hashlib
+import os
 import re
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -144,6 +145,11 @@ def address_below(address: str, name: str) -> str:
     """
     head, mark, options = address.partition("?")
     return f"{head.rstrip('/')}/{name}{mark}{options}" if name else address
+
+
+def absolute_address(address: str | Path) -> str:
+    """Returns an address that means the same in another folder and on another machine."""
+    return str(address) if is_url(address) else os.path.abspath(address)
 
 
 def local_name(address: str) -> str:
