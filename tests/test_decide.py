@@ -243,7 +243,7 @@ def test_an_output_that_can_not_be_written_loses_no_evaluation(
     def full(*args: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("xferlearn.evaluation.evaluating.write_atomically", full)
+    monkeypatch.setattr("xferlearn.system.outputs.write_atomically", full)
     words = [f"--model={model}", f"--image_dir={photo_dir}", "--engine=tensorflow"]
     output = tmp_path / "predictions.csv"
     assert main(["evaluate", *words, "--verbose=0", f"--output={output}"]) == 1
