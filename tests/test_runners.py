@@ -161,3 +161,12 @@ def test_what_is_said_of_a_cluster_needs_one():
         open_runner(RunnerConfig(workers=2)),
     ):
         pass
+
+
+def test_ray_that_is_not_installed_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with (
+        pytest.raises(UserError, match=r"pip install 'xferlearn\[ray\]'"),
+        open_runner(RunnerConfig(runner="ray")),
+    ):
+        pass

@@ -165,8 +165,8 @@ def extract_blocks(
     rest = iter(entries)
     first = list(itertools.islice(rest, _FIRST))
     with probed(Path(work.root), first) as probe:
-        job = Job(extracting, {"work": dataclasses.replace(work, probe=probe)}, _lost)
-        blocks = _blocks(itertools.chain(first, rest), runner.block_rows(count))
+        job = Job(extracting, {"work": dataclasses.replace(work, probe=probe)}, lost_photo)
+        blocks = photo_blocks(itertools.chain(first, rest), runner.block_rows(count))
         with (
             progress_bar("bottlenecks", count, starts=True, verbose=verbose) as bar,
             contextlib.closing(runner.run(job, blocks)) as results,
@@ -273,7 +273,8 @@ def _network(work: BlockWork) -> "keras.Model":
     return network
 
 
-def _blocks(entries: Iterable[Entry], rows: int) -> Iterator[pa.Table]:
+def photo_blocks(entries: Iterable[Entry], rows: int) -> Iterator[pa.Table]:
+    """Yields photos as blocks of so many rows, in their order."""
     numbered = enumerate(entries)
     while some := list(itertools.islice(numbered, rows)):
         positions, packed = zip(
@@ -282,7 +283,8 @@ def _blocks(entries: Iterable[Entry], rows: int) -> Iterator[pa.Table]:
         yield pa.table([positions, packed], schema=_BLOCK)
 
 
-def _lost(block: pa.Table, reason: str) -> pa.Table:
+def lost_photo(block: pa.Table, reason: str) -> pa.Table:
+    """Returns the result of a block of one photo that ended its worker."""
     nothing = {field.name: [None] for field in _RESULT} | {"digest": [b""], PROBLEM: [reason]}
     known = {name: block[name].to_pylist() for name in _BLOCK.names}
     return pa.table({**nothing, **known}, schema=_RESULT)

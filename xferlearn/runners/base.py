@@ -5,7 +5,7 @@ lost does again elsewhere: a job must do no harm when it is done twice.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Runner(Protocol):
             total: rows of all blocks together.
         """
 
-    def run(self, job: Job, blocks: "Iterable[pa.Table]") -> "Iterator[pa.Table]":
+    def run(self, job: Job, blocks: "Iterable[pa.Table]") -> "Generator[pa.Table, None, None]":
         """Yields the results of blocks, in no certain order, each row once.
 
         Args:

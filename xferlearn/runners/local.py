@@ -1,6 +1,6 @@
 """Blocks in this process, one after the other."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from typing import TYPE_CHECKING
 
 from xferlearn.runners.base import Job
@@ -21,7 +21,7 @@ class LocalRunner:
         """Returns how many rows a block should have; see `Runner.block_rows`."""
         return _ROWS
 
-    def run(self, job: Job, blocks: "Iterable[pa.Table]") -> "Iterator[pa.Table]":
+    def run(self, job: Job, blocks: "Iterable[pa.Table]") -> "Generator[pa.Table, None, None]":
         """Yields the results in the order of the blocks; see `Runner.run`."""
         work = job.make(**job.arguments)
         for block in blocks:

@@ -13,7 +13,8 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xferlearn.errors import UserError, XferlearnError
@@ -59,7 +60,7 @@ class RayRunner:
             nodes = min(nodes, self._most)
         return min(max(-(-total // (_BLOCKS_PER_NODE * nodes)), _FEWEST_ROWS), _MOST_ROWS)
 
-    def run(self, job: Job, blocks: "Iterable[pa.Table]") -> "Iterator[pa.Table]":
+    def run(self, job: Job, blocks: "Iterable[pa.Table]") -> "Generator[pa.Table, None, None]":
         """Yields the results as they come; see `Runner.run`.
 
         Raises:
@@ -94,7 +95,8 @@ def connected(address: str | None, verbose: int = 0) -> Iterator[None]:
     if address is None:
         # So Ray listens on 127.0.0.1 alone, here as it does on macOS and Windows.
         told |= {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "token"}
-        if not {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & {*os.environ}:
+        known = {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & {*os.environ}
+        if not known and not (Path.home() / ".ray" / "auth_token").exists():
             told["RAY_AUTH_TOKEN"] = _own_token()
     with _environment(told):
         try:
@@ -153,7 +155,7 @@ def _connect(address: str | None) -> None:
 
 @functools.cache
 def _own_token() -> str:
-    """Returns the token of the clusters that this process starts."""
+    """Returns the token of the clusters that this process starts: Ray remembers the first one."""
     return secrets.token_hex(32)
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 import numpy as np
 
@@ -259,7 +259,7 @@ def prepare(
         UserError: the photos can't be used, or can't be read by another machine than this one.
         XferlearnError: something outside failed, here or on another machine.
     """
-    if runner is not None and runner.name != "local" and source.holds_bytes:
+    if _is_elsewhere(runner) and source.holds_bytes:
         raise UserError(
             f"`runner={runner.name!r}` is for photos in files, which every machine can read."
             " Received: photos inside a dataset or a table. Leave it out, or write them to files."
@@ -304,6 +304,10 @@ def _joined(source: PhotoSource, parts: Sequence[Part], looks: Looks) -> Prepare
     return Prepared(source, tuple(parts), first.joined(others), looks)
 
 
+def _is_elsewhere(runner: Runner | None) -> TypeGuard[Runner]:
+    return runner is not None and runner.name != "local"
+
+
 def _prepare_part(
     source: PhotoSource,
     network: FrozenNetwork,
@@ -334,12 +338,11 @@ def _prepare_part(
     once: Callable[..., Extraction] = functools.partial(
         extract, store=store, engine=features.engine, limits=limits, prints=printing
     )
-    elsewhere = runner is not None and runner.name != "local"
-    if elsewhere:
+    if _is_elsewhere(runner):
         work = BlockWork.of(features, network, limits, printing, config.device)
         once = functools.partial(extract_blocks, runner=runner, work=work)
     extraction = extract_source(source, functools.partial(once, verbose=config.verbose))
-    if elsewhere:
+    if _is_elsewhere(runner):
         store.refresh()
         prints.refresh()
     if looks is None:
