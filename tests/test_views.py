@@ -17,7 +17,7 @@ from xferlearn.bottlenecks.space import FeatureSpace
 from xferlearn.bottlenecks.store import BottleneckStore
 from xferlearn.cli import main
 from xferlearn.config import TrainConfig
-from xferlearn.photos.folders import files
+from xferlearn.photos.folders import file_source
 from xferlearn.photos.folders.files import read_image_dir
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import SPLITS, TEST, TRAIN, Photo
@@ -406,8 +406,8 @@ def test_only_photos_that_are_learned_from_are_seen_in_views_and_each_once(
         raise AssertionError("the network was called for")
 
     monkeypatch.setattr("xferlearn.bottlenecks.settling.start_engine", refuse)
-    read, reads = files._read_file, []
-    monkeypatch.setattr(files, "_read_file", lambda path: reads.append(path) or read(path))
+    read, reads = file_source._read_file, []
+    monkeypatch.setattr(file_source, "_read_file", lambda path: reads.append(path) or read(path))
     again, out = train(*flags)
     assert "90 cached, 0 computed" in out
     assert again["metrics"] == metadata["metrics"]
