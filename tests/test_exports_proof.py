@@ -26,7 +26,7 @@ from xferlearn.exports.proof import Reference, Speed, prove
 from xferlearn.exports.report import ExportRow, table_rows, write_report
 from xferlearn.inspection import METADATA_NODE
 from xferlearn.model_folder import read_model_folder
-from xferlearn.photos.folders import files
+from xferlearn.photos.folders import file_source
 from xferlearn.photos.recorded import RecordedPhoto
 from xferlearn.predictors import Answers, Predictor, own_photos
 
@@ -308,13 +308,13 @@ def test_a_missing_photo_costs_one_search(model_dir, photo_dir, tmp_path, monkey
         gone = next(photo for photo in photos if photo.split == split)
         (tmp_path / "photos" / gone.name).unlink()
     reads = collections.Counter()
-    read = files._read_file
+    read = file_source._read_file
 
     def counted(path):
         reads[path] += 1
         return read(path)
 
-    monkeypatch.setattr(files, "_read_file", counted)
+    monkeypatch.setattr(file_source, "_read_file", counted)
     proof, calibration = export_photos(model_folder, 500, str(tmp_path / "photos"), calibrate=200)
     assert len(proof.missing) == 1
     assert sum(1 for _ in calibration()) == sum(photo.split == "train" for photo in photos) - 1

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image, ImageOps
+from test_store_faults import check_same, weights
 
 from xferlearn.bottlenecks.space import FeatureSpace
 from xferlearn.bottlenecks.store import BottleneckStore
 from xferlearn.cli import main
 from xferlearn.config import TrainConfig
-from xferlearn.photos.folders import files
+from xferlearn.photos.folders import file_source
 from xferlearn.photos.folders.files import read_image_dir
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import SPLITS, TEST, TRAIN, Photo
@@ -406,11 +407,13 @@ def test_only_photos_that_are_learned_from_are_seen_in_views_and_each_once(
         raise AssertionError("the network was called for")
 
     monkeypatch.setattr("xferlearn.bottlenecks.settling.start_engine", refuse)
-    read, reads = files._read_file, []
-    monkeypatch.setattr(files, "_read_file", lambda path: reads.append(path) or read(path))
+    cold = weights(tmp_path / "model")
+    read, reads = file_source._read_file, []
+    monkeypatch.setattr(file_source, "_read_file", lambda path: reads.append(path) or read(path))
     again, out = train(*flags)
     assert "90 cached, 0 computed" in out
     assert again["metrics"] == metadata["metrics"]
+    check_same(weights(tmp_path / "model"), cold)
     assert len(reads) == 90, "views that are cached need no file"
 
 
