@@ -15,6 +15,7 @@ from xferlearn import audit, train
 from xferlearn.config.runners import RunnerConfig
 from xferlearn.errors import UserError
 from xferlearn.runners import POSITION, Job, open_runner
+from xferlearn.runners.ray import _own_token
 
 pytestmark = [pytest.mark.slow, RAY_WARNINGS]
 
@@ -34,7 +35,8 @@ def ray_environment(monkeypatch):
     monkeypatch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
-    monkeypatch.setenv("RAY_AUTH_TOKEN", "0" * 64)
+    # Ray remembers the first one of a process.
+    monkeypatch.setenv("RAY_AUTH_TOKEN", _own_token())
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), *sys.path]))
 
 

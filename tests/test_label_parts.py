@@ -16,6 +16,7 @@ import pyarrow.fs
 import pyarrow.parquet as pq
 import pytest
 from model_folders import edit_metadata
+from test_runners import RAY_WARNINGS
 
 import xferlearn
 from xferlearn.cli import main
@@ -287,6 +288,7 @@ def test_workers_measure_as_this_process_does(
     assert here.seen.photos["train"]
 
 
+@RAY_WARNINGS
 @pytest.mark.slow
 def test_ray_labels_and_measures_as_this_process_does(
     label: Run, words: list[str], photos: Path, tmp_path: Path
