@@ -59,6 +59,9 @@ _FOUND = pa.schema(
 )
 # A file that was just written takes a moment to be seen on other machines.
 _PROBE_SECONDS = 10.0
+_PROBE = ".probe-"
+# Longer than any run.
+_LEFT_SECONDS = 7 * 86400.0
 # A photo among so many is looked for that can be read.
 _FIRST = 64
 
@@ -315,7 +318,7 @@ def probed(root: str, first: Iterable[Entry]) -> Iterator[Probe]:
     Raises:
         UserError: when the folder of the bottlenecks can't be written to.
     """
-    probe = Probe(f".probe-{secrets.token_hex(8)}", secrets.token_bytes(32))
+    probe = Probe(f"{_PROBE}{secrets.token_hex(8)}", secrets.token_bytes(32))
     # Others read by addresses, and those are absolute there.
     for entry in entries_in(block_of([one for one in first if one.address is not None], 0)):
         with contextlib.suppress(OSError):
@@ -325,6 +328,9 @@ def probed(root: str, first: Iterable[Entry]) -> Iterator[Probe]:
     place = place_of(root, "`bottleneck_dir`")
     try:
         place.write(probe.name, probe.content)
+        for file in place.files():
+            if file.name.startswith(_PROBE) and file.changed < (time.time() - _LEFT_SECONDS) * 1e9:
+                place.remove(file.name)  # of a run that was killed
         yield probe
     finally:
         with contextlib.suppress(OSError):

@@ -27,8 +27,8 @@ from xferlearn.system.version import __version__
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# An engine starts in the time of a thousand photos, and each block begins and ends with idle cores.
-_FEWEST_ROWS, _MOST_ROWS = 256, 2048
+# An engine starts in the time of a thousand photos, and the pipeline of each block in that of 30.
+_FEWEST_ROWS, _MOST_ROWS = 512, 2048
 _BLOCKS_PER_NODE = 4
 # How often a block is tried before its rows are tried one by one, and such a row before it is given
 # up: a process may also end because its machine has no memory left, or was taken away.
