@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from xferlearn.bottlenecks import blocks
 from xferlearn.bottlenecks.compute import Extraction, extract
 from xferlearn.bottlenecks.engines import Engine
 from xferlearn.bottlenecks.space import FeatureSpace
@@ -513,3 +514,25 @@ def test_a_photo_that_breaks_off_is_told_why_in_every_way_to_see_it(
     problems = [item.problem for batch in batches for item in batch.failed]
     assert sum(len(batch.photos) for batch in batches) == (2 if resize == "crop" else 1)
     assert not problems if resize == "crop" else "can't be decoded" in problems[0]
+
+
+def test_a_worker_says_what_it_does_not_see(
+    tmp_path: Path, photo_bytes: PhotoBytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocks, "_PROBE_SECONDS", 0.0)
+    monkeypatch.chdir(tmp_path)
+    there, photo = tmp_path / "bottlenecks", Path("1.jpg")
+    photo.write_bytes(photo_bytes("red", 1))
+    entries = [Entry("1.jpg", 0, photo.read_bytes, address="1.jpg")]
+    with blocks.probed(str(there), entries) as probe:
+        monkeypatch.chdir("/")
+        blocks.check_seen(probe, str(there))
+        with pytest.raises(UserError, match=r"not see `bottleneck_dir` .*another folder there\."):
+            blocks.check_seen(probe, str(tmp_path / "other"))
+        (tmp_path / "file").touch()
+        with pytest.raises(UserError, match="machine that asks: Not a directory"):
+            blocks.check_seen(probe, str(tmp_path / "file"))
+        (tmp_path / photo).write_bytes(b"another photo")
+        with pytest.raises(UserError, match=r"can't read 1\.jpg: it is another file there"):
+            blocks.check_seen(probe, str(there))
+    assert not [*there.iterdir()]

@@ -37,7 +37,7 @@ from xferlearn.photos.pixels.depth import Depth
 from xferlearn.photos.reading import Loaded
 from xferlearn.photos.sources import Entry
 from xferlearn.runners import POSITION, PROBLEM, Job, Runner, Work
-from xferlearn.system.addresses import absolute_address
+from xferlearn.system.addresses import absolute_address, bucket_reason
 from xferlearn.system.places import place_of
 from xferlearn.system.progress import progress_bar
 from xferlearn.system.runtime import choose_device, start_tensorflow
@@ -349,16 +349,19 @@ def check_seen(probe: Probe, root: str) -> None:
     """
     deadline = time.monotonic() + _PROBE_SECONDS
     while True:
+        problem = "it is another folder there"
         try:
-            same = place_of(root).read(probe.name) == probe.content
-        except OSError:
-            same = False
-        if same:
-            break
-        if time.monotonic() > deadline:
+            if place_of(root).read(probe.name) == probe.content:
+                break
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            problem = bucket_reason(error)
+        if time.monotonic() >= deadline:
             raise UserError(
-                f"it does not see `bottleneck_dir` {root} of the machine that asks. Choose a folder"
-                " that all machines share."
+                f"it does not see `bottleneck_dir` {root} of the machine that asks: {problem}."
+                " Choose a folder that all machines share, or one in a bucket that each of them may"
+                " use."
             )
         time.sleep(0.5)
     if probe.photo is None:
