@@ -39,8 +39,8 @@ def ray_environment(monkeypatch):
     monkeypatch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
-    # Ray remembers the first one of a process.
-    monkeypatch.setenv("RAY_AUTH_TOKEN", _own_token())
+    for name, value in _own_token().items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), *sys.path]))
 
 
