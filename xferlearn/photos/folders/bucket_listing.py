@@ -58,7 +58,7 @@ def list_bucket(place: Place, passed: PassedOver) -> Folder:
     endings: dict[str, list[str]] = {}
     places: dict[str, int] = {}
     try:
-        for found in place.files(below=True):
+        for found in place.files(below=True, odd=passed.add_nameless):
             parent, _, name = found.name.rpartition("/")
             folder = folders.number(parent)
             if folder is None or passed.is_hidden(name):

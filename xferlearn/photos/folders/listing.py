@@ -138,11 +138,17 @@ class PassedOver:
         endings: number of files by ending; "" for those without one.
         hidden: number of files whose names begin with a dot.
         folders: number of hidden folders and of those of the system, by name.
+        nameless: number of objects of a bucket, or of folders, whose names have empty parts.
     """
 
     endings: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     hidden: int = 0
     folders: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
+    nameless: int = 0
+
+    def add_nameless(self, name: str) -> None:
+        """Counts an object or folder of a bucket such as `a//b`, which no folder could hold."""
+        self.nameless += 1
 
     def is_hidden(self, name: str) -> bool:
         """Returns whether a file is hidden, and counts it if it is."""
@@ -167,6 +173,8 @@ class PassedOver:
             parts.append(f"{count(rest, 'file')} with other endings")
         if self.hidden:
             parts.append(count(self.hidden, "hidden file"))
+        if self.nameless:
+            parts.append(f"{count(self.nameless, 'name')} with // in it")
         parts += [
             f"{count(number, 'folder')} {name}"
             for name, number in self.folders.most_common(_MOST_ENDINGS)
