@@ -17,10 +17,19 @@ from xferlearn.config.base import Config, Setting, StrPath, read_value, settings
 from xferlearn.errors import UserError, XferlearnError
 from xferlearn.model_folder import fetched_model
 from xferlearn.model_folder.buckets import check_bucket, mirrored_exports, put_model
+from xferlearn.photos.blocks import block_of, entries_in
+from xferlearn.photos.folders.files import read_files
+from xferlearn.photos.folders.trees import photos_below
 from xferlearn.summaries import deliver_run, run_folder
 from xferlearn.system import places
-from xferlearn.system.addresses import address_below, check_address, local_name, shown_address
-from xferlearn.system.fetching import fetched, origin
+from xferlearn.system.addresses import (
+    address_below,
+    check_address,
+    last_name,
+    local_name,
+    shown_address,
+)
+from xferlearn.system.fetching import by_address, fetched, origin, staging_folder
 from xferlearn.system.folders import check_outside, check_outside_model, check_writable
 from xferlearn.system.outputs import check_output_anywhere
 from xferlearn.system.places import Place, place_of
@@ -107,8 +116,19 @@ def test_a_write_that_fails_leaves_what_was_there(
 SECRETS = (
     "s3://AKIA123:hunter2@b/x",
     "s3://hunter2@b/x",
+    "s3://AKIA123:hun/hunter2@b/x",
+    "s3://AKIA123:12/hunter2@b/x",
+    "s3://AKIA123:hunter2#hun@b/x",
+    "s3://AKIA123:hun?hunter2@b/x",
+    "s3://AKIA123:hunter2?hun=ter@b/x",
+    "s3://anonymous@AKIA123:hun/hunter2@b/x",
+    "s3:/AKIA123:hunter2@b/x",
+    "s3:/AKIA123:hun/hunter2@b/x",
+    "hdfs://ann:hunter2/x@h:8020/x",
     "s3://b/x?secret_key=hunter2",
     "s3://b/x?endpoint_override=http://u:hunter2@h",
+    "s3://b/x?endpoint_override=http://u:hunter2@h&endpoint_override=h",
+    "s3://b/x?endpoint_override=http://u:hunter2?x@h",
     "gs://b/x?token=hunter2",
     "https://ann:hunter2@example.org/x",
     "https://b.s3.amazonaws.com/x?X-Amz-Signature=hunter2",
@@ -187,6 +207,8 @@ def test_a_copy_of_what_changes_meanwhile_is_made_again(
         ("s3:/b/x", "what a Path makes of an address. Give s3://b/x as text"),
         ("s3://b/x?reigon=y", "no option 'reigon'"),
         ("s3://[b/x", "to be an address such as"),
+        ("s3://b#2/x", "to be an address such as"),
+        ("s3://b?2", "to be an address such as"),
     ],
 )
 def test_an_address_that_means_nothing_is_refused(address: str, said: str) -> None:
@@ -212,6 +234,31 @@ def test_addresses_are_compared_by_bucket_and_names() -> None:
     assert address_below("s3://b/p?region=x", "a/1.jpg") == "s3://b/p/a/1.jpg?region=x"
     assert local_name("s3://b/x/flowers/").startswith("flowers-")
     assert local_name("s3://b/x") != local_name("s3://c/x")
+
+
+def test_names_of_objects_may_hold_the_signs_of_addresses(bucket: Path) -> None:
+    odd = ["10:30/me@home.jpg", "a#1.jpg", "a?1.jpg", "a?b=1.jpg", "c#2/1.jpg", "d?e=f/1.jpg"]
+    for name in odd:
+        place_of("s3://b/ph").write(name, name.encode())
+    assert names(place_of("s3://b/ph")) == odd
+    assert names(place_of("s3://b/ph/c#2/")) == ["1.jpg"]
+    assert place_of("s3://b/out#2").address_of("x") == "s3://b/out#2/x"
+    assert last_name("s3://b/ph/me@home#2?region=x") == "me@home#2"
+    for address in ("s3://b/ph", "s3://b/ph/*", "s3://anonymous@b/ph?region=x"):
+        entries = list(read_files([address]).entries())
+        assert [entry.read().decode() for entry in entries] == odd
+        there = entries_in(block_of(entries, 0))
+        assert [entry.read().decode() for entry in there] == odd
+        # What is shown can be given.
+        (again,) = read_files([entries[3].name]).entries()
+        assert again.read() == b"a?b=1.jpg"
+    for entry in photos_below("s3://b/ph").entries():
+        (there,) = entries_in(block_of([entry], 0))
+        assert there.read().decode() == entry.name.removeprefix("s3://b/ph/")
+    output = check_output_anywhere("s3://b/out#2/labels#1.csv")
+    output.write(lambda file: file.write(b"rose"))
+    assert (bucket / "out#2" / "labels#1.csv").read_bytes() == b"rose"
+    assert fetched("s3://b/out#2/labels#1.csv", "`labels`").read_bytes() == b"rose"
 
 
 def _configs() -> list[type[Config]]:
@@ -245,7 +292,7 @@ def test_every_setting_that_names_a_path_takes_buckets_or_refuses_them() -> None
             assert "k:s" not in str(error.value)
 
 
-def test_a_copy_is_kept_current_and_never_changed(bucket: Path) -> None:
+def test_a_copy_is_kept_current_and_never_changed(bucket: Path, tmp_path: Path) -> None:
     place = place_of("s3://b/models/flowers")
     place.write("metadata.json", b"1")
     place.write("model.keras", b"same")
@@ -269,6 +316,10 @@ def test_a_copy_is_kept_current_and_never_changed(bucket: Path) -> None:
     assert file.read_bytes() == b"x"
     assert file.with_suffix(".bin").read_bytes() == b"y"
     assert not file.with_name("other.bin").exists()
+    said = f"{file} has no labels, those of {file.with_name('labels.txt')} differ"
+    there = "s3://b/models/net.xml has no labels, those of s3://b/models/labels.txt differ"
+    assert by_address(said, file) == there
+    assert by_address(str(tmp_path), tmp_path) == str(tmp_path)
     with pytest.raises(UserError, match=r"Found nothing at s3://b/models/rose, given for `model`"):
         fetched_model("s3://b/models/rose")
     assert fetched("models/rose", "`model`") == Path("models/rose")
@@ -333,11 +384,16 @@ def test_a_run_is_put_to_a_bucket_as_it_ends(bucket: Path) -> None:
         f"logs/{run_dir.name}/{name}" for name in ("photos.json", "train/events.out.tfevents.1")
     ]
     assert names(place_of("s3://b")) == below
+    assert not run_dir.exists()
     # Another machine may have a run of that name; they are never mixed.
+    run_dir.mkdir()
     (said,) = deliver_run(run_dir)
     assert "another run has its name" in said
     assert str(run_dir) in said
     assert deliver_run(None) == []
+    os.utime(run_dir, (0, 0))
+    staging_folder("s3://b/other")
+    assert not run_dir.exists()
 
 
 def test_a_file_of_results_is_written_to_a_bucket_whole(bucket: Path, tmp_path: Path) -> None:
@@ -352,7 +408,7 @@ def test_a_file_of_results_is_written_to_a_bucket_whole(bucket: Path, tmp_path: 
     with pytest.raises(OSError, match="no memory"):
         output.write(failing)
     assert place_of("s3://b/out").read("labels.csv") == b"rose"
-    for address in ("s3://b/out/", "s3://b"):
+    for address in ("s3://b/out/", "s3://b", "s3://b/out#2/"):
         with pytest.raises(UserError, match="Expected `output` to be a file"):
             check_output_anywhere(address)
     (bucket / "taken").write_bytes(b"")

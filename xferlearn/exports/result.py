@@ -8,6 +8,7 @@ from typing import Any
 
 from xferlearn.exports.formats import FORMATS
 from xferlearn.exports.report import REPORT_FILE, ExportRow, changed_lines
+from xferlearn.system.addresses import is_bucket
 from xferlearn.system.fetching import origin
 from xferlearn.system.html import facts, h, notices, table
 from xferlearn.system.results import Block, Result, facts_block, table_block, wrapped
@@ -88,10 +89,7 @@ class ExportResult(Result):
         if not made:
             return []
         path = shlex.quote(origin(str(next(iter(made.values())).path)))
-        facts = {
-            name: FORMATS[name.partition("_fp")[0]].then.format(path=origin(str(row.path)))
-            for name, row in made.items()
-        }
+        facts = {name: _then(row) for name, row in made.items()}
         block = facts_block(facts, prose=facts)
         applied = Block(wrapped(_applied(self.thresholds))) if self.thresholds else Block()
         return [Block(("next:", f"  xferlearn label --model={path} PHOTO...")), block, applied]
@@ -120,6 +118,17 @@ class ExportResult(Result):
             facts(self._files()),
             h("p", _applied(self.thresholds)) if self.thresholds else None,
         ]
+
+
+def _then(row: ExportRow) -> str:
+    """Returns what to do with a file next; only xferlearn reads it from a bucket."""
+    one = FORMATS[row.format.partition("_fp")[0]]
+    path, address = Path(str(row.path)), origin(str(row.path))
+    if not is_bucket(address) or one.then == one.then.format(path=""):
+        return one.then.format(path=address)
+    whole = path.parent if one.opened else path
+    here = path.relative_to(whole.parent).as_posix()
+    return f"Copy {origin(whole)} to this machine. {one.then.format(path=here)}"
 
 
 def _applied(thresholds: Mapping[str, float]) -> str:

@@ -19,7 +19,6 @@ from xferlearn.config import (
 )
 from xferlearn.labelling.streaming import Labelled, Onlooker, label_photos
 from xferlearn.photos.blocks import entries_in
-from xferlearn.photos.folders.columns import text_of
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.notes import ReadingNotes
 from xferlearn.photos.reading import Loaded
@@ -27,6 +26,7 @@ from xferlearn.photos.sources import PhotoSource
 from xferlearn.predictors import Predictor, open_predictor
 from xferlearn.runners import POSITION, PROBLEM, Job, Runner, open_runner
 from xferlearn.system.addresses import absolute_address
+from xferlearn.system.columns import text_of
 
 if TYPE_CHECKING:
     import pyarrow as pa

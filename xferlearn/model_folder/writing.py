@@ -1,6 +1,7 @@
 """Writes a model folder, whole or not at all."""
 
 import json
+import shutil
 import uuid
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -32,7 +33,6 @@ from xferlearn.photos.recorded import write_photos
 from xferlearn.system.addresses import bucket_reason, is_bucket, last_name
 from xferlearn.system.fetching import staging_folder
 from xferlearn.system.files import (
-    expire,
     file_digest,
     real_path,
     recover_folder,
@@ -53,8 +53,6 @@ _OWN_NAMES = (
 )  # fmt: skip
 # Changes of metadata.json that other changes come before, one after the other.
 _MOST_CHANGES = 10
-# What was put to a bucket, or could not be.
-_STAGED_SECONDS = 24 * 3600
 
 
 def check_model_dir(model_dir: str | Path, overwrite: bool) -> None:
@@ -79,9 +77,7 @@ def check_model_dir(model_dir: str | Path, overwrite: bool) -> None:
 
 def staged_model(model_dir: str) -> Path:
     """Returns a new path of this machine for a model that is then put to an address."""
-    folder = staging_folder(model_dir)
-    expire(folder, "?" * 8, _STAGED_SECONDS)
-    return folder / uuid.uuid4().hex[:8] / last_name(model_dir)
+    return staging_folder(model_dir) / uuid.uuid4().hex[:8] / last_name(model_dir)
 
 
 def write_model_folder(
@@ -135,6 +131,8 @@ def write_model_folder(
     remove_stale(path.parent, path.name)
     if bucket:
         put_model(path, bucket, overwrite)
+        staged, path = path.parent, fetched_model(bucket)
+        shutil.rmtree(staged, ignore_errors=True)
     return ModelFolder(path if bucket else Path(model_dir), manifest.labels, content)
 
 

@@ -6,12 +6,12 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from xferlearn.photos.folders.columns import bytes_of, text_of
 from xferlearn.photos.folders.file_source import reading
 from xferlearn.photos.sources import Entry
 from xferlearn.photos.views import Augmentation
 from xferlearn.runners import POSITION
 from xferlearn.system.addresses import absolute_address
+from xferlearn.system.columns import bytes_of, text_of
 from xferlearn.system.text import one_line
 
 if TYPE_CHECKING:

@@ -5,17 +5,17 @@ Whoever needs a single one gets a `Photo` that is made when it is asked for.
 
 import functools
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Self, SupportsIndex, TypeVar, overload
+from collections.abc import Iterable, Sequence
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
 
 from xferlearn.photos.photo import SPLITS, Photo
 from xferlearn.photos.pixels.depth import key_at
-from xferlearn.system.growing_table import BLOCK_ROWS, GrowingTable, taken
+from xferlearn.system.columns import Column, bytes_of, text_of
+from xferlearn.system.growing_table import GrowingTable, taken
 
-T = TypeVar("T")
 # Splits are numbers, with -1 for none; a depth of 0 stands for 8 bits per channel.
 _SCHEMA = pa.schema(
     [
@@ -33,49 +33,7 @@ _SPLIT_CODES: dict[str | None, int] = {
 }
 
 
-class _Column(Sequence[T]):
-    """A read-only sequence that makes its elements when they are asked for.
-
-    It is equal to lists and tuples of the same elements.
-    """
-
-    def __len__(self) -> int:
-        raise NotImplementedError
-
-    def take(self, rows: Sequence[int] | np.ndarray) -> Self:
-        """Returns the elements at these positions, as a column of the same kind."""
-        raise NotImplementedError
-
-    def _listed(self, start: int, stop: int) -> list[T]:
-        raise NotImplementedError
-
-    @overload
-    def __getitem__(self, row: SupportsIndex) -> T: ...
-    @overload
-    def __getitem__(self, row: slice) -> Self: ...
-    def __getitem__(self, row: Any) -> Any:
-        if isinstance(row, slice):
-            return self.take(np.arange(*row.indices(len(self))))
-        place = range(len(self))[row]
-        return self._listed(place, place + 1)[0]
-
-    def __iter__(self) -> Iterator[T]:
-        for start in range(0, len(self), BLOCK_ROWS):
-            yield from self._listed(start, min(start + BLOCK_ROWS, len(self)))
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, _Column | list | tuple):
-            return NotImplemented
-        return len(self) == len(other) and all(
-            one == another for one, another in zip(self, other, strict=True)
-        )
-
-    def __hash__(self) -> int:
-        # As that of a tuple, which it may be equal to.
-        return hash(tuple(self))
-
-
-class Numbers(_Column[int]):
+class Numbers(Column[int]):
     """Whole numbers, one per photo; `numpy.asarray` returns them without a copy.
 
     Example:
@@ -102,9 +60,6 @@ class Numbers(_Column[int]):
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self._values, dtype) if copy else np.asarray(self._values, dtype)
 
-    def __repr__(self) -> str:
-        return f"Numbers({len(self)})"
-
     def take(self, rows: Sequence[int] | np.ndarray) -> Self:
         """Returns the numbers at these positions."""
         return type(self)(self._values[positions(rows)])
@@ -113,7 +68,7 @@ class Numbers(_Column[int]):
         return self._values[start:stop].tolist()
 
 
-class Splits(_Column[str]):
+class Splits(Column[str]):
     """The split of each photo, "train", "validation" or "test".
 
     Attributes:
@@ -135,9 +90,6 @@ class Splits(_Column[str]):
     def __len__(self) -> int:
         return len(self.codes)
 
-    def __repr__(self) -> str:
-        return f"Splits({len(self)})"
-
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(SPLITS, dtype)[self.codes]
 
@@ -152,7 +104,7 @@ class Splits(_Column[str]):
         return [SPLITS[code] for code in self.codes[start:stop].tolist()]
 
 
-class Photos(_Column[Photo]):
+class Photos(Column[Photo]):
     """Photos as columns, in memory where they are few, else mapped from disk.
 
     Attributes:
@@ -191,9 +143,6 @@ class Photos(_Column[Photo]):
 
     def __len__(self) -> int:
         return self._table.num_rows
-
-    def __repr__(self) -> str:
-        return f"Photos({len(self)})"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Photos, (self._table,)
@@ -294,16 +243,6 @@ class PhotosBuilder:
         if (places[1:] < places[:-1]).any():
             table = taken(table, np.argsort(places, kind="stable"))
         return Photos(table)
-
-
-def bytes_of(text: str) -> bytes:
-    """Returns a name as columns hold it: UTF-8, half characters included."""
-    return text.encode("utf-8", "surrogatepass")
-
-
-def text_of(name: bytes) -> str:
-    """Returns the name that `bytes_of` was given."""
-    return name.decode("utf-8", "surrogatepass")
 
 
 def positions(rows: Sequence[int] | np.ndarray) -> np.ndarray:

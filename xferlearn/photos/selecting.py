@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from xferlearn.photos.columns import Photos, bytes_of, text_of
+from xferlearn.photos.columns import Photos
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import Photo
 from xferlearn.photos.pixels.depth import DEPTHS, key_at
 from xferlearn.photos.reading import Loaded, load_photos, readable
 from xferlearn.photos.sources import Entry, PhotoSource
 from xferlearn.photos.views import Augmentation
+from xferlearn.system.columns import bytes_of, text_of
 from xferlearn.system.growing_table import BLOCK_ROWS
 
 # A dataset has no way to a photo but past all before it.

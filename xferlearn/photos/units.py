@@ -8,9 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from xferlearn.photos.columns import Photos, bytes_of, text_of
+from xferlearn.photos.columns import Photos
 from xferlearn.photos.digests import numbered, repeated_rows, sortable
 from xferlearn.photos.kinship import Kinship
+from xferlearn.system.columns import bytes_of, text_of
 from xferlearn.system.growing_table import BLOCK_ROWS, DROPPED_ROWS, drop_pages
 
 _NOHASH = re.compile(r"_nohash_.*$", re.DOTALL)

@@ -13,7 +13,7 @@ from xferlearn.inspection import (
     parse_labels,
 )
 from xferlearn.model_folder import METADATA_FILE, ModelFolder
-from xferlearn.system.fetching import fetched
+from xferlearn.system.fetching import fetched, told_by_address
 from xferlearn.system.text import count, one_line
 
 _MOST_BYTES = 16 * 2**20
@@ -51,7 +51,9 @@ def find_labels(
             are none, and its answers may be something else than scores, e.g. an embedding.
     """
     if given is not None:
-        return _checked(read_label_file(fetched(given, "`labels`")), classes, str(given), path)
+        file = fetched(given, "`labels`")
+        with told_by_address(file):
+            return _checked(read_label_file(file), classes, str(given), path)
     if report.labels:
         return _checked(tuple(report.labels), classes, "the file", path)
     if model_folder is not None:

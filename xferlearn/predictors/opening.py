@@ -53,7 +53,7 @@ from xferlearn.predictors.openvino_files import open_openvino
 from xferlearn.predictors.saved_model import open_saved_model
 from xferlearn.predictors.scores import read_scores
 from xferlearn.predictors.tflite_files import open_tflite
-from xferlearn.system.fetching import origin, told_by_address
+from xferlearn.system.fetching import by_address, origin, told_by_address
 from xferlearn.system.files import recover_folder
 from xferlearn.system.progress import working
 from xferlearn.system.runtime import choose_device, gpu_may_be_there, start_tensorflow
@@ -111,7 +111,7 @@ def open_predictor(config: ModelConfig) -> Predictor:
     path = fetched_model(config.model or "")
     with told_by_address(path):
         predictor = _open_path(path, config)
-    shown = tuple(line.replace(str(path), origin(path)) for line in predictor.warnings)
+    shown = tuple(by_address(line, path) for line in predictor.warnings)
     return dataclasses.replace(predictor, name=origin(path), warnings=shown)
 
 

@@ -24,7 +24,8 @@ from xferlearn.photos.sources import Entry
 from xferlearn.photos.tables.opening import photos_in_table
 from xferlearn.photos.tables.table_files import ARROW_ENDINGS
 from xferlearn.predictors.model_folder import model_folder_bit_depth, model_folder_resize
-from xferlearn.system.places import is_bucket, place_of
+from xferlearn.system.addresses import is_bucket, split_options
+from xferlearn.system.places import place_of
 
 _LIMITS = ("max_image_pixels", "max_image_bytes")
 
@@ -118,7 +119,7 @@ def _labelled_places(
     root = os.path.dirname(root) or "." if os.path.isfile(root) else root
     place = place_of(root) if is_bucket(root) else None
     if place is not None or os.path.isdir(root):
-        top = str(Path(root)) if place is None else root.partition("?")[0]
+        top = str(Path(root)) if place is None else split_options(place.address)[0]
         named = dict.fromkeys(path_below(top, photo.name) for photo in photos)
         yield FileSource((), Files.of((path, -1) for path in named), place=place).entries()
         others = photos_below(root)

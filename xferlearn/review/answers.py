@@ -11,8 +11,9 @@ from xferlearn.photos.corrections import (
     read_corrections,
     write_corrections,
 )
+from xferlearn.system.addresses import check_address
 from xferlearn.system.files import real_path
-from xferlearn.system.folders import check_no_url, check_writable
+from xferlearn.system.folders import check_writable
 from xferlearn.system.text import one_line
 
 
@@ -41,7 +42,7 @@ class Answers:
         Raises:
             UserError: it can't be read, its folder can't be written to, or another review has it.
         """
-        check_no_url("`corrections`", path)
+        check_address("`corrections`", path, bucket=False)
         self.path = path
         self._real = real_path(path)
         if not self._real.parent.is_dir():

@@ -12,7 +12,7 @@ from pathlib import Path
 from xferlearn.errors import UserError
 from xferlearn.system.addresses import bucket_reason, is_bucket, last_name
 from xferlearn.system.fetching import origin, staging_folder
-from xferlearn.system.files import expire, remove_stale, temporary_folder
+from xferlearn.system.files import remove_stale, temporary_folder
 from xferlearn.system.places import place_of
 from xferlearn.system.results import Failure
 from xferlearn.system.text import one_line
@@ -27,8 +27,6 @@ except ImportError:  # Windows
 _MARK = ".unfinished"
 # File systems take names of 255 bytes.
 _LONGEST = 180
-# Runs whose logs are in a bucket.
-_KEPT_SECONDS = 30 * 24 * 3600
 
 
 def create_run(logs_dir: str | Path, name: str) -> Path:
@@ -72,7 +70,7 @@ def keep_run(run_dir: Path) -> None:
 
 
 def deliver_run(run_dir: Path | None) -> list[str]:
-    """Puts a run that is complete to the bucket that its logs are in, if they are in one.
+    """Moves a run that is complete to the bucket that its logs are in, if they are in one.
 
     Args:
         run_dir: as `run_folder` makes it; None for no run.
@@ -98,6 +96,7 @@ def deliver_run(run_dir: Path | None) -> list[str]:
                 f" {run_dir}, for a month."
             )
         ]
+    shutil.rmtree(run_dir, ignore_errors=True)
     return []
 
 
@@ -122,9 +121,7 @@ def _here(logs_dir: str | Path) -> Path:
     """Returns the folder of this machine that runs are made in."""
     if not is_bucket(logs_dir):
         return Path(logs_dir)
-    folder = staging_folder(str(logs_dir)) / "runs" / last_name(str(logs_dir))
-    expire(folder, "*", _KEPT_SECONDS)
-    return folder
+    return staging_folder(str(logs_dir)) / "runs" / last_name(str(logs_dir))
 
 
 def _make_marked(logs_dir: str | Path, name: str) -> tuple[Path, int | None]:

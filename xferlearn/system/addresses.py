@@ -7,7 +7,8 @@ import hashlib
 import os
 import re
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from typing import NamedTuple
+from urllib.parse import parse_qs
 
 from xferlearn.errors import UserError
 from xferlearn.system.text import one_line, readable
@@ -19,7 +20,20 @@ ANYBODY = "anonymous"
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 # What a `Path` makes of an address.
 _COLLAPSED = re.compile(rf"({'|'.join(SCHEMES)}):/(?=[^/])", re.IGNORECASE)
-_USER = re.compile(r"://[^/?#]*@")
+# Secrets may hold any sign. So what stands before an `@` in front of the first `/` is taken for a
+# user, and before any later `@` where a `:` is in front of the first `/`: no bucket's name has one.
+_USER = re.compile(
+    rf"(?P<scheme>s3|gs)(?P<mark>:/{{1,2}})(?P<anybody>{ANYBODY}@)?(?:[^/]*:.*|[^/]*)@"
+    r"|(?P<other>[a-z][a-z0-9+.-]+:/{1,2})(?:[^/]*:(?!\d+(?:[/?#]|\Z)).*|[^/]*)@",
+    re.IGNORECASE | re.DOTALL,
+)
+# The names of objects may hold `?` too: options are what the last one begins, if it is a setting.
+# With nothing behind it, it ends a name that would be taken for one.
+_MARK = re.compile(r"\?(?:[^?/=]+=[^?]*)?\Z", re.DOTALL)
+_QUERY = re.compile(r"\?")
+_SETTING = re.compile(r"\?(?=[^?/=]+=)")
+_BUCKET = re.compile(r"[\w.-]+", re.ASCII)
+_HADOOP = re.compile(r"(?:[\w.-]*|\[[0-9a-f:.]+\])(?::\d+)?", re.ASCII | re.IGNORECASE)
 # Pyarrow's: what it was about, then what the server said, then the number of the request.
 _AWS = re.compile(r"AWS Error (\w+) during \w+ operation: (.*?)(?: \(Request ID.*)?\Z")
 _GOOGLE = re.compile(r"google::cloud::Status\((\w+): (.*?)(?: error_info=.*)?\)?\Z")
@@ -28,6 +42,27 @@ _OPTIONS = {
     "s3": ("region", "endpoint_override", "scheme"),
     "hdfs": ("user", "replication", "buffer_size", "default_block_size"),
 }
+
+
+class Address(NamedTuple):
+    """The parts of an address of a bucket.
+
+    Attributes:
+        scheme: one of `SCHEMES`.
+        host: the bucket, or Hadoop's server, with `ANYBODY` and `@` before it where they are.
+        path: the names in it, with the slash before them; "" without.
+        options: what stands behind `?`.
+    """
+
+    scheme: str
+    host: str
+    path: str
+    options: str
+
+    @property
+    def bucket(self) -> str:
+        """The host alone."""
+        return self.host.rpartition("@")[2]
 
 
 def is_url(path: str | Path) -> bool:
@@ -69,23 +104,15 @@ def check_address(what: str, address: str | Path, *, bucket: bool = True) -> Non
             f". Received: {shown_address(text)}"
             + ("." if bucket else ": copy it here, or mount its bucket, and give the path.")
         )
-    try:
-        parts = urlsplit(text)
-        options = parse_qs(parts.query, keep_blank_values=True)
-    except ValueError:
-        raise UserError(
-            f"Expected {what} to be an address such as s3://bucket/folder. Received:"
-            f" {shown_address(text)}."
-        ) from None
-    user, _, host = parts.netloc.rpartition("@")
-    endpoint = options.get("endpoint_override", [""])[-1]
-    if user not in ("", ANYBODY) or "@" in endpoint:
+    parts = address_parts(text)
+    options = parse_qs(parts.options, keep_blank_values=True)
+    if _hidden(text) != text or any("@" in value for one in options.values() for value in one):
         raise UserError(
             f"Expected {what} without credentials, because an address is shown and recorded."
             f" Received: {shown_address(text)}. Put them where the bucket's own tools look for"
             " them, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or ~/.aws/credentials."
         )
-    known_options = _OPTIONS.get(parts.scheme.lower(), ())
+    known_options = _OPTIONS.get(parts.scheme, ())
     for name in options:
         if name not in known_options:
             possible = ", ".join(known_options) or "none"
@@ -93,9 +120,14 @@ def check_address(what: str, address: str | Path, *, bucket: bool = True) -> Non
                 f"There is no option {readable(name, 40)!r} in an address of {parts.scheme}://, as"
                 f" in {what}. Possible: {possible}."
             )
-    if not host and parts.scheme.lower() != "hdfs":
+    if not parts.bucket and parts.scheme != "hdfs":
         raise UserError(
             f"Expected {what} to name a bucket, as in s3://bucket/folder. Received:"
+            f" {shown_address(text)}."
+        )
+    if not (_HADOOP if parts.scheme == "hdfs" else _BUCKET).fullmatch(parts.bucket):
+        raise UserError(
+            f"Expected {what} to be an address such as s3://bucket/folder. Received:"
             f" {shown_address(text)}."
         )
 
@@ -107,11 +139,12 @@ def shown_address(address: str | Path) -> str:
         >>> shown_address("https://ann:secret@example.org/a.jpg?signature=1234")
         'https://...@example.org/a.jpg?...'
     """
-    text = readable(str(address), 400)
-    if not is_url(text):
-        return text
-    head, mark, _ = _USER.sub(_hidden_user, text).partition("?")
-    return readable(f"{head}{mark and '?...'}", 200)
+    text = str(address)
+    if not is_url(text) and not _COLLAPSED.match(text):
+        return readable(text, 400)
+    # Of a web page all may be a signature.
+    head, *rest = (_SETTING if is_bucket(text) else _QUERY).split(_hidden(text), 1)
+    return readable(f"{head}{'?...' if rest else ''}", 200)
 
 
 def bucket_reason(error: Exception) -> str:
@@ -121,19 +154,70 @@ def bucket_reason(error: Exception) -> str:
         >>> bucket_reason(error)
         'The specified bucket does not exist (NO_SUCH_BUCKET)'
     """
-    said = _USER.sub(_hidden_user, one_line(error, 1000))
+    said = re.sub(r"\S+", lambda word: _hidden(word[0]), one_line(error, 1000))
     found = _AWS.search(said) or _GOOGLE.search(said)
     return readable(f"{found[2].rstrip('. ')} ({found[1]})" if found else said, 200)
 
 
-def _hidden_user(found: re.Match[str]) -> str:
-    return found[0] if found[0] == f"://{ANYBODY}@" else "://...@"
+def _hidden(text: str) -> str:
+    """Returns a text without what stands before an `@` in its addresses."""
+    return _USER.sub(
+        lambda found: (
+            found[0]
+            if found[0] == f"{found['scheme']}://{ANYBODY}@"
+            else f"{found['other'] or found['scheme'] + found['mark']}...@"
+        ),
+        text,
+    )
+
+
+def split_options(address: str) -> tuple[str, str]:
+    """Returns an address without its options, and these with the `?` before them; "" for none.
+
+    Example:
+        >>> split_options("s3://flowers/a?1.jpg?region=x")
+        ('s3://flowers/a?1.jpg', '?region=x')
+    """
+    found = _MARK.search(address) if is_url(address) else None
+    if found is None:
+        return address, ""
+    return address[: found.start()], found[0] if len(found[0]) > 1 else ""
+
+
+def with_options(bare: str, options: str) -> str:
+    """Returns what `split_options` splits into these."""
+    # What ends like options is a name here.
+    return bare + (options or ("?" if split_options(bare)[0] != bare else ""))
+
+
+def split_name(address: str) -> tuple[str, str]:
+    """Returns the address of the folder that something is in, and its name there.
+
+    Returns:
+        Two empty texts for a bucket itself.
+
+    Example:
+        >>> split_name("s3://flowers/photos/1.jpg?region=x")
+        ('s3://flowers/photos?region=x', '1.jpg')
+    """
+    bare, options = split_options(address)
+    folder, _, name = bare.rpartition("/")
+    return ("", "") if folder.endswith(":/") else (with_options(folder, options), name)
+
+
+def address_parts(address: str) -> Address:
+    """Returns the parts of an address of a bucket."""
+    bare, options = split_options(address)
+    scheme, _, rest = bare.partition("://")
+    host, slash, path = rest.partition("/")
+    return Address(scheme.lower(), host, slash + path, options[1:])
 
 
 def last_name(address: str) -> str:
     """Returns the last name of an address: of "s3://flowers/photos?region=x" it is "photos"."""
-    parts = urlsplit(address)
-    return parts.path.rstrip("/").rpartition("/")[2] or parts.netloc.rpartition("@")[2] or "files"
+    _, mark, rest = split_options(address)[0].rpartition("://")
+    _, slash, last = rest.rstrip("/").rpartition("/")
+    return (last if slash or not mark else last.rpartition("@")[2]) or "files"
 
 
 def address_below(address: str, name: str) -> str:
@@ -143,8 +227,8 @@ def address_below(address: str, name: str) -> str:
         >>> address_below("s3://flowers/photos?region=x", "roses/1.jpg")
         's3://flowers/photos/roses/1.jpg?region=x'
     """
-    head, mark, options = address.partition("?")
-    return f"{head.rstrip('/')}/{name}{mark}{options}" if name else address
+    bare, options = split_options(address)
+    return with_options(f"{bare.rstrip('/')}/{name}", options) if name else address
 
 
 def absolute_address(address: str | Path) -> str:
@@ -178,6 +262,6 @@ def names_below(outer: str | Path, inner: str | Path) -> tuple[str, ...] | None:
 
 def _whole(address: str) -> tuple[str, ...]:
     """Returns scheme, bucket and the names of an address, whatever its options."""
-    parts = urlsplit(address)
+    parts = address_parts(address)
     names = (name for name in parts.path.split("/") if name)
-    return (parts.scheme.lower(), parts.netloc.rpartition("@")[2], *names)
+    return (parts.scheme, parts.bucket, *names)

@@ -21,6 +21,8 @@ from xferlearn.system.addresses import (
     last_name,
     local_name,
     shown_address,
+    split_name,
+    split_options,
 )
 from xferlearn.system.files import (
     cache_folder,
@@ -40,13 +42,19 @@ _LISTING = "listing.json"
 # In the folder of all copies of an address: what lies in each of them.
 _ADDRESS = "address.txt"
 _FETCHED, _STAGED = "fetched", "staged"
+# Models, runs, and states of fine-tuning that did not get to their addresses.
+_LEFT = {f"*/{'?' * 8}": datetime.timedelta(days=1), "*/runs/*/*": _KEPT, "*.fine-tuning": _KEPT}
 
 
 def staging_folder(address: str) -> Path:
     """Returns a folder of this machine for what is made here and then put to an address.
 
-    What is put there lies in it below any name and then the last one of the address.
+    What is put there lies in it below any name and then the last one of the address. Who put it
+    there removes it; what was left by others goes when it is old.
     """
+    staged = cache_folder() / _STAGED
+    for pattern, kept in _LEFT.items():
+        expire(staged, pattern, kept.total_seconds())
     return _folder_of(_STAGED, address)
 
 
@@ -121,10 +129,24 @@ def told_by_address(copy: Path) -> Iterator[None]:
     try:
         yield
     except XferlearnError as error:
-        shown = origin(copy)
-        if shown == str(copy):
+        if origin(copy) == str(copy):
             raise
-        raise type(error)(*(str(one).replace(str(copy), shown) for one in error.args)) from None
+        raise type(error)(*(by_address(str(one), copy) for one in error.args)) from None
+
+
+def by_address(text: str, copy: Path) -> str:
+    """Returns a text that names the address of a copy, and of what is beside it, for their paths.
+
+    Args:
+        text: the text.
+        copy: of a file or folder; of one that is no copy, nothing is replaced.
+    """
+    for path in (copy, *copy.parents):
+        shown = origin(path)
+        if shown == str(path):
+            break
+        text = text.replace(str(path), split_options(shown)[0])
+    return text
 
 
 def _folder_of(kind: str, address: str, above: str = "") -> Path:
@@ -139,10 +161,9 @@ def _listed(
 ) -> tuple[Place, list[FileFound], str]:
     """Returns the files at an address, below which folder, and which one it is of itself."""
     place = place_of(address, what)
-    head, mark, options = address.partition("?")
-    above, _, name = head.rstrip("/").rpartition("/")
-    if not above.endswith("/"):
-        folder = place_of(f"{above}{mark}{options}", what)
+    above, name = split_name(place.address)
+    if name:
+        folder = place_of(above, what)
         found = folder.find(name)
         if found is not None:
             others = (one for one in folder.files() if one.name != name and beside(one.name))

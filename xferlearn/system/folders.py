@@ -7,27 +7,9 @@ import uuid
 from pathlib import Path
 
 from xferlearn.errors import UserError
-from xferlearn.system.addresses import bucket_reason, is_bucket, is_url, names_below, shown_address
+from xferlearn.system.addresses import bucket_reason, is_bucket, names_below, shown_address
 from xferlearn.system.places import place_of
 from xferlearn.system.text import one_line
-
-
-def check_no_url(what: str, path: str | Path) -> None:
-    """Checks that a path is one of this machine.
-
-    Args:
-        what: what the path was given for.
-        path: the path.
-
-    Raises:
-        UserError: when it is a URL.
-    """
-    if is_url(path) and not os.path.exists(path):
-        raise UserError(
-            f"Expected {what} on this machine. Received a URL, {shown_address(path)}: download"
-            " it, or mount its bucket, and give the path."
-        )
-
 
 # A full disk still makes empty files.
 _BLOCK = 4096

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from xferlearn.errors import UserError
-from xferlearn.system.addresses import is_bucket, shown_address
+from xferlearn.system.addresses import check_address, is_bucket, shown_address, split_name
 from xferlearn.system.files import real_path, write_atomically
-from xferlearn.system.folders import check_no_url, check_writable
+from xferlearn.system.folders import check_writable
 from xferlearn.system.places import place_of
 
 
@@ -54,13 +54,11 @@ def check_output_anywhere(output: str | Path, name: str = "output") -> Output:
     if not is_bucket(output):
         path = check_output(output, name)
         return Output(str(path.parent), path.name, str(output))
-    head, mark, options = str(output).partition("?")
-    folder, _, last = head.rpartition("/")
-    if not last or folder.endswith("/"):
+    folder, last = split_name(str(output))
+    if not last:
         raise UserError(f"Expected `{name}` to be a file. Received: {shown_address(output)}.")
-    above = f"{folder}{mark}{options}"
-    check_writable(name, above)
-    return Output(above, last, str(output))
+    check_writable(name, folder)
+    return Output(folder, last, str(output))
 
 
 def check_output(output: str | Path, name: str = "output") -> Path:
@@ -73,7 +71,7 @@ def check_output(output: str | Path, name: str = "output") -> Path:
     Raises:
         UserError: when it can't, or is a folder.
     """
-    check_no_url(f"`{name}`", output)
+    check_address(f"`{name}`", output, bucket=False)
     path = real_path(output)
     if path.is_dir():
         raise UserError(f"Expected `{name}` to be a file. Found a folder at {output}.")

@@ -16,16 +16,20 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
-from urllib.parse import SplitResult, parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from xferlearn.errors import UserError
 from xferlearn.system.addresses import (
     ANYBODY,
+    Address,
     address_below,
+    address_parts,
     bucket_reason,
     check_address,
     is_bucket,
     shown_address,
+    split_options,
+    with_options,
 )
 from xferlearn.system.files import write_atomically
 
@@ -37,6 +41,7 @@ _ONE_REQUEST = 5 * 2**20
 # What is being written, here and in file systems that have folders.
 _TEMPORARY = re.compile(r"(.*/)?\.(.+\.)?[0-9a-f]{8}\.tmp", re.DOTALL)
 _SECONDS_TO_CONNECT, _SECONDS_PER_REQUEST = 10.0, 60.0
+_SECONDS_OF_RETRIES = 20.0
 
 
 class FileFound(NamedTuple):
@@ -286,25 +291,25 @@ def place_of(address: str | Path, what: str = "a folder") -> Place:
     text = str(address)
     if not is_bucket(text):
         return _LocalPlace(address)
-    head, mark, options = text.partition("?")
-    head = head.rstrip("/") if head.rstrip("/").count("/") > 1 else head
-    text = f"{head}{mark}{options}"
-    parts = urlsplit(text)
+    bare, options = split_options(text)
+    bare = bare.rstrip("/") if bare.rstrip("/").count("/") > 1 else bare
+    text = with_options(bare, options)
+    parts = address_parts(text)
     try:
-        system = file_system(parts.scheme.lower(), parts.netloc, parts.query)
+        system = file_system(parts.scheme, parts.host, parts.options)
     except Exception as error:  # of several libraries
         raise UserError(
-            f"Can't reach {what} {shown_address(head)}: {bucket_reason(error)}. Check"
+            f"Can't reach {what} {shown_address(bare)}: {bucket_reason(error)}. Check"
             " the address, and that this machine may use it."
         ) from None
     return _Bucket(text, system, _path_of(parts))
 
 
-def _path_of(parts: SplitResult) -> str:
+def _path_of(parts: Address) -> str:
     """Returns where a file system of pyarrow has what an address names."""
-    if parts.scheme.lower() == "hdfs":
+    if parts.scheme == "hdfs":
         return parts.path or "/"
-    return f"{parts.netloc.rpartition('@')[2]}{parts.path}".rstrip("/")
+    return f"{parts.bucket}{parts.path}".rstrip("/")
 
 
 @functools.cache
@@ -324,8 +329,8 @@ def file_system(scheme: str, host: str, options: str) -> "pyarrow.fs.FileSystem"
 
     user, _, bucket = host.rpartition("@")
     if scheme == "gs":
-        # Its own limit is a quarter of an hour.
-        limit = datetime.timedelta(seconds=_SECONDS_PER_REQUEST)
+        # Its own limit is a quarter of an hour; without credentials all of it is waited.
+        limit = datetime.timedelta(seconds=_SECONDS_OF_RETRIES)
         return fs.GcsFileSystem(anonymous=user == ANYBODY, retry_time_limit=limit)
     if scheme == "hdfs":
         return fs.FileSystem.from_uri(f"hdfs://{host}/{'?' * bool(options)}{options}")[0]

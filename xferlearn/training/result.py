@@ -167,7 +167,9 @@ class TrainResult(Result):
         if self.exported is not None:
             rows["exports"] = ", ".join(f"{r.format} {r.result}" for r in self.exported.rows)
         if self.run_dir is not None:
-            rows["logs"] = f"{origin(self.run_dir)} ({folder_bytes(self.run_dir) / 1e6:.1f} MB)"
+            rows["logs"] = origin(self.run_dir)
+            if self.run_dir.is_dir():  # not in a bucket
+                rows["logs"] += f" ({folder_bytes(self.run_dir) / 1e6:.1f} MB)"
         return rows
 
     def _engine(self) -> dict[str, str]:

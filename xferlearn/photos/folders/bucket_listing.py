@@ -9,7 +9,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from xferlearn.errors import UserError
-from xferlearn.photos.folders.columns import bytes_of, text_of
 from xferlearn.photos.folders.listing import (
     Folder,
     Listed,
@@ -19,6 +18,7 @@ from xferlearn.photos.folders.listing import (
     is_passed_folder,
 )
 from xferlearn.photos.pixels.formats import HEAD_BYTES, SUFFIXES, is_photo
+from xferlearn.system.columns import bytes_of, text_of
 from xferlearn.system.growing_table import GrowingTable, taken
 from xferlearn.system.places import Place
 from xferlearn.system.text import one_line

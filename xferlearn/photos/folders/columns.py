@@ -2,16 +2,16 @@
 
 import os
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple, TypeVar, overload
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from xferlearn.system.columns import Column, bytes_of, text_of
 from xferlearn.system.growing_table import BLOCK_ROWS, GrowingTable, taken
 
-T = TypeVar("T")
 UNKNOWN = -1
 """Size of a file that is told when it is read, not when it is listed."""
 _SCHEMA = pa.schema(
@@ -25,48 +25,6 @@ _SCHEMA = pa.schema(
         ("group", pa.int32()),
     ]
 )
-
-
-class Column(Sequence[T]):
-    """A read-only sequence that makes its elements when they are asked for.
-
-    It is equal to lists and tuples of the same elements.
-    """
-
-    def at(self, rows: np.ndarray) -> list[T]:
-        """Returns the elements at these positions, integers, [rows]."""
-        raise NotImplementedError
-
-    def take(self, rows: np.ndarray) -> "Column[T]":
-        """Returns the elements at these positions, as a column of the same kind."""
-        raise NotImplementedError
-
-    @overload
-    def __getitem__(self, row: int) -> T: ...
-    @overload
-    def __getitem__(self, row: slice) -> "Column[T]": ...
-    def __getitem__(self, row: int | slice) -> "T | Column[T]":
-        if isinstance(row, slice):
-            return self.take(np.arange(*row.indices(len(self))))
-        return self.at(np.asarray([range(len(self))[row]]))[0]
-
-    def __iter__(self) -> Iterator[T]:
-        for rows in blocks_of(len(self)):
-            yield from self.at(rows)
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Column | list | tuple):
-            return NotImplemented
-        return len(self) == len(other) and all(
-            one == another for one, another in zip(self, other, strict=True)
-        )
-
-    def __hash__(self) -> int:
-        # As that of a tuple, which it may be equal to.
-        return hash(tuple(self))
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({len(self)})"
 
 
 class Coded(Column[str | None]):
@@ -102,9 +60,12 @@ class Coded(Column[str | None]):
         """Returns the texts at these positions."""
         return [self.values[code] if code >= 0 else None for code in self.codes[rows].tolist()]
 
-    def take(self, rows: np.ndarray) -> "Coded":
+    def take(self, rows: np.ndarray) -> Self:
         """Returns the texts at these positions, as a column."""
-        return Coded(self.codes[rows], self.values)
+        return type(self)(self.codes[rows], self.values)
+
+    def _listed(self, start: int, stop: int) -> list[str | None]:
+        return self.at(np.arange(start, stop))
 
 
 class Codes:
@@ -175,21 +136,21 @@ class Files(Column[tuple[str, int]]):
     def __len__(self) -> int:
         return self._table.num_rows
 
-    def at(self, rows: np.ndarray) -> list[tuple[str, int]]:
-        """Returns path and label's index of the files at these positions."""
-        return [(one.folder + one.name, one.label) for one in self.rows(rows)]
-
     def rows(self, rows: np.ndarray) -> Iterator[FileRow]:
         """Yields what is known of the files at these positions."""
         columns = taken(self._table.select(FileRow._fields), rows).to_pydict()
         for folder, name, *rest in zip(*columns.values(), strict=True):
             yield FileRow(self.folders[folder], text_of(name), *rest)
 
-    def take(self, rows: np.ndarray) -> "Files":
+    def take(self, rows: np.ndarray) -> Self:
         """Returns the files at these positions, as a column."""
-        return Files(taken(self._table, rows), self.folders)
+        return type(self)(taken(self._table, rows), self.folders)
 
-    def once(self) -> "Files":
+    def _listed(self, start: int, stop: int) -> list[tuple[str, int]]:
+        rows = self.rows(np.arange(start, stop))
+        return [(one.folder + one.name, one.label) for one in rows]
+
+    def once(self) -> Self:
         """Returns the files without those whose path came before."""
         order = pc.sort_indices(
             self._table, [("folder", "ascending"), ("name", "ascending")]
@@ -264,16 +225,6 @@ def blocks_of(number: int) -> Iterator[np.ndarray]:
     """Yields the positions of some thousands of rows at a time, int64, [rows]."""
     for start in range(0, number, BLOCK_ROWS):
         yield np.arange(start, min(start + BLOCK_ROWS, number))
-
-
-def bytes_of(text: str) -> bytes:
-    """Returns a name as columns hold it: UTF-8, half characters included."""
-    return text.encode("utf-8", "surrogatepass")
-
-
-def text_of(name: bytes) -> str:
-    """Returns the name that `bytes_of` was given."""
-    return name.decode("utf-8", "surrogatepass")
 
 
 def _numbers(table: pa.Table, name: str) -> np.ndarray:

@@ -14,7 +14,8 @@ import numpy as np
 from xferlearn.photos.folders.columns import Coded, FileRow, Files, blocks_of
 from xferlearn.photos.manifest import BadPhoto
 from xferlearn.photos.sources import Entry
-from xferlearn.system.places import Place, is_bucket, place_of
+from xferlearn.system.addresses import is_bucket, split_name, split_options
+from xferlearn.system.places import Place, place_of
 from xferlearn.system.text import one_line
 
 _FOLDERS_REMEMBERED = 4096
@@ -84,7 +85,7 @@ class FileSource:
         if not is_bucket(path):
             size, changed = _size_and_time(path)
         elif self.place is not None:
-            inside = _folder_below(file.folder, self.place.address.partition("?")[0])
+            inside = _folder_below(file.folder, split_options(self.place.address)[0])
             if inside != file.folder:
                 read = functools.partial(_read_object, self.place, inside + file.name)
                 path = self.place.address_of(inside + file.name)
@@ -151,9 +152,8 @@ def _read_object(place: Place, name: str) -> bytes:
 
 
 def _read_address(address: str) -> bytes:
-    path, mark, options = address.partition("?")
-    folder, _, name = path.rpartition("/")
-    return _read_object(_place(folder + mark + options), name)
+    folder, name = split_name(address)
+    return _read_object(_place(folder or address), name)
 
 
 @functools.lru_cache(_FOLDERS_REMEMBERED)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from xferlearn.errors import UserError
-from xferlearn.photos.folders.columns import FilesBuilder, bytes_of
+from xferlearn.photos.folders.columns import FilesBuilder
 from xferlearn.photos.folders.file_source import FileSource
 from xferlearn.photos.folders.layouts import ClassFolder, Layout, classes_hint, find_layout
 from xferlearn.photos.folders.listed import read_list
@@ -25,6 +25,7 @@ from xferlearn.photos.folders.trees import add_photos, listed_folder
 from xferlearn.photos.manifest import SPLITS, TEST, TRAIN, VALIDATION
 from xferlearn.photos.split_names import part_to_measure, split_summary
 from xferlearn.photos.splitting import check_counts
+from xferlearn.system.columns import bytes_of
 from xferlearn.system.places import check_address, is_bucket
 from xferlearn.system.text import count, plural_of
 

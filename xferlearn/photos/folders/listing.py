@@ -15,8 +15,9 @@ from typing import Any
 import pyarrow as pa
 
 from xferlearn.errors import UserError
-from xferlearn.photos.folders.columns import UNKNOWN, bytes_of, text_of
+from xferlearn.photos.folders.columns import UNKNOWN
 from xferlearn.photos.pixels.formats import HEAD_BYTES, SUFFIXES, is_photo
+from xferlearn.system.columns import bytes_of, text_of
 from xferlearn.system.growing_table import BLOCK_ROWS, GrowingTable
 from xferlearn.system.places import is_bucket
 from xferlearn.system.text import count, one_line

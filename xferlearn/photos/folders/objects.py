@@ -5,13 +5,15 @@ from fnmatch import fnmatchcase
 
 from xferlearn.errors import UserError
 from xferlearn.photos.folders.bucket_listing import list_bucket
-from xferlearn.photos.folders.columns import FilesBuilder, bytes_of, text_of
+from xferlearn.photos.folders.columns import FilesBuilder
 from xferlearn.photos.folders.listing import Folder, PassedOver
 from xferlearn.photos.pixels.formats import SUFFIXES
+from xferlearn.system.addresses import split_name, split_options, with_options
+from xferlearn.system.columns import bytes_of, text_of
 from xferlearn.system.places import FileFound, place_of
 from xferlearn.system.text import one_line
 
-_MAGIC = ("*", "[")  # "?" begins the options of an address
+_MAGIC = ("*", "[")  # "?" may begin the options of an address
 
 
 def add_objects(builder: FilesBuilder, address: str) -> tuple[str, ...]:
@@ -29,26 +31,27 @@ def add_objects(builder: FilesBuilder, address: str) -> tuple[str, ...]:
         UserError: on a folder without photos, a pattern that matches none, or a bucket that can't
             be listed.
     """
-    bare, mark, options = address.partition("?")
+    bare, options = split_options(address)
     if any(sign in bare for sign in _MAGIC):
         parts = bare.split("/")
         first = next(i for i, part in enumerate(parts) if any(sign in part for sign in _MAGIC))
         root = "/".join(parts[:first])
-        top = list_bucket(place_of(root + mark + options, "photos"), PassedOver())
-        if not _add_matching(builder, top, root, parts[first:], mark + options):
+        top = list_bucket(place_of(with_options(root, options), "photos"), PassedOver())
+        if not _add_matching(builder, top, root, parts[first:], options):
             raise UserError(f"Nothing matches {address}.")
         return ()
-    folder, _, name = bare.rpartition("/")
-    one = _object(folder + mark + options, name) if name and not folder.endswith("/") else None
+    above, name = split_name(address)
+    start = bare[: len(bare) - len(name)]
+    one = _object(above, name) if name else None
     if one is not None:
-        builder.add(f"{folder}/", bytes_of(name + mark + options), -1, one.size, one.changed)
+        builder.add(start, bytes_of(address[len(start) :]), -1, one.size, one.changed)
         return ()
     passed = PassedOver()
     top = list_bucket(place_of(address, "photos"), passed)
     warnings = passed.warnings(address)
-    if not _add_matching(builder, top, bare.rstrip("/"), (), mark + options):
+    if not _add_matching(builder, top, bare.rstrip("/"), (), options):
         if name.lower().endswith(SUFFIXES) and not top.folders:
-            builder.add(f"{folder}/", bytes_of(name + mark + options), -1)
+            builder.add(start, bytes_of(address[len(start) :]), -1)
             return warnings
         raise UserError(" ".join((f"Found no photos in folder {address}.", *warnings)))
     return warnings
@@ -73,7 +76,8 @@ def _add_matching(
         inside = start[len(root) + 1 :].split("/")[:-1]
         for name, size, changed in names.rows():
             if _matches(pattern, [*inside, text_of(name)]):
-                builder.add(start, name + bytes_of(options), -1, size, changed)
+                address = with_options(start + text_of(name), options)
+                builder.add(start, bytes_of(address[len(start) :]), -1, size, changed)
                 number += 1
     return number
 

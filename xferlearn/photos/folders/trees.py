@@ -9,7 +9,8 @@ from xferlearn.photos.folders.bucket_listing import list_bucket
 from xferlearn.photos.folders.columns import FilesBuilder
 from xferlearn.photos.folders.file_source import FileSource
 from xferlearn.photos.folders.listing import Folder, Names, PassedOver, list_folder
-from xferlearn.system.places import Place, check_address, is_bucket, place_of
+from xferlearn.system.addresses import check_address, is_bucket, split_name, split_options
+from xferlearn.system.places import Place, place_of
 
 
 def listed_folder(
@@ -34,9 +35,9 @@ def listed_folder(
         place = place_of(folder, what)
         top = list_bucket(place, passed)
         if top.photos or top.folders or str(passed):
-            return top, bare(place.address), place
-        above, _, name = bare(place.address).rpartition("/")
-        is_file = not above.endswith("/") and place_of(above + options(place.address)).find(name)
+            return top, split_options(place.address)[0], place
+        above, name = split_name(place.address)
+        is_file = bool(name) and place_of(above).find(name) is not None
         came = "a file" if is_file else "nothing"
     elif os.path.isdir(folder):
         root = str(Path(folder))
@@ -44,16 +45,6 @@ def listed_folder(
     else:
         came = "a file" if os.path.exists(folder) else "nothing"
     raise UserError(f"Expected {what} to be a folder. Found {came} at {folder}.")
-
-
-def bare(address: str) -> str:
-    """Returns an address without its options."""
-    return address.partition("?")[0]
-
-
-def options(address: str) -> str:
-    """Returns the options of an address, with the sign before them; "" without."""
-    return address[len(bare(address)) :]
 
 
 def add_photos(

@@ -13,6 +13,7 @@ from xferlearn.photos.tables.arrow_files import (
     is_picture,
 )
 from xferlearn.photos.tables.text_tables import TextTable, read_text_table
+from xferlearn.system.addresses import split_name, split_options
 from xferlearn.system.places import place_of
 from xferlearn.system.text import one_line
 
@@ -27,9 +28,9 @@ def fetch_table(address: str, is_photo: Callable[[str], bool]) -> MemoryPart | T
     Raises:
         UserError: when there is none, it can't be read, or it holds the photos themselves.
     """
-    bare, mark, options = address.partition("?")
-    folder, _, name = bare.rpartition("/")
-    place = place_of(folder + mark + options, "`labels`")
+    bare = split_options(address)[0]
+    folder, name = split_name(address)
+    place = place_of(folder or address, "`labels`")
     try:
         if place.find(name) is None:
             raise UserError(f"Expected `labels` to be a table. Found nothing at {address}.")

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from xferlearn.photos.folders.names import normal
 from xferlearn.photos.folders.trees import photos_below
-from xferlearn.system.addresses import is_bucket, is_url
+from xferlearn.system.addresses import is_bucket, is_url, split_options
 from xferlearn.system.places import place_of
 from xferlearn.system.text import readable
 
@@ -55,7 +55,7 @@ class PhotoFinder:
         # What lies beside a table in a bucket is listed once, not looked for name by name.
         address = image_dir or (folder if is_bucket(folder) else "")
         self.place = place_of(address, "`image_dir`") if is_bucket(address) else None
-        self.root = address.partition("?")[0].rstrip("/") if self.place else address
+        self.root = split_options(address)[0].rstrip("/") if self.place else address
         self.prefix = ""
         self.by_end: dict[str, str] = {}
         self._folder = folder

@@ -13,7 +13,7 @@ from xferlearn.photos.tables.labelled_tables import open_table, picture_column
 from xferlearn.photos.tables.locating import PhotoFinder
 from xferlearn.photos.tables.reading import Table, read_table
 from xferlearn.photos.tables.table_files import holds_tables
-from xferlearn.system.addresses import is_bucket
+from xferlearn.system.addresses import is_bucket, split_name
 
 _WORD = re.compile(r"[\w -]+")
 
@@ -105,8 +105,7 @@ def _folder(table: str) -> str:
     """Returns the folder that a table is in, also as an address with its options."""
     if not is_bucket(table):
         return os.path.dirname(table) or "."
-    bare, mark, options = table.partition("?")
-    return f"{bare.rpartition('/')[0]}{mark}{options}"
+    return split_name(table)[0]
 
 
 def _group_column(

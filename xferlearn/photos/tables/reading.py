@@ -25,7 +25,7 @@ from xferlearn.photos.tables.arrow_files import (
 from xferlearn.photos.tables.bucket_tables import fetch_table
 from xferlearn.photos.tables.table_files import arrow_files_below
 from xferlearn.photos.tables.text_tables import TextTable, read_text_table
-from xferlearn.system.places import is_bucket
+from xferlearn.system.addresses import is_bucket, split_options
 from xferlearn.system.text import one_line, readable
 
 Text = str | None
@@ -203,7 +203,7 @@ def read_table(given: str | TableInMemory, is_photo: Callable[[str], bool]) -> T
     if isinstance(given, TableInMemory):
         return _of_parts("the table", "", (MemoryPart(_as_arrow(given.table)),))
     if is_bucket(given):
-        bare = given.partition("?")[0]
+        bare = split_options(given)[0]
         fetched = fetch_table(given, is_photo)
         name, folder = readable(os.path.basename(bare)), os.path.dirname(bare)
         if isinstance(fetched, TextTable):
