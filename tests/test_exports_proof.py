@@ -24,11 +24,13 @@ from xferlearn.exports.frozen_graph import GRAPH_FILE, frozen_graph_def, write_f
 from xferlearn.exports.photos import ProofPhotos, export_photos, stratified
 from xferlearn.exports.proof import Reference, Speed, prove
 from xferlearn.exports.report import ExportRow, table_rows, write_report
+from xferlearn.exports.result import ExportResult
 from xferlearn.inspection import METADATA_NODE
 from xferlearn.model_folder import read_model_folder
 from xferlearn.photos.folders import file_source
 from xferlearn.photos.recorded import RecordedPhoto
 from xferlearn.predictors import Answers, Predictor, own_photos
+from xferlearn.system.fetching import staging_folder
 
 LABELS = ("blue", "green", "red")
 FROZEN = "exports/frozen_graph"
@@ -422,6 +424,27 @@ def test_report_keeps_the_other_formats_of_the_same_model(tmp_path):
     (line,) = damage
     assert line.endswith("it is written anew.")
     assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
+
+
+def test_what_is_exported_to_a_bucket_is_copied_before_others_open_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    exports = staging_folder("s3://b/m") / "copy" / "m" / "exports"
+    proof = compared([[0.8, 0.1, 0.1]], [[0.8, 0.1, 0.1]], [0])
+    paths = {"onnx": "model.onnx", "openvino": "openvino/model.xml", "frozen_graph": "g/g.pb"}
+    rows = tuple(ExportRow(name, exports / path, 1, proof) for name, path in paths.items())
+    cells = table_rows(Reference(LABELS, "crop", np.zeros((1, 3)), 1.0, proof.speed), 1, rows)
+    result = ExportResult(rows, cells, "", (), exports / "report.json")
+    shown = " ".join(repr(result).split())
+    for said in (
+        "--model=s3://b/m/exports/model.onnx PHOTO",
+        "Copy s3://b/m/exports/model.onnx to this machine. In Python,"
+        " onnxruntime.InferenceSession('model.onnx')",
+        "Copy s3://b/m/exports/openvino to this machine. In Python,"
+        " openvino.compile_model('openvino/model.xml')",
+        "The lab's label_image.py takes it",
+    ):
+        assert said in shown
+    assert str(tmp_path) not in shown
 
 
 def test_tensorboard(export, writer, model_dir, tmp_path):
