@@ -1,7 +1,9 @@
 """What of a bottleneck is stored, how it is found, and stores in buckets."""
 
+import errno
 import hashlib
 import os
+import shutil
 import zlib
 from pathlib import Path
 
@@ -92,9 +94,13 @@ def test_shards_of_earlier_versions_in_float32_are_read_as_they_are(
         file.write_table(table)
     data = sink.getvalue().to_pybytes()
     (store.folder / f"{hashlib.sha256(data).hexdigest()}.arrow").write_bytes(data)
+    with store.writer() as writer:  # others beside them
+        writer.add(key(99), vector(99))
     again = BottleneckStore(tmp_path, SPACE)
     np.testing.assert_array_equal(again.read(keys_of(rows)), rows)
     np.testing.assert_array_equal(again.read([key(5)])[0], rows[5])
+    np.testing.assert_array_equal(again.read([key(99), key(5)]), [vector(99), rows[5]])
+    assert kinds(again) == ["float", "halffloat"]
     assert again.warnings == []
 
 
@@ -207,6 +213,39 @@ def test_few_new_shards_are_read_beside_the_index(
     write(tmp_path, range(82, 90))
     assert index.read_bytes() != before
     check(BottleneckStore(tmp_path, SPACE), range(90))
+
+
+def test_a_copied_folder_is_read_in_the_same_order_with_its_index_and_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writing, "ROWS_PER_SHARD", 2)
+    for first in range(0, 40, 4):
+        write(tmp_path / "mine", range(first, first + 4))
+    shutil.copytree(tmp_path / "mine", tmp_path / "copy")
+    orders = []
+    for root in ("mine", "copy", "copy"):
+        store = BottleneckStore(tmp_path / root, SPACE)
+        assert store.warnings == []
+        check(store, range(40))
+        for rng in (None, np.random.default_rng(3)):
+            places = [place for place, _ in store.blocks(list(map(key, range(40))), rng=rng)]
+            orders.append(np.concatenate(places).tolist())
+        (store.folder / "index").unlink()
+        shutil.rmtree(tmp_path / "mine", ignore_errors=True)
+    assert orders[:2] == orders[2:4] == orders[4:]
+
+
+def test_an_index_that_no_disk_has_room_for_is_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("xferlearn.bottlenecks.index.write_atomically", full)
+    check(write(tmp_path, range(10)), range(10))
+    store = BottleneckStore(tmp_path, SPACE)
+    check(store, range(10))
+    assert (store.warnings, (store.folder / "index").exists()) == ([], False)
 
 
 def test_where_no_index_can_be_written_it_is_in_memory(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from xferlearn.bottlenecks import compute, writing
+from xferlearn.bottlenecks import blocks, compute, writing
 from xferlearn.bottlenecks.compute import Extraction, extract, extract_source
 from xferlearn.bottlenecks.engines import Engine
 from xferlearn.bottlenecks.space import FeatureSpace
@@ -576,3 +576,25 @@ def test_a_bad_photo_ends_an_extraction_in_mixed_order(mixed_folder: Path, tmp_p
     (mixed_folder / "green" / "0011.jpg").write_bytes(b"no photo")
     with pytest.raises(UserError, match=r"green/0011\.jpg"):
         extract_mixed(mixed_folder, tmp_path, on_bad_image="fail")
+
+
+def test_a_worker_says_what_it_does_not_see(
+    tmp_path: Path, photo_bytes: PhotoBytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocks, "_PROBE_SECONDS", 0.0)
+    monkeypatch.chdir(tmp_path)
+    there, photo = tmp_path / "bottlenecks", Path("1.jpg")
+    photo.write_bytes(photo_bytes("red", 1))
+    entries = [Entry("1.jpg", 0, photo.read_bytes, address="1.jpg")]
+    with blocks.probed(str(there), entries) as probe:
+        monkeypatch.chdir("/")
+        blocks.check_seen(probe, str(there))
+        with pytest.raises(UserError, match=r"not see `bottleneck_dir` .*another folder there\."):
+            blocks.check_seen(probe, str(tmp_path / "other"))
+        (tmp_path / "file").touch()
+        with pytest.raises(UserError, match="machine that asks: Not a directory"):
+            blocks.check_seen(probe, str(tmp_path / "file"))
+        (tmp_path / photo).write_bytes(b"another photo")
+        with pytest.raises(UserError, match=r"can't read 1\.jpg: it is another file there"):
+            blocks.check_seen(probe, str(there))
+    assert not [*there.iterdir()]

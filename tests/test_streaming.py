@@ -1,6 +1,7 @@
 """Heads whose bottlenecks stay in their stores: the same as of those in memory."""
 
 import dataclasses
+import functools
 import hashlib
 import json
 from collections.abc import Iterator
@@ -9,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from clusters import CLASSES, WIDTH, clusters
+from conftest import MakePhotoDir
+from test_store_faults import NETWORK, check_same, check_told, harm_once_open, weights
 
 import xferlearn
 from xferlearn.bottlenecks import writing
@@ -16,7 +19,7 @@ from xferlearn.bottlenecks.space import FeatureSpace
 from xferlearn.bottlenecks.store import BottleneckStore
 from xferlearn.decisions import fit_familiarity
 from xferlearn.errors import XferlearnError
-from xferlearn.training import batches, stored_rows
+from xferlearn.training import batches, material, stored_rows
 from xferlearn.training.cross_fitting import HeadStack, fit_heads
 from xferlearn.training.head import measure_scale, predict_head
 from xferlearn.training.plan import HeadPlan
@@ -176,24 +179,23 @@ def test_a_row_that_is_removed_meanwhile_ends_the_training_with_its_reason(tmp_p
         fit_heads(rows, y, np.ones((40, 1), bool), CLASSES, plan, scale)
 
 
-def test_train_streams_what_memory_is_too_small_for(
-    photo_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_train_streams_what_memory_is_too_small_for_and_the_same_after_damage(
+    make_photo_dir: MakePhotoDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    photos = make_photo_dir({"red": 20, "green": 20, "blue": 20})
     monkeypatch.setattr(stored_rows, "PEAK", 1e9)
-    result = xferlearn.train(
-        image_dir=str(photo_dir),
-        model_dir=str(tmp_path / "model"),
+    monkeypatch.setattr(writing, "ROWS_PER_SHARD", 16)
+    monkeypatch.setattr(material, "_FEWEST_STEPS", 40)
+    train = functools.partial(
+        xferlearn.train,
+        image_dir=str(photos),
         logs_dir=str(tmp_path / "logs"),
         bottleneck_dir=str(tmp_path / "bottlenecks"),
-        backbone="mobilenet_0.25_32",
-        weights="none",
-        engine="tensorflow",
-        precision="float32",
-        how_many_training_steps=100,
+        how_many_training_steps=60,
         max_memory="1GiB",
-        audit=True,
-        verbose=0,
+        **NETWORK,
     )
+    result = train(model_dir=str(tmp_path / "model"), audit=True)
     assert result.training.streamed
     assert "bottlenecks streamed from disk" in " ".join(repr(result).split())
     assert result.validation.accuracy > 0.8
@@ -205,3 +207,8 @@ def test_train_streams_what_memory_is_too_small_for(
     assert metadata["training"]["streamed"] is True
     (run,) = (tmp_path / "logs").iterdir()
     assert (run / "projector" / "bottlenecks.bin").stat().st_size
+    harmed = harm_once_open("zero", monkeypatch)
+    again = train(model_dir=str(tmp_path / "again"), summaries="none")
+    assert again.training.streamed
+    check_told(harmed, again.warnings)
+    check_same(weights(tmp_path / "again"), weights(tmp_path / "model"))

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image, ImageOps
+from test_store_faults import check_same, weights
 
 from xferlearn.bottlenecks.space import FeatureSpace
 from xferlearn.bottlenecks.store import BottleneckStore
@@ -406,11 +407,13 @@ def test_only_photos_that_are_learned_from_are_seen_in_views_and_each_once(
         raise AssertionError("the network was called for")
 
     monkeypatch.setattr("xferlearn.bottlenecks.settling.start_engine", refuse)
+    cold = weights(tmp_path / "model")
     read, reads = file_source._read_file, []
     monkeypatch.setattr(file_source, "_read_file", lambda path: reads.append(path) or read(path))
     again, out = train(*flags)
     assert "90 cached, 0 computed" in out
     assert again["metrics"] == metadata["metrics"]
+    check_same(weights(tmp_path / "model"), cold)
     assert len(reads) == 90, "views that are cached need no file"
 
 

@@ -60,7 +60,8 @@ class Catalogue:
         self._is_ours = is_ours
         # The index from its file, and that of shards which it does not name yet.
         self._indexes = (empty_index(), empty_index())
-        # Every shard that was looked at, with its size; and those that are to be moved aside.
+        # Every shard that needs no other look while its size stays what it was; and those that are
+        # to be moved aside, unless they are written anew.
         self._seen: dict[str, int] = {}
         self._damaged: set[str] = set()
         self._taking_in = threading.RLock()
@@ -108,7 +109,6 @@ class Catalogue:
                 found = [*pool.map(self._keys_of, shards, shards.values())]
         else:
             found = [*map(self._keys_of, shards, shards.values())]
-        self._seen.update(shards)
         keys = {name: one for name, one in zip(shards, found, strict=True) if one is not None}
         kept, recent = self._indexes
         added = Index.of({name: shards[name] for name in keys}, [*keys.values()])
@@ -117,24 +117,30 @@ class Catalogue:
     def _keys_of(self, name: str, size: int) -> np.ndarray | None:
         """Returns the keys of a shard; None, and a warning, where it can't be used."""
         try:
+            if name in self._damaged and not self._is_sound(name):
+                return None
+            self._damaged.discard(name)
             try:
                 if self._seen.get(name, size) != size and not self._is_sound(name):
                     raise ValueError("its size has changed")
                 with self._place.open(f"{name}{SHARD}") as file:
                     layout, keys = self._format.read_keys(file, size)
                 if self._trusts(layout):
+                    self._seen[name] = size
                     return keys
                 problem = ValueError("it may be of another feature space")
             except ValueError as error:
                 problem = error
             # Whether somebody else wrote it or a disk damaged it, all of its bytes tell.
             if self._is_sound(name):
+                self._seen[name] = size
                 self.warnings.append(f"Shard {self.address(name)} is not used: {problem}.")
             else:
                 self._found_damaged(name, problem)
         except FileNotFoundError:  # another process found it damaged just now
             pass
         except OSError as error:
+            self._seen[name] = size
             self._found_unreadable(name, error)
         return None
 
@@ -175,16 +181,20 @@ class Catalogue:
         return shards, rows, [*kept.shards, *recent.shards]
 
     def drop(self, name: str, error: Exception) -> None:
-        """Finds the rows of a shard no more."""
-        for index in self._indexes:
-            index.drop(name)
-        if isinstance(error, ValueError):
-            self._found_damaged(name, error)
-        elif not isinstance(error, FileNotFoundError):  # as another process found it damaged
-            self._found_unreadable(name, error)
+        """Finds the rows of a shard no more, until it is written anew."""
+        with self._taking_in:
+            for index in self._indexes:
+                index.drop(name)
+            if isinstance(error, ValueError):
+                self._found_damaged(name, error)
+            elif isinstance(error, FileNotFoundError):  # another process found it damaged
+                self._seen.pop(name, None)
+            else:
+                self._found_unreadable(name, error)
 
     def _found_damaged(self, name: str, error: Exception) -> None:
         self._damaged.add(name)
+        self._seen.pop(name, None)
         self.warnings.append(
             f"Shard {self.address(name)} is damaged ({one_line(error, 100)}); its photos are"
             " computed again."
@@ -206,8 +216,7 @@ class Catalogue:
                 # It may have been written anew meanwhile, or only its transfer was at fault.
                 if not self._is_sound(name):
                     self._move_aside(name)
-                self._seen.pop(name, None)
-        self._damaged.clear()
+                self._damaged.discard(name)
 
     def _move_aside(self, name: str) -> None:
         if self._place.local is None:

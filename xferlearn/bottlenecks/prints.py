@@ -116,8 +116,8 @@ class KeptPrints:
         self._writer: ShardWriter | None = self._writing.enter_context(store.writer())
 
     def knows(self, digest: bytes) -> bool:
-        """Returns whether a photo's pixels are not needed."""
-        return self._writer is None or digest in self.store
+        """Returns whether a photo's pixels are not needed; damage is found before it is said."""
+        return self._writer is None or self.store.has_sound(digest)
 
     def add(self, digests: Sequence[bytes], pixels: np.ndarray) -> None:
         """Keeps the prints of photos that it does not know.

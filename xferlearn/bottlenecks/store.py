@@ -119,6 +119,13 @@ class RowStore:
         """
         return self._catalogue.find(as_keys(keys))[0] >= 0
 
+    def has_sound(self, key: bytes) -> bool:
+        """Returns whether a photo has a row, in a shard that was compared with its name."""
+        shards, _, names = self._catalogue.find(as_keys([key]))
+        if shards[0] < 0:
+            return False
+        return names[shards[0]] in self._sound or len(self.read_known([key])[0]) > 0
+
     def refresh(self) -> None:
         """Takes in the shards that were committed since, by this process or by others."""
         with contextlib.suppress(OSError):  # what is known stays known
@@ -211,6 +218,8 @@ class RowStore:
                 raise LostRowsError(problem)
             order = np.argsort(shards, kind="stable")
             groups = np.split(order, np.flatnonzero(np.diff(shards[order])) + 1)
+            # By name, so that the order does not tell in which runs shards came.
+            groups.sort(key=lambda group: names[shards[group[0]]])
             if rng is not None:
                 groups = [groups[number] for number in rng.permutation(len(groups))]
             lost = []

@@ -26,7 +26,11 @@ from xferlearn.runners import in_order
 
 
 def predicted_photos(
-    config: EvaluateConfig, predictor: Predictor, source: PhotoSource, notes: ReadingNotes
+    config: EvaluateConfig,
+    predictor: Predictor,
+    source: PhotoSource,
+    notes: ReadingNotes,
+    prints: PrintStore | None,
 ) -> Iterator[Labelled]:
     """Yields what a model says of photos, in their order; their prints are kept where they can be.
 
@@ -35,11 +39,11 @@ def predicted_photos(
         predictor: the model, opened here.
         source: the photos.
         notes: counts what is worth a line in the end.
+        prints: as `print_store` returns it.
     """
     if config.runner == "local":
         with contextlib.ExitStack() as stack:
-            store = print_store(config, predictor)
-            kept = None if store is None else stack.enter_context(_kept(store))
+            kept = None if prints is None else stack.enter_context(_kept(prints))
             limits = PhotoLimits.of(config)
             yield from label_photos(source.entries, predictor, limits, kept, notes)
         return
@@ -47,6 +51,8 @@ def predicted_photos(
         blocks = blocks_of(source.entries(), runner.block_rows(source.count))
         for result in in_order(runner.run(job, blocks)):
             yield from labelled_in(result, notes)
+    if prints is not None:
+        prints.refresh()
 
 
 def open_measuring(settings: Mapping[str, Any], probe: Probe) -> Labeller:

@@ -124,8 +124,9 @@ def measure_photos(
     seen: collections.Counter[str] = collections.Counter()
     bad: list[BadPhoto] = [*source.left_out]
     notes = ReadingNotes()
+    prints = print_store(config, predictor)
     with progress_bar("evaluate", source.count, starts=True, verbose=config.verbose) as bar:
-        for photo in predicted_photos(config, predictor, source, notes):
+        for photo in predicted_photos(config, predictor, source, notes, prints):
             bar.update()
             if photo.scores is None:
                 if config.on_bad_image == "fail":
@@ -145,7 +146,7 @@ def measure_photos(
                     continue
             answers.add(photo, true)
     answers.finish()
-    copied = recognised.copies(answers.digests, print_store(config, predictor))
+    copied = recognised.copies(answers.digests, prints)
     found = SeenPhotos(by_split(seen), copied_splits(copied), not config.include_seen)
     if found.left_out:
         answers.only(copied < 0)
@@ -166,6 +167,7 @@ def measure_photos(
         *notes.labelling_depth(predictor.bit_depth),
         *predictor.warnings,
         *predictor.later_warnings(),
+        *(prints.warnings if prints is not None else ()),
     )
     rows = answers.kept(labels, parts) if kept else None
     written: str | Path | None = None
