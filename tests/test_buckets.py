@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 from buckets import put_folder, s3_server
+from test_runners import RAY_WARNINGS
 
 from xferlearn.cli import main
 from xferlearn.model_folder import read_model_folder
 from xferlearn.system.places import place_of
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, RAY_WARNINGS]
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +149,14 @@ def test_all_the_way_in_a_bucket(
     assert "exports/report.json" in names(model)
     assert main(["inspect", f"--model={model}"]) == 0
     assert main(["diff", model, model]) == 0
-    assert main([*words, "--overwrite"]) == 0
+    pytest.importorskip("ray")
+    assert main([*words, "--overwrite", "--runner=ray"]) == 0
+    parts = ["label", *given, photos, f"--output={bucket}/out/parts"]
+    assert main([*parts, "--runner=ray"]) == 0
+    written = names(f"{bucket}/out/parts")
+    assert main(parts) == 0  # which are there, wherever they were made
+    assert names(f"{bucket}/out/parts") == written
+    assert [name.partition("-")[0] for name in written] == ["_job.json", "labels"]
     assert "exports/report.json" not in names(model)
     said = capsys.readouterr()
     for text in (said.out, said.err, place_of(model).read("metadata.json").decode()):

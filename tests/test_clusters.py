@@ -1,5 +1,6 @@
 """A Ray cluster of several nodes, and the real engine on it; slow, so `-m slow` runs it."""
 
+import hashlib
 import os
 import shutil
 import sys
@@ -7,14 +8,18 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
+from PIL import Image
 from test_runners import RAY_WARNINGS, in_blocks, lost
 
 from xferlearn import audit, train
 from xferlearn.config.runners import RunnerConfig
 from xferlearn.errors import UserError
+from xferlearn.photos.corrections import Correction, Corrections, write_corrections
 from xferlearn.runners import POSITION, Job, open_runner
+from xferlearn.runners.ray import _own_token
 
 pytestmark = [pytest.mark.slow, RAY_WARNINGS]
 
@@ -34,7 +39,8 @@ def ray_environment(monkeypatch):
     monkeypatch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
-    monkeypatch.setenv("RAY_AUTH_TOKEN", "0" * 64)
+    for name, value in _own_token().items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), *sys.path]))
 
 
@@ -107,3 +113,50 @@ def test_training_and_audit_on_ray_are_those_of_this_process(
     ]
     assert audited[0].findings == audited[1].findings
     assert audited[0].digests == audited[1].digests
+
+
+def test_photos_of_all_kinds_come_out_on_ray_as_in_this_process(
+    shared_data, tmp_path, ray_environment
+):
+    photos, odd = tmp_path / "photos", os.fsdecode(b"caf\xe9 leaf-0.jpg")
+    for name in ("daisy", "roses"):
+        (photos / name).mkdir(parents=True)
+        found = sorted((shared_data / "flower_photos" / name).iterdir())[:18]
+        for number, path in enumerate(found):
+            shutil.copy(path, photos / name / f"leaf-{number // 2} {number}.jpg")
+        for bits in (10, 12):  # two depths: the larger one is that of both
+            gray = np.asarray(Image.open(found[bits]).convert("L"), np.uint16) << (bits - 8)
+            Image.fromarray(gray).save(photos / name / f"leaf-{bits} gray.png")
+    (photos / "daisy" / "leaf-0 0.jpg").rename(photos / "daisy" / odd)
+    rows = [
+        Correction(hashlib.sha256((photos / name).read_bytes()).digest(), name, action, label)
+        for name, action, label in (
+            ("daisy/leaf-1 2.jpg", "exclude", ""),
+            ("roses/leaf-12 gray.png", "relabel", "daisy"),
+        )
+    ]
+    write_corrections(tmp_path / "fixed.csv", Corrections({row.digest: row for row in rows}))
+    common = {
+        "image_dir": photos, "group_by": r"leaf-\d+", "corrections": tmp_path / "fixed.csv",
+        "backbone": ["efficientnet_lite0", "efficientnet_lite1"], "on_bad_image": "fail",
+        "summaries": "none", "verbose": 0,
+    }  # fmt: skip
+    both = [
+        train(
+            **common, model_dir=tmp_path / runner, bottleneck_dir=tmp_path / f"b-{runner}",
+            runner=runner,
+        )
+        for runner in ("local", "ray")
+    ]  # fmt: skip
+    assert [one.extraction.bit_depth for one in both] == [12, 12]
+    assert both[0].extraction.computed == both[1].extraction.computed
+    assert both[0].manifest.corrected == both[1].manifest.corrected
+    for name in ("photos.csv", "predictions.parquet", "labels.txt"):
+        assert (tmp_path / "local" / name).read_bytes() == (tmp_path / "ray" / name).read_bytes()
+    (photos / "roses" / "broken.jpg").write_bytes(b"no photo")
+    for runner in ("local", "ray"):
+        with pytest.raises(UserError, match=r"roses/broken\.jpg"):
+            train(
+                **common, model_dir=tmp_path / "none", bottleneck_dir=tmp_path / f"b-{runner}",
+                runner=runner,
+            )  # fmt: skip

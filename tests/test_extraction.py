@@ -11,8 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from xferlearn.bottlenecks.compute import Extraction, extract
+from xferlearn.bottlenecks import blocks, compute, writing
+from xferlearn.bottlenecks.compute import Extraction, extract, extract_source
 from xferlearn.bottlenecks.engines import Engine
 from xferlearn.bottlenecks.space import FeatureSpace
 from xferlearn.bottlenecks.store import BottleneckStore
@@ -513,3 +515,86 @@ def test_a_photo_that_breaks_off_is_told_why_in_every_way_to_see_it(
     problems = [item.problem for batch in batches for item in batch.failed]
     assert sum(len(batch.photos) for batch in batches) == (2 if resize == "crop" else 1)
     assert not problems if resize == "crop" else "can't be decoded" in problems[0]
+
+
+@pytest.fixture
+def mixed_folder(
+    make_photo_dir: MakePhotoDir, photo_bytes: PhotoBytes, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """24 photos per class, of which four are read side by side: a copy, bad and deep ones too."""
+    monkeypatch.setattr(writing, "ROWS_PER_SHARD", 12)
+    monkeypatch.setattr(compute, "ROWS_PER_SHARD", 12)
+    monkeypatch.setattr(compute, "_CURSORS", 4)
+    folder = make_photo_dir({"blue": 24, "green": 24, "red": 24})
+    (folder / "red" / "0000.jpg").write_bytes((folder / "red" / "0023.jpg").read_bytes())
+    for name, number in (("blue", 100), ("red", 4000)):
+        values = np.full((40, 40), number, np.uint16) + np.arange(40, dtype=np.uint16)
+        Image.fromarray(values).save(folder / name / "0005.png")
+    return folder
+
+
+def extract_mixed(
+    folder: Path, root: Path, **settings: object
+) -> tuple[Extraction, BottleneckStore, ToyEngine]:
+    engine, store = ToyEngine(), BottleneckStore(root, space())
+
+    def once(entries: object, **order: object) -> Extraction:
+        bits = {} if order.get("order") is not None else {"bit_depth": 12}
+        limits = PhotoLimits(**settings, **bits)
+        return extract(entries, store, engine, limits, **order)
+
+    return extract_source(read_image_dir(str(folder)), once), store, engine
+
+
+def test_photos_of_many_classes_share_a_shard_and_come_back_in_the_order_of_the_listing(
+    mixed_folder: Path, tmp_path: Path
+) -> None:
+    for name in ("blue/0003.jpg", "green/0011.jpg"):
+        (mixed_folder / name).write_bytes(b"no photo")
+    listed = [entry.name for entry in read_image_dir(str(mixed_folder)).entries()]
+    found, store, _ = extract_mixed(mixed_folder, tmp_path)
+    assert [one.name for one in found.bad] == ["blue/0003.jpg", "green/0011.jpg"]
+    broken = {one.name for one in found.bad}
+    assert [one.name for one in found.photos] == [name for name in listed if name not in broken]
+    for photo in found.photos:
+        assert photo.digest == hashlib.sha256((mixed_folder / photo.name).read_bytes()).digest()
+    assert (found.computed, found.cached) == (len(listed) - 3, 1)
+    deep = [one.name for one in found.photos if one.bit_depth]
+    assert deep == ["blue/0005.png", "red/0005.png"]
+    assert {one.bit_depth for one in found.photos} == {None, found.bit_depth}
+    # What was found again later has a shard of its own.
+    labels = [found.photos.labels[places] for places, _ in store.blocks(found.photos.keys)]
+    full = [one for one in labels if len(one) >= 12]
+    assert len(full) == 5
+    assert all(len(set(one.tolist())) == 3 for one in full)
+    again, _, engine = extract_mixed(mixed_folder, tmp_path)
+    assert again.photos == found.photos
+    assert (again.computed, engine.started) == (0, 0)
+
+
+def test_a_bad_photo_ends_an_extraction_in_mixed_order(mixed_folder: Path, tmp_path: Path) -> None:
+    (mixed_folder / "green" / "0011.jpg").write_bytes(b"no photo")
+    with pytest.raises(UserError, match=r"green/0011\.jpg"):
+        extract_mixed(mixed_folder, tmp_path, on_bad_image="fail")
+
+
+def test_a_worker_says_what_it_does_not_see(
+    tmp_path: Path, photo_bytes: PhotoBytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocks, "_PROBE_SECONDS", 0.0)
+    monkeypatch.chdir(tmp_path)
+    there, photo = tmp_path / "bottlenecks", Path("1.jpg")
+    photo.write_bytes(photo_bytes("red", 1))
+    entries = [Entry("1.jpg", 0, photo.read_bytes, address="1.jpg")]
+    with blocks.probed(str(there), entries) as probe:
+        monkeypatch.chdir("/")
+        blocks.check_seen(probe, str(there))
+        with pytest.raises(UserError, match=r"not see `bottleneck_dir` .*another folder there\."):
+            blocks.check_seen(probe, str(tmp_path / "other"))
+        (tmp_path / "file").touch()
+        with pytest.raises(UserError, match="machine that asks: Not a directory"):
+            blocks.check_seen(probe, str(tmp_path / "file"))
+        (tmp_path / photo).write_bytes(b"another photo")
+        with pytest.raises(UserError, match=r"can't read 1\.jpg: it is another file there"):
+            blocks.check_seen(probe, str(there))
+    assert not [*there.iterdir()]

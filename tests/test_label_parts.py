@@ -16,6 +16,7 @@ import pyarrow.fs
 import pyarrow.parquet as pq
 import pytest
 from model_folders import edit_metadata
+from test_runners import RAY_WARNINGS
 
 import xferlearn
 from xferlearn.cli import main
@@ -246,7 +247,12 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("elsewhere")
-def test_workers_label_as_this_process_does(label: Run, photos: Path, tmp_path: Path) -> None:
+def test_workers_label_as_this_process_does(
+    label: Run, words: list[str], photos: Path, tmp_path: Path
+) -> None:
+    cache = Path(words[-1].partition("=")[2])
+    (cache / ".probe-0").touch()  # of a job that was killed
+    os.utime(cache / ".probe-0", (1, 1))
     answers = {}
     for runner in ("local", "ray"):
         one, folder = tmp_path / f"{runner}.csv", tmp_path / runner
@@ -254,6 +260,7 @@ def test_workers_label_as_this_process_does(label: Run, photos: Path, tmp_path: 
         assert code == 1
         label(photos, f"--output={folder}", f"--runner={runner}")
         answers[runner] = one.read_text().splitlines(), rows_of(folder), err.splitlines()
+    assert not [*cache.glob(".probe-*")]
     here, there = answers["local"], answers["ray"]
     assert here[0][:-1] == there[0][:-1]
     assert there[0][-1].endswith(",failed,,the process that read it ended")
@@ -287,6 +294,7 @@ def test_workers_measure_as_this_process_does(
     assert here.seen.photos["train"]
 
 
+@RAY_WARNINGS
 @pytest.mark.slow
 def test_ray_labels_and_measures_as_this_process_does(
     label: Run, words: list[str], photos: Path, tmp_path: Path

@@ -12,6 +12,7 @@ from tests.buckets import put_folder, s3_server
 from xferlearn.config import TrainConfig
 from xferlearn.errors import UserError
 from xferlearn.photos import load_photos, open_source, read_files, read_image_dir
+from xferlearn.photos.blocks import blocks_of, entries_in
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.system import places
 
@@ -61,6 +62,14 @@ def test_a_bucket_is_listed_as_the_same_folder_of_a_disk(bucket: Path) -> None:
     assert [line.replace("s3://flowers/photos", str(photos)) for line in there.warnings] == (
         list(here.warnings)
     )
+    assert [entry.changed for entry in there.entries()] == [one.changed for one in here.entries()]
+    (named,) = read_files(["s3://flowers/photos/roses/a.jpg?region=x"]).entries()
+    assert named.changed == (photos / "roses" / "a.jpg").stat().st_mtime_ns
+    there_too = read_image_dir("s3://flowers/photos?region=x")
+    (block,) = blocks_of(there_too.entries(), 100)
+    elsewhere = entries_in(block)
+    assert [one.read() for one in elsewhere] == [one.read() for one in here.entries()]
+    assert {one.address.partition("?")[2] for one in elsewhere} == {"region=x"}
     assert there.files[0][0] == "s3://flowers/photos/asters/0.jpg"
     assert names(there.only({"roses/a.jpg"})) == ["roses/a.jpg"]
     put(photos, "note/1.jpg")

@@ -152,7 +152,7 @@ def test_a_node_that_cannot_start_is_named(ray_runner, tmp_path):
 
 
 def test_blocks_are_large_and_there_are_several(ray_runner):
-    assert [ray_runner.block_rows(total) for total in (10, 4000, 10**6)] == [256, 1000, 2048]
+    assert [ray_runner.block_rows(total) for total in (10, 4000, 10**6)] == [512, 1000, 2048]
 
 
 def test_what_is_said_of_a_cluster_needs_one():

@@ -1,12 +1,18 @@
 """Listing photos: every ending and name a disk can hold, and mistakes answered by name."""
 
+import dataclasses
 import os
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from xferlearn.errors import UserError
+from xferlearn.photos.blocks import blocks_of, entries_in
 from xferlearn.photos.folders.files import FileSource, read_files, read_image_dir
+from xferlearn.photos.sources import Entry
+from xferlearn.photos.views import Augmentation
+from xferlearn.runners import POSITION
 
 
 def touch(root: Path, *names: str) -> Path:
@@ -268,3 +274,35 @@ def test_a_folder_that_may_not_be_read_is_named(
     monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(UserError, match=f"Can't read folder {tmp_path}: Permission denied"):
         read_image_dir(str(tmp_path))
+
+
+def test_photos_go_through_a_table_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd = os.fsdecode(b"odd \xff.jpg")
+    touch(tmp_path, f"a/{odd}", "a/2.jpg")
+    monkeypatch.chdir(tmp_path)
+    first, second = read_files(["a"]).entries()
+    group = os.fsdecode(b"leaf \xff")
+    entries = [
+        dataclasses.replace(first, label=3, fixed_split="test", group=group, bit_depth=12),
+        dataclasses.replace(
+            second, digest=bytes(range(32)), view=(Augmentation(True, random_crop=10), 2)
+        ),
+        Entry("held", -1, lambda: b"held bytes", 10),
+        Entry("lost", -1, Path("gone.jpg").read_bytes, 10),
+    ]
+    blocks = [*blocks_of(entries, rows=3)]
+    monkeypatch.chdir("/")
+    found = [entry for block in blocks for entry in entries_in(block)]
+    assert pa.concat_tables(blocks)[POSITION].to_pylist() == [0, 1, 2, 3]
+    for one, other in zip(entries, found, strict=True):
+        path = other.address and os.path.relpath(other.address, tmp_path)
+        assert dataclasses.replace(other, read=one.read, address=path) == one
+    assert [entry.read() for entry in found[:3]] == [
+        b"a/2.jpg",
+        f"a/{odd}".encode("utf-8", "surrogateescape"),
+        b"held bytes",
+    ]
+    with pytest.raises(OSError, match="No such file"):
+        found[3].read()

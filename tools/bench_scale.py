@@ -30,7 +30,7 @@ import numpy as np
 import pyarrow as pa
 from absl import flags
 
-from xferlearn.bottlenecks.blocks import BlockWork, extracting, lost_photo, photo_blocks
+from xferlearn.bottlenecks.blocks import BlockWork, extracting, lost_photo
 from xferlearn.bottlenecks.compute import extract
 from xferlearn.bottlenecks.settling import Candidates, sample_pixels
 from xferlearn.bottlenecks.space import FeatureSpace
@@ -39,6 +39,7 @@ from xferlearn.config import TrainConfig
 from xferlearn.config.presets import HIDDEN_UNITS, WEIGHT_DECAY
 from xferlearn.errors import UserError
 from xferlearn.photos import read_image_dir
+from xferlearn.photos.blocks import blocks_of
 from xferlearn.photos.columns import PhotosBuilder
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.opening import open_source
@@ -338,7 +339,7 @@ def measure_ray(image_dir: str, precision: str, rounds: int, rows: int = 250) ->
             for number in range(rounds):
                 fresh = dataclasses.replace(work, root=str(Path(root, f"there{number}")))
                 job = Job(timed, {"work": fresh}, lost_photo)
-                found = list(runner.run(job, photo_blocks(entries, rows)))[1:]
+                found = list(runner.run(job, blocks_of(entries, rows)))[1:]
                 cpu = sum(float(table.schema.metadata[b"cpu"]) for table in found)
                 there.append(cpu / sum(table.num_rows for table in found))
                 store = BottleneckStore(Path(root, f"here{number}"), work.space)

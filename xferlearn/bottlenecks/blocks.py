@@ -12,11 +12,10 @@ import itertools
 import json
 import operator
 import os
-import pickle
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -29,6 +28,7 @@ from xferlearn.bottlenecks.settling import Features, never_compared
 from xferlearn.bottlenecks.space import FeatureSpace, feature_space
 from xferlearn.bottlenecks.store import BottleneckStore, PrintStore
 from xferlearn.errors import UserError
+from xferlearn.photos.blocks import block_of, blocks_of, entries_in
 from xferlearn.photos.columns import PhotosBuilder
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import BadPhoto
@@ -37,7 +37,7 @@ from xferlearn.photos.pixels.depth import Depth
 from xferlearn.photos.reading import Loaded
 from xferlearn.photos.sources import Entry
 from xferlearn.runners import POSITION, PROBLEM, Job, Runner, Work
-from xferlearn.system.addresses import absolute_address
+from xferlearn.system.addresses import absolute_address, bucket_reason
 from xferlearn.system.places import place_of
 from xferlearn.system.progress import progress_bar
 from xferlearn.system.runtime import choose_device, start_tensorflow
@@ -46,12 +46,9 @@ from xferlearn.system.text import one_line, readable
 if TYPE_CHECKING:
     import keras
 
-# An entry as it is: names need be no text that Arrow knows, and what reads it is a function of a
-# module with a path.
-_BLOCK = pa.schema([(POSITION, pa.int64()), ("entry", pa.binary())])
-_RESULT = pa.schema(
+# What a result says of each photo, behind the columns of its block.
+_FOUND = pa.schema(
     [
-        *_BLOCK,
         ("digest", pa.binary()),
         ("used", pa.int8()),
         ("reached", pa.int8()),
@@ -62,6 +59,9 @@ _RESULT = pa.schema(
 )
 # A file that was just written takes a moment to be seen on other machines.
 _PROBE_SECONDS = 10.0
+_PROBE = ".probe-"
+# Longer than any run.
+_LEFT_SECONDS = 7 * 86400.0
 # A photo among so many is looked for that can be read.
 _FIRST = 64
 
@@ -152,7 +152,7 @@ def extract_blocks(
     """Makes sure that every readable photo has its bottleneck, as `extract`; elsewhere.
 
     Args:
-        entries: the photos; what reads them can be pickled.
+        entries: the photos, each of which has an address.
         runner: where.
         work: what workers do.
         count: number of entries.
@@ -172,7 +172,7 @@ def extract_blocks(
     first = list(itertools.islice(rest, _FIRST))
     with probed(work.root, first) as probe:
         job = Job(extracting, {"work": dataclasses.replace(work, probe=probe)}, lost_photo)
-        blocks = photo_blocks(itertools.chain(first, rest), runner.block_rows(count))
+        blocks = blocks_of(itertools.chain(first, rest), runner.block_rows(count))
         with (
             progress_bar("bottlenecks", count, starts=True, verbose=verbose) as bar,
             contextlib.closing(runner.run(job, blocks)) as results,
@@ -226,7 +226,7 @@ def extracting(work: BlockWork) -> Work:
         # Others may have done a part: of a block that is done again, or of copies.
         store.refresh()
         before = len(store.warnings)
-        entries = [pickle.loads(entry) for entry in block["entry"].to_pylist()]
+        entries = entries_in(block)
         notes = _Noted()
         found = extract(entries, store, engine, work.limits, prints=prints, notes=notes, verbose=0)
         problems = {(one.name, one.label): one.reason for one in found.bad}
@@ -235,19 +235,16 @@ def extracting(work: BlockWork) -> Work:
             "seconds": found.seconds,
             "warnings": store.warnings[before:],
         }
-        return pa.table(
-            [
-                block[POSITION],
-                block["entry"],
-                [item.digest for item in notes.items],
-                [item.depth and item.depth.used for item in notes.items],
-                [item.depth and item.depth.reached for item in notes.items],
-                [item.paged for item in notes.items],
-                [item.remedy for item in notes.items],
-                [problems.get((entry.name, entry.label)) for entry in entries],
-            ],
-            schema=_RESULT.with_metadata({"told": json.dumps(told)}),
+        result = _result(
+            block,
+            digest=[item.digest for item in notes.items],
+            used=[item.depth and item.depth.used for item in notes.items],
+            reached=[item.depth and item.depth.reached for item in notes.items],
+            paged=[item.paged for item in notes.items],
+            remedy=[item.remedy for item in notes.items],
+            problem=[problems.get((entry.name, entry.label)) for entry in entries],
         )
+        return result.replace_schema_metadata({"told": json.dumps(told)})
 
     return extract_block
 
@@ -281,31 +278,26 @@ def _network(work: BlockWork) -> "keras.Model":
     return network
 
 
-def photo_blocks(entries: Iterable[Entry], rows: int) -> Iterator[pa.Table]:
-    """Yields photos as blocks of so many rows, in their order."""
-    numbered = enumerate(entries)
-    while some := list(itertools.islice(numbered, rows)):
-        positions, packed = zip(
-            *((position, pickle.dumps(entry)) for position, entry in some), strict=True
-        )
-        yield pa.table([positions, packed], schema=_BLOCK)
-
-
 def lost_photo(block: pa.Table, reason: str) -> pa.Table:
     """Returns the result of a block of one photo that ended its worker."""
-    nothing = {field.name: [None] for field in _RESULT} | {"digest": [b""], PROBLEM: [reason]}
-    known = {name: block[name].to_pylist() for name in _BLOCK.names}
-    return pa.table({**nothing, **known}, schema=_RESULT)
+    return _result(block, digest=[b""], problem=[reason])
+
+
+def _result(block: pa.Table, **found: list[Any]) -> pa.Table:
+    nothing = [None] * block.num_rows
+    columns = [pa.array(found.get(field.name, nothing), field.type) for field in _FOUND]
+    return pa.table([*block.columns, *columns], schema=pa.schema([*block.schema, *_FOUND]))
 
 
 def _items(table: pa.Table) -> Iterator[tuple[int, Loaded]]:
     """Yields position and what was found out about each photo of a result."""
-    for row in table.to_pylist():
+    rows = table.select([POSITION, *_FOUND.names]).to_pylist()
+    for entry, row in zip(entries_in(table), rows, strict=True):
         used, reached = row["used"], row["reached"]
         yield (
             row[POSITION],
             Loaded(
-                pickle.loads(row["entry"]),
+                entry,
                 row["digest"],
                 problem=row[PROBLEM],
                 depth=None if used is None else Depth(used, reached),
@@ -326,8 +318,9 @@ def probed(root: str, first: Iterable[Entry]) -> Iterator[Probe]:
     Raises:
         UserError: when the folder of the bottlenecks can't be written to.
     """
-    probe = Probe(f".probe-{secrets.token_hex(8)}", secrets.token_bytes(32))
-    for entry in first:
+    probe = Probe(f"{_PROBE}{secrets.token_hex(8)}", secrets.token_bytes(32))
+    # Others read by addresses, and those are absolute there.
+    for entry in entries_in(block_of([one for one in first if one.address is not None], 0)):
         with contextlib.suppress(OSError):
             digest = hashlib.sha256(entry.read()).digest()
             probe = dataclasses.replace(probe, photo=entry, digest=digest)
@@ -335,6 +328,9 @@ def probed(root: str, first: Iterable[Entry]) -> Iterator[Probe]:
     place = place_of(root, "`bottleneck_dir`")
     try:
         place.write(probe.name, probe.content)
+        for file in place.files():
+            if file.name.startswith(_PROBE) and file.changed < (time.time() - _LEFT_SECONDS) * 1e9:
+                place.remove(file.name)  # of a run that was killed
         yield probe
     finally:
         with contextlib.suppress(OSError):
@@ -353,16 +349,19 @@ def check_seen(probe: Probe, root: str) -> None:
     """
     deadline = time.monotonic() + _PROBE_SECONDS
     while True:
+        problem = "it is another folder there"
         try:
-            same = place_of(root).read(probe.name) == probe.content
-        except OSError:
-            same = False
-        if same:
-            break
-        if time.monotonic() > deadline:
+            if place_of(root).read(probe.name) == probe.content:
+                break
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            problem = bucket_reason(error)
+        if time.monotonic() >= deadline:
             raise UserError(
-                f"it does not see `bottleneck_dir` {root} of the machine that asks. Choose a folder"
-                " that all machines share."
+                f"it does not see `bottleneck_dir` {root} of the machine that asks: {problem}."
+                " Choose a folder that all machines share, or one in a bucket that each of them may"
+                " use."
             )
         time.sleep(0.5)
     if probe.photo is None:

@@ -2,21 +2,24 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from xferlearn.bottlenecks.store import PrintStore
 from xferlearn.bottlenecks.writing import ShardWriter
 from xferlearn.errors import XferlearnError
+from xferlearn.photos.columns import Photos
+from xferlearn.photos.digests import first_rows
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import Photo
 from xferlearn.photos.pixels.decoding import DecodedBatch, decoded_batches
 from xferlearn.photos.reading import load_photos, readable
 from xferlearn.photos.selecting import pick_photos
 from xferlearn.photos.sources import PhotoSource
-from xferlearn.photos.twins.finding import Alike, find_alike, recorded_looks
-from xferlearn.photos.twins.prints import Prints, make_prints
+from xferlearn.photos.twins.finding import Alike, alike_of, recorded_looks
+from xferlearn.photos.twins.prints import PRINT_BYTES, Marks, Prints, make_prints, marks_of
+from xferlearn.system.vectors import new_table
 
 
 def add_prints(writer: ShardWriter, batch: DecodedBatch) -> None:
@@ -41,13 +44,15 @@ class Looks:
     alike: Alike
     prints: PrintStore
 
-    def recorded(self, photos: Sequence[Photo]) -> list[bytes]:
-        """Returns what of each photo's print goes with a model; nothing where it has no print."""
-        known = [photo.digest for photo in photos if photo.digest in self.prints]
-        there, rows = self.prints.read_known(known)
-        looks = recorded_looks(Prints(rows))
-        found = {known[place]: look.tobytes() for place, look in zip(there, looks, strict=True)}
-        return [found.get(photo.digest, b"") for photo in photos]
+    def recorded(self, photos: Photos) -> Iterator[bytes]:
+        """Yields what of each photo's print goes with a model; nothing where it has no print."""
+        there, looks = self.prints.read_known(
+            photos.digests, lambda rows: recorded_looks(Prints(rows))
+        )
+        places = np.full(len(photos), -1, np.int32)
+        places[there] = np.arange(len(there))
+        for place in places:
+            yield looks[place].tobytes() if place >= 0 else b""
 
 
 def look_at_photos(
@@ -70,10 +75,13 @@ def look_at_photos(
     Raises:
         XferlearnError: when prints can't be written.
     """
-    wanted = {photo.digest: photo for photo in photos}
+    every = Photos.of(photos)
+    first = first_rows(every.digests)
+    rows = np.flatnonzero(first == np.arange(len(first), dtype=np.int32))
+    digests = every.digests[rows]
 
-    def make_missing(lacking: Sequence[bytes]) -> None:
-        entries = pick_photos(source, [wanted[one] for one in lacking])
+    def make_missing(_: Sequence[bytes]) -> None:
+        entries = pick_photos(source, every.take(rows[~store.has(digests)]))
         size = store.image_size
         with store.writer() as writer:
             loaded = readable(load_photos(entries, size, limits))
@@ -82,9 +90,16 @@ def look_at_photos(
 
     # Bottlenecks of earlier versions have no prints beside them. A photo that changed meanwhile is
     # like no other; reading its bottleneck will say so.
-    digests = list(wanted)
-    there, rows = store.read_or_make(digests, make_missing)
-    return Looks(find_alike([digests[one] for one in there], Prints(rows), near=near), store)
+    there, marks = store.read_or_make(digests, make_missing, marks_of)
+    digests = digests[there]
+
+    def prints_of(some: np.ndarray) -> Prints:
+        table = new_table(len(some), PRINT_BYTES, np.uint8)
+        for places, block in store.blocks(digests[some]):
+            table[places] = block
+        return Prints(table)
+
+    return Looks(alike_of(digests, Marks(marks), prints_of if near else None), store)
 
 
 class KeptPrints:

@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
@@ -37,6 +38,10 @@ class LostRowsError(XferlearnError):
 
 class _WrongIndexError(Exception):
     """The index says of a sound shard what is not so."""
+
+
+# From some rows, [m, width], to what is kept of them, one row each.
+Keep: TypeAlias = Callable[[np.ndarray], np.ndarray]
 
 
 class RowStore:
@@ -126,54 +131,62 @@ class RowStore:
         with contextlib.suppress(OSError):  # what is known stays known
             self._catalogue.take_in()
 
-    def read(self, keys: Keys) -> np.ndarray:
+    def read(self, keys: Keys, keep: Keep | None = None) -> np.ndarray:
         """Returns the rows of photos, [n, width], in their order.
 
         Args:
             keys: 32 bytes each, or uint8, [n, 32].
+            keep: returns what is kept of some rows, one row each, so that memory does not hold all
+                of them; None for all of it.
 
         Raises:
             KeyError: for a key that is not in the store.
             LostRowsError: when shards were removed or damaged since the store was opened.
         """
-        result: np.ndarray = np.empty((len(keys), self.width), self._kind)
+        keep = keep or np.asarray
+        kept = keep(np.empty((0, self.width), self._kind))
+        result: np.ndarray = np.empty((len(keys), *kept.shape[1:]), kept.dtype)
         for positions, rows in self.blocks(keys):
-            result[positions] = rows
+            result[positions] = keep(rows)
         return result
 
-    def read_known(self, keys: Keys) -> tuple[np.ndarray, np.ndarray]:
+    def read_known(self, keys: Keys, keep: Keep | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Returns the rows of those photos that have one, and passes over those that are damaged.
 
         Args:
             keys: 32 bytes each, or uint8, [n, 32].
+            keep: as in `read`.
 
         Returns:
-            Their positions in `keys`, int64, [m], ascending; and their rows, [m, width].
+            Their positions in `keys`, int64, [m], ascending; and their rows, [m, width], or what is
+            kept of them.
         """
         wanted = as_keys(keys)
         while True:
             positions = np.flatnonzero(self.has(wanted))
             with contextlib.suppress(LostRowsError, KeyError):
-                return positions, self.read(wanted[positions])
+                return positions, self.read(wanted[positions], keep)
 
     def read_or_make(
-        self, keys: Sequence[bytes], make: Callable[[Sequence[bytes]], None]
+        self, keys: Keys, make: Callable[[Sequence[bytes]], None], keep: Keep | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """Returns the rows of photos after those that are missing or damaged were made.
 
         Args:
-            keys: 32 bytes each.
+            keys: 32 bytes each, or uint8, [n, 32].
             make: writes the rows of those keys that the store lacks, where it can.
+            keep: as in `read`.
 
         Returns:
             As `read_known`.
         """
         for _ in range(2):  # damage is found when rows are read
-            lacking = [keys[place] for place in np.flatnonzero(~self.has(keys)).tolist()]
+            wanted = as_keys(keys)
+            lacking = [key.tobytes() for key in wanted[~self.has(wanted)]]
             if lacking:
                 make(list(dict.fromkeys(lacking)))
-            expected = int(self.has(keys).sum())
-            there, rows = self.read_known(keys)
+            expected = int(self.has(wanted).sum())
+            there, rows = self.read_known(wanted, keep)
             if len(there) == expected:
                 break
         return there, rows

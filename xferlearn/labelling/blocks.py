@@ -18,7 +18,8 @@ from xferlearn.config import (
     default_bottleneck_dir,
 )
 from xferlearn.labelling.streaming import Labelled, Onlooker, label_photos
-from xferlearn.photos.blocks import block_of, entries_in
+from xferlearn.photos.blocks import entries_in
+from xferlearn.photos.folders.columns import text_of
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.notes import ReadingNotes
 from xferlearn.photos.reading import Loaded
@@ -134,9 +135,7 @@ def working_on(
             return
         settings = _settings_there(config, predictor, source)
         first = itertools.islice(source.entries(), _FIRST)
-        # Others read by addresses, and those are absolute there.
-        some = entries_in(block_of([one for one in first if one.address is not None], 0))
-        probe = stack.enter_context(probed(settings["bottleneck_dir"], some))
+        probe = stack.enter_context(probed(settings["bottleneck_dir"], first))
         yield runner, Job(make, {"settings": settings, "probe": probe}, failed)
 
 
@@ -167,7 +166,7 @@ def labelled_in(table: "pa.Table", notes: ReadingNotes) -> Iterator[Labelled]:
     """
     scores = table["scores"].combine_chunks()
     for row, told in enumerate(table.drop_columns("scores").to_pylist()):
-        name = os.fsdecode(told["name"])
+        name = text_of(told["name"])
         notes.add_read(name, paged=told["paged"], remedy=told["remedy"], reached=told["reached"])
         yield Labelled(
             name,

@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,7 +91,7 @@ def write_model_folder(
     metadata: dict[str, Any],
     *,
     predicted: Predicted | None = None,
-    looks: Sequence[bytes] = (),
+    looks: Iterable[bytes] | None = None,
     learned_test: bool = False,
     overwrite: bool = False,
 ) -> ModelFolder:
@@ -103,7 +103,7 @@ def write_model_folder(
         manifest: the photos that it was made from.
         metadata: goes to metadata.json, after format_version and labels.
         predicted: what heads that have not learned from them say of these photos; None for nothing.
-        looks: by which copies of the manifest's photos are recognised; empty for none.
+        looks: by which copies of the manifest's photos are recognised; None for none.
         learned_test: whether the model has learned from the test photos too, once measured.
         overwrite: whether a model that is there may be replaced.
 

@@ -2,13 +2,14 @@
 
 import dataclasses
 import functools
-import os
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from xferlearn.photos.folders.columns import Files
-from xferlearn.photos.folders.file_source import FileSource
+from xferlearn.photos.folders.columns import bytes_of, text_of
+from xferlearn.photos.folders.file_source import reading
 from xferlearn.photos.sources import Entry
+from xferlearn.photos.views import Augmentation
 from xferlearn.runners import POSITION
 from xferlearn.system.addresses import absolute_address
 from xferlearn.system.text import one_line
@@ -46,23 +47,30 @@ def block_of(entries: Sequence[Entry], first: int) -> "pa.Table":
         first: position of the first of them.
 
     Returns:
-        A table with a row per photo: `POSITION`, `name`, `label`, and `address`, or `content` or
-        what went wrong where there is no address.
+        A table with a row per photo: `POSITION`, what its entry says, addresses absolute, and
+        `content` or what went wrong where there is no address.
     """
     import pyarrow as pa
 
+    def column(name: str, kind: "pa.DataType") -> "pa.Array":
+        return pa.array([getattr(one, name) for one in entries], kind)
+
+    # Names of files need not be text.
+    names, addresses = [bytes_of(one.name) for one in entries], [_address(one) for one in entries]
     contents = [_content(entry) if entry.address is None else (None, None) for entry in entries]
-    addresses = [
-        None if one.address is None else os.fsencode(absolute_address(one.address))
-        for one in entries
-    ]
     return pa.table(
         {
             POSITION: pa.array(range(first, first + len(entries)), pa.int64()),
-            # Names of files are bytes, which need not be text.
-            "name": pa.array([os.fsencode(one.name) for one in entries], pa.large_binary()),
-            "label": pa.array([one.label for one in entries], pa.int32()),
+            "name": pa.array(names, pa.large_binary()),
+            "label": column("label", pa.int32()),
+            "size": column("size", pa.int64()),
+            "fixed_split": column("fixed_split", pa.string()),
+            "group": pa.array([_bytes(one.group) for one in entries], pa.binary()),
+            "view": pa.array([_view(one) for one in entries], pa.string()),
+            "expected_digest": pa.array([one.digest for one in entries], pa.binary()),
+            "bit_depth": column("bit_depth", pa.int8()),
             "address": pa.array(addresses, pa.large_binary()),
+            "changed": column("changed", pa.int64()),
             "content": pa.array([content for content, _ in contents], pa.large_binary()),
             "unread": pa.array([error for _, error in contents], pa.string()),
         }
@@ -70,19 +78,50 @@ def block_of(entries: Sequence[Entry], first: int) -> "pa.Table":
 
 
 def entries_in(block: "pa.Table") -> list[Entry]:
-    """Returns the photos of a block that `block_of` made, ready to be read."""
-    rows = block.to_pylist()
-    addressed = [(os.fsdecode(row["address"]), row["label"]) for row in rows if row["address"]]
-    files = FileSource((), Files.of(tuple(addressed))).entries()
+    """Returns the photos of a block that `block_of` made, ready to be read.
+
+    Columns that a result adds to those of its block are passed over.
+    """
     found = []
-    for row in rows:
-        name = os.fsdecode(row["name"])
-        if row["address"]:
-            found.append(dataclasses.replace(next(files), name=name))
+    for row in block.to_pylist():
+        address, content = row["address"], row["content"]
+        if address is not None:
+            address = text_of(address)
+            read = reading(address)
         else:
-            read = functools.partial(_held, row["content"], row["unread"])
-            found.append(Entry(name, row["label"], read, len(row["content"] or b"")))
+            read = functools.partial(_held, content, row["unread"])
+        group, view = row["group"], json.loads(row["view"] or "null")
+        found.append(
+            Entry(
+                text_of(row["name"]),
+                row["label"],
+                read,
+                row["size"] if content is None else len(content),
+                row["fixed_split"],
+                None if group is None else text_of(group),
+                None if view is None else (Augmentation(**view[0]), view[1]),
+                row["expected_digest"],
+                row["bit_depth"],
+                address,
+                row["changed"],
+            )
+        )
     return found
+
+
+def _address(entry: Entry) -> bytes | None:
+    return None if entry.address is None else bytes_of(absolute_address(entry.address))
+
+
+def _bytes(text: str | None) -> bytes | None:
+    return None if text is None else bytes_of(text)
+
+
+def _view(entry: Entry) -> str | None:
+    if entry.view is None:
+        return None
+    augmentation, number = entry.view
+    return json.dumps([dataclasses.asdict(augmentation), number])
 
 
 def _content(entry: Entry) -> tuple[bytes | None, str | None]:

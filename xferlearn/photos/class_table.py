@@ -20,16 +20,16 @@ class ClassTable:
     label_sets: Sequence[Sequence[int]] | None = None
 
     def pairs(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Returns each class of each photo: positions in `labels`, int64, and class indices, int32.
+        """Returns each class of each photo: positions in `labels`, int32, and class indices, int32.
 
         Args:
             labels: int, [photos].
 
         Example:
             >>> ClassTable(3, [(), (0, 2)]).pairs(np.array([1, 0, 1]))
-            (array([0, 0, 2, 2]), array([0, 2, 0, 2], dtype=int32))
+            (array([0, 0, 2, 2], dtype=int32), array([0, 2, 0, 2], dtype=int32))
         """
-        rows = np.flatnonzero(labels >= 0)
+        rows = np.flatnonzero(labels >= 0).astype(np.int32)
         found = labels[rows].astype(np.int32)
         if self.label_sets is None:
             return rows, found

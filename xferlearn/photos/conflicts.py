@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from xferlearn.photos.columns import Photos
+from xferlearn.photos.digests import repeated_rows
 from xferlearn.photos.folders.names import first_names
 from xferlearn.photos.kinship import Kinship
 from xferlearn.photos.photo import Photo
@@ -28,7 +29,7 @@ def conflict_warnings(photos: Photos, kin: Kinship, *, multi_label: bool = False
         where = "there more than once, with different labels,"
         twins = "like a near twin that has other labels"
     kinds = (
-        (f"{where} with the same bytes, which no model can learn", kin.files, slice(None)),
+        (f"{where} with the same bytes, which no model can learn", kin.files, None),
         (f"{where} with the same pixels, which no model can learn", kin.pixels, kin.has_pixels),
         (f"{twins} (check which label is right)", kin.twins, kin.has_twins),
     )
@@ -36,7 +37,7 @@ def conflict_warnings(photos: Photos, kin: Kinship, *, multi_label: bool = False
     told: set[int] = set()
     for what, numbers, some in kinds:
         conflicts = []
-        for same in _in_conflict(np.arange(len(photos))[some], numbers[some], photos.labels):
+        for same in _in_conflict(numbers, photos.labels, some):
             picture = int(kin.twins[same[0]])
             if picture not in told:
                 told.add(picture)
@@ -49,8 +50,14 @@ def conflict_warnings(photos: Photos, kin: Kinship, *, multi_label: bool = False
     return warnings
 
 
-def _in_conflict(rows: np.ndarray, numbers: np.ndarray, labels: np.ndarray) -> Iterator[np.ndarray]:
-    """Yields the rows with the same number that have different labels, in their order."""
+def _in_conflict(
+    numbers: np.ndarray, labels: np.ndarray, some: np.ndarray | None
+) -> Iterator[np.ndarray]:
+    """Yields the rows, of some or all, with one number and different labels, in their order."""
+    rows = repeated_rows(numbers)
+    if some is not None:
+        rows = rows[some[rows]]
+    numbers = numbers[rows]
     order = np.argsort(numbers, kind="stable")
     differs = np.diff(numbers[order]) != 0
     starts = np.flatnonzero(np.concatenate([[True], differs]))[: len(order)]

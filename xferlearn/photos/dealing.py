@@ -44,7 +44,8 @@ def deal(
     Returns:
         As in `Splits`, int8, [photos].
     """
-    position = np.fromiter((_percent(name, split_seed) for name in units.names()), float)
+    drawn = (_percent(name, split_seed) for name in units.names())
+    position = np.fromiter(drawn, float, len(units))
     ends = testing_percentage, testing_percentage + validation_percentage
     bounds = {_TRAIN: (ends[1], 100.0), _TEST: (0.0, ends[0]), _VALIDATION: ends}
     splits = np.full(len(units), _TRAIN, np.int8)
@@ -93,18 +94,26 @@ class Held:
     """Which classes units have, and which units classes have.
 
     Attributes:
-        number: how many classes each unit has, int64, [units].
+        number: how many classes each unit has, int32, [units].
     """
 
     def __init__(self, units: Units, labels: np.ndarray, classes: ClassTable) -> None:
         """Takes units, the label of each photo, and what labels stand for."""
         rows, found = classes.pairs(labels)
         count = max(classes.number, 1)
-        pairs = np.unique(units.of_photo[rows].astype(np.int64) * count + found)
-        self._unit, self._class = pairs // count, (pairs % count).astype(np.int32)
+        pairs = units.of_photo[rows].astype(np.int64)
+        del rows
+        pairs *= count
+        pairs += found
+        pairs.sort()
+        pairs = pairs[np.concatenate([[True], pairs[1:] != pairs[:-1]])[: len(pairs)]]
+        self._class = (pairs % count).astype(np.int32)
+        pairs //= count
+        self._unit = pairs.astype(np.int32)
+        del pairs
         self._count = classes.number
-        self.number = np.bincount(self._unit, minlength=len(units))
-        self._starts = np.concatenate([[0], self.number.cumsum()])
+        self.number = np.bincount(self._unit, minlength=len(units)).astype(np.int32)
+        self._starts = np.concatenate([[0], self.number.cumsum()]).astype(np.int32)
 
     def classes(self, unit: int) -> np.ndarray:
         """Returns the classes of a unit, ascending."""
@@ -140,7 +149,7 @@ class Held:
         Args:
             splits: of each unit, as in `Splits`.
         """
-        place = self._class * np.int64(len(SPLITS)) + splits[self._unit]
+        place = self._class * np.int32(len(SPLITS)) + splits[self._unit]
         found = np.bincount(place, minlength=self._count * len(SPLITS))
         return found.reshape(self._count, len(SPLITS))
 

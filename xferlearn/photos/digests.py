@@ -7,6 +7,8 @@ import numpy as np
 
 T = TypeVar("T")
 WIDTH = 32
+# Worked on at a time, so that what is needed meanwhile does not grow with the photos.
+_BLOCK = 2**16
 
 
 def as_digests(digests: Sequence[bytes] | np.ndarray) -> np.ndarray:
@@ -31,17 +33,40 @@ def first_rows(values: np.ndarray) -> np.ndarray:
         >>> first_rows(np.array([7, 5, 7]))
         array([0, 1, 0], dtype=int32)
     """
-    order = np.argsort(sortable(values) if values.ndim > 1 else values, kind="stable")
-    found = values[order]
-    if values.ndim > 1:
-        found = found.view(np.int64)
-        differs = (found[1:] != found[:-1]).any(axis=1)
-    else:
-        differs = found[1:] != found[:-1]
-    starts = np.flatnonzero(np.concatenate([[True], differs]))[: len(order)]
-    first = np.empty(len(order), np.int32)
-    first[order] = np.repeat(order[starts], np.diff(np.append(starts, len(order))))
+    first = np.arange(len(values), dtype=np.int32)
+    # What takes memory is done for these alone: most photos are there once.
+    rows = repeated_rows(values)
+    found = sortable(values[rows]) if values.ndim > 1 else values[rows]
+    order = np.argsort(found, kind="stable")
+    starts = np.flatnonzero(np.concatenate([[True], found[order[1:]] != found[order[:-1]]]))
+    starts = starts[: len(rows)]
+    first[rows[order]] = np.repeat(rows[order[starts]], np.diff(np.append(starts, len(rows))))
     return first
+
+
+def repeated_rows(values: np.ndarray) -> np.ndarray:
+    """Returns the rows whose value others have too, int32, ascending.
+
+    Args:
+        values: integers, [rows], or digests, uint8, [rows, 32]: of these some rows may be among
+            them whose digest only begins as another one does.
+    """
+    if values.ndim > 1:
+        values = np.ascontiguousarray(values[:, :8]).view(np.int64)[:, 0]
+    ordered = np.sort(values)
+    twice = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+    del ordered
+    if not len(twice):
+        return np.empty(0, np.int32)
+    blocks = range(0, len(values), _BLOCK)
+    return np.concatenate(
+        [_among(values[start : start + _BLOCK], twice) + np.int32(start) for start in blocks]
+    )
+
+
+def _among(values: np.ndarray, ordered: np.ndarray) -> np.ndarray:
+    places = np.minimum(np.searchsorted(ordered, values), len(ordered) - 1)
+    return np.flatnonzero(ordered[places] == values).astype(np.int32)
 
 
 def numbered(values: np.ndarray) -> np.ndarray:
@@ -88,16 +113,15 @@ class DigestMap(Mapping[bytes, T]):
         return self._read(self.table[place])
 
     def find(self, digests: np.ndarray) -> np.ndarray:
-        """Returns the places of digests, uint8, [digests, 32], in `table`, int64; -1 for none."""
-        if not len(self):
-            return np.full(len(digests), -1)
-        places = np.searchsorted(sortable(self._digests), sortable(digests))
-        places = np.minimum(places, len(self) - 1)
-        same = np.ones(len(places), bool)
-        for column in range(0, WIDTH, 8):
-            part = slice(column, column + 8)
-            same &= (self._digests[places, part] == digests[:, part]).all(axis=1)
-        return np.where(same, places, -1)
+        """Returns the places of digests, uint8, [digests, 32], in `table`, int32; -1 for none."""
+        found = np.full(len(digests), -1, np.int32)
+        if len(self):
+            own = sortable(self._digests)
+            for start in range(0, len(digests), _BLOCK):
+                some = sortable(digests[start : start + _BLOCK])
+                places = np.minimum(np.searchsorted(own, some), len(self) - 1)
+                found[start : start + _BLOCK] = np.where(own[places] == some, places, -1)
+        return found
 
 
 def map_of(known: Mapping[bytes, bytes]) -> DigestMap[bytes]:

@@ -44,19 +44,21 @@ def deal_folds(
     is_member[units.of_photo[splits == SPLITS.index(TRAIN)]] = True
     held = Held(units, np.where(is_member[units.of_photo], labels, -1), classes)
     is_member[held.only_ones()] = False
-    members = np.flatnonzero(is_member)
+    members = np.flatnonzero(is_member).astype(np.int32)
     if not len(members):
         return np.empty(0, np.int8)
-    names = units.names(members)
-    order = np.argsort(np.fromiter((_number(one, split_seed, "order") for one in names), np.uint64))
-    members = members[order]
+    salt = _salt(split_seed, "order")
+    drawn = (int.from_bytes(_drawn(salt, name)[:8], "big") for name in units.names(members))
+    members = members[np.argsort(np.fromiter(drawn, np.uint64, len(members)))]
     fold_of = np.full(len(units), -1, np.int8)
     if len(members) <= MOST_LEFT_OUT:
         fold_of[members] = np.arange(len(members))
     else:
         if classes.label_sets is not None:
             members = members[np.argsort(held.rarest(members), kind="stable")]
-        fold_of[members] = np.fromiter(_balanced(units, members, held, split_seed), np.int8)
+        fold_of[members] = np.fromiter(
+            _balanced(units, members, held, split_seed), np.int8, len(members)
+        )
     return fold_of[units.of_photo]
 
 
@@ -102,10 +104,9 @@ def _balanced(units: Units, members: np.ndarray, held: Held, split_seed: int) ->
         found = filled[label][fold]
         return found < least or (found == least and larger[label] < more)
 
-    for unit, name in zip(members.tolist(), units.names(members), strict=True):
-        labels = held.classes(unit).tolist()
-        wish = [_number(name, split_seed, f"fold {fold}") for fold in range(FOLDS)]
-        wished = sorted(range(FOLDS), key=wish.__getitem__)
+    wishes = _wishes(units, np.sort(members), split_seed)
+    for unit in members:
+        labels, wished = held.classes(unit).tolist(), wishes[unit].tolist()
         # Units of several classes may find no fold that has room for all of them.
         room = [sum(has_room(label, fold) for label in labels) for fold in wished]
         fold = wished[room.index(max(room))]
@@ -115,7 +116,25 @@ def _balanced(units: Units, members: np.ndarray, held: Held, split_seed: int) ->
         yield fold
 
 
-def _number(unit: str, split_seed: int, what: str) -> int:
-    text = f"{split_seed}:{what}:{unit}"
-    digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
-    return int.from_bytes(digest[:8], "big")
+def _wishes(units: Units, members: np.ndarray, split_seed: int) -> np.ndarray:
+    """Returns the folds in the order in which each unit prefers them, int8, [units, FOLDS].
+
+    Args:
+        units: what stays together.
+        members: those that are asked for, ascending: so what names them is read once.
+        split_seed: salt of the folds.
+    """
+    found = np.empty((len(units), FOLDS), np.int8)
+    salts = [_salt(split_seed, f"fold {fold}") for fold in range(FOLDS)]
+    for unit, name in zip(members, units.names(members), strict=True):
+        wish = [_drawn(salt, name) for salt in salts]
+        found[unit] = sorted(range(FOLDS), key=wish.__getitem__)
+    return found
+
+
+def _salt(split_seed: int, what: str) -> bytes:
+    return f"{split_seed}:{what}:".encode()
+
+
+def _drawn(salt: bytes, unit: str) -> bytes:
+    return hashlib.sha256(salt + unit.encode("utf-8", "surrogateescape")).digest()

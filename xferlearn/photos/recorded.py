@@ -4,7 +4,7 @@ import csv
 import dataclasses
 import io
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from xferlearn.photos.manifest import TEST, Manifest
@@ -42,7 +42,7 @@ class RecordedPhoto:
 def write_photos(
     path: Path,
     manifest: Manifest,
-    looks: Sequence[bytes] = (),
+    looks: Iterable[bytes] | None = None,
     *,
     learned_test: bool = False,
 ) -> None:
@@ -51,11 +51,11 @@ def write_photos(
     Args:
         path: the file.
         manifest: the photos.
-        looks: of each photo, as in `RecordedPhoto`; empty for none.
+        looks: of each photo, as in `RecordedPhoto`; None for none.
         learned_test: whether the model has learned from the test photos too, once measured.
     """
-    grouped = any(photo.group is not None for photo in manifest.photos)
-    known = looks or itertools.repeat(b"", len(manifest.photos))
+    grouped = manifest.photos.are_grouped
+    known = looks if looks is not None else itertools.repeat(b"", len(manifest.photos))
     with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
         writer = csv.writer(file)
         writer.writerow([*_COLUMNS, _LOOK, _FOLD, _LEARNED, *([_GROUP] if grouped else [])])

@@ -2,13 +2,18 @@
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence, Set
+from typing import Any
 
+import numpy as np
+
+from xferlearn.photos.columns import Photos, bytes_of, text_of
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.manifest import Photo
 from xferlearn.photos.pixels.depth import DEPTHS, key_at
 from xferlearn.photos.reading import Loaded, load_photos, readable
 from xferlearn.photos.sources import Entry, PhotoSource
 from xferlearn.photos.views import Augmentation
+from xferlearn.system.growing_table import BLOCK_ROWS
 
 # A dataset has no way to a photo but past all before it.
 MOST_BYTES_PASSED = 2**30
@@ -38,14 +43,59 @@ def pick_photos(
         >>> for item in load_photos(pick_photos(source, manifest.photos[:9]), 224, PhotoLimits()):
         ...     print(item.problem or item.digest.hex())
     """
-    wanted = {(photo.name, photo.label): photo for photo in photos}
-    entries = iter(source.only({name for name, _ in wanted}, most_bytes).entries())
+    every = Photos.of(photos)
+    names = PhotoNames(every)
+    left, count = np.ones(len(every), bool), len(every)
+    entries = iter(source.only(names, most_bytes).entries())
     # What follows the last one need not be read, nor looked for.
-    while wanted and (entry := next(entries, None)) is not None:
-        photo = wanted.pop((entry.name, entry.label), None)
-        if photo is not None:
+    while count and (entry := next(entries, None)) is not None:
+        rows = names.rows(entry.name)
+        rows = rows[left[rows] & (every.labels[rows] == entry.label)]
+        if len(rows):
+            left[rows] = False
+            count -= len(rows)
+            photo = every[rows[-1]]
             same = dataclasses.replace(entry, digest=photo.digest, bit_depth=photo.bit_depth)
             yield from views_of([same], augmentation, numbers)
+
+
+class PhotoNames(Set[str]):
+    """The names of photos, to look photos up by, in 12 bytes for each.
+
+    Example:
+        >>> names = PhotoNames(photos)
+        >>> "a.jpg" in names, names.rows("a.jpg")
+        (True, array([0], dtype=int32))
+    """
+
+    def __init__(self, photos: Photos) -> None:
+        """Takes the photos."""
+        self._photos = photos
+        hashes = np.fromiter(map(hash, self), np.int64, len(self))
+        self._rows = np.argsort(hashes, kind="stable").astype(np.int32)
+        self._hashes = hashes[self._rows]
+
+    def __len__(self) -> int:
+        return len(self._photos)
+
+    def __iter__(self) -> Iterator[str]:
+        for start in range(0, len(self), BLOCK_ROWS):
+            yield from map(text_of, self._photos.names[start : start + BLOCK_ROWS].to_pylist())
+
+    def __contains__(self, name: object) -> bool:
+        return len(self.rows(str(name))) > 0
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Another process has other hashes.
+        return PhotoNames, (self._photos,)
+
+    def rows(self, name: str) -> np.ndarray:
+        """Returns the positions of the photos with this name, int32, ascending."""
+        wanted = np.int64(hash(name))
+        start, end = (self._hashes.searchsorted(wanted, side) for side in ("left", "right"))
+        found = self._rows[start:end]
+        same = [self._photos.names[row].as_py() == bytes_of(name) for row in found.tolist()]
+        return found[np.array(same, bool)]
 
 
 def views_of(

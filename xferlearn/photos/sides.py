@@ -100,10 +100,15 @@ def near_twin_warnings(
     whole = int(np.bincount(twins, minlength=1).max())
     rows, found = classes.pairs(labels)
     most = int(twins.max(initial=0)) + 1
-    groups, members = np.unique(found * np.int64(most) + twins[rows], return_counts=True)
-    number = np.bincount(groups // most, minlength=len(names))
-    largest = np.zeros(len(names), np.int64)
-    np.maximum.at(largest, groups // most, members)
+    pairs = found * np.int64(most)
+    pairs += twins[rows]
+    pairs.sort()
+    starts = np.flatnonzero(np.diff(pairs, prepend=-1)).astype(np.int32)
+    members = np.diff(starts, append=np.int32(len(pairs)))
+    having = (pairs[starts] // most).astype(np.int32)
+    number = np.bincount(having, minlength=len(names))
+    largest = np.zeros(len(names), np.int32)
+    np.maximum.at(largest, having, members)
     lines, large = [], []
     for label, name in enumerate(names):
         if number[label] < min(len(SPLITS), sizes[label]):
@@ -137,6 +142,8 @@ def _is_large(size: int, count: int) -> bool:
 def _kinds(was: np.ndarray, moved: np.ndarray, sides: np.ndarray, kin: Kinship) -> np.ndarray:
     """Returns what each moved photo has in common with those of its split: places in `_KINDS`."""
     kinds = np.full(len(moved), len(_KINDS) - 1)
+    if not len(moved):
+        return kinds
     for place, numbers in reversed([*enumerate((kin.pixels, kin.twins))]):
         there = numbers * np.int64(len(SPLITS)) + was
         now = numbers[moved] * np.int64(len(SPLITS)) + sides

@@ -11,7 +11,7 @@ from xferlearn.photos.class_table import ClassTable
 from xferlearn.photos.columns import Numbers, Photos, Splits
 from xferlearn.photos.conflicts import conflict_warnings
 from xferlearn.photos.dealing import CLAIM_OF, Held, deal
-from xferlearn.photos.digests import first_rows, sortable
+from xferlearn.photos.digests import first_rows, repeated_rows, sortable
 from xferlearn.photos.folders.names import first_names
 from xferlearn.photos.folding import deal_folds, unmeasured_warnings
 from xferlearn.photos.kinship import Kinship
@@ -22,6 +22,8 @@ from xferlearn.photos.several import classes_in, labels_in, none_warnings
 from xferlearn.photos.sides import check_sides, near_twin_warnings
 from xferlearn.photos.twins.finding import Alike
 from xferlearn.photos.units import units_of
+from xferlearn.system.growing_table import drop_pages
+from xferlearn.system.memory import return_freed_memory
 from xferlearn.system.text import readable
 
 FEWEST_PHOTOS = 3
@@ -77,6 +79,7 @@ def build_manifest(
     classes = ClassTable(len(names), label_sets)
     every_kin = Kinship.of(every, alike)
     used, kept = _used(every, every_kin)
+    _tidy()
     unique, kin = every.take(kept), every_kin.take(kept)
     files, distinct = classes.counts(every.labels), classes.counts(unique.labels)
     _check_broken(names, classes, files, bad)
@@ -93,6 +96,7 @@ def build_manifest(
     # Photos of one object stay together whichever labels they have.
     every_unit = units_of([""] * len(labels) if multi_label else labels, every, every_kin, used)
     units = every_unit.take(kept)
+    _tidy()
     if testing_percentage is None:
         are_few = _are_few(Held(units, unique.labels, classes).units_by_class(), len(units))
         testing_percentage = 0.0 if are_few else TESTING_PERCENTAGE
@@ -121,10 +125,11 @@ def build_manifest(
     folds = np.empty(0, np.int8)
     if not (codes == SPLITS.index(VALIDATION)).any():
         folds = deal_folds(units, unique.labels, classes, codes, split_seed)
-    place = np.empty(len(every), np.int64)
-    place[kept] = np.arange(len(kept))
+    _tidy()
+    place = np.empty(len(every), np.int32)
+    place[kept] = np.arange(len(kept), dtype=np.int32)
     moved = check_sides(names, every, classes, codes[place[used]], every_unit, every_kin)
-    in_class = first_rows(every_kin.files * np.int64(len(labels)) + every.labels)
+    in_class = len(np.unique(_first_in_class(every_kin.files, every.labels)))
     together = np.bincount(kin.twins[kin.has_twins], minlength=1)
     return Manifest(
         labels=names,
@@ -135,7 +140,7 @@ def build_manifest(
         folds=Numbers(folds),
         bad=tuple(bad),
         duplicates=len(every) - len(unique),
-        equal_pixels=len(np.unique(in_class)) - len(unique),
+        equal_pixels=in_class - len(unique),
         near_twins=int(together[together > 1].sum()),
         warnings=(
             *warnings,
@@ -196,21 +201,35 @@ def check_counts(
             )
 
 
+def _tidy() -> None:
+    """Gives back what a step needed meanwhile, so that the next one's peak is not on top of it."""
+    drop_pages()
+    return_freed_memory()
+
+
 def _used(photos: Photos, kin: Kinship) -> tuple[np.ndarray, np.ndarray]:
-    """Returns which photo is used in the place of each, and all that are used, int, [photos].
+    """Returns which photo is used in the place of each, and all that are used, int32, [photos].
 
     Of several with the same pixels in one class it is the first by its claim to a split, then by
     content, not by order.
     """
-    same = first_rows(kin.pixels * np.int64(photos.labels.max(initial=0) + 1) + photos.labels)
-    rows = np.flatnonzero(np.bincount(same, minlength=len(same))[same] > 1)
+    same = _first_in_class(kin.pixels, photos.labels)
+    rows = repeated_rows(same)
     content = np.argsort(np.argsort(sortable(photos.digests[rows]), kind="stable"), kind="stable")
     content = content[first_rows(photos.digests[rows])]
     rows = rows[np.lexsort((rows, content, CLAIM_OF[photos.fixed_splits[rows]]))[::-1]]
-    best = same.astype(np.int64)
+    best = same.copy()
     best[same[rows]] = rows
     used = best[same]
-    return used, used[np.flatnonzero(same == np.arange(len(same)))]
+    return used, used[same == np.arange(len(same), dtype=np.int32)]
+
+
+def _first_in_class(numbers: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Returns the first photo with the same number and label for each, int32, [photos]."""
+    pairs = numbers.astype(np.int64)
+    pairs *= labels.max(initial=0) + 1
+    pairs += labels
+    return first_rows(pairs)
 
 
 def _check_broken(

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from xferlearn.photos.columns import Photos, bytes_of, text_of
-from xferlearn.photos.digests import numbered, sortable
+from xferlearn.photos.digests import numbered, repeated_rows, sortable
 from xferlearn.photos.kinship import Kinship
-from xferlearn.system.growing_table import BLOCK_ROWS
+from xferlearn.system.growing_table import BLOCK_ROWS, DROPPED_ROWS, drop_pages
 
 _NOHASH = re.compile(r"_nohash_.*$", re.DOTALL)
 
@@ -40,6 +40,8 @@ class Units:
         """Yields the names of units, by which they are dealt; of all where none are given."""
         places = self.places if units is None else self.places[units]
         for start in range(0, len(places), BLOCK_ROWS):
+            if not start % DROPPED_ROWS:
+                drop_pages()
             some = places[start : start + BLOCK_ROWS]
             of_groups = some >= len(self.digests)
             text = self.digests[np.where(of_groups, 0, some)].tobytes().hex()
@@ -53,6 +55,8 @@ class Units:
 
     def take(self, rows: np.ndarray) -> "Units":
         """Returns the units of the photos at these positions."""
+        if len(rows) == len(self.of_photo):  # each once, so all of them
+            return self
         kept = self.of_photo[rows]
         numbers = numbered(kept)
         places = np.empty(int(numbers.max(initial=-1)) + 1, np.int32)
@@ -76,7 +80,7 @@ def units_of(labels: Sequence[str], photos: Photos, kin: Kinship, used: np.ndarr
             still holds its group together with that of the one that is used.
     """
     own = kin.files[used]
-    grouped = np.flatnonzero(photos.groups.is_valid().to_numpy(zero_copy_only=False))
+    grouped = _true_rows(photos.groups.is_valid())
     parts = [pa.scalar(part, pa.large_binary()) for part in (b"group of photos ", b"")]
     own_groups = photos.groups.take(pa.array(grouped))
     groups = pc.binary_join_element_wise(parts[0], own_groups, parts[1])
@@ -87,11 +91,12 @@ def units_of(labels: Sequence[str], photos: Photos, kin: Kinship, used: np.ndarr
         names = names.chunk(0)
     held = np.concatenate([grouped, objects])
     codes = names.indices.to_numpy() + np.int32(len(photos))
-    twins = np.flatnonzero(kin.has_twins[used])
+    twins = np.flatnonzero(kin.has_twins[used]).astype(np.int32)
     edges = (
         np.concatenate([own[held], own[twins]]),
         np.concatenate([codes, kin.twins[used[twins]]]),
     )
+    del held, twins, codes, grouped, objects, own_groups, groups, texts
     root = _joined(len(photos) + len(names.dictionary), *edges)
     return _named(photos, root, own, names.dictionary)
 
@@ -103,11 +108,13 @@ def _named(photos: Photos, root: np.ndarray, own: np.ndarray, groups: pa.Array) 
     places = np.full(int(of_photo.max(initial=-1)) + 1, -1, np.int32)
     unit_of_root = np.full(len(root), -1, np.int32)
     unit_of_root[root[own]] = of_photo
-    nodes = np.flatnonzero(np.bincount(own, minlength=number))
+    is_node = np.zeros(number, bool)
+    is_node[own] = True
+    nodes = np.flatnonzero(is_node).astype(np.int32)
     units = unit_of_root[root[nodes]]
     places[units] = nodes
     # Of several digests the greatest.
-    crowded = nodes[np.bincount(units, minlength=len(places))[units] > 1]
+    crowded = nodes[repeated_rows(units)]
     if len(crowded):
         rank = np.argsort(sortable(photos.digests[crowded]), kind="stable")
         places[unit_of_root[root[crowded[rank]]]] = crowded[rank]
@@ -119,16 +126,19 @@ def _named(photos: Photos, root: np.ndarray, own: np.ndarray, groups: pa.Array) 
 
 def _objects(labels: Sequence[str], photos: Photos) -> tuple[np.ndarray, pa.Array]:
     """Returns which photos' names say which object they show, and its name."""
-    found = pc.match_substring(photos.names, "_nohash_").to_numpy(zero_copy_only=False)
     rows, texts = [], []
-    for row in np.flatnonzero(found).tolist():
+    for row in _true_rows(pc.match_substring(photos.names, "_nohash_")).tolist():
         file_name = text_of(photos.names[row].as_py()).rsplit("/", 1)[-1]
         if "_nohash_" in file_name:
             # By the class's name: its index would change with every class that is added.
             label = labels[photos.labels[row]]
             rows.append(row)
             texts.append(bytes_of(f"group {label}/{_NOHASH.sub('', file_name)}"))
-    return np.array(rows, np.int64), pa.array(texts, pa.large_binary())
+    return np.array(rows, np.int32), pa.array(texts, pa.large_binary())
+
+
+def _true_rows(values: pa.BooleanArray) -> np.ndarray:
+    return np.flatnonzero(values.to_numpy(zero_copy_only=False)).astype(np.int32)
 
 
 def _joined(number: int, first: np.ndarray, second: np.ndarray) -> np.ndarray:

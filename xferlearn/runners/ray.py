@@ -27,8 +27,8 @@ from xferlearn.system.version import __version__
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# An engine starts in the time of a thousand photos, and each block begins and ends with idle cores.
-_FEWEST_ROWS, _MOST_ROWS = 256, 2048
+# An engine starts in the time of a thousand photos, and the pipeline of each block in that of 30.
+_FEWEST_ROWS, _MOST_ROWS = 512, 2048
 _BLOCKS_PER_NODE = 4
 # How often a block is tried before its rows are tried one by one, and such a row before it is given
 # up: a process may also end because its machine has no memory left, or was taken away.
@@ -95,9 +95,7 @@ def connected(address: str | None, verbose: int = 0) -> Iterator[None]:
     if address is None:
         # So Ray listens on 127.0.0.1 alone, here as it does on macOS and Windows.
         told |= {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "token"}
-        known = {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & {*os.environ}
-        if not known and not (Path.home() / ".ray" / "auth_token").exists():
-            told["RAY_AUTH_TOKEN"] = _own_token()
+        told |= _own_token()
     with _environment(told):
         try:
             import ray
@@ -154,9 +152,15 @@ def _connect(address: str | None) -> None:
 
 
 @functools.cache
-def _own_token() -> str:
-    """Returns the token of the clusters that this process starts: Ray remembers the first one."""
-    return secrets.token_hex(32)
+def _own_token() -> Mapping[str, str]:
+    """Returns the token of the clusters that this process starts; nothing where the user has one.
+
+    It is decided once, because Ray remembers the first one of a process.
+    """
+    known = {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & {*os.environ}
+    if known or (Path.home() / ".ray" / "auth_token").exists():
+        return {}
+    return {"RAY_AUTH_TOKEN": secrets.token_hex(32)}
 
 
 @contextlib.contextmanager

@@ -151,7 +151,7 @@ def _listed(
         one
         for one in place.files(below=True)
         # A bucket takes any name, also one that leads out of the copy.
-        if ".." not in one.name.split("/") and not skip(one.name)
+        if not {"", ".."} & {*one.name.split("/")} and not skip(one.name)
     )
     if not files:
         raise UserError(f"Found nothing at {shown_address(address)}, given for {what}.")

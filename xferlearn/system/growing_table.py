@@ -18,8 +18,12 @@ from xferlearn.system.text import one_line
 
 BLOCK_ROWS = 2**12
 """Rows that are worked on at a time; tables of fewer stay in memory. A multiple of 8."""
+DROPPED_ROWS = 2**17
+"""Rows of a scan after which `drop_pages` keeps it small."""
 
 
+# Tables on disk, as long as somebody has them.
+_MAPPED: "weakref.WeakSet[mmap.mmap]" = weakref.WeakSet()
 _COPIED = 2**20
 # Arrow asks for 64.
 _ALIGNED = 64
@@ -99,7 +103,20 @@ def taken(table: pa.Table, rows: np.ndarray) -> pa.Table:
     for start in range(0, len(rows), BLOCK_ROWS):
         some = pa.array(rows[start : start + BLOCK_ROWS], pa.int64())
         grown.extend([array.take(some) for array in arrays])
+        if not start % DROPPED_ROWS:
+            drop_pages()
     return grown.finish()
+
+
+def drop_pages() -> None:
+    """Gives back the memory that tables on disk take since they were looked at.
+
+    What is looked at again is read again. Without this a scan counts as memory of the process,
+    until the machine has no other.
+    """
+    if hasattr(mmap, "MADV_DONTNEED"):
+        for pages in list(_MAPPED):
+            pages.madvise(mmap.MADV_DONTNEED)
 
 
 def _mapped(columns: "Sequence[_Column]") -> list[pa.Array]:
@@ -180,4 +197,6 @@ class _File:
             file.flush()
             if not file.tell():
                 return pa.py_buffer(b"")
-            return pa.py_buffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+            pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            _MAPPED.add(pages)
+            return pa.py_buffer(pages)

@@ -13,7 +13,7 @@ import functools
 import os
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 from urllib.parse import SplitResult, parse_qs, urlsplit
@@ -85,13 +85,17 @@ class Place(abc.ABC):
         """Returns the address of a file below it, for messages and records."""
 
     @abc.abstractmethod
-    def files(self, *, below: bool = False) -> Iterator[FileFound]:
+    def files(
+        self, *, below: bool = False, odd: Callable[[str], object] = lambda name: None
+    ) -> Iterator[FileFound]:
         """Yields its files, in no certain order; none where there is no such folder.
 
         Those that are being written, or were when a kill came, are not among them.
 
         Args:
             below: whether those of folders in it are meant too.
+            odd: called with the names of objects that no folder could hold, such as `a//b`, which
+                are passed over.
         """
 
     @abc.abstractmethod
@@ -126,7 +130,12 @@ class _LocalPlace(Place):
     def address_of(self, name: str) -> str:
         return str(self.local / name)
 
-    def files(self, *, below: bool = False) -> Iterator[FileFound]:
+    def files(
+        self,
+        *,
+        below: bool = False,
+        odd: Callable[[str], object] = lambda name: None,
+    ) -> Iterator[FileFound]:
         waiting = [""]
         while waiting:
             folder = waiting.pop()
@@ -191,17 +200,21 @@ class _Bucket(Place):
     def address_of(self, name: str) -> str:
         return address_below(self.address, name)
 
-    def files(self, *, below: bool = False) -> Iterator[FileFound]:
+    def files(
+        self, *, below: bool = False, odd: Callable[[str], object] = lambda name: None
+    ) -> Iterator[FileFound]:
         from pyarrow.fs import FileSelector, FileType
 
         def listed(path: str, recursive: bool) -> Iterator[FileFound]:
             selector = FileSelector(path, recursive=recursive, allow_not_found=True)
             for found in self.system.get_file_info(selector):
-                if found.type == FileType.File:
-                    if _TEMPORARY.fullmatch(found.path):
-                        continue
-                    name = found.path[len(self.path) + 1 :] if self.path else found.path
-                    yield FileFound(name, found.size or 0, found.mtime_ns or 0)
+                name = found.path[len(self.path) + 1 :] if self.path else found.path
+                if not all(name.split("/")):
+                    # Asked for what is below, pyarrow would list the folder above once more.
+                    odd(name)
+                elif found.type == FileType.File:
+                    if not _TEMPORARY.fullmatch(found.path):
+                        yield FileFound(name, found.size or 0, found.mtime_ns or 0)
                 # All that is below at once would take a kilobyte of memory per file.
                 elif below and not recursive:
                     yield from listed(found.path, True)

@@ -207,9 +207,10 @@ class Count:
             return self.sentence(ended=True)
         now = self._clock()
         seconds, finished = now - self._started, self.done - self._before
+        rated = self.done - self._unrated
+        per_second = rated / max(now - self._rated_from, 1e-9)
         # Of few units the rate says less than the time.
-        rated = (self.done - self._unrated) / max(now - self._rated_from, 1e-9)
-        rate = f", {rated:,.0f} per second" if finished >= _MANY else ""
+        rate = f", {per_second:,.0f} per second" if rated >= _MANY else ""
         return f"{self._stage}: {count(finished, self._unit)} in {duration(seconds)}{rate}"
 
 

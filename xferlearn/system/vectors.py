@@ -63,13 +63,13 @@ def blocks_of(
         yield np.arange(start, start + len(part)), part
 
 
-def new_table(rows: int, columns: int) -> np.ndarray:
-    """Returns zeros, float32, [rows, columns].
+def new_table(rows: int, columns: int, kind: type = np.float32) -> np.ndarray:
+    """Returns zeros of a NumPy type, [rows, columns].
 
     Where they are more than 1 GiB they are those of a temporary file, which the machine may write
     back when memory is short, and which is gone when the table is.
     """
-    if 4 * rows * columns <= MOST_TABLE_BYTES:
-        return np.zeros((rows, columns), np.float32)
+    if np.dtype(kind).itemsize * rows * columns <= MOST_TABLE_BYTES:
+        return np.zeros((rows, columns), kind)
     with tempfile.TemporaryFile(prefix="xferlearn-") as file:
-        return np.memmap(file, np.float32, "w+", shape=(rows, columns))
+        return np.memmap(file, kind, "w+", shape=(rows, columns))

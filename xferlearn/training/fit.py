@@ -28,7 +28,7 @@ from xferlearn.photos.views import Augmentation
 from xferlearn.runners import Runner
 from xferlearn.system.text import count
 from xferlearn.training.parts import Part
-from xferlearn.training.stored_rows import StoredRows, keys_together, read_rows
+from xferlearn.training.stored_rows import StoredRows, read_rows
 
 if TYPE_CHECKING:
     import keras
@@ -150,20 +150,21 @@ class Prepared:
         Raises:
             XferlearnError: when one has none.
         """
-        keys = keys_together([photo.key for photo in photos])
-        self._check(keys, photos)
+        every = Photos.of(photos)
+        keys = every.keys
+        self._check(keys, every)
 
         def compute() -> None:
             for part in self.parts:
-                lost = [photo for photo in photos if photo.key not in part.features.store]
+                lost = every.take(np.flatnonzero(~part.features.store.has(keys)))
                 part.compute(functools.partial(pick_photos, self.source, lost), len(lost))
-            self._check(keys, photos)
+            self._check(keys, every)
 
         return self._read(keys, compute)
 
     def views(
         self,
-        photos: list[Photo],
+        photos: Sequence[Photo],
         config: TrainConfig,
         on_warning: Callable[[str], None] = lambda problem: None,
     ) -> tuple[np.ndarray | StoredRows, np.ndarray]:
@@ -180,19 +181,21 @@ class Prepared:
         """
         augmentation = Augmentation.of(config)
         numbers = augmentation.numbers(config.augment_views)
-        named = [
-            (position, augmentation.view(photo.digest, number).key(photo.key))
-            for position, photo in enumerate(photos)
+        every = Photos.of(photos)
+        named = (
+            augmentation.view(photo.digest, number).key(photo.key)
+            for photo in every
             for number in numbers
-        ]
+        )
+        positions = np.repeat(np.arange(len(every), dtype=np.int32), len(numbers))
+        keys = np.fromiter(named, "V32", len(positions)).view(np.uint8).reshape(-1, 32)
         # The plain view, number 0, is cached already.
         drawn = numbers[1:]
         bad: list[BadPhoto] = []
 
         def compute() -> None:
             for part in self.parts:
-                store = part.features.store
-                missing = dict.fromkeys(photos[place] for place, key in named if key not in store)
+                missing = every.take(np.unique(positions[~part.features.store.has(keys)]))
                 again = functools.partial(
                     pick_photos, self.source, missing, augmentation=augmentation, numbers=drawn
                 )
@@ -200,32 +203,30 @@ class Prepared:
 
         compute()
         # A photo may be broken in a part that the plain view does not see.
-        keys = keys_together([key for _, key in named])
-        positions = np.array([at for at, _ in named], int)
         kept = self._have(keys)
         if not kept.all():
-            lost = {photos[at].name for at in positions[~kept]}
+            lost = {photo.name for photo in every.take(np.unique(positions[~kept]))}
             on_warning(
                 f"The head learns without {int((~kept).sum()):,} of"
-                f" {count(len(named), 'view')}, e.g. those of {example_of(bad, lost)}."
+                f" {count(len(kept), 'view')}, e.g. those of {example_of(bad, lost)}."
             )
         keys, positions = keys[kept], positions[kept]
 
         def heal() -> None:
-            self.read(photos)
+            self.read(every)
             compute()
-            self._check(keys, [photos[position] for position in positions])
+            self._check(keys, every, positions)
 
         # The plain bottlenecks of all photos may be in memory beside them.
-        return self._read(keys, heal, beside=len(photos)), positions
+        return self._read(keys, heal, beside=len(every)), positions
 
     def _have(self, keys: np.ndarray) -> np.ndarray:
         return np.all([part.features.store.has(keys) for part in self.parts], axis=0)
 
-    def _check(self, keys: np.ndarray, photos: Sequence[Photo]) -> None:
+    def _check(self, keys: np.ndarray, photos: Photos, positions: np.ndarray | None = None) -> None:
         lost = np.flatnonzero(~self._have(keys))
         if len(lost):
-            name = photos[int(lost[0])].name
+            name = photos[lost[0] if positions is None else positions[lost[0]]].name
             raise XferlearnError(
                 f"{name} changed or was removed while this was running. Run again."
             )

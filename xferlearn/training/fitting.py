@@ -230,9 +230,8 @@ def fit_head(
     train_x = x if len(used) == len(x) else x.take(used, axis=0)
     augmented = Augmentation.of(config).most_views != 1
     if augmented:
-        photos = [*manifest.photos.take(used)]
         with (clock or StageClock()).stage("views"):
-            train_x, of_photo = prepared.views(photos, config, on_warning)
+            train_x, of_photo = prepared.views(manifest.photos.take(used), config, on_warning)
         seen = used[of_photo]
     started = time.perf_counter()
     plan = plan_head(config, number, few=few, views=augmented, multi_label=multi_label)

@@ -136,11 +136,6 @@ class StoredRows:
             yield places_of[some], pool[some]
 
 
-def keys_together(keys: Sequence[bytes]) -> np.ndarray:
-    """Returns keys of photos as uint8, [photos, 32]."""
-    return np.frombuffer(b"".join(keys), np.uint8).reshape(len(keys), 32)
-
-
 def read_rows(
     stores: Sequence[BottleneckStore],
     keys: np.ndarray,

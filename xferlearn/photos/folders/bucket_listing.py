@@ -30,6 +30,7 @@ _SCHEMA = pa.schema(
         ("folder", pa.int32()),
         ("name", pa.large_binary()),
         ("size", pa.int64()),
+        ("changed", pa.int64()),
         ("ending", pa.int32()),
     ]
 )
@@ -57,7 +58,7 @@ def list_bucket(place: Place, passed: PassedOver) -> Folder:
     endings: dict[str, list[str]] = {}
     places: dict[str, int] = {}
     try:
-        for found in place.files(below=True):
+        for found in place.files(below=True, odd=passed.add_nameless):
             parent, _, name = found.name.rpartition("/")
             folder = folders.number(parent)
             if folder is None or passed.is_hidden(name):
@@ -69,7 +70,7 @@ def list_bucket(place: Place, passed: PassedOver) -> Folder:
                 examples = endings.setdefault(kind, [])
                 if len(examples) < LOOKED_AT:
                     examples.append(found.name)
-            rows.add(folder, bytes_of(name), found.size, ending)
+            rows.add(folder, bytes_of(name), found.size, found.changed, ending)
         photos = _endings_of_photos(place, endings)
     except (OSError, pa.ArrowException) as error:
         raise UserError(

@@ -20,6 +20,7 @@ _SCHEMA = pa.schema(
         ("name", pa.large_binary()),
         ("label", pa.int32()),
         ("size", pa.int64()),
+        ("changed", pa.int64()),
         ("split", pa.int32()),
         ("group", pa.int32()),
     ]
@@ -138,12 +139,14 @@ class FileRow(NamedTuple):
         name: the rest.
         label: index of its class; -1 if it has none.
         size: bytes, or `UNKNOWN`.
+        changed: time of its last change, ns since 1970; 0 where the size is unknown.
     """
 
     folder: str
     name: str
     label: int
     size: int
+    changed: int
 
 
 class Files(Column[tuple[str, int]]):
@@ -178,9 +181,9 @@ class Files(Column[tuple[str, int]]):
 
     def rows(self, rows: np.ndarray) -> Iterator[FileRow]:
         """Yields what is known of the files at these positions."""
-        columns = taken(self._table.select(["folder", "name", "label", "size"]), rows).to_pydict()
-        for folder, name, label, size in zip(*columns.values(), strict=True):
-            yield FileRow(self.folders[folder], text_of(name), label, size)
+        columns = taken(self._table.select(FileRow._fields), rows).to_pydict()
+        for folder, name, *rest in zip(*columns.values(), strict=True):
+            yield FileRow(self.folders[folder], text_of(name), *rest)
 
     def take(self, rows: np.ndarray) -> "Files":
         """Returns the files at these positions, as a column."""
@@ -226,6 +229,7 @@ class FilesBuilder:
         name: bytes,
         label: int,
         size: int = UNKNOWN,
+        changed: int = 0,
         split: str | None = None,
         group: str | None = None,
     ) -> None:
@@ -236,6 +240,7 @@ class FilesBuilder:
             name: the rest, as `bytes_of` has it.
             label: index of its class; -1 if it has none.
             size: bytes, or `UNKNOWN`.
+            changed: time of its last change, as listed.
             split: the split that it is given; None for one that is still to be decided.
             group: what it stays together with; None for nothing.
 
@@ -243,7 +248,7 @@ class FilesBuilder:
             XferlearnError: when the disk is full.
         """
         splits, groups = self._splits.of(split), self._groups.of(group)
-        self._rows.add(self._folders.of(folder), name, label, size, splits, groups)
+        self._rows.add(self._folders.of(folder), name, label, size, changed, splits, groups)
 
     def finish(self) -> tuple[Files, Coded, Coded]:
         """Returns the files, their splits and their groups; these are empty where none is given."""

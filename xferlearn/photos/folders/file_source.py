@@ -6,7 +6,7 @@ import functools
 import itertools
 import os
 import stat
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from pathlib import Path
 
 import numpy as np
@@ -80,17 +80,15 @@ class FileSource:
 
     def _entry(self, file: FileRow, split: str | None, group: str | None) -> Entry:
         path, name = file.folder + file.name, _folder_below(file.folder, self.root) + file.name
-        if is_bucket(path):
-            read = functools.partial(_read_address, path)
-            if self.place is not None:
-                inside = _folder_below(file.folder, self.place.address.partition("?")[0])
-                if inside != file.folder:
-                    read = functools.partial(_read_object, self.place, inside + file.name)
-        else:
-            read = functools.partial(_read_file, path)
+        read, size, changed = reading(path), max(file.size, 0), file.changed
+        if not is_bucket(path):
             size, changed = _size_and_time(path)
-            return Entry(name, file.label, read, size, split, group, address=path, changed=changed)
-        return Entry(name, file.label, read, max(file.size, 0), split, group, address=path)
+        elif self.place is not None:
+            inside = _folder_below(file.folder, self.place.address.partition("?")[0])
+            if inside != file.folder:
+                read = functools.partial(_read_object, self.place, inside + file.name)
+                path = self.place.address_of(inside + file.name)
+        return Entry(name, file.label, read, size, split, group, address=path, changed=changed)
 
     def only(self, names: Set[str], most_bytes: int | None = None) -> "FileSource":
         """Returns a source of the photos with these names, without listing the others."""
@@ -131,6 +129,11 @@ def _folder_below(folder: str, root: str) -> str:
         return folder.removeprefix(root.rstrip("/") + "/")
     # Its own part of a path depends on a name that follows it.
     return os.path.relpath(f"{folder}x", root)[:-1].replace(os.sep, "/")
+
+
+def reading(address: str) -> Callable[[], bytes]:
+    """Returns what reads a file, on this machine or in a bucket, as `Entry.read`."""
+    return functools.partial(_read_address if is_bucket(address) else _read_file, address)
 
 
 def _read_file(path: str) -> bytes:

@@ -51,20 +51,20 @@ class Names(Sequence[str]):
             return Names(self._listed, rows.start, rows.stop)
         return text_of(self._listed.table.column("name")[rows].as_py())
 
-    def rows(self) -> Iterator[tuple[bytes, int]]:
-        """Yields each name, as `bytes_of` has it, and the size of its file, bytes or `UNKNOWN`."""
+    def rows(self) -> Iterator[tuple[bytes, int, int]]:
+        """Yields each name, size and time of the last change, as `FilesBuilder.add` takes them."""
         for block in self._listed.table.slice(self._start, len(self)).to_batches(BLOCK_ROWS):
             yield from zip(*block.to_pydict().values(), strict=True)
 
 
 class Listed:
-    """The names and sizes of all photos of a tree, folder after folder.
+    """The names, sizes and times of all photos of a tree, folder after folder.
 
     Attributes:
-        table: `name` and `size`, once all are known.
+        table: as `schema` says, once all are known.
     """
 
-    schema = pa.schema([("name", pa.large_binary()), ("size", pa.int64())])
+    schema = pa.schema([("name", pa.large_binary()), ("size", pa.int64()), ("changed", pa.int64())])
     table: pa.Table = schema.empty_table()
 
 
@@ -138,11 +138,17 @@ class PassedOver:
         endings: number of files by ending; "" for those without one.
         hidden: number of files whose names begin with a dot.
         folders: number of hidden folders and of those of the system, by name.
+        nameless: number of objects of a bucket, or of folders, whose names have empty parts.
     """
 
     endings: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     hidden: int = 0
     folders: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
+    nameless: int = 0
+
+    def add_nameless(self, name: str) -> None:
+        """Counts an object or folder of a bucket such as `a//b`, which no folder could hold."""
+        self.nameless += 1
 
     def is_hidden(self, name: str) -> bool:
         """Returns whether a file is hidden, and counts it if it is."""
@@ -167,6 +173,8 @@ class PassedOver:
             parts.append(f"{count(rest, 'file')} with other endings")
         if self.hidden:
             parts.append(count(self.hidden, "hidden file"))
+        if self.nameless:
+            parts.append(f"{count(self.nameless, 'name')} with // in it")
         parts += [
             f"{count(number, 'folder')} {name}"
             for name, number in self.folders.most_common(_MOST_ENDINGS)
@@ -230,7 +238,7 @@ def list_folder(path: str | Path, passed: PassedOver) -> Folder:
                     elif _is_photo_file(entry, passed):
                         photos.append(bytes_of(entry.name))
             for photo in sorted(photos):
-                rows.add(photo, UNKNOWN)
+                rows.add(photo, UNKNOWN, 0)
             folder.photos = Names(listed, number, number + len(photos))
             number += len(photos)
             for name in sorted(below):

@@ -8,7 +8,7 @@ from xferlearn.photos.folders.bucket_listing import list_bucket
 from xferlearn.photos.folders.columns import FilesBuilder, bytes_of, text_of
 from xferlearn.photos.folders.listing import Folder, PassedOver
 from xferlearn.photos.pixels.formats import SUFFIXES
-from xferlearn.system.places import place_of
+from xferlearn.system.places import FileFound, place_of
 from xferlearn.system.text import one_line
 
 _MAGIC = ("*", "[")  # "?" begins the options of an address
@@ -39,8 +39,9 @@ def add_objects(builder: FilesBuilder, address: str) -> tuple[str, ...]:
             raise UserError(f"Nothing matches {address}.")
         return ()
     folder, _, name = bare.rpartition("/")
-    if name and not folder.endswith("/") and _is_object(folder + mark + options, name):
-        builder.add(f"{folder}/", bytes_of(name + mark + options), -1)
+    one = _object(folder + mark + options, name) if name and not folder.endswith("/") else None
+    if one is not None:
+        builder.add(f"{folder}/", bytes_of(name + mark + options), -1, one.size, one.changed)
         return ()
     passed = PassedOver()
     top = list_bucket(place_of(address, "photos"), passed)
@@ -53,10 +54,10 @@ def add_objects(builder: FilesBuilder, address: str) -> tuple[str, ...]:
     return warnings
 
 
-def _is_object(folder: str, name: str) -> bool:
+def _object(folder: str, name: str) -> FileFound | None:
     place = place_of(folder, "photos")
     try:
-        return place.find(name) is not None
+        return place.find(name)
     except (OSError, ValueError) as error:
         raise UserError(
             f"Can't look at {place.address_of(name)}: {one_line(error)}. Check the address, and"
@@ -70,9 +71,9 @@ def _add_matching(
     number = 0
     for start, names in top.runs(root):
         inside = start[len(root) + 1 :].split("/")[:-1]
-        for name, size in names.rows():
+        for name, size, changed in names.rows():
             if _matches(pattern, [*inside, text_of(name)]):
-                builder.add(start, name + bytes_of(options), -1, size)
+                builder.add(start, name + bytes_of(options), -1, size, changed)
                 number += 1
     return number
 

@@ -75,8 +75,8 @@ def add_photos(
     number = 0
     for start, names in runs:
         number += len(names)
-        for name, size in names.rows():
-            builder.add(start, name, label, size, split, group)
+        for name, size, changed in names.rows():
+            builder.add(start, name, label, size, changed, split, group)
     return number
 
 

@@ -45,11 +45,7 @@ def open_labels(
         raise UserError(f"Expected `image_dir` to be a folder. Found {came} at {image_dir}.")
     if not isinstance(given, str):
         raise UserError(f"Expected `labels` to be a table. Received: {given!r}.")
-    folder = (
-        ""
-        if isinstance(given, TableInMemory)
-        else os.path.dirname(given.partition("?")[0] if is_bucket(given) else given) or "."
-    )
+    folder = "" if isinstance(given, TableInMemory) else _folder(given)
     finder = PhotoFinder(None if image_dir is None else str(image_dir), folder)
     table = read_table(given, lambda name: finder.any_path(name) is not None)
     if table.pictures and image_dir is not None and config.path_column is None:

@@ -8,20 +8,21 @@ windows; each is then compared in detail.
 import collections
 import dataclasses
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from xferlearn.photos.digests import DigestMap, as_digests, first_rows, sortable
+from xferlearn.photos.digests import DigestMap, as_digests, first_rows, repeated_rows, sortable
 from xferlearn.photos.twins.matching import detail, enough_detail, same_picture
 from xferlearn.photos.twins.neighbours import MOST, near_pairs
 from xferlearn.photos.twins.prints import (
-    DIGEST_BYTES,
     SIDE,
+    Marks,
     Prints,
     difference_hashes,
     window_cells,
 )
+from xferlearn.system.vectors import new_table
 
 # What a print shows at large: cosines of these waves and fewer per side, 54 in all.
 _WAVES = 10
@@ -83,26 +84,39 @@ def find_alike(
         >>> find_alike(digests, prints)
         Alike(12 share pixels, 31 have twins)
     """
+    return alike_of(as_digests(digests), prints.marks, prints.__getitem__ if near else None)
+
+
+def alike_of(
+    digests: np.ndarray, marks: Marks, prints: Callable[[np.ndarray], Prints] | None
+) -> Alike:
+    """Returns which photos are alike, as `find_alike`, without having all of all prints.
+
+    Args:
+        digests: SHA-256 of each photo, each once, in any order, uint8, [photos, 32].
+        marks: what their prints tell of equal pixels and colours.
+        prints: returns the prints of the photos at some positions, of which near twins are looked
+            for; None not to look for them.
+    """
     # By digest, so that nothing depends on names or order.
-    names, flat = as_digests(digests), prints.flat
-    order = np.argsort(sortable(names), kind="stable")
+    order, flat = np.argsort(sortable(digests), kind="stable"), marks.flat
     blank, seen = order[flat[order]], order[~flat[order]]
     # Of each the first photo with the same pixels, as a place in `seen`.
-    first = first_rows(prints.rows[seen, :DIGEST_BYTES])
-    pixels = _shared(names[seen], first)
-    root = np.arange(len(seen))
-    if near:
+    first = first_rows(marks.pixels[seen])
+    pixels = _shared(digests[seen], first)
+    root = np.arange(len(seen), dtype=np.int32)
+    if prints is not None:
         different = np.flatnonzero(first == root)
-        for group in _groups(prints[seen[different]]):
+        for group in _groups(prints(seen[different])):
             root[different[group]] = different[group.min()]
-    twins = _shared(names[seen], root[first])
-    colours = prints[blank].mean.round().astype(np.uint8)
-    return Alike(pixels, twins, DigestMap(names[blank], colours, lambda row: tuple(row.tolist())))
+    twins = _shared(digests[seen], root[first])
+    colours = DigestMap(digests[blank], marks.colours[blank], lambda row: tuple(row.tolist()))
+    return Alike(pixels, twins, colours)
 
 
 def _shared(digests: np.ndarray, first: np.ndarray) -> DigestMap[bytes]:
     """Returns the digest of the first one of those that several have, given each one's first."""
-    some = np.flatnonzero(np.bincount(first, minlength=len(first))[first] > 1)
+    some = repeated_rows(first)
     return DigestMap(digests[some], digests[first[some]], np.ndarray.tobytes)
 
 
@@ -192,7 +206,7 @@ def _join_twins(parent: np.ndarray, prints: Prints, details: np.ndarray, asked: 
 
     Details that are needed and not known yet are added to `details`.
     """
-    some = prints[asked]
+    some = prints if len(asked) == len(prints) else prints[asked]
     pairs, looks = _candidates(some, some, own=True)
     left = max(_FEWEST_CANDIDATES, len(asked) // 2)
     joined = False
@@ -298,9 +312,9 @@ def _detail_of(prints: Prints, rows: np.ndarray) -> np.ndarray:
 
 def _softened(prints: Prints) -> np.ndarray:
     """Returns the photos without strong extremes, int8, [photos, SIDE, SIDE]."""
-    found = np.empty((len(prints), SIDE, SIDE), np.int8)
+    found = new_table(len(prints), SIDE * SIDE, np.int8).reshape(-1, SIDE, SIDE)
     for start in range(0, len(prints), _BLOCK):
-        gray = prints[np.arange(start, min(start + _BLOCK, len(prints)))].gray
+        gray = Prints(prints.rows[start : start + _BLOCK]).gray
         # Without this a white mark would outweigh the picture that it is on.
         gray -= gray.mean((1, 2), keepdims=True)
         gray /= gray.std((1, 2), keepdims=True) + 1

@@ -65,7 +65,12 @@ class Prints:
     @property
     def flat(self) -> np.ndarray:
         """Whether a photo is of one colour, but for noise, bool, [photos]."""
-        return self.rows[:, -1] < _FLAT_DEVIATION * _STEPS
+        return _is_flat(self.rows)
+
+    @property
+    def marks(self) -> "Marks":
+        """What tells equal pixels and photos of one colour."""
+        return Marks(marks_of(self.rows))
 
     @property
     def mean(self) -> np.ndarray:
@@ -76,6 +81,47 @@ class Prints:
             [luma + 1.402 * red, luma - 0.344136 * blue - 0.714136 * red, luma + 1.772 * blue], 1
         )
         return back.clip(0, 255)
+
+
+@dataclasses.dataclass(frozen=True)
+class Marks:
+    """What of prints tells equal pixels and photos of one colour, as columns.
+
+    Attributes:
+        rows: as `marks_of` returns them, uint8, [photos, 36].
+    """
+
+    rows: np.ndarray
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """SHA-256 of the pixels of each photo, uint8, [photos, 32]."""
+        return self.rows[:, :DIGEST_BYTES]
+
+    @property
+    def colours(self) -> np.ndarray:
+        """The mean colour of photos of one colour, uint8, [photos, 3], RGB, range [0, 255]."""
+        return self.rows[:, DIGEST_BYTES:-1]
+
+    @property
+    def flat(self) -> np.ndarray:
+        """Whether a photo is of one colour, but for noise, bool, [photos]."""
+        return _is_flat(self.rows)
+
+
+def marks_of(rows: np.ndarray) -> np.ndarray:
+    """Returns what `Marks` has of prints, uint8, [photos, 36].
+
+    Args:
+        rows: as `make_prints` returns them.
+    """
+    colours, flat = np.zeros((len(rows), 3), np.uint8), _is_flat(rows)
+    colours[flat] = Prints(rows[flat]).mean.round()
+    return np.concatenate([rows[:, :DIGEST_BYTES], colours, rows[:, -1:]], axis=1)
+
+
+def _is_flat(rows: np.ndarray) -> np.ndarray:
+    return rows[:, -1] < _FLAT_DEVIATION * _STEPS
 
 
 def make_prints(pixels: np.ndarray) -> np.ndarray:
