@@ -152,6 +152,9 @@ def import_openvino() -> Any:
         sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # not installed
     import openvino
 
+    # Its table of types is made at the first use, and where two threads come to it at once, each
+    # waits for the other for ever: one for the table, which holds Python's lock, one for that lock.
+    openvino.Type.f32.to_dtype()
     return openvino
 
 
