@@ -16,10 +16,6 @@ if TYPE_CHECKING:
     import openvino
 
 _TYPES = {"float32": "f32", "bfloat16": "bf16"}
-# While OpenVINO's binding sets itself up in its first inference, a second thread that infers too
-# can wait for it forever, with the lock that the first one needs.
-_FIRST = threading.Lock()
-_SET_UP = threading.Event()
 
 
 def openvino_engine(model: "keras.Model", precision: str = "float32") -> Engine:
@@ -50,19 +46,11 @@ def run_converted(converted: "openvino.Model", precision: str = "float32") -> En
     )
     own = threading.local()
 
-    def infer(pixels: np.ndarray) -> np.ndarray:
+    def request(pixels: np.ndarray) -> np.ndarray:
         if not hasattr(own, "request"):
             own.request = compiled.create_infer_request()
         own.request.infer({0: pixels}, share_inputs=True)
         return own.request.get_output_tensor(0).data.copy()
-
-    def request(pixels: np.ndarray) -> np.ndarray:
-        if _SET_UP.is_set():
-            return infer(pixels)
-        with _FIRST:
-            found = infer(pixels)
-            _SET_UP.set()
-        return found
 
     width = compiled.output(0).get_partial_shape()[1].get_length()
     return Engine("openvino", precision, side_by_side(request, width))
