@@ -149,7 +149,6 @@ def test_all_the_way_in_a_bucket(
     assert "exports/report.json" in names(model)
     assert main(["inspect", f"--model={model}"]) == 0
     assert main(["diff", model, model]) == 0
-    pytest.importorskip("ray")
     assert main([*words, "--overwrite", "--runner=ray"]) == 0
     parts = ["label", *given, photos, f"--output={bucket}/out/parts"]
     assert main([*parts, "--runner=ray"]) == 0

@@ -299,7 +299,6 @@ def test_workers_measure_as_this_process_does(
 def test_ray_labels_and_measures_as_this_process_does(
     label: Run, words: list[str], photos: Path, tmp_path: Path
 ) -> None:
-    pytest.importorskip("ray")
     here, there = tmp_path / "here", tmp_path / "there"
     assert label(photos, f"--output={here}")[0] == 1
     assert label(photos, f"--output={there}", "--runner=ray")[0] == 1

@@ -112,7 +112,7 @@ def test_what_is_not_there_is_a_bad_photo_or_one_error(
     source = read_files(["s3://flowers/new", "s3://flowers/gone.jpg"])
     (bucket / "new" / "2.jpg").unlink()
     loaded = list(load_photos(source.entries(), 32, PhotoLimits()))
-    assert ["No such file" in (item.problem or "") for item in loaded] == [False, True, True]
+    assert ["no such object" in (item.problem or "") for item in loaded] == [False, True, True]
     for word, message in (
         ("s3://flowers/nothing", "Found no photos in folder s3://flowers/nothing."),
         ("s3://flowers/*.png", r"Nothing matches s3://flowers/\*.png."),

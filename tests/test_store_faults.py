@@ -1,5 +1,6 @@
 """Damage of a store that a command has open: it ends well in the same run, as it did before."""
 
+import functools
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -91,19 +92,16 @@ def check_same(one: list[np.ndarray], other: list[np.ndarray]) -> None:
         np.testing.assert_array_equal(mine, others)
 
 
-@pytest.mark.parametrize("harm", ["none", "flip"])
 def test_a_head_is_the_same_cold_warm_and_after_damage(
-    harm: str,
     colour_model: Path,
     photo_dir: Path,
     bottlenecks: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    harmed = {} if harm == "none" else harm_once_open(harm, monkeypatch)
-    result = xferlearn.train(
+    train = functools.partial(
+        xferlearn.train,
         image_dir=str(photo_dir),
-        model_dir=str(tmp_path / "model"),
         bottleneck_dir=str(bottlenecks),
         how_many_training_steps=60,
         dropout=0.0,
@@ -112,10 +110,15 @@ def test_a_head_is_the_same_cold_warm_and_after_damage(
         summaries="none",
         **NETWORK,
     )
-    assert result.extraction.cached == 90
-    assert bool(harmed) is (harm != "none")
-    check_told(harmed, result.warnings)
-    check_same(weights(tmp_path / "model"), weights(colour_model))
+    warm = train(model_dir=str(tmp_path / "warm"))
+    assert (warm.extraction.cached, warm.warnings) == (90, ())
+    # What ran in this process since `colour_model` was trained may move the last digits.
+    for one, other in zip(weights(tmp_path / "warm"), weights(colour_model), strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-5)
+    harmed = harm_once_open("flip", monkeypatch)
+    healed = train(model_dir=str(tmp_path / "healed"))
+    check_told(harmed, healed.warnings)
+    check_same(weights(tmp_path / "healed"), weights(tmp_path / "warm"))
 
 
 @pytest.mark.parametrize("harm", ["cut", "remove"])

@@ -4,10 +4,11 @@ So a table may be larger than memory, and no row is a Python object that is kept
 name, or lose it when they are closed, so nothing is left behind, whatever ends the process.
 """
 
+import contextlib
 import mmap
 import tempfile
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import IO, Any
 
 import numpy as np
@@ -96,7 +97,7 @@ def taken(table: pa.Table, rows: np.ndarray) -> pa.Table:
         rows: positions, integers, [rows].
     """
     arrays = [column.chunk(0) for column in table.columns]
-    if len(rows) < BLOCK_ROWS:
+    if len(rows) <= BLOCK_ROWS:
         some = pa.array(rows, pa.int64())
         return pa.Table.from_arrays([array.take(some) for array in arrays], schema=table.schema)
     grown = GrowingTable(table.schema)
@@ -165,6 +166,18 @@ class _Column:
         return pa.Array.from_buffers(self._kind, self._rows, [*nulls, *buffers])
 
 
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """Says of a full disk which one it is; what was buffered is written later than it was given."""
+    try:
+        yield
+    except OSError as error:
+        raise XferlearnError(
+            f"Can't keep what is known of the photos in {tempfile.gettempdir()}:"
+            f" {one_line(error)}. Make room there, or set TMPDIR to another folder."
+        ) from None
+
+
 class _File:
     def __init__(self) -> None:
         self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
@@ -172,18 +185,13 @@ class _File:
         weakref.finalize(self, self._file.close)
 
     def write(self, data: Any) -> None:
-        try:
+        with _told():
             self._file.write(data)
-        except OSError as error:
-            raise XferlearnError(
-                f"Can't keep what is known of the photos in {tempfile.gettempdir()}:"
-                f" {one_line(error)}. Make room there, or set TMPDIR to another folder."
-            ) from None
 
     def move_to(self, whole: "_File") -> tuple[int, int]:
         """Appends the content to another file, and returns where it begins and ends there."""
         start = end = whole._file.tell()
-        with self._file as file:
+        with _told(), self._file as file:
             file.seek(0)
             while block := file.read(_COPIED):
                 whole.write(block)
@@ -193,7 +201,7 @@ class _File:
 
     def mapped(self) -> pa.Buffer:
         """Returns the content; on Windows too the file ends with the last one that uses it."""
-        with self._file as file:
+        with _told(), self._file as file:
             file.flush()
             if not file.tell():
                 return pa.py_buffer(b"")

@@ -18,6 +18,7 @@ from xferlearn.errors import UserError
 if TYPE_CHECKING:
     import tensorflow as tf
 
+_OPENVINO = threading.Lock()
 # Keras imports matplotlib, which takes 0.3 s, for galleries of photos that few programs draw: the
 # module in `keras.src.visualization`, its name for a module of matplotlib, and that module.
 _GALLERIES = (
@@ -152,6 +153,10 @@ def import_openvino() -> Any:
         sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # not installed
     import openvino
 
+    # Its table of types is made at the first use, and where two threads come to it at once, each
+    # waits for the other for ever: one for the table, which holds Python's lock, one for that lock.
+    with _OPENVINO:
+        openvino.Type.f32.to_dtype()
     return openvino
 
 

@@ -147,6 +147,8 @@ def _read_file(path: str) -> bytes:
 def _read_object(place: Place, name: str) -> bytes:
     try:
         return place.read(name)
+    except FileNotFoundError:
+        raise FileNotFoundError(errno.ENOENT, "no such object, or no such bucket") from None
     except ValueError as error:  # pyarrow's, of a name or an answer that it can't use
         raise OSError(one_line(error)) from None
 
