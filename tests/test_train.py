@@ -746,9 +746,7 @@ def test_evaluate_finds_bad_folders_before_its_work(
     assert sorted(path.name for path in photos.rglob("*")) == ["0000.jpg", "red"]
 
 
-def test_evaluate_keeps_no_photo_as_an_object(
-    model_dir, photo_dir, tmp_path, capsys, monkeypatch
-):
+def test_evaluate_keeps_no_photo_as_an_object(model_dir, photo_dir, tmp_path, capsys, monkeypatch):
     held, most = [], 0
 
     def watched(*args):
