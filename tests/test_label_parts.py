@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.fs
@@ -20,13 +21,17 @@ from test_runners import RAY_WARNINGS
 
 import xferlearn
 from xferlearn.cli import main
+from xferlearn.config import ModelConfig
 from xferlearn.labelling import blocks as labelling_blocks
-from xferlearn.labelling import parts
+from xferlearn.labelling import model_digest, parts
+from xferlearn.model_folder import ModelFolder
+from xferlearn.predictors import Answers, Predictor
 from xferlearn.runners import Job
 from xferlearn.system import places
 
 Run = Callable[..., tuple[int, str, str]]
 COLOURS = {"red": 5, "green": 4, "blue": 3}
+PART = f"labels-{'a' * 40}.parquet"
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +76,15 @@ def parts_of(folder: Path) -> list[str]:
     return named
 
 
+def flip_a_byte(path: Path) -> None:
+    """Changes a byte of a name in a part, which can be read all the same."""
+    before = pq.read_table(path)
+    column, content = pq.ParquetFile(path).metadata.row_group(0).column(0), path.read_bytes()
+    place = content.index(b".jpg", column.dictionary_page_offset)
+    path.write_bytes(content[:place] + b"_" + content[place + 1 :])
+    assert not pq.read_table(path).equals(before)
+
+
 def rows_of(folder: Path) -> pa.Table:
     return pa.concat_tables([pq.read_table(folder / name) for name in parts_of(folder)])
 
@@ -91,17 +105,41 @@ def test_parts_hold_what_one_file_does_and_are_not_made_twice(
     # Readers of a folder take it as it is.
     assert pq.read_table(folder).num_rows == 13
     names = parts_of(folder)
-    times = {name: (folder / name).stat().st_mtime_ns for name in names[2:]}
+    # The third has the bad photo, and is made again by each run.
+    times = {name: (folder / name).stat().st_mtime_ns for name in names[3:]}
     (folder / names[0]).unlink()
-    (folder / names[1]).write_bytes(b"PAR1 damaged")
+    flip_a_byte(folder / names[1])
     code, out, err = label(photos, f"--output={folder}/")
-    assert f"{len(names) - 2} of {len(names)} parts were there.\n" in err
+    found_again = "; 1 more has unreadable photos and is made again.\n"
+    assert f"{len(names) - 3} of {len(names)} parts were there{found_again}" in err
     assert (code, err.endswith(summary)) == (1, True)
     assert rows_of(folder).equals(found)
-    assert times == {name: (folder / name).stat().st_mtime_ns for name in names[2:]}
+    assert times == {name: (folder / name).stat().st_mtime_ns for name in names[3:]}
     code, out, err = label(photos, f"--output={folder}")
     assert (code, out) == (1, f"12 photos labelled: {folder}/\n".replace("/\n", "\n"))
-    assert err == f"{len(names)} of {len(names)} parts were there.\n{summary}"
+    assert err.startswith(f"{len(names) - 1} of {len(names)} parts were there{found_again}")
+    assert "bad.jpg: not a JPEG" in err
+    assert err.endswith(summary)
+    code, out, err = label(photos, f"--output={folder}", "--on_bad_image=fail")
+    assert (code, out) == (2, "")
+    assert "bad.jpg can't be used" in err
+
+
+def test_a_photo_that_could_not_be_read_is_tried_again(
+    label: Run, photos: Path, tmp_path: Path
+) -> None:
+    folder, photo = tmp_path / "parts", tmp_path / "photo.jpg"
+    good = (photos / "red" / "0.jpg").read_bytes()
+    for content, code, said in (
+        (bytes(len(good)), 1, "1 of 1 photo could not be read."),
+        (good, 0, "1 of 1 part has unreadable photos and is made again."),
+        (good, 0, "1 of 1 part was there."),
+    ):
+        photo.write_bytes(content)
+        os.utime(photo, (1, 1))
+        found = label(photo, f"--output={folder}")
+        assert (found[0], said in found[2]) == (code, True)
+    assert rows_of(folder)["error"].null_count == 1
 
 
 KILLED = """
@@ -151,7 +189,8 @@ def test_what_is_of_another_model_other_settings_or_photos_is_not_mixed_with(
     os.utime(mine / "red" / "3.jpg", (1, 1))
     assert "holds 1 part of other photos" in label(mine, f"--output={folder}")[2]
     code, _, err = label(mine, f"--output={folder}", "--replace_parts")
-    assert (code, f"{len(first) - 1} of {len(first)} parts were there." in err) == (1, True)
+    # Another part has the bad photo.
+    assert (code, f"{len(first) - 2} of {len(first)} parts were there; 1" in err) == (1, True)
     assert len(set(first) - set(parts_of(folder))) == 1
     code, _, err = label(mine, f"--output={folder}", "--replace_parts", "--top_k=2")
     assert (code, "were there" in err, set(first) & set(parts_of(folder))) == (1, False, set())
@@ -165,7 +204,7 @@ def test_another_job_that_took_the_folder_meanwhile_is_told(
     write = parts.write_parquet
 
     def meanwhile(*args: object) -> None:
-        (folder / "labels-0.parquet").write_bytes(b"")
+        (folder / f"labels-{'0' * 40}.parquet").write_bytes(b"")
         write(*args)  # type: ignore[arg-type]
 
     monkeypatch.setattr(parts, "write_parquet", meanwhile)
@@ -178,6 +217,10 @@ def test_another_job_that_took_the_folder_meanwhile_is_told(
     ("flags", "message"),
     [
         (("--output=full",), "Found notes.txt in full"),
+        (("--output=mine", "--replace_parts"), "Found labels-mine.parquet in mine"),
+        (("--output=deep", "--replace_parts"), f"Found old/{PART} in deep"),
+        (("--output=new/", "--runner=ray"), "pip install 'xferlearn[ray]'"),
+        (("--output=s3://bucket/labels",), "Can't write to s3://bucket/labels: "),
         (("--output=new/", "--why=page"), "and a folder --output is for more photos"),
         (("--runner=ray", "--why=page"), "and --runner=ray is for more photos"),
         (("--output=new/", "--format=csv"), "is parquet, and --format says csv"),
@@ -199,10 +242,18 @@ def test_a_folder_that_can_not_be_used_is_refused(
     Path("full/notes.txt").write_text("notes")
     Path("full/.hidden").write_text("hidden")
     Path("a.csv").write_text("")
+    for kept in (Path("mine/labels-mine.parquet"), Path("deep/old") / PART):
+        kept.parent.mkdir(parents=True)
+        kept.write_text("")
+    monkeypatch.setitem(sys.modules, "ray", None)
+    Path("bucket").write_text("not one")
+    system = pyarrow.fs.SubTreeFileSystem(str(tmp_path), pyarrow.fs.LocalFileSystem())
+    monkeypatch.setattr(places, "file_system", lambda scheme, bucket, options: system)
     code, out, err = label(photos, *flags)
     assert (code, out) == (2, "")
     assert message in err
     assert not Path("new").exists()
+    assert Path("mine/labels-mine.parquet").exists()
 
 
 def test_parts_go_to_a_bucket(
@@ -292,6 +343,55 @@ def test_workers_measure_as_this_process_does(
     assert numbers[0] == numbers[1]
     assert here.evaluation.total
     assert here.seen.photos["train"]
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_workers_refuse_a_model_that_was_replaced_meanwhile(
+    label: Run,
+    words: list[str],
+    small_model: Path,
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(small_model, model)
+    opened = labelling_blocks.open_predictor
+
+    def late(config: ModelConfig) -> Predictor:
+        edit_metadata(model, lambda told: told.update(trained_by=told.get("trained_by", "") + "x"))
+        return opened(config)
+
+    monkeypatch.setattr(labelling_blocks, "open_predictor", late)
+    said = f"the model {model} changed while this was running"
+    for output in ("new/", "new.csv"):
+        where = f"--output={tmp_path}/{output}"
+        code, out, err = label(photos, where, f"--model={model}", "--runner=ray")
+        assert (code, out) == (2, "")
+        assert said in err
+    settings = dict(word.removeprefix("--").split("=", 1) for word in words) | {"model": model}
+    with pytest.raises(xferlearn.UserError, match=said):
+        xferlearn.evaluate(**settings, image_dir=photos, runner="ray")
+
+
+def test_a_model_is_known_by_the_bytes_of_its_files(tmp_path: Path) -> None:
+    def digest(**settings: Any) -> str:
+        return model_digest(Predictor(("a",), 8, 8, "crop", Answers, **settings))
+
+    def folder_digest(files: dict[str, str]) -> str:
+        told = {"files": files} if files else {}
+        folder = ModelFolder(tmp_path, ("a",), told)
+        return digest(metadata=told, model_folder=folder)
+
+    net = tmp_path / "model.keras"
+    seen = set()
+    for content in (b"one", b"two"):
+        net.write_bytes(content)
+        weights = model_digest(Predictor(("a",), 8, 8, "crop", Answers), net)
+        seen |= {digest(path=net), digest(path=tmp_path), folder_digest({}), weights}
+        seen.add(folder_digest({"model.keras": "of the metadata"}))
+    # By file, folder, model folder of an earlier version, weights, each twice; and metadata.
+    assert len(seen) == 3 * 2 + 1
 
 
 @RAY_WARNINGS

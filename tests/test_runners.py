@@ -156,11 +156,9 @@ def test_blocks_are_large_and_there_are_several(ray_runner):
 
 
 def test_what_is_said_of_a_cluster_needs_one():
-    with (
-        pytest.raises(UserError, match="`workers` is for `runner='ray'`"),
-        open_runner(RunnerConfig(workers=2)),
-    ):
-        pass
+    for given in ({"workers": 2}, {"ray_address": "auto"}):
+        with pytest.raises(UserError, match=f"`{next(iter(given))}` needs `runner='ray'`"):
+            RunnerConfig(**given)
 
 
 def test_ray_that_is_not_installed_is_named(monkeypatch):

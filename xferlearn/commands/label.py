@@ -18,6 +18,7 @@ from xferlearn.labelling import (
     label_photos,
     labelled_in,
     made_by,
+    model_digest,
     plan_parts,
     working_on,
 )
@@ -34,7 +35,7 @@ from xferlearn.system.places import Place, place_of
 from xferlearn.system.progress import progress_bar
 from xferlearn.system.row_files import write_csv, write_json_lines, write_parquet
 from xferlearn.system.terminal import say, say_csv, say_json, tell
-from xferlearn.system.text import count, plural_of, readable
+from xferlearn.system.text import count, readable
 
 
 def run(config: LabelConfig) -> int:
@@ -92,8 +93,7 @@ def run(config: LabelConfig) -> int:
 def _folder_of(config: LabelConfig) -> Place:
     """Returns the folder that parts go to; sees, before any work, that it can be written."""
     place = place_of(str(config.output), "`output`")
-    if place.local is not None:
-        check_writable("output", place.local)
+    check_writable("output", place.address)
     return place
 
 
@@ -125,7 +125,8 @@ def _by_workers(
     config: LabelConfig, source: FileSource, predictor: Predictor, notes: ReadingNotes
 ) -> Iterator[Labelled]:
     """Yields the photos in their order, as workers have labelled them."""
-    with working_on(config, predictor, source) as (runner, job):
+    digest = model_digest(predictor, config.weights)
+    with working_on(config, predictor, digest, source) as (runner, job):
         blocks = blocks_of(source.entries(), runner.block_rows(source.count))
         for result in in_order(runner.run(job, blocks)):
             yield from labelled_in(result, notes)
@@ -140,32 +141,39 @@ def _write_parts(
     notes: ReadingNotes,
 ) -> int:
     """Writes the labels as parts; returns how many photos can't be read, which are told."""
+    unreadable = 0
     by = made_by(predictor, config, table)
     plan = plan_parts(source.entries(), by)
     parts = PartFolder(place, plan, by, table, replace=config.replace_parts)
-    if parts.there:
-        were = plural_of(parts.there, "was", "were")
-        tell(f"{parts.there:,} of {count(len(plan), 'part')} {were} there.")
+    if parts.there or parts.again:
+        tell(parts.found())
     if parts.there == len(plan):
-        return parts.unreadable
+        parts.begin()
+        return 0
     done, verbose, limits = parts.photos_there, config.verbose, PhotoLimits.of(config)
     with (
         progress_bar("labels", source.count, done=done, starts=True, verbose=verbose) as bar,
         working_on(
-            config, predictor, source, here=Labeller(predictor, limits, counted=bar.update)
+            config,
+            predictor,
+            by["model"]["sha256"],
+            source,
+            here=Labeller(predictor, limits, counted=bar.update),
         ) as (runner, job),
     ):
+        parts.begin()
         for result in runner.run(job, parts.blocks(source.entries())):
             positions = result[POSITION].to_pylist()
             for position, photo in zip(positions, labelled_in(result, notes), strict=True):
                 _check(config, photo, notes)
                 parts.add(position, photo)
                 if photo.problem is not None:
+                    unreadable += 1
                     tell(f"{photo.name}: {photo.problem}")
             if runner.name != "local":
                 bar.update(len(positions))
     parts.finish()
-    return parts.unreadable
+    return unreadable
 
 
 def _check(config: LabelConfig, photo: Labelled, notes: ReadingNotes) -> None:

@@ -4,6 +4,7 @@ import dataclasses
 from typing import Annotated
 
 from xferlearn.config.base import Config, Setting
+from xferlearn.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,3 +39,9 @@ class RunnerConfig(Config):
             section="Speed",
         ),
     ] = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("ray_address", "workers"):
+            if self.runner == "local" and getattr(self, name) is not None:
+                raise UserError(f"`{name}` needs `runner='ray'`. Received: `runner='local'`.")

@@ -14,6 +14,7 @@ from xferlearn.labelling import (
     Labeller,
     label_photos,
     labelled_in,
+    model_digest,
     open_there,
     working_on,
 )
@@ -47,7 +48,8 @@ def predicted_photos(
             limits = PhotoLimits.of(config)
             yield from label_photos(source.entries, predictor, limits, kept, notes)
         return
-    with working_on(config, predictor, source, open_measuring) as (runner, job):
+    digest = model_digest(predictor)
+    with working_on(config, predictor, digest, source, open_measuring) as (runner, job):
         blocks = blocks_of(source.entries(), runner.block_rows(source.count))
         for result in in_order(runner.run(job, blocks)):
             yield from labelled_in(result, notes)
@@ -55,9 +57,9 @@ def predicted_photos(
         prints.refresh()
 
 
-def open_measuring(settings: Mapping[str, Any], probe: Probe) -> Labeller:
+def open_measuring(settings: Mapping[str, Any], probe: Probe, digest: str) -> Labeller:
     """Opens a model in a worker; see `open_labeller`."""
-    config, predictor = open_there(settings, probe)
+    config, predictor = open_there(settings, probe, digest)
     store = print_store(config, predictor)
     limits = PhotoLimits.of(config)
     if store is None:

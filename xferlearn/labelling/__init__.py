@@ -10,7 +10,7 @@ from xferlearn.labelling.blocks import (
 )
 from xferlearn.labelling.classifier import Classifier, load_classifier
 from xferlearn.labelling.explanation import Explanation, Neighbour
-from xferlearn.labelling.made_by import made_by
+from xferlearn.labelling.made_by import made_by, model_digest
 from xferlearn.labelling.parts import PartFolder, plan_parts
 from xferlearn.labelling.streaming import Labelled, Onlooker, label_photos
 from xferlearn.labelling.why_page import WhyPage, checked_folder
@@ -32,6 +32,7 @@ __all__ = [
     "labelled_in",
     "load_classifier",
     "made_by",
+    "model_digest",
     "open_there",
     "plan_parts",
     "working_on",

@@ -17,6 +17,8 @@ from xferlearn.config import (
     ModelConfig,
     default_bottleneck_dir,
 )
+from xferlearn.errors import UserError
+from xferlearn.labelling.made_by import model_digest
 from xferlearn.labelling.streaming import Labelled, Onlooker, label_photos
 from xferlearn.photos.blocks import entries_in
 from xferlearn.photos.limits import PhotoLimits
@@ -27,6 +29,7 @@ from xferlearn.predictors import Predictor, open_predictor
 from xferlearn.runners import POSITION, PROBLEM, Job, Runner, open_runner
 from xferlearn.system.addresses import absolute_address
 from xferlearn.system.columns import text_of
+from xferlearn.system.text import readable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -83,25 +86,34 @@ class Labeller:
         return _table(block, photos, notes.rows)
 
 
-def open_labeller(settings: Mapping[str, Any], probe: Probe) -> Labeller:
+def open_labeller(settings: Mapping[str, Any], probe: Probe, digest: str) -> Labeller:
     """Opens a model in a worker.
 
     Args:
         settings: of the model, and how it runs.
         probe: what must be seen there.
+        digest: of the model that is meant, see `model_digest`.
 
     Raises:
-        UserError: when it is not seen, or the model can't be opened.
+        UserError: when it is not seen, or the model can't be opened or is another one.
     """
-    config, predictor = open_there(settings, probe)
+    config, predictor = open_there(settings, probe, digest)
     return Labeller(predictor, PhotoLimits.of(config))
 
 
-def open_there(settings: Mapping[str, Any], probe: Probe) -> tuple[ModelConfig, Predictor]:
+def open_there(
+    settings: Mapping[str, Any], probe: Probe, digest: str
+) -> tuple[ModelConfig, Predictor]:
     """Opens a model in a worker; arguments as for `open_labeller`."""
     config = ModelConfig(**settings)
     check_seen(probe, str(config.bottleneck_dir))
-    return config, open_predictor(config)
+    predictor = open_predictor(config)
+    if model_digest(predictor, config.weights) != digest:
+        raise UserError(
+            f"the model {readable(predictor.name)} changed while this was running, or is another"
+            " one there than on the machine that asks. See that all have the same, and run again."
+        )
+    return config, predictor
 
 
 def failed(block: "pa.Table", reason: str) -> "pa.Table":
@@ -114,6 +126,7 @@ def failed(block: "pa.Table", reason: str) -> "pa.Table":
 def working_on(
     config: LabelConfig | EvaluateConfig,
     predictor: Predictor,
+    digest: str,
     source: PhotoSource,
     make: Callable[..., Labeller] = open_labeller,
     here: Labeller | None = None,
@@ -123,6 +136,7 @@ def working_on(
     Args:
         config: the model, how it runs, and where.
         predictor: the model, opened here.
+        digest: of it, see `model_digest`; workers refuse any other model.
         source: the photos, of which some are read where engines are compared.
         make: opens the model in a worker elsewhere, as `open_labeller`.
         here: what labels in this process, where that is the runner.
@@ -136,7 +150,7 @@ def working_on(
         settings = _settings_there(config, predictor, source)
         first = itertools.islice(source.entries(), _FIRST)
         probe = stack.enter_context(probed(settings["bottleneck_dir"], first))
-        yield runner, Job(make, {"settings": settings, "probe": probe}, failed)
+        yield runner, Job(make, {"settings": settings, "probe": probe, "digest": digest}, failed)
 
 
 def _settings_there(

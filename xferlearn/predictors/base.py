@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -123,6 +124,7 @@ class Predictor:
             the first three, where the user states a threshold for labels with scores of their own;
             else {}.
         model_folder: the model folder; None for other models.
+        path: where the model is on this machine, of one in a bucket its copy; None for a backbone.
         values: uint8 pixels, as for `answer`, to what the model of `load_model` takes.
         says_familiarity: whether it says how familiar photos are.
         bit_depth: bits used of photos with more than 8 per channel, as in training; None for what
@@ -142,6 +144,7 @@ class Predictor:
     load_model: "Callable[[], keras.Model] | None" = None
     metadata: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False)
     model_folder: ModelFolder | None = dataclasses.field(default=None, repr=False)
+    path: Path | None = dataclasses.field(default=None, repr=False)
     values: Callable[[np.ndarray], np.ndarray] = _as_floats
     bit_depth: int | None = None
     says_familiarity: bool = False

@@ -110,29 +110,30 @@ def open_predictor(config: ModelConfig) -> Predictor:
         )
     path = fetched_model(config.model or "")
     with told_by_address(path):
-        predictor = _open_path(path, config)
+        predictor, archive = _open_path(path, config)
     shown = tuple(by_address(line, path) for line in predictor.warnings)
-    return dataclasses.replace(predictor, name=origin(path), warnings=shown)
+    predictor = dataclasses.replace(predictor, name=origin(path), warnings=shown, path=path)
+    if archive is not None:
+        # Runtimes may read the model later, and Keras' is loaded again when it is asked for.
+        weakref.finalize(predictor, archive.close)
+    return predictor
 
 
-def _open_path(path: Path, config: ModelConfig) -> Predictor:
-    """Returns the predictor of a model, which may be in an archive."""
+def _open_path(path: Path, config: ModelConfig) -> tuple[Predictor, Unpacked | None]:
+    """Returns the predictor of a model, and the archive that it is in, unpacked."""
     if not is_archive(path):
         recover_folder(path)
-        return _open_file(path, config)
+        return _open_file(path, config), None
     archive = Unpacked(path)
     try:
         predictor = _open_file(path, config, archive)
         warnings = tuple(map(archive.shown, predictor.warnings))
-        predictor = dataclasses.replace(predictor, name=str(path), warnings=warnings)
+        return dataclasses.replace(predictor, warnings=warnings), archive
     except BaseException as error:
         archive.close()
         if isinstance(error, UserError):
             raise UserError(archive.shown(str(error))) from error
         raise
-    # Runtimes may read the model later, and Keras' is loaded again when it is asked for.
-    weakref.finalize(predictor, archive.close)
-    return predictor
 
 
 def _open_file(path: Path, config: ModelConfig, archive: Unpacked | None = None) -> Predictor:

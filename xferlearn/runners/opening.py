@@ -4,7 +4,6 @@ import contextlib
 from collections.abc import Iterator
 
 from xferlearn.config.runners import RunnerConfig
-from xferlearn.errors import UserError
 from xferlearn.runners.base import Runner
 from xferlearn.runners.local import LocalRunner
 
@@ -18,8 +17,7 @@ def open_runner(config: RunnerConfig, *, verbose: int = 0) -> Iterator[Runner]:
         verbose: 0 does not show that Ray starts.
 
     Raises:
-        UserError: when Ray is not installed, there is no cluster at the address, or what is said of
-            a cluster is said of this process.
+        UserError: when Ray is not installed, or there is no cluster at the address.
 
     Example:
         >>> with open_runner(config) as runner:
@@ -27,9 +25,6 @@ def open_runner(config: RunnerConfig, *, verbose: int = 0) -> Iterator[Runner]:
         ...         print(table.num_rows)
     """
     if config.runner == "local":
-        for name in ("ray_address", "workers"):
-            if getattr(config, name) is not None:
-                raise UserError(f"`{name}` is for `runner='ray'`. Received: `runner='local'`.")
         yield LocalRunner()
         return
     from xferlearn.runners.ray import RayRunner, connected

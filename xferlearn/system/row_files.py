@@ -50,7 +50,7 @@ def write_json_lines(file: BinaryIO, rows: Iterable[Mapping[str, Any]]) -> None:
 def write_parquet(
     file: BinaryIO, columns: Mapping[str, type], rows: Iterable[Sequence[object]]
 ) -> None:
-    """Writes rows as Parquet, some thousands at a time.
+    """Writes rows as Parquet, some thousands at a time, with checksums of its pages.
 
     Args:
         file: open for writing.
@@ -62,7 +62,7 @@ def write_parquet(
 
     kinds = {str: pa.string(), float: pa.float64()}
     schema = pa.schema([(name, kinds[kind]) for name, kind in columns.items()])
-    with pq.ParquetWriter(file, schema) as writer:
+    with pq.ParquetWriter(file, schema, write_page_checksum=True) as writer:
         left = iter(rows)
         while group := list(itertools.islice(left, _GROUP_ROWS)):
             values = ([utf8(value) for value in column] for column in zip(*group, strict=True))
