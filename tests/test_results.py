@@ -43,7 +43,9 @@ def evaluation(classes: int, right: int = 8, wrong: int = 2) -> Evaluation:
 
 def mistakes(count: int, name: str = "red/{}.jpg") -> tuple[Misclassified, ...]:
     return tuple(
-        Misclassified(name.format(i), "class_0000", "class_0001", (i + 1) / (count + 1), bytes([i]))
+        Misclassified(
+            name.format(i), "class_0000", "class_0001", (i + 1) / (count + 1), bytes([i] * 32)
+        )
         for i in range(count)
     )
 
