@@ -490,7 +490,7 @@ def test_changed_and_missing_photos_are_left_out(make_photo_dir, photo_bytes):
     root = make_photo_dir({"blue": 3, "red": 3})
     source = read_image_dir(str(root))
     digests = {entry.name: hashlib.sha256(entry.read()).digest() for entry in source.entries()}
-    photos = [Photo(digest, name[0] == "r", name) for name, digest in digests.items()]
+    photos = [Photo(digest, int(name[0] == "r"), name) for name, digest in digests.items()]
     assert len(read_thumbnails(source, photos, PhotoLimits())) == 6
     (root / "blue" / "0000.jpg").unlink()
     (root / "red" / "0001.jpg").write_bytes(photo_bytes("green", 7))
@@ -684,7 +684,7 @@ def test_tensorboard_finds_the_plugin_and_starts_without_tensorflow():
     assert entry.load() is TransferPlugin
     code = (
         "import sys, xferlearn.dashboard.plugin;"
-        "print([name for name in ('tensorflow', 'keras', 'pyarrow') if name in sys.modules])"
+        "print([name for name in ('tensorflow', 'keras', 'pandas') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

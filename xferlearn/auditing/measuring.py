@@ -10,7 +10,7 @@ import numpy as np
 from xferlearn.auditing import quality
 from xferlearn.bottlenecks.store import RowStore
 from xferlearn.photos.limits import PhotoLimits
-from xferlearn.photos.manifest import Photo
+from xferlearn.photos.photo import Photo
 from xferlearn.photos.pixels.decoding import decoded_batches
 from xferlearn.photos.pixels.operations import RESIZE_POLICY
 from xferlearn.photos.reading import load_photos, readable

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from xferlearn.auditing.findings import OUTLIER, Finding
-from xferlearn.photos.manifest import Photo
+from xferlearn.photos.photo import Photo
 from xferlearn.system.vectors import Vectors, blocks_of
 
 # A photo is as lonely as it is far from the one that is so many places from it. By the nearest

@@ -18,7 +18,7 @@ from xferlearn.auditing.findings import (
     WHITE,
     Finding,
 )
-from xferlearn.photos.manifest import Photo
+from xferlearn.photos.photo import Photo
 
 # Changes with what is below, so that measurements made otherwise are not mistaken for these.
 VERSION = 1

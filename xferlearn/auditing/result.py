@@ -24,7 +24,7 @@ from xferlearn.auditing.set_errors import change_text
 from xferlearn.backbones.synsets.names import readable_label
 from xferlearn.metrics import AnyEvaluation, MultiLabelEvaluation
 from xferlearn.photos.corrections import RELABEL, Correction, Corrections, now
-from xferlearn.photos.manifest import BadPhoto, Photo
+from xferlearn.photos.photo import BadPhoto, Photo
 from xferlearn.photos.several import labels_in
 from xferlearn.summaries.notebook import (
     PICTURE_SIZE,

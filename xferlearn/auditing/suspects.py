@@ -10,7 +10,7 @@ from xferlearn.auditing.copies import Copy, copy_of, find_copies
 from xferlearn.auditing.findings import CONFLICT, LABEL, Finding
 from xferlearn.auditing.label_errors import LabelErrors
 from xferlearn.auditing.set_errors import SetErrors
-from xferlearn.photos.manifest import Photo
+from xferlearn.photos.photo import Photo
 from xferlearn.photos.twins.finding import Alike
 
 

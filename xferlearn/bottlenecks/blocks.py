@@ -31,8 +31,8 @@ from xferlearn.errors import UserError
 from xferlearn.photos.blocks import block_of, blocks_of, entries_in
 from xferlearn.photos.columns import PhotosBuilder
 from xferlearn.photos.limits import PhotoLimits
-from xferlearn.photos.manifest import BadPhoto
 from xferlearn.photos.notes import ReadingNotes
+from xferlearn.photos.photo import BadPhoto
 from xferlearn.photos.pixels.depth import Depth
 from xferlearn.photos.reading import Loaded
 from xferlearn.photos.sources import Entry

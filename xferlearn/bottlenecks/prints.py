@@ -12,7 +12,7 @@ from xferlearn.errors import XferlearnError
 from xferlearn.photos.columns import Photos
 from xferlearn.photos.digests import first_rows
 from xferlearn.photos.limits import PhotoLimits
-from xferlearn.photos.manifest import Photo
+from xferlearn.photos.photo import Photo
 from xferlearn.photos.pixels.decoding import DecodedBatch, decoded_batches
 from xferlearn.photos.reading import load_photos, readable
 from xferlearn.photos.selecting import pick_photos

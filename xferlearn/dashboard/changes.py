@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from xferlearn.metrics import AnyEvaluation
-from xferlearn.photos.manifest import TEST, VALIDATION, Photo
 from xferlearn.photos.pairing import CHANGES, Answered, Compared, Paired, pair_photos
+from xferlearn.photos.photo import TEST, VALIDATION, Photo
 from xferlearn.summaries.record import RunRecord
 from xferlearn.system.text import count, plural_of
 

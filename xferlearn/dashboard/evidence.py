@@ -6,7 +6,7 @@ import numpy as np
 
 from xferlearn.dashboard.thumbnails import Choice
 from xferlearn.decisions import Near, Nearest
-from xferlearn.photos.manifest import TRAIN, VALIDATION, Photo
+from xferlearn.photos.photo import TRAIN, VALIDATION, Photo
 from xferlearn.summaries.record import RunRecord
 from xferlearn.system.vectors import blocks_of
 

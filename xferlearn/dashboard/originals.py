@@ -13,7 +13,7 @@ from typing import Any
 
 from xferlearn.config import DataConfig
 from xferlearn.photos.limits import PhotoLimits
-from xferlearn.photos.manifest import Photo
+from xferlearn.photos.photo import Photo
 from xferlearn.photos.pixels.formats import BadImage
 from xferlearn.photos.pixels.memory import PixelMemory
 from xferlearn.photos.pixels.upright import as_jpeg, upright_photo

@@ -25,7 +25,8 @@ from xferlearn.metrics import (
     LabelMetrics,
     wilson_interval,
 )
-from xferlearn.photos.manifest import SPLITS, Manifest, Photo
+from xferlearn.photos.manifest import Manifest
+from xferlearn.photos.photo import SPLITS, Photo
 from xferlearn.summaries.made_with import made_with
 from xferlearn.summaries.measured import delivered_text
 from xferlearn.summaries.record import RunRecord

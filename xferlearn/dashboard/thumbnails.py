@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from xferlearn.photos.limits import PhotoLimits
-from xferlearn.photos.manifest import TEST, VALIDATION, Photo
+from xferlearn.photos.photo import TEST, VALIDATION, Photo
 from xferlearn.photos.sources import PhotoSource
 from xferlearn.summaries.pixels import read_pixels
 from xferlearn.summaries.record import RunRecord

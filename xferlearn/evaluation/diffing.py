@@ -21,8 +21,8 @@ from xferlearn.photos.corrections import (
     check_no_corrections,
     read_corrections,
 )
-from xferlearn.photos.manifest import TEST, VALIDATION
 from xferlearn.photos.pairing import Answered, pair_photos
+from xferlearn.photos.photo import TEST, VALIDATION
 from xferlearn.photos.predicted import Predicted
 from xferlearn.photos.several import label_text, labels_in
 from xferlearn.system.files import write_atomically

@@ -25,9 +25,9 @@ from xferlearn.model_folder import ModelFolder, read_as_one, read_model_folder
 from xferlearn.photos.corrected import MeasuredClasses
 from xferlearn.photos.folders.names import UNDECIDED, first_names
 from xferlearn.photos.limits import PhotoLimits
-from xferlearn.photos.manifest import BadPhoto
 from xferlearn.photos.notes import ReadingNotes
 from xferlearn.photos.opening import check_outside_photos, open_measured, part_of
+from xferlearn.photos.photo import BadPhoto
 from xferlearn.photos.predicted import Predicted, write_predicted
 from xferlearn.photos.several import label_text, truth_of
 from xferlearn.predictors import Predictor, model_folder_predictor

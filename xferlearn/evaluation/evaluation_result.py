@@ -20,7 +20,7 @@ from xferlearn.metrics import (
     wilson_interval,
 )
 from xferlearn.model_folder import ModelFolder
-from xferlearn.photos.manifest import TEST, BadPhoto, Photo
+from xferlearn.photos.photo import TEST, BadPhoto, Photo
 from xferlearn.photos.several import labels_in
 from xferlearn.summaries.decided import measured_text, points_block
 from xferlearn.summaries.measured import label_set_facts

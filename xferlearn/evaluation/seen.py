@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from xferlearn.bottlenecks.store import PrintStore
-from xferlearn.photos.manifest import SPLITS
+from xferlearn.photos.photo import SPLITS
 from xferlearn.photos.recorded import RecordedPhoto
 from xferlearn.photos.twins.finding import find_copies, find_recorded
 from xferlearn.photos.twins.prints import Prints

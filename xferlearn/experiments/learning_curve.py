@@ -33,7 +33,8 @@ from xferlearn.experiments.running import (
     output_dir,
     run_key,
 )
-from xferlearn.photos.manifest import TRAIN, VALIDATION, Manifest
+from xferlearn.photos.manifest import Manifest
+from xferlearn.photos.photo import TRAIN, VALIDATION
 from xferlearn.summaries.events import EventWriter
 from xferlearn.system.progress import progress_bar
 from xferlearn.system.runtime import choose_device

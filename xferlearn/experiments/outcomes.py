@@ -20,7 +20,8 @@ from xferlearn.metrics import (
     wilson_interval,
     worth_of,
 )
-from xferlearn.photos.manifest import VALIDATION, Manifest
+from xferlearn.photos.manifest import Manifest
+from xferlearn.photos.photo import VALIDATION
 from xferlearn.system.files import read_record, remove_stale, unusable, write_record
 from xferlearn.system.text import count, one_line
 

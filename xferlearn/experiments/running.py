@@ -21,8 +21,9 @@ from xferlearn.metrics import (
     evaluate_label_sets,
     evaluate_predictions,
 )
-from xferlearn.photos.manifest import TEST, VALIDATION, Manifest
+from xferlearn.photos.manifest import Manifest
 from xferlearn.photos.opening import check_outside_photos, open_source
+from xferlearn.photos.photo import TEST, VALIDATION
 from xferlearn.photos.sources import PhotoSource
 from xferlearn.system.folders import check_writable
 from xferlearn.system.progress import working

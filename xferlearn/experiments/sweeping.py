@@ -35,7 +35,7 @@ from xferlearn.experiments.running import (
 )
 from xferlearn.experiments.sweep_result import Candidate, SpaceTimes, Sweep
 from xferlearn.photos.limits import PhotoLimits
-from xferlearn.photos.manifest import TEST
+from xferlearn.photos.photo import TEST
 from xferlearn.system.progress import progress_bar
 from xferlearn.system.runtime import choose_device, on_device
 from xferlearn.training.networks import check_backbone

@@ -9,7 +9,7 @@ import numpy as np
 
 from xferlearn.errors import UserError
 from xferlearn.model_folder import ModelFolder
-from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION
+from xferlearn.photos.photo import TEST, TRAIN, VALIDATION
 from xferlearn.photos.recorded import RecordedPhoto
 from xferlearn.photos.several import labels_in, truth_of
 from xferlearn.predictors.own_photos import found_photos, photo_place

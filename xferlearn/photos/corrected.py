@@ -12,7 +12,7 @@ from xferlearn.errors import UserError, did_you_mean
 from xferlearn.photos.corrections import EXCLUDE, KEEP, Corrections, read_corrections
 from xferlearn.photos.folders.columns import Codes
 from xferlearn.photos.folders.names import class_label, first_names, other_classes_lines
-from xferlearn.photos.manifest import BadPhoto, Photo
+from xferlearn.photos.photo import BadPhoto, Photo
 from xferlearn.photos.several import labels_in, read_label_text
 from xferlearn.photos.sources import Entry, PhotoSource, Wrapping
 from xferlearn.system.text import count, plural_of, readable

@@ -11,7 +11,7 @@ import numpy as np
 
 from xferlearn.errors import UserError, XferlearnError, did_you_mean
 from xferlearn.photos.folders.names import class_label, match_labels
-from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION, BadPhoto
+from xferlearn.photos.photo import TEST, TRAIN, VALIDATION, BadPhoto
 from xferlearn.photos.sources import Entry, named
 from xferlearn.photos.split_names import part_to_measure
 from xferlearn.system.progress import shows_bars

@@ -15,7 +15,7 @@ from xferlearn.metrics import (
     paired_change,
     precision_change,
 )
-from xferlearn.photos.manifest import TEST
+from xferlearn.photos.photo import TEST
 from xferlearn.photos.several import classes_in, truth_of
 
 GAINED, LOST, WRONG = CHANGES = ("gained", "lost", "wrong both times")

@@ -10,7 +10,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from xferlearn.photos.manifest import TEST, Manifest
+from xferlearn.photos.manifest import Manifest
+from xferlearn.photos.photo import TEST
 from xferlearn.photos.several import truth_of
 from xferlearn.system.row_files import utf8, write_csv, write_json_lines
 

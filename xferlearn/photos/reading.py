@@ -15,7 +15,7 @@ from concurrent.futures import Future
 
 from xferlearn.errors import XferlearnError
 from xferlearn.photos.limits import PhotoLimits
-from xferlearn.photos.manifest import BadPhoto, Photo
+from xferlearn.photos.photo import BadPhoto, Photo
 from xferlearn.photos.pixels.depth import Depth, key_at
 from xferlearn.photos.pixels.formats import BadImage, NoReader
 from xferlearn.photos.pixels.headers import PreparedImage, peek, prepare

@@ -7,7 +7,8 @@ import itertools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from xferlearn.photos.manifest import TEST, Manifest
+from xferlearn.photos.manifest import Manifest
+from xferlearn.photos.photo import TEST
 
 # Those of the first version have no more than these.
 _COLUMNS = ("sha256", "label", "split", "file")

@@ -8,7 +8,7 @@ import numpy as np
 
 from xferlearn.photos.columns import Photos
 from xferlearn.photos.limits import PhotoLimits
-from xferlearn.photos.manifest import Photo
+from xferlearn.photos.photo import Photo
 from xferlearn.photos.pixels.depth import DEPTHS, key_at
 from xferlearn.photos.reading import Loaded, load_photos, readable
 from xferlearn.photos.sources import Entry, PhotoSource

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
-from xferlearn.photos.manifest import BadPhoto
+from xferlearn.photos.photo import BadPhoto
 from xferlearn.photos.views import Augmentation
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping
 
 from xferlearn.errors import UserError
-from xferlearn.photos.manifest import SPLITS, TEST, TRAIN, VALIDATION
+from xferlearn.photos.photo import SPLITS, TEST, TRAIN, VALIDATION
 
 _NAMES = {
     "train": TRAIN, "training": TRAIN,

@@ -8,7 +8,7 @@ import numpy as np
 
 from xferlearn.auditing import Finding
 from xferlearn.photos.corrections import EXCLUDE, Correction
-from xferlearn.photos.manifest import Photo
+from xferlearn.photos.photo import Photo
 from xferlearn.photos.several import label_text
 from xferlearn.system.text import readable
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from xferlearn.decisions import HeatMaps, Nearest, fit_familiarity
 from xferlearn.photos.limits import PhotoLimits
-from xferlearn.photos.manifest import Photo
+from xferlearn.photos.photo import Photo
 from xferlearn.photos.several import labelled_rows
 from xferlearn.photos.sources import PhotoSource
 from xferlearn.photos.views import CROP_FRACTION

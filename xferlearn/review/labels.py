@@ -8,7 +8,7 @@ from xferlearn.errors import UserError, did_you_mean
 from xferlearn.photos.corrected import Applied
 from xferlearn.photos.corrections import EXCLUDE, KEEP, RELABEL, Correction, Corrections
 from xferlearn.photos.folders.names import check_name, class_label
-from xferlearn.photos.manifest import Photo
+from xferlearn.photos.photo import Photo
 from xferlearn.photos.several import label_text, labelled_rows, labels_in, read_label_text
 from xferlearn.system.text import readable
 from xferlearn.training.material import Material

@@ -19,8 +19,8 @@ from xferlearn.errors import UserError
 from xferlearn.model_folder import read_model_folder
 from xferlearn.photos.corrected import CorrectedSource
 from xferlearn.photos.limits import PhotoLimits
-from xferlearn.photos.manifest import Photo
 from xferlearn.photos.opening import open_source
+from xferlearn.photos.photo import Photo
 from xferlearn.review.answers import Answers
 from xferlearn.review.evidence import Evidence
 from xferlearn.review.finding import Finder

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterable
 
 from xferlearn.photos.limits import PhotoLimits
-from xferlearn.photos.manifest import Photo
+from xferlearn.photos.photo import Photo
 from xferlearn.photos.pixels.formats import BadImage
 from xferlearn.photos.pixels.memory import PixelMemory
 from xferlearn.photos.pixels.upright import as_jpeg, upright_photo

@@ -9,7 +9,7 @@ import numpy as np
 from xferlearn.auditing import Finding
 from xferlearn.errors import UserError, XferlearnError
 from xferlearn.photos.corrections import EXCLUDE, Corrections, now
-from xferlearn.photos.manifest import Photo
+from xferlearn.photos.photo import Photo
 from xferlearn.photos.several import labelled_rows
 from xferlearn.review.answers import Answers
 from xferlearn.review.asking import Ask, asked_before, asks_of

@@ -1,7 +1,7 @@
 """The Images page: what augmentation makes of some training photos."""
 
 from xferlearn.photos.limits import PhotoLimits
-from xferlearn.photos.manifest import TRAIN, Photo
+from xferlearn.photos.photo import TRAIN, Photo
 from xferlearn.photos.pixels.decoding import decoded_batches
 from xferlearn.photos.reading import load_photos, readable
 from xferlearn.photos.selecting import pick_photos

@@ -5,7 +5,7 @@ from typing import Any
 
 from xferlearn.backbones.table import preprocessing_of
 from xferlearn.config.wording import flag_value
-from xferlearn.photos.manifest import SPLITS, TEST, TRAIN
+from xferlearn.photos.photo import SPLITS, TEST, TRAIN
 from xferlearn.summaries.events import EventWriter
 from xferlearn.summaries.made_with import made_with
 from xferlearn.summaries.measured import (

@@ -7,7 +7,7 @@ from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 
 from xferlearn.config import WHERE_LABELS_ARE
 from xferlearn.config.base import settings_of
-from xferlearn.photos.manifest import TEST, VALIDATION
+from xferlearn.photos.photo import TEST, VALIDATION
 from xferlearn.summaries.events import RunWriters, plain
 from xferlearn.summaries.record import RunRecord
 from xferlearn.summaries.scalars import measure_tag

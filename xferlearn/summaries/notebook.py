@@ -10,7 +10,7 @@ from PIL import Image
 from xferlearn.backbones.synsets.names import readable_label
 from xferlearn.metrics import AnyEvaluation, Evaluation, Misclassified
 from xferlearn.photos.limits import PhotoLimits
-from xferlearn.photos.manifest import BadPhoto, Photo
+from xferlearn.photos.photo import BadPhoto, Photo
 from xferlearn.photos.sources import PhotoSource
 from xferlearn.summaries.drawing import webp
 from xferlearn.summaries.measured import largest_class_text

@@ -8,7 +8,7 @@ import numpy as np
 from xferlearn.decisions import Reliability, certainty
 from xferlearn.metrics import Evaluation, MultiLabelEvaluation
 from xferlearn.photos.limits import PhotoLimits
-from xferlearn.photos.manifest import TEST, VALIDATION, Photo
+from xferlearn.photos.photo import TEST, VALIDATION, Photo
 from xferlearn.photos.several import NO_LABEL, label_text
 from xferlearn.summaries.charts import CARD_WIDTH
 from xferlearn.summaries.drawing import draw_photo, draw_sheet, jpeg, png

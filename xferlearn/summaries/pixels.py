@@ -5,7 +5,7 @@ from collections.abc import Collection
 import numpy as np
 
 from xferlearn.photos.limits import PhotoLimits
-from xferlearn.photos.manifest import Photo
+from xferlearn.photos.photo import Photo
 from xferlearn.photos.pixels.decoding import decoded_batches
 from xferlearn.photos.reading import load_photos, readable
 from xferlearn.photos.selecting import MOST_BYTES_PASSED, pick_photos

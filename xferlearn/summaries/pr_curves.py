@@ -6,7 +6,7 @@ import numpy as np
 from tensorboard.plugins.pr_curve.summary import raw_data_pb
 
 from xferlearn.metrics import AnyEvaluation
-from xferlearn.photos.manifest import TEST, VALIDATION
+from xferlearn.photos.photo import TEST, VALIDATION
 from xferlearn.summaries.events import EventWriter, RunWriters, plain
 from xferlearn.summaries.record import RunRecord
 

@@ -12,7 +12,8 @@ from tensorboard.plugins.projector import projector_config_pb2
 
 from xferlearn.decisions import MultiLabelDecision, decision_of
 from xferlearn.photos.limits import PhotoLimits
-from xferlearn.photos.manifest import Manifest, Photo
+from xferlearn.photos.manifest import Manifest
+from xferlearn.photos.photo import Photo
 from xferlearn.photos.several import NO_LABEL, label_text
 from xferlearn.summaries.drawing import jpeg
 from xferlearn.summaries.events import plain

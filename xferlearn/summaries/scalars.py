@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xferlearn.metrics import AnyEvaluation
-from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION
+from xferlearn.photos.photo import TEST, TRAIN, VALIDATION
 from xferlearn.summaries.events import RunWriters
 from xferlearn.summaries.record import RunRecord
 from xferlearn.system.results import Failure

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from xferlearn.backbones.synsets.names import readable_label
 from xferlearn.metrics import AnyEvaluation, Evaluation, Misclassified, MultiLabelEvaluation
-from xferlearn.photos.manifest import BadPhoto
+from xferlearn.photos.photo import BadPhoto
 from xferlearn.photos.several import NO_LABEL
 from xferlearn.system.results import WIDTH, Block, table_block
 from xferlearn.system.text import count, plural_of

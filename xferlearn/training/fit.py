@@ -20,7 +20,8 @@ from xferlearn.errors import UserError, XferlearnError
 from xferlearn.photos.columns import Photos
 from xferlearn.photos.corrected import Applied, CorrectedSource
 from xferlearn.photos.limits import PhotoLimits
-from xferlearn.photos.manifest import SPLITS, TEST, VALIDATION, BadPhoto, Manifest, Photo
+from xferlearn.photos.manifest import Manifest
+from xferlearn.photos.photo import SPLITS, TEST, VALIDATION, BadPhoto, Photo
 from xferlearn.photos.selecting import pick_photos, views_of
 from xferlearn.photos.sources import PhotoSource
 from xferlearn.photos.splitting import build_manifest

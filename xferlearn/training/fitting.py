@@ -23,7 +23,8 @@ from xferlearn.errors import UserError
 from xferlearn.metrics import AnyEvaluation, evaluate_label_sets, evaluate_predictions
 from xferlearn.photos.columns import Numbers
 from xferlearn.photos.folding import MOST_LEFT_OUT
-from xferlearn.photos.manifest import SPLITS, TEST, TRAIN, VALIDATION, Manifest
+from xferlearn.photos.manifest import Manifest
+from xferlearn.photos.photo import SPLITS, TEST, TRAIN, VALIDATION
 from xferlearn.photos.views import Augmentation
 from xferlearn.system.progress import StageClock
 from xferlearn.system.vectors import Vectors

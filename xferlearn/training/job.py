@@ -18,8 +18,8 @@ from xferlearn.metrics import Misclassified
 from xferlearn.model_folder import FAMILIARITY, check_model_dir, write_model_folder
 from xferlearn.photos.folding import MOST_LEFT_OUT
 from xferlearn.photos.limits import PhotoLimits
-from xferlearn.photos.manifest import TEST, VALIDATION
 from xferlearn.photos.opening import check_outside_photos, open_source
+from xferlearn.photos.photo import TEST, VALIDATION
 from xferlearn.photos.predicted import predicted_photos
 from xferlearn.photos.several import classes_in, label_text
 from xferlearn.predictors.splitting import keep_head

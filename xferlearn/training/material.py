@@ -16,7 +16,8 @@ from xferlearn.decisions import fit_temperature, with_temperature
 from xferlearn.errors import UserError
 from xferlearn.photos.corrected import CorrectedSource
 from xferlearn.photos.folding import FOLDS
-from xferlearn.photos.manifest import Manifest, Photo
+from xferlearn.photos.manifest import Manifest
+from xferlearn.photos.photo import Photo
 from xferlearn.photos.several import labelled_rows
 from xferlearn.training import head as heads
 from xferlearn.training.cross_fitting import HeadStack, fit_heads

@@ -13,7 +13,7 @@ from xferlearn.backbones.synsets.names import synset_name
 from xferlearn.backbones.table import weights_licence
 from xferlearn.config import TrainConfig
 from xferlearn.metrics import AnyEvaluation, cross_entropy
-from xferlearn.photos.manifest import SPLITS, TRAIN, VALIDATION
+from xferlearn.photos.photo import SPLITS, TRAIN, VALIDATION
 from xferlearn.system.version import __version__
 from xferlearn.training.finetuning import FineTuned
 from xferlearn.training.fit import Part, Prepared

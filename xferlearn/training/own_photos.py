@@ -10,7 +10,7 @@ from xferlearn.config.presets import REJECT
 from xferlearn.decisions import Familiarity, fit_familiarity
 from xferlearn.metrics import wilson_interval, worth_of
 from xferlearn.model_folder import FAMILIARITY, PREDICTIONS
-from xferlearn.photos.manifest import TEST, VALIDATION
+from xferlearn.photos.photo import TEST, VALIDATION
 from xferlearn.system.runtime import float32_layers
 from xferlearn.training.familiar import familiarity_of
 from xferlearn.training.fit import Prepared

@@ -11,7 +11,8 @@ from xferlearn.decisions import Chosen, MultiLabelDecision
 from xferlearn.exports import ExportResult
 from xferlearn.metrics import AnyEvaluation, Evaluation, Misclassified, MultiLabelEvaluation
 from xferlearn.model_folder import ModelFolder
-from xferlearn.photos.manifest import SPLITS, TEST, TRAIN, Manifest
+from xferlearn.photos.manifest import Manifest
+from xferlearn.photos.photo import SPLITS, TEST, TRAIN
 from xferlearn.summaries import folder_bytes
 from xferlearn.summaries.decided import decision_facts, points_block
 from xferlearn.summaries.measured import (

@@ -9,7 +9,7 @@ import numpy as np
 
 from xferlearn.photos.folders.columns import Coded
 from xferlearn.photos.folders.file_source import FileSource
-from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION
+from xferlearn.photos.photo import TEST, TRAIN, VALIDATION
 from xferlearn.photos.several import label_text
 from xferlearn.system.text import count, plural_of
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from xferlearn.photos.folders.columns import Coded, FileRow, Files, blocks_of
-from xferlearn.photos.manifest import BadPhoto
+from xferlearn.photos.photo import BadPhoto
 from xferlearn.photos.sources import Entry
 from xferlearn.system.addresses import is_bucket, split_name, split_options
 from xferlearn.system.places import Place, place_of

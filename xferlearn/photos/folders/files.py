@@ -22,7 +22,7 @@ from xferlearn.photos.folders.names import (
 )
 from xferlearn.photos.folders.objects import add_objects
 from xferlearn.photos.folders.trees import add_photos, listed_folder
-from xferlearn.photos.manifest import SPLITS, TEST, TRAIN, VALIDATION
+from xferlearn.photos.photo import SPLITS, TEST, TRAIN, VALIDATION
 from xferlearn.photos.split_names import part_to_measure, split_summary
 from xferlearn.photos.splitting import check_counts
 from xferlearn.system.columns import bytes_of

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from xferlearn.errors import UserError
 from xferlearn.photos.folders.listing import Folder, path_below
 from xferlearn.photos.folders.names import class_label, first_names
-from xferlearn.photos.manifest import SPLITS, TRAIN
+from xferlearn.photos.photo import SPLITS, TRAIN
 from xferlearn.photos.split_names import splits_of_names
 from xferlearn.system.text import plural_of
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from xferlearn.photos.folders.columns import Coded, Files
 from xferlearn.photos.folders.file_source import FileSource
-from xferlearn.photos.manifest import BadPhoto
+from xferlearn.photos.photo import BadPhoto
 from xferlearn.photos.sources import Entry
 from xferlearn.photos.tables.arrow_files import DAMAGED, damaged
 from xferlearn.photos.tables.reading import Table

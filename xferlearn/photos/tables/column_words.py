@@ -3,7 +3,7 @@
 import re
 from collections.abc import Collection
 
-from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION
+from xferlearn.photos.photo import TEST, TRAIN, VALIDATION
 from xferlearn.photos.split_names import splits_of_names
 
 _NAMES = {

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from xferlearn.errors import UserError
 from xferlearn.photos.folders.names import class_label, first_names
 from xferlearn.photos.folders.trees import photos_below
-from xferlearn.photos.manifest import TEST, TRAIN, VALIDATION
+from xferlearn.photos.photo import TEST, TRAIN, VALIDATION
 from xferlearn.photos.several import label_text, labels_in
 from xferlearn.photos.split_names import split_summary, splits_of_names
 from xferlearn.photos.tables.arrow_photos import photo_names

@@ -14,7 +14,7 @@ from xferlearn.photos.folders.names import (
     match_labels,
 )
 from xferlearn.photos.grouping import Groupable, Members, group_warnings
-from xferlearn.photos.manifest import TRAIN, BadPhoto
+from xferlearn.photos.photo import TRAIN, BadPhoto
 from xferlearn.photos.several import classes_in, labels_in
 from xferlearn.photos.split_names import part_to_measure
 from xferlearn.photos.splitting import FEWEST_PHOTOS, WHAT_FOR

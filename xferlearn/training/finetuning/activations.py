@@ -20,7 +20,7 @@ from xferlearn.bottlenecks.engines import REFERENCE, Engine, build_engine
 from xferlearn.bottlenecks.store import BottleneckStore
 from xferlearn.config import TrainConfig, local_bottleneck_dir
 from xferlearn.photos.limits import PhotoLimits
-from xferlearn.photos.manifest import Photo
+from xferlearn.photos.photo import Photo
 from xferlearn.photos.selecting import pick_photos
 from xferlearn.photos.views import Augmentation
 from xferlearn.system.files import expire

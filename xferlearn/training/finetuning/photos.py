@@ -11,7 +11,7 @@ from xferlearn.config import TrainConfig
 from xferlearn.decisions import fit_temperature, with_temperature
 from xferlearn.errors import XferlearnError
 from xferlearn.photos.limits import PhotoLimits
-from xferlearn.photos.manifest import Photo
+from xferlearn.photos.photo import Photo
 from xferlearn.photos.pixels.decoding import decoded_batches
 from xferlearn.photos.reading import load_photos, readable
 from xferlearn.photos.selecting import pick_photos

@@ -13,7 +13,7 @@ from pathlib import Path
 from xferlearn.backbones.names import part_name
 from xferlearn.config import TrainConfig
 from xferlearn.metrics import cross_entropy
-from xferlearn.photos.manifest import TEST, VALIDATION
+from xferlearn.photos.photo import TEST, VALIDATION
 from xferlearn.system.text import count
 from xferlearn.training.finetuning.tuning import FineTuned, calibrated, fine_tune_one
 from xferlearn.training.fit import Prepared, join

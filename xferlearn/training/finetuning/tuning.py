@@ -20,7 +20,7 @@ from xferlearn.bottlenecks.networks import FrozenNetwork
 from xferlearn.config import DECISION, WHERE_LABELS_ARE, TrainConfig
 from xferlearn.decisions import fit_temperature, with_temperature
 from xferlearn.metrics import AnyEvaluation, cross_entropy
-from xferlearn.photos.manifest import TRAIN, VALIDATION, Photo
+from xferlearn.photos.photo import TRAIN, VALIDATION, Photo
 from xferlearn.system.progress import progress_bar
 from xferlearn.training import head as heads
 from xferlearn.training.batches import class_shares, class_weights, label_weights
