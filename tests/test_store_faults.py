@@ -115,7 +115,7 @@ def test_a_head_is_the_same_cold_warm_and_after_damage(
     # What ran in this process since `colour_model` was trained may move the last digits: sums begin
     # elsewhere in memory, and 60 steps make more of it.
     for one, other in zip(weights(tmp_path / "warm"), weights(colour_model), strict=True):
-        np.testing.assert_allclose(one, other, rtol=0, atol=1e-3)
+        np.testing.assert_allclose(one, other, rtol=2e-3, atol=1e-4)
     harmed = harm_once_open("flip", monkeypatch)
     healed = train(model_dir=str(tmp_path / "healed"))
     check_told(harmed, healed.warnings)
