@@ -139,3 +139,18 @@ def test_flipped_labels_are_looked_for(photo_dir: Path, bottlenecks: Path) -> No
     assert len(re.findall(row, done.stdout, re.MULTILINE)) == 1, done.stdout
     assert done.returncode == 2, done.stderr
     assert "Expected at least 515 photos to choose from. Found: 90." in done.stderr
+
+
+def test_many_photos_are_made_up_listed_split_and_found_again(tmp_path: Path) -> None:
+    size = ["--photos=1000", "--width=4", "--classes=5", f"--folder={tmp_path}"]
+    done = run("bench_scale.py", "--stages=manifest,store", *size)
+    assert done.returncode == 0, done.stderr
+    manifest, store = done.stdout.splitlines()
+    assert manifest.startswith("manifest: 1,000 photos")
+    assert "Manifest(5 classes" in manifest
+    assert store.startswith("store: 1,000 rows of 4")
+    assert not list(tmp_path.iterdir())
+    for words, problem in ((["--stages=nonsense"], "no stage"), (["--stages=ray"], "--image_dir")):
+        done = run("bench_scale.py", *words)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+        assert problem in done.stderr
