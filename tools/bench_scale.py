@@ -315,7 +315,7 @@ def timed(work: BlockWork) -> Callable[[pa.Table], pa.Table]:
 def measure_ray(image_dir: str, precision: str, rounds: int, rows: int = 500) -> None:
     """Prints the CPU time of extraction per photo, here and by one worker of a Ray cluster.
 
-    Blocks have 500 photos, as those of 1,000 have; the first, in which the engine starts, is left out in both.
+    Blocks have 500 photos; the first, in which the engine starts, is left out in both.
     """
     from xferlearn.system.runtime import start_tensorflow
     from xferlearn.training.networks import load_networks
