@@ -153,8 +153,12 @@ def _space(width: int) -> FeatureSpace:
 
 
 def _keys(number: int) -> np.ndarray:
-    digests = b"".join(hashlib.sha256(b"%d" % row).digest() for row in range(number))
-    return np.frombuffer(digests, np.uint8).reshape(number, 32)
+    keys = np.empty((number, 32), np.uint8)
+    for start in range(0, number, 4096):
+        some = range(start, min(start + 4096, number))
+        digests = b"".join(hashlib.sha256(b"%d" % row).digest() for row in some)
+        keys[some.start : some.stop] = np.frombuffer(digests, np.uint8).reshape(-1, 32)
+    return keys
 
 
 def _classes_of(size: Size) -> np.ndarray:
@@ -223,15 +227,17 @@ def measure_head(size: Size, folder: Path, streamed: bool) -> float:
 
     number, y = size.photos, _classes_of(size)
     rows = StoredRows([BottleneckStore(folder, _space(size.width))], _keys(number))
-    folds = np.arange(number) // 7 % (_FOLDS + 1) - 1
+    folds = (np.arange(number) // 7 % (_FOLDS + 1) - 1).astype(np.int8)
     known = folds >= 0  # the others are the test
-    heads = [*(known & (folds != fold) for fold in range(_FOLDS)), known, np.ones(number, bool)]
+    learned = np.repeat(known[:, None], _FOLDS + 2, axis=1)
+    learned[:, -1] = True
+    for fold in range(_FOLDS):
+        learned[folds == fold, fold] = False
     steps = number // TrainConfig.train_batch_size
     plan = HeadPlan(HIDDEN_UNITS, TrainConfig.dropout, WEIGHT_DECAY, steps)
     wall, cpu = time.perf_counter(), time.process_time()
     x = rows if streamed else rows[:]
     scale = measure_scale(x, rows=np.flatnonzero(known))
-    learned = np.stack(heads, axis=1)
     stack, training = fit_heads(x, y, learned, size.classes, plan, scale, known=known)
     fitted = time.process_time()
     # What is predicted is a table of a temporary file where it is large, which the machine may keep
@@ -242,7 +248,7 @@ def measure_head(size: Size, folder: Path, streamed: bool) -> float:
     wall, ended = time.perf_counter() - wall, time.process_time()
     print(
         f"head, {'streamed' if training.streamed else 'in memory'}: {number:,} x {size.width},"
-        f" {size.classes} classes, {len(heads)} heads, one pass: CPU per photo"
+        f" {size.classes} classes, {learned.shape[1]} heads, one pass: CPU per photo"
         f" {(fitted - cpu) / number * 1e6:.1f} us to learn,"
         f" {(ended - fitted) / number * 1e6:.1f} us to predict, {wall:.0f} s in all, {right:.1%}"
         f" right, {peak:.2f} GiB at most while learning",
