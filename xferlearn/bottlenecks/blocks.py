@@ -10,7 +10,6 @@ import functools
 import hashlib
 import itertools
 import json
-import operator
 import os
 import secrets
 import time
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from xferlearn.bottlenecks.compute import Extraction, extract
+from xferlearn.bottlenecks.compute import Extraction, Gathered, extract
 from xferlearn.bottlenecks.engines import Engine, EnginePlan, KeptNetwork, start_engine
 from xferlearn.bottlenecks.engines.planning import plan_engines
 from xferlearn.bottlenecks.networks import FrozenNetwork
@@ -29,10 +28,8 @@ from xferlearn.bottlenecks.space import FeatureSpace, feature_space
 from xferlearn.bottlenecks.store import BottleneckStore, PrintStore
 from xferlearn.errors import UserError
 from xferlearn.photos.blocks import block_of, blocks_of, entries_in
-from xferlearn.photos.columns import PhotosBuilder
 from xferlearn.photos.limits import PhotoLimits
 from xferlearn.photos.notes import ReadingNotes
-from xferlearn.photos.photo import BadPhoto
 from xferlearn.photos.pixels.depth import Depth
 from xferlearn.photos.reading import Loaded
 from xferlearn.photos.sources import Entry
@@ -165,7 +162,7 @@ def extract_blocks(
     """
     started, starting = time.perf_counter(), 0.0
     notes = ReadingNotes()
-    photos, bad = PhotosBuilder(), list[tuple[int, BadPhoto]]()
+    found = Gathered(order)
     computed = 0
     warnings: dict[str, None] = {}
     rest = iter(entries)
@@ -187,22 +184,10 @@ def extract_blocks(
                     notes.add(item)
                     if item.problem is not None and work.limits.on_bad_image == "fail":
                         raise notes.refusal(item.entry.name, item.problem)
-                    place = position if order is None else int(order[position])
-                    if item.problem is None:
-                        photos.add(item.photo, place)
-                    else:
-                        bad.append((place, item.bad))
+                    found.add(position, item)
                 bar.update(table.num_rows)
-    return Extraction(
-        photos=photos.finish(),
-        bad=tuple(one for _, one in sorted(bad, key=operator.itemgetter(0))),
-        computed=computed,
-        cached=len(photos) - computed,
-        seconds=time.perf_counter() - started - starting,
-        bit_depth=notes.largest_depth,
-        warnings=(*notes.lines(), *notes.training_depth(), *warnings),
-        remedies=notes.remedies(),
-    )
+    seconds = time.perf_counter() - started - starting
+    return found.extraction(computed, seconds, notes, warnings)
 
 
 def extracting(work: BlockWork) -> Work:

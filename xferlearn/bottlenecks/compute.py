@@ -105,6 +105,38 @@ class Extraction:
         )
 
 
+class Gathered:
+    """Photos of an extraction, which come in any order."""
+
+    def __init__(self, order: np.ndarray | None) -> None:
+        """Begins with none; `order` has the place of each entry in the listing, None for as is."""
+        self._order = order
+        self._photos, self._bad = PhotosBuilder(), list[tuple[int, BadPhoto]]()
+
+    def add(self, position: int, item: Loaded) -> None:
+        """Adds what became of the entry at a position."""
+        place = position if self._order is None else int(self._order[position])
+        if item.problem is None:
+            self._photos.add(item.photo, place)
+        else:
+            self._bad.append((place, item.bad))
+
+    def extraction(
+        self, computed: int, seconds: float, notes: ReadingNotes, warnings: Iterable[str] = ()
+    ) -> Extraction:
+        """Returns all of it, photos in the order of the listing; no others may follow."""
+        return Extraction(
+            photos=self._photos.finish(),
+            bad=tuple(one for _, one in sorted(self._bad, key=operator.itemgetter(0))),
+            computed=computed,
+            cached=len(self._photos) - computed,
+            seconds=seconds,
+            bit_depth=notes.largest_depth,
+            warnings=(*notes.lines(), *notes.training_depth(), *warnings),
+            remedies=notes.remedies(),
+        )
+
+
 def example_of(bad: Iterable[BadPhoto], lost: Set[str]) -> str:
     """Returns one of the photos that were asked for in vain, by these names, and why."""
     reasons = {photo.name: photo.reason for photo in bad}
@@ -181,7 +213,7 @@ def extract(
     """
     started = time.perf_counter()
     image_size = store.space.image_size
-    photos, bad = PhotosBuilder(), list[tuple[int, BadPhoto]]()
+    found = Gathered(order)
     # Copies wait for their first photo. tf.data reads `missing` in a thread of its own, so the lock
     # guards all of these: `pending` has the photos whose key is on its way through the network,
     # `failed` the problem of those that came to none, `through` the keys that are done, until the
@@ -197,12 +229,8 @@ def extract(
         if item.problem is not None and limits.on_bad_image == "fail":
             advice = " Remove it, or leave out bad photos with `on_bad_image='skip'`."
             raise notes.refusal(item.entry.name, item.problem, advice)
-        place = position if order is None else int(order[position])
         with lock:
-            if item.problem is None:
-                photos.add(item.photo, place)
-            else:
-                bad.append((place, item.bad))
+            found.add(position, item)
         bar.update()
 
     def finish_all(key: bytes, problem: str | None) -> None:
@@ -277,16 +305,7 @@ def extract(
                         bar.restart()
                         is_first_batch = False
     records.save()
-    return Extraction(
-        photos=photos.finish(),
-        bad=tuple(one for _, one in sorted(bad, key=operator.itemgetter(0))),
-        computed=computed,
-        cached=len(photos) - computed,
-        seconds=time.perf_counter() - started - starting,
-        bit_depth=notes.largest_depth,
-        warnings=(*notes.lines(), *notes.training_depth()),
-        remedies=notes.remedies(),
-    )
+    return found.extraction(computed, time.perf_counter() - started - starting, notes)
 
 
 def extract_source(source: PhotoSource, once: Callable[..., Extraction]) -> Extraction:
